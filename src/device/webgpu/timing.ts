@@ -1,0 +1,114 @@
+/**
+ * Kernel times by timestamp queries: one compute pass for each dispatch, with a timestamp at its start and end.
+ *
+ * Passes of their own cost some speed, so this is for looking, not for training. The feature is `timestamp-query`.
+ */
+import { BufferUsage, MapMode } from "./constants.ts";
+import { GpuError } from "./errors.ts";
+
+/** Total time of one kernel name. */
+export interface KernelTime {
+  readonly name: string;
+  /** Dispatches measured. */
+  readonly count: number;
+  /** Milliseconds, all dispatches together. */
+  readonly ms: number;
+}
+
+/** WebGPU's largest query set. */
+const MAX_QUERIES = 4096;
+
+interface Segment {
+  readonly names: string[];
+  readonly querySet: GPUQuerySet;
+}
+
+interface Pending {
+  readonly names: readonly string[];
+  readonly staging: GPUBuffer;
+}
+
+/** Measures dispatches of submits and adds them up by kernel name. */
+export class KernelTimer {
+  readonly #device: GPUDevice;
+  readonly #totals = new Map<string, { count: number; ns: number }>();
+  readonly #spare: GPUQuerySet[] = [];
+  #segments: Segment[] = [];
+  #pending: Pending[] = [];
+
+  /** @throws GpuError when the device has no timestamps. */
+  constructor(device: GPUDevice) {
+    if (!device.features.has("timestamp-query")) {
+      throw new GpuError("kernel times need the feature timestamp-query, which this adapter does not have");
+    }
+    this.#device = device;
+  }
+
+  /** Submits whose times have not been read. */
+  get pending(): number {
+    return this.#pending.length;
+  }
+
+  /** Descriptor of the compute pass for the next dispatch of `name`. */
+  pass(name: string): GPUComputePassDescriptor {
+    let segment = this.#segments.at(-1);
+    if (segment === undefined || segment.names.length * 2 === MAX_QUERIES) {
+      const querySet = this.#spare.pop() ?? this.#device.createQuerySet({ type: "timestamp", count: MAX_QUERIES });
+      segment = { names: [], querySet };
+      this.#segments.push(segment);
+    }
+    const at = segment.names.push(name) * 2 - 2;
+    return {
+      label: name,
+      timestampWrites: { querySet: segment.querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
+    };
+  }
+
+  /** Encodes what brings this submit's timestamps back. Returns what must be called once it is submitted. */
+  finish(encoder: GPUCommandEncoder): () => void {
+    const segments = this.#segments;
+    this.#segments = [];
+    const resolved: GPUBuffer[] = [];
+    for (const { names, querySet } of segments) {
+      const size = names.length * 16;
+      const resolve = this.#device.createBuffer({ size, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC });
+      const staging = this.#device.createBuffer({ size, usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST });
+      encoder.resolveQuerySet(querySet, 0, names.length * 2, resolve, 0);
+      encoder.copyBufferToBuffer(resolve, 0, staging, 0, size);
+      resolved.push(resolve);
+      this.#pending.push({ names, staging });
+      this.#spare.push(querySet);
+    }
+    return () => { for (const buffer of resolved) buffer.destroy(); };
+  }
+
+  /** Waits for the submits so far and adds their times up. `wait` waits for a promise of the device. */
+  async collect(wait: <T>(promise: Promise<T>) => Promise<T>): Promise<void> {
+    const pending = this.#pending;
+    this.#pending = [];
+    await wait(Promise.all(pending.map(({ staging }) => staging.mapAsync(MapMode.READ))));
+    for (const { names, staging } of pending) {
+      const stamps = new BigUint64Array(staging.getMappedRange());
+      names.forEach((name, i) => {
+        const total = this.#totals.get(name) ?? { count: 0, ns: 0 };
+        total.count++;
+        // Some drivers give an end before its start when the clock wraps or resets; such a time is no time.
+        const ns = Number(BigInt.asIntN(64, stamps[2 * i + 1]! - stamps[2 * i]!));
+        total.ns += Math.max(0, ns);
+        this.#totals.set(name, total);
+      });
+      staging.unmap();
+      staging.destroy();
+    }
+  }
+
+  /** Times by kernel, the longest total first. */
+  totals(): KernelTime[] {
+    return [...this.#totals].map(([name, { count, ns }]) => ({ name, count, ms: ns / 1e6 })).sort((a, b) => b.ms - a.ms);
+  }
+
+  /** Forgets the times so far. */
+  reset(): void {
+    this.#totals.clear();
+  }
+}
