@@ -1,0 +1,65 @@
+/**
+ * What the tensor layer asks of a device, and which device is the default.
+ *
+ * The tensor layer knows devices only through this interface; `src/device` implements it.
+ */
+import type { DType, HostArray } from "./dtype.ts";
+import type { Node, VariableState } from "./node.ts";
+import type { Shape } from "./shape.ts";
+
+/** Memory on a device that holds one contiguous tensor. */
+export interface Storage {
+  readonly device: Backend;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** Gives the memory back; using the tensor afterwards is an error. */
+  dispose(): void;
+}
+
+/** One variable and the node whose value it takes. */
+export interface Assignment {
+  readonly variable: VariableState;
+  readonly value: Node;
+}
+
+/** A function traced once: its inputs are leaves, refilled before every run. */
+export interface CompiledStep {
+  /** Runs with these inputs, in the order of the leaves at tracing; returns the storages of the outputs. */
+  run(inputs: readonly (HostArray | Storage)[]): Promise<Storage[]>;
+}
+
+export interface Backend {
+  /** `reference`, `webgpu`, `cpu`. */
+  readonly kind: string;
+  /** For people: the kind with the adapter's name. */
+  readonly name: string;
+  supports(dtype: DType): boolean;
+  /** Computes the nodes and the assignments in one plan; storages of `outputs` in their order. */
+  realize(outputs: readonly Node[], assignments: readonly Assignment[]): Promise<Storage[]>;
+  /** Plans once for many runs. `inputs` are `data` leaves of the graph that change from run to run. */
+  compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep>;
+  read(storage: Storage): Promise<HostArray>;
+  /** Waits until everything submitted has run. */
+  synchronize(): Promise<void>;
+  close(): void;
+}
+
+let current: Backend | undefined;
+let opener: (() => Promise<Backend>) | undefined;
+
+/** Makes `device` the one that tensors without a device of their own are computed on. */
+export function setDefaultDevice(device: Backend | undefined): void {
+  current = device;
+}
+
+/** How the default device is opened at first use; set by `src/device`. */
+export function setDefaultOpener(open: () => Promise<Backend>): void {
+  opener = open;
+}
+
+export async function defaultDevice(): Promise<Backend> {
+  if (current) return current;
+  if (!opener) throw new Error("no device: call setDefaultDevice(await device(\"auto\")) first");
+  current = await opener();
+  return current;
+}

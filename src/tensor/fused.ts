@@ -1,0 +1,31 @@
+/**
+ * Fused ops: a name, a meaning, and room for kernels.
+ *
+ * The decomposition into primitives is the meaning: the reference device runs it, gradients can be taken through it,
+ * and every tuned lowering is tested against it. A device that has no lowering for an op runs the decomposition.
+ */
+import type { DType } from "./dtype.ts";
+import type { Shape } from "./shape.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface ValueSpec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+export interface FusedOp<A extends object = object> {
+  readonly name: string;
+  /** Shapes and dtypes of the results. Inputs were checked by the public function that builds the op. */
+  outputs(inputs: readonly ValueSpec[], attrs: A): ValueSpec[];
+  decompose(inputs: readonly Tensor[], attrs: A): Tensor[];
+  /**
+   * Cotangents of the inputs from those of the outputs (`undefined`: zero). Absent: the gradient of the
+   * decomposition is taken.
+   */
+  vjp?(
+    inputs: readonly Tensor[],
+    outputs: readonly Tensor[],
+    cotangents: readonly (Tensor | undefined)[],
+    attrs: A,
+  ): (Tensor | undefined)[];
+}

@@ -1,0 +1,18 @@
+/** The tensor layer: lazy arrays, variables, random numbers. */
+export { Tensor, concat, stack } from "./tensor.ts";
+export type { Axes, NestedArray, Operand, Range } from "./tensor.ts";
+export { Variable, variable } from "./variable.ts";
+export type { VariableOptions } from "./variable.ts";
+export * from "./create.ts";
+export { Generator, rng, seed } from "./random.ts";
+export { einsum } from "./einsum.ts";
+export { compile } from "./compile.ts";
+export type { Outputs } from "./compile.ts";
+export { realize } from "./realize.ts";
+export { setDefaultDevice } from "./backend.ts";
+export type { Backend, Storage } from "./backend.ts";
+export type { DType, HostArray } from "./dtype.ts";
+export type { Shape } from "./shape.ts";
+export { ELEMENTWISE } from "./elementwise.ts";
+export type { ElementwiseName, ElementwiseOp } from "./elementwise.ts";
+export type { FusedOp } from "./fused.ts";

@@ -1,0 +1,136 @@
+/**
+ * The graph: what a lazy tensor is before anything has run.
+ *
+ * A node is pure data: an operation, its inputs, and the shape and dtype of its result. Building one never touches a
+ * device. Once realized, a node turns into a leaf that holds its storage, and lets go of its inputs, so a value that
+ * is carried from step to step does not drag its history along.
+ */
+import type { DType, HostArray } from "./dtype.ts";
+import type { Shape } from "./shape.ts";
+import type { FusedOp } from "./fused.ts";
+import type { Backend, Storage } from "./backend.ts";
+
+export type ReduceName = "sum" | "prod" | "max" | "min";
+
+/** Where a movement op reads its input: all are views, folded into index arithmetic and never copied on their own. */
+export type MovementOp =
+  | { readonly kind: "reshape" }
+  /** Result axis i is input axis `order[i]`. */
+  | { readonly kind: "permute"; readonly order: readonly number[] }
+  /** Axes of size 1 repeated to the result's shape. */
+  | { readonly kind: "expand" }
+  /** Result index i reads input index `start + i·step`; a negative step flips. */
+  | { readonly kind: "slice"; readonly start: readonly number[]; readonly step: readonly number[] }
+  /** Input index i lands at `low + i·step` of the result; everything else is 0. The adjoint of `slice`. */
+  | { readonly kind: "pad"; readonly low: readonly number[]; readonly step: readonly number[] }
+  /** Sliding windows of `axis`: a trailing axis k is added and (t, k) reads `t·stride + k·dilation`. */
+  | { readonly kind: "window"; readonly axis: number; readonly stride: number; readonly dilation: number }
+  /**
+   * The adjoint of `window` before its sum over k: (s, k) reads input (t, k) with `t·stride + k·dilation = s`, or 0
+   * where no such t exists.
+   */
+  | { readonly kind: "unwindow"; readonly axis: number; readonly stride: number; readonly dilation: number };
+
+export type Op =
+  | { readonly kind: "data"; readonly data: HostArray; readonly refresh?: () => HostArray }
+  | { readonly kind: "storage"; readonly storage: Storage }
+  | { readonly kind: "variable"; readonly variable: VariableState; readonly version: number }
+  | { readonly kind: "full"; readonly value: number }
+  /** The flat index of every element, as i32. */
+  | { readonly kind: "iota" }
+  /** 32 random bits an element from the counter-based generator; the input is the u32[4] key (see random.ts). */
+  | { readonly kind: "bits" }
+  | { readonly kind: "elementwise"; readonly name: string }
+  | { readonly kind: "cast" }
+  | { readonly kind: "reduce"; readonly name: ReduceName; readonly axes: readonly number[] }
+  | { readonly kind: "matmul" }
+  /** `out[..., i, ...] = x[..., index[..., i, ...], ...]`; shapes agree on every other axis (torch.gather). */
+  | { readonly kind: "gather"; readonly axis: number }
+  | { readonly kind: "concat"; readonly axis: number }
+  | { readonly kind: "fused"; readonly fused: FusedOp; readonly attrs: object }
+  /** One output of a fused op. */
+  | { readonly kind: "pick"; readonly index: number }
+  /** The same value under another identity; `detach` stops gradients, `alias` does not. */
+  | { readonly kind: "detach" }
+  | { readonly kind: "alias" }
+  /** The value in memory of its own: a fusion barrier. */
+  | { readonly kind: "contiguous" }
+  | MovementOp;
+
+/** The mutable state behind a `Variable`: a buffer on a device, assigned in place. */
+export interface VariableState {
+  readonly name: string;
+  /** Rises by one each time the buffer is assigned; a leaf of an older version can no longer be read. */
+  version: number;
+  storage?: Storage;
+  /** The first value, computed when the variable is first used. */
+  initial?: Node;
+  device?: Backend;
+}
+
+let nextId = 1;
+
+export class Node {
+  readonly id = nextId++;
+  op: Op;
+  inputs: readonly Node[];
+  readonly shape: Shape;
+  readonly dtype: DType;
+  /** Set under `noGrad`: reverse mode does not pass. */
+  readonly stopped: boolean;
+
+  constructor(op: Op, inputs: readonly Node[], shape: Shape, dtype: DType, stopped = false) {
+    this.op = op;
+    this.inputs = inputs;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.stopped = stopped;
+  }
+
+  /** Turns the node into a leaf, dropping its history. */
+  become(op: Op): void {
+    this.op = op;
+    this.inputs = [];
+  }
+}
+
+export function isMovement(op: Op): op is MovementOp {
+  switch (op.kind) {
+    case "reshape":
+    case "permute":
+    case "expand":
+    case "slice":
+    case "pad":
+    case "window":
+    case "unwindow":
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Nodes from which `roots` are computed, inputs before users, each once. Iterative: graphs can be deep. */
+export function topologicalOrder(roots: readonly Node[], inputsOf: (node: Node) => readonly Node[] = (n) => n.inputs) {
+  const order: Node[] = [];
+  const state = new Map<Node, boolean>();
+  const stack: Node[] = [];
+  for (const root of roots) {
+    stack.push(root);
+    while (stack.length > 0) {
+      const node = stack[stack.length - 1];
+      const done = state.get(node);
+      if (done !== undefined) {
+        stack.pop();
+        if (!done) {
+          state.set(node, true);
+          order.push(node);
+        }
+        continue;
+      }
+      state.set(node, false);
+      const inputs = inputsOf(node);
+      for (let i = inputs.length - 1; i >= 0; i--) if (!state.has(inputs[i])) stack.push(inputs[i]);
+    }
+  }
+  return order;
+}

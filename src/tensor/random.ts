@@ -1,0 +1,123 @@
+/**
+ * Random numbers from one counter-based generator: the same bits on every device, whatever the order of work.
+ *
+ * Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011):
+ * element i of call c is word i mod 2 of the block with counter (⌊i/2⌋, c) under the seed's key. Additions, rotations
+ * and exclusive-ors of 32-bit words are exact everywhere, so only the arithmetic done on the bits is rounded.
+ */
+import * as build from "./build.ts";
+import type { DType } from "./dtype.ts";
+import { checkShape, sizeOf } from "./shape.ts";
+import type { Shape } from "./shape.ts";
+import { Tensor } from "./tensor.ts";
+
+/** Rotation distances of Threefry-2x32. */
+export const THREEFRY_ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
+export const THREEFRY_ROUNDS = 20;
+/** Skein's key-schedule parity for 32-bit words. */
+export const THREEFRY_PARITY = 0x1bd11bda;
+
+/** One block: two words for the counter (c0, c1) under the key (k0, k1). */
+export function threefry2x32(k0: number, k1: number, c0: number, c1: number): [number, number] {
+  const keys = [k0 | 0, k1 | 0, (k0 ^ k1 ^ THREEFRY_PARITY) | 0];
+  let x0 = (c0 + keys[0]) | 0;
+  let x1 = (c1 + keys[1]) | 0;
+  for (let round = 0; round < THREEFRY_ROUNDS; round++) {
+    const r = THREEFRY_ROTATIONS[round % 8];
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << r) | (x1 >>> (32 - r))) ^ x0;
+    if (round % 4 === 3) {
+      const s = (round + 1) / 4;
+      x0 = (x0 + keys[s % 3]) | 0;
+      x1 = (x1 + keys[(s + 1) % 3] + s) | 0;
+    }
+  }
+  return [x0 >>> 0, x1 >>> 0];
+}
+
+/** Draws, in the order asked for. The whole state is the seed and the number of calls so far. */
+export class Generator {
+  readonly #key: readonly [number, number];
+  /** Calls made so far; set it to resume where another run stopped. */
+  calls: number;
+
+  constructor(readonly seed: number, calls = 0) {
+    if (!Number.isSafeInteger(seed)) throw new Error(`Generator: the seed must be a whole number, not ${seed}`);
+    this.#key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
+    this.calls = calls;
+  }
+
+  /** 32 random bits an element, u32. */
+  bits(shape: Shape): Tensor {
+    checkShape("random", shape);
+    if (sizeOf(shape) === 0) return new Tensor(build.full([...shape], 0, "u32"));
+    const next = () => Uint32Array.of(this.#key[0], this.#key[1], this.calls++, 0);
+    const key = build.makeNode({ kind: "data", data: next(), refresh: next }, [], [4], "u32");
+    return new Tensor(build.makeNode({ kind: "bits" }, [key], [...shape], "u32"));
+  }
+
+  /** Uniform in [low, high), 24 random bits each. */
+  uniform(shape: Shape, low = 0, high = 1, dtype: DType = "f32"): Tensor {
+    const unit = this.bits(shape).shiftRight(8).cast(dtype).mul(2 ** -24);
+    return unit.mul(high - low).add(low);
+  }
+
+  /** Normal with this mean and standard deviation (Box–Muller). */
+  normal(shape: Shape, mean = 0, deviation = 1, dtype: DType = "f32"): Tensor {
+    const pair = this.bits([2, ...shape]).shiftRight(8).cast(dtype);
+    // (0, 1]: the logarithm of 0 must not occur.
+    const radius = pair.slice(0).add(1).mul(2 ** -24).log().mul(-2).maximum(0).sqrt();
+    const angle = pair.slice(1).mul(2 ** -24 * 2 * Math.PI);
+    return radius.mul(angle.cos()).mul(deviation).add(mean);
+  }
+
+  /** Whole numbers in [low, high), i32 (biased by less than (high − low) / 2^24). */
+  integers(shape: Shape, low: number, high: number): Tensor {
+    return this.uniform(shape, low, high).floor().cast("i32").minimum(high - 1);
+  }
+
+  /** 1/(1 − p) with probability 1 − p, else 0: multiply by it for inverted dropout. */
+  dropoutMask(shape: Shape, p: number, dtype: DType = "f32"): Tensor {
+    if (!(p >= 0 && p < 1)) throw new Error(`dropoutMask: p must be in [0, 1), not ${p}`);
+    const threshold = Math.round(p * 2 ** 24);
+    return this.bits(shape).shiftRight(8).ge(threshold).where(new Tensor(build.full([], 1 / (1 - p), dtype)), 0);
+  }
+
+  /**
+   * The numbers 0 … n−1 in random order, i32. Every element is the rank of a random key, so the work grows with n²;
+   * above some 10⁵ elements shuffle on the host with `shuffled`.
+   */
+  permutation(n: number): Tensor {
+    if (n === 0) return new Tensor(build.full([0], 0, "i32"));
+    const keys = this.bits([n]).contiguous();
+    const mine = keys.unsqueeze(1).expand([n, n]);
+    const other = keys.unsqueeze(0).expand([n, n]);
+    const position = new Tensor(build.iota([n]));
+    const earlier = position.unsqueeze(0).lt(position.unsqueeze(1));
+    return other.lt(mine).or(other.eq(mine).and(earlier)).cast("i32").sum(1);
+  }
+
+  /** 0 … n−1 in random order on the host (Fisher–Yates). Counts as one call. */
+  shuffled(n: number): Uint32Array {
+    const order = Uint32Array.from({ length: n }, (_, i) => i);
+    const call = this.calls++;
+    for (let i = n - 1; i > 0; i--) {
+      const [high] = threefry2x32(this.#key[0], this.#key[1], i, call);
+      const j = Math.floor((high / 2 ** 32) * (i + 1));
+      [order[i], order[j]] = [order[j], order[i]];
+    }
+    return order;
+  }
+}
+
+let shared = new Generator(0);
+
+/** Restarts the shared generator; see `rng`. */
+export function seed(value: number): void {
+  shared = new Generator(value);
+}
+
+/** The generator that initialisers and dropout use unless handed another. */
+export function rng(): Generator {
+  return shared;
+}

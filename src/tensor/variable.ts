@@ -1,0 +1,88 @@
+/**
+ * `Variable`: a tensor whose buffer is assigned in place, for parameters, optimizer slots, queues and EMA copies.
+ *
+ * `assign` is lazy like everything else: until the next realization the variable stands for the assigned expression,
+ * and every later use sees it. The next realization of anything runs all pending assignments in the same plan.
+ */
+import type { Backend } from "./backend.ts";
+import * as build from "./build.ts";
+import type { VariableState } from "./node.ts";
+import { Node } from "./node.ts";
+import { formatShape, sameShape } from "./shape.ts";
+import { Tensor } from "./tensor.ts";
+
+/** Assignments that the next realization will run. */
+export const pendingAssignments = new Map<VariableState, Node>();
+
+/** Variables by their state, for `backward` (weak: a variable nobody holds needs no gradient). */
+export const variables = new WeakMap<VariableState, WeakRef<Variable>>();
+
+let unnamed = 0;
+
+export interface VariableOptions {
+  /** Shown in errors and used as the name in state dictionaries. */
+  readonly name?: string;
+  /** Whether `backward()` sets its `grad`; default true for floating dtypes. */
+  readonly trainable?: boolean;
+  /** The device to live on; by default the one of the first computation it takes part in. */
+  readonly device?: Backend;
+}
+
+export class Variable extends Tensor {
+  readonly state: VariableState;
+  readonly trainable: boolean;
+
+  constructor(initial: Tensor, options: VariableOptions = {}) {
+    const state: VariableState = {
+      name: options.name ?? `variable${unnamed++}`,
+      version: 0,
+      initial: initial.node,
+      device: options.device,
+    };
+    const leaf = build.makeNode({ kind: "variable", variable: state, version: 0 }, [], initial.shape, initial.dtype);
+    super(leaf);
+    this.state = state;
+    this.trainable = options.trainable ?? initial.dtype.startsWith("f");
+    this.#leaf = leaf;
+    variables.set(state, new WeakRef(this));
+  }
+
+  #leaf: Node;
+
+  /** The assigned expression until it has run; otherwise a leaf of the present version. */
+  override get node(): Node {
+    const pending = pendingAssignments.get(this.state);
+    if (pending) return pending;
+    const op = this.#leaf.op;
+    if (op.kind !== "variable" || op.version !== this.state.version) {
+      const { shape, dtype } = this.#leaf;
+      this.#leaf = new Node({ kind: "variable", variable: this.state, version: this.state.version }, [], shape, dtype);
+    }
+    return this.#leaf;
+  }
+  get name(): string {
+    return this.state.name;
+  }
+
+  /** From now on the variable has this value (same shape and dtype). Runs at the next realization. */
+  assign(value: Tensor): this {
+    if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
+      throw new Error(
+        `assign: variable "${this.name}" is ${this.dtype}${formatShape(this.shape)}, ` +
+          `the value ${value.dtype}${formatShape(value.shape)}; they must be equal`,
+      );
+    }
+    // A node of its own: after the run it turns into the variable's leaf, and must not be anybody else's tensor.
+    const node = build.makeNode({ kind: "alias" }, [value.node], this.shape, this.dtype);
+    pendingAssignments.set(this.state, node);
+    return this;
+  }
+  override toString(): string {
+    return `Variable(${this.name}: ${this.dtype}${formatShape(this.shape)})`;
+  }
+}
+
+/** A variable with this first value. */
+export function variable(initial: Tensor, options: VariableOptions = {}): Variable {
+  return new Variable(initial, options);
+}
