@@ -61,12 +61,13 @@ async function prepare(workload: Workload, device: Backend, compiled: boolean): 
       defaultDevice(device);
       loss?.dispose();
       [parameters, loss] = (trainCompiled ?? train)(parameters, input.ref, targets.ref) as [Arrays, np.Array];
-      // Without jit, WebGPU work is recorded lazily and only submitted when it is asked for.
-      if (device === "wasm" || !compiled) await waitFor(blockUntilReady(Object.values(parameters)));
+      const results = [...Object.values(parameters), loss];
+      // jax-js works when it is asked for a result. On WebGPU asking for the buffers submits without waiting.
+      if (device === "webgpu") await Promise.all(results.map((array) => waitFor(array.ref.gpuBuffer())));
+      else await blockUntilReady(results);
     },
     async loss() {
       if (!loss) throw new Error("jax-js: loss() before the first step()");
-      await waitFor(blockUntilReady([...Object.values(parameters), loss]));
       return Number((await waitFor(loss.ref.data()))[0]);
     },
     dispose() {
