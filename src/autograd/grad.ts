@@ -1,0 +1,196 @@
+/**
+ * Reverse-mode differentiation over the graph.
+ *
+ * The output's ancestors are walked from last to first; a node's cotangent is complete when all its users are done.
+ * Only nodes from which a target can be reached take part. The result is more graph: it can be differentiated again.
+ */
+import * as build from "../tensor/build.ts";
+import { ones, zerosLike } from "../tensor/create.ts";
+import { isFloat } from "../tensor/dtype.ts";
+import type { Node } from "../tensor/node.ts";
+import { topologicalOrder } from "../tensor/node.ts";
+import { formatShape, sameShape } from "../tensor/shape.ts";
+import { Tensor, gradientTargets, hooks } from "../tensor/tensor.ts";
+import { variables } from "../tensor/variable.ts";
+import { vjp } from "./vjp.ts";
+
+/** Tensors in arrays and records, as arguments of differentiable functions. */
+export type Tree = Tensor | readonly Tree[] | { readonly [name: string]: Tree };
+
+/** Cotangents of `targets` from those of `outputs`; zeros where a target has no influence. */
+export function gradients(outputs: readonly Tensor[], cotangents: readonly Tensor[], targets: readonly Tensor[]): Tensor[] {
+  const found = accumulate(outputs, cotangents, new Set(targets.map((t) => t.node)));
+  return targets.map((t) => found.get(t.node) ?? zerosLike(t));
+}
+
+/** The inputs that reverse mode looks through: none past a stop. */
+function differentiableInputs(node: Node): readonly Node[] {
+  return node.stopped || node.op.kind === "detach" || !isFloat(node.dtype) ? [] : node.inputs;
+}
+
+function accumulate(outputs: readonly Tensor[], seeds: readonly Tensor[], targets: ReadonlySet<Node>): Map<Node, Tensor> {
+  const order = topologicalOrder(outputs.map((t) => t.node), differentiableInputs);
+  const reaches = new Set<Node>();
+  for (const node of order) {
+    if (targets.has(node) || differentiableInputs(node).some((n) => reaches.has(n))) reaches.add(node);
+  }
+  const cotangents = new Map<Node, Tensor>();
+  const add = (node: Node, dy: Tensor) => {
+    const before = cotangents.get(node);
+    cotangents.set(node, before ? before.add(dy) : dy);
+  };
+  /** Of fused nodes: one cotangent an output, gathered from their picks. */
+  const picked = new Map<Node, Map<number, { pick: Node; dy: Tensor }>>();
+  outputs.forEach((output, i) => {
+    if (!sameShape(output.shape, seeds[i].shape)) {
+      throw new Error(`gradient: the cotangent ${formatShape(seeds[i].shape)} must have the output's shape ${formatShape(output.shape)}`);
+    }
+    if (reaches.has(output.node)) add(output.node, seeds[i]);
+  });
+  for (let i = order.length - 1; i >= 0; i--) {
+    const node = order[i];
+    if (!reaches.has(node)) continue;
+    const inputs = differentiableInputs(node);
+    if (inputs.length === 0) continue;
+    let results: readonly (Tensor | undefined)[];
+    if (node.op.kind === "fused") {
+      const parts = picked.get(node);
+      if (!parts) continue;
+      results = fusedVjp(node, parts);
+    } else {
+      const dy = cotangents.get(node);
+      if (!dy) continue;
+      if (node.op.kind === "pick") {
+        const parts = picked.get(inputs[0]) ?? new Map<number, { pick: Node; dy: Tensor }>();
+        parts.set(node.op.index, { pick: node, dy });
+        picked.set(inputs[0], parts);
+        continue;
+      }
+      results = vjp(node, dy);
+    }
+    inputs.forEach((input, k) => {
+      const dx = results[k];
+      if (dx && reaches.has(input)) add(input, dx);
+    });
+  }
+  return cotangents;
+}
+
+function fusedVjp(node: Node, parts: ReadonlyMap<number, { pick: Node; dy: Tensor }>): readonly (Tensor | undefined)[] {
+  if (node.op.kind !== "fused") return [];
+  const { fused, attrs } = node.op;
+  const inputs = node.inputs.map((n) => new Tensor(n));
+  const specs = fused.outputs(node.inputs, attrs);
+  if (fused.vjp) {
+    // Outputs as picks of this very node, so that the backward pass reads what the forward pass computed.
+    const outputs = specs.map((spec, index) =>
+      new Tensor(parts.get(index)?.pick ?? build.makeNode({ kind: "pick", index }, [node], spec.shape, spec.dtype)),
+    );
+    return fused.vjp(inputs, outputs, specs.map((_, index) => parts.get(index)?.dy), attrs);
+  }
+  return decompositionVjp(node, parts);
+}
+
+/** The gradient of a fused op through its decomposition. */
+function decompositionVjp(node: Node, parts: ReadonlyMap<number, { dy: Tensor }>): (Tensor | undefined)[] {
+  if (node.op.kind !== "fused") return [];
+  const { fused, attrs } = node.op;
+  const inputs = node.inputs.map((n) => alias(new Tensor(n)));
+  const outputs = fused.decompose(inputs, attrs);
+  const used = [...parts.keys()].filter((index) => isFloat(outputs[index].dtype));
+  const wanted = inputs.filter((t) => isFloat(t.dtype));
+  const found = accumulate(
+    used.map((index) => outputs[index]),
+    used.map((index) => parts.get(index)!.dy),
+    new Set(wanted.map((t) => t.node)),
+  );
+  return inputs.map((t) => found.get(t.node));
+}
+
+/** The same value under another identity: gradients with respect to it do not count other uses of `x`. */
+export function alias(x: Tensor): Tensor {
+  return new Tensor(build.makeNode({ kind: "alias" }, [x.node], x.shape, x.dtype));
+}
+
+function leavesOf(tree: Tree): Tensor[] {
+  if (tree instanceof Tensor) return [tree];
+  return (Array.isArray(tree) ? (tree as readonly Tree[]) : Object.values(tree)).flatMap(leavesOf);
+}
+
+function mapTree<T extends Tree>(tree: T, f: (x: Tensor) => Tensor): T {
+  const walk = (t: Tree): Tree => {
+    if (t instanceof Tensor) return f(t);
+    if (Array.isArray(t)) return (t as readonly Tree[]).map(walk);
+    return Object.fromEntries(Object.entries(t).map(([k, v]) => [k, walk(v)]));
+  };
+  return walk(tree) as T;
+}
+
+/**
+ * `(x, …rest) => [f(x, …rest), df/dx]` for a scalar-valued f; x may be a tensor, an array or a record of tensors, and
+ * the gradient has the same form. Source: jax.value_and_grad.
+ */
+export function valueAndGrad<X extends Tree, R extends readonly unknown[]>(
+  f: (x: X, ...rest: R) => Tensor,
+): (x: X, ...rest: R) => [Tensor, X] {
+  return (x, ...rest) => {
+    const inputs = mapTree(x, alias);
+    const leaves = leavesOf(inputs);
+    for (const leaf of leaves) {
+      if (!isFloat(leaf.dtype)) throw new Error(`grad: cannot differentiate with respect to a ${leaf.dtype} tensor`);
+    }
+    const value = f(inputs, ...rest);
+    requireScalar("grad", value);
+    const found = gradients([value], [ones(value.shape, value.dtype)], leaves);
+    let next = 0;
+    return [value, mapTree(inputs, () => found[next++])];
+  };
+}
+
+/** `(x, …rest) => df/dx` of a scalar-valued function; apply it twice for second derivatives. Source: jax.grad. */
+export function grad<X extends Tree, R extends readonly unknown[]>(f: (x: X, ...rest: R) => Tensor): (x: X, ...rest: R) => X {
+  const both = valueAndGrad(f);
+  return (x, ...rest) => both(x, ...rest)[1];
+}
+
+/** Runs `f` with gradients stopped at everything it builds. */
+export function noGrad<T>(f: () => T): T {
+  return build.withoutGradients(f);
+}
+
+function requireScalar(op: string, value: Tensor): void {
+  if (value.size !== 1) {
+    throw new Error(`${op}: the function must give one number, not shape ${formatShape(value.shape)}; reduce it, for example with .mean()`);
+  }
+  if (!isFloat(value.dtype)) throw new Error(`${op}: a ${value.dtype} value has no gradient`);
+}
+
+/**
+ * Adds the gradient of `loss` to `grad` of every trainable variable and every tensor that asked with `requireGrad()`.
+ * Several calls before `grad` is cleared accumulate, as in PyTorch.
+ */
+export function backward(loss: Tensor, cotangent?: Tensor): void {
+  if (!cotangent) requireScalar("backward", loss);
+  const targets = new Map<Node, Tensor>();
+  for (const node of topologicalOrder([loss.node], differentiableInputs)) {
+    const asked = gradientTargets.get(node)?.deref();
+    if (asked) targets.set(node, asked);
+    if (node.op.kind === "variable") {
+      const held = variables.get(node.op.variable)?.deref();
+      if (held?.trainable) targets.set(node, held);
+    }
+  }
+  if (targets.size === 0) {
+    throw new Error(
+      "backward: no trainable variable leads to this value; it may have been read already (which drops its history), " +
+        "computed under noGrad, or detached",
+    );
+  }
+  const found = accumulate([loss], [cotangent ?? ones(loss.shape, loss.dtype)], new Set(targets.keys()));
+  for (const [node, target] of targets) {
+    const dx = found.get(node);
+    if (dx) target.grad = target.grad ? target.grad.add(dx) : dx;
+  }
+}
+
+hooks.backward = backward;

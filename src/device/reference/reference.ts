@@ -1,0 +1,118 @@
+/**
+ * The `reference` device: the graph evaluated node by node in float64 (see evaluate.ts).
+ *
+ * It is slow on purpose: nothing is shared with the other devices but the graph itself, so that an error in fusion,
+ * planning or a kernel cannot hide in it.
+ */
+import { decompose } from "../../compiler/decompose.ts";
+import type { Assignment, Backend, CompiledStep, Storage } from "../../tensor/backend.ts";
+import type { DType, HostArray } from "../../tensor/dtype.ts";
+import { isFloat } from "../../tensor/dtype.ts";
+import type { Node } from "../../tensor/node.ts";
+import { topologicalOrder } from "../../tensor/node.ts";
+import { checkVersion } from "../../tensor/realize.ts";
+import type { Shape } from "../../tensor/shape.ts";
+import { evaluate, valueArray } from "./evaluate.ts";
+
+class HostStorage implements Storage {
+  #values: HostArray | undefined;
+  constructor(readonly device: Backend, readonly shape: Shape, readonly dtype: DType, values: HostArray) {
+    this.#values = values;
+  }
+  get values(): HostArray {
+    if (!this.#values) throw new Error("the tensor was disposed of");
+    return this.#values;
+  }
+  set values(values: HostArray) {
+    this.#values = values;
+  }
+  dispose(): void {
+    this.#values = undefined;
+  }
+}
+
+export class ReferenceDevice implements Backend {
+  readonly kind = "reference";
+  readonly name = "reference (float64)";
+
+  supports(): boolean {
+    return true;
+  }
+
+  realize(outputs: readonly Node[], assignments: readonly Assignment[]): Promise<Storage[]> {
+    return Promise.resolve(this.#run(outputs, assignments, new Map()));
+  }
+
+  compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep> {
+    // The leaves of variables change their values between runs; nothing else is kept.
+    const run = (values: readonly (HostArray | Storage)[]) => {
+      const bound = new Map(inputs.map((node, i) => [node, toValues(values[i], node)]));
+      return Promise.resolve(this.#run(outputs, assignments, bound, true));
+    };
+    return Promise.resolve({ run });
+  }
+
+  #run(
+    outputs: readonly Node[],
+    assignments: readonly Assignment[],
+    bound: ReadonlyMap<Node, HostArray>,
+    anyVersion = false,
+  ): Storage[] {
+    const roots = decompose([...outputs, ...assignments.map((a) => a.value)], () => false);
+    const values = new Map<Node, HostArray>();
+    const order = topologicalOrder(roots);
+    const uses = new Map<Node, number>();
+    for (const node of order) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
+    for (const root of roots) uses.set(root, Infinity);
+    for (const node of order) {
+      values.set(node, bound.get(node) ?? this.#valueOf(node, values, anyVersion));
+      for (const input of node.inputs) {
+        const left = uses.get(input)! - 1;
+        uses.set(input, left);
+        if (left === 0) values.delete(input);
+      }
+    }
+    const storages = outputs.map((node, i) => new HostStorage(this, node.shape, node.dtype, values.get(roots[i])!.slice()));
+    // All values are computed before any variable changes.
+    const assigned = assignments.map((_, i) => values.get(roots[outputs.length + i])!.slice());
+    assignments.forEach(({ variable, value }, i) => {
+      if (variable.storage) (variable.storage as HostStorage).values = assigned[i];
+      else variable.storage = new HostStorage(this, value.shape, value.dtype, assigned[i]);
+      variable.device = this;
+    });
+    return storages;
+  }
+
+  #valueOf(node: Node, values: ReadonlyMap<Node, HostArray>, anyVersion: boolean): HostArray {
+    const op = node.op;
+    switch (op.kind) {
+      case "data":
+        return toValues(op.refresh && anyVersion ? op.refresh() : op.data, node);
+      case "storage":
+        return (op.storage as HostStorage).values;
+      case "variable":
+        if (!anyVersion) checkVersion(node);
+        return (op.variable.storage as HostStorage).values;
+      default:
+        return evaluate(node, node.inputs.map((n) => values.get(n)!));
+    }
+  }
+
+  read(storage: Storage): Promise<HostArray> {
+    const { values } = storage as HostStorage;
+    // Floating results come back in double precision: that is what this device is for.
+    return Promise.resolve(values.slice());
+  }
+  synchronize(): Promise<void> {
+    return Promise.resolve();
+  }
+  close(): void {}
+}
+
+function toValues(data: HostArray | Storage, node: Node): HostArray {
+  if (!ArrayBuffer.isView(data)) return (data as HostStorage).values;
+  if (isFloat(node.dtype) && data instanceof Float64Array) return data;
+  const values = valueArray(node.dtype, data.length);
+  values.set(data as Float64Array);
+  return values;
+}
