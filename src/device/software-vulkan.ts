@@ -84,6 +84,10 @@ export async function cacheFolder(): Promise<string> {
 
 /** `node_modules/@sparticuz/chromium/bin/swiftshader.tar.br`, in the nearest `node_modules` that has it. */
 async function swiftShaderArchive(): Promise<string> {
+  const { platform, arch } = process;
+  if (platform !== "linux" || arch !== "x64") {
+    throw new Error(`SwiftShader from npm is built for linux-x64; this is ${platform}-${arch}`);
+  }
   const fs = await importLate<FileSystem>("node:fs");
   const path = await importLate<Path>("node:path");
   const url = await importLate<typeof import("node:url")>("node:url");
@@ -105,10 +109,6 @@ async function swiftShaderArchive(): Promise<string> {
  * @throws Error when the package is missing or this is not Linux on x86-64.
  */
 export async function swiftShader(): Promise<VulkanDriver> {
-  const { platform, arch } = process;
-  if (platform !== "linux" || arch !== "x64") {
-    throw new Error(`SwiftShader from npm is built for linux-x64; this is ${platform}-${arch}`);
-  }
   const fs = await importLate<FileSystem>("node:fs");
   const path = await importLate<Path>("node:path");
   const archive = await swiftShaderArchive();
@@ -166,6 +166,20 @@ export async function lavapipe(): Promise<VulkanDriver> {
 export function findSoftwareDriver(name: SoftwareDriver): Promise<VulkanDriver> {
   if (!hasProcess) throw new Error(`a software Vulkan driver ("${name}") can be chosen under Node and Deno only`);
   return name === "swiftshader" ? swiftShader() : lavapipe();
+}
+
+/** Whether each software driver can be asked for here: its manifest, or why not. Unpacks nothing. */
+export async function surveySoftwareDrivers(): Promise<{ name: SoftwareDriver; found: boolean; detail: string }[]> {
+  if (!hasProcess) return [];
+  const look = async (name: SoftwareDriver): Promise<{ name: SoftwareDriver; found: boolean; detail: string }> => {
+    try {
+      const detail = name === "swiftshader" ? await swiftShaderArchive() : (await lavapipe()).manifest;
+      return { name, found: true, detail };
+    } catch (error) {
+      return { name, found: false, detail: (error as Error).message };
+    }
+  };
+  return Promise.all(softwareDrivers.map(look));
 }
 
 /** glibc: keep a library in the process after `dlclose`. */

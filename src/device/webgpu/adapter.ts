@@ -5,7 +5,7 @@
  */
 import { environmentVariable, importLate, isNode } from "../environment.ts";
 import type { SoftwareDriver } from "../software-vulkan.ts";
-import { adapterName, describeAdapter } from "./describe.ts";
+import { adapterName, describeAdapter, pickAdapter } from "./describe.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { GpuError } from "./errors.ts";
 
@@ -122,24 +122,15 @@ export async function listAdapters(options: AdapterOptions = {}): Promise<FoundA
 export async function requestAdapter(given: AdapterOptions = {}): Promise<FoundAdapter> {
   const options = resolveAdapterOptions(given);
   const found = await listAdapters(options);
-  const { adapter: wanted, software } = options;
-  const fits = (one: FoundAdapter): boolean => {
-    if (software === "swiftshader") return names(one).includes("swiftshader");
-    if (software === "lavapipe") return names(one).includes("llvmpipe");
-    return wanted === undefined || names(one).includes(wanted.toLowerCase());
-  };
-  const fitting = found.filter(fits);
-  const chosen = fitting.find((one) => !one.info.isSoftware) ?? fitting[0];
+  const wanted = options.software ?? options.adapter;
+  const picked = pickAdapter(found.map(({ info }) => info), wanted);
+  const chosen = found.find(({ info }) => info === picked);
   if (chosen !== undefined) return chosen;
   const there = found.length === 0 ? "there is none"
     : `there is ${found.map((one) => `"${adapterName(one.info)}"`).join(", ")}`;
-  const asked = software ?? wanted;
-  throw new GpuError(`no WebGPU adapter${asked === undefined ? "" : ` fits "${asked}"`}: ${there}. `
-    + (software === "lavapipe" && isNode ? "Dawn needs Mesa 23 or later for lavapipe; Deno takes older ones. " : "")
-    + (asked === undefined ? 'Without a GPU, ask for a software driver: HICO_ADAPTER=swiftshader. ' : "")
+  const oldMesa = options.software === "lavapipe" && isNode;
+  throw new GpuError(`no WebGPU adapter${wanted === undefined ? "" : ` fits "${wanted}"`}: ${there}. `
+    + (oldMesa ? "Dawn needs a Mesa newer than Debian 12's for lavapipe (scripts/lavapipe.sh). " : "")
+    + (wanted === undefined ? "Without a GPU, ask for a software driver: HICO_ADAPTER=swiftshader. " : "")
     + "`hico info` shows what was found.");
-}
-
-function names({ info }: FoundAdapter): string {
-  return `${info.vendor} ${info.architecture} ${info.device} ${info.description}`.toLowerCase();
 }

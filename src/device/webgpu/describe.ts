@@ -67,11 +67,12 @@ export function describeAdapter(adapter: GPUAdapter, name = "", backend?: string
   };
 }
 
-/** The profile that lowerings see of a device opened on the described adapter. */
-export function profileOf(description: AdapterDescription, device: GPUDevice): AdapterProfile {
-  const { limits, features } = device;
+/** The profile that lowerings see of a device with these limits and features. */
+export function profileOf(
+  isSoftware: boolean, limits: Readonly<Record<LimitName, number>>, features: ReadonlySet<string>,
+): AdapterProfile {
   return {
-    kind: description.isSoftware ? "cpu" : "gpu",
+    kind: isSoftware ? "cpu" : "gpu",
     maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
@@ -85,4 +86,22 @@ export function profileOf(description: AdapterDescription, device: GPUDevice): A
 export function adapterName(description: AdapterDescription): string {
   const { device, description: driver, vendor, architecture } = description;
   return device || driver || [vendor, architecture].filter((part) => part !== "").join(" ") || "unnamed adapter";
+}
+
+/**
+ * True when `wanted` is part of one of the adapter's names, in any case. "lavapipe" fits llvmpipe, as Mesa's driver
+ * calls itself.
+ */
+export function fitsAdapter(info: AdapterDescription, wanted: string): boolean {
+  const names = [info.vendor, info.architecture, info.device, info.description].join(" ").toLowerCase();
+  const part = wanted.toLowerCase();
+  return names.includes(part) || (part === "lavapipe" && names.includes("llvmpipe"));
+}
+
+/** The first real GPU that fits `wanted` (any, without it), else the first adapter that does, else undefined. */
+export function pickAdapter(
+  adapters: readonly AdapterDescription[], wanted?: string,
+): AdapterDescription | undefined {
+  const fitting = adapters.filter((info) => wanted === undefined || fitsAdapter(info, wanted));
+  return fitting.find((info) => !info.isSoftware) ?? fitting[0];
 }

@@ -91,7 +91,7 @@ export class Gpu {
     this.#gpu = gpu;
     this.device = device;
     this.info = info;
-    this.profile = profileOf(info, device);
+    this.profile = profileOf(info.isSoftware, device.limits, device.features);
     this.#maxInFlight = options.maxSubmitsInFlight ?? 3;
     this.#bindGroups = new BindGroupCache(device, this.#counters, options.bindGroupCapacity ?? 4096);
     this.#pipelines = new PipelineCache(device, this.#counters);
