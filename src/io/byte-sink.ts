@@ -1,0 +1,145 @@
+/**
+ * Where writers put their bytes: memory, or a file that appears whole or not at all.
+ *
+ * The atomic file is written under a temporary name in the same folder, flushed to the disk (fsync) and only then
+ * renamed over the target, which POSIX does in one step: a crash, a full disk or a killed process leaves the previous
+ * file as it was, so a training run always has a readable last checkpoint.
+ */
+import { randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+export interface ByteSink {
+  /** Bytes written so far. */
+  readonly position: number;
+  write(bytes: Uint8Array): void;
+}
+
+/** Collects bytes in memory. */
+export class MemorySink implements ByteSink {
+  position = 0;
+  private readonly chunks: Uint8Array[] = [];
+
+  write(bytes: Uint8Array): void {
+    // A writer may reuse its scratch memory after this call.
+    this.chunks.push(bytes.slice());
+    this.position += bytes.length;
+  }
+
+  toBytes(): Uint8Array {
+    const result = new Uint8Array(this.position);
+    let offset = 0;
+    for (const chunk of this.chunks) {
+      result.set(chunk, offset);
+      offset += chunk.length;
+    }
+    return result;
+  }
+}
+
+/** writeSync takes at most 2^31-1 bytes at once. */
+const WRITE_CHUNK = 2 ** 30;
+/** Writes smaller than this are gathered: one system call for many headers and scalars. */
+const GATHER = 1 << 16;
+
+/** A file that replaces `path` at {@link commit}, or leaves no trace at {@link abort}. */
+export class AtomicFile implements ByteSink {
+  position = 0;
+  private readonly temporary: string;
+  private readonly gathered = new Uint8Array(GATHER);
+  private gatheredLength = 0;
+  private descriptor: number | undefined;
+
+  constructor(readonly path: string) {
+    this.temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(6).toString("hex")}.tmp`);
+    this.descriptor = openSync(this.temporary, "wx");
+  }
+
+  write(bytes: Uint8Array): void {
+    this.position += bytes.length;
+    if (this.gatheredLength + bytes.length <= GATHER) {
+      this.gathered.set(bytes, this.gatheredLength);
+      this.gatheredLength += bytes.length;
+      return;
+    }
+    this.flush();
+    if (bytes.length < GATHER) {
+      this.gathered.set(bytes);
+      this.gatheredLength = bytes.length;
+    } else {
+      this.writeAll(bytes);
+    }
+  }
+
+  /** Flushes to the disk and takes the place of `path`. */
+  commit(): void {
+    this.flush();
+    const descriptor = this.open();
+    fsyncSync(descriptor);
+    closeSync(descriptor);
+    this.descriptor = undefined;
+    try {
+      renameSync(this.temporary, this.path);
+    } catch (error) {
+      rmSync(this.temporary, { force: true });
+      throw error;
+    }
+    syncFolder(dirname(this.path));
+  }
+
+  /** Removes the temporary file. Does nothing after {@link commit}. */
+  abort(): void {
+    if (this.descriptor === undefined) return;
+    closeSync(this.descriptor);
+    this.descriptor = undefined;
+    rmSync(this.temporary, { force: true });
+  }
+
+  private open(): number {
+    if (this.descriptor === undefined) throw new Error(`${this.path}: write after commit or abort`);
+    return this.descriptor;
+  }
+
+  private flush(): void {
+    this.writeAll(this.gathered.subarray(0, this.gatheredLength));
+    this.gatheredLength = 0;
+  }
+
+  private writeAll(bytes: Uint8Array): void {
+    const descriptor = this.open();
+    let done = 0;
+    while (done < bytes.length) done += writeSync(descriptor, bytes, done, Math.min(WRITE_CHUNK, bytes.length - done));
+  }
+}
+
+/** Makes the rename itself durable. Some platforms (Windows) cannot open a folder; there the rename is enough. */
+function syncFolder(folder: string): void {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(folder, "r");
+    fsyncSync(descriptor);
+  } catch {
+    // The file itself is already on the disk, and its rename is ordered after it.
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** Writes `path` whole or not at all: `fill` gets the sink; an error out of it removes the temporary file. */
+export function writeFileAtomic(path: string, fill: (sink: ByteSink) => void): void {
+  const file = new AtomicFile(path);
+  try {
+    fill(file);
+    file.commit();
+  } catch (error) {
+    file.abort();
+    throw error;
+  }
+}
+
+/** What `fill` writes, as bytes. */
+export function collectBytes(fill: (sink: ByteSink) => void): Uint8Array {
+  const sink = new MemorySink();
+  fill(sink);
+  return sink.toBytes();
+}

@@ -1,0 +1,133 @@
+/**
+ * JSON (RFC 8259) for untrusted headers: refuses what `JSON.parse` lets through unseen.
+ *
+ * `JSON.parse` keeps the last of two equal keys, turns the key `__proto__` into something special, and recurses as
+ * deep as the input says. A file header with two entries for one tensor is an attack or a defect, so here duplicate
+ * keys and nesting past a limit are faults. Objects become `Map`s, in the order of the text.
+ */
+export type JsonValue = null | boolean | number | string | JsonValue[] | Map<string, JsonValue>;
+
+/** Thrown with the fault alone; the reader adds the file's name. */
+export class JsonFault extends Error {}
+
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+/** Longer than any number that a float64 needs (17 digits, sign, point, exponent); bounds what the pattern sees. */
+const LONGEST_NUMBER = 64;
+
+/** Parses one JSON value that is all of `text` but surrounding white space. Throws {@link JsonFault}. */
+export function parseStrictJson(text: string, maxDepth = 8): JsonValue {
+  let at = 0;
+
+  function fail(expected: string): never {
+    const found = at < text.length ? JSON.stringify(text[at]) : "the end";
+    throw new JsonFault(`expected ${expected} at character ${at}, found ${found}`);
+  }
+
+  // Scanned by hand: a regular expression backtracks on a stack of its own, which a long enough input overflows.
+  function skipSpace(): void {
+    for (;;) {
+      const code = text.charCodeAt(at);
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+      at++;
+    }
+  }
+
+  function take(character: string): boolean {
+    skipSpace();
+    if (text[at] !== character) return false;
+    at++;
+    return true;
+  }
+
+  function word(literal: string): void {
+    if (!text.startsWith(literal, at)) fail(literal);
+    at += literal.length;
+  }
+
+  function string(): string {
+    if (text[at] !== '"') fail("a string");
+    const start = at;
+    let escaped = false;
+    for (let i = start + 1; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code === 0x22) {
+        at = i + 1;
+        if (!escaped) return text.slice(start + 1, i);
+        try {
+          return JSON.parse(text.slice(start, at)) as string;
+        } catch {
+          throw new JsonFault(`malformed escape in the string at character ${start}`);
+        }
+      }
+      if (code < 0x20) throw new JsonFault(`control character in the string at character ${start}`);
+      if (code === 0x5c) {
+        escaped = true;
+        i++;
+      }
+    }
+    throw new JsonFault(`unterminated string at character ${start}`);
+  }
+
+  function number(): number {
+    let end = at;
+    while (end < text.length && end - at <= LONGEST_NUMBER && "+-.0123456789eE".includes(text[end])) end++;
+    const digits = text.slice(at, end);
+    if (!NUMBER.test(digits) || digits.length > LONGEST_NUMBER) fail("a value");
+    at = end;
+    return Number(digits);
+  }
+
+  function object(depth: number): Map<string, JsonValue> {
+    const result = new Map<string, JsonValue>();
+    if (take("}")) return result;
+    do {
+      skipSpace();
+      const key = string();
+      if (result.has(key)) throw new JsonFault(`key ${JSON.stringify(key.slice(0, 120))} appears twice`);
+      if (!take(":")) fail('":"');
+      result.set(key, value(depth));
+    } while (take(","));
+    if (!take("}")) fail('"," or "}"');
+    return result;
+  }
+
+  function array(depth: number): JsonValue[] {
+    const result: JsonValue[] = [];
+    if (take("]")) return result;
+    do result.push(value(depth));
+    while (take(","));
+    if (!take("]")) fail('"," or "]"');
+    return result;
+  }
+
+  function value(depth: number): JsonValue {
+    if (depth > maxDepth) throw new JsonFault(`nested deeper than ${maxDepth} levels at character ${at}`);
+    skipSpace();
+    switch (text[at]) {
+      case "{":
+        at++;
+        return object(depth + 1);
+      case "[":
+        at++;
+        return array(depth + 1);
+      case '"':
+        return string();
+      case "t":
+        word("true");
+        return true;
+      case "f":
+        word("false");
+        return false;
+      case "n":
+        word("null");
+        return null;
+      default:
+        return number();
+    }
+  }
+
+  const result = value(0);
+  skipSpace();
+  if (at < text.length) fail("the end");
+  return result;
+}
