@@ -1,0 +1,21 @@
+/**
+ * Skeleton data: formats, layouts, protocols, pre-normalisation, streams, augmentation, views.
+ */
+export * from "./augment.ts";
+export * from "./bodies.ts";
+export * from "./clip.ts";
+export * from "./draws.ts";
+export * from "./errors.ts";
+export * from "./layout.ts";
+export * from "./layout-map.ts";
+export * from "./normalize.ts";
+export * from "./ntu-names.ts";
+export * from "./ntu-skeleton.ts";
+export * from "./pku-mmd.ts";
+export * from "./protocol.ts";
+export * from "./rng.ts";
+export * from "./skeleton-csv.ts";
+export * from "./skeleton-npy.ts";
+export * from "./streams.ts";
+export * from "./text.ts";
+export * from "./views.ts";

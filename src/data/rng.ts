@@ -1,0 +1,92 @@
+/**
+ * A counter-based random generator: the n-th number of a stream is a function of (key, n) alone.
+ *
+ * Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). Because a
+ * stream is named by its key, the draws of a clip depend on (seed, epoch, clip, view) and not on which worker thread
+ * prepares it or in which order, and resuming needs no saved generator state.
+ */
+
+const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
+const PARITY = 0x1bd11bda;
+
+/** One Threefry-2x32-20 block: counter (c0, c1) under key (k0, k1), two unsigned 32-bit words. */
+export function threefry2x32(k0: number, k1: number, c0: number, c1: number): [number, number] {
+  const keys = [k0 | 0, k1 | 0, (PARITY ^ k0 ^ k1) | 0];
+  let x0 = (c0 + keys[0]) | 0;
+  let x1 = (c1 + keys[1]) | 0;
+  for (let group = 0; group < 5; group++) {
+    for (let i = 0; i < 4; i++) {
+      const rotation = ROTATIONS[(group & 1) * 4 + i];
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << rotation) | (x1 >>> (32 - rotation))) ^ x0;
+    }
+    x0 = (x0 + keys[(group + 1) % 3]) | 0;
+    x1 = (x1 + keys[(group + 2) % 3] + group + 1) | 0;
+  }
+  return [x0 >>> 0, x1 >>> 0];
+}
+
+/** A stream of random numbers under one key. */
+export class CounterRandom {
+  readonly key: readonly [number, number];
+  private counter = 0;
+
+  constructor(key: readonly [number, number]) {
+    this.key = key;
+  }
+
+  /** The stream of a user's seed: any safe non-negative integer. */
+  static fromSeed(seed: number): CounterRandom {
+    if (!Number.isSafeInteger(seed) || seed < 0) {
+      throw new RangeError(`seed ${seed} is not an integer from 0 to 2^53-1`);
+    }
+    return new CounterRandom([Math.floor(seed / 2 ** 32), seed >>> 0]);
+  }
+
+  /** A separate stream for each tuple of indices; does not advance this one. */
+  fold(...indices: readonly number[]): CounterRandom {
+    let key = this.key;
+    for (const index of indices) {
+      if (!Number.isSafeInteger(index) || index < 0) {
+        throw new RangeError(`stream index ${index} is not an integer from 0 to 2^53-1`);
+      }
+      // Words of the index run from the top of the counter space, numbers of a stream from the bottom: no overlap.
+      key = threefry2x32(key[0], key[1], ~Math.floor(index / 2 ** 32), index >>> 0);
+    }
+    return new CounterRandom(key);
+  }
+
+  /** Uniform in [0, 1), 53 random bits. */
+  uniform(): number {
+    const n = this.counter++;
+    const [high, low] = threefry2x32(this.key[0], this.key[1], Math.floor(n / 2 ** 32), n >>> 0);
+    return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
+  }
+
+  /** Uniform in [low, high). */
+  between(low: number, high: number): number {
+    return low + (high - low) * this.uniform();
+  }
+
+  /** Uniform integer in [0, count). */
+  integer(count: number): number {
+    return Math.floor(this.uniform() * count);
+  }
+
+  /** Standard normal (Box-Muller, one of the pair). */
+  normal(): number {
+    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    return radius * Math.cos(2 * Math.PI * this.uniform());
+  }
+
+  /** `count` distinct integers of [0, from), in random order (partial Fisher-Yates). */
+  distinct(count: number, from: number): number[] {
+    if (count > from) throw new RangeError(`cannot draw ${count} distinct numbers from ${from}`);
+    const pool = Array.from({ length: from }, (_, i) => i);
+    for (let i = 0; i < count; i++) {
+      const j = i + this.integer(from - i);
+      [pool[i], pool[j]] = [pool[j], pool[i]];
+    }
+    return pool.slice(0, count);
+  }
+}
