@@ -4,22 +4,28 @@
  * Choices, each against its alternatives on the machine of the benchmark:
  * - Weights are kept [in, out]; the numbers are PyTorch's, transposed once on the way in.
  * - Labels are one-hot rows made in advance, so that the step holds no gather and no scatter.
- * - jax-js 0.1.25 has no `lax.scan`: the GRU is unrolled.
+ * - jax-js 0.1.25 has no `lax.scan`: the GRU is unrolled. On WebGPU the input is projected for all steps at once, which
+ *   takes the fewest dispatches; on wasm step by step, which is a fifth faster there. Joining the gates r and z, or one
+ *   product a gate, was slower or no faster on both.
+ * - Attention is two batched products around a softmax: `nn.dotProductAttention` is the same, but the einsum in it needs
+ *   iterator helpers, which Node 20 lacks.
  *
  * jax-js counts references: a function owns its arguments, and `x.ref` is one more use of `x`.
  */
 import { nn, numpy as np } from "@jax-js/jax";
+import type { AdapterKind } from "./engine.ts";
 import type { EncoderWorkload, GruWorkload, MlpWorkload, Workload } from "../workloads.ts";
 
 export type Arrays = Record<string, np.Array>;
 /** Mean cross-entropy; owns its arguments. */
 export type Loss = (parameters: Arrays, input: np.Array, targets: np.Array) => np.Array;
 
-export function lossOf(workload: Workload): Loss {
+/** The loss of a workload, in the form that suits the backend. */
+export function lossOf(workload: Workload, backend: AdapterKind): Loss {
   switch (workload.name) {
     case "mlp": return mlp(workload);
     case "encoder": return encoder(workload);
-    case "gru": return gru(workload);
+    case "gru": return gru(workload, backend);
   }
 }
 
@@ -63,28 +69,32 @@ function encoder({ batch, time, features, heads, normEpsilon }: EncoderWorkload)
   };
 }
 
-function gru({ batch, time, features, hidden }: GruWorkload): Loss {
-  const variant = globalThis.process?.env.GRU_VARIANT ?? "split";
+function gru({ batch, time, features, hidden }: GruWorkload, backend: AdapterKind): Loss {
+  const wide = 3 * hidden;
   return (p, input, targets) => {
-    let steps: np.Array[];
-    if (variant === "split") {
-      const x = input.transpose([1, 0, 2]).reshape([time * batch, features]);
-      const projected = linear(x, p.weight_ih_l0, p.bias_ih_l0).reshape([time, batch, 3 * hidden]);
-      steps = np.split(projected, time, 0).map((s) => s.reshape([batch, 3 * hidden]));
+    const inTime = input.transpose([1, 0, 2]);
+    let projections: np.Array[];
+    if (backend === "wasm") {
+      projections = np.split(inTime, time, 0).map((x) =>
+        linear(x.reshape([batch, features]), p.weight_ih_l0.ref, p.bias_ih_l0.ref));
+      p.weight_ih_l0.dispose();
+      p.bias_ih_l0.dispose();
     } else {
-      steps = np.split(input.transpose([1, 0, 2]), time, 0).map((s) =>
-        linear(s.reshape([batch, features]), p.weight_ih_l0.ref, p.bias_ih_l0.ref));
+      const all = linear(inTime.reshape([time * batch, features]), p.weight_ih_l0, p.bias_ih_l0);
+      projections = np.split(all.reshape([time, batch, wide]), time, 0).map((x) => x.reshape([batch, wide]));
     }
     let state = np.zeros([batch, hidden], { device: input.device });
-    for (const fromInput of steps) {
-      const fromState = linear(state.ref, p.weight_hh_l0.ref, p.bias_hh_l0.ref);
-      const [xr, xz, xn] = np.split(fromInput, 3, 1);
-      const [hr, hz, hn] = np.split(fromState, 3, 1);
+    for (const projection of projections) {
+      const [xr, xz, xn] = np.split(projection, 3, 1);
+      const [hr, hz, hn] = np.split(linear(state.ref, p.weight_hh_l0.ref, p.bias_hh_l0.ref), 3, 1);
       const r = nn.sigmoid(xr.add(hr));
       const z = nn.sigmoid(xz.add(hz));
       const n = np.tanh(xn.add(r.mul(hn)));
+      // (1 − z) n + z h, one multiplication fewer.
       state = n.ref.add(z.mul(state.sub(n)));
     }
+    p.weight_hh_l0.dispose();
+    p.bias_hh_l0.dispose();
     return crossEntropy(linear(state, p["head.weight"], p["head.bias"]), targets, batch);
   };
 }

@@ -44,7 +44,7 @@ async function prepare(workload: Workload, device: Backend, compiled: boolean): 
   }
   const input = put(workload.input);
   const targets = put(oneHot(workload));
-  const valueAndGradients = valueAndGrad(lossOf(workload));
+  const valueAndGradients = valueAndGrad(lossOf(workload, device));
   const rate = workload.learningRate;
   const train = (p: Arrays, x: np.Array, y: np.Array): [Arrays, np.Array] => {
     const copies = Object.fromEntries(Object.entries(p).map(([name, array]) => [name, array.ref]));
