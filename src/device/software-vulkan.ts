@@ -155,7 +155,8 @@ export async function lavapipe(): Promise<VulkanDriver> {
   for (const folder of folders) {
     if (!fs.existsSync(folder)) continue;
     const machine = process.arch === "arm64" ? "aarch64" : "x86_64";
-    const manifest = fs.readdirSync(folder).find((file) => file === "lvp_icd.json" || file === `lvp_icd.${machine}.json`);
+    const names = ["lvp_icd.json", `lvp_icd.${machine}.json`];
+    const manifest = names.find((name) => fs.existsSync(path.join(folder, name)));
     if (manifest !== undefined) return { name: "lavapipe", manifest: path.join(folder, manifest), loader: undefined };
   }
   throw new Error(`lavapipe: no lvp_icd*.json in ${folders.join(", ")}; `

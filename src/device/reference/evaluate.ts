@@ -6,7 +6,7 @@
  */
 import type { DType, HostArray } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
-import { elementwise } from "../../tensor/elementwise.ts";
+import { elementwise, hostForm } from "../../tensor/elementwise.ts";
 import type { Node, ReduceName } from "../../tensor/node.ts";
 import { threefry2x32 } from "../../tensor/random.ts";
 import { contiguousStrides, sizeOf } from "../../tensor/shape.ts";
@@ -60,8 +60,7 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
       for (let i = 0; i < size; i++) out[i] = threefry2x32(x[0], x[1], i >>> 1, x[2])[i & 1];
       return out;
     case "elementwise": {
-      const row = elementwise(op.name);
-      const f = !isFloat(node.inputs[node.inputs.length - 1].dtype) && row.integer ? row.integer : row.f64;
+      const f = hostForm(elementwise(op.name), node.inputs[node.inputs.length - 1].dtype);
       const [a, b, c] = [inputs[0], inputs[1] ?? inputs[0], inputs[2] ?? inputs[0]];
       for (let i = 0; i < size; i++) out[i] = f(a[i], b[i], c[i]);
       return out;

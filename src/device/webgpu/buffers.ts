@@ -41,6 +41,8 @@ export class BufferPool {
   readonly #onFailure: (error: Promise<OutOfMemoryError | undefined>) => void;
   readonly #free = new Map<number, GpuBuffer[]>();
   readonly #live = new Set<GpuBuffer>();
+  /** Buffers in use that have no memory behind them. */
+  readonly #hollow = new WeakSet<GpuBuffer>();
   #nextId = 1;
 
   /**
@@ -88,10 +90,14 @@ export class BufferPool {
     if (!this.#live.delete(buffer)) {
       throw new Error(`release: buffer ${buffer.id} (${buffer.size} bytes) is not in use here; release a buffer once`);
     }
+    this.#counters.bytesLive -= buffer.size;
+    if (this.#hollow.has(buffer)) {
+      this.#destroy(buffer);
+      return;
+    }
     const list = this.#free.get(buffer.size);
     if (list === undefined) this.#free.set(buffer.size, [buffer]);
     else list.push(buffer);
-    this.#counters.bytesLive -= buffer.size;
     this.#counters.bytesPooled += buffer.size;
   }
 
@@ -120,11 +126,26 @@ export class BufferPool {
     const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
     this.#device.pushErrorScope("out-of-memory");
     const handle = this.#device.createBuffer({ label: `buffer ${id}`, size, usage });
+    const buffer: GpuBuffer = { id, size, handle };
     const { bytesLive, bytesPooled } = this.#counters;
-    this.#onFailure(this.#device.popErrorScope().then((error) => error === null ? undefined
-      : new OutOfMemoryError(size, `no memory for a buffer of ${size} bytes; ${bytesLive} bytes are in use and `
-        + `${bytesPooled} pooled (trim() frees those): ${error.message}`), () => undefined));
+    this.#onFailure(this.#device.popErrorScope().then((error) => {
+      if (error === null) return undefined;
+      this.#withdraw(buffer);
+      return new OutOfMemoryError(size, `no memory for a buffer of ${size} bytes; ${bytesLive} bytes were in use and `
+        + `${bytesPooled} pooled (trim() frees those): ${error.message}`);
+    }, () => undefined));
     this.#counters.buffersCreated++;
-    return { id, size, handle };
+    return buffer;
+  }
+
+  /** Sees to it that a buffer without memory is not handed out again. */
+  #withdraw(buffer: GpuBuffer): void {
+    this.#hollow.add(buffer);
+    const list = this.#free.get(buffer.size);
+    const at = list?.indexOf(buffer) ?? -1;
+    if (at < 0) return;
+    list!.splice(at, 1);
+    this.#counters.bytesPooled -= buffer.size;
+    this.#destroy(buffer);
   }
 }

@@ -6,7 +6,7 @@
  * of the `Gpu`, with the names of the kernels that were running.
  */
 import type { AdapterProfile } from "../../shaders/kernel.ts";
-import { debugLevel } from "../environment.ts";
+import { debugLevel, isDeno } from "../environment.ts";
 import type { AdapterOptions } from "./adapter.ts";
 import { requestAdapter } from "./adapter.ts";
 import type { BufferSlice } from "./bindings.ts";
@@ -56,6 +56,9 @@ export interface GpuOptions extends AdapterOptions {
   readonly maxSubmitsInFlight?: number;
 }
 
+/** Deno looks only every 10 ms whether a submit is done. */
+const SUBMITS_A_MARK = isDeno ? 8 : 1;
+
 /** A WebGPU device. Open one with `Gpu.open`. */
 export class Gpu {
   /** The adapter it runs on. */
@@ -83,8 +86,10 @@ export class Gpu {
   readonly #onLost = new Set<() => void>();
   /** Commands of submits that may not have finished, the oldest first. */
   readonly #inFlight: (readonly Command[])[] = [];
-  /** Submits under way, in order: each a promise that is fulfilled when it and all before it are done. */
-  readonly #marks: Promise<unknown>[] = [];
+  /** Promises that some submits, and all before them, are done; in order. */
+  readonly #marks: { readonly submits: number; readonly done: Promise<unknown> }[] = [];
+  /** Submits after the last mark. */
+  #unmarked = 0;
   readonly #compiling = new Set<string>();
 
   private constructor(gpu: GPU, device: GPUDevice, info: AdapterDescription, options: GpuOptions) {
@@ -200,15 +205,23 @@ export class Gpu {
     this.#submit(commands, []);
   }
 
-  /** Resolves when at most `maxSubmitsInFlight - 1` submits are unfinished. Call it once for each submit of a loop. */
+  /**
+   * Keeps a loop of submits from running ahead of the GPU: call it after each submit. Resolves when fewer than
+   * `maxSubmitsInFlight` are unfinished (in Deno eight times as many, since there it costs a wait of 10 ms to learn
+   * that a submit is done). @throws what has gone wrong meanwhile.
+   */
   async throttle(): Promise<void> {
     this.#check();
-    if (this.#inFlight.length === 0) return;
-    this.#marks.push(this.device.queue.onSubmittedWorkDone().catch(() => undefined));
+    if (this.#unmarked >= SUBMITS_A_MARK) {
+      const done = this.device.queue.onSubmittedWorkDone().catch(() => undefined);
+      this.#marks.push({ submits: this.#unmarked, done });
+      this.#unmarked = 0;
+    }
     while (this.#marks.length >= this.#maxInFlight) {
-      await this.#guard(this.#marks[0]!);
+      const { submits, done } = this.#marks[0]!;
+      await this.#guard(done);
       this.#marks.shift();
-      this.#inFlight.shift();
+      this.#inFlight.splice(0, submits);
     }
     if ((this.#timer?.pending ?? 0) > 32) await this.#timer!.collect((promise) => this.#guard(promise));
     this.#check();
@@ -232,8 +245,8 @@ export class Gpu {
     if (byteLength === 0) return;
     const padded = Math.ceil(byteLength / 4) * 4;
     if (!Number.isInteger(offset) || offset < 0 || offset % 4 !== 0 || offset + padded > buffer.size) {
-      throw new RangeError(`write: ${byteLength} bytes at offset ${offset} of buffer ${buffer.id} (${buffer.size} bytes); `
-        + "the range must lie inside the buffer and start at a multiple of 4");
+      throw new RangeError(`write: ${byteLength} bytes at offset ${offset} of buffer ${buffer.id} `
+        + `(${buffer.size} bytes); the range must lie inside the buffer and start at a multiple of 4`);
     }
     let bytes = new Uint8Array(data.buffer, data.byteOffset, byteLength);
     // Dawn under Node crashes on a view of shared memory, and takes whole words only.
@@ -338,6 +351,7 @@ export class Gpu {
       submitted?.();
       this.#watch(device.popErrorScope(), commands);
     }
+    this.#unmarked++;
     this.#inFlight.push(commands);
     // Without throttle() nobody tells when a submit is done; what is kept for messages is bounded all the same.
     if (this.#inFlight.length > 64) this.#inFlight.shift();
@@ -357,6 +371,7 @@ export class Gpu {
   #finished(): void {
     this.#inFlight.length = 0;
     this.#marks.length = 0;
+    this.#unmarked = 0;
   }
 
   #runningKernels(): string[] {

@@ -31,8 +31,11 @@ export interface Pipeline {
 /** The compiler's errors, each with the line of the text that it is about. */
 function explain(wgsl: string, messages: readonly GPUCompilationMessage[]): string {
   const lines = wgsl.split("\n");
-  return messages.filter((message) => message.type === "error").map(({ lineNum, linePos, message }) =>
-    lineNum > 0 ? `line ${lineNum}:${linePos}: ${message}\n    ${(lines[lineNum - 1] ?? "").trim()}` : message).join("\n");
+  const errors = messages.filter((message) => message.type === "error");
+  return errors.map(({ lineNum, linePos, message }) => {
+    if (lineNum === 0) return message.trim();
+    return `line ${lineNum}:${linePos}: ${message.trim()}\n    ${(lines[lineNum - 1] ?? "").trim()}`;
+  }).join("\n");
 }
 
 /** Compiles kernels and remembers them by their text and bindings. */

@@ -43,8 +43,8 @@ export class Readback {
     for (const { buffer, offset, bytes } of requests) {
       if (!Number.isInteger(offset) || offset < 0 || offset % 4 !== 0 || !Number.isInteger(bytes) || bytes < 0
         || offset + bytes > buffer.size) {
-        throw new RangeError(`read: bytes ${offset} to ${offset + bytes} of buffer ${buffer.id} (${buffer.size} bytes); `
-          + "the range must lie inside the buffer and start at a multiple of 4");
+        throw new RangeError(`read: bytes ${offset} to ${offset + bytes} of buffer ${buffer.id} `
+          + `(${buffer.size} bytes); the range must lie inside the buffer and start at a multiple of 4`);
       }
       offsets.push(total);
       total += Math.ceil(bytes / 8) * 8;

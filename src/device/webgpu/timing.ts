@@ -104,7 +104,8 @@ export class KernelTimer {
 
   /** Times by kernel, the longest total first. */
   totals(): KernelTime[] {
-    return [...this.#totals].map(([name, { count, ns }]) => ({ name, count, ms: ns / 1e6 })).sort((a, b) => b.ms - a.ms);
+    const times = [...this.#totals].map(([name, { count, ns }]) => ({ name, count, ms: ns / 1e6 }));
+    return times.sort((a, b) => b.ms - a.ms);
   }
 
   /** Forgets the times so far. */
