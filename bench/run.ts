@@ -18,6 +18,7 @@
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { softwareDrivers } from "../src/device/software-vulkan.ts";
+import { disagreements } from "./agreement.ts";
 import { countWebGpuCalls, type WebGpuCalls } from "./count-webgpu-calls.ts";
 import { engines as allEngines } from "./engines/all.ts";
 import type { Engine, TrainingRun } from "./engines/engine.ts";
@@ -27,11 +28,6 @@ import { type Workload, workload as makeWorkload, workloadNames } from "./worklo
 
 /** Steps of the agreement check; also the warm-up. */
 const CHECKED_STEPS = 4;
-/** Largest relative difference of a loss from the reference, and from the other engines. */
-const LOSS_TOLERANCE = 1e-3;
-/** Largest relative difference between two engines in how far the loss fell: a wrong gradient shows here. */
-const FALL_TOLERANCE = 1e-2;
-
 interface Result {
   engine: string;
   adapter: string;
@@ -170,7 +166,8 @@ async function measure(workload: Workload, wanted: readonly Engine[]): Promise<R
       report.failures.push(`${workload.name}, ${engine.name}: ${(error as Error).stack ?? error}`);
     }
   }
-  report.failures.push(...disagreements(report, contestants.map(({ result }) => result)));
+  report.failures.push(...disagreements(report.referenceLoss, contestants.map(({ result }) => result))
+    .map((line) => `${workload.name}, ${line}`));
   for (let round = 0; round < options.rounds; round++) {
     for (let i = 0; i < contestants.length; i++) {
       const { run, stepsPerSample, result } = contestants[(i + round) % contestants.length];
@@ -236,24 +233,6 @@ async function callsPerStep(run: TrainingRun): Promise<WebGpuCalls> {
   } finally {
     counter.uninstall();
   }
-}
-
-/** What is wrong with the losses, a line each: against the reference, and against the first engine's. */
-function disagreements(report: Report, results: readonly Result[]): string[] {
-  const lines: string[] = [];
-  const first = results[0];
-  const fall = (losses: readonly number[]) => losses[0] - losses[losses.length - 1];
-  for (const { engine, losses } of results) {
-    const compare = (what: string, value: number, wanted: number, tolerance: number) => {
-      if (Math.abs(value - wanted) <= tolerance * Math.abs(wanted)) return;
-      lines.push(`${report.workload}, ${engine}: ${what} is ${value}, should be ${wanted} within ${tolerance} relative`);
-    };
-    compare("the first loss (float64 reference)", losses[0], report.referenceLoss, LOSS_TOLERANCE);
-    compare(`the last loss (${first.engine})`, losses[losses.length - 1], first.losses[losses.length - 1],
-      LOSS_TOLERANCE);
-    compare(`the fall of the loss (${first.engine})`, fall(losses), fall(first.losses), FALL_TOLERANCE);
-  }
-  return lines;
 }
 
 function median(values: readonly number[]): number {
