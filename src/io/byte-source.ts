@@ -55,10 +55,14 @@ function checkRange(source: ByteSource, offset: number, length: number, what: st
 class MemorySource implements ByteSource {
   readonly size: number;
 
+  private readonly bytes: Uint8Array;
+
   constructor(
-    private readonly bytes: Uint8Array,
+    bytes: Uint8Array,
     readonly name: string,
   ) {
+    // A plain view, for a Node Buffer is a Uint8Array with another meaning of slice().
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     this.size = bytes.length;
   }
 

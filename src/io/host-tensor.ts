@@ -117,8 +117,8 @@ export function hostTensor(dtype: HostDType, shape: readonly number[], data: Typ
 /** What is wrong with a tensor somebody hands to a writer, or undefined. */
 export function hostTensorFault(tensor: HostTensor): string | undefined {
   const { dtype, shape, data } = tensor;
+  if (!Object.hasOwn(ARRAY_TYPES, dtype)) return `dtype ${String(dtype)} is not one of ${HOST_DTYPES.join(", ")}`;
   const ArrayType = ARRAY_TYPES[dtype];
-  if (ArrayType === undefined) return `dtype ${String(dtype)} is not one of ${HOST_DTYPES.join(", ")}`;
   if (!Array.isArray(shape)) return `shape is not an array of sizes`;
   const count = checkedElementCount(shape, ArrayType.BYTES_PER_ELEMENT);
   if (typeof count === "string") return `it has ${count}`;
@@ -133,7 +133,7 @@ export function hostTensorFault(tensor: HostTensor): string | undefined {
 export function isHostTensor(value: unknown): value is HostTensor {
   if (typeof value !== "object" || value === null) return false;
   const { dtype, shape, data } = value as Partial<HostTensor>;
-  return typeof dtype === "string" && dtype in ARRAY_TYPES && Array.isArray(shape) && ArrayBuffer.isView(data);
+  return typeof dtype === "string" && Object.hasOwn(ARRAY_TYPES, dtype) && Array.isArray(shape) && ArrayBuffer.isView(data);
 }
 
 /** The bytes of a typed array, sharing its memory. */
@@ -149,8 +149,7 @@ export function viewElements(bytes: Uint8Array, dtype: HostDType, count: number)
   const ArrayType = ARRAY_TYPES[dtype];
   const size = ArrayType.BYTES_PER_ELEMENT;
   if (bytes.byteOffset % size === 0) return new ArrayType(bytes.buffer, bytes.byteOffset, count);
-  const copy = bytes.slice(0, count * size);
-  return new ArrayType(copy.buffer, copy.byteOffset, count);
+  return new ArrayType(new Uint8Array(bytes.subarray(0, count * size)).buffer, 0, count);
 }
 
 /** Reverses the bytes of every element: between big- and little-endian. Returns fresh bytes; `bytes` is left alone. */

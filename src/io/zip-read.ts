@@ -94,7 +94,7 @@ export class ZipReader {
         `entry ${quoteForError(entry.name)} unpacks to ${bytes.length} bytes; it declares ${entry.size}`,
       );
     }
-    return bytes;
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   private checkProportion(): void {

@@ -1,0 +1,60 @@
+/**
+ * Files of tensors: safetensors, npy, npz and PyTorch checkpoints, read and written on plain host arrays. It needs no
+ * device, and nothing else of this package at run time but shape arithmetic.
+ *
+ * Readers treat every file as untrusted: malformed input gives a {@link FormatError} that names the file and the
+ * fault, in time and memory bounded by the file's size and the limits stated at each reader.
+ */
+export { FormatError } from "./format-error.ts";
+export type { BytesOrPath } from "./byte-source.ts";
+export {
+  arrayTypeOf,
+  bytesPerHostElement,
+  HOST_DTYPES,
+  hostTensor,
+  hostTensorFault,
+  isHostTensor,
+  toFloat32,
+  toFloat64,
+  toIntegers,
+  type HostDType,
+  type HostTensor,
+  type TypedArray,
+} from "./host-tensor.ts";
+export { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "./float16.ts";
+export {
+  encodeSafetensors,
+  listSafetensors,
+  openSafetensors,
+  readSafetensors,
+  SafetensorsFile,
+  writeSafetensors,
+  type NamedStrings,
+  type NamedTensors,
+  type SafetensorsContents,
+  type SafetensorsEntry,
+} from "./safetensors.ts";
+export {
+  encodeNpy,
+  NpyFile,
+  openNpy,
+  readNpy,
+  readNpyArray,
+  writeNpy,
+  type HostStrings,
+  type NpyArray,
+} from "./npy.ts";
+export {
+  encodeNpz,
+  NpzFile,
+  openNpz,
+  readNpz,
+  writeNpz,
+  type NamedArrays,
+  type NpzReadOptions,
+} from "./npz.ts";
+export type { ZipLimits } from "./zip-read.ts";
+export { readPickle, readTorchCheckpoint, stateDictOf, type TorchReadOptions } from "./torch-read.ts";
+export { encodeTorchCheckpoint, stateDictFor, writeTorchCheckpoint } from "./torch-write.ts";
+export type { PicklableValue } from "./pickle-write.ts";
+export { OrderedDict, TorchDevice, TorchDType, type PythonValue } from "./python-values.ts";
