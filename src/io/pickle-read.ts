@@ -53,8 +53,8 @@ export interface PickleOptions {
 
 /** Most levels of containers inside each other. */
 export const MAX_PICKLE_DEPTH = 200;
-/** Longest integer, in bytes (8,192 bits): converting longer ones takes more than linear time. */
-const MAX_LONG_BYTES = 1024;
+/** Longest integer, in bytes: the most that LONG1 holds. */
+const MAX_LONG_BYTES = 255;
 /** Longest module or class name in a GLOBAL instruction. */
 const MAX_NAME = 512;
 /** Values that a pickle may unfold to, besides {@link UNFOLD_PER_BYTE} for each of its bytes. */

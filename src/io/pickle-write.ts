@@ -33,6 +33,7 @@ export class PickleWriter {
   private length = 0;
   private memoSize = 0;
   private readonly memo = new Map<unknown, number>();
+  private readonly globals = new Map<string, number>();
   private readonly open = new Set<unknown>();
 
   constructor(private readonly pickleTensor: TensorPickler) {}
@@ -55,7 +56,7 @@ export class PickleWriter {
     if (typeof value !== "object") throw this.unwritable(value, path);
     if (this.recall(value)) return;
     if (this.open.has(value)) throw new Error(`writeTorchCheckpoint: ${path} contains itself`);
-    if (this.open.size >= MAX_PICKLE_DEPTH) {
+    if (this.open.size >= MAX_PICKLE_DEPTH && isContainer(value)) {
       throw new Error(`writeTorchCheckpoint: ${path} is nested deeper than ${MAX_PICKLE_DEPTH} levels`);
     }
     this.open.add(value);
@@ -72,14 +73,13 @@ export class PickleWriter {
     this.ascii(`${module}\n${name}\n`);
     this.globals.set(key, this.put());
   }
-  private readonly globals = new Map<string, number>();
 
   /** Pushes a tuple of what `items` push, one value each. */
   tuple(...items: (() => void)[]): void {
     if (items.length === 0) return this.opcode(0x29); // EMPTY_TUPLE
     if (items.length > 3) this.opcode(0x28); // MARK
     for (const item of items) item();
-    this.opcode([0x85, 0x86, 0x87][items.length - 1] ?? 0x74); // TUPLE1, TUPLE2, TUPLE3, TUPLE
+    this.opcode(tupleOpcode(items.length));
   }
 
   /** Calls the function below the tuple on top of the stack. */
@@ -95,6 +95,13 @@ export class PickleWriter {
   private object(value: object, path: string): void {
     if (isHostTensor(value)) {
       this.pickleTensor(value, this, path);
+      this.remember(value);
+    } else if (value instanceof Uint8Array) {
+      // Protocol 2 has no bytes; CPython writes them as text, to be encoded on reading.
+      this.global("_codecs", "encode");
+      const text = Array.from(value, (byte) => String.fromCharCode(byte)).join("");
+      this.tuple(() => this.value(text, path), () => this.value("latin1", path));
+      this.reduce();
       this.remember(value);
     } else if (Array.isArray(value)) {
       if (Object.isFrozen(value)) this.frozenArray(value, path);
@@ -158,8 +165,11 @@ export class PickleWriter {
   }
 
   private frozenArray(items: readonly PicklableValue[], path: string): void {
-    this.tuple(...items.map((item, i) => () => this.value(item, `${path}[${i}]`)));
-    if (items.length > 0) this.remember(items);
+    if (items.length === 0) return this.tuple();
+    if (items.length > 3) this.opcode(0x28); // MARK
+    for (let i = 0; i < items.length; i++) this.value(items[i], `${path}[${i}]`);
+    this.opcode(tupleOpcode(items.length));
+    this.remember(items);
   }
 
   private number(value: number): void {
@@ -249,6 +259,21 @@ export class PickleWriter {
     }
     return start;
   }
+}
+
+/** Whether a value counts as a level of nesting, by the reader's count. */
+function isContainer(value: object): boolean {
+  return !(
+    isHostTensor(value) ||
+    value instanceof Uint8Array ||
+    value instanceof TorchDType ||
+    value instanceof TorchDevice
+  );
+}
+
+/** TUPLE1, TUPLE2, TUPLE3, or TUPLE (from the mark). */
+function tupleOpcode(size: number): number {
+  return size <= 3 ? 0x84 + size : 0x74;
 }
 
 function describeKind(value: unknown): string {

@@ -39,7 +39,7 @@ export type PythonValue =
  * `_metadata`.
  */
 export class OrderedDict extends Map<PythonValue, PythonValue> {
-  attributes?: ReadonlyMap<PythonValue, PythonValue>;
+  declare attributes?: ReadonlyMap<PythonValue, PythonValue>;
 }
 
 /** An element type as a value, `torch.float32`. */
