@@ -28,13 +28,17 @@ function operand(
 ): MatmulOperand {
   const index = (b: string, o: string, kk: string): string => alongK ? `((${b}) * ${outer} + (${o})) * ${k} + (${kk})`
     : `((${b}) * ${k} + (${kk})) * ${outer} + (${o})`;
+  // The index of a vec4, without a division: one multiplication and one shift of what is a multiple of 4 anyway.
+  const index4 = (b: string, o: string, kk: string): string =>
+    alongK ? `((${b}) * ${outer} + (${o})) * ${k / 4} + ((${kk}) >> 2u)`
+      : `((${b}) * ${k} + (${kk})) * ${outer / 4} + ((${o}) >> 2u)`;
   const axis: VectorAxis = !vector ? "none" : alongK ? "k" : "outer";
   return {
     vectorAxis: axis,
     load: (...at) => wrap(vector ? `${name}[(${index(...at)}) / 4][(${index(...at)}) % 4]` : `${name}[${index(...at)}]`),
     load4: (...at) => {
       if (!vector) throw new Error(`operand ${name} has no vector axis, but load4 was asked for`);
-      return wrap(`${name}[(${index(...at)}) / 4]`);
+      return wrap(`${name}[${index4(...at)}]`);
     },
   };
 }
