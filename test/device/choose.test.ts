@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { chooseDevice, deviceNames } from "../../src/device/choose.ts";
+import type { DeviceName } from "../../src/device/choose.ts";
+import type { AdapterDescription } from "../../src/device/webgpu/describe.ts";
+import { describeAdapter, fitsAdapter, namesSoftware, pickAdapter, profileOf, usefulLimits }
+  from "../../src/device/webgpu/describe.ts";
+
+const limits = Object.fromEntries(usefulLimits.map((name) => [name, 64])) as AdapterDescription["limits"];
+
+function adapter(device: string, isSoftware: boolean): AdapterDescription {
+  return {
+    vendor: "maker", architecture: "", device, description: "", backend: "vulkan", isFallback: isSoftware, isSoftware,
+    subgroupMinSize: 32, subgroupMaxSize: 32, features: [], limits,
+  };
+}
+
+const swiftShader = adapter("SwiftShader Device (Subzero)", true);
+const llvmpipe = adapter("llvmpipe (LLVM 15.0.6, 256 bits)", true);
+const geforce = adapter("NVIDIA GeForce RTX 3080", false);
+const radeon = adapter("AMD Radeon RX 7800 XT", false);
+const devices: readonly DeviceName[] = ["webgpu", "reference"];
+
+describe("chooseDevice", () => {
+  test("auto takes a real GPU, wherever it stands in the list", () => {
+    const choice = chooseDevice({ adapters: [swiftShader, geforce, radeon], devices });
+    assert.equal(choice.device, "webgpu");
+    assert.equal(choice.adapter, geforce);
+    assert.match(choice.reason, /GeForce RTX 3080 is a real GPU/);
+  });
+
+  test("auto passes a software adapter by, for cpu where there is one, else for reference", () => {
+    const choice = chooseDevice({ adapters: [swiftShader], devices });
+    assert.equal(choice.device, "reference");
+    assert.match(choice.reason, /SwiftShader .*computes on the CPU.*no device "cpu"/);
+    assert.equal(chooseDevice({ adapters: [swiftShader], devices: ["webgpu", "cpu", "reference"] }).device, "cpu");
+    assert.match(chooseDevice({ adapters: [], devices }).reason, /there is no WebGPU adapter/);
+  });
+
+  test("a named adapter is taken even if it is software", () => {
+    for (const name of ["swiftshader", "lavapipe", "LLVMPIPE"]) {
+      const choice = chooseDevice({ adapter: name, adapters: [geforce, swiftShader, llvmpipe], devices });
+      assert.equal(choice.device, "webgpu");
+      assert.equal(choice.adapter, name === "swiftshader" ? swiftShader : llvmpipe);
+    }
+  });
+
+  test("what is not there is an error that lists what is", () => {
+    assert.throws(() => chooseDevice({ adapter: "arc", adapters: [geforce], devices }),
+      /no WebGPU adapter fits "arc": there is "NVIDIA GeForce RTX 3080"/);
+    assert.throws(() => chooseDevice({ device: "webgpu", adapters: [], devices }), /no WebGPU adapter: there is none/);
+    assert.throws(() => chooseDevice({ device: "gpu", adapters: [], devices }),
+      /no device "gpu"; choose one of auto, webgpu, reference/);
+    assert.throws(() => chooseDevice({ device: "cpu", adapters: [], devices }), /no device "cpu"/);
+  });
+
+  test("never a software adapter unless it was asked for, never a device that is not built", () => {
+    const adapters = fc.subarray([swiftShader, llvmpipe, geforce, radeon]);
+    const built = fc.subarray([...deviceNames]).map((list) => [...new Set<DeviceName>([...list, "reference"])]);
+    fc.assert(fc.property(adapters, built, (found, list) => {
+      const choice = chooseDevice({ adapters: found, devices: [...list, "webgpu"] });
+      assert.ok([...list, "webgpu"].includes(choice.device));
+      assert.notEqual(choice.adapter?.isSoftware, true);
+      assert.equal(choice.device === "webgpu", found.some((one) => !one.isSoftware));
+    }));
+  });
+});
+
+describe("descriptions", () => {
+  test("CPU-backed drivers are known by name", () => {
+    for (const name of ["SwiftShader Device (Subzero)", "llvmpipe (LLVM 15.0.6, 256 bits)", "lavapipe",
+      "Microsoft Basic Render Driver", "WARP"]) assert.ok(namesSoftware("", name), name);
+    for (const name of ["NVIDIA H200", "Apple M4 Max", "Intel(R) Arc(TM) A770", "warpdrive 9000"]) {
+      assert.ok(!namesSoftware("vendor", name), name);
+    }
+  });
+
+  test("an adapter that tells nothing is described all the same", () => {
+    const bare = { info: {}, features: new Set(["subgroups", "shader-f16"]), limits: { maxBufferSize: 1000 } };
+    const info = describeAdapter(bare as unknown as GPUAdapter);
+    assert.deepEqual([info.vendor, info.device, info.backend, info.isSoftware], ["", "", undefined, false]);
+    assert.deepEqual(info.features, ["shader-f16", "subgroups"]);
+    assert.equal(info.limits.maxBufferSize, 1000);
+  });
+
+  test("a name's part fits in any case; a real GPU is preferred", () => {
+    assert.ok(fitsAdapter(geforce, "rtx"));
+    assert.ok(!fitsAdapter(geforce, "radeon"));
+    assert.equal(pickAdapter([swiftShader, radeon, geforce]), radeon);
+    assert.equal(pickAdapter([swiftShader, radeon, geforce], "rtx"), geforce);
+    assert.equal(pickAdapter([swiftShader, radeon], "rtx"), undefined);
+  });
+
+  test("the profile takes the smaller of the two limits on a buffer, and only features that are granted", () => {
+    const profile = profileOf(false, { ...limits, maxBufferSize: 100, maxStorageBufferBindingSize: 70 },
+      new Set(["shader-f16"]));
+    assert.deepEqual(profile, {
+      kind: "gpu", maxStorageBuffers: 64, maxInvocations: 64, maxWorkgroupBytes: 64, maxBindingBytes: 70,
+      subgroups: false, f16: true,
+    });
+    assert.equal(profileOf(true, limits, new Set()).kind, "cpu");
+  });
+});
