@@ -137,7 +137,7 @@ function runtime(): string {
 /** Requests the adapter that every engine will use and names it. */
 async function describeAdapter(): Promise<string> {
   try {
-    const { info } = await installWebGpu(options.adapter);
+    const info = await installWebGpu(options.adapter);
     return [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(" ");
   } catch (error) {
     return `none (${(error as Error).message})`;

@@ -10,32 +10,40 @@ import { findSoftwareDriver, type SoftwareDriver, withSoftwareDriver } from "../
 /** A software driver by name, or "system": whatever the machine offers. */
 export type AdapterChoice = SoftwareDriver | "system";
 
-let installed: { readonly choice: AdapterChoice; readonly adapter: Promise<GPUAdapter> } | undefined;
+let installed: { readonly choice: AdapterChoice; readonly info: Promise<GPUAdapterInfo> } | undefined;
 
 /**
- * Installs the globals once and requests an adapter on the driver.
+ * Installs the globals once, for adapters of the driver, and says what the adapter is.
  * @param choice the driver; left out, that of the first call, else the one the runtime works best with: SwiftShader in
  *   Node, lavapipe in Deno, "system" in browsers.
  * @throws Error if there is no such adapter, or another one is already installed.
  */
-export function installWebGpu(choice?: AdapterChoice): Promise<GPUAdapter> {
+export function installWebGpu(choice?: AdapterChoice): Promise<GPUAdapterInfo> {
   if (installed && choice !== undefined && choice !== installed.choice) {
     throw new Error(`installWebGpu: this process is on "${installed.choice}" already; use another for "${choice}"`);
   }
   if (!installed) {
     const chosen = choice ?? (!hasProcess ? "system" : isNode ? "swiftshader" : "lavapipe");
-    installed = { choice: chosen, adapter: install(chosen) };
+    installed = { choice: chosen, info: install(chosen) };
   }
-  return installed.adapter;
+  return installed.info;
 }
 
-async function install(choice: AdapterChoice): Promise<GPUAdapter> {
+/** A fresh adapter of the installed choice; an adapter can make one device. Installs the default if need be. */
+export async function requestAdapter(): Promise<GPUAdapter> {
+  await installWebGpu();
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new Error("no WebGPU adapter, though there was one before");
+  return adapter;
+}
+
+async function install(choice: AdapterChoice): Promise<GPUAdapterInfo> {
   const request = async () => {
     const scope = globalThis as { navigator?: { gpu?: GPU } };
     if (!scope.navigator?.gpu && isNode) await installDawn();
     const adapter = await scope.navigator?.gpu?.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter) throw new Error(`no WebGPU adapter on "${choice}" (navigator.gpu: ${Boolean(scope.navigator?.gpu)})`);
-    return adapter;
+    return adapter.info;
   };
   return choice === "system" ? request() : withSoftwareDriver(await findSoftwareDriver(choice), request);
 }

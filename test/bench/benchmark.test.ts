@@ -6,7 +6,7 @@ import { disagreements } from "../../bench/agreement.ts";
 import { countWebGpuCalls } from "../../bench/count-webgpu-calls.ts";
 import { jaxJs } from "../../bench/engines/jax-js.ts";
 import { referenceLoss } from "../../bench/reference-loss.ts";
-import { installWebGpu } from "../../bench/webgpu-environment.ts";
+import { requestAdapter } from "../../bench/webgpu-environment.ts";
 import { workload, workloadNames } from "../../bench/workloads.ts";
 
 describe("workloads", () => {
@@ -75,7 +75,7 @@ describe("agreement", () => {
 });
 
 test("the WebGPU counter sees an engine's calls, and lets go", async () => {
-  const adapter = await installWebGpu();
+  const adapter = await requestAdapter();
   const device = await adapter.requestDevice();
   const counter = countWebGpuCalls();
   const makeBuffer = () => device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
