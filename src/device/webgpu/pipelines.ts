@@ -34,7 +34,8 @@ function explain(wgsl: string, messages: readonly GPUCompilationMessage[]): stri
   const errors = messages.filter((message) => message.type === "error");
   return errors.map(({ lineNum, linePos, message }) => {
     if (lineNum === 0) return message.trim();
-    return `line ${lineNum}:${linePos}: ${message.trim()}\n    ${(lines[lineNum - 1] ?? "").trim()}`;
+    const [first, ...rest] = message.trim().split("\n");
+    return [`line ${lineNum}:${linePos}: ${first}`, `    ${(lines[lineNum - 1] ?? "").trim()}`, ...rest].join("\n");
   }).join("\n");
 }
 
