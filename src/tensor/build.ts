@@ -5,7 +5,7 @@
  */
 import type { DType } from "./dtype.ts";
 import { isFloat } from "./dtype.ts";
-import { ELEMENTWISE, elementwise, inClass } from "./elementwise.ts";
+import { ELEMENTWISE, elementwise, hostForm, inClass } from "./elementwise.ts";
 import type { ElementwiseName } from "./elementwise.ts";
 import type { FusedOp } from "./fused.ts";
 import type { Op, ReduceName } from "./node.ts";
@@ -186,8 +186,7 @@ export function apply(name: ElementwiseName, operands: readonly Node[]): Node {
 
   const constants = operands.map(constantValue);
   if (constants.every((c) => c !== undefined)) {
-    const f = !isFloat(dtype) && row.integer ? row.integer : row.f64;
-    const value = f(constants[0]!, constants[1] ?? 0, constants[2] ?? 0);
+    const value = hostForm(row, dtype)(constants[0]!, constants[1] ?? 0, constants[2] ?? 0);
     if (!Number.isNaN(value)) return full(shape, value, resultDtype);
   }
   const simple = simplify(name, operands, constants, shape);

@@ -31,6 +31,8 @@ export interface ElementwiseOp {
   /** The value in float64; `integer` where 32-bit wrapping needs another form. */
   readonly f64: (x: number, y: number, z: number) => number;
   readonly integer?: (x: number, y: number, z: number) => number;
+  /** Where unsigned integers need yet another. */
+  readonly unsigned?: (x: number, y: number, z: number) => number;
   /** Cotangents of the operands. Absent: the op has derivative 0 almost everywhere, or none. */
   readonly grad?: (dy: Tensor, y: Tensor, a: Tensor, b: Tensor, c: Tensor) => (Tensor | undefined)[];
   /** Interval each float operand is drawn from by the tests (default ±3). */
@@ -128,12 +130,12 @@ export const ELEMENTWISE = {
     grad: (dy, q, _, b) => [dy.div(b), dy.mul(q).div(b).neg()], doc: "x / y",
   },
   floorDiv: {
-    arity: 2, takes: "integer", wgsl: (_, x, y, _z, dtype) => `floor_div_${dtype}(${x}, ${y})`,
+    arity: 2, takes: "integer", wgsl: (w, x, y, _z, dtype) => `floor_div_${dtype}_${w.lanes}(${x}, ${y})`,
     f64: (x, y) => (y === 0 ? 0 : Math.floor(x / y)), cost: 8, helpers: ["floorDiv"],
     doc: "⌊x / y⌋ of integers; 0 where y is 0",
   },
   mod: {
-    arity: 2, takes: "integer", wgsl: (_, x, y, _z, dtype) => `floor_mod_${dtype}(${x}, ${y})`,
+    arity: 2, takes: "integer", wgsl: (w, x, y, _z, dtype) => `floor_mod_${dtype}_${w.lanes}(${x}, ${y})`,
     f64: (x, y) => (y === 0 ? 0 : x - y * Math.floor(x / y)), cost: 8, helpers: ["floorDiv"],
     doc: "x − y·⌊x / y⌋ of integers (the sign of y); 0 where y is 0",
   },
@@ -300,6 +302,7 @@ export const ELEMENTWISE = {
   shiftLeft: bitwise("<<", (x, y) => x << y, "x · 2^y, wrapping; 0 ≤ y < 32"),
   shiftRight: {
     ...bitwise(">>", (x, y) => x >> y, "x / 2^y, rounded down; 0 ≤ y < 32"),
+    unsigned: (x, y) => x >>> y,
   },
 } as const satisfies Record<string, ElementwiseOp>;
 
@@ -309,6 +312,12 @@ export function elementwise(name: string): ElementwiseOp {
   const row = (ELEMENTWISE as Record<string, ElementwiseOp>)[name];
   if (!row) throw new Error(`no elementwise op named "${name}"`);
   return row;
+}
+
+/** The row's host form for operands of `dtype`. Results of integers are wrapped by the array they are stored in. */
+export function hostForm(row: ElementwiseOp, dtype: DType): (x: number, y: number, z: number) => number {
+  if (isFloat(dtype) || dtype === "bool") return row.f64;
+  return (dtype === "u32" ? row.unsigned : undefined) ?? row.integer ?? row.f64;
 }
 
 /** Whether operands of `dtype` are in the class. */

@@ -11,7 +11,7 @@ import type { Node } from "./node.ts";
 import { topologicalOrder } from "./node.ts";
 import { sizeOf } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
-import { pendingAssignments } from "./variable.ts";
+import { pendingAssignments } from "./pending.ts";
 
 let queue: Promise<unknown> = Promise.resolve();
 

@@ -8,14 +8,9 @@ import type { Backend } from "./backend.ts";
 import * as build from "./build.ts";
 import type { VariableState } from "./node.ts";
 import { Node } from "./node.ts";
+import { pendingAssignments, variables } from "./pending.ts";
 import { formatShape, sameShape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
-
-/** Assignments that the next realization will run. */
-export const pendingAssignments = new Map<VariableState, Node>();
-
-/** Variables by their state, for `backward` (weak: a variable nobody holds needs no gradient). */
-export const variables = new WeakMap<VariableState, WeakRef<Variable>>();
 
 let unnamed = 0;
 

@@ -1,0 +1,177 @@
+/**
+ * The canonical graph of one realization: equal subexpressions merged, leaves numbered, and a key that is equal for
+ * graphs of equal structure. A plan made for the key serves every graph with it.
+ *
+ * Large sums, products, maxima and minima that leave few results are split in two here, so that there is enough to do
+ * side by side.
+ */
+import type { Assignment } from "../tensor/backend.ts";
+import { Node, topologicalOrder } from "../tensor/node.ts";
+import type { Op, VariableState } from "../tensor/node.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { resolve } from "./access.ts";
+import { flatten, loopVariable, unflatten } from "./int-expr.ts";
+import { decompose } from "./decompose.ts";
+import type { CanLower } from "./decompose.ts";
+
+/** Host leaves of at most this many elements travel together in one small buffer. */
+export const PARAMETER_LIMIT = 16;
+
+/** A value from outside the graph. */
+export interface Leaf {
+  /** The leaf in the canonical graph. */
+  readonly node: Node;
+  /** The leaf in the graph it was made from. */
+  readonly source: Node;
+  /**
+   * `parameter`: a small host value, at `offset` words of the parameter buffer. `buffer`: host data or a stored
+   * tensor. `variable`: may be assigned by the plan.
+   */
+  readonly role: "parameter" | "buffer" | "variable";
+  readonly offset: number;
+}
+
+export interface Graph {
+  /** Inputs before users. */
+  readonly nodes: readonly Node[];
+  readonly leaves: readonly Leaf[];
+  /** Words of the parameter buffer. */
+  readonly parameterWords: number;
+  readonly outputs: readonly Node[];
+  /** Values that are written into the variable of that leaf (an index into `leaves`). */
+  readonly assignments: readonly { readonly leaf: number; readonly value: Node }[];
+  readonly key: string;
+}
+
+export interface GraphOptions {
+  readonly canLower: CanLower;
+  /** How many invocations keep the device busy. */
+  readonly parallelism: number;
+}
+
+export function buildGraph(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
+  const roots = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower);
+  const canonical = new Map<Node, Node>();
+  const byKey = new Map<string, Node>();
+  const idOf = new Map<Node, number>();
+  const nodes: Node[] = [];
+  const leaves: Leaf[] = [];
+  const keys: string[] = [];
+  const variableLeaf = new Map<VariableState, number>();
+  let parameterWords = 0;
+
+  const intern = (key: string, create: () => Node): Node => {
+    let node = byKey.get(key);
+    if (!node) {
+      node = create();
+      byKey.set(key, node);
+      idOf.set(node, nodes.length);
+      nodes.push(node);
+      keys.push(key);
+    }
+    return node;
+  };
+  const addLeaf = (node: Node): Node => {
+    const op = node.op;
+    const size = sizeOf(node.shape);
+    const spec = `${node.dtype}[${node.shape.join()}]`;
+    if (op.kind === "variable") {
+      const known = variableLeaf.get(op.variable);
+      if (known !== undefined) return leaves[known].node;
+      variableLeaf.set(op.variable, leaves.length);
+    }
+    const role = op.kind === "variable" ? "variable" : op.kind === "data" && size <= PARAMETER_LIMIT ? "parameter" : "buffer";
+    const leaf = intern(`${role}${leaves.length}:${spec}`, () => new Node(op, [], node.shape, node.dtype));
+    leaves.push({ node: leaf, source: node, role, offset: parameterWords });
+    if (role === "parameter") parameterWords += size;
+    return leaf;
+  };
+  const add = (node: Node, inputs: readonly Node[]): Node => {
+    const key = `${opKey(node.op)}(${inputs.map((n) => idOf.get(n)).join()}):${node.dtype}[${node.shape.join()}]`;
+    return intern(key, () => new Node(node.op, inputs, node.shape, node.dtype));
+  };
+
+  /** Whether a value is, as it stands, the contents of a buffer: fused kernels take whole buffers. */
+  const inMemory = (node: Node): boolean => {
+    const { producer, access } = resolve(node, unflatten(loopVariable("i", sizeOf(node.shape)), node.shape));
+    const kind = producer.op.kind;
+    if (kind === "full" || kind === "iota" || access.conditions.length > 0) return false;
+    if (leaves.some((l) => l.node === producer && l.role === "parameter")) return false;
+    const whole = sizeOf(producer.shape) === sizeOf(node.shape);
+    return whole && flatten(access.index, producer.shape).key === loopVariable("i", sizeOf(node.shape)).key;
+  };
+  const copyOf = (node: Node) => new Node({ kind: "contiguous" }, [], node.shape, node.dtype);
+
+  for (const node of topologicalOrder(roots)) {
+    const inputs = node.inputs.map((n) => canonical.get(n)!);
+    const kind = node.op.kind;
+    if (kind === "data" || kind === "storage" || kind === "variable") canonical.set(node, addLeaf(node));
+    else if (kind === "fused") canonical.set(node, add(node, inputs.map((n) => (inMemory(n) ? n : add(copyOf(n), [n])))));
+    else {
+      const split = splitReduce(node, inputs, options.parallelism);
+      canonical.set(node, split ? split.reduce<Node>((x, step) => add(step, [x]), inputs[0]) : add(node, inputs));
+    }
+  }
+  // A variable that is assigned but not read is a leaf too: it names the buffer.
+  const assigned = assignments.map(({ variable }, i) => {
+    const value = canonical.get(roots[outputs.length + i])!;
+    let leaf = variableLeaf.get(variable);
+    if (leaf === undefined) {
+      leaf = leaves.length;
+      addLeaf(new Node({ kind: "variable", variable, version: variable.version }, [], value.shape, value.dtype));
+    }
+    return { leaf, value };
+  });
+  const results = outputs.map((_, i) => canonical.get(roots[i])!);
+  const key =
+    `${keys.join("\n")}\n>${results.map((n) => idOf.get(n)).join()}` +
+    `\n=${assigned.map((a) => `${a.leaf}:${idOf.get(a.value)}`).join()}`;
+  return { nodes, leaves, parameterWords, outputs: results, assignments: assigned, key };
+}
+
+/** Everything of an op that the generated code depends on. */
+function opKey(op: Op): string {
+  switch (op.kind) {
+    case "elementwise":
+      return op.name;
+    case "full":
+      return `full ${Object.is(op.value, -0) ? "-0" : op.value}`;
+    case "fused":
+      return `fused ${op.fused.name} ${JSON.stringify(op.attrs)}`;
+    default:
+      return JSON.stringify(op);
+  }
+}
+
+/** A reduce to few results from many elements, as two: `[axis → (parts, rest)]`, over all but the parts, over the parts. */
+function splitReduce(node: Node, inputs: readonly Node[], parallelism: number): Node[] | undefined {
+  const op = node.op;
+  if (op.kind !== "reduce") return undefined;
+  const x = inputs[0];
+  const results = sizeOf(node.shape);
+  const reduced = sizeOf(x.shape) / results;
+  if (reduced < 8192 || results * 4 > parallelism) return undefined;
+  // The part count divides one reduced axis and is near the square root of the work.
+  let best: { axis: number; parts: number } | undefined;
+  for (const axis of op.axes) {
+    const size = x.shape[axis];
+    const limit = Math.min(size, Math.max(parallelism / results, Math.sqrt(reduced)));
+    for (let parts = Math.floor(limit); parts > (best?.parts ?? 7); parts--) {
+      if (size % parts === 0) {
+        best = { axis, parts };
+        break;
+      }
+    }
+  }
+  if (!best) return undefined;
+  const { axis, parts } = best;
+  const shape = [...x.shape.slice(0, axis), parts, x.shape[axis] / parts, ...x.shape.slice(axis + 1)];
+  const inner = op.axes.map((a) => (a === axis ? a + 1 : a > axis ? a + 1 : a));
+  const middle = shape.filter((_, i) => !inner.includes(i));
+  const partAxis = shape.slice(0, axis).filter((_, i) => !inner.includes(i)).length;
+  return [
+    new Node({ kind: "reshape" }, [], shape, node.dtype),
+    new Node({ kind: "reduce", name: op.name, axes: inner }, [], middle, node.dtype),
+    new Node({ kind: "reduce", name: op.name, axes: [partAxis] }, [], node.shape, node.dtype),
+  ];
+}

@@ -1,0 +1,302 @@
+/**
+ * The plan of a realization: kernels in order, and a place in memory for every value they leave behind.
+ *
+ * Small independent kernels wait for each other and run side by side in one step. A variable's new value is written
+ * straight over the old one where every reader of the old one has run; otherwise beside it, and copied at the end.
+ * Intermediates share slots: two values may use the same slot when one is dead before the other is made.
+ */
+import type { Expr, ExprBuilder } from "./expr.ts";
+import { bytesPerElement } from "../tensor/dtype.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
+import { Node } from "../tensor/node.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import type { Graph } from "./graph.ts";
+import type { FusedKernel, Kernel, Store } from "./kernels.ts";
+import { KernelBuilder } from "./kernels.ts";
+import type { Schedule } from "./schedule.ts";
+import { schedule } from "./schedule.ts";
+
+/** Kernels that run side by side; more than one only for elementwise work and reductions. */
+export interface Step {
+  readonly kernels: readonly Kernel[];
+  /** Temporary buffers of a fused kernel. */
+  readonly scratch: readonly Node[];
+}
+
+export type Place =
+  | { readonly kind: "slot"; readonly slot: number }
+  /** The memory of a leaf: a variable assigned in place, or an input. */
+  | { readonly kind: "leaf"; readonly leaf: number }
+  | { readonly kind: "output"; readonly output: number };
+
+export interface Plan {
+  readonly graph: Graph;
+  readonly steps: readonly Step[];
+  readonly placeOf: ReadonlyMap<Node, Place>;
+  /** Bytes of every slot. */
+  readonly slots: readonly number[];
+  /** After the last step: values to copy into variables. */
+  readonly copies: readonly { readonly from: Node; readonly leaf: number }[];
+  /** Outputs equal to another output or to a leaf, which are copied from there. */
+  readonly memory: MemoryAccount;
+}
+
+/** Bytes, by the plan's own account. */
+export interface MemoryAccount {
+  /** Sum of the slots: what the plan holds for intermediates. */
+  readonly held: number;
+  /** The largest sum of values that are alive at the same time: no order-preserving plan could hold less. */
+  readonly needed: number;
+  /** Sum of all intermediates, as if none shared memory. */
+  readonly total: number;
+}
+
+export interface PlanOptions {
+  readonly maxBindings: number;
+  /** Temporary buffers that the device's lowering of a fused kernel needs. */
+  scratchOf(kernel: FusedKernel): readonly ValueSpec[];
+}
+
+/** Kernels that touch at most this many bytes wait for others like them. */
+const SMALL_KERNEL_BYTES = 1 << 20;
+
+export function nodeBytes(node: { readonly shape: readonly number[]; readonly dtype: Node["dtype"] }): number {
+  return Math.max(4, Math.ceil((sizeOf(node.shape) * bytesPerElement(node.dtype)) / 4) * 4);
+}
+
+interface Unit {
+  readonly kernel: Kernel;
+  readonly reads: ReadonlySet<Node>;
+  readonly writes: readonly Node[];
+  readonly scratch: readonly Node[];
+  readonly rank: number;
+  /** Units that must run first. */
+  readonly after: Set<Unit>;
+  readonly small: boolean;
+}
+
+export function makePlan(graph: Graph, options: PlanOptions): Plan {
+  const scheduled = schedule(graph, { maxBindings: options.maxBindings });
+  const units = makeUnits(graph, scheduled, options);
+  const producer = new Map<Node, Unit>();
+  for (const unit of units) for (const node of unit.writes) producer.set(node, unit);
+  for (const unit of units) {
+    for (const node of unit.reads) {
+      const source = producer.get(node);
+      if (source && source !== unit) unit.after.add(source);
+    }
+  }
+  const { inPlace, copies } = placeAssignments(graph, units, producer);
+  const steps = order(units, options.maxBindings);
+  const { placeOf, slots, memory } = placeValues(graph, steps, inPlace, copies);
+  return {
+    graph,
+    steps: steps.map((s) => ({ kernels: s.map((u) => u.kernel), scratch: s.flatMap((u) => u.scratch) })),
+    placeOf,
+    slots,
+    copies,
+    memory,
+  };
+}
+
+function makeUnits(graph: Graph, scheduled: Schedule, options: PlanOptions): Unit[] {
+  const builder = new KernelBuilder(graph, scheduled);
+  const position = new Map(graph.nodes.map((n, i) => [n, i]));
+  return scheduled.groups.map((group) => {
+    const kernel = builder.build(group);
+    const reads = new Set(kernel.kind === "fused" ? kernel.inputs : loadsOf(kernel.exprs).map((l) => l.buffer));
+    const writes: Node[] = kernel.kind === "fused" ? [] : storesOf(kernel).map((s) => s.target);
+    const scratch: Node[] = [];
+    if (kernel.kind === "fused") {
+      for (const output of kernel.outputs) {
+        // A result nobody reads still needs somewhere to go.
+        if (output.node) writes.push(output.node);
+      }
+      for (const spec of options.scratchOf(kernel)) scratch.push(new Node({ kind: "iota" }, [], spec.shape, spec.dtype));
+    }
+    const bytes = [...reads, ...writes].reduce((sum, n) => sum + nodeBytes(n), 0);
+    const small = (kernel.kind === "loop" || kernel.kind === "reduce") && bytes <= SMALL_KERNEL_BYTES;
+    const rank = Math.min(...[...group.members].map((m) => position.get(m) ?? Infinity));
+    return { kernel, reads, writes, scratch, rank, after: new Set<Unit>(), small };
+  });
+}
+
+/** All stores of a kernel that is made of expressions. */
+export function storesOf(kernel: Exclude<Kernel, FusedKernel>): readonly Store[] {
+  return kernel.kind === "reduce" ? [...kernel.rowStores, ...kernel.elementStores] : kernel.stores;
+}
+
+export function loadsOf(exprs: ExprBuilder): (Expr & { kind: "load" })[] {
+  return exprs.all.filter((e): e is Expr & { kind: "load" } => e.kind === "load");
+}
+
+/** Which assigned values are computed straight into the variable's memory, and which are copied there at the end. */
+function placeAssignments(graph: Graph, units: readonly Unit[], producer: ReadonlyMap<Node, Unit>) {
+  const inPlace = new Map<Node, number>();
+  const copies: { from: Node; leaf: number }[] = [];
+  const outputs = new Set(graph.outputs);
+  for (const { leaf, value } of graph.assignments) {
+    const variable = graph.leaves[leaf].node;
+    const unit = producer.get(value);
+    if (value === variable) continue;
+    const readers = units.filter((u) => u !== unit && u.reads.has(variable));
+    const fits =
+      unit !== undefined && !inPlace.has(value) && !outputs.has(value) && !copies.some((c) => c.from === variable) &&
+      writesInPlace(unit, value, variable) && readers.every((r) => !waitsFor(r, unit));
+    if (fits) {
+      for (const reader of readers) unit.after.add(reader);
+      inPlace.set(value, leaf);
+    } else copies.push({ from: value, leaf });
+  }
+  // A copy reads its source after all steps: the source must not be overwritten in place.
+  const overwritten = new Map([...inPlace].map(([value, leaf]) => [graph.leaves[leaf].node, value]));
+  for (const { from } of copies) {
+    const value = overwritten.get(from);
+    if (value === undefined) continue;
+    copies.push({ from: value, leaf: inPlace.get(value)! });
+    inPlace.delete(value);
+  }
+  return { inPlace, copies };
+}
+
+/** Whether a kernel may write `value` over `variable`: it reads the variable only where it writes. */
+function writesInPlace(unit: Unit, value: Node, variable: Node): boolean {
+  const { kernel } = unit;
+  if (!unit.reads.has(variable)) return true;
+  if (kernel.kind === "fused") return false;
+  const store = storesOf(kernel).find((s) => s.target === value);
+  // A row is stored when other invocations may still read the row's elements.
+  if (!store || (kernel.kind === "reduce" && kernel.rowStores.includes(store) && sizeOf(variable.shape) !== kernel.rows)) return false;
+  return loadsOf(kernel.exprs).every((l) => l.buffer !== variable || l.index.key === store.index.key);
+}
+
+function waitsFor(unit: Unit, other: Unit): boolean {
+  const seen = new Set<Unit>();
+  const stack = [unit];
+  while (stack.length > 0) {
+    const at = stack.pop()!;
+    if (at === other) return true;
+    if (seen.has(at)) continue;
+    seen.add(at);
+    stack.push(...at.after);
+  }
+  return false;
+}
+
+/**
+ * Steps in an order that respects all dependencies. Of the kernels that can run, the one that frees most memory runs
+ * first; small ones are held back until nothing else can run, and then run together.
+ */
+function order(units: readonly Unit[], maxBindings: number): Unit[][] {
+  const waiting = new Map(units.map((u) => [u, u.after.size]));
+  const users = new Map<Unit, Unit[]>();
+  for (const unit of units) for (const before of unit.after) users.set(before, [...(users.get(before) ?? []), unit]);
+  const readsLeft = new Map<Node, number>();
+  for (const unit of units) for (const node of unit.reads) readsLeft.set(node, (readsLeft.get(node) ?? 0) + 1);
+  const ready = new Set([...units].filter((u) => u.after.size === 0).sort((a, b) => a.rank - b.rank));
+  const steps: Unit[][] = [];
+
+  const run = (step: Unit[]): void => {
+    steps.push(step);
+    for (const unit of step) {
+      ready.delete(unit);
+      for (const node of unit.reads) readsLeft.set(node, readsLeft.get(node)! - 1);
+      for (const user of users.get(unit) ?? []) {
+        const left = waiting.get(user)! - 1;
+        waiting.set(user, left);
+        if (left === 0) ready.add(user);
+      }
+    }
+  };
+  const gain = (unit: Unit): number => {
+    let bytes = 0;
+    for (const node of unit.reads) if (readsLeft.get(node) === 1) bytes += nodeBytes(node);
+    for (const node of unit.writes) bytes -= nodeBytes(node);
+    return bytes;
+  };
+  while (ready.size > 0) {
+    const large = [...ready].filter((u) => !u.small);
+    if (large.length > 0) {
+      let best = large[0];
+      let bestGain = gain(best);
+      for (const unit of large) {
+        const g = gain(unit);
+        if (g > bestGain || (g === bestGain && unit.rank < best.rank)) [best, bestGain] = [unit, g];
+      }
+      run([best]);
+      continue;
+    }
+    for (const step of pack([...ready].sort((a, b) => a.rank - b.rank), maxBindings)) run(step);
+  }
+  return steps;
+}
+
+/** Kernels in groups that share a dispatch: as many as the bindings allow. */
+function pack(units: readonly Unit[], maxBindings: number): Unit[][] {
+  const steps: { units: Unit[]; buffers: Set<Node> }[] = [];
+  for (const unit of units) {
+    const buffers = [...unit.reads, ...unit.writes];
+    const fit = steps.find((s) => new Set([...s.buffers, ...buffers]).size + 1 <= maxBindings);
+    if (fit) {
+      fit.units.push(unit);
+      for (const b of buffers) fit.buffers.add(b);
+    } else steps.push({ units: [unit], buffers: new Set(buffers) });
+  }
+  return steps.map((s) => s.units);
+}
+
+function placeValues(
+  graph: Graph,
+  steps: readonly (readonly Unit[])[],
+  inPlace: ReadonlyMap<Node, number>,
+  copies: readonly { from: Node; leaf: number }[],
+) {
+  const placeOf = new Map<Node, Place>();
+  graph.leaves.forEach((leaf, i) => placeOf.set(leaf.node, { kind: "leaf", leaf: i }));
+  for (const [value, leaf] of inPlace) placeOf.set(value, { kind: "leaf", leaf });
+  graph.outputs.forEach((node, i) => {
+    if (!placeOf.has(node)) placeOf.set(node, { kind: "output", output: i });
+  });
+
+  interface Life { readonly node: Node; readonly bytes: number; readonly from: number; to: number }
+  const lives = new Map<Node, Life>();
+  steps.forEach((step, at) => {
+    for (const unit of step) {
+      for (const node of [...unit.writes, ...unit.scratch]) {
+        if (!placeOf.has(node)) lives.set(node, { node, bytes: nodeBytes(node), from: at, to: at });
+      }
+      for (const node of unit.reads) {
+        const life = lives.get(node);
+        if (life) life.to = at;
+      }
+    }
+  });
+  for (const { from } of copies) {
+    const life = lives.get(from);
+    if (life) life.to = steps.length;
+  }
+
+  // Largest first: a slot is as large as the first value put in it.
+  const slots: { bytes: number; lives: Life[] }[] = [];
+  for (const life of [...lives.values()].sort((a, b) => b.bytes - a.bytes)) {
+    let slot = slots.findIndex((s) => s.lives.every((l) => l.to < life.from || l.from > life.to));
+    if (slot < 0) {
+      slot = slots.length;
+      slots.push({ bytes: life.bytes, lives: [] });
+    }
+    slots[slot].lives.push(life);
+    placeOf.set(life.node, { kind: "slot", slot });
+  }
+  let needed = 0;
+  for (let at = 0; at < steps.length; at++) {
+    let alive = 0;
+    for (const l of lives.values()) if (l.from <= at && at <= l.to) alive += l.bytes;
+    needed = Math.max(needed, alive);
+  }
+  const memory: MemoryAccount = {
+    held: slots.reduce((sum, s) => sum + s.bytes, 0),
+    needed,
+    total: [...lives.values()].reduce((sum, l) => sum + l.bytes, 0),
+  };
+  return { placeOf, slots: slots.map((s) => s.bytes), memory };
+}
