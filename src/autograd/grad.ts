@@ -11,7 +11,7 @@ import type { Node } from "../tensor/node.ts";
 import { topologicalOrder } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor, gradientTargets, hooks } from "../tensor/tensor.ts";
-import { variables } from "../tensor/variable.ts";
+import { variables } from "../tensor/pending.ts";
 import { vjp } from "./vjp.ts";
 
 /** Tensors in arrays and records, as arguments of differentiable functions. */

@@ -50,7 +50,9 @@ export interface GraphOptions {
 }
 
 export function buildGraph(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
-  const roots = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower);
+  const roots = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower).map((node) =>
+    isLeaf(node) ? new Node({ kind: "contiguous" }, [node], node.shape, node.dtype) : node,
+  );
   const canonical = new Map<Node, Node>();
   const byKey = new Map<string, Node>();
   const idOf = new Map<Node, number>();
@@ -80,7 +82,7 @@ export function buildGraph(outputs: readonly Node[], assignments: readonly Assig
       if (known !== undefined) return leaves[known].node;
       variableLeaf.set(op.variable, leaves.length);
     }
-    const role = op.kind === "variable" ? "variable" : op.kind === "data" && size <= PARAMETER_LIMIT ? "parameter" : "buffer";
+    const role = op.kind === "variable" ? "variable" : op.kind === "data" && size <= PARAMETER_LIMIT && node.dtype !== "f16" ? "parameter" : "buffer";
     const leaf = intern(`${role}${leaves.length}:${spec}`, () => new Node(op, [], node.shape, node.dtype));
     leaves.push({ node: leaf, source: node, role, offset: parameterWords });
     if (role === "parameter") parameterWords += size;
@@ -127,6 +129,10 @@ export function buildGraph(outputs: readonly Node[], assignments: readonly Assig
     `${keys.join("\n")}\n>${results.map((n) => idOf.get(n)).join()}` +
     `\n=${assigned.map((a) => `${a.leaf}:${idOf.get(a.value)}`).join()}`;
   return { nodes, leaves, parameterWords, outputs: results, assignments: assigned, key };
+}
+
+function isLeaf(node: Node): boolean {
+  return node.op.kind === "data" || node.op.kind === "storage" || node.op.kind === "variable";
 }
 
 /** Everything of an op that the generated code depends on. */

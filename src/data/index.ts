@@ -3,9 +3,11 @@
  */
 export * from "./augment.ts";
 export * from "./bodies.ts";
+export * from "./body-model.ts";
 export * from "./clip.ts";
 export * from "./draws.ts";
 export * from "./errors.ts";
+export * from "./generator.ts";
 export * from "./layout.ts";
 export * from "./layout-map.ts";
 export * from "./normalize.ts";
@@ -20,5 +22,6 @@ export * from "./store.ts";
 export type { ClipFacts } from "./store-format.ts";
 export * from "./store-writer.ts";
 export * from "./streams.ts";
+export * from "./synthetic-actions.ts";
 export * from "./text.ts";
 export * from "./views.ts";

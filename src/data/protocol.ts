@@ -44,8 +44,8 @@ export const SBU_FOLDS: readonly (readonly string[])[] = [
   ["s04s02", "s04s03", "s04s06", "s06s02", "s06s03"],
 ];
 
-/** A protocol on one fact, an integer from 1 to `most`. */
-function byFact(
+/** A protocol that decides by one fact, an integer from 1 to `most`. */
+export function factProtocol(
   name: string,
   rule: string,
   fact: "subject" | "camera" | "setup",
@@ -88,12 +88,12 @@ function sbuFold(fold: number): Protocol {
 }
 
 export const PROTOCOLS: readonly Protocol[] = [
-  byFact("ntu60-xsub", "20 of 40 subjects train", "subject", 40, inList(NTU60_TRAIN_SUBJECTS)),
-  byFact("ntu60-xview", "cameras 2 and 3 train, camera 1 tests", "camera", 3, (camera) => camera !== 1),
-  byFact("ntu120-xsub", "53 of 106 subjects train", "subject", 106, inList(NTU120_TRAIN_SUBJECTS)),
-  byFact("ntu120-xset", "even setups train, odd setups test", "setup", 32, (setup) => setup % 2 === 0),
-  byFact("nw-ucla-xview", "cameras 1 and 2 train, camera 3 tests", "camera", 3, (camera) => camera !== 3),
-  byFact("utd-mhad-xsub", "odd subjects train, even subjects test", "subject", 8, (subject) => subject % 2 === 1),
+  factProtocol("ntu60-xsub", "20 of 40 subjects train", "subject", 40, inList(NTU60_TRAIN_SUBJECTS)),
+  factProtocol("ntu60-xview", "cameras 2 and 3 train, camera 1 tests", "camera", 3, (camera) => camera !== 1),
+  factProtocol("ntu120-xsub", "53 of 106 subjects train", "subject", 106, inList(NTU120_TRAIN_SUBJECTS)),
+  factProtocol("ntu120-xset", "even setups train, odd setups test", "setup", 32, (setup) => setup % 2 === 0),
+  factProtocol("nw-ucla-xview", "cameras 1 and 2 train, camera 3 tests", "camera", 3, (camera) => camera !== 3),
+  factProtocol("utd-mhad-xsub", "odd subjects train, even subjects test", "subject", 8, (subject) => subject % 2 === 1),
   ...[1, 2, 3, 4, 5].map(sbuFold),
 ];
 

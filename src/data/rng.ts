@@ -56,10 +56,15 @@ export class CounterRandom {
     return new CounterRandom(key);
   }
 
+  /** The next two words. */
+  private next(): [number, number] {
+    const n = this.counter++;
+    return threefry2x32(this.key[0], this.key[1], Math.floor(n / 2 ** 32), n >>> 0);
+  }
+
   /** Uniform in [0, 1), 53 random bits. */
   uniform(): number {
-    const n = this.counter++;
-    const [high, low] = threefry2x32(this.key[0], this.key[1], Math.floor(n / 2 ** 32), n >>> 0);
+    const [high, low] = this.next();
     return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
   }
 
@@ -73,10 +78,10 @@ export class CounterRandom {
     return Math.floor(this.uniform() * count);
   }
 
-  /** Standard normal (Box-Muller, one of the pair). */
+  /** Standard normal (Box-Muller, one of the pair, on 32-bit words: no further out than 6.8). */
   normal(): number {
-    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
-    return radius * Math.cos(2 * Math.PI * this.uniform());
+    const [high, low] = this.next();
+    return Math.sqrt(-2 * Math.log((high + 0.5) * 2 ** -32)) * Math.cos(2 * Math.PI * low * 2 ** -32);
   }
 
   /** `count` distinct integers of [0, from), in random order (partial Fisher-Yates). */

@@ -175,18 +175,21 @@ export class PickleWriter {
   private number(value: number): void {
     if (Number.isSafeInteger(value) && !Object.is(value, -0)) return this.integer(BigInt(value), "");
     this.opcode(0x47); // BINFLOAT
-    this.view.setFloat64(this.grow(8), value, false);
+    const start = this.grow(8);
+    this.view.setFloat64(start, value, false);
   }
 
   private integer(value: bigint, path: string): void {
     if (value >= 0n && value <= 0xffn) return this.opcode(0x4b, Number(value)); // BININT1
     if (value >= 0n && value <= 0xffffn) {
       this.opcode(0x4d); // BININT2
-      return this.view.setUint16(this.grow(2), Number(value), true);
+      const start = this.grow(2);
+      return this.view.setUint16(start, Number(value), true);
     }
     if (value >= -0x80000000n && value <= 0x7fffffffn) {
       this.opcode(0x4a); // BININT
-      return this.view.setInt32(this.grow(4), Number(value), true);
+      const start = this.grow(4);
+      return this.view.setInt32(start, Number(value), true);
     }
     // The fewest bytes that hold the value and its sign.
     let length = 5;
@@ -202,8 +205,7 @@ export class PickleWriter {
     if (/\p{Surrogate}/u.test(value)) throw new Error(`writeTorchCheckpoint: ${path} is a string with half a surrogate pair`);
     const encoded = new TextEncoder().encode(value);
     this.opcode(0x58); // BINUNICODE
-    this.view.setUint32(this.grow(4), encoded.length, true);
-    // In two steps: grow() may move the buffer.
+    this.uint32(encoded.length);
     const start = this.grow(encoded.length);
     this.bytes.set(encoded, start);
     this.remember(value);
@@ -226,7 +228,7 @@ export class PickleWriter {
       this.opcode(0x71, index); // BINPUT
     } else {
       this.opcode(0x72); // LONG_BINPUT
-      this.view.setUint32(this.grow(4), index, true);
+      this.uint32(index);
     }
     return index;
   }
@@ -234,7 +236,7 @@ export class PickleWriter {
   private get(index: number): void {
     if (index <= 0xff) return this.opcode(0x68, index); // BINGET
     this.opcode(0x6a); // LONG_BINGET
-    this.view.setUint32(this.grow(4), index, true);
+    this.uint32(index);
   }
 
   private opcode(...bytes: number[]): void {
@@ -242,12 +244,20 @@ export class PickleWriter {
     for (let i = 0; i < bytes.length; i++) this.bytes[start + i] = bytes[i];
   }
 
+  private uint32(value: number): void {
+    const start = this.grow(4);
+    this.view.setUint32(start, value, true);
+  }
+
   private ascii(text: string): void {
     const start = this.grow(text.length);
     for (let i = 0; i < text.length; i++) this.bytes[start + i] = text.charCodeAt(i);
   }
 
-  /** Makes room for `count` bytes and returns where they go. `this.view` is the buffer's after the call. */
+  /**
+   * Makes room for `count` bytes and returns where they go. It may move the buffer, so `this.view` and `this.bytes`
+   * are looked up after the call, not in the same expression.
+   */
   private grow(count: number): number {
     const start = this.length;
     this.length += count;

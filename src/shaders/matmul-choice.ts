@@ -18,13 +18,20 @@ export function chooseTile(problem: MatmulProblem, profile: AdapterProfile): Mat
 
 /** The `count` tiles that promise most, the best first: what an autotuner should measure. */
 export function candidateTiles(problem: MatmulProblem, profile: AdapterProfile, count = 6): MatmulTile[] {
-  // Products of fewer than 4 columns are computed transposed (see `isTransposed` in ./matmul.ts).
-  const turned = problem.n < 4 && problem.m > problem.n
+  const turned = isTransposed(problem)
     ? { ...problem, m: problem.n, n: problem.m, a: problem.b, b: problem.a } : problem;
   const tiles = profile.kind === "cpu"
     ? registerTiles(profile).map((tile) => ({ tile, cost: registerCost(turned, tile) }))
     : sharedTiles(turned, profile).map((tile) => ({ tile, cost: sharedCost(turned, tile) }));
   return tiles.sort((p, q) => p.cost - q.cost).slice(0, count).map(({ tile }) => tile);
+}
+
+/**
+ * True when Cᵀ = Bᵀ·Aᵀ is computed instead. Lanes of a vec4 lie along n; with fewer than 4 columns most would idle,
+ * while a matrix-vector product has rows in plenty.
+ */
+export function isTransposed(problem: { readonly m: number; readonly n: number }): boolean {
+  return problem.n < 4 && problem.m > problem.n;
 }
 
 /** Loads for each multiply-add of a block of `rows` × 4·`columns`. */
@@ -38,16 +45,23 @@ function roundUp(size: number, block: number): number {
 
 /** Workgroups that are wanted on a CPU-backed adapter, so that its threads finish together. */
 const CPU_WORKGROUPS = 8;
-/** A load in units of a multiply-add (a least-squares fit over tiles from 4x2 to 16x4: 7 on SwiftShader, 4 on lavapipe). */
+/** Workgroups' worth of time lost while the last ones run. */
+const CPU_TAIL = 1;
+/** A load in units of a multiply-add (fitted over tiles from 4x2 to 16x4: 7 on SwiftShader, 4 on lavapipe). */
 const CPU_LOAD = 5.5;
-/** Starting a workgroup, in units of a vec4 multiply-add of one invocation. */
+/** Starting a workgroup, in units of a vec4 multiply-add. */
 const CPU_WORKGROUP = 300;
+/**
+ * Compiling a kernel for each of its accumulators, in the same units: 8 ms on SwiftShader, spread over 2000 runs. It
+ * decides for small products only, whose time does not matter.
+ */
+const CPU_COMPILE = 3000;
 
 function registerTiles(profile: AdapterProfile): RegisterTile[] {
   const tiles: RegisterTile[] = [];
   for (const rows of [16, 8, 4, 2, 1]) {
     for (const columns of [4, 3, 2, 1]) {
-      for (const workgroup of [[8, 1], [4, 2], [2, 4], [1, 8], [8, 8]] as const) {
+      for (const workgroup of [[4, 2], [8, 1], [2, 4], [1, 8], [8, 8]] as const) {
         if (workgroup[0] * workgroup[1] > profile.maxInvocations) continue;
         tiles.push({ kind: "registers", rows, columns, workgroup });
       }
@@ -60,14 +74,11 @@ function registerCost({ batch, m, n, k, a }: MatmulProblem, { rows, columns, wor
   const blockM = rows * y;
   const blockN = 4 * columns * x;
   const workgroups = batch * Math.ceil(m / blockM) * Math.ceil(n / blockN);
-  // Invocations run in groups of 4 or 8 lanes, neighbours along n first. Lanes that are all in one row share its
-  // loads of A; several rows in a group make gathers of them.
-  const gathers = x >= 4 ? 0 : x === 2 ? 0.15 : 0.6;
-  // A block of single rows cannot use that 4 rows are neighbours in memory.
+  // A block that is not of 4 rows cannot use that 4 rows are neighbours in memory.
   const scattered = a.vectorAxis === "outer" && rows % 4 !== 0 ? 0.2 : 0;
-  const each = 1 + CPU_LOAD * loadsPerProduct(rows, columns) * (1 + gathers + scattered);
+  const each = 1 + CPU_LOAD * loadsPerProduct(rows, columns) * (1 + scattered);
   const work = blockM * columns * x * k * each + CPU_WORKGROUP;
-  return roundUp(workgroups, CPU_WORKGROUPS) * work;
+  return (roundUp(workgroups, CPU_WORKGROUPS) + CPU_TAIL) * work + CPU_COMPILE * rows * columns;
 }
 
 /** Invocations that fill a middling GPU. */

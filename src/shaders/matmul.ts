@@ -10,6 +10,7 @@
  * (which operand stays where), and NVIDIA's CUTLASS (block, thread and sliced-k levels on a GPU).
  */
 import type { AdapterProfile } from "./kernel.ts";
+import { isTransposed } from "./matmul-choice.ts";
 import { emitRegisters } from "./matmul-registers.ts";
 import { emitShared } from "./matmul-shared.ts";
 import type { SubgroupMatrixTile } from "./matmul-subgroup-matrix.ts";
@@ -152,14 +153,6 @@ export function emitMatmul(spec: MatmulSpec, tile: MatmulTile, profile: AdapterP
     case "subgroup-matrix":
       return emitSubgroupMatrix(oriented, tile, profile.maxWorkgroupBytes);
   }
-}
-
-/**
- * True when Cᵀ = Bᵀ·Aᵀ is computed instead. Lanes of a vec4 lie along n; with fewer than 4 columns most would idle,
- * while a matrix-vector product has rows in plenty.
- */
-export function isTransposed(problem: { readonly m: number; readonly n: number }): boolean {
-  return problem.n < 4 && problem.m > problem.n;
 }
 
 function transposeSpec(spec: MatmulSpec): MatmulSpec {

@@ -18,6 +18,7 @@ import { newCounters, snapshot } from "./counters.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { adapterName, profileOf, usefulFeatures, usefulLimits } from "./describe.ts";
 import { DeviceLostError, GpuError, inFlight, KernelError } from "./errors.ts";
+import { collectAtSubmit, prepareCollection } from "./garbage.ts";
 import type { Pipeline, PipelineSource } from "./pipelines.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { ReadRequest, Staging } from "./readback.ts";
@@ -120,6 +121,7 @@ export class Gpu {
    * @throws GpuError when no adapter fits the options or it gives no device.
    */
   static async open(options: GpuOptions = {}): Promise<Gpu> {
+    await prepareCollection();
     const { gpu, adapter, info } = await requestAdapter(options);
     const requiredFeatures = usefulFeatures.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
     const requiredLimits = Object.fromEntries(usefulLimits.map((name) => [name, info.limits[name]])
@@ -217,6 +219,7 @@ export class Gpu {
       this.#marks.push({ submits: this.#unmarked, done });
       this.#unmarked = 0;
     }
+    collectAtSubmit(this.#counters.submits);
     while (this.#marks.length >= this.#maxInFlight) {
       const { submits, done } = this.#marks[0]!;
       await this.#guard(done);

@@ -1,0 +1,37 @@
+/**
+ * HICO_DEBUG: what the compiler made of a graph, on standard error.
+ *
+ * 1: a line a plan. 2: every kernel, and times by timestamp queries (see `WebGpuDevice.kernelTimes`). 3: shapes and
+ * memory of its operands too. 4: its WGSL too.
+ */
+import type { Plan } from "../../compiler/plan.ts";
+import type { Node } from "../../tensor/node.ts";
+import { debugLevel } from "../environment.ts";
+import type { RecordedDispatch } from "./runner.ts";
+
+export function reportPlan(plan: Plan, dispatches: readonly RecordedDispatch[]): void {
+  const level = debugLevel();
+  if (level === 0) return;
+  const { held, needed, total } = plan.memory;
+  console.error(
+    `[hico] plan: ${plan.graph.nodes.length} nodes, ${dispatches.length} dispatches; intermediates hold ${mib(held)} ` +
+      `(alive at once ${mib(needed)}, in all ${mib(total)})`,
+  );
+  if (level < 2) return;
+  dispatches.forEach((d, i) => {
+    console.error(`[hico]   ${String(i).padStart(3)}  ${d.name}  (${d.workgroups.join(" × ")} workgroups)`);
+    if (level >= 3) for (const [k, node] of d.bindings.entries()) console.error(`[hico]        ${k}: ${describe(plan, node)}`);
+    if (level >= 4) console.error(d.wgsl.replaceAll(/^/gm, "         "));
+  });
+}
+
+function describe(plan: Plan, node: Node | "parameters"): string {
+  if (node === "parameters") return `parameters, ${plan.graph.parameterWords} words`;
+  const place = plan.placeOf.get(node);
+  const where = !place ? "scratch" : place.kind === "slot" ? `slot ${place.slot}` : place.kind === "output" ? `output ${place.output}` : `leaf ${place.leaf}`;
+  return `${node.dtype}[${node.shape.join(", ")}] ${where}`;
+}
+
+function mib(bytes: number): string {
+  return bytes >= 1 << 20 ? `${(bytes / (1 << 20)).toFixed(1)} MiB` : `${(bytes / 1024).toFixed(1)} KiB`;
+}

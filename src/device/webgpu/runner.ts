@@ -1,0 +1,228 @@
+/**
+ * A plan made ready to run: pipelines compiled, slots allocated, commands recorded.
+ *
+ * Replaying it writes the inputs, sends the recorded commands in one submit, and hands out the results. The commands
+ * are recorded again only where the memory of an input or a result is not that of the run before.
+ */
+import type { FusedKernel } from "../../compiler/kernels.ts";
+import type { Plan } from "../../compiler/plan.ts";
+import { nodeBytes } from "../../compiler/plan.ts";
+import type { Leaf } from "../../compiler/graph.ts";
+import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
+import type { MatmulTile } from "../../shaders/matmul.ts";
+import { describeKernel, printMatmulProgram, printSegments, segmentOf } from "../../shaders/wgsl-program.ts";
+import type { MatmulKernel } from "../../compiler/kernels.ts";
+import type { HostArray } from "../../tensor/dtype.ts";
+import { Node } from "../../tensor/node.ts";
+import { sizeOf } from "../../tensor/shape.ts";
+import type { BufferSlice } from "./bindings.ts";
+import type { GpuBuffer } from "./buffers.ts";
+import { reportPlan } from "./debug.ts";
+import type { Command, Gpu } from "./gpu.ts";
+import { toDevice } from "./host-data.ts";
+import type { Pipeline } from "./pipelines.ts";
+import type { GpuMemory } from "./storage.ts";
+import { GpuStorage, SMALL_BYTES } from "./storage.ts";
+
+/** What stands behind a leaf in one run. */
+export type LeafValue = HostArray | GpuStorage;
+
+/** Device-specific choices a runner asks for. */
+export interface RunnerOptions {
+  lower(kernel: FusedKernel, profile: AdapterProfile): Lowering | undefined;
+  tileFor(kernel: MatmulKernel): Promise<MatmulTile | undefined>;
+}
+
+/** One dispatch, with what is bound where. */
+export interface RecordedDispatch {
+  readonly name: string;
+  readonly pipeline: Pipeline;
+  readonly wgsl: string;
+  readonly bindings: readonly (Node | "parameters")[];
+  readonly workgroups: readonly [number, number, number];
+}
+
+export class Runner {
+  readonly plan: Plan;
+  readonly dispatches: readonly RecordedDispatch[];
+  readonly #gpu: Gpu;
+  readonly #memory: GpuMemory;
+  readonly #slots: GpuBuffer[];
+  readonly #parameters: GpuBuffer | undefined;
+  /** Staging of inputs that come from the host, by leaf; made when first needed. */
+  readonly #inputs = new Map<number, GpuBuffer>();
+  /** Small results are computed here and copied to where the caller keeps them. */
+  readonly #results = new Map<number, GpuBuffer>();
+  /** Ids and offsets the recorded commands were made for. */
+  #recordedFor: string | undefined;
+  #commands: Command[] = [];
+
+  private constructor(gpu: Gpu, memory: GpuMemory, plan: Plan, dispatches: readonly RecordedDispatch[]) {
+    this.#gpu = gpu;
+    this.#memory = memory;
+    this.plan = plan;
+    this.dispatches = dispatches;
+    this.#slots = plan.slots.map((bytes) => gpu.acquire(bytes));
+    const words = plan.graph.parameterWords;
+    this.#parameters = words > 0 ? gpu.acquire(words * 4) : undefined;
+    plan.graph.outputs.forEach((node, i) => {
+      if (nodeBytes(node) <= SMALL_BYTES) this.#results.set(i, gpu.acquire(SMALL_BYTES));
+    });
+  }
+
+  static async prepare(gpu: Gpu, memory: GpuMemory, plan: Plan, options: RunnerOptions): Promise<Runner> {
+    const { profile } = gpu;
+    const memoryOf = (node: Node): Node => {
+      const place = plan.placeOf.get(node);
+      return place?.kind === "leaf" ? plan.graph.leaves[place.leaf].node : node;
+    };
+    const sources: Omit<RecordedDispatch, "pipeline">[] = [];
+    const accesses: { access: "read" | "read_write" }[][] = [];
+    for (const step of plan.steps) {
+      const [kernel] = step.kernels;
+      if (kernel.kind === "fused") {
+        const lowering = options.lower(kernel, profile)!;
+        const outputs = kernel.outputs.map((o, i) => o.node ?? step.scratch[spareIndex(kernel, i)]);
+        const scratch = step.scratch.slice(spareCount(kernel));
+        for (const source of lowering.kernels) {
+          const bindings = source.bindings.map((b) =>
+            b.role === "in" ? kernel.inputs[b.index] : b.role === "out" ? outputs[b.index] : scratch[b.index],
+          );
+          sources.push({ name: source.name, wgsl: source.wgsl, bindings, workgroups: source.workgroups });
+          accesses.push(source.bindings.map(({ access }) => ({ access })));
+        }
+        continue;
+      }
+      const name = step.kernels.map(describeKernel).join(" + ");
+      const program = kernel.kind === "matmul"
+        ? printMatmulProgram(name, kernel, await options.tileFor(kernel), profile, memoryOf)
+        : printSegments(
+            name,
+            step.kernels.map((k) => {
+              if (k.kind === "matmul" || k.kind === "fused") throw new Error("internal: only elementwise kernels share a step");
+              return segmentOf(k, profile);
+            }),
+            memoryOf,
+          );
+      sources.push({ name, wgsl: program.wgsl, bindings: program.bindings.map((b) => b.node), workgroups: program.workgroups });
+      accesses.push(program.bindings.map(({ access }) => ({ access })));
+    }
+    const pipelines = await Promise.all(sources.map((s, i) => gpu.pipeline({ name: s.name, wgsl: s.wgsl, bindings: accesses[i] })));
+    const dispatches = sources.map((s, i) => ({ ...s, pipeline: pipelines[i] }));
+    reportPlan(plan, dispatches);
+    return new Runner(gpu, memory, plan, dispatches);
+  }
+
+  /** Runs the plan. `values` are in the order of the graph's leaves; variables get their memory here if they have none. */
+  run(device: GpuStorage["device"], values: readonly LeafValue[]): GpuStorage[] {
+    const gpu = this.#gpu;
+    const { graph } = this.plan;
+    const before: Command[] = [];
+    const leaves = graph.leaves.map((leaf, i) => this.#leafSlice(leaf, i, values[i], before));
+    if (this.#parameters) this.#writeParameters(values);
+
+    const storages = graph.outputs.map(
+      (node) => new GpuStorage(device, node.shape, node.dtype, this.#memory.allocate(nodeBytes(node)), this.#memory),
+    );
+    const outputs = storages.map((s, i) => (this.#results.has(i) ? { buffer: this.#results.get(i)! } : s.slice));
+    this.#record(leaves, outputs);
+
+    const after: Command[] = [];
+    for (const { from, leaf } of this.plan.copies) {
+      after.push(copy(this.#sliceOf(from, leaves, outputs), leaves[leaf]!, nodeBytes(from)));
+    }
+    graph.outputs.forEach((node, i) => {
+      const from = this.#sliceOf(node, leaves, outputs);
+      const to = storages[i].slice;
+      if (from.buffer !== to.buffer || from.offset !== to.offset) after.push(copy(from, to, nodeBytes(node)));
+    });
+    gpu.submit(before.length + after.length > 0 ? [...before, ...this.#commands, ...after] : this.#commands);
+    return storages;
+  }
+
+  #leafSlice(leaf: Leaf, index: number, value: LeafValue, before: Command[]): BufferSlice | undefined {
+    if (leaf.role === "parameter") {
+      if (value instanceof GpuStorage) {
+        const to = { buffer: this.#parameters!, offset: leaf.offset * 4 };
+        before.push(copy(value.slice, to, nodeBytes(leaf.node)));
+      }
+      return undefined;
+    }
+    if (value instanceof GpuStorage) return value.slice;
+    let buffer = this.#inputs.get(index);
+    if (!buffer) this.#inputs.set(index, (buffer = this.#gpu.acquire(nodeBytes(leaf.node))));
+    this.#gpu.write(buffer, 0, toDevice(value, leaf.node.dtype));
+    return { buffer };
+  }
+
+  #writeParameters(values: readonly LeafValue[]): void {
+    const { graph } = this.plan;
+    const words = new Uint32Array(graph.parameterWords);
+    graph.leaves.forEach((leaf, i) => {
+      const value = values[i];
+      if (leaf.role !== "parameter" || value instanceof GpuStorage) return;
+      const view = toDevice(value, leaf.node.dtype);
+      words.set(new Uint32Array(view.buffer, view.byteOffset, sizeOf(leaf.node.shape)), leaf.offset);
+    });
+    this.#gpu.write(this.#parameters!, 0, words);
+  }
+
+  #sliceOf(node: Node, leaves: readonly (BufferSlice | undefined)[], outputs: readonly BufferSlice[]): BufferSlice {
+    const place = this.plan.placeOf.get(node);
+    switch (place?.kind) {
+      case "slot":
+        return { buffer: this.#slots[place.slot] };
+      case "output":
+        return outputs[place.output];
+      case "leaf":
+        return leaves[place.leaf]!;
+      default:
+        throw new Error(`internal: a ${node.op.kind} node has no memory`);
+    }
+  }
+
+  /** Records the dispatches for these inputs and outputs, unless they are recorded already. */
+  #record(leaves: readonly (BufferSlice | undefined)[], outputs: readonly BufferSlice[]): void {
+    let key = "";
+    for (const slice of leaves) key += slice ? `${slice.buffer.id}:${slice.offset ?? 0},` : ",";
+    for (const slice of outputs) key += `${slice.buffer.id}:${slice.offset ?? 0};`;
+    if (key === this.#recordedFor) return;
+    this.#commands = this.dispatches.map((d) => {
+      const slices = d.bindings.map((node) => {
+        if (node === "parameters") return { buffer: this.#parameters!, offset: 0, size: this.plan.graph.parameterWords * 4 };
+        const slice = this.#sliceOf(node, leaves, outputs);
+        // The exact extent, so that accesses beyond it are caught by the device's own bounds checks.
+        return { buffer: slice.buffer, offset: slice.offset ?? 0, size: Math.ceil(nodeBytes(node) / 16) * 16 };
+      });
+      const bindGroup = this.#gpu.bindGroup(d.pipeline, slices);
+      return { kind: "dispatch", name: d.name, pipeline: d.pipeline, bindGroup, workgroups: d.workgroups };
+    });
+    this.#recordedFor = key;
+  }
+
+  /** Bytes of device memory the runner keeps between runs. */
+  get bytesHeld(): number {
+    const own = [...this.#slots, ...this.#inputs.values(), ...this.#results.values()];
+    return own.reduce((sum, b) => sum + b.size, this.#parameters?.size ?? 0);
+  }
+
+  /** Gives the runner's memory back to the pool. */
+  dispose(): void {
+    for (const b of [...this.#slots, ...this.#inputs.values(), ...this.#results.values()]) this.#gpu.release(b);
+    if (this.#parameters) this.#gpu.release(this.#parameters);
+    this.#commands = [];
+  }
+}
+
+function copy(from: BufferSlice, to: BufferSlice, bytes: number): Command {
+  return { kind: "copy", from: from.buffer, fromOffset: from.offset ?? 0, to: to.buffer, toOffset: to.offset ?? 0, bytes };
+}
+
+/** Results of a fused kernel that nobody reads get the first scratch nodes. */
+export function spareCount(kernel: FusedKernel): number {
+  return kernel.outputs.filter((o) => !o.node).length;
+}
+
+function spareIndex(kernel: FusedKernel, output: number): number {
+  return kernel.outputs.slice(0, output).filter((o) => !o.node).length;
+}

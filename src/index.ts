@@ -1,0 +1,12 @@
+/**
+ * hico-webgpu: lazy tensors, gradients and compiled kernels for training on any GPU from TypeScript.
+ *
+ * ```ts
+ * import { tensor, variable, compile } from "hico-webgpu";
+ * ```
+ */
+export * from "./tensor/index.ts";
+export { backward, grad, gradients, noGrad, valueAndGrad } from "./autograd/grad.ts";
+export type { Tree } from "./autograd/grad.ts";
+export * from "./ops/index.ts";
+export * from "./device/index.ts";

@@ -1,0 +1,49 @@
+/** Cross-entropy and squared error. Contrastive losses are in contrastive.ts. */
+import { arange } from "../tensor/create.ts";
+import { formatShape, sameShape } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { requireFloat } from "../tensor/tensor.ts";
+import { logSumExp } from "./softmax.ts";
+
+export type Reduction = "mean" | "sum" | "none";
+
+export interface CrossEntropyOptions {
+  /** Share of the target spread evenly over all classes; default 0. */
+  readonly labelSmoothing?: number;
+  readonly reduction?: Reduction;
+}
+
+/**
+ * −log softmax(logits)[label] (torch.nn.functional.cross_entropy). `logits` [..., C]; `labels` [...] of class numbers,
+ * i32 or u32. A label outside 0..C−1 contributes as if no class were right.
+ */
+export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  requireFloat("crossEntropy", logits);
+  const { labelSmoothing = 0, reduction = "mean" } = options;
+  if (!sameShape(logits.shape.slice(0, -1), labels.shape) || logits.rank === 0) {
+    throw new Error(
+      `crossEntropy: logits ${formatShape(logits.shape)} need labels of shape ${formatShape(logits.shape.slice(0, -1))}, ` +
+        `not ${formatShape(labels.shape)}`,
+    );
+  }
+  if (labels.dtype !== "i32" && labels.dtype !== "u32") throw new Error(`crossEntropy: labels must be i32 or u32, not ${labels.dtype}`);
+  if (!(labelSmoothing >= 0 && labelSmoothing < 1)) throw new Error(`crossEntropy: labelSmoothing ${labelSmoothing} must be in [0, 1)`);
+  const classes = logits.shape[logits.rank - 1];
+  const right = labels.unsqueeze(-1).eq(arange(classes).cast(labels.dtype));
+  // Compared rather than gathered: the pick then runs in the same pass as the sum of exponentials.
+  let picked = logits.mask(right).sum(-1);
+  if (labelSmoothing > 0) picked = picked.mul(1 - labelSmoothing).add(logits.mean(-1).mul(labelSmoothing));
+  return reduceLoss(logSumExp(logits).sub(picked), reduction);
+}
+
+/** (prediction − target)², averaged by default (torch.nn.functional.mse_loss). */
+export function meanSquaredError(prediction: Tensor, target: Tensor, reduction: Reduction = "mean"): Tensor {
+  if (!sameShape(prediction.shape, target.shape)) {
+    throw new Error(`meanSquaredError: ${formatShape(prediction.shape)} and ${formatShape(target.shape)} must be equal`);
+  }
+  return reduceLoss(prediction.sub(target).square(), reduction);
+}
+
+export function reduceLoss(loss: Tensor, reduction: Reduction): Tensor {
+  return reduction === "mean" ? loss.mean() : reduction === "sum" ? loss.sum() : loss;
+}

@@ -1,0 +1,90 @@
+/**
+ * Sizes of one attention, and where each operand's rows lie: alone, or as a column block of a packed projection.
+ *
+ * The kernels know operands by name; this file turns names into bindings of the op's inputs, outputs and scratch.
+ */
+import type { Binding } from "./kernel.ts";
+
+/** Shapes and options of one attention; sizes are fixed into the kernels. */
+export interface AttentionSpec {
+  readonly batch: number;
+  readonly heads: number;
+  /** Tq, rows of q. */
+  readonly queries: number;
+  /** Tk, rows of k and v. */
+  readonly keys: number;
+  /** D, channels of a head. */
+  readonly dim: number;
+  /** Factor on q·k; PyTorch's default is 1/√D. */
+  readonly scale: number;
+  /** q, k, v are the three column blocks of one f32 [B, T, 3·H·D]; Tq must equal Tk. */
+  readonly packed: boolean;
+  /** A key mask f32 [B, Tk] is given: non-zero keys are attended to. */
+  readonly mask: boolean;
+  /** A dropout tensor f32 [B, H, Tq, Tk] of 0 or 1/(1−p) is given; it multiplies the probabilities. */
+  readonly keep: boolean;
+}
+
+/** Where row (b, t) of head h of an operand starts: `offset + (b·rows + t)·stride + h·D`, in elements. */
+export interface RowLayout {
+  /** Name of the WGSL buffer. */
+  readonly buffer: string;
+  readonly rows: number;
+  readonly stride: number;
+  readonly offset: number;
+}
+
+/** Rows of `operand` inside its buffer: alone, or as a block of the packed projection. */
+export function rowLayout(spec: AttentionSpec, operand: "q" | "k" | "v" | "out" | "dout" | "dq" | "dk" | "dv"): RowLayout {
+  const width = spec.heads * spec.dim;
+  const rows = operand.endsWith("q") || operand.endsWith("out") ? spec.queries : spec.keys;
+  const block = ["q", "k", "v"].indexOf(operand.replace(/^d(?!out)/, ""));
+  if (!spec.packed || block < 0) return { buffer: operand, rows, stride: width, offset: 0 };
+  return { buffer: operand.startsWith("d") ? "dqkv" : "qkv", rows, stride: 3 * width, offset: block * width };
+}
+
+/** The inputs of the forward, or of the backward, in order; each is a buffer name. */
+export function inputNames(spec: AttentionSpec, backward: boolean): string[] {
+  const names = spec.packed ? ["qkv"] : ["q", "k", "v"];
+  if (backward) names.unshift("dout");
+  if (backward) names.push("out", "lse");
+  if (spec.mask) names.push("mask");
+  if (spec.keep) names.push("keep");
+  return names;
+}
+
+/** The outputs in order: `out, lse`, or `dqkv`, or `dq, dk, dv`. */
+export function outputNames(spec: AttentionSpec, backward: boolean): string[] {
+  if (!backward) return ["out", "lse"];
+  return spec.packed ? ["dqkv"] : ["dq", "dk", "dv"];
+}
+
+const SCRATCH = ["delta"];
+
+/** Bindings of a kernel that uses the buffers `used`, in the order given, and their WGSL declarations. */
+export function declareBuffers(
+  spec: AttentionSpec,
+  backward: boolean,
+  used: readonly { name: string; write: boolean }[],
+): { bindings: Binding[]; declarations: string } {
+  const inputs = inputNames(spec, backward);
+  const outputs = outputNames(spec, backward);
+  const bindings: Binding[] = [];
+  let declarations = "";
+  for (const { name, write } of used) {
+    const access = write ? "read_write" : "read";
+    if (inputs.includes(name)) bindings.push({ role: "in", index: inputs.indexOf(name), access });
+    else if (outputs.includes(name)) bindings.push({ role: "out", index: outputs.indexOf(name), access });
+    else bindings.push({ role: "scratch", index: SCRATCH.indexOf(name), access });
+    const scalars = ["lse", "mask", "keep", "delta"].includes(name) || spec.dim % 4 !== 0;
+    declarations += `@group(0) @binding(${bindings.length - 1}) ` +
+      `var<storage, ${access}> ${name}: array<${scalars ? "f32" : "vec4<f32>"}>;\n`;
+  }
+  return { bindings, declarations };
+}
+
+/** A WGSL f32 literal of the value nearest `x`. */
+export function floatLiteral(x: number): string {
+  const text = String(Math.fround(x));
+  return /[.e]/.test(text) ? text : `${text}.0`;
+}

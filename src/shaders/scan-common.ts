@@ -1,0 +1,490 @@
+/**
+ * What the GRU and LSTM scans share: one persistent dispatch that carries a recurrent state over all time steps.
+ *
+ * A workgroup owns one direction and a tile of batch rows, so steps need barriers inside the workgroup only, never a
+ * dispatch of their own (persistent kernels: Diamos et al., "Persistent RNNs", ICML 2016). An invocation owns
+ * `rowTile` rows times `quadsPerLane` groups of four hidden units ("quads") of every gate; its sums stay in registers,
+ * and what the next product reads (the state, or backward the gate gradients) lies in workgroup memory.
+ *
+ * A first small dispatch packs the recurrent weight, with the bias and the initial states, into one buffer of vec4
+ * whose rows are padded to whole quads: the scan then reads weights as vec4 along the axis it writes, for every hidden
+ * size, and stays within 8 storage buffers.
+ */
+import type { Shape } from "../tensor/shape.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import type { AdapterProfile, Binding, KernelSource, TensorSpec } from "./kernel.ts";
+
+/** Sizes of one layer's scan. `directions` 2 adds a scan that runs from the last step to the first. */
+export interface ScanSpec {
+  readonly steps: number;
+  readonly batch: number;
+  readonly directions: number;
+  readonly hidden: number;
+  /** With a mask input `[steps, batch]`: where it is 0 the state is carried over and the output is 0. */
+  readonly masked: boolean;
+}
+
+/** An operand with the name the documentation and the kernel text use. */
+export interface NamedSpec extends TensorSpec {
+  readonly name: string;
+}
+
+/** A lowering's operands, in the order of `Binding.index` of the roles `in` and `out`. */
+export interface ScanSignature {
+  readonly inputs: readonly NamedSpec[];
+  readonly outputs: readonly NamedSpec[];
+}
+
+/** Gates of a cell as PyTorch stacks them: GRU r, z, n; LSTM i, f, g, o. */
+export type GateCount = 3 | 4;
+
+/** How the rows and hidden units of a scan are dealt to invocations. */
+export interface ScanTile {
+  /** Batch rows of an invocation. */
+  readonly rowTile: number;
+  /** Groups of invocations in a workgroup that take different rows. */
+  readonly rowGroups: number;
+  /** Invocations that share the hidden units of a row. */
+  readonly lanes: number;
+  /** Quads of hidden units an invocation computes; quad `lane + c * lanes` for `c < quadsPerLane`. */
+  readonly quadsPerLane: number;
+  /** Gates whose values lie in workgroup memory at a time (backward; 1 forward, where the state is what is shared). */
+  readonly sharedGates: number;
+}
+
+export const f32 = (name: string, ...shape: number[]): NamedSpec => ({ name, shape, dtype: "f32" });
+
+/** Throws, naming `op`, unless every size is a positive integer and there are one or two directions. */
+export function checkScanSpec(op: string, spec: ScanSpec): void {
+  for (const key of ["steps", "batch", "hidden"] as const) {
+    const size = spec[key];
+    if (!Number.isInteger(size) || size < 1) {
+      throw new Error(`${op}: ${key} is ${size}; it must be a positive integer (an empty scan needs no kernel)`);
+    }
+  }
+  if (spec.directions !== 1 && spec.directions !== 2) {
+    throw new Error(`${op}: directions is ${spec.directions}; it must be 1 (forward in time) or 2 (both ways)`);
+  }
+}
+
+export const quadsOf = (hidden: number): number => Math.ceil(hidden / 4);
+
+/** What a pass asks of the tile: sums an invocation keeps for a row and quad, and gates the shared memory may hold. */
+export interface TileDemand {
+  readonly sumsPerQuad: number;
+  readonly sharedGates: number;
+}
+
+/**
+ * Chooses a tile for the adapter.
+ *
+ * A software driver pays for every load, lane by lane, so it gets as many sums per load as the registers (or the
+ * first-level cache they spill to) hold. A real GPU gets few rows an invocation: many workgroups hide latency.
+ */
+export function chooseTile(op: string, spec: ScanSpec, profile: AdapterProfile, demand: TileDemand): ScanTile {
+  if ((globalThis as any).TILE) return (globalThis as any).TILE;
+  const quads = quadsOf(spec.hidden);
+  const rowBytes = quads * 16;
+  if (rowBytes > profile.maxWorkgroupBytes) {
+    throw new Error(
+      `${op}: one state of hidden size ${spec.hidden} takes ${rowBytes} bytes of workgroup memory and the adapter has ` +
+        `${profile.maxWorkgroupBytes}; use a hidden size of at most ${Math.floor(profile.maxWorkgroupBytes / 16) * 4}`,
+    );
+  }
+  const cpu = profile.kind === "cpu";
+  const sums = cpu ? 64 : 16;
+  const wantedRows = cpu ? 16 : 4;
+  const wantedGroups = Math.ceil(CPU_WORKGROUPS / spec.directions);
+  const rowsFor = (gates: number): number => Math.floor(profile.maxWorkgroupBytes / (rowBytes * gates));
+  const sharedGates = rowsFor(demand.sharedGates) >= Math.min(wantedRows, spec.batch) ? demand.sharedGates : 1;
+
+  let rows = Math.min(wantedRows, rowsFor(sharedGates), spec.batch);
+  if (cpu && spec.batch > 4) rows = Math.min(rows, Math.max(4, Math.ceil(spec.batch / wantedGroups)));
+  rows = Math.ceil(spec.batch / Math.ceil(spec.batch / rows));
+
+  const perLane = cpu ? Math.max(1, Math.floor(sums / (rows * demand.sumsPerQuad))) : 1;
+  const fewestLanes = cpu ? Math.min(quads, CPU_LANES) : quads;
+  let quadsPerLane = Math.max(Math.ceil(quads / profile.maxInvocations), Math.min(perLane, Math.floor(quads / fewestLanes)));
+  const lanes = Math.ceil(quads / quadsPerLane);
+  quadsPerLane = Math.ceil(quads / lanes);
+
+  const wantedInvocations = cpu ? CPU_LANES : profile.maxInvocations;
+  const rowGroups = Math.max(1, Math.min(rows, Math.floor(wantedInvocations / lanes)));
+  return { rowTile: Math.ceil(rows / rowGroups), rowGroups, lanes, quadsPerLane, sharedGates };
+}
+
+/** Workgroups that keep a few cores busy, and invocations that fill a SIMD register, on a software driver. */
+const CPU_WORKGROUPS = 4;
+const CPU_LANES = 8;
+
+/** A storage buffer as the text of a scan kernel sees it. */
+export interface ScanBuffer {
+  readonly name: string;
+  readonly role: Binding["role"];
+  readonly index: number;
+  /** Number of f32 elements. */
+  readonly elements: number;
+  readonly access: Binding["access"];
+  /** `vectors`: declared as vec4. `rows`: rows of hidden units, read by `load_NAME`, written by `store_NAME`. */
+  readonly kind: "scalars" | "vectors" | "rows";
+}
+
+/** The buffer of the operand of that name. */
+export function operand(signature: ScanSignature, name: string, kind: ScanBuffer["kind"] = "rows"): ScanBuffer {
+  const input = signature.inputs.findIndex((spec) => spec.name === name);
+  const output = signature.outputs.findIndex((spec) => spec.name === name);
+  if (input >= 0) {
+    return { name, role: "in", index: input, elements: sizeOf(signature.inputs[input].shape), access: "read", kind };
+  }
+  const elements = sizeOf(signature.outputs[output].shape);
+  return { name, role: "out", index: output, elements, access: "read_write", kind };
+}
+
+/** `@binding` declarations, and functions that load and store a quad of each buffer at an element offset. */
+export function declareBuffers(buffers: readonly ScanBuffer[], hidden: number): { text: string; bindings: Binding[] } {
+  const aligned = hidden % 4 === 0;
+  const bindings: Binding[] = [];
+  let text = "";
+  buffers.forEach((buffer, position) => {
+    const { name, role, index, access, elements, kind } = buffer;
+    bindings.push({ role, index, access });
+    const vectors = kind === "vectors" || (kind === "rows" && aligned);
+    const type = vectors ? `array<vec4<f32>, ${elements / 4}>` : `array<f32, ${elements}>`;
+    text += `@group(0) @binding(${position}) var<storage, ${access}> ${name}: ${type};\n`;
+    if (kind === "rows") text += quadAccess(name, hidden, aligned, access === "read_write");
+  });
+  return { text, bindings };
+}
+
+/** `load_NAME(base, quad)` or `store_NAME(base, quad, value)`: hidden units 4·quad.. of the row that starts at `base`. */
+function quadAccess(name: string, hidden: number, aligned: boolean, writes: boolean): string {
+  if (aligned) {
+    return writes
+      ? `fn store_${name}(base: u32, quad: u32, value: vec4<f32>) { ${name}[base / 4u + quad] = value; }\n`
+      : `fn load_${name}(base: u32, quad: u32) -> vec4<f32> { return ${name}[base / 4u + quad]; }\n`;
+  }
+  const parts = ["x", "y", "z", "w"].map((axis, n) => {
+    const move = writes ? `${name}[at + ${n}u] = value.${axis};` : `value.${axis} = ${name}[at + ${n}u];`;
+    return `  if (4u * quad + ${n}u < ${hidden}u) { ${move} }\n`;
+  });
+  return writes
+    ? `fn store_${name}(base: u32, quad: u32, value: vec4<f32>) {\n  let at = base + 4u * quad;\n${parts.join("")}}\n`
+    : `fn load_${name}(base: u32, quad: u32) -> vec4<f32> {\n  let at = base + 4u * quad;\n` +
+        `  var value = vec4<f32>();\n${parts.join("")}  return value;\n}\n`;
+}
+
+/**
+ * Sigmoid and tanh of a vec4 for any finite input. Arguments are clamped where f32 has already saturated: `exp` would
+ * overflow, and SwiftShader's `tanh` is NaN from 89 on.
+ */
+export const ACTIVATIONS = `
+fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
+  return 1.0 / (1.0 + exp(-clamp(x, vec4<f32>(-80.0), vec4<f32>(80.0))));
+}
+fn tanh4(x: vec4<f32>) -> vec4<f32> {
+  return tanh(clamp(x, vec4<f32>(-15.0), vec4<f32>(15.0)));
+}
+`;
+
+/** Where the parts of the packed buffer lie, in vec4. */
+export interface PackedLayout {
+  readonly forward: boolean;
+  readonly gates: GateCount;
+  /** Offset of the first state `[directions, batch, quads]`. */
+  readonly states: number;
+  readonly length: number;
+}
+
+/**
+ * Layout of the packed buffer.
+ * Forward: weight `[directions, hidden (read), gates, quads (written)]` with the bias as one more row of the read
+ * axis. Backward: `[directions, gates, hidden (read), quads (written)]`. Then the states `[n, directions, batch, quads]`.
+ */
+export function packedLayout(spec: ScanSpec, gates: GateCount, forward: boolean, stateCount: number): PackedLayout {
+  const quads = quadsOf(spec.hidden);
+  const states = spec.directions * gates * (4 * quads + (forward ? 1 : 0)) * quads;
+  return { forward, gates, states, length: states + stateCount * spec.directions * spec.batch * quads };
+}
+
+export function packedScratch(layout: PackedLayout): TensorSpec {
+  return { shape: [layout.length, 4], dtype: "f32" };
+}
+
+/** The packed buffer as the scan kernel reads it. */
+export function packedOperand(layout: PackedLayout): ScanBuffer {
+  return { name: "packed", role: "scratch", index: 0, elements: layout.length * 4, access: "read", kind: "vectors" };
+}
+
+/** The kernel that fills the packed buffer from `weight`, `bias` (forward) and the `states`, all named operands. */
+export function packKernel(
+  name: string,
+  spec: ScanSpec,
+  layout: PackedLayout,
+  signature: ScanSignature,
+  states: readonly string[],
+): KernelSource {
+  const { hidden, batch, directions } = spec;
+  const { gates, forward } = layout;
+  const quads = quadsOf(hidden);
+  const sources = [...(forward ? ["weight", "bias"] : ["weight"]), ...states];
+  const { text, bindings } = declareBuffers(
+    [
+      ...sources.map((source) => operand(signature, source, "scalars")),
+      { ...packedOperand(layout), access: "read_write" },
+    ],
+    hidden,
+  );
+
+  const padded = 4 * quads;
+  const components = ["x", "y", "z", "w"];
+  const each = (value: (unit: string) => string): string =>
+    components.map((axis, n) => `if (unit + ${n}u < ${hidden}u) { value.${axis} = ${value(`(unit + ${n}u)`)}; }`).join("\n    ");
+  const weightPart = forward
+    ? `let gate = row % ${gates}u;
+    let read = row / ${gates}u % ${padded + 1}u;
+    let first = (row / ${gates * (padded + 1)}u * ${gates}u + gate) * ${hidden}u;
+    if (read < ${hidden}u) {
+    ${each((unit) => `weight[(first + ${unit}) * ${hidden}u + read]`)}
+    } else if (read == ${padded}u) {
+    ${each((unit) => `bias[first + ${unit}]`)}
+    }`
+    : `let read = row % ${padded}u;
+    let first = row / ${padded}u * ${hidden}u;
+    if (read < ${hidden}u) {
+    ${each((unit) => `weight[(first + read) * ${hidden}u + ${unit}]`)}
+    }`;
+  const weightRows = layout.states / quads;
+  const stateRows = directions * batch;
+  const stateParts = states
+    .map((state, n) => {
+      const from = weightRows + n * stateRows;
+      return ` else if (row < ${from + stateRows}u) {
+    let base = (row - ${from}u) * ${hidden}u;
+    ${each((unit) => `${state}[base + ${unit}]`)}
+  }`;
+    })
+    .join("");
+
+  const size = 64;
+  const groups = Math.ceil(layout.length / size);
+  const width = Math.min(groups, 65535);
+  const wgsl = `${text}
+@compute @workgroup_size(${size})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let index = id.y * ${width * size}u + id.x;
+  if (index >= ${layout.length}u) { return; }
+  let unit = index % ${quads}u * 4u;
+  let row = index / ${quads}u;
+  var value = vec4<f32>();
+  if (row < ${weightRows}u) {
+    ${weightPart}
+  }${stateParts}
+  packed[index] = value;
+}
+`;
+  return { name, wgsl, bindings, workgroups: [width, Math.ceil(groups / width), 1] };
+}
+
+/** The pieces of text a scan kernel is put together from, for one tile. */
+export class ScanText {
+  readonly quads: number;
+  readonly rows: number;
+  /** Row-and-quad pairs of an invocation: the length of its private arrays. */
+  readonly items: number;
+  readonly unrolled: boolean;
+
+  constructor(readonly spec: ScanSpec, readonly gates: GateCount, readonly tile: ScanTile) {
+    this.quads = quadsOf(spec.hidden);
+    this.rows = tile.rowTile * tile.rowGroups;
+    this.items = tile.rowTile * tile.quadsPerLane;
+    this.unrolled = !!(globalThis as any).UR;
+  }
+
+  get workgroups(): [number, number, number] {
+    return [Math.ceil(this.spec.batch / this.rows), this.spec.directions, 1];
+  }
+
+  /** Declares `shared_values` for `vectors` vec4 a row and quad. */
+  shared(vectors: number): string {
+    return (globalThis as any).UNROLL < 4 ? `var<workgroup> shared_values: array<f32, ${4 * this.rows * this.quads * vectors}>;
+fn load4(slot: u32) -> vec4<f32> { return vec4<f32>(shared_values[4u * slot], shared_values[4u * slot + 1u], shared_values[4u * slot + 2u], shared_values[4u * slot + 3u]); }
+fn store4(slot: u32, value: vec4<f32>) { shared_values[4u * slot] = value.x; shared_values[4u * slot + 1u] = value.y; shared_values[4u * slot + 2u] = value.z; shared_values[4u * slot + 3u] = value.w; }
+` : `var<workgroup> shared_values: array<vec4<f32>, ${this.rows * this.quads * vectors}>;
+fn load4(slot: u32) -> vec4<f32> { return shared_values[slot]; }
+fn store4(slot: u32, value: vec4<f32>) { shared_values[slot] = value; }
+`;
+  }
+
+  /** The entry point with `d` (direction), `lane`, `row0` (first row in the tile), `batch0`, and quad `q0`, `q1`, ... */
+  main(body: string): string {
+    const { lanes, rowGroups, rowTile, quadsPerLane } = this.tile;
+    const quads = range(quadsPerLane)
+      .map((c) => `  let q${c} = ${this.ragged ? `min(lane + ${c * lanes}u, ${this.quads - 1}u)` : `lane + ${c * lanes}u`};\n`)
+      .join("");
+    return `
+@compute @workgroup_size(${lanes * rowGroups})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
+  let d = group.y;
+  let lane = invocation % ${lanes}u;
+  let row0 = invocation / ${lanes}u * ${rowTile}u;
+  let batch0 = group.x * ${this.rows}u + row0;
+${quads}${body}}
+`;
+  }
+
+  /** Some lanes have no last quad. */
+  private get ragged(): boolean {
+    return this.tile.lanes * this.tile.quadsPerLane !== this.quads;
+  }
+
+  /**
+   * Runs `body` for every row and quad of the invocation that exists in the tile. In scope: `q`, `row` (in the tile),
+   * `b` (in the batch, maybe past its end) and `slot`, the pair's place in `shared_values`; `item` indexes private arrays.
+   */
+  eachItem(body: (item: string) => string): string {
+    const { lanes, quadsPerLane, rowTile } = this.tile;
+    const inner = (r: string, c: string, item: string): string => {
+      const text = `let q = lane + ${c} * ${lanes}u;
+      let row = row0 + ${r};
+      let b = batch0 + ${r};
+      let slot = row * ${this.quads}u + q;
+      ${body(item)}`;
+      return this.ragged ? `if (lane + ${c} * ${lanes}u < ${this.quads}u) {\n${text}\n}` : `{\n${text}\n}`;
+    };
+    if (this.unrolled) {
+      return range(rowTile)
+        .flatMap((r) => range(quadsPerLane).map((c) => inner(`${r}u`, `${c}u`, `${r * quadsPerLane + c}u`)))
+        .join("\n");
+    }
+    return `for (var r = 0u; r < ${rowTile}u; r++) { for (var c = 0u; c < ${quadsPerLane}u; c++) {
+      let item = r * ${quadsPerLane}u + c;
+      ${inner("r", "c", "item")}
+    } }`;
+  }
+
+  /** Index in the packed buffer of quad `q` of the n-th state's row `b`. */
+  packedState(layout: PackedLayout, n: number): string {
+    const { directions, batch } = this.spec;
+    return `${layout.states + n * directions * batch * this.quads}u + (d * ${batch}u + b) * ${this.quads}u + q`;
+  }
+
+  /** The condition that step `t` of row `b` counts. */
+  get valid(): string {
+    return this.spec.masked ? `mask[t * ${this.spec.batch}u + b] != 0.0` : "true";
+  }
+
+  /** With a mask: at a step that does not count, run `statement` and return `value`. */
+  maskedReturn(statement: string, value: string): string {
+    return this.spec.masked ? `  if (!(${this.valid})) { ${statement} return ${value}; }` : "";
+  }
+
+  /** bias + W·state of every gate, into `sums[item * gates + gate]`. */
+  forwardProduct(): string {
+    const { gates, quads } = this;
+    const row = 4 * quads * gates * quads;
+    const start = (c: number): string => `d * ${row + gates * quads}u + q${c}`;
+    const { quadsPerLane } = this.tile;
+    const bias = range(gates).flatMap((g) =>
+      range(quadsPerLane).map((c) => `    let bias_${g}_${c} = packed[${start(c)} + ${row + g * quads}u];\n`),
+    );
+    return (
+      bias.join("") +
+      this.eachSum(gates, (r, g, c) => `    var a_${r}_${g}_${c} = bias_${g}_${c};\n`) +
+      this.product(gates, "0u", start, gates * quads) +
+      this.eachSum(gates, (r, g, c) => `    sums[${(r * quadsPerLane + c) * gates + g}u] = a_${r}_${g}_${c};\n`)
+    );
+  }
+
+  private get allShared(): boolean {
+    return this.tile.sharedGates === this.gates;
+  }
+
+  backwardShared(): string {
+    return this.shared(this.tile.sharedGates);
+  }
+
+  /**
+   * The loop over time of the backward pass: `cell` computes `out` (fields g0, g1, ..) for an item and leaves in its
+   * `dh` the part of the gradient that does not go through the gates; the product of the gates' gradients with the
+   * weight is added to it. Gates go through workgroup memory all at once, or one after the other where they do not fit.
+   */
+  backwardSteps(cell: (item: string) => string): string {
+    const { gates, quads, rows, items } = this;
+    const { batch, steps } = this.spec;
+    const plane = rows * quads;
+    const first = this.allShared ? gates : 1;
+    const keep = (i: string): string =>
+      range(gates)
+        .map((g) =>
+          g < first ? `store4(${g * plane}u + slot, out.g${g});` : `pending[${gates - 1}u * ${i} + ${g - 1}u] = out.g${g};`,
+        )
+        .join("\n        ");
+    const start = (c: number): string => `(d * ${gates}u + gate) * ${4 * quads * quads}u + q${c}`;
+    const product = this.product(1, this.allShared ? `gate * ${plane}u` : "0u", start, quads);
+    const nextGate = this.eachItem((i) => `store4(slot, pending[${gates - 1}u * ${i} + gate]);`);
+    const products = this.allShared
+      ? `    workgroupBarrier();
+    for (var gate = 0u; gate < ${gates}u; gate++) {
+${product}    }
+    workgroupBarrier();`
+      : `    for (var gate = 0u; gate < ${gates}u; gate++) {
+      workgroupBarrier();
+${product}      workgroupBarrier();
+      if (gate < ${gates - 1}u) {
+        ${nextGate}
+      }
+    }`;
+    return `${this.allShared ? "" : `  var pending: array<vec4<f32>, ${items * (gates - 1)}>;\n`}
+  for (var s = 0u; s < ${steps}u; s++) {
+    let t = select(${steps - 1}u - s, s, d == 1u);
+    ${this.eachItem((i) => `
+      if (b < ${batch}u) {${cell(i)}
+        ${keep(i)}
+      }`)}
+${this.eachSum(1, (r, g, c) => `    var a_${r}_${g}_${c} = dh[${r * this.tile.quadsPerLane + c}u];\n`)}
+${products}
+${this.eachSum(1, (r, g, c) => `    dh[${r * this.tile.quadsPerLane + c}u] = a_${r}_${g}_${c};\n`)}
+  }`;
+  }
+
+  private eachSum(gates: number, body: (row: number, gate: number, c: number) => string): string {
+    const { rowTile, quadsPerLane } = this.tile;
+    return range(rowTile)
+      .flatMap((r) => range(gates).flatMap((g) => range(quadsPerLane).map((c) => body(r, g, c))))
+      .join("");
+  }
+
+  /**
+   * Adds to the sums `a_ROW_GATE_C` the product of the shared values (from vec4 `sharedBase` on) with the packed
+   * weight: for chunk `c`, unit `u` of the read axis and gate `g` it lies at `start(c) + u * unitStride + g * quads`.
+   */
+  private product(gates: number, sharedBase: string, start: (c: number) => string, unitStride: number): string {
+    const { rowTile, quadsPerLane } = this.tile;
+    const unroll: number = (globalThis as any).UNROLL ?? 4;
+    let text = "";
+    for (const c of range(quadsPerLane)) text += `    var at_${c} = ${start(c)};\n`;
+    text += `    let origin = ${sharedBase} + row0 * ${this.quads}u;\n    for (var k = 0u; k < ${4 * this.quads}u; k += ${unroll}u) {\n`;
+    const axes = ["x", "y", "z", "w"];
+    for (const r of range(rowTile)) {
+      text += unroll === 4
+        ? `      let x_${r} = shared_values[origin + k / 4u + ${r * this.quads}u];\n`
+        : range(unroll).map((n) => `      let x_${r}_${n} = shared_values[4u * (origin + ${r * this.quads}u) + k + ${n}u];\n`).join("");
+    }
+    range(unroll).forEach((n) => {
+      for (const g of range(gates)) {
+        for (const c of range(quadsPerLane)) {
+          const w = `w_${n}_${g}_${c}`;
+          text += `      let ${w} = packed[at_${c} + ${n * unitStride + g * this.quads}u];\n`;
+          for (const r of range(rowTile)) text += `      a_${r}_${g}_${c} += ${unroll === 4 ? `x_${r}.${axes[n]}` : `x_${r}_${n}`} * ${w};\n`;
+        }
+      }
+    });
+    for (const c of range(quadsPerLane)) text += `      at_${c} += ${unroll * unitStride}u;\n`;
+    return `${text}    }\n`;
+  }
+}
+
+export const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
+
+/** Shape of a tensor with the scan's time, batch and direction axes and `width` values each. */
+export const perStep = (spec: ScanSpec, width: number): Shape => [spec.steps, spec.batch, spec.directions, width];
