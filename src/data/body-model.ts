@@ -130,7 +130,7 @@ export function placeBody(
     const target = along(shoulder, chest, outward([hand[0] * reach, hand[1] * reach, hand[2] * reach]));
     const elbowHint = along([0, 0, 0], chest, outward([0.45, -0.6, -0.6]));
     const [elbow, wrist] = bend(shoulder, target, sizes.upperArm, sizes.forearm, elbowHint);
-    const forearm = direction(elbow, wrist);
+    const forearm = direction(elbow, wrist, [0, -1, 0]);
     const palm = step(wrist, forearm, sizes.hand * 0.6);
     put(`Shoulder${side}`, shoulder);
     put(`Elbow${side}`, elbow);
@@ -185,22 +185,25 @@ function step(origin: Vec3, by: Vec3, length: number): Vec3 {
   return [origin[0] + by[0] * length, origin[1] + by[1] * length, origin[2] + by[2] * length];
 }
 
-function direction(from: Vec3, to: Vec3): Vec3 {
+/** The unit vector from one point to another, or `otherwise` where they coincide. */
+function direction(from: Vec3, to: Vec3, otherwise: Vec3): Vec3 {
   const v: Vec3 = [to[0] - from[0], to[1] - from[1], to[2] - from[2]];
-  const length = Math.hypot(...v) || 1;
-  return [v[0] / length, v[1] / length, v[2] / length];
+  const length = Math.hypot(...v);
+  return length < 1e-9 ? otherwise : [v[0] / length, v[1] / length, v[2] / length];
 }
 
 /** The middle and end joint of a two-bone limb that reaches for `target`, its middle bent towards `hint`. */
 function bend(root: Vec3, target: Vec3, upper: number, lower: number, hint: Vec3): [Vec3, Vec3] {
-  const towards = direction(root, target);
+  const towards = direction(root, target, [0, -1, 0]);
   const wanted = Math.hypot(target[0] - root[0], target[1] - root[1], target[2] - root[2]);
   const distance = Math.min(Math.max(wanted, Math.abs(upper - lower) + 0.02), (upper + lower) * 0.999);
   const forward = (upper * upper - lower * lower + distance * distance) / (2 * distance);
   const aside = Math.sqrt(Math.max(0, upper * upper - forward * forward));
   const parallel = hint[0] * towards[0] + hint[1] * towards[1] + hint[2] * towards[2];
-  const side = direction([0, 0, 0], [
-    hint[0] - parallel * towards[0], hint[1] - parallel * towards[1], hint[2] - parallel * towards[2],
-  ]);
+  // Any perpendicular will do where the limb reaches exactly along the hint.
+  const [x, y, z] = towards;
+  const perpendicular = direction([0, 0, 0], [z, 0, -x], [1, 0, 0]);
+  const offHint: Vec3 = [hint[0] - parallel * x, hint[1] - parallel * y, hint[2] - parallel * z];
+  const side = direction([0, 0, 0], offHint, perpendicular);
   return [step(step(root, towards, forward), side, aside), step(root, towards, distance)];
 }

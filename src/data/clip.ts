@@ -96,6 +96,25 @@ export function sliceFrames(clip: Clip, start: number, end: number): Clip {
   return { ...clip, data: clip.data.slice(start * stride, end * stride), frames: end - start };
 }
 
+/** Most frames that the field keeps of a clip (NTU RGB+D's longest). */
+export const MAX_FRAMES = 300;
+
+/**
+ * The clip with at most `most` frames: its first ones (`cut`), or as many spread evenly over it (`thin`; frames are
+ * picked and not mixed, so that an absent person stays absent).
+ */
+export function limitFrames(clip: Clip, most = MAX_FRAMES, how: "cut" | "thin" = "cut"): Clip {
+  if (clip.frames <= most) return clip;
+  if (how === "cut") return sliceFrames(clip, 0, most);
+  const stride = clip.persons * personStride(clip);
+  const out = newClip(most, clip.persons, clip.joints);
+  for (let t = 0; t < most; t++) {
+    const from = Math.floor(((t + 0.5) * clip.frames) / most) * stride;
+    out.data.set(clip.data.subarray(from, from + stride), t * stride);
+  }
+  return out;
+}
+
 /** The clip with exactly `persons` persons: the first ones, or with absent (zero) ones added. */
 export function withPersons(clip: Clip, persons: number): Clip {
   if (persons === clip.persons) return clip;

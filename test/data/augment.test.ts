@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { corruptJoints, evaluationCrop, resizeFrames, shearPose } from "../../src/data/augment.ts";
 import {
-  checkClip, fromChannelsFirst, newClip, sliceFrames, toChannelsFirst, withPersons,
+  checkClip, fromChannelsFirst, limitFrames, newClip, sliceFrames, toChannelsFirst, withPersons,
 } from "../../src/data/clip.ts";
 import { augmentationRandom, cropLength, drawAugmentation } from "../../src/data/draws.ts";
 import { NTU25 } from "../../src/data/layout.ts";
@@ -274,6 +274,15 @@ describe("clips", () => {
     assert.deepEqual(withPersons(withPersons(clip, 3), 2), clip);
     assert.equal(withPersons(clip, 1).data.length, 18);
     assert.throws(() => sliceFrames(clip, 2, 4), /not inside a clip of 3/);
+  });
+
+  test("long clips are cut or thinned", () => {
+    const clip = newClip(10, 1, 1);
+    for (let t = 0; t < 10; t++) clip.data[t * 3] = t;
+    const first = (c: typeof clip) => [...c.data.filter((_, i) => i % 3 === 0)];
+    assert.deepEqual(first(limitFrames(clip, 4)), [0, 1, 2, 3]);
+    assert.deepEqual(first(limitFrames(clip, 5, "thin")), [1, 3, 5, 7, 9]);
+    assert.equal(limitFrames(clip), clip);
   });
 
   test("a NaN is found where it is", () => {

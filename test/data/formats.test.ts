@@ -322,6 +322,40 @@ describe("CSV", () => {
   });
 });
 
+describe("damaged text", () => {
+  const clip = randomClip(1, 2, 2, 25);
+  const rows = [0, 1].map((t) => [...clip.data.subarray(t * 150, t * 150 + 150)]);
+  const skeleton = skeletonText(clip, [[["1", 0], ["2", 1]], [["1", 0]]]);
+  const pku = rows.map((row) => row.join(" ")).join("\n");
+  const csv = rows.map((row) => row.slice(0, 100).join(",")).join("\n");
+  const readers: [string, string, (text: string) => unknown][] = [
+    ["NTU", skeleton, (text) => ntuClip(parseNtuSkeleton(text, "f"), "f")],
+    ["PKU-MMD", pku, (text) => parsePkuSkeleton(text, "f")],
+    ["PKU-MMD labels", "3,1,5,2\n51,4,20,1\n", (text) => parsePkuLabels(text, "f")],
+    ["CSV", csv, (text) => parseSkeletonCsv(text, "f", KINECT_V2_CSV)],
+  ];
+  for (const [name, text, read] of readers) {
+    test(`${name}: either read or refused with a DataError`, () => {
+      read(text);
+      const pieces = ["", "\n", "\r", " ", ",", "-", "nan", "1e999", "0x", "é", "999999999", "9".repeat(30)];
+      const piece = fc.constantFrom(...pieces);
+      const edit = fc.tuple(fc.nat(text.length - 1), fc.nat(30), piece);
+      fc.assert(
+        fc.property(fc.array(edit, { minLength: 1, maxLength: 3 }), (edits) => {
+          let damaged = text;
+          for (const [at, length, by] of edits) damaged = damaged.slice(0, at) + by + damaged.slice(at + length);
+          try {
+            read(damaged);
+          } catch (error) {
+            assert.ok(error instanceof DataError && error.file === "f", String(error));
+          }
+        }),
+        { numRuns: 300 },
+      );
+    });
+  }
+});
+
 describe("npy", () => {
   function write(folder: string, change: (data: Float32Array) => void = () => {}, joints = 15): void {
     const clip = randomClip(2, 4, 2, joints);
