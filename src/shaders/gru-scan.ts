@@ -89,7 +89,7 @@ export function gruForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   checkScanSpec(name, spec);
   const signature = gruForwardSignature(spec);
   const layout = packedLayout(spec, 3, true, 1);
-  const text = new ScanText(spec, 3, chooseTile(name, spec, profile, { sumsPerQuad: 3, sharedGates: 1 }));
+  const text = new ScanText(spec, 3, chooseTile(name, spec, profile, { sumsPerQuad: 3, sharedGates: 1 }), layout);
   const { text: buffers, bindings } = declareBuffers(
     [
       operand(signature, "gates"),
@@ -119,23 +119,23 @@ ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "h")}
 }
 `;
   const main = text.main(`
-  ${text.eachItem(() => `
-      if (b < ${batch}u) { store4(slot, packed[${text.packedState(layout, 0)}]); }`)}
+  ${text.eachItem(`
+      if (b < ${batch}u) { shared_values[slot] = packed[${text.packedState(layout, 0)}]; }`)}
   workgroupBarrier();
   var sums: array<vec4<f32>, ${text.items * 3}>;
   for (var s = 0u; s < ${steps}u; s++) {
     let t = select(s, ${steps - 1}u - s, d == 1u);
 ${text.forwardProduct()}
     workgroupBarrier();
-    ${text.eachItem((i) => `
+    ${text.eachItem(`
       if (b < ${batch}u) {
-        store4(slot, cell(t, b, d, q, load4(slot),
-          sums[3u * ${i}], sums[3u * ${i} + 1u], sums[3u * ${i} + 2u]));
+        shared_values[slot] = cell(t, b, d, q, shared_values[slot],
+          sums[3u * item], sums[3u * item + 1u], sums[3u * item + 2u]);
       }`)}
     workgroupBarrier();
   }
-  ${text.eachItem(() => `
-      if (b < ${batch}u) { store_hn((d * ${batch}u + b) * ${hidden}u, q, load4(slot)); }`)}
+  ${text.eachItem(`
+      if (b < ${batch}u) { store_hn((d * ${batch}u + b) * ${hidden}u, q, shared_values[slot]); }`)}
 `);
   return {
     kernels: [
@@ -152,7 +152,7 @@ export function gruBackward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   checkScanSpec(name, spec);
   const signature = gruBackwardSignature(spec);
   const layout = packedLayout(spec, 3, false, 1);
-  const text = new ScanText(spec, 3, chooseTile(name, spec, profile, { sumsPerQuad: 1, sharedGates: 3 }));
+  const text = new ScanText(spec, 3, chooseTile(name, spec, profile, { sumsPerQuad: 1, sharedGates: 3 }), layout);
   const { text: buffers, bindings } = declareBuffers(
     [
       operand(signature, "dy"),
@@ -195,13 +195,13 @@ fn cell(t: u32, b: u32, d: u32, q: u32, carried: vec4<f32>) -> Gradient {
 `;
   const main = text.main(`
   var dh: array<vec4<f32>, ${text.items}>;
-  ${text.eachItem((i) => `
-      if (b < ${batch}u) { dh[${i}] = packed[${text.packedState(layout, 0)}]; }`)}
-${text.backwardSteps((i) => `
-        let out = cell(t, b, d, q, dh[${i}]);
-        dh[${i}] = out.h;`)}
-  ${text.eachItem((i) => `
-      if (b < ${batch}u) { store_dh0((d * ${batch}u + b) * ${hidden}u, q, dh[${i}]); }`)}
+  ${text.eachItem(`
+      if (b < ${batch}u) { dh[item] = packed[${text.packedState(layout, 0)}]; }`)}
+${text.backwardSteps(`
+        let out = cell(t, b, d, q, dh[item]);
+        dh[item] = out.h;`)}
+  ${text.eachItem(`
+      if (b < ${batch}u) { store_dh0((d * ${batch}u + b) * ${hidden}u, q, dh[item]); }`)}
 `);
   return {
     kernels: [

@@ -91,7 +91,7 @@ export function lstmForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   checkScanSpec(name, spec);
   const signature = lstmForwardSignature(spec);
   const layout = packedLayout(spec, 4, true, 2);
-  const text = new ScanText(spec, 4, chooseTile(name, spec, profile, { sumsPerQuad: 4, sharedGates: 1 }));
+  const text = new ScanText(spec, 4, chooseTile(name, spec, profile, { sumsPerQuad: 4, sharedGates: 1 }), layout);
   const { text: buffers, bindings } = declareBuffers(
     [
       operand(signature, "gates"),
@@ -128,10 +128,10 @@ ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "last")}
 `;
   const main = text.main(`
   var cells: array<vec4<f32>, ${text.items}>;
-  ${text.eachItem((i) => `
+  ${text.eachItem(`
       if (b < ${batch}u) {
-        store4(slot, packed[${text.packedState(layout, 0)}]);
-        cells[${i}] = packed[${text.packedState(layout, 1)}];
+        shared_values[slot] = packed[${text.packedState(layout, 0)}];
+        cells[item] = packed[${text.packedState(layout, 1)}];
       }`)}
   workgroupBarrier();
   var sums: array<vec4<f32>, ${text.items * 4}>;
@@ -139,19 +139,19 @@ ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "last")}
     let t = select(s, ${steps - 1}u - s, d == 1u);
 ${text.forwardProduct()}
     workgroupBarrier();
-    ${text.eachItem((i) => `
+    ${text.eachItem(`
       if (b < ${batch}u) {
-        let next = cell(t, b, d, q, States(load4(slot), cells[${i}]),
-          sums[4u * ${i}], sums[4u * ${i} + 1u], sums[4u * ${i} + 2u], sums[4u * ${i} + 3u]);
-        store4(slot, next.h);
-        cells[${i}] = next.c;
+        let next = cell(t, b, d, q, States(shared_values[slot], cells[item]),
+          sums[4u * item], sums[4u * item + 1u], sums[4u * item + 2u], sums[4u * item + 3u]);
+        shared_values[slot] = next.h;
+        cells[item] = next.c;
       }`)}
     workgroupBarrier();
   }
-  ${text.eachItem((i) => `
+  ${text.eachItem(`
       if (b < ${batch}u) {
-        store_hn((d * ${batch}u + b) * ${hidden}u, q, load4(slot));
-        store_cn((d * ${batch}u + b) * ${hidden}u, q, cells[${i}]);
+        store_hn((d * ${batch}u + b) * ${hidden}u, q, shared_values[slot]);
+        store_cn((d * ${batch}u + b) * ${hidden}u, q, cells[item]);
       }`)}
 `);
   return {
@@ -169,7 +169,7 @@ export function lstmBackward(spec: ScanSpec, profile: AdapterProfile): Lowering 
   checkScanSpec(name, spec);
   const signature = lstmBackwardSignature(spec);
   const layout = packedLayout(spec, 4, false, 2);
-  const text = new ScanText(spec, 4, chooseTile(name, spec, profile, { sumsPerQuad: 1, sharedGates: 4 }));
+  const text = new ScanText(spec, 4, chooseTile(name, spec, profile, { sumsPerQuad: 1, sharedGates: 4 }), layout);
   const { text: buffers, bindings } = declareBuffers(
     [
       operand(signature, "dy"),
@@ -214,19 +214,19 @@ fn cell(t: u32, b: u32, d: u32, q: u32, dhCarried: vec4<f32>, dcCarried: vec4<f3
   const main = text.main(`
   var dh: array<vec4<f32>, ${text.items}>;
   var dc: array<vec4<f32>, ${text.items}>;
-  ${text.eachItem((i) => `
+  ${text.eachItem(`
       if (b < ${batch}u) {
-        dh[${i}] = packed[${text.packedState(layout, 0)}];
-        dc[${i}] = packed[${text.packedState(layout, 1)}];
+        dh[item] = packed[${text.packedState(layout, 0)}];
+        dc[item] = packed[${text.packedState(layout, 1)}];
       }`)}
-${text.backwardSteps((i) => `
-        let out = cell(t, b, d, q, dh[${i}], dc[${i}]);
-        dh[${i}] = out.h;
-        dc[${i}] = out.c;`)}
-  ${text.eachItem((i) => `
+${text.backwardSteps(`
+        let out = cell(t, b, d, q, dh[item], dc[item]);
+        dh[item] = out.h;
+        dc[item] = out.c;`)}
+  ${text.eachItem(`
       if (b < ${batch}u) {
-        store_dh0((d * ${batch}u + b) * ${hidden}u, q, dh[${i}]);
-        store_dc0((d * ${batch}u + b) * ${hidden}u, q, dc[${i}]);
+        store_dh0((d * ${batch}u + b) * ${hidden}u, q, dh[item]);
+        store_dc0((d * ${batch}u + b) * ${hidden}u, q, dc[item]);
       }`)}
 `);
   return {

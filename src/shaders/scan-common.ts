@@ -82,7 +82,6 @@ export interface TileDemand {
  * first-level cache they spill to) hold. A real GPU gets few rows an invocation: many workgroups hide latency.
  */
 export function chooseTile(op: string, spec: ScanSpec, profile: AdapterProfile, demand: TileDemand): ScanTile {
-  if ((globalThis as any).TILE) return (globalThis as any).TILE;
   const quads = quadsOf(spec.hidden);
   const rowBytes = quads * 16;
   if (rowBytes > profile.maxWorkgroupBytes) {
@@ -186,10 +185,17 @@ fn tanh4(x: vec4<f32>) -> vec4<f32> {
 }
 `;
 
+/**
+ * Neighbouring quads that lie together in the packed weight. The invocations that a driver runs in lockstep then read
+ * one contiguous stream along the product, which caches prefetch.
+ */
+const SPAN = 8;
+
 /** Where the parts of the packed buffer lie, in vec4. */
 export interface PackedLayout {
   readonly forward: boolean;
   readonly gates: GateCount;
+  readonly span: number;
   /** Offset of the first state `[directions, batch, quads]`. */
   readonly states: number;
   readonly length: number;
@@ -197,13 +203,15 @@ export interface PackedLayout {
 
 /**
  * Layout of the packed buffer.
- * Forward: weight `[directions, hidden (read), gates, quads (written)]` with the bias as one more row of the read
- * axis. Backward: `[directions, gates, hidden (read), quads (written)]`. Then the states `[n, directions, batch, quads]`.
+ * Forward: weight `[directions, blocks, hidden (read), gates, span]`, quads `blocks * span` of the written axis, with
+ * the bias as one more row of the read axis. Backward: `[directions, gates, blocks, hidden (read), span]`. Then the
+ * states `[n, directions, batch, quads]`. Both hidden axes are padded with zeros.
  */
 export function packedLayout(spec: ScanSpec, gates: GateCount, forward: boolean, stateCount: number): PackedLayout {
   const quads = quadsOf(spec.hidden);
-  const states = spec.directions * gates * (4 * quads + (forward ? 1 : 0)) * quads;
-  return { forward, gates, states, length: states + stateCount * spec.directions * spec.batch * quads };
+  const span = Math.min(SPAN, quads);
+  const states = spec.directions * gates * (4 * quads + (forward ? 1 : 0)) * Math.ceil(quads / span) * span;
+  return { forward, gates, span, states, length: states + stateCount * spec.directions * spec.batch * quads };
 }
 
 export function packedScratch(layout: PackedLayout): TensorSpec {
@@ -224,7 +232,7 @@ export function packKernel(
   states: readonly string[],
 ): KernelSource {
   const { hidden, batch, directions } = spec;
-  const { gates, forward } = layout;
+  const { gates, forward, span } = layout;
   const quads = quadsOf(hidden);
   const sources = [...(forward ? ["weight", "bias"] : ["weight"]), ...states];
   const { text, bindings } = declareBuffers(
@@ -236,31 +244,37 @@ export function packKernel(
   );
 
   const padded = 4 * quads;
-  const components = ["x", "y", "z", "w"];
+  const blocks = Math.ceil(quads / span);
   const each = (value: (unit: string) => string): string =>
-    components.map((axis, n) => `if (unit + ${n}u < ${hidden}u) { value.${axis} = ${value(`(unit + ${n}u)`)}; }`).join("\n    ");
+    ["x", "y", "z", "w"]
+      .map((axis, n) => `if (unit + ${n}u < ${hidden}u) { value.${axis} = ${value(`(unit + ${n}u)`)}; }`)
+      .join("\n    ");
   const weightPart = forward
     ? `let gate = row % ${gates}u;
     let read = row / ${gates}u % ${padded + 1}u;
-    let first = (row / ${gates * (padded + 1)}u * ${gates}u + gate) * ${hidden}u;
+    let block = row / ${gates * (padded + 1)}u % ${blocks}u;
+    let first = (row / ${gates * (padded + 1) * blocks}u * ${gates}u + gate) * ${hidden}u;
+    let unit = 4u * (block * ${span}u + index % ${span}u);
     if (read < ${hidden}u) {
     ${each((unit) => `weight[(first + ${unit}) * ${hidden}u + read]`)}
     } else if (read == ${padded}u) {
     ${each((unit) => `bias[first + ${unit}]`)}
     }`
     : `let read = row % ${padded}u;
-    let first = row / ${padded}u * ${hidden}u;
+    let block = row / ${padded}u % ${blocks}u;
+    let first = row / ${padded * blocks}u * ${hidden}u;
+    let unit = 4u * (block * ${span}u + index % ${span}u);
     if (read < ${hidden}u) {
     ${each((unit) => `weight[(first + read) * ${hidden}u + ${unit}]`)}
     }`;
-  const weightRows = layout.states / quads;
-  const stateRows = directions * batch;
+  const stateLength = directions * batch * quads;
   const stateParts = states
     .map((state, n) => {
-      const from = weightRows + n * stateRows;
-      return ` else if (row < ${from + stateRows}u) {
-    let base = (row - ${from}u) * ${hidden}u;
-    ${each((unit) => `${state}[base + ${unit}]`)}
+      const from = layout.states + n * stateLength;
+      return ` else if (index < ${from + stateLength}u) {
+    let unit = 4u * ((index - ${from}u) % ${quads}u);
+    let first = (index - ${from}u) / ${quads}u * ${hidden}u;
+    ${each((unit) => `${state}[first + ${unit}]`)}
   }`;
     })
     .join("");
@@ -273,10 +287,9 @@ export function packKernel(
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let index = id.y * ${width * size}u + id.x;
   if (index >= ${layout.length}u) { return; }
-  let unit = index % ${quads}u * 4u;
-  let row = index / ${quads}u;
   var value = vec4<f32>();
-  if (row < ${weightRows}u) {
+  if (index < ${layout.states}u) {
+    let row = index / ${span}u;
     ${weightPart}
   }${stateParts}
   packed[index] = value;
@@ -291,13 +304,13 @@ export class ScanText {
   readonly rows: number;
   /** Row-and-quad pairs of an invocation: the length of its private arrays. */
   readonly items: number;
-  readonly unrolled: boolean;
+  private readonly span: number;
 
-  constructor(readonly spec: ScanSpec, readonly gates: GateCount, readonly tile: ScanTile) {
+  constructor(readonly spec: ScanSpec, readonly gates: GateCount, readonly tile: ScanTile, layout: PackedLayout) {
     this.quads = quadsOf(spec.hidden);
+    this.span = layout.span;
     this.rows = tile.rowTile * tile.rowGroups;
     this.items = tile.rowTile * tile.quadsPerLane;
-    this.unrolled = !!(globalThis as any).UR;
   }
 
   get workgroups(): [number, number, number] {
@@ -306,13 +319,7 @@ export class ScanText {
 
   /** Declares `shared_values` for `vectors` vec4 a row and quad. */
   shared(vectors: number): string {
-    return (globalThis as any).UNROLL < 4 ? `var<workgroup> shared_values: array<f32, ${4 * this.rows * this.quads * vectors}>;
-fn load4(slot: u32) -> vec4<f32> { return vec4<f32>(shared_values[4u * slot], shared_values[4u * slot + 1u], shared_values[4u * slot + 2u], shared_values[4u * slot + 3u]); }
-fn store4(slot: u32, value: vec4<f32>) { shared_values[4u * slot] = value.x; shared_values[4u * slot + 1u] = value.y; shared_values[4u * slot + 2u] = value.z; shared_values[4u * slot + 3u] = value.w; }
-` : `var<workgroup> shared_values: array<vec4<f32>, ${this.rows * this.quads * vectors}>;
-fn load4(slot: u32) -> vec4<f32> { return shared_values[slot]; }
-fn store4(slot: u32, value: vec4<f32>) { shared_values[slot] = value; }
-`;
+    return `var<workgroup> shared_values: array<vec4<f32>, ${this.rows * this.quads * vectors}>;\n`;
   }
 
   /** The entry point with `d` (direction), `lane`, `row0` (first row in the tile), `batch0`, and quad `q0`, `q1`, ... */
@@ -341,24 +348,16 @@ ${quads}${body}}
    * Runs `body` for every row and quad of the invocation that exists in the tile. In scope: `q`, `row` (in the tile),
    * `b` (in the batch, maybe past its end) and `slot`, the pair's place in `shared_values`; `item` indexes private arrays.
    */
-  eachItem(body: (item: string) => string): string {
+  eachItem(body: string): string {
     const { lanes, quadsPerLane, rowTile } = this.tile;
-    const inner = (r: string, c: string, item: string): string => {
-      const text = `let q = lane + ${c} * ${lanes}u;
-      let row = row0 + ${r};
-      let b = batch0 + ${r};
-      let slot = row * ${this.quads}u + q;
-      ${body(item)}`;
-      return this.ragged ? `if (lane + ${c} * ${lanes}u < ${this.quads}u) {\n${text}\n}` : `{\n${text}\n}`;
-    };
-    if (this.unrolled) {
-      return range(rowTile)
-        .flatMap((r) => range(quadsPerLane).map((c) => inner(`${r}u`, `${c}u`, `${r * quadsPerLane + c}u`)))
-        .join("\n");
-    }
+    const present = this.ragged ? `if (q < ${this.quads}u) ` : "";
     return `for (var r = 0u; r < ${rowTile}u; r++) { for (var c = 0u; c < ${quadsPerLane}u; c++) {
       let item = r * ${quadsPerLane}u + c;
-      ${inner("r", "c", "item")}
+      let q = lane + c * ${lanes}u;
+      let row = row0 + r;
+      let b = batch0 + r;
+      let slot = row * ${this.quads}u + q;
+      ${present}{ ${body} }
     } }`;
   }
 
@@ -380,19 +379,25 @@ ${quads}${body}}
 
   /** bias + W·state of every gate, into `sums[item * gates + gate]`. */
   forwardProduct(): string {
-    const { gates, quads } = this;
-    const row = 4 * quads * gates * quads;
-    const start = (c: number): string => `d * ${row + gates * quads}u + q${c}`;
+    const { gates, quads, span } = this;
+    const bias0 = 4 * quads * gates * span;
+    const start = (c: number): string => this.blockStart("d", c, bias0 + gates * span);
     const { quadsPerLane } = this.tile;
-    const bias = range(gates).flatMap((g) =>
-      range(quadsPerLane).map((c) => `    let bias_${g}_${c} = packed[${start(c)} + ${row + g * quads}u];\n`),
+    const biases = range(gates).flatMap((g) =>
+      range(quadsPerLane).map((c) => `    let bias_${g}_${c} = packed[${start(c)} + ${bias0 + g * span}u];\n`),
     );
     return (
-      bias.join("") +
+      biases.join("") +
       this.eachSum(gates, (r, g, c) => `    var a_${r}_${g}_${c} = bias_${g}_${c};\n`) +
-      this.product(gates, "0u", start, gates * quads) +
+      this.product(gates, "0u", start, gates * span) +
       this.eachSum(gates, (r, g, c) => `    sums[${(r * quadsPerLane + c) * gates + g}u] = a_${r}_${g}_${c};\n`)
     );
+  }
+
+  /** Where the weight of quad `q${c}` begins in part `part` of the packed weight, `block` vec4 a block of quads. */
+  private blockStart(part: string, c: number, block: number): string {
+    const blocks = Math.ceil(this.quads / this.span);
+    return `(${part} * ${blocks}u + q${c} / ${this.span}u) * ${block}u + q${c} % ${this.span}u`;
   }
 
   private get allShared(): boolean {
@@ -408,20 +413,19 @@ ${quads}${body}}
    * `dh` the part of the gradient that does not go through the gates; the product of the gates' gradients with the
    * weight is added to it. Gates go through workgroup memory all at once, or one after the other where they do not fit.
    */
-  backwardSteps(cell: (item: string) => string): string {
+  backwardSteps(cell: string): string {
     const { gates, quads, rows, items } = this;
     const { batch, steps } = this.spec;
     const plane = rows * quads;
     const first = this.allShared ? gates : 1;
-    const keep = (i: string): string =>
-      range(gates)
-        .map((g) =>
-          g < first ? `store4(${g * plane}u + slot, out.g${g});` : `pending[${gates - 1}u * ${i} + ${g - 1}u] = out.g${g};`,
-        )
-        .join("\n        ");
-    const start = (c: number): string => `(d * ${gates}u + gate) * ${4 * quads * quads}u + q${c}`;
-    const product = this.product(1, this.allShared ? `gate * ${plane}u` : "0u", start, quads);
-    const nextGate = this.eachItem((i) => `store4(slot, pending[${gates - 1}u * ${i} + gate]);`);
+    const keep = range(gates)
+      .map((g) =>
+        g < first ? `shared_values[${g * plane}u + slot] = out.g${g};` : `pending[${gates - 1}u * item + ${g - 1}u] = out.g${g};`,
+      )
+      .join("\n        ");
+    const start = (c: number): string => this.blockStart(`(d * ${gates}u + gate)`, c, 4 * quads * this.span);
+    const product = this.product(1, this.allShared ? `gate * ${plane}u` : "0u", start, this.span);
+    const nextGate = this.eachItem(`shared_values[slot] = pending[${gates - 1}u * item + gate];`);
     const products = this.allShared
       ? `    workgroupBarrier();
     for (var gate = 0u; gate < ${gates}u; gate++) {
@@ -437,9 +441,9 @@ ${product}      workgroupBarrier();
     return `${this.allShared ? "" : `  var pending: array<vec4<f32>, ${items * (gates - 1)}>;\n`}
   for (var s = 0u; s < ${steps}u; s++) {
     let t = select(${steps - 1}u - s, s, d == 1u);
-    ${this.eachItem((i) => `
-      if (b < ${batch}u) {${cell(i)}
-        ${keep(i)}
+    ${this.eachItem(`
+      if (b < ${batch}u) {${cell}
+        ${keep}
       }`)}
 ${this.eachSum(1, (r, g, c) => `    var a_${r}_${g}_${c} = dh[${r * this.tile.quadsPerLane + c}u];\n`)}
 ${products}
@@ -456,30 +460,26 @@ ${this.eachSum(1, (r, g, c) => `    dh[${r * this.tile.quadsPerLane + c}u] = a_$
 
   /**
    * Adds to the sums `a_ROW_GATE_C` the product of the shared values (from vec4 `sharedBase` on) with the packed
-   * weight: for chunk `c`, unit `u` of the read axis and gate `g` it lies at `start(c) + u * unitStride + g * quads`.
+   * weight: for chunk `c`, unit `u` of the read axis and gate `g` it lies at `start(c) + u * unitStride + g * span`.
    */
   private product(gates: number, sharedBase: string, start: (c: number) => string, unitStride: number): string {
     const { rowTile, quadsPerLane } = this.tile;
-    const unroll: number = (globalThis as any).UNROLL ?? 4;
     let text = "";
     for (const c of range(quadsPerLane)) text += `    var at_${c} = ${start(c)};\n`;
-    text += `    let origin = ${sharedBase} + row0 * ${this.quads}u;\n    for (var k = 0u; k < ${4 * this.quads}u; k += ${unroll}u) {\n`;
-    const axes = ["x", "y", "z", "w"];
+    text += `    let origin = ${sharedBase} + row0 * ${this.quads}u;\n    for (var k = 0u; k < ${this.quads}u; k++) {\n`;
     for (const r of range(rowTile)) {
-      text += unroll === 4
-        ? `      let x_${r} = shared_values[origin + k / 4u + ${r * this.quads}u];\n`
-        : range(unroll).map((n) => `      let x_${r}_${n} = shared_values[4u * (origin + ${r * this.quads}u) + k + ${n}u];\n`).join("");
+      text += `      let x_${r} = shared_values[origin + k + ${r * this.quads}u];\n`;
     }
-    range(unroll).forEach((n) => {
+    ["x", "y", "z", "w"].forEach((axis, n) => {
       for (const g of range(gates)) {
         for (const c of range(quadsPerLane)) {
-          const w = `w_${n}_${g}_${c}`;
-          text += `      let ${w} = packed[at_${c} + ${n * unitStride + g * this.quads}u];\n`;
-          for (const r of range(rowTile)) text += `      a_${r}_${g}_${c} += ${unroll === 4 ? `x_${r}.${axes[n]}` : `x_${r}_${n}`} * ${w};\n`;
+          const w = `w_${axis}_${g}_${c}`;
+          text += `      let ${w} = packed[at_${c} + ${n * unitStride + g * this.span}u];\n`;
+          for (const r of range(rowTile)) text += `      a_${r}_${g}_${c} += x_${r}.${axis} * ${w};\n`;
         }
       }
     });
-    for (const c of range(quadsPerLane)) text += `      at_${c} += ${unroll * unitStride}u;\n`;
+    for (const c of range(quadsPerLane)) text += `      at_${c} += ${4 * unitStride}u;\n`;
     return `${text}    }\n`;
   }
 }
