@@ -29,6 +29,12 @@ export function installWebGpu(choice?: AdapterChoice): Promise<GPUAdapterInfo> {
   return installed.info;
 }
 
+/** What `installWebGpu` installed. @throws Error before it was called. */
+export function chosenAdapter(): AdapterChoice {
+  if (!installed) throw new Error("chosenAdapter: call installWebGpu() first");
+  return installed.choice;
+}
+
 /** A fresh adapter of the installed choice; an adapter can make one device. Installs the default if need be. */
 export async function requestAdapter(): Promise<GPUAdapter> {
   await installWebGpu();

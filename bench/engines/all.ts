@@ -1,6 +1,7 @@
 /** Every engine the benchmark knows, in the order of its tables; ratios are to the first that runs. */
 import type { Engine } from "./engine.ts";
 import { jaxJs } from "./jax-js.ts";
+import { ours } from "./ours.ts";
 
 export interface EngineEntry {
   readonly name: string;
@@ -10,6 +11,7 @@ export interface EngineEntry {
 }
 
 export const engines: readonly EngineEntry[] = [
+  { name: "ours-webgpu", byDefault: true, make: () => ours("webgpu") },
   { name: "jax-js-webgpu-jit", byDefault: true, make: () => jaxJs("webgpu", true) },
   { name: "jax-js-wasm-jit", byDefault: true, make: () => jaxJs("wasm", true) },
   { name: "jax-js-webgpu-eager", byDefault: false, make: () => jaxJs("webgpu", false) },
