@@ -16,14 +16,22 @@ export function chooseTile(problem: MatmulProblem, profile: AdapterProfile): Mat
   return candidateTiles(problem, profile, 1)[0];
 }
 
-/** The `count` tiles that promise most, the best first: what an autotuner should measure. */
+/**
+ * The `count` tiles that promise most, the best first: what an autotuner should measure. At most two of a shape of
+ * results an invocation, since tiles that differ in their workgroups alone are mostly alike.
+ */
 export function candidateTiles(problem: MatmulProblem, profile: AdapterProfile, count = 6): MatmulTile[] {
   const turned = isTransposed(problem)
     ? { ...problem, m: problem.n, n: problem.m, a: problem.b, b: problem.a } : problem;
   const tiles = profile.kind === "cpu"
     ? registerTiles(profile).map((tile) => ({ tile, cost: registerCost(turned, tile) }))
     : sharedTiles(turned, profile).map((tile) => ({ tile, cost: sharedCost(turned, tile) }));
-  return tiles.sort((p, q) => p.cost - q.cost).slice(0, count).map(({ tile }) => tile);
+  const alike = new Map<string, number>();
+  return tiles.sort((p, q) => p.cost - q.cost).filter(({ tile }) => {
+    const shape = `${tile.rows}x${tile.columns}`;
+    alike.set(shape, (alike.get(shape) ?? 0) + 1);
+    return alike.get(shape)! <= 2;
+  }).slice(0, count).map(({ tile }) => tile);
 }
 
 /**

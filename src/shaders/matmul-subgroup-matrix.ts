@@ -1,7 +1,7 @@
 /**
  * Matmul on subgroup matrices (tensor cores): operands rounded to f16, sums in f32. Experimental and never chosen by
- * itself: it needs the WebGPU features `chromium-experimental-subgroup-matrix` and `shader-f16`, and f16 operands keep
- * 11 bits.
+ * itself: it needs the WebGPU features `chromium-experimental-subgroup-matrix`, `shader-f16` and `subgroups`, and f16
+ * operands keep 11 bits and overflow beyond 65504.
  *
  * The loop nest is that of ./matmul-shared.ts with the innermost two levels replaced: blocks of A and B are staged in
  * workgroup memory as f16, both row-major, and each subgroup multiplies `rows` × `columns` matrices of the adapter's
@@ -42,7 +42,7 @@ export interface SubgroupMatrixTile {
   /** Depth of the staged blocks, a multiple of the shape's k and of 4. */
   readonly kTile: number;
   readonly shape: MatrixShape;
-  /** Invocations a subgroup on this adapter. */
+  /** Invocations a subgroup: the adapter must have one size only (`subgroupMinSize` = `subgroupMaxSize`). */
   readonly subgroupSize: number;
   readonly dialect: SubgroupMatrixDialect;
 }
@@ -67,7 +67,7 @@ function spelling(dialect: SubgroupMatrixDialect, { m, n, k }: MatrixShape): {
   };
 }
 
-const DIRECTIVES = ["enable f16;", "enable chromium_experimental_subgroup_matrix;"];
+const DIRECTIVES = ["enable f16;", "enable subgroups;", "enable chromium_experimental_subgroup_matrix;"];
 
 /**
  * The dialect the device compiles, or undefined: without the features, or when it understands none.
@@ -75,7 +75,8 @@ const DIRECTIVES = ["enable f16;", "enable chromium_experimental_subgroup_matrix
  */
 export async function probeSubgroupMatrix(device: GPUDevice): Promise<SubgroupMatrixDialect | undefined> {
   const features = device.features as ReadonlySet<string>;
-  if (!features.has("chromium-experimental-subgroup-matrix") || !features.has("shader-f16")) return undefined;
+  const needed = ["chromium-experimental-subgroup-matrix", "shader-f16", "subgroups"];
+  if (!needed.every((name) => features.has(name))) return undefined;
   for (const dialect of SUBGROUP_MATRIX_DIALECTS) {
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ code: probeText(dialect) });
@@ -153,7 +154,6 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
   const body = [
     ...lines,
     "let mm_thread = i32(mm_index);",
-    `let mm_subgroup = mm_index / ${subgroupSize}u;`,
     `let mm_rows = (mm_subgroup / ${x}u) * ${rows * m}u;`,
     `let mm_columns = (mm_subgroup % ${x}u) * ${columns * n}u;`,
     `let mm_m0 = mm_blockM * ${blockM};`,
@@ -200,7 +200,9 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
     );
   }
   const title = `subgroup matrices ${m}x${n}x${k}, blocks of ${blockM}x${blockN}x${kTile}`;
-  return { wgsl: kernelText(spec, title, threads, memory, body, DIRECTIVES), workgroups };
+  // Offsets must be the same for a whole subgroup, and Dawn's analysis knows that of this builtin alone.
+  const parameters = ["@builtin(subgroup_id) mm_subgroup: u32"];
+  return { wgsl: kernelText(spec, title, threads, memory, body, DIRECTIVES, parameters), workgroups };
 }
 
 /** Statements that copy one block into workgroup memory as f16; zero beyond the end of k (see ./matmul-shared.ts). */
