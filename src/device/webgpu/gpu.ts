@@ -18,7 +18,7 @@ import { newCounters, snapshot } from "./counters.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { adapterName, profileOf, usefulFeatures, usefulLimits } from "./describe.ts";
 import { DeviceLostError, GpuError, inFlight, KernelError } from "./errors.ts";
-import { collectAtSubmit, prepareCollection } from "./garbage.ts";
+import { collectAfterSubmit, prepareCollection } from "./garbage.ts";
 import type { Pipeline, PipelineSource } from "./pipelines.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { ReadRequest, Staging } from "./readback.ts";
@@ -219,7 +219,7 @@ export class Gpu {
       this.#marks.push({ submits: this.#unmarked, done });
       this.#unmarked = 0;
     }
-    collectAtSubmit(this.#counters.submits);
+    collectAfterSubmit();
     while (this.#marks.length >= this.#maxInFlight) {
       const { submits, done } = this.#marks[0]!;
       await this.#guard(done);

@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isNode } from "../../src/device/environment.ts";
+import { collectAfterSubmit, prepareCollection } from "../../src/device/webgpu/garbage.ts";
+
+const turn = (): Promise<void> => new Promise((resolve) => { setTimeout(resolve, 0); });
+
+test("some hundred submits collect what is no longer referenced, fewer do not", async (context) => {
+  if (!isNode) return context.skip("only Node lets a package ask for a collection");
+  await prepareCollection();
+  const dropped = new WeakRef({ wrapper: true });
+  await turn();
+  for (let i = 0; i < 255; i++) collectAfterSubmit();
+  await turn();
+  assert.ok(dropped.deref() !== undefined, "a collection at every submit would be dear");
+  await turn();
+  collectAfterSubmit();
+  await turn();
+  assert.equal(dropped.deref(), undefined);
+});
