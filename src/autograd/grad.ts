@@ -86,7 +86,8 @@ function fusedVjp(node: Node, parts: ReadonlyMap<number, { pick: Node; dy: Tenso
     const outputs = specs.map((spec, index) =>
       new Tensor(parts.get(index)?.pick ?? build.makeNode({ kind: "pick", index }, [node], spec.shape, spec.dtype)),
     );
-    return fused.vjp(inputs, outputs, specs.map((_, index) => parts.get(index)?.dy), attrs);
+    const found = fused.vjp(inputs, outputs, specs.map((_, index) => parts.get(index)?.dy), attrs);
+    if (found) return found;
   }
   return decompositionVjp(node, parts);
 }

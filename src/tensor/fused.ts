@@ -19,13 +19,13 @@ export interface FusedOp<A extends object = object> {
   outputs(inputs: readonly ValueSpec[], attrs: A): ValueSpec[];
   decompose(inputs: readonly Tensor[], attrs: A): Tensor[];
   /**
-   * Cotangents of the inputs from those of the outputs (`undefined`: zero). Absent: the gradient of the
-   * decomposition is taken.
+   * Cotangents of the inputs from those of the outputs (`undefined`: zero). Absent, or where it returns `undefined`:
+   * the gradient of the decomposition is taken.
    */
   vjp?(
     inputs: readonly Tensor[],
     outputs: readonly Tensor[],
     cotangents: readonly (Tensor | undefined)[],
     attrs: A,
-  ): (Tensor | undefined)[];
+  ): (Tensor | undefined)[] | undefined;
 }

@@ -1,0 +1,73 @@
+/** One-dimensional convolution, pooling and interpolation, out of views, products and elementwise work. */
+import { arange } from "../tensor/create.ts";
+import { formatShape } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+export interface Conv1dOptions {
+  readonly bias?: Tensor;
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly dilation?: number;
+  readonly groups?: number;
+}
+
+/** Cross-correlation (torch.nn.functional.conv1d): x [N, C, L], weight [O, C / groups, K], bias [O] → [N, O, L']. */
+export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): Tensor {
+  const { bias, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+  const [n, channels] = x.shape;
+  const [out, perGroup, size] = weight.shape;
+  if (x.rank !== 3 || weight.rank !== 3 || perGroup * groups !== channels || out % groups !== 0) {
+    throw new Error(
+      `conv1d: x ${formatShape(x.shape)} must be [N, C, L] and weight ${formatShape(weight.shape)} [O, C/${groups}, K], O a multiple of ${groups}`,
+    );
+  }
+  const padded = padding > 0 ? x.pad([[0, 0], [0, 0], [padding, padding]]) : x;
+  const windows = padded.window(2, size, stride, dilation);
+  const length = windows.shape[2];
+  let y: Tensor;
+  if (perGroup === 1 && out === channels) {
+    y = windows.mul(weight.reshape([1, channels, 1, size])).sum(-1);
+  } else {
+    const columns = windows
+      .reshape([n, groups, perGroup, length, size])
+      .permute([1, 0, 3, 2, 4])
+      .reshape([groups, n * length, perGroup * size]);
+    const kernel = weight.reshape([groups, out / groups, perGroup * size]).transpose();
+    y = columns.matmul(kernel).reshape([groups, n, length, out / groups]).permute([1, 0, 3, 2]).reshape([n, out, length]);
+  }
+  return bias ? y.add(bias.reshape([1, out, 1])) : y;
+}
+
+/** Largest of each window of the last axis; the first of equals takes the gradient (torch max_pool1d, no padding). */
+export function maxPool1d(x: Tensor, size: number, stride = size): Tensor {
+  return maxPoolAxis(x, x.rank - 1, size, stride);
+}
+
+/** `maxPool1d` along any axis; an incomplete last window is dropped. */
+export function maxPoolAxis(x: Tensor, axis: number, size: number, stride = size): Tensor {
+  if (!Number.isInteger(size) || size < 1 || x.shape[axis] < size) {
+    throw new Error(`maxPool1d: windows of ${size} do not fit in axis ${axis} of ${formatShape(x.shape)}`);
+  }
+  const windows = x.window(axis, size, stride);
+  const lead = x.shape.map(() => null);
+  let largest = windows.slice(...lead, 0);
+  for (let k = 1; k < size; k++) {
+    const next = windows.slice(...lead, k);
+    largest = next.gt(largest).where(next, largest);
+  }
+  return largest;
+}
+
+/** Linear interpolation of the last axis to `size` points (torch interpolate, mode "linear", align_corners=False). */
+export function interpolateLinear(x: Tensor, size: number): Tensor {
+  const length = x.shape[x.rank - 1];
+  if (!Number.isInteger(size) || size < 1 || x.rank === 0 || length === 0) {
+    throw new Error(`interpolateLinear: cannot make ${size} points of the last axis of ${formatShape(x.shape)}`);
+  }
+  const source = arange(size).cast(x.dtype).add(0.5).mul(length / size).sub(0.5).maximum(0);
+  const left = source.floor();
+  const fraction = source.sub(left);
+  const low = left.cast("i32").minimum(length - 1);
+  const high = low.add(1).minimum(length - 1);
+  return x.take(low, -1).mul(fraction.neg().add(1)).add(x.take(high, -1).mul(fraction));
+}

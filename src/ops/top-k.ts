@@ -1,0 +1,53 @@
+/** The k largest elements of the last axis, in order. */
+import type { FusedOp } from "../tensor/fused.ts";
+import * as build from "../tensor/build.ts";
+import { arange } from "../tensor/create.ts";
+import { formatShape } from "../tensor/shape.ts";
+import { Tensor, scatterAddZeros, stack } from "../tensor/tensor.ts";
+
+export interface TopKAttrs {
+  readonly k: number;
+}
+
+/** Below every number that can be compared with it on every device. */
+const LOWEST = -3.4e38;
+
+/** In: x [..., n]. Out: values [..., k], largest first, and their indices, i32; of equals the first comes first. */
+export const TOP_K: FusedOp<TopKAttrs> = {
+  name: "topK",
+  outputs([x], { k }) {
+    const shape = [...x.shape.slice(0, -1), k];
+    return [{ shape, dtype: x.dtype }, { shape, dtype: "i32" }];
+  },
+  decompose([x], { k }) {
+    const n = x.shape[x.rank - 1];
+    const position = arange(n).expand(x.shape);
+    const values: Tensor[] = [];
+    const indices: Tensor[] = [];
+    for (let round = 0; round < k; round++) {
+      // Each round looks at what comes after the last pick: smaller, or equal and further on.
+      const rest = round === 0
+        ? undefined
+        : x.lt(values[round - 1].unsqueeze(-1))
+            .or(x.eq(values[round - 1].unsqueeze(-1)).and(position.gt(indices[round - 1].unsqueeze(-1))));
+      const left = rest ? rest.where(x, LOWEST) : x;
+      const value = left.max(-1);
+      const here = left.eq(value.unsqueeze(-1));
+      const index = (rest ? here.and(rest) : here).where(position, n - 1).min(-1);
+      values.push(value);
+      indices.push(index);
+    }
+    return [stack(values, -1), stack(indices, -1)];
+  },
+  vjp([x], [, indices], [dvalues]) {
+    return dvalues ? [scatterAddZeros(x.shape, x.rank - 1, indices, dvalues)] : [];
+  },
+};
+
+/** The `k` largest of the last axis, largest first, with their indices (torch.topk). Floating dtypes above −3.4e38. */
+export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
+  const n = x.shape[x.rank - 1] ?? 0;
+  if (!Number.isInteger(k) || k < 1 || k > n) throw new Error(`topK: k = ${k} must be in 1..${n} for ${formatShape(x.shape)}`);
+  const [values, indices] = build.fused(TOP_K, [x.node], { k });
+  return { values: new Tensor(values), indices: new Tensor(indices) };
+}
