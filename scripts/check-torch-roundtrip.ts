@@ -31,19 +31,22 @@ import {
   type PicklableValue,
 } from "../src/io/index.ts";
 
-/** Compares two checkpoints in PyTorch, and loads the second's state dict strictly into a module made for the first's. */
+/** Compares two checkpoints in PyTorch, and loads the second's state dict strictly into a module of the first's. */
 const COMPARE = `
 import sys, torch
+def raw(tensor):
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
 def same(a, b, path):
     if isinstance(a, torch.Tensor):
         assert isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.shape == b.shape, path
-        assert torch.equal(a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8)), path
+        assert torch.equal(raw(a), raw(b)), path
     elif isinstance(a, (int, float)) and not isinstance(a, bool):
         assert isinstance(b, (int, float)) and a == b, path
     elif isinstance(a, dict):
         assert type(a) is type(b) and list(a) == list(b), path
         for key in a: same(a[key], b[key], f"{path}[{key!r}]")
-        if getattr(a, "__dict__", None) or getattr(b, "__dict__", None): same(a.__dict__, b.__dict__, path + ".__dict__")
+        if getattr(a, "__dict__", None) or getattr(b, "__dict__", None):
+            same(a.__dict__, b.__dict__, path + ".__dict__")
     elif isinstance(a, (list, tuple)):
         assert isinstance(b, (list, tuple)) and isinstance(a, tuple) == isinstance(b, tuple) and len(a) == len(b), path
         for i, (x, y) in enumerate(zip(a, b)): same(x, y, f"{path}[{i}]")
@@ -79,7 +82,8 @@ const MAKE = `
 import sys, torch
 from collections import OrderedDict
 torch.manual_seed(1)
-model = torch.nn.Sequential(torch.nn.Conv1d(4, 4, 5, groups=4), torch.nn.LayerNorm(6), torch.nn.GRU(6, 3, bidirectional=True))
+from torch.nn import Conv1d, GRU, LayerNorm, Sequential
+model = Sequential(Conv1d(4, 4, 5, groups=4), LayerNorm(6), GRU(6, 3, bidirectional=True))
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 for p in model.parameters(): p.grad = torch.randn_like(p)
 optimizer.step()
@@ -88,7 +92,8 @@ torch.save({"state_dict": model.state_dict(), "optimizer": optimizer.state_dict(
     "views": [x, x.t(), x[1::2], x[:, 2:], x.expand(2, 4, 6), torch.zeros(0, 2), torch.tensor(1.5)],
     "dtypes": {str(d): torch.arange(5).to(d) for d in [torch.float64, torch.float16, torch.bfloat16, torch.int64,
         torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]},
-    "plain": [None, True, -1, 2**40, 2**70, 0.1, float("inf"), "t\\u00fc", (1, (2,)), {1: [2]}, OrderedDict(a=1)]}, sys.argv[1])
+    "plain": [None, True, -1, 2**40, 2**70, 0.1, float("inf"), "t\\u00fc", (1, (2,)), {1: [2]}, OrderedDict(a=1)],
+}, sys.argv[1])
 `;
 
 /** Compares a written state dict with safetensors-like expectations: each tensor's bytes as base64. */
@@ -105,7 +110,10 @@ for name, (dtype, shape, data) in expected.items():
 `;
 
 function python(interpreter: string, program: string, args: string[], input?: string): string {
-  const { status, stdout, stderr, error } = spawnSync(interpreter, ["-c", program, ...args], { encoding: "utf8", input });
+  const { status, stdout, stderr, error } = spawnSync(interpreter, ["-c", program, ...args], {
+    encoding: "utf8",
+    input,
+  });
   if (error !== undefined) throw error;
   if (status !== 0) throw new Error(`${interpreter}: ${stderr.trim().split("\n").slice(-3).join(" | ")}`);
   return stdout.trim();
@@ -136,7 +144,8 @@ function compareWithGolden(checkpoint: string, safetensors: string): number {
   const state = stateDictOf(readTorchCheckpoint(checkpoint));
   const expected = [...readSafetensors(safetensors).tensors].filter(([name]) => name.startsWith("after8/"));
   for (const [name, tensor] of expected) requireEqual(state.get(name.slice("after8/".length)), tensor, name);
-  if (expected.length !== state.size) throw new Error(`${checkpoint} has ${state.size} tensors, not ${expected.length}`);
+  if (expected.length !== state.size)
+    throw new Error(`${checkpoint} has ${state.size} tensors, not ${expected.length}`);
   return state.size;
 }
 

@@ -1,10 +1,12 @@
 /**
- * Fuzzes the readers of files: `node --import tsx scripts/fuzz-io.ts --count 100000 --format npy|safetensors|torch|all`.
+ * Fuzzes the readers of files:
+ * `node --import tsx scripts/fuzz-io.ts --count 100000 --format npy|safetensors|torch|all`.
  *
  * Options: `--seed N` (default 1), `--index I` (only that input, and its bytes, for reproducing a failure),
  * `--limit-ms N` (longest time for one input, default 2000), `--limit-mb N` (most memory one run may add, default 400).
  * The inputs and what they must do are in test/io/fuzzing.ts. Fails on any error but `FormatError`, on an input that
- * takes longer than the limit, and when peak memory grows past it. A child process reads; this one watches that it goes on.
+ * takes longer than the limit, and when peak memory grows past it. A child
+ * process reads; this one watches that it goes on.
  */
 import { fork } from "node:child_process";
 import { setImmediate } from "node:timers/promises";
@@ -119,7 +121,9 @@ function runWatched(job: Job): Promise<Report> {
     child.once("error", reject);
     child.once("exit", (code, killed) => {
       clearTimeout(watch);
-      reject(new Error(`${job.format}: the reader ended (${killed ?? code}) at an input in ${next}..${next + CHUNK - 1}`));
+      reject(
+        new Error(`${job.format}: the reader ended (${killed ?? code}) at an input in ${next}..${next + CHUNK - 1}`),
+      );
     });
     child.send(job);
   });
@@ -162,7 +166,8 @@ async function main(): Promise<void> {
     });
     console.log(
       `${format}: seed ${seed}, ${values.count} inputs in ${report.seconds.toFixed(1)} s: ${report.read} read, ` +
-        `${report.refused} refused (${report.distinctFaults} kinds of fault); slowest ${report.slowestMs.toFixed(1)} ms ` +
+        `${report.refused} refused (${report.distinctFaults} kinds of fault); ` +
+        `slowest ${report.slowestMs.toFixed(1)} ms ` +
         `(input ${report.slowestIndex}); peak memory +${report.peakGrowthMb.toFixed(0)} MB`,
     );
     if (report.failure !== undefined) {

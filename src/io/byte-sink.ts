@@ -15,14 +15,13 @@ export interface ByteSink {
   write(bytes: Uint8Array): void;
 }
 
-/** Collects bytes in memory. */
+/** Collects bytes in memory. What is written must stay as it is until {@link toBytes} copies it. */
 export class MemorySink implements ByteSink {
   position = 0;
   private readonly chunks: Uint8Array[] = [];
 
   write(bytes: Uint8Array): void {
-    // A writer may reuse its scratch memory after this call.
-    this.chunks.push(bytes.slice());
+    this.chunks.push(bytes);
     this.position += bytes.length;
   }
 

@@ -13,19 +13,7 @@ import { formatShape } from "../tensor/shape.ts";
 import { bf16ToFloat32, f16ToFloat32 } from "./float16.ts";
 
 export type HostDType =
-  | "f64"
-  | "f32"
-  | "f16"
-  | "bf16"
-  | "i64"
-  | "i32"
-  | "i16"
-  | "i8"
-  | "u64"
-  | "u32"
-  | "u16"
-  | "u8"
-  | "bool";
+  "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "i16" | "i8" | "u64" | "u32" | "u16" | "u8" | "bool";
 
 export type TypedArray =
   | Float64Array
@@ -133,7 +121,9 @@ export function hostTensorFault(tensor: HostTensor): string | undefined {
 export function isHostTensor(value: unknown): value is HostTensor {
   if (typeof value !== "object" || value === null) return false;
   const { dtype, shape, data } = value as Partial<HostTensor>;
-  return typeof dtype === "string" && Object.hasOwn(ARRAY_TYPES, dtype) && Array.isArray(shape) && ArrayBuffer.isView(data);
+  return (
+    typeof dtype === "string" && Object.hasOwn(ARRAY_TYPES, dtype) && Array.isArray(shape) && ArrayBuffer.isView(data)
+  );
 }
 
 /** The bytes of a typed array, sharing its memory. */
@@ -176,8 +166,8 @@ export function toFloat64(tensor: HostTensor): Float64Array {
       const value = Number(data[i]);
       if (!Number.isSafeInteger(value)) {
         throw new Error(
-          `toFloat64: element ${i} of an ${dtype} tensor is ${data[i]}, beyond ±(2^53-1), which a number cannot hold ` +
-            `exactly; use the BigInt array in .data`,
+          `toFloat64: element ${i} of an ${dtype} tensor is ${data[i]}, beyond ±(2^53-1), which a number cannot ` +
+            `hold exactly; use the BigInt array in .data`,
         );
       }
       result[i] = value;

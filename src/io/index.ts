@@ -44,15 +44,7 @@ export {
   type HostStrings,
   type NpyArray,
 } from "./npy.ts";
-export {
-  encodeNpz,
-  NpzFile,
-  openNpz,
-  readNpz,
-  writeNpz,
-  type NamedArrays,
-  type NpzReadOptions,
-} from "./npz.ts";
+export { encodeNpz, NpzFile, openNpz, readNpz, writeNpz, type NamedArrays, type NpzReadOptions } from "./npz.ts";
 export type { ZipLimits } from "./zip-read.ts";
 export { readPickle, readTorchCheckpoint, stateDictOf, type TorchReadOptions } from "./torch-read.ts";
 export { encodeTorchCheckpoint, stateDictFor, writeTorchCheckpoint } from "./torch-write.ts";

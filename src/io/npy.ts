@@ -89,7 +89,10 @@ export class NpyFile {
     const header = readHeader(source);
     if (header.kind === "str" || header.kind === "bytes") throw textFault(source.name);
     if (header.fortranOrder && header.shape.length > 1) {
-      throw new FormatError(source.name, "is in Fortran order, which has no contiguous rows; read it whole with readNpy");
+      throw new FormatError(
+        source.name,
+        "is in Fortran order, which has no contiguous rows; read it whole with readNpy",
+      );
     }
     if (header.shape.length === 0) throw new FormatError(source.name, "is a scalar, which has no rows; use readNpy");
     this.header = header;
@@ -226,7 +229,8 @@ function parseDescr(
   file: string,
   descr: LiteralValue | undefined,
 ): { kind: NpyHeader["kind"]; itemBytes: number; bigEndian: boolean } {
-  if (Array.isArray(descr)) throw new FormatError(file, "holds records (a structured dtype); save its fields separately");
+  if (Array.isArray(descr))
+    throw new FormatError(file, "holds records (a structured dtype); save its fields separately");
   const match = typeof descr === "string" ? /^([<>=|]?)([a-zA-Z])(\d{0,9})$/.exec(descr) : null;
   if (match === null) throw new FormatError(file, `header's descr is not an element type`);
   const [, order, kind, size] = match;
@@ -327,7 +331,8 @@ function encodeNumbers(tensor: HostTensor): { descr: string; bytes: Uint8Array }
 
 function encodeUtf32({ shape, data }: HostStrings): { descr: string; bytes: Uint8Array } {
   const count = checkedElementCount(shape, 1);
-  if (count !== data.length) throw new Error(`writeNpy: shape [${shape.join(", ")}] does not hold ${data.length} strings`);
+  if (count !== data.length)
+    throw new Error(`writeNpy: shape [${shape.join(", ")}] does not hold ${data.length} strings`);
   const points = data.map((text) => Array.from(text, (character) => character.codePointAt(0) as number));
   const width = points.reduce((longest, list) => Math.max(longest, list.length), 1);
   const bytes = new Uint8Array(4 * width * data.length);

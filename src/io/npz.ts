@@ -67,7 +67,10 @@ export class NpzFile {
   private bytes(name: string): Uint8Array {
     const entry = this.entryNames.get(name);
     if (entry === undefined) {
-      const known = this.names.slice(0, 16).map((n) => quoteForError(n, 60)).join(", ");
+      const known = this.names
+        .slice(0, 16)
+        .map((n) => quoteForError(n, 60))
+        .join(", ");
       throw new Error(`${this.source.name}: no array ${quoteForError(name)}; it has ${known}`);
     }
     return this.zip.read(entry);
@@ -104,6 +107,7 @@ export function encodeNpz(arrays: NamedArrays, options: { compress?: boolean } =
 function emitNpz(sink: ByteSink, arrays: NamedArrays, deflate: boolean): void {
   const zip = new ZipWriter(sink);
   const given = arrays instanceof Map ? [...arrays] : Object.entries(arrays as Record<string, NpyArray>);
-  for (const [name, array] of given) zip.add(`${name}.npy`, encodeNpy(array), { deflate, align: deflate ? undefined : 64 });
+  for (const [name, array] of given)
+    zip.add(`${name}.npy`, encodeNpy(array), { deflate, align: deflate ? undefined : 64 });
   zip.finish();
 }

@@ -7,40 +7,12 @@
  * reading with an error, before anything could be called. Instructions that only instances of other classes need
  * (INST, OBJ, NEWOBJ, ...) are refused as a whole.
  *
- * Read are the binary opcodes of protocols 2 to 5. The result is checked to be plain: values of python-values.ts
- * only, no cycles, no deep nesting, and no sharing that would unfold to far more than the file holds ("memo bomb":
- * a list of ten references to a list of ten references to ...).
+ * Read are the binary opcodes of protocols 2 to 5. The result is checked to be plain (plain-check.ts).
  */
 import { FormatError, quoteForError } from "./format-error.ts";
-import { isHostTensor } from "./host-tensor.ts";
-import { OrderedDict, pythonTypeName, TorchDevice, TorchDType, type PythonValue } from "./python-values.ts";
-
-/** What the machine's stack may hold: plain values, and objects that exist only while reading. */
-export type PickleItem = PythonValue | PickleFunction | PickleObject;
-
-/** A function or class of the allow-list. */
-export class PickleFunction {
-  /**
-   * @param name its Python name, for errors
-   * @param call what it does with its arguments; throws {@link PickleFault} on arguments it does not take
-   */
-  constructor(
-    readonly name: string,
-    readonly call: (args: readonly PickleItem[]) => PickleItem,
-  ) {}
-}
-
-/** A value that may appear in a pickle, but not in the result: a storage, a storage's type, a NumPy dtype. */
-export abstract class PickleObject {
-  abstract readonly pythonName: string;
-  /** Takes the state of a BUILD instruction. */
-  build(_state: PickleItem): void {
-    throw new PickleFault(`sets the state of a ${this.pythonName}, which is refused`);
-  }
-}
-
-/** Thrown by allow-listed functions with the fault alone; the machine adds the file and the position. */
-export class PickleFault extends Error {}
+import { describe, PickleFault, PickleFunction, PickleObject, type PickleItem } from "./pickle-items.ts";
+import { checkPlain } from "./plain-check.ts";
+import { OrderedDict, type PythonValue } from "./python-values.ts";
 
 export interface PickleOptions {
   /** The file's name, for errors. */
@@ -51,8 +23,6 @@ export interface PickleOptions {
   readonly persistentLoad?: (id: PickleItem) => PickleItem;
 }
 
-/** Most levels of containers inside each other. */
-export const MAX_PICKLE_DEPTH = 200;
 /** Longest integer, in bytes: the most that LONG1 holds. */
 const MAX_LONG_BYTES = 255;
 /** Longest module or class name in a GLOBAL instruction. */
@@ -187,7 +157,8 @@ class Machine {
         return this.push(new Map());
       case 0x64: // DICT
         return this.push(fill(new Map(), this.popMark()));
-      case 0x73: { // SETITEM
+      case 0x73: {
+        // SETITEM
         const value = this.pop();
         return this.setItems([this.pop(), value]);
       }
@@ -205,21 +176,26 @@ class Machine {
       case 0x6a: // LONG_BINGET
         return this.get(this.uint32());
 
-      case 0x63: { // GLOBAL
+      case 0x63: {
+        // GLOBAL
         const module = this.line();
         return this.global(module, this.line());
       }
-      case 0x93: { // STACK_GLOBAL
+      case 0x93: {
+        // STACK_GLOBAL
         const name = this.pop();
         const module = this.pop();
-        if (typeof module !== "string" || typeof name !== "string") throw new PickleFault("names a class by a non-string");
+        if (typeof module !== "string" || typeof name !== "string")
+          throw new PickleFault("names a class by a non-string");
         return this.global(module, name);
       }
-      case 0x52: { // REDUCE
+      case 0x52: {
+        // REDUCE
         const args = this.pop();
         return this.reduce(this.pop(), args);
       }
-      case 0x62: { // BUILD
+      case 0x62: {
+        // BUILD
         const state = this.pop();
         return this.build(this.peek(), state);
       }
@@ -407,16 +383,10 @@ class Machine {
   }
 
   private persistent(id: PickleItem): void {
-    if (this.options.persistentLoad === undefined) throw new PickleFault("has a persistent id, which only checkpoints have");
+    if (this.options.persistentLoad === undefined)
+      throw new PickleFault("has a persistent id, which only checkpoints have");
     this.push(this.options.persistentLoad(id));
   }
-}
-
-/** A stack item in words. */
-export function describe(item: PickleItem | undefined): string {
-  if (item instanceof PickleFunction) return quoteForError(item.name);
-  if (item instanceof PickleObject) return item.pythonName;
-  return item === undefined ? "nothing" : pythonTypeName(item);
 }
 
 /** Sets alternating keys and values. */
@@ -430,85 +400,4 @@ function fill(dict: Map<PythonValue, PythonValue>, items: PickleItem[]): Map<Pyt
     dict.set(key as PythonValue, items[i + 1] as PythonValue);
   }
   return dict;
-}
-
-/** The items of a container, or undefined for a leaf. */
-function childrenOf(item: PickleItem): PickleItem[] | undefined {
-  if (Array.isArray(item)) return item;
-  if (item instanceof Map) {
-    const children: PickleItem[] = [];
-    for (const [key, value] of item) children.push(key as PickleItem, value as PickleItem);
-    if (item instanceof OrderedDict && item.attributes !== undefined) children.push(item.attributes);
-    return children;
-  }
-  return undefined;
-}
-
-/**
- * Throws unless `root` is a plain value. Visits every distinct container once, on a stack of its own: neither shared
- * nor deep structure costs more than the file's length.
- */
-function checkPlain(root: PickleItem, maxUnfolded: number): asserts root is PythonValue {
-  /** Of each finished container: how many values it unfolds to, and how many levels it has. */
-  const finished = new Map<PickleItem, { unfolded: number; depth: number }>();
-  const open = new Set<PickleItem>();
-  interface Visit {
-    readonly item: PickleItem;
-    readonly children: PickleItem[];
-    next: number;
-    unfolded: number;
-    depth: number;
-  }
-  const path: Visit[] = [];
-
-  /** Counts a leaf or finished container, or opens an unfinished one. */
-  function enter(item: PickleItem): { unfolded: number; depth: number } | undefined {
-    const known = finished.get(item);
-    if (known !== undefined) return known;
-    const children = childrenOf(item);
-    if (children === undefined) {
-      if (!isPlainLeaf(item)) throw new PickleFault(`the result contains a ${describe(item)}`);
-      return { unfolded: 1, depth: 0 };
-    }
-    if (open.has(item)) throw new PickleFault(`a ${describe(item)} contains itself; cyclic values are refused`);
-    if (path.length >= MAX_PICKLE_DEPTH) {
-      throw new PickleFault(`containers are nested deeper than ${MAX_PICKLE_DEPTH} levels`);
-    }
-    open.add(item);
-    path.push({ item, children, next: 0, unfolded: 1, depth: 1 });
-    return undefined;
-  }
-
-  enter(root);
-  while (path.length > 0) {
-    const visit = path[path.length - 1];
-    if (visit.next === visit.children.length) {
-      path.pop();
-      open.delete(visit.item);
-      finished.set(visit.item, { unfolded: visit.unfolded, depth: visit.depth });
-      if (visit.unfolded > maxUnfolded) {
-        throw new PickleFault(`unfolds to more than ${maxUnfolded} values by references to shared containers`);
-      }
-      continue;
-    }
-    const result = enter(visit.children[visit.next]);
-    if (result === undefined) continue;
-    visit.next++;
-    visit.unfolded += result.unfolded;
-    visit.depth = Math.max(visit.depth, 1 + result.depth);
-    if (path.length - 1 + visit.depth > MAX_PICKLE_DEPTH) {
-      throw new PickleFault(`containers are nested deeper than ${MAX_PICKLE_DEPTH} levels`);
-    }
-  }
-}
-
-function isPlainLeaf(item: PickleItem): boolean {
-  return (
-    item === null ||
-    typeof item !== "object" ||
-    item instanceof Uint8Array ||
-    item instanceof TorchDType ||
-    item instanceof TorchDevice ||
-    isHostTensor(item)
-  );
 }

@@ -6,7 +6,7 @@
  * objects stay shared. The opcodes are those that CPython's own pickler picks for the same value.
  */
 import { isHostTensor, type HostTensor } from "./host-tensor.ts";
-import { MAX_PICKLE_DEPTH } from "./pickle-read.ts";
+import { MAX_PICKLE_DEPTH } from "./plain-check.ts";
 import { OrderedDict, pythonTypeName, TorchDevice, TorchDType } from "./python-values.ts";
 
 /** What a writer takes: values of python-values.ts, and plain objects, which become dicts with string keys. */
@@ -100,7 +100,10 @@ export class PickleWriter {
       // Protocol 2 has no bytes; CPython writes them as text, to be encoded on reading.
       this.global("_codecs", "encode");
       const text = Array.from(value, (byte) => String.fromCharCode(byte)).join("");
-      this.tuple(() => this.value(text, path), () => this.value("latin1", path));
+      this.tuple(
+        () => this.value(text, path),
+        () => this.value("latin1", path),
+      );
       this.reduce();
       this.remember(value);
     } else if (Array.isArray(value)) {
@@ -126,7 +129,11 @@ export class PickleWriter {
       const { type, index } = value;
       this.global("torch", "device");
       if (index === undefined) this.tuple(() => this.value(type, path));
-      else this.tuple(() => this.value(type, path), () => this.value(index, path));
+      else
+        this.tuple(
+          () => this.value(type, path),
+          () => this.value(index, path),
+        );
       this.reduce();
     } else if (Object.getPrototypeOf(value) === Object.prototype || Object.getPrototypeOf(value) === null) {
       this.opcode(0x7d); // EMPTY_DICT
@@ -202,7 +209,8 @@ export class PickleWriter {
 
   private string(value: string, path: string): void {
     if (this.recall(value)) return;
-    if (/\p{Surrogate}/u.test(value)) throw new Error(`writeTorchCheckpoint: ${path} is a string with half a surrogate pair`);
+    if (/\p{Surrogate}/u.test(value))
+      throw new Error(`writeTorchCheckpoint: ${path} is a string with half a surrogate pair`);
     const encoded = new TextEncoder().encode(value);
     this.opcode(0x58); // BINUNICODE
     this.uint32(encoded.length);

@@ -197,7 +197,9 @@ function checkEntry(file: string, name: string, value: JsonValue, dataStart: num
   if (typeof dtypeName !== "string") return fail("dtype is missing or not a string");
   const dtype = DTYPES_BY_NAME.get(dtypeName);
   if (dtype === undefined) {
-    return fail(`dtype ${quoteForError(dtypeName)} is not supported; it reads ${[...DTYPES_BY_NAME.keys()].join(", ")}`);
+    return fail(
+      `dtype ${quoteForError(dtypeName)} is not supported; it reads ${[...DTYPES_BY_NAME.keys()].join(", ")}`,
+    );
   }
   const shape = value.get("shape");
   if (!isNumberArray(shape)) return fail("shape is missing or not an array of numbers");
@@ -210,7 +212,9 @@ function checkEntry(file: string, name: string, value: JsonValue, dataStart: num
   }
   const [begin, end] = offsets;
   if (end < begin || end - begin !== count * itemBytes) {
-    return fail(`data_offsets [${begin}, ${end}] span ${end - begin} bytes; its dtype and shape need ${count * itemBytes}`);
+    return fail(
+      `data_offsets [${begin}, ${end}] span ${end - begin} bytes; its dtype and shape need ${count * itemBytes}`,
+    );
   }
   return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
 }
@@ -222,7 +226,10 @@ function checkCoverage(source: ByteSource, entries: Map<string, SafetensorsEntry
   let previous = "the header";
   for (const [name, { begin, end }] of ordered) {
     if (begin < expected) {
-      throw new FormatError(source.name, `tensor ${quoteForError(name)} overlaps ${previous} by ${expected - begin} bytes`);
+      throw new FormatError(
+        source.name,
+        `tensor ${quoteForError(name)} overlaps ${previous} by ${expected - begin} bytes`,
+      );
     }
     if (begin > expected) {
       throw new FormatError(source.name, `hole of ${begin - expected} bytes before tensor ${quoteForError(name)}`);

@@ -6,7 +6,7 @@
  */
 import { quoteForError } from "./format-error.ts";
 import { isHostTensor, MAX_RANK, type HostDType, type HostTensor } from "./host-tensor.ts";
-import { describe, PickleFault, PickleFunction, PickleObject, type PickleItem } from "./pickle-read.ts";
+import { describe, PickleFault, PickleFunction, PickleObject, type PickleItem } from "./pickle-items.ts";
 import { OrderedDict, TorchDevice, TorchDType, type PythonValue } from "./python-values.ts";
 
 /** A storage class, `torch.FloatStorage`. Without a dtype it is `UntypedStorage`, of plain bytes. */
@@ -206,7 +206,8 @@ function rebuildFromType(args: readonly PickleItem[]): PickleItem {
   if (!(rebuilder instanceof PickleFunction) || !rebuilder.name.startsWith("torch._utils._rebuild_")) {
     throw new PickleFault(`builds a tensor by ${describe(rebuilder)}, which is refused`);
   }
-  if (!(type instanceof TensorType)) throw new PickleFault(`builds a tensor of the class ${describe(type)}, which is refused`);
+  if (!(type instanceof TensorType))
+    throw new PickleFault(`builds a tensor of the class ${describe(type)}, which is refused`);
   if (!Array.isArray(inner)) throw new PickleFault("builds a tensor without arguments");
   return tensorArgument(rebuilder.name, rebuilder.call(inner));
 }
@@ -221,8 +222,10 @@ function tensorArgument(caller: string, value: PickleItem | undefined): HostTens
  * first, so that many calls with one long shared tuple do not multiply work.
  */
 function integers(what: string, value: PickleItem | undefined): readonly number[] {
-  if (!Array.isArray(value) || !Object.isFrozen(value)) throw new PickleFault(`${what} is a ${describe(value)}, not a tuple`);
-  if (value.length > MAX_RANK) throw new PickleFault(`${what} has ${value.length} axes; at most ${MAX_RANK} are allowed`);
+  if (!Array.isArray(value) || !Object.isFrozen(value))
+    throw new PickleFault(`${what} is a ${describe(value)}, not a tuple`);
+  if (value.length > MAX_RANK)
+    throw new PickleFault(`${what} has ${value.length} axes; at most ${MAX_RANK} are allowed`);
   if (!value.every((n) => Number.isSafeInteger(n) && n >= 0)) {
     throw new PickleFault(`${what} is not of integers from 0 to 2^53-1`);
   }

@@ -21,7 +21,8 @@ import {
   type HostTensor,
   type TypedArray,
 } from "./host-tensor.ts";
-import { describe, loadPickle, PickleFault, type PickleItem } from "./pickle-read.ts";
+import { describe, PickleFault, type PickleItem } from "./pickle-items.ts";
+import { loadPickle } from "./pickle-read.ts";
 import { pythonTypeName, type PythonValue } from "./python-values.ts";
 import { copyStrided, isRowMajor } from "./strided.ts";
 import { Storage, StorageType, torchGlobals } from "./torch-globals.ts";
@@ -140,7 +141,10 @@ class CheckpointReader {
     }
     const folder = candidates[0].slice(0, -"data.pkl".length);
     if (this.zip.entries.has(`${folder}constants.pkl`)) {
-      throw new FormatError(this.source.name, "is a TorchScript program, not a checkpoint; save its state_dict() instead");
+      throw new FormatError(
+        this.source.name,
+        "is a TorchScript program, not a checkpoint; save its state_dict() instead",
+      );
     }
     return folder;
   }
@@ -182,11 +186,17 @@ class CheckpointReader {
     const name = `${this.folder}data/${key}`;
     if (!this.zip.entries.has(name)) throw new PickleFault(`storage ${quoteForError(key)} is not in the file`);
     if (this.bigEndian && itemBytes === 1) {
-      throw new PickleFault("a storage of single bytes in a big-endian file may hold wider elements, which is not read");
+      throw new PickleFault(
+        "a storage of single bytes in a big-endian file may hold wider elements, which is not read",
+      );
     }
     const stored = this.zip.read(name);
     // Aligned once here, so that every tensor of the storage shares one array.
-    const bytes = this.bigEndian ? swapByteOrder(stored, itemBytes) : stored.byteOffset % 8 === 0 ? stored : stored.slice();
+    const bytes = this.bigEndian
+      ? swapByteOrder(stored, itemBytes)
+      : stored.byteOffset % 8 === 0
+        ? stored
+        : stored.slice();
     this.storages.set(cacheKey, bytes);
     return bytes;
   }
@@ -220,7 +230,9 @@ class CheckpointReader {
     try {
       data = new ArrayType(count);
     } catch {
-      throw new PickleFault(`builds a tensor of ${count * itemBytes} bytes, more than one array can hold in this process`);
+      throw new PickleFault(
+        `builds a tensor of ${count * itemBytes} bytes, more than one array can hold in this process`,
+      );
     }
     copyStrided(elements, offset, shape, strides, data);
     return { dtype, shape, data };

@@ -90,7 +90,10 @@ function pickleTensor(tensor: HostTensor, writer: PickleWriter, path: string, st
   const storage = () => {
     writer.tuple(
       value("storage"),
-      () => (row.storage === undefined ? writer.global("torch.storage", "UntypedStorage") : writer.global("torch", row.storage)),
+      () =>
+        row.storage === undefined
+          ? writer.global("torch.storage", "UntypedStorage")
+          : writer.global("torch", row.storage),
       value(key),
       value("cpu"),
       value(row.storage === undefined ? data.byteLength : data.length),

@@ -61,12 +61,17 @@ export class ZipReader {
   read(name: string): Uint8Array {
     const entry = this.entries.get(name);
     if (entry === undefined) throw new FormatError(this.source.name, `zip has no entry ${quoteForError(name)}`);
-    const packed = this.source.read(dataStart(this.source, entry), entry.compressedSize, `entry ${quoteForError(name)}`);
+    const packed = this.source.read(
+      dataStart(this.source, entry),
+      entry.compressedSize,
+      `entry ${quoteForError(name)}`,
+    );
     const bytes = entry.deflated ? this.inflate(entry, packed) : packed;
     if (this.limits.verifyChecksums && crc32(bytes) !== entry.checksum) {
       throw new FormatError(
         this.source.name,
-        `entry ${quoteForError(name)} does not match its checksum (the option verifyChecksums: false reads it as it is)`,
+        `entry ${quoteForError(name)} does not match its checksum ` +
+          "(the option verifyChecksums: false reads it as it is)",
       );
     }
     return bytes;
@@ -139,10 +144,14 @@ function findDirectory(source: ByteSource): DirectoryPlace {
   const tailStart = source.size - tailLength;
   const tail = viewOf(source.read(tailStart, tailLength, "the zip's end"));
   let at = tailLength - 22;
-  while (at >= 0 && !(tail.getUint32(at, true) === DIRECTORY_END && at + 22 + tail.getUint16(at + 20, true) === tailLength)) {
+  while (
+    at >= 0 &&
+    !(tail.getUint32(at, true) === DIRECTORY_END && at + 22 + tail.getUint16(at + 20, true) === tailLength)
+  ) {
     at--;
   }
-  if (at < 0) throw new FormatError(source.name, "is not a zip archive, or is truncated: it has no end-of-directory record");
+  if (at < 0)
+    throw new FormatError(source.name, "is not a zip archive, or is truncated: it has no end-of-directory record");
   if (tail.getUint16(at + 4, true) !== 0 || tail.getUint16(at + 6, true) !== 0) {
     throw new FormatError(source.name, "is one part of a zip archive in several parts");
   }
@@ -260,7 +269,7 @@ function readDirectoryEntry(
 
 function findExtra(extra: Uint8Array, id: number): Uint8Array | undefined {
   const view = viewOf(extra);
-  for (let at = 0; at + 4 <= extra.length; ) {
+  for (let at = 0; at + 4 <= extra.length;) {
     const length = view.getUint16(at + 2, true);
     if (view.getUint16(at, true) === id) return extra.subarray(at + 4, at + 4 + length);
     at += 4 + length;
@@ -272,7 +281,8 @@ function findExtra(extra: Uint8Array, id: number): Uint8Array | undefined {
 function dataStart(source: ByteSource, entry: ZipEntry): number {
   const what = `the local header of entry ${quoteForError(entry.name)}`;
   const header = viewOf(source.read(entry.start, 30, what));
-  if (header.getUint32(0, true) !== LOCAL_HEADER) throw new FormatError(source.name, `${what} is not where it should be`);
+  if (header.getUint32(0, true) !== LOCAL_HEADER)
+    throw new FormatError(source.name, `${what} is not where it should be`);
   const nameLength = header.getUint16(26, true);
   const start = entry.start + 30 + nameLength + header.getUint16(28, true);
   const name = decodeName(source.read(entry.start + 30, nameLength, what));

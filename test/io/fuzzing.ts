@@ -4,7 +4,13 @@
  */
 import { collectBytes } from "../../src/io/byte-sink.ts";
 import { FormatError } from "../../src/io/format-error.ts";
-import { hostTensor, hostTensorFault, isHostTensor, type HostDType, type HostTensor } from "../../src/io/host-tensor.ts";
+import {
+  hostTensor,
+  hostTensorFault,
+  isHostTensor,
+  type HostDType,
+  type HostTensor,
+} from "../../src/io/host-tensor.ts";
 import { arrayTypeOf, HOST_DTYPES } from "../../src/io/host-tensor.ts";
 import { encodeNpy, readNpyArray, type NpyArray } from "../../src/io/npy.ts";
 import { encodeNpz, readNpz } from "../../src/io/npz.ts";
@@ -103,7 +109,8 @@ function safetensorsTarget(): Target {
   ];
   return {
     seeds,
-    mutate: (draw, bytes) => (draw.below(2) === 0 ? mutateSafetensorsHeader(draw, bytes) : mutateBytes(draw, bytes, seeds)),
+    mutate: (draw, bytes) =>
+      draw.below(2) === 0 ? mutateSafetensorsHeader(draw, bytes) : mutateBytes(draw, bytes, seeds),
     read: (bytes) => {
       const { tensors, metadata } = readSafetensors(bytes);
       for (const tensor of tensors.values()) requireWhole(tensor);
@@ -125,7 +132,10 @@ export function sampleCheckpoint(): PicklableValue {
   return {
     epoch: 7,
     state_dict: stateDict,
-    optimizer: { state: new Map([[0, { m: counting("f64", [3]) }]]), groups: [{ lr: 0.1, betas: Object.freeze([0.9, 0.99]) }] },
+    optimizer: {
+      state: new Map([[0, { m: counting("f64", [3]) }]]),
+      groups: [{ lr: 0.1, betas: Object.freeze([0.9, 0.99]) }],
+    },
     dtypes: HOST_DTYPES.map((dtype) => counting(dtype, [2])),
     plain: [null, true, -1, 2 ** 40, 2n ** 70n, "text", "text", Uint8Array.of(0, 255)],
     dtype: new TorchDType("float16"),
@@ -174,7 +184,7 @@ export function tensorsIn(value: PythonValue): HostTensor[] {
     if (typeof item !== "object" || item === null || seen.has(item)) return;
     seen.add(item);
     if (isHostTensor(item)) found.push(item);
-    else if (item instanceof Map) for (const [key, child] of item) visit(key), visit(child);
+    else if (item instanceof Map) for (const [key, child] of item) (visit(key), visit(child));
     else if (Array.isArray(item)) for (const child of item) visit(child);
   };
   visit(value);

@@ -39,7 +39,10 @@ describe("16-bit floats", () => {
   });
 
   test("known bf16 bits", () => {
-    assert.deepEqual([...float32ToBf16([1, -2, 3.4e38, 1 + 2 ** -8, 1 + 3 * 2 ** -8])], [0x3f80, 0xc000, 0x7f80, 0x3f80, 0x3f82]);
+    assert.deepEqual(
+      [...float32ToBf16([1, -2, 3.4e38, 1 + 2 ** -8, 1 + 3 * 2 ** -8])],
+      [0x3f80, 0xc000, 0x7f80, 0x3f80, 0x3f82],
+    );
   });
 
   for (const [name, narrow, widen] of [
@@ -72,7 +75,10 @@ describe("host tensors", () => {
     assert.throws(() => hostTensor("f32", [-1], new Float32Array(0)), /size -1 in its shape/);
     assert.throws(() => hostTensor("f32", [2 ** 40, 2 ** 40, 0], new Float32Array(0)), /byte count passes 2\^53-1/);
     assert.throws(() => hostTensor("f32", new Array<number>(65).fill(1), new Float32Array(1)), /65 axes; at most 64/);
-    assert.throws(() => hostTensor("constructor" as HostDType, [1], new Float32Array(1)), /dtype constructor is not one of/);
+    assert.throws(
+      () => hostTensor("constructor" as HostDType, [1], new Float32Array(1)),
+      /dtype constructor is not one of/,
+    );
   });
 
   test("integers beyond 2^53-1 are not rounded silently", () => {

@@ -38,8 +38,20 @@ export function drawFor(seed: number, index: number): Draw {
 }
 
 const EDGE_BYTES = [0x00, 0x01, 0x7f, 0x80, 0xff];
-const EDGE_INTEGERS = [0n, 1n, 2n, 7n, 0x7fn, 0xffn, 0x7fffn, 0xffffn, 0x7fffffffn, 0xffffffffn, 1n << 32n, 1n << 40n]
-  .concat([(1n << 53n) - 1n, 1n << 53n, (1n << 63n) - 1n, (1n << 64n) - 1n]);
+const EDGE_INTEGERS = [
+  0n,
+  1n,
+  2n,
+  7n,
+  0x7fn,
+  0xffn,
+  0x7fffn,
+  0xffffn,
+  0x7fffffffn,
+  0xffffffffn,
+  1n << 32n,
+  1n << 40n,
+].concat([(1n << 53n) - 1n, 1n << 53n, (1n << 63n) - 1n, (1n << 64n) - 1n]);
 
 export function splice(bytes: Uint8Array, at: number, remove: number, insert: Uint8Array): Uint8Array {
   const result = new Uint8Array(bytes.length - remove + insert.length);
@@ -80,9 +92,13 @@ export function mutateBytes(draw: Draw, bytes: Uint8Array, others: readonly Uint
       const width = draw.pick([2, 4, 8]);
       if (bytes.length < width) return bytes.slice(0, at);
       const result = bytes.slice();
-      const place = draw.below(2) === 0 ? draw.below(Math.min(32, bytes.length - width + 1)) : draw.below(bytes.length - width + 1);
+      const place =
+        draw.below(2) === 0 ? draw.below(Math.min(32, bytes.length - width + 1)) : draw.below(bytes.length - width + 1);
       const view = new DataView(result.buffer);
-      const old = width === 8 ? view.getBigUint64(place, true) : BigInt(width === 4 ? view.getUint32(place, true) : view.getUint16(place, true));
+      const old =
+        width === 8
+          ? view.getBigUint64(place, true)
+          : BigInt(width === 4 ? view.getUint32(place, true) : view.getUint16(place, true));
       const value = draw.below(3) === 0 ? old + BigInt(draw.below(5) - 2) : draw.pick(EDGE_INTEGERS);
       if (width === 8) view.setBigUint64(place, BigInt.asUintN(64, value), true);
       else if (width === 4) view.setUint32(place, Number(BigInt.asUintN(32, value)), true);
@@ -90,13 +106,44 @@ export function mutateBytes(draw: Draw, bytes: Uint8Array, others: readonly Uint
       return result;
     }
     default:
-      return splice(bytes, bytes.length, 0, Uint8Array.from({ length }, () => draw.below(256)));
+      return splice(
+        bytes,
+        bytes.length,
+        0,
+        Uint8Array.from({ length }, () => draw.below(256)),
+      );
   }
 }
 
-const EDGE_TEXT = ["0", "1", "-1", "3", "4294967296", "9007199254740991", "9007199254740993", "1e400", "1.5", "NaN"].concat(
-  ["18446744073709551616", "null", "[]", "{}", "[[[[[[[[[[", '"', "\\", "'", "(", ")", ",", ":", "\0", "ü", "True", "__proto__"],
-);
+const EDGE_TEXT = [
+  "0",
+  "1",
+  "-1",
+  "3",
+  "4294967296",
+  "9007199254740991",
+  "9007199254740993",
+  "1e400",
+  "1.5",
+  "NaN",
+].concat([
+  "18446744073709551616",
+  "null",
+  "[]",
+  "{}",
+  "[[[[[[[[[[",
+  '"',
+  "\\",
+  "'",
+  "(",
+  ")",
+  ",",
+  ":",
+  "\0",
+  "ü",
+  "True",
+  "__proto__",
+]);
 
 /** One mutation of a header's text: a number, word or character replaced, a piece repeated or dropped. */
 export function mutateText(draw: Draw, text: string): string {
@@ -176,7 +223,7 @@ Object.assign(LENGTH_BYTES, { 0x42: 4, 0x43: 1, 0x8e: 8 });
 export function splitPickle(bytes: Uint8Array): Uint8Array[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const instructions: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const opcode = bytes[at];
     let end = at + 1 + (OPERAND_BYTES[opcode] ?? 0);
     const width = LENGTH_BYTES[opcode];
@@ -266,7 +313,15 @@ export function mutatePickle(draw: Draw, bytes: Uint8Array): Uint8Array {
       // Integers are what sizes, strides, offsets and counts are made of.
       const integers = instructions.flatMap((code, i) => (code[0] === 0x4b || code[0] === 0x4d ? [i] : []));
       const target = integers.length > 0 ? draw.pick(integers) : at;
-      const edge = draw.pick(["K\x00", "K\xff", "M\xff\xff", "J\xff\xff\xff\x7f", "J\xff\xff\xff\xff", "N", "G\0\0\0\0\0\0\0\0"]);
+      const edge = draw.pick([
+        "K\x00",
+        "K\xff",
+        "M\xff\xff",
+        "J\xff\xff\xff\x7f",
+        "J\xff\xff\xff\xff",
+        "N",
+        "G\0\0\0\0\0\0\0\0",
+      ]);
       instructions[target] = ascii(draw.below(4) === 0 ? "\x8a\x07\xff\xff\xff\xff\xff\xff\x1f" : edge);
       break;
     }

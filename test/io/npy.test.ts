@@ -91,7 +91,17 @@ describe("npy", () => {
   describe("files of NumPy", () => {
     test("every element type", () => {
       const arrays = readNpz(fixture("numpy.npz"));
-      const names = { f8: "f64", f4: "f32", f2: "f16", i8: "i64", i4: "i32", i2: "i16", i1: "i8", u8: "u64", u4: "u32" };
+      const names = {
+        f8: "f64",
+        f4: "f32",
+        f2: "f16",
+        i8: "i64",
+        i4: "i32",
+        i2: "i16",
+        i1: "i8",
+        u8: "u64",
+        u4: "u32",
+      };
       for (const [name, dtype] of Object.entries({ ...names, u2: "u16", u1: "u8" })) {
         const array = arrays.get(name) as HostTensor;
         assert.equal(array.dtype, dtype);
@@ -104,7 +114,10 @@ describe("npy", () => {
     test("byte order, Fortran order, scalars, empty arrays, text", () => {
       const arrays = readNpz(fixture("numpy.npz"));
       assert.deepEqual([...arrays.get("big")!.data], [0, 0.25, 0.5, 0.75, 1, 1.25]);
-      assert.deepEqual([...arrays.get("fortran")!.data], Array.from({ length: 24 }, (_, i) => i));
+      assert.deepEqual(
+        [...arrays.get("fortran")!.data],
+        Array.from({ length: 24 }, (_, i) => i),
+      );
       assert.deepEqual(arrays.get("scalar"), { dtype: "f64", shape: [], data: Float64Array.of(1.25) });
       assert.deepEqual(arrays.get("empty"), { dtype: "f32", shape: [0, 3], data: new Float32Array(0) });
       assert.deepEqual(arrays.get("text"), { dtype: "str", shape: [2, 2], data: ["S001", "grün", "", "😀"] });
@@ -137,9 +150,17 @@ describe("npy", () => {
       ["nothing", new Uint8Array(0), /^truncated: the npy signature/],
       ["another format", latin1("PK\x03\x04 and so on"), /does not start with \\x93NUMPY/],
       ["an unknown version", npyFile(4, header("'<f4'", "(1,)"), four), /npy version 4\.0 is unknown/],
-      ["a huge header", Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 2, 0, 255, 255, 255, 255), /header of 4294967295/],
+      [
+        "a huge header",
+        Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 2, 0, 255, 255, 255, 255),
+        /header of 4294967295/,
+      ],
       ["a header past the end", valid.subarray(0, 30), /^truncated: the header/],
-      ["a truncated array", valid.subarray(0, valid.length - 1), /^truncated: the array ends at byte \d+, the file has/],
+      [
+        "a truncated array",
+        valid.subarray(0, valid.length - 1),
+        /^truncated: the array ends at byte \d+, the file has/,
+      ],
       ["bytes after the array", npyFile(1, header("'<f4'", "(1,)"), new Uint8Array(6)), /^2 bytes follow the array$/],
       ["Python objects", npyFile(1, header("'|O'", "(1,)"), four), /holds Python objects, which are refused/],
       ["records", npyFile(1, header("[('a', '<f4')]", "(1,)"), four), /structured dtype/],
@@ -153,8 +174,16 @@ describe("npy", () => {
       ["a key twice", npyFile(1, "{'descr': '<f4', 'descr': '<f4'}", four), /key "descr" appears twice/],
       ["a call", npyFile(1, "__import__('os')", four), /not a Python dict: expected a value at character 0, found "_"/],
       ["deep nesting", npyFile(1, "(".repeat(5000), four), /nested deeper than 8 levels/],
-      ["a code point past Unicode", npyFile(1, header("'<U1'", "(1,)"), four.slice().fill(255)), /code point 0xffffffff/],
-      ["a billion empty strings", npyFile(1, header("'<U0'", "(1000000000,)"), four.slice(0, 0)), /strings of no characters/],
+      [
+        "a code point past Unicode",
+        npyFile(1, header("'<U1'", "(1,)"), four.slice().fill(255)),
+        /code point 0xffffffff/,
+      ],
+      [
+        "a billion empty strings",
+        npyFile(1, header("'<U0'", "(1000000000,)"), four.slice(0, 0)),
+        /strings of no characters/,
+      ],
     ];
     for (const [name, bytes, fault] of cases) test(name, () => refuses(() => readNpyArray(bytes), fault));
 
@@ -178,7 +207,8 @@ describe("npz", () => {
         writeNpz(path, arrays, { compress });
         for (const read of [readNpz(path), readNpz(encodeNpz(arrays, { compress }))]) {
           assert.deepEqual(new Set(read.keys()), new Set(Object.keys(arrays)));
-          for (const [key, tensor] of Object.entries(arrays)) assertSameTensor(read.get(key) as HostTensor, tensor, key);
+          for (const [key, tensor] of Object.entries(arrays))
+            assertSameTensor(read.get(key) as HostTensor, tensor, key);
         }
       }),
       { numRuns: 60 },

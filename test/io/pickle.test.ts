@@ -51,7 +51,13 @@ describe("pickles of plain values", () => {
   });
 
   test("plain objects become dicts", () => {
-    assert.deepEqual(readPickle(dump({ a: 1, b: { c: [] } })), new Map<string, unknown>([["a", 1], ["b", new Map([["c", []]])]]));
+    assert.deepEqual(
+      readPickle(dump({ a: 1, b: { c: [] } })),
+      new Map<string, unknown>([
+        ["a", 1],
+        ["b", new Map([["c", []]])],
+      ]),
+    );
   });
 
   test("shared containers stay shared", () => {
@@ -75,7 +81,10 @@ describe("pickles of plain values", () => {
   test("protocol 4, as pickle.dump writes a list of names and labels", () => {
     // pickle.dumps((["S001", "S002"], [0, 59]), protocol=4)
     const bytes = latin1("\x80\x04\x95\x1c\0\0\0\0\0\0\0]\x94(\x8c\x04S001\x94\x8c\x04S002\x94e]\x94(K\0K;e\x86\x94.");
-    assert.deepEqual(readPickle(bytes), [["S001", "S002"], [0, 59]]);
+    assert.deepEqual(readPickle(bytes), [
+      ["S001", "S002"],
+      [0, 59],
+    ]);
   });
 
   test("each instruction on its own", () => {
@@ -113,7 +122,8 @@ describe("pickles of plain values", () => {
 
   test("NumPy scalars become numbers", () => {
     const scalar = (code: string, state: string, bytes: string): string =>
-      `cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02${code}\x89\x88\x87R(K\x03U\x01${state}NNNJ\xff\xff\xff\xff` +
+      `cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x02${code}\x89\x88\x87R(K\x03U\x01${state}NNN` +
+      `J\xff\xff\xff\xff` +
       `J\xff\xff\xff\xffK\0tbC${String.fromCharCode(bytes.length)}${bytes}\x86R`;
     assert.equal(readPickle(pickle(scalar("f8", "<", "\0\0\0\0\0\0\xf8\x3f"))), 1.5);
     assert.equal(readPickle(pickle(scalar("i8", ">", "\0\0\0\0\0\0\0\x05"))), 5);
@@ -130,8 +140,16 @@ describe("pickles that are refused", () => {
     ["bytes after STOP", latin1("\x80\x02N.N"), /1 bytes follow its end/],
     ["an unknown protocol", latin1("\x80\x06N."), /protocol 6 is unknown; 2 to 5 are read/],
     ["text protocol 0", latin1("I1\n."), /opcode 0x49 is unknown, or belongs to the text protocols/],
-    ["a call of the system", pickle("cos\nsystem\nU\x04true\x85R"), /asks for "os\.system", which is not on the allow-list/],
-    ["eval by the stack", pickle("U\x08builtinsU\x04eval\x93"), /asks for "builtins\.eval", which is not on the allow-list/],
+    [
+      "a call of the system",
+      pickle("cos\nsystem\nU\x04true\x85R"),
+      /asks for "os\.system", which is not on the allow-list/,
+    ],
+    [
+      "eval by the stack",
+      pickle("U\x08builtinsU\x04eval\x93"),
+      /asks for "builtins\.eval", which is not on the allow-list/,
+    ],
     ["a class that is only named", pickle("cargparse\nNamespace\n"), /asks for "argparse\.Namespace"/],
     ["a dotted name", pickle("ccollections\nOrderedDict.fromkeys\n"), /asks for "collections\.OrderedDict\.fromkeys"/],
     ["a prototype's name", pickle("c__proto__\nconstructor\n"), /asks for "__proto__\.constructor"/],
@@ -150,11 +168,19 @@ describe("pickles that are refused", () => {
     ["the state of a dict", pickle("}}b"), /sets the state of a dict \(BUILD\), which is refused/],
     ["a tensor", pickle("ctorch._utils\n_rebuild_parameter\nN\x85R"), /with a None in place of a tensor/],
     ["a function as the result", pickle("ctorch\nSize\n"), /the result contains a "torch\.Size"/],
-    ["a storage class inside the result", pickle("ctorch\nFloatStorage\n\x85"), /the result contains a torch\.FloatStorage/],
+    [
+      "a storage class inside the result",
+      pickle("ctorch\nFloatStorage\n\x85"),
+      /the result contains a torch\.FloatStorage/,
+    ],
     ["a list that contains itself", pickle("]q\0h\0a"), /a list contains itself; cyclic values are refused/],
     ["a dict that contains itself", pickle("}q\0K\x01h\0s"), /a dict contains itself/],
     ["a cycle through a tuple", pickle("]q\0h\0\x85a"), /a list contains itself/],
-    ["a cycle through attributes", pickle("ccollections\nOrderedDict\n)Rq\0}K\x01h\0sb"), /OrderedDict contains itself/],
+    [
+      "a cycle through attributes",
+      pickle("ccollections\nOrderedDict\n)Rq\0}K\x01h\0sb"),
+      /OrderedDict contains itself/,
+    ],
     ["deep nesting", pickle("]".repeat(201) + "a".repeat(200)), /nested deeper than 200 levels/],
     ["very deep nesting", pickle("]".repeat(1e6) + "a".repeat(1e6 - 1)), /nested deeper than 200 levels/],
     ["deep nesting by tuples", pickle("N" + "\x85".repeat(1e6)), /nested deeper than 200 levels/],
@@ -174,15 +200,18 @@ describe("pickles that are refused", () => {
     ["a key without a value", pickle("}(K\x01u"), /a dict has a key without a value/],
     ["a list as a key", pickle("}]K\x01s"), /a dict has a list as a key/],
     ["a frame past the end", pickle("\x95" + "\xff".repeat(8)), /truncated: a frame of/],
-    ["text that is no bytes", pickle("c_codecs\nencode\nX\x02\0\0\0\xc4\x80U\x06latin1\x86R"), /text that is not latin1/],
+    [
+      "text that is no bytes",
+      pickle("c_codecs\nencode\nX\x02\0\0\0\xc4\x80U\x06latin1\x86R"),
+      /text that is not latin1/,
+    ],
   ];
   for (const [name, bytes, fault] of cases) test(name, () => refuses(() => readPickle(bytes), fault));
 
   test("calls that copy cannot multiply memory", () => {
     const long = "a".repeat(60_000);
     const call = "h\x01h\x02R0";
-    const program =
-      `c_codecs\nencode\nq\x010X\x60\xea\0\0${long}U\x06latin1\x86q\x020` + call.repeat(1000) + "N";
+    const program = `c_codecs\nencode\nq\x010X\x60\xea\0\0${long}U\x06latin1\x86q\x020` + call.repeat(1000) + "N";
     refuses(() => readPickle(pickle(program)), /takes more than \d+ bytes for copies/);
   });
 });

@@ -34,7 +34,10 @@ describe("safetensors", () => {
     const folder = scratchFolder(context);
     fc.assert(
       fc.property(
-        fc.dictionary(fc.string({ unit: "grapheme" }).filter((name) => name !== "__metadata__"), tensors()),
+        fc.dictionary(
+          fc.string({ unit: "grapheme" }).filter((name) => name !== "__metadata__"),
+          tensors(),
+        ),
         fc.dictionary(fc.string(), fc.string({ unit: "grapheme" })),
         (named, metadata) => {
           const given = new Map(Object.entries(named));
@@ -53,7 +56,10 @@ describe("safetensors", () => {
 
   test("a file of the format's own library", () => {
     const { tensors: read, metadata } = readSafetensors(fixture("library.safetensors"));
-    assert.deepEqual([...metadata].sort(), [["format", "pt"], ["quote", 'a "b" \\ ü']]);
+    assert.deepEqual([...metadata].sort(), [
+      ["format", "pt"],
+      ["quote", 'a "b" \\ ü'],
+    ]);
     assert.deepEqual(toFloat64(read.get("f64")!), Float64Array.of(1.1, -2.2));
     assert.deepEqual(read.get("i64")!.data, BigInt64Array.of(2n ** 62n, -(2n ** 62n)));
     assert.deepEqual([...toFloat32(read.get("f16")!)], [1.5, -65504, 2 ** -24]);
@@ -101,18 +107,34 @@ describe("safetensors", () => {
   describe("refuses", () => {
     const cases: [name: string, bytes: Uint8Array, fault: RegExp][] = [
       ["nothing", new Uint8Array(0), /^truncated: the header's length needs bytes 0 to 8, the file has 0$/],
-      ["a huge header", file("{}", undefined, 100_000_001n), /^header of 100000001 bytes; safetensors allows 100000000/],
+      [
+        "a huge header",
+        file("{}", undefined, 100_000_001n),
+        /^header of 100000001 bytes; safetensors allows 100000000/,
+      ],
       ["a header length past 2^63", file("{}", undefined, 2n ** 64n - 1n), /^header of 18446744073709551615 bytes/],
-      ["a header past the end", file("{}", undefined, 3n), /^truncated: the header needs bytes 8 to 11, the file has 10$/],
+      [
+        "a header past the end",
+        file("{}", undefined, 3n),
+        /^truncated: the header needs bytes 8 to 11, the file has 10$/,
+      ],
       ["text that is not JSON", file("{a}"), /^header is not valid JSON: expected a string at character 1, found "a"/],
       ["more than one value", file("{}{}"), /^header is not valid JSON: expected the end at character 2/],
       ["a list", file("[]"), /^header is not a JSON object$/],
       ["deep nesting", file("[".repeat(100_000)), /nested deeper than 4 levels/],
-      ["invalid UTF-8", file("{\"\xff".slice(0, 2), Uint8Array.of(0xff), 3n), /^header is not valid UTF-8$/],
+      ["invalid UTF-8", file('{"\xff'.slice(0, 2), Uint8Array.of(0xff), 3n), /^header is not valid UTF-8$/],
       ["a tensor twice", file(`{"a":${entry(0, 1)},"a":${entry(0, 1)}}`, new Uint8Array(1)), /key "a" appears twice/],
       ["a field twice", file('{"a":{"dtype":"U8","dtype":"I8"}}'), /key "dtype" appears twice/],
-      ["an unknown field", file(`{"a":${entry(0, 1, ',"x":1')}}`, new Uint8Array(1)), /^tensor "a": unknown field "x"$/],
-      ["an unknown dtype", file('{"a":{"dtype":"F8_E4M3","shape":[0],"data_offsets":[0,0]}}'), /dtype "F8_E4M3" is not supp/],
+      [
+        "an unknown field",
+        file(`{"a":${entry(0, 1, ',"x":1')}}`, new Uint8Array(1)),
+        /^tensor "a": unknown field "x"$/,
+      ],
+      [
+        "an unknown dtype",
+        file('{"a":{"dtype":"F8_E4M3","shape":[0],"data_offsets":[0,0]}}'),
+        /dtype "F8_E4M3" is not supp/,
+      ],
       ["no dtype", file('{"a":{"shape":[0],"data_offsets":[0,0]}}'), /^tensor "a": dtype is missing/],
       ["no shape", file('{"a":{"dtype":"U8","data_offsets":[0,0]}}'), /^tensor "a": shape is missing/],
       ["a fractional size", file('{"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,1]}}'), /size 1\.5 in its shape/],
@@ -122,9 +144,21 @@ describe("safetensors", () => {
         file('{"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}}'),
         /byte count passes 2\^53-1/,
       ],
-      ["offsets past 2^53", file('{"a":{"dtype":"U8","shape":[0],"data_offsets":[1e300,1e300]}}'), /data_offsets is not/],
-      ["offsets that fall", file('{"a":{"dtype":"U8","shape":[0],"data_offsets":[2,1]}}'), /data_offsets \[2, 1\] span -1/],
-      ["offsets of another size", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`), /span 4 bytes; .* need 8$/],
+      [
+        "offsets past 2^53",
+        file('{"a":{"dtype":"U8","shape":[0],"data_offsets":[1e300,1e300]}}'),
+        /data_offsets is not/,
+      ],
+      [
+        "offsets that fall",
+        file('{"a":{"dtype":"U8","shape":[0],"data_offsets":[2,1]}}'),
+        /data_offsets \[2, 1\] span -1/,
+      ],
+      [
+        "offsets of another size",
+        file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`),
+        /span 4 bytes; .* need 8$/,
+      ],
       ["an entry that is a number", file('{"a":1}'), /^tensor "a": its entry is not an object$/],
       ["metadata of numbers", file('{"__metadata__":{"a":1}}'), /^__metadata__ "a" is not a string$/],
       ["metadata that is text", file('{"__metadata__":"a"}'), /^__metadata__ is not an object of strings$/],
@@ -133,9 +167,17 @@ describe("safetensors", () => {
         file(`{"a":${entry(0, 3)},"b":${entry(2, 4)}}`, new Uint8Array(4)),
         /^tensor "b" overlaps tensor "a" by 1 bytes$/,
       ],
-      ["a hole", file(`{"a":${entry(0, 1)},"b":${entry(2, 3)}}`, new Uint8Array(3)), /^hole of 1 bytes before tensor "b"$/],
+      [
+        "a hole",
+        file(`{"a":${entry(0, 1)},"b":${entry(2, 3)}}`, new Uint8Array(3)),
+        /^hole of 1 bytes before tensor "b"$/,
+      ],
       ["a hole at the start", file(`{"a":${entry(1, 2)}}`, new Uint8Array(2)), /^hole of 1 bytes before tensor "a"$/],
-      ["bytes after the last tensor", file(`{"a":${entry(0, 1)}}`, new Uint8Array(3)), /^2 bytes after the last tensor/],
+      [
+        "bytes after the last tensor",
+        file(`{"a":${entry(0, 1)}}`, new Uint8Array(3)),
+        /^2 bytes after the last tensor/,
+      ],
       ["a tensor past the end", file(`{"a":${entry(0, 5)}}`, new Uint8Array(3)), /^truncated: tensor "a" ends at byte/],
       ["an escape that is none", file('{"\\x":1}'), /malformed escape/],
       ["a string without an end", file('{"abc'), /unterminated string/],

@@ -35,7 +35,11 @@ const dict = (value: PythonValue | undefined): Dict => {
 const tensor = (from: PythonValue | undefined, name: string): HostTensor => dict(from).get(name) as HostTensor;
 
 /** A checkpoint of a hand-written pickle, with PROTO and STOP added, and storages of the given bytes. */
-function checkpoint(instructions: string, storages: Record<string, Uint8Array> = {}, more: Record<string, string> = {}) {
+function checkpoint(
+  instructions: string,
+  storages: Record<string, Uint8Array> = {},
+  more: Record<string, string> = {},
+) {
   return collectBytes((sink) => {
     const zip = new ZipWriter(sink);
     zip.add("x/data.pkl", latin1(`\x80\x02${instructions}.`));
@@ -47,16 +51,22 @@ function checkpoint(instructions: string, storages: Record<string, Uint8Array> =
 
 const int = (value: number): string => `J${String.fromCharCode(...new Uint8Array(Int32Array.of(value).buffer))}`;
 const ints = (values: number[]): string => `(${values.map(int).join("")}t`;
-const storage = (type: string, key: string, count: number): string => `(U\x07storagec${type}\nU\x01${key}U\x03cpu${int(count)}tQ`;
+const storage = (type: string, key: string, count: number): string =>
+  `(U\x07storagec${type}\nU\x01${key}U\x03cpu${int(count)}tQ`;
 /** A tensor on storage "0" of four float32 elements. */
 const view = (offset: number, size: number[], stride: number[], tail = "\x89N"): string =>
-  `ctorch._utils\n_rebuild_tensor_v2\n(${storage("torch\nFloatStorage", "0", 4)}${int(offset)}${ints(size)}${ints(stride)}${tail}tR`;
+  `ctorch._utils\n_rebuild_tensor_v2\n(${storage("torch\nFloatStorage", "0", 4)}${int(offset)}` +
+  `${ints(size)}${ints(stride)}${tail}tR`;
 /** The same on a storage of 16 plain bytes. */
-const untyped = (text: string): string => text.replace("torch\nFloatStorage", "torch\nUntypedStorage").replace(int(4), int(16));
+const untyped = (text: string): string =>
+  text.replace("torch\nFloatStorage", "torch\nUntypedStorage").replace(int(4), int(16));
 const four = { 0: new Uint8Array(Float32Array.of(0, 1, 2, 3).buffer) };
 
 describe("checkpoints of PyTorch", () => {
-  for (const [file, unsigned] of [["torch_old.pth", false], ["torch_new.pth", true]] as const) {
+  for (const [file, unsigned] of [
+    ["torch_old.pth", false],
+    ["torch_new.pth", true],
+  ] as const) {
     test(`every kind of value (${file})`, () => {
       const read = dict(readTorchCheckpoint(fixture(file)));
       assert.equal(read.get("epoch"), 7);
@@ -124,7 +134,11 @@ describe("checkpoints of PyTorch", () => {
         ["rows", [2, 6], Array.from({ length: 12 }, (_, i) => 12 + i)],
         ["expanded", [2, 3], [1, 1, 1, 2, 2, 2]],
         // permute(2, 0, 1) of (2, 3, 4): element (k, i, j) is 12 i + 4 j + k.
-        ["permuted", [4, 2, 3], Array.from({ length: 24 }, (_, n) => 12 * (Math.floor(n / 3) % 2) + 4 * (n % 3) + Math.floor(n / 6))],
+        [
+          "permuted",
+          [4, 2, 3],
+          Array.from({ length: 24 }, (_, n) => 12 * (Math.floor(n / 3) % 2) + 4 * (n % 3) + Math.floor(n / 6)),
+        ],
         ["scalar", [], [2.5]],
         ["empty", [0, 3], []],
       ];
@@ -145,7 +159,11 @@ describe("checkpoints of PyTorch", () => {
 
   test("the format before 1.6 is refused, with the way out", () => {
     const path = fixture("torch_legacy.pth");
-    refuses(() => readTorchCheckpoint(path), /before 1\.6.*torch\.save\(torch\.load\('IN', map_location='cpu'\), 'OUT'\)/, path);
+    refuses(
+      () => readTorchCheckpoint(path),
+      /before 1\.6.*torch\.save\(torch\.load\('IN', map_location='cpu'\), 'OUT'\)/,
+      path,
+    );
     const tar = new Uint8Array(1024);
     tar.set(latin1("ustar"), 257);
     refuses(() => readTorchCheckpoint(tar), /before 1\.6/);
@@ -189,12 +207,16 @@ describe("writing checkpoints", () => {
     const bytes = encodeTorchCheckpoint(sampleCheckpoint());
     assert.deepEqual(bytes, encodeTorchCheckpoint(sampleCheckpoint()));
     const zip = new ZipReader(openSource(bytes));
-    for (const name of zip.entries.keys()) if (name.includes("/data/")) assert.equal(zip.read(name).byteOffset % 64, 0, name);
+    for (const name of zip.entries.keys())
+      if (name.includes("/data/")) assert.equal(zip.read(name).byteOffset % 64, 0, name);
   });
 
   test("a tensor that disagrees with itself is named", () => {
     const wrong = { dtype: "f32", shape: [3], data: new Float32Array(2) } as HostTensor;
-    assert.throws(() => encodeTorchCheckpoint({ a: [wrong] }), /value\["a"\]\[0\]: shape \[3\] needs 3 elements, data has 2/);
+    assert.throws(
+      () => encodeTorchCheckpoint({ a: [wrong] }),
+      /value\["a"\]\[0\]: shape \[3\] needs 3 elements, data has 2/,
+    );
   });
 });
 
@@ -202,28 +224,72 @@ describe("checkpoints that are refused", () => {
   const cases: [name: string, bytes: Uint8Array, fault: RegExp, options?: TorchReadOptions][] = [
     ["nothing", new Uint8Array(0), /not a PyTorch checkpoint: it does not start as a zip/],
     ["text", latin1("hello"), /not a PyTorch checkpoint/],
-    ["another zip", collectBytes((sink) => new ZipWriter(sink).finish()), /not a PyTorch checkpoint: it has no FOLDER\/data\.pkl/],
+    [
+      "another zip",
+      collectBytes((sink) => new ZipWriter(sink).finish()),
+      /not a PyTorch checkpoint: it has no FOLDER\/data\.pkl/,
+    ],
     ["TorchScript", checkpoint("N", {}, { "constants.pkl": "" }), /TorchScript program/],
     ["an unknown byte order", checkpoint("N", {}, { byteorder: "middle" }), /byteorder is not little or big/],
     ["a missing storage", checkpoint(view(0, [4], [1])), /storage "0" is not in the file/],
-    ["a storage cut short", checkpoint(view(0, [4], [1]), { 0: new Uint8Array(12) }), /should have 4 elements of 4 bytes; .* 12 bytes/],
+    [
+      "a storage cut short",
+      checkpoint(view(0, [4], [1]), { 0: new Uint8Array(12) }),
+      /should have 4 elements of 4 bytes; .* 12 bytes/,
+    ],
     ["a view past the end", checkpoint(view(1, [4], [1]), four), /reaches element 4 of storage "0", which has 4/],
     ["a stride past the end", checkpoint(view(0, [2], [4]), four), /reaches element 4 of storage "0"/],
     ["a negative stride", checkpoint(view(3, [2], [-1]), four), /a tensor's stride is not of integers from 0/],
     ["a negative offset", checkpoint(view(-1, [1], [1]), four), /at the offset -1/],
-    ["sizes that overflow", checkpoint(view(0, new Array<number>(8).fill(2 ** 30), new Array<number>(8).fill(0)), four), /byte count passes/],
+    [
+      "sizes that overflow",
+      checkpoint(view(0, new Array<number>(8).fill(2 ** 30), new Array<number>(8).fill(0)), four),
+      /byte count passes/,
+    ],
     ["more sizes than strides", checkpoint(view(0, [1, 1], [1]), four), /2 sizes and 1 strides/],
-    ["a tensor of 65 axes", checkpoint(view(0, new Array<number>(65).fill(1), new Array<number>(65).fill(1)), four), /has 65 axes/],
-    ["an expanded tensor of 4 GB", checkpoint(view(0, [2 ** 30], [0]), four), /takes more than \d+ bytes for copies of expanded/],
+    [
+      "a tensor of 65 axes",
+      checkpoint(view(0, new Array<number>(65).fill(1), new Array<number>(65).fill(1)), four),
+      /has 65 axes/,
+    ],
+    [
+      "an expanded tensor of 4 GB",
+      checkpoint(view(0, [2 ** 30], [0]), four),
+      /takes more than \d+ bytes for copies of expanded/,
+    ],
     ["a conjugate", checkpoint(view(0, [4], [1], "\x89N}U\x04conj\x88s"), four), /pending conjugate or negation/],
-    ["a storage as the result", checkpoint(storage("torch\nFloatStorage", "0", 4), four), /the result contains a torch storage/],
+    [
+      "a storage as the result",
+      checkpoint(storage("torch\nFloatStorage", "0", 4), four),
+      /the result contains a torch storage/,
+    ],
     ["an unknown persistent id", checkpoint("U\x01aQ"), /persistent id that is not a storage's/],
-    ["a storage of another class", checkpoint(`(U\x07storageNU\x010U\x03cpu${int(4)}tQ`, four), /wrong class, key or element/],
-    ["complex storages", checkpoint(storage("torch\nComplexFloatStorage", "0", 2), four), /torch\.ComplexFloatStorage.*not on the/],
+    [
+      "a storage of another class",
+      checkpoint(`(U\x07storageNU\x010U\x03cpu${int(4)}tQ`, four),
+      /wrong class, key or element/,
+    ],
+    [
+      "complex storages",
+      checkpoint(storage("torch\nComplexFloatStorage", "0", 2), four),
+      /torch\.ComplexFloatStorage.*not on the/,
+    ],
     ["an untyped tensor without a dtype", checkpoint(untyped(view(0, [4], [1])), four), /on an untyped/],
-    ["a list of sizes", checkpoint(view(0, [4], [1]).replace(ints([4]), `]${int(4)}a`), four), /a tensor's size is a list, not a tuple/],
-    ["a call", checkpoint("cposix\nsystem\nU\x02id\x85R"), /pickle, byte 2: asks for "posix\.system", .* nothing was executed/],
-    ["a subclass rebuilt by a call", checkpoint("ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nSize\nctorch\nTensor\n)NtR"), /builds a tensor by "torch\.Size"/],
+    [
+      "a list of sizes",
+      checkpoint(view(0, [4], [1]).replace(ints([4]), `]${int(4)}a`), four),
+      /a tensor's size is a list, not a tuple/,
+    ],
+    [
+      "a call",
+      checkpoint("cposix\nsystem\nU\x02id\x85R"),
+      /pickle, byte 2: asks for "posix\.system", .* nothing was executed/,
+    ],
+    [
+      "a subclass rebuilt by a call",
+      checkpoint("ctorch._tensor\n_rebuild_from_type_v2\n(ctorch\nSize\nctorch\nTensor\n)NtR"),
+      /builds a tensor by "torch\.Size"/,
+    ],
   ];
   for (const [name, bytes, fault, options] of cases) {
     test(name, () => refuses(() => readTorchCheckpoint(bytes, options), fault));

@@ -46,7 +46,9 @@ describe("crc32", () => {
   test("its check value, and both ways agree", () => {
     assert.equal(crc32(latin1("123456789")), 0xcbf43926);
     assert.equal(crc32ByTable(latin1("123456789")), 0xcbf43926);
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => assert.equal(crc32ByTable(bytes), crc32(bytes))));
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => assert.equal(crc32ByTable(bytes), crc32(bytes))),
+    );
   });
 });
 
@@ -144,7 +146,11 @@ describe("zip", () => {
       ["a stored size that differs", patched(two, directory + 24, 4, 5), /"a" is stored, but declares 5 bytes in 4/],
       ["overlapping entries", patched(two, second + 42, 4, 10), /zip entry "a" overlaps what follows it/],
       ["one entry's data used twice", patched(two, second + 42, 4, 0), /overlaps what follows it/],
-      ["an entry that reaches the directory", patched(patched(two, second + 20, 4, 99), second + 24, 4, 99), /"b" overlaps/],
+      [
+        "an entry that reaches the directory",
+        patched(patched(two, second + 20, 4, 99), second + 24, 4, 99),
+        /"b" overlaps/,
+      ],
       ["a long local header", patched(two, 28, 2, 60000), /zip entry "a" overlaps what follows it/],
       ["a local header elsewhere", patched(two, 0, 4, 0), /local header of entry "a" is not where it should be/],
       ["a local header of another name", splice(two, 30, 1, latin1("c")), /local header of entry "a" contradicts/],
@@ -152,7 +158,11 @@ describe("zip", () => {
       ["a zero character in a name", splice(two, second + 46, 1, latin1("\0")), /zero character in its name/],
       ["a wrong checksum", splice(two, 31, 1, latin1("X")), /entry "a" does not match its checksum/],
       ["a missing zip64 field", patched(two, directory + 24, 4, 0xffffffff), /lacks the zip64 field for its size/],
-      ["more than is declared", patched(deflated, deflatedAt + 24, 4, 999), /unpacks to more than its declared 999 bytes/],
+      [
+        "more than is declared",
+        patched(deflated, deflatedAt + 24, 4, 999),
+        /unpacks to more than its declared 999 bytes/,
+      ],
       ["less than is declared", patched(deflated, deflatedAt + 24, 4, 1001), /unpacks to 1000 bytes; it declares 1001/],
       ["a broken stream", splice(deflated, 31, 2, latin1("\xff\xff")), /not a valid deflate stream/],
     ];
@@ -160,7 +170,10 @@ describe("zip", () => {
 
     test("sizes out of proportion, before unpacking anything", () => {
       const declared = patched(deflated, deflatedAt + 24, 4, 0xf0000000);
-      refuses(() => open(declared), /zip declares 4026531840 bytes out of \d+ compressed ones; at most 67108864 \+ 200/);
+      refuses(
+        () => open(declared),
+        /zip declares 4026531840 bytes out of \d+ compressed ones; at most 67108864 \+ 200/,
+      );
       const zeros = zipOf({ a: new Uint8Array(2 ** 20) }, { deflate: true });
       refuses(() => open(zeros, { freeBytes: 1000 }), /raise the options freeBytes or maxRatio/);
       assert.equal(readAll(zeros, { freeBytes: 1000, maxRatio: 2000 }).get("a")!.length, 2 ** 20);
