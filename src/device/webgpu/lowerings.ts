@@ -1,10 +1,41 @@
 /** Which fused ops have kernels of their own on WebGPU. An op that is not here, or declines, runs its decomposition. */
+import type { AttentionAttrs } from "../../ops/attention.ts";
+import type { ScanAttrs } from "../../ops/scan.ts";
+import type { TopKAttrs } from "../../ops/top-k.ts";
+import type { AttentionSpec } from "../../shaders/attention.ts";
+import { attentionBackward, attentionForward } from "../../shaders/attention.ts";
+import { gruBackward, gruForward } from "../../shaders/gru-scan.ts";
 import type { AdapterProfile, Lowering, TensorSpec } from "../../shaders/kernel.ts";
+import { lstmBackward, lstmForward } from "../../shaders/lstm-scan.ts";
+import type { ScanSpec } from "../../shaders/scan-common.ts";
+import { topK } from "../../shaders/top-k.ts";
 import type { FusedOp } from "../../tensor/fused.ts";
 
 type Lower = (inputs: readonly TensorSpec[], attrs: never, profile: AdapterProfile) => Lowering | undefined;
 
-const LOWERINGS: Record<string, Lower> = {};
+const LOWERINGS: Record<string, Lower> = {
+  gruScan: ([gates, , , h0], attrs: ScanAttrs, profile) => gruForward(scanSpec(gates.shape, h0.shape, attrs), profile),
+  gruScanBackward: ([, dhn, saved], attrs: ScanAttrs, profile) => gruBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
+  lstmScan: ([gates, , , h0], attrs: ScanAttrs, profile) => lstmForward(scanSpec(gates.shape, h0.shape, attrs), profile),
+  lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs, profile) => lstmBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
+  attention: (inputs, attrs: AttentionAttrs, profile) => attentionForward(attentionSpec(inputs, attrs), profile),
+  attentionBackward: (inputs, attrs: AttentionAttrs, profile) =>
+    attentionBackward(attentionSpec(inputs.slice(1), attrs), profile),
+  topK: ([x], { k }: TopKAttrs, profile) => topK(x.shape, k, profile),
+};
+
+function scanSpec(perStep: readonly number[], state: readonly number[], { masked }: ScanAttrs): ScanSpec {
+  const [steps, batch, directions] = perStep;
+  return { steps, batch, directions, hidden: state[2], masked };
+}
+
+function attentionSpec(inputs: readonly TensorSpec[], attrs: AttentionAttrs): AttentionSpec {
+  const { heads, scale, packed, mask, keep } = attrs;
+  const [batch, queries, width] = inputs[0].shape;
+  const keys = packed ? queries : inputs[1].shape[1];
+  const dim = packed ? width / (3 * heads) : inputs[0].shape[3];
+  return { batch, heads, queries, keys, dim, scale, packed, mask, keep };
+}
 
 export function lowerFused(
   op: FusedOp,
@@ -12,5 +43,7 @@ export function lowerFused(
   inputs: readonly TensorSpec[],
   profile: AdapterProfile,
 ): Lowering | undefined {
+  // The kernels are written for float32; other dtypes go by the decomposition.
+  if (inputs.some((i) => i.dtype !== "f32")) return undefined;
   return LOWERINGS[op.name]?.(inputs, attrs as never, profile);
 }
