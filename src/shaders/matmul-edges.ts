@@ -70,11 +70,15 @@ export function storeRow(spec: MatmulSpec, block: StoreBlock): string[] {
       const store = `let mm_v = ${value}; ${spec.store4("mm_batch", block.row, first, "mm_v")}`;
       lines.push(inside ? `{ ${store} }` : `if (${first} < ${spec.n}) { ${store} }`);
     } else {
-      COMPONENTS.forEach((component, j) => {
-        const column = j === 0 ? first : `(${first} + ${j})`;
-        const store = `let mm_v = ${value}.${component}; ${spec.store("mm_batch", block.row, column, "mm_v")}`;
-        lines.push(inside ? `{ ${store} }` : `if (${column} < ${spec.n}) { ${store} }`);
-      });
+      // A loop, not 4 copies: the text of a tile has up to 64 of these, with a fused epilogue in each.
+      const end = inside ? "4" : `min(4, ${spec.n} - ${first})`;
+      lines.push(
+        `for (var mm_e = 0; mm_e < ${end}; mm_e++) {`,
+        `  let mm_n = ${first} + mm_e;`,
+        `  let mm_v = ${value}[mm_e];`,
+        `  ${spec.store("mm_batch", block.row, "mm_n", "mm_v")}`,
+        "}",
+      );
     }
   }
   return block.coveredRows <= spec.m ? lines : [`if (${block.row} < ${spec.m}) {`, ...lines, "}"];
