@@ -153,7 +153,7 @@ export class PickleWriter {
     if (map.size === 0) return;
     this.opcode(0x28); // MARK
     for (const [key, value] of map) {
-      const place = `${path}[${typeof key === "string" ? JSON.stringify(key) : String(key)}]`;
+      const place = `${path}[${keyText(key)}]`;
       const keyIsPlain = key === null || typeof key !== "object" || (Array.isArray(key) && Object.isFrozen(key));
       if (!keyIsPlain) throw new Error(`writeTorchCheckpoint: ${path} has a ${pythonTypeName(key)} as a key`);
       this.value(key as PicklableValue, `a key of ${path}`);
@@ -277,6 +277,12 @@ export class PickleWriter {
     }
     return start;
   }
+}
+
+/** A key in an error's path. A tuple is only named: its text can be exponentially longer than it is in memory. */
+function keyText(key: unknown): string {
+  if (typeof key === "string") return JSON.stringify(key);
+  return typeof key === "object" && key !== null ? pythonTypeName(key) : String(key);
 }
 
 /** Whether a value counts as a level of nesting, by the reader's count. */

@@ -173,7 +173,8 @@ function rebuild(
 ): HostTensor {
   if (!(storage instanceof Storage)) throw new PickleFault(`builds a tensor on a ${describe(storage)}, not a storage`);
   if (typeof offset !== "number" || !Number.isSafeInteger(offset) || offset < 0) {
-    throw new PickleFault(`builds a tensor at the offset ${String(offset)}`);
+    // Only numbers are printed: text of a container can be exponentially longer than the file (see plain-check.ts).
+    throw new PickleFault(`builds a tensor at the offset ${typeof offset === "number" ? offset : describe(offset)}`);
   }
   const shape = integers("a tensor's size", size);
   const strides = integers("a tensor's stride", stride);

@@ -87,7 +87,8 @@ export function stateDictOf(value: PythonValue, key = "state_dict", file = "<che
     if (typeof name !== "string" || !isHostTensor(tensor)) {
       throw new FormatError(
         file,
-        `state dict has ${quoteForError(String(name))}: ${pythonTypeName(tensor)}; it takes names and tensors only`,
+        `state dict has ${typeof name === "string" ? quoteForError(name) : `a ${pythonTypeName(name)} as a key`}: ` +
+          `${pythonTypeName(tensor)}; it takes names and tensors only`,
       );
     }
     result.set(name, tensor);
@@ -171,7 +172,7 @@ class CheckpointReader {
     const bytes = this.storageBytes(key, itemBytes);
     if (bytes.length !== (count as number) * itemBytes) {
       throw new PickleFault(
-        `storage ${quoteForError(key)} should have ${String(count)} elements of ${itemBytes} bytes; the file has ` +
+        `storage ${quoteForError(key)} should have ${count as number} elements of ${itemBytes} bytes; the file has ` +
           `${bytes.length} bytes of it`,
       );
     }

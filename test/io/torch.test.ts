@@ -302,6 +302,48 @@ describe("checkpoints that are refused", () => {
     assert.deepEqual(expanded.data, new Float32Array(1000).fill(1));
   });
 
+  describe("a doubling tuple, wherever a value is expected", () => {
+    // Sixty levels of pairs: a walk over it, or its text, takes 2^60 steps.
+    const bomb = `)${"2\x86".repeat(60)}`;
+    const tensorOf = (...args: string[]): string => `ctorch._utils\n_rebuild_tensor_v2\n(${args.join("")}tR`;
+    const float = storage("torch\nFloatStorage", "0", 4);
+    const sizes = ints([4]);
+    const places: [name: string, instructions: string][] = [
+      ["the result", bomb],
+      ["a storage", tensorOf(bomb, int(0), sizes, ints([1]), "\x89N")],
+      ["an offset", tensorOf(float, bomb, sizes, ints([1]), "\x89N")],
+      ["sizes", tensorOf(float, int(0), bomb, ints([1]), "\x89N")],
+      ["strides", tensorOf(float, int(0), sizes, bomb, "\x89N")],
+      ["a dtype", tensorOf(float, int(0), sizes, ints([1]), "\x89N", bomb).replace("_v2", "_v3")],
+      ["a parameter", `ctorch._utils\n_rebuild_parameter\n${bomb}\x85R`],
+      ["a rebuilt type", `ctorch._tensor\n_rebuild_from_type_v2\n(${bomb}${bomb}${bomb}NtR`],
+      ["a persistent id", `${bomb}Q`],
+      ["a storage's class", `(U\x07storage${bomb}U\x010U\x03cpu${int(4)}tQ`],
+      ["a storage's key", `(U\x07storagectorch\nFloatStorage\n${bomb}U\x03cpu${int(4)}tQ`],
+      ["a storage's element count", `(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpu${bomb}tQ`],
+      ["torch.Size", `ctorch\nSize\n${bomb}\x85R`],
+      ["torch.device", `ctorch\ndevice\n${bomb}\x85R`],
+      ["an encoding", `c_codecs\nencode\n${bomb}${bomb}\x86R`],
+      ["a numpy dtype", `cnumpy\ndtype\n${bomb}\x85R`],
+      ["a numpy dtype's state", `cnumpy\ndtype\nU\x02f8\x85R${bomb}b`],
+      ["a numpy scalar", `cnumpy.core.multiarray\nscalar\n${bomb}${bomb}\x86R`],
+      ["a callee", `${bomb})R`],
+      ["arguments", `ccollections\nOrderedDict\n${bomb}R`],
+      ["a class name", `${bomb}${bomb}\x93`],
+      ["a class to instantiate", `${bomb})\x81`],
+      ["a key", `}${bomb}K\x01s`],
+      ["a target of items", `${bomb}K\x01K\x02s`],
+      ["a target of appending", `${bomb}K\x01a`],
+      ["a target of a state", `${bomb}}b`],
+      ["attributes", `ccollections\nOrderedDict\n)R${bomb}b`],
+    ];
+    for (const [name, instructions] of places) {
+      test(name, () =>
+        refuses(() => readTorchCheckpoint(checkpoint(instructions, four)), /^pickle, byte \d+: .{0,200}$/),
+      );
+    }
+  });
+
   test("limits can be raised for a trusted file", () => {
     const bytes = checkpoint(view(1, [2 ** 22], [0]), four);
     refuses(() => readTorchCheckpoint(bytes, { maxExpandedBytes: 2 ** 20 }), /maxExpandedBytes raises the limit/);
