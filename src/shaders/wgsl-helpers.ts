@@ -73,6 +73,27 @@ fn power_${n}(x: ${f}, y: ${f}) -> ${f} {
 }`,
 );
 
+/**
+ * Sine and cosine: the angle less a multiple of π/2, subtracted in three parts so that little is lost, then a polynomial
+ * on ±π/4. Reduction and coefficients: Moshier, Cephes library (sinf.c).
+ */
+const TRIGONOMETRY = bothWidths((n, f, s) => {
+  const [int, one, two] = n === "1" ? ["i32", "1", "2"] : ["vec4<i32>", "vec4<i32>(1)", "vec4<i32>(2)"];
+  return `
+fn quarter_turns_${n}(x: ${f}, turned: ${int}) -> ${f} {
+  let q = round(x * ${s("0.63661977f")});
+  let r = ((x - q * ${s("1.5703125f")}) - q * ${s("4.8375129699707031e-4f")}) - q * ${s("7.5497899548918822e-8f")};
+  let r2 = r * r;
+  let odd = r + r * r2 * (${s("-0.16666654611f")} + r2 * (${s("8.3321608736e-3f")} - r2 * ${s("1.9515295891e-4f")}));
+  let even = ${s("1.0f")} - ${s("0.5f")} * r2 + r2 * r2 * (${s("4.1666645683e-2f")} + r2 * (${s("-1.3887316255e-3f")} + r2 * ${s("2.4433157118e-5f")}));
+  let k = ${int}(q) + turned;
+  let v = select(odd, even, (k & ${one}) == ${one});
+  return select(v, -v, (k & ${two}) == ${two});
+}
+fn sine_${n}(x: ${f}) -> ${f} { return quarter_turns_${n}(x, ${int}(0)); }
+fn cosine_${n}(x: ${f}) -> ${f} { return quarter_turns_${n}(x, ${int}(1)); }`;
+});
+
 function threefry(): string {
   const lines: string[] = [];
   for (let round = 0; round < THREEFRY_ROUNDS; round++) {
@@ -102,6 +123,7 @@ const HELPERS: Record<string, string> = {
   expm1: EXPM1,
   log1p: LOG1P,
   power: POWER,
+  trigonometry: TRIGONOMETRY,
   threefry: threefry(),
   floorDiv: (["i32", "u32"] as const).flatMap((t) => [floorDivision(t, 1), floorDivision(t, 4)]).join("\n"),
 };

@@ -49,9 +49,14 @@ export interface ElementwiseOp {
   readonly doc: string;
 }
 
-const compare = (symbol: string, f64: (x: number, y: number) => boolean, doc: string): ElementwiseOp => ({
+const compare = (
+  symbol: string,
+  f64: (x: number, y: number) => boolean,
+  doc: string,
+  takes: DTypeClass = "number",
+): ElementwiseOp => ({
   arity: 2,
-  takes: "any",
+  takes,
   gives: "bool",
   wgsl: (_, x, y) => `(${x} ${symbol} ${y})`,
   f64: (x, y) => (f64(x, y) ? 1 : 0),
@@ -152,11 +157,11 @@ export const ELEMENTWISE = {
   },
   sign: { arity: 1, takes: "float", wgsl: (_, x) => `sign(${x})`, f64: Math.sign, kinks: [0], doc: "−1, 0 or 1" },
   maximum: {
-    arity: 2, takes: "number", wgsl: (_, x, y) => `max(${x}, ${y})`, f64: Math.max,
+    arity: 2, takes: "number", wgsl: (_, x, y) => `max(${x}, ${y})`, f64: (x, y) => Math.max(x, y),
     grad: (dy, _, a, b) => tieSplit(dy, a.gt(b), a.eq(b)), doc: "the larger; ties share the gradient (torch.maximum)",
   },
   minimum: {
-    arity: 2, takes: "number", wgsl: (_, x, y) => `min(${x}, ${y})`, f64: Math.min,
+    arity: 2, takes: "number", wgsl: (_, x, y) => `min(${x}, ${y})`, f64: (x, y) => Math.min(x, y),
     grad: (dy, _, a, b) => tieSplit(dy, a.lt(b), a.eq(b)), doc: "the smaller; ties share the gradient (torch.minimum)",
   },
   square: {
@@ -193,10 +198,18 @@ export const ELEMENTWISE = {
     arity: 1, takes: "float", wgsl: (w, x) => `log1p_${w.lanes}(${x})`, f64: Math.log1p, helpers: ["log1p"], cost: 14,
     domain: [[-0.7, 4]], bound: 1e-5, grad: (dy, _, a) => [dy.div(a.add(1))], doc: "log(1 + x), exact near 0",
   },
-  sin: { arity: 1, takes: "float", wgsl: (_, x) => `sin(${x})`, f64: Math.sin, bound: 2e-5, cost: 12, grad: (dy, _, a) => [dy.mul(a.cos())], doc: "sine" },
-  cos: { arity: 1, takes: "float", wgsl: (_, x) => `cos(${x})`, f64: Math.cos, bound: 2e-5, cost: 12, grad: (dy, _, a) => [dy.mul(a.sin()).neg()], doc: "cosine" },
+  // WGSL's own sin and cos may be wrong by 2⁻¹¹; these are not.
+  sin: {
+    arity: 1, takes: "float", wgsl: (w, x) => `sine_${w.lanes}(${x})`, f64: Math.sin, helpers: ["trigonometry"], cost: 20,
+    bound: 1e-6, grad: (dy, _, a) => [dy.mul(a.cos())], doc: "sine; exact to float32's rounding for |x| up to 10⁴",
+  },
+  cos: {
+    arity: 1, takes: "float", wgsl: (w, x) => `cosine_${w.lanes}(${x})`, f64: Math.cos, helpers: ["trigonometry"], cost: 20,
+    bound: 1e-6, grad: (dy, _, a) => [dy.mul(a.sin()).neg()], doc: "cosine; as sin",
+  },
   tan: {
-    arity: 1, takes: "float", wgsl: (_, x) => `tan(${x})`, f64: Math.tan, domain: [[-1.2, 1.2]], bound: 1e-4, cost: 16,
+    arity: 1, takes: "float", wgsl: (w, x) => `(sine_${w.lanes}(${x}) / cosine_${w.lanes}(${x}))`, f64: Math.tan,
+    helpers: ["trigonometry"], domain: [[-1.2, 1.2]], bound: 1e-5, cost: 40,
     grad: (dy, y) => [dy.mul(y.square().add(1))], doc: "tangent",
   },
   atan: {
@@ -269,8 +282,8 @@ export const ELEMENTWISE = {
   round: rounding("round", roundHalfEven, "nearest whole number, halves to even"),
 
   // --- comparison and selection
-  eq: compare("==", (x, y) => x === y, "x = y"),
-  ne: compare("!=", (x, y) => x !== y, "x ≠ y"),
+  eq: compare("==", (x, y) => x === y, "x = y", "any"),
+  ne: compare("!=", (x, y) => x !== y, "x ≠ y", "any"),
   lt: compare("<", (x, y) => x < y, "x < y"),
   le: compare("<=", (x, y) => x <= y, "x ≤ y"),
   gt: compare(">", (x, y) => x > y, "x > y"),

@@ -1,0 +1,233 @@
+/**
+ * `gradcheck`: reverse mode held to central differences.
+ *
+ * Everything runs in float64 on a reference device, whatever device the tensors live on: the function is traced once,
+ * its leaves are carried over, and the same graph is evaluated at the inputs and at inputs moved a little along one
+ * element. The slope (F(x + eps) − F(x − eps)) / 2·eps has an error of the order of eps², far below that of a wrong
+ * gradient. Source: torch.autograd.gradcheck and gradgradcheck.
+ */
+import { ReferenceDevice } from "../device/reference/reference.ts";
+import type { Backend, Storage } from "../tensor/backend.ts";
+import * as build from "../tensor/build.ts";
+import type { DType, HostArray } from "../tensor/dtype.ts";
+import { isFloat } from "../tensor/dtype.ts";
+import { Node, topologicalOrder } from "../tensor/node.ts";
+import { threefry2x32 } from "../tensor/random.ts";
+import { formatShape, sizeOf } from "../tensor/shape.ts";
+import type { Shape } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { gradients } from "./grad.ts";
+
+export interface GradcheckOptions {
+  /** How far an element is moved to each side; default 1e-5. */
+  readonly eps?: number;
+  /** Allowed difference relative to the larger of the two values; default 1e-6. */
+  readonly rtol?: number;
+  /** Allowed difference besides; default 1e-8, for the rounding of differences of values of about 1. */
+  readonly atol?: number;
+  /** Where it runs: a device that computes in float64. Default: a reference device of its own. */
+  readonly device?: Backend;
+  /** 1 (default): first derivatives. 2: second derivatives too, by differences of the gradient along a random direction. */
+  readonly order?: 1 | 2;
+  /** Elements checked of an input; of a larger one a random sample of this many. Default 256. */
+  readonly samples?: number;
+  /** Of the random weights of the outputs, and of samples; default 0. */
+  readonly seed?: number;
+}
+
+export interface GradcheckResult {
+  /** Derivatives compared. */
+  readonly checked: number;
+  /** Largest difference, relative to the larger of the two values or 1. */
+  readonly largestError: number;
+}
+
+/** Reverse mode and differences disagree at one element. */
+export class GradcheckError extends Error {
+  override readonly name = "GradcheckError";
+  constructor(
+    message: string,
+    /** Position or name of the input. */
+    readonly input: string,
+    /** Index of the element, one number an axis. */
+    readonly index: readonly number[],
+    readonly analytic: number,
+    readonly numeric: number,
+    readonly order: 1 | 2,
+  ) {
+    super(message);
+  }
+}
+
+/** What a checked function may return; outputs that are not floating are ignored. */
+export type GradcheckOutputs = Tensor | readonly Tensor[];
+
+/**
+ * Compares the gradient of `f` by reverse mode with central differences, at every element of every floating input.
+ *
+ * `inputs`: an array, handed to `f` as its arguments, or a record of tensors, handed to it as one. Outputs of any shape
+ * are weighted at random and summed, so that all of them count. Inputs, and tensors and variables that `f` uses besides,
+ * may live on any device; random draws are held at what they were when `f` was traced.
+ *
+ * @returns how many derivatives were compared, and the largest difference.
+ * @throws GradcheckError naming the input, the element's index and both values; Error where there is nothing to check.
+ */
+export async function gradcheck<T extends readonly Tensor[]>(
+  f: (...inputs: T) => GradcheckOutputs, inputs: T, options?: GradcheckOptions,
+): Promise<GradcheckResult>;
+export async function gradcheck<T extends Readonly<Record<string, Tensor>>>(
+  f: (inputs: T) => GradcheckOutputs, inputs: T, options?: GradcheckOptions,
+): Promise<GradcheckResult>;
+export async function gradcheck(
+  f: (...inputs: never[]) => GradcheckOutputs,
+  inputs: readonly Tensor[] | Readonly<Record<string, Tensor>>,
+  options: GradcheckOptions = {},
+): Promise<GradcheckResult> {
+  const { eps = 1e-5, rtol = 1e-6, atol = 1e-8, order = 1, samples = 256, seed = 0 } = options;
+  for (const [name, value] of Object.entries({ eps, rtol, samples })) {
+    if (!(value > 0)) throw new Error(`gradcheck: ${name} must be above 0, not ${value}`);
+  }
+  if (order !== 1 && order !== 2) throw new Error(`gradcheck: order must be 1 or 2, not ${String(order)}`);
+  const device = options.device ?? new ReferenceDevice();
+  if (!device.supports("f64")) throw new Error(`gradcheck: ${device.name} does not compute in float64; leave out "device"`);
+
+  const names = Object.keys(inputs);
+  const originals = names.map((name) => (inputs as Record<string, Tensor>)[name]);
+  if (!originals.some((t) => isFloat(t.dtype) && t.size > 0)) throw new Error("gradcheck: no input has a floating element to move");
+  const point = await valuesOf(originals, device);
+  const leaves = originals.map((t, i) => dataLeaf(point[i], t.shape, t.dtype));
+  const list = leaves.map((node) => new Tensor(node));
+  const given = Array.isArray(inputs) ? list : [Object.fromEntries(names.map((name, i) => [name, list[i]]))];
+  const result = f(...(given as never[]));
+  const outputs = (result instanceof Tensor ? [result] : [...result]).filter((t) => isFloat(t.dtype));
+  if (outputs.length === 0) throw new Error("gradcheck: the function gives no floating tensor");
+
+  const draw = uniformDraws(seed);
+  const moved = names.flatMap((_, i) => (isFloat(originals[i].dtype) && originals[i].size > 0 ? [i] : []));
+  const targets = moved.map((i) => list[i]);
+  let largestError = 0;
+  let checked = 0;
+  let functions = outputs;
+  for (const at of [1, 2] as const) {
+    if (at > order) break;
+    const weights = functions.map((t) => weightsLike(t, draw));
+    const total = weightedSum(functions, weights);
+    const slopes = gradients(functions, weights, targets);
+    const nodes = await carryOver([total, ...slopes].map((t) => t.node), device);
+    const [sum, ...slopeNodes] = nodes;
+    const atPoint = await run(device, leaves, slopeNodes, point);
+    const forward = await device.compile(leaves, [sum], []);
+    const evaluate = async (input: number, element: number, by: number): Promise<number> => {
+      const values = point.slice();
+      values[input] = values[input].slice();
+      values[input][element] += by;
+      const [storage] = await forward.run(values);
+      return (await device.read(storage))[0];
+    };
+    for (const [k, input] of moved.entries()) {
+      for (const element of chosen(point[input].length, samples, draw)) {
+        const [above, below] = [await evaluate(input, element, eps), await evaluate(input, element, -eps)];
+        const numeric = (above - below) / (2 * eps);
+        const analytic = atPoint[k][element];
+        const error = Math.abs(analytic - numeric);
+        checked++;
+        // Written so that NaN fails.
+        if (error <= atol + rtol * Math.max(Math.abs(analytic), Math.abs(numeric))) {
+          largestError = Math.max(largestError, error / Math.max(1, Math.abs(analytic), Math.abs(numeric)));
+          continue;
+        }
+        const here = await evaluate(input, element, 0);
+        const { shape } = originals[input];
+        const index = positionOf(element, shape);
+        const name = Array.isArray(inputs) ? names[input] : `"${names[input]}"`;
+        const what = at === 1 ? "gradient" : "second derivative";
+        throw new GradcheckError(
+          `gradcheck: the ${what} with respect to input ${name}, element ${formatShape(index)} of ${formatShape(shape)}: ` +
+            `reverse mode gives ${analytic}, central differences ${numeric} (eps ${eps}, rtol ${rtol}, atol ${atol}); ` +
+            `slopes to the left and right are ${(here - below) / eps} and ${(above - here) / eps}` +
+            (Math.abs(above - 2 * here + below) > 0.01 * Math.abs(above - below) ? ": is there a kink?" : ""),
+          names[input], index, analytic, numeric, at,
+        );
+      }
+    }
+    functions = slopes;
+  }
+  return { checked, largestError };
+}
+
+/** A leaf that keeps double precision under a narrower dtype, which a reference device computes with as it is. */
+function dataLeaf(data: HostArray, shape: Shape, dtype: DType): Node {
+  return build.makeNode({ kind: "data", data }, [], shape, dtype);
+}
+
+/** The tensors' values in float64 (integers and bools as they are). */
+async function valuesOf(tensors: readonly Tensor[], device: Backend): Promise<HostArray[]> {
+  const nodes = await carryOver(tensors.map((t) => t.node), device);
+  return run(device, [], nodes, []);
+}
+
+async function run(device: Backend, leaves: readonly Node[], nodes: readonly Node[], point: readonly HostArray[]): Promise<HostArray[]> {
+  if (nodes.length === 0) return [];
+  const step = await device.compile(leaves, nodes, []);
+  const storages = await step.run(point);
+  return Promise.all(storages.map((s) => device.read(s)));
+}
+
+/** The graph with every leaf that has memory on another device, or changes from run to run, as host data. */
+async function carryOver(roots: readonly Node[], device: Backend): Promise<Node[]> {
+  const carried = new Map<Node, Node>();
+  const onHost = async (storage: Storage, node: Node) => dataLeaf(await storage.device.read(storage), node.shape, node.dtype);
+  for (const node of topologicalOrder(roots)) {
+    const { op } = node;
+    if (op.kind === "storage" && op.storage.device !== device) carried.set(node, await onHost(op.storage, node));
+    else if (op.kind === "variable" && op.variable.storage) carried.set(node, await onHost(op.variable.storage, node));
+    else if (op.kind === "variable") carried.set(node, (await carryOver([op.variable.initial!], device))[0]);
+    else if (op.kind === "data" && op.refresh) carried.set(node, dataLeaf(op.data, node.shape, node.dtype));
+    else {
+      const inputs = node.inputs.map((n) => carried.get(n)!);
+      const same = inputs.every((n, i) => n === node.inputs[i]);
+      carried.set(node, same ? node : new Node(op, inputs, node.shape, node.dtype, node.stopped));
+    }
+  }
+  return roots.map((n) => carried.get(n)!);
+}
+
+/** Weights in ±[0.5, 1.5), so that no output is lost and none cancels another throughout. */
+function weightsLike(t: Tensor, draw: () => number): Tensor {
+  const values = Float64Array.from({ length: t.size }, () => (draw() + 0.5) * (draw() < 0.5 ? -1 : 1));
+  return new Tensor(dataLeaf(values, t.shape, t.dtype));
+}
+
+function weightedSum(tensors: readonly Tensor[], weights: readonly Tensor[]): Tensor {
+  return tensors
+    .map((t, i) => t.mul(weights[i]).sum().cast(tensors[0].dtype))
+    .reduce((a, b) => a.add(b));
+}
+
+/** Numbers in [0, 1), the same for a seed. */
+function uniformDraws(seed: number): () => number {
+  let call = 0;
+  return () => threefry2x32(seed, 0x67726164, call++, 0)[0] / 2 ** 32;
+}
+
+/** All elements, or a random sample of `limit`. */
+function chosen(size: number, limit: number, draw: () => number): number[] {
+  const all = Array.from({ length: size }, (_, i) => i);
+  if (size <= limit) return all;
+  for (let i = 0; i < limit; i++) {
+    const j = i + Math.floor(draw() * (size - i));
+    [all[i], all[j]] = [all[j], all[i]];
+  }
+  return all.slice(0, limit);
+}
+
+function positionOf(flat: number, shape: Shape): number[] {
+  const index: number[] = [];
+  let rest = flat;
+  for (let axis = 0; axis < shape.length; axis++) {
+    const stride = sizeOf(shape.slice(axis + 1));
+    index.push(Math.floor(rest / stride));
+    rest %= stride;
+  }
+  return index;
+}
