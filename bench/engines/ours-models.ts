@@ -1,6 +1,6 @@
 /** The workloads' losses in our engine, written as a user would write them. Weights are PyTorch's, [out, in]. */
-import { crossEntropy, layerNorm, softmax, type Tensor } from "../../src/index.ts";
-import type { EncoderWorkload, MlpWorkload, Workload } from "../workloads.ts";
+import { crossEntropy, gruScan, layerNorm, packedAttention, type Tensor } from "../../src/index.ts";
+import type { EncoderWorkload, GruWorkload, MlpWorkload, Workload } from "../workloads.ts";
 
 export type Tensors = Record<string, Tensor>;
 /** Mean cross-entropy of `labels` [batch]. */
@@ -10,7 +10,7 @@ export function lossOf(workload: Workload): Loss {
   switch (workload.name) {
     case "mlp": return mlp(workload);
     case "encoder": return encoder(workload);
-    case "gru": throw new Error("gru: not yet");
+    case "gru": return gru(workload);
   }
 }
 
@@ -30,18 +30,23 @@ function mlp({ widths }: MlpWorkload): Loss {
 }
 
 function encoder({ batch, time, features, heads, normEpsilon: epsilon }: EncoderWorkload): Loss {
-  const size = features / heads;
   return (p, input, labels) => {
     const x = input.reshape([batch * time, features]);
-    const qkv = x.matmul(p["self_attn.in_proj_weight"].transpose()).add(p["self_attn.in_proj_bias"])
-      .reshape([batch, time, 3, heads, size]).permute([2, 0, 3, 1, 4]);
-    const [q, k, v] = [0, 1, 2].map((i) => qkv.slice(i));
-    const weights = softmax(q.matmul(k.transpose()).mul(1 / Math.sqrt(size)));
-    const attended = weights.matmul(v).permute([0, 2, 1, 3]).reshape([batch * time, features]);
+    const qkv = linear(x, { "p.weight": p["self_attn.in_proj_weight"], "p.bias": p["self_attn.in_proj_bias"] }, "p");
+    const attended = packedAttention(qkv.reshape([batch, time, 3 * features]), heads).reshape([batch * time, features]);
     const first = layerNorm(x.add(linear(attended, p, "self_attn.out_proj")),
       { weight: p["norm1.weight"], bias: p["norm1.bias"], epsilon });
     const outer = linear(linear(first, p, "linear1").relu(), p, "linear2");
     const second = layerNorm(first.add(outer), { weight: p["norm2.weight"], bias: p["norm2.bias"], epsilon });
     return crossEntropy(linear(second.reshape([batch, time, features]).mean(1), p, "head"), labels);
+  };
+}
+
+function gru({ batch, time, features, hidden }: GruWorkload): Loss {
+  return (p, input, labels) => {
+    const inTime = input.permute([1, 0, 2]).reshape([time * batch, features]);
+    const gates = inTime.matmul(p.weight_ih_l0.transpose()).add(p.bias_ih_l0).reshape([time, batch, 1, 3 * hidden]);
+    const { hn } = gruScan({ gates, weight: p.weight_hh_l0.unsqueeze(0), bias: p.bias_hh_l0.unsqueeze(0) });
+    return crossEntropy(linear(hn.squeeze(0), p, "head"), labels);
   };
 }

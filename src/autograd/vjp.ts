@@ -64,7 +64,11 @@ export function vjp(node: Node, dy: Tensor): (Tensor | undefined)[] {
     }
     case "matmul": {
       const [a, b] = inputs;
-      return [dy.matmul(b.transpose()), a.transpose().matmul(dy)];
+      // The gradient of a transposed operand is computed in the layout of what was transposed (a weight, often), so
+      // that the transpositions cancel.
+      const da = isTransposed(node.inputs[0]) ? b.matmul(dy.transpose()).transpose() : dy.matmul(b.transpose());
+      const db = isTransposed(node.inputs[1]) ? dy.transpose().matmul(a).transpose() : a.transpose().matmul(dy);
+      return [da, db];
     }
     case "gather":
       return [scatterAddZeros(inputs[0].shape, op.axis, inputs[1], dy), undefined];
@@ -91,6 +95,15 @@ export function vjp(node: Node, dy: Tensor): (Tensor | undefined)[] {
     case "pick":
       throw new Error("internal: fused ops are differentiated as a whole");
   }
+}
+
+/** Whether a matrix operand is another tensor with its last two axes exchanged, possibly repeated over a batch. */
+function isTransposed(node: Node): boolean {
+  const at = node.op.kind === "expand" ? node.inputs[0] : node;
+  if (at.op.kind !== "permute") return false;
+  const { order } = at.op;
+  const last = order.length - 1;
+  return order[last] === last - 1 && order[last - 1] === last && order.slice(0, -2).every((a, i) => a === i);
 }
 
 /** Arguments of the pad that undoes a slice; a negative step is a flip first. */

@@ -362,18 +362,12 @@ class Scheduler {
     for (const group of loops) {
       if ([...group.members].some((m) => m.op.kind === "contiguous" || this.#results.has(m))) continue;
       const read = [...group.members].filter((m) => (this.#readers.get(m) ?? []).some((r) => !group.members.has(r)));
-      if (read.length !== 1) continue;
-      const [value] = read;
-      const places = new Set(this.#readerGroups(value));
+      if (read.length === 0) continue;
+      const places = new Set(read.flatMap((v) => this.#readerGroups(v)));
       if ([...places].some((p) => p.kind === "fused")) continue;
       const cost = [...group.members].reduce((sum, m) => sum + costOf(m), 0);
       const inputs = this.#inputsOf(group);
-      const evaluations = this.#evaluations(value) / sizeOf(value.shape);
-      const free = evaluations <= 1.05 && places.size === 1;
-      const cheap = cost * evaluations <= 8 * Math.max(1, places.size) && inputs.size <= 1 && cost <= 4;
-      const broadcast = cost <= 4 && inputs.size <= 2 && !this.#feedsMatmul(value) && places.size === 1;
-      const generated = cost <= 8 && inputs.size === 0;
-      if (!(free || cheap || broadcast || generated)) continue;
+      if (!this.#worthRecomputing(read, places.size, cost, inputs.size)) continue;
       for (const member of group.members) this.#inlined.add(member);
       if ([...places].some((p) => this.#bindings(p, []) > this.#limits.maxBindings)) {
         for (const member of group.members) this.#inlined.delete(member);
@@ -381,6 +375,20 @@ class Scheduler {
       }
       this.#groups.delete(group);
     }
+  }
+
+  /** Whether values cost less computed where they are read than stored and loaded. */
+  #worthRecomputing(values: readonly Node[], places: number, cost: number, inputs: number): boolean {
+    // Out of nothing: masks by position, constants.
+    if (cost <= 8 && inputs === 0) return true;
+    if (values.some((v) => this.#feedsMatmul(v))) {
+      const [value] = values;
+      const evaluations = this.#evaluations(value) / sizeOf(value.shape);
+      return values.length === 1 && ((evaluations <= 1.05 && places === 1) || (cost * evaluations <= 8 && inputs <= 1));
+    }
+    if (cost <= 4 && inputs <= 1) return true;
+    if (values.length > 1 || places > 1) return false;
+    return (cost <= 4 && inputs <= 2) || this.#evaluations(values[0]) / sizeOf(values[0].shape) <= 1.05;
   }
 
   /** Buffers a group reads. */

@@ -81,6 +81,10 @@ export function permute(x: Node, order: readonly number[]): Node {
     throw new Error(`permute: order ${formatShape(order)} must name each of the ${rank} axes of ${formatShape(x.shape)} once`);
   }
   if (order.every((a, i) => a === i)) return x;
+  if (x.op.kind === "permute" && !x.stopped) {
+    const first = x.op.order;
+    return permute(x.inputs[0], order.map((a) => first[a]));
+  }
   const shape = order.map((a) => x.shape[a]);
   const value = constantValue(x);
   if (value !== undefined) return full(shape, value, x.dtype);
