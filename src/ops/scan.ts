@@ -8,22 +8,51 @@
  *
  * The input's part of the gates comes from one matrix product over all steps, outside the scan, and so do the
  * gradients of the weights. Both directions run in one pass, in natural time order; direction 1 starts at the end.
+ * Several sequences of different lengths may share a scan, one after the other along the time axis.
  */
 import type { FusedOp, ValueSpec } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { zeros } from "../tensor/create.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { Tensor, stack } from "../tensor/tensor.ts";
+import { Tensor, concat, stack } from "../tensor/tensor.ts";
 
 export interface ScanAttrs {
   readonly masked: boolean;
+  /**
+   * Lengths of independent sequences that follow each other along the time axis; absent, one of all steps. States are
+   * then [D, S·B, H], sequence after sequence.
+   */
+  readonly segments?: readonly number[];
 }
 
-/** Runs `step` at every time of every direction, first to last in that direction's order. */
-function overTime(steps: number, directions: number, step: (t: number, d: number) => void, backwards = false): void {
-  for (let d = 0; d < directions; d++) {
-    for (let k = 0; k < steps; k++) step((d === 0) === backwards ? steps - 1 - k : k, d);
-  }
+/** Runs `step` at every time of every direction and sequence, first to last in that direction's order. */
+function overTime(
+  segments: readonly number[], directions: number, step: (t: number, d: number, s: number) => void, backwards = false,
+): void {
+  let start = 0;
+  segments.forEach((steps, s) => {
+    for (let d = 0; d < directions; d++) {
+      for (let k = 0; k < steps; k++) step(start + ((d === 0) === backwards ? steps - 1 - k : k), d, s);
+    }
+    start += steps;
+  });
+}
+
+/** The sequences of a scan. */
+const sequencesOf = ({ segments }: ScanAttrs, steps: number): readonly number[] => segments ?? [steps];
+
+/** [S][D] tensors of [B, H] out of a state [D, S·B, H]. */
+function splitState(state: Tensor, sequences: number): Tensor[][] {
+  const [directions, rows] = state.shape;
+  const batch = rows / sequences;
+  return Array.from({ length: sequences }, (_, s) =>
+    Array.from({ length: directions }, (_, d) => state.slice(d, [s * batch, (s + 1) * batch])));
+}
+
+/** The state [D, S·B, H] from [S][D] tensors. */
+function joinState(parts: readonly (readonly Tensor[])[]): Tensor {
+  if (parts.length === 1) return stack(parts[0]);
+  return stack(parts[0].map((_, d) => concat(parts.map((row) => row[d]))));
 }
 
 /** [T][D] tensors of [B, W] as one [T, B, D, W]. */
@@ -68,12 +97,14 @@ export const GRU_SCAN: FusedOp<ScanAttrs> = {
       perStep(gates, hidden),
     ];
   },
-  decompose([gates, weight, bias, h0, mask]) {
+  decompose([gates, weight, bias, h0, mask], attrs) {
     const [steps, , directions] = gates.shape;
     const hidden = h0.shape[2];
+    const sequences = sequencesOf(attrs, steps);
     const [states, saved, before] = [grid(steps, directions), grid(steps, directions), grid(steps, directions)];
-    const h = Array.from({ length: directions }, (_, d) => h0.slice(d));
-    overTime(steps, directions, (t, d) => {
+    const all = splitState(h0, sequences.length);
+    overTime(sequences, directions, (t, d, s) => {
+      const h = all[s];
       const [gr, gz, gn] = blocks(gates.slice(t, null, d), hidden);
       const [ar, az, q] = blocks(h[d].matmul(weight.slice(d).transpose()).add(bias.slice(d)), hidden);
       const r = gr.add(ar).sigmoid();
@@ -85,7 +116,7 @@ export const GRU_SCAN: FusedOp<ScanAttrs> = {
       h[d] = mask ? mask.slice(t).unsqueeze(1).ne(0).where(next, h[d]) : next;
       states[t][d] = h[d];
     });
-    return [outputOf(states, mask), stack(h), gatherSteps(saved), gatherSteps(before)];
+    return [outputOf(states, mask), joinState(all), gatherSteps(saved), gatherSteps(before)];
   },
   vjp([gates, weight, , h0, mask], [, , saved, hPrev], [dy, dhn, dsaved, dhPrev], attrs) {
     if (dsaved || dhPrev) return undefined;
@@ -105,12 +136,14 @@ export const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
     const hidden = dhn.shape[2];
     return [perStep(saved, 3 * hidden), perStep(saved, 3 * hidden), dhn];
   },
-  decompose([dy, dhn, saved, hPrev, weight, mask]) {
+  decompose([dy, dhn, saved, hPrev, weight, mask], attrs) {
     const [steps, , directions] = saved.shape;
     const hidden = dhn.shape[2];
+    const sequences = sequencesOf(attrs, steps);
     const [dx, dh] = [grid(steps, directions), grid(steps, directions)];
-    const carry = Array.from({ length: directions }, (_, d) => dhn.slice(d));
-    overTime(steps, directions, (t, d) => {
+    const carried = splitState(dhn, sequences.length);
+    overTime(sequences, directions, (t, d, s) => {
+      const carry = carried[s];
       const [r, z, n, q] = blocks(saved.slice(t, null, d), hidden);
       const total = carry[d].add(blocks(dy.slice(t), hidden)[d]);
       const dn = total.mul(oneMinus(z)).mul(oneMinus(n.square()));
@@ -123,7 +156,7 @@ export const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
       const before = total.mul(z).add(dh[t][d].matmul(weight.slice(d)));
       carry[d] = valid ? valid.where(before, carry[d]) : before;
     }, true);
-    return [gatherSteps(dx), gatherSteps(dh), stack(carry)];
+    return [gatherSteps(dx), gatherSteps(dh), joinState(carried)];
   },
 };
 
@@ -143,13 +176,14 @@ export const LSTM_SCAN: FusedOp<ScanAttrs> = {
       perStep(gates, hidden),
     ];
   },
-  decompose([gates, weight, bias, h0, c0, mask]) {
+  decompose([gates, weight, bias, h0, c0, mask], attrs) {
     const [steps, , directions] = gates.shape;
     const hidden = h0.shape[2];
+    const sequences = sequencesOf(attrs, steps);
     const [states, saved, before] = [grid(steps, directions), grid(steps, directions), grid(steps, directions)];
-    const h = Array.from({ length: directions }, (_, d) => h0.slice(d));
-    const c = Array.from({ length: directions }, (_, d) => c0.slice(d));
-    overTime(steps, directions, (t, d) => {
+    const [hs, cs] = [splitState(h0, sequences.length), splitState(c0, sequences.length)];
+    overTime(sequences, directions, (t, d, s) => {
+      const [h, c] = [hs[s], cs[s]];
       const all = gates.slice(t, null, d).add(h[d].matmul(weight.slice(d).transpose())).add(bias.slice(d));
       const [ai, af, ag, ao] = blocks(all, hidden);
       const [i, f, g, o] = [ai.sigmoid(), af.sigmoid(), ag.tanh(), ao.sigmoid()];
@@ -162,7 +196,7 @@ export const LSTM_SCAN: FusedOp<ScanAttrs> = {
       h[d] = valid ? valid.where(next, h[d]) : next;
       states[t][d] = h[d];
     });
-    return [outputOf(states, mask), stack(h), stack(c), gatherSteps(saved), gatherSteps(before)];
+    return [outputOf(states, mask), joinState(hs), joinState(cs), gatherSteps(saved), gatherSteps(before)];
   },
   vjp([gates, weight, , h0, c0, mask], [, , , saved, hPrev], [dy, dhn, dcn, dsaved, dhPrev], attrs) {
     if (dsaved || dhPrev) return undefined;
@@ -187,13 +221,14 @@ export const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
   outputs([, dhn, dcn, saved]) {
     return [perStep(saved, 4 * dhn.shape[2]), dhn, dcn];
   },
-  decompose([dy, dhn, dcn, saved, weight, mask]) {
+  decompose([dy, dhn, dcn, saved, weight, mask], attrs) {
     const [steps, , directions] = saved.shape;
     const hidden = dhn.shape[2];
+    const sequences = sequencesOf(attrs, steps);
     const dgates = grid(steps, directions);
-    const carryH = Array.from({ length: directions }, (_, d) => dhn.slice(d));
-    const carryC = Array.from({ length: directions }, (_, d) => dcn.slice(d));
-    overTime(steps, directions, (t, d) => {
+    const [hs, cs] = [splitState(dhn, sequences.length), splitState(dcn, sequences.length)];
+    overTime(sequences, directions, (t, d, s) => {
+      const [carryH, carryC] = [hs[s], cs[s]];
       const [i, f, g, o, c] = blocks(saved.slice(t, null, d), hidden);
       const squashed = f.mul(c).add(i.mul(g)).tanh();
       const dh = carryH[d].add(blocks(dy.slice(t), hidden)[d]);
@@ -211,7 +246,7 @@ export const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
       carryH[d] = valid ? valid.where(before, carryH[d]) : before;
       carryC[d] = valid ? valid.where(dc.mul(f), carryC[d]) : dc.mul(f);
     }, true);
-    return [gatherSteps(dgates), stack(carryH), stack(carryC)];
+    return [gatherSteps(dgates), joinState(hs), joinState(cs)];
   },
 };
 
@@ -231,20 +266,25 @@ export interface GruScanInputs {
   /** W_hh [D, 3H, H] and b_hh [D, 3H]. */
   readonly weight: Tensor;
   readonly bias?: Tensor;
-  /** First state [D, B, H]; default 0. */
+  /** First state [D, B, H] (S·B rows with `segments`); default 0. */
   readonly h0?: Tensor;
   /** f32 [T, B]: 1 for valid steps; at 0 the state is carried over and the output is 0. */
   readonly mask?: Tensor;
+  /**
+   * Lengths, adding up to T, of independent sequences that lie one after the other along the time axis, and that are
+   * run side by side. First and last states are then [D, S·B, H], sequence after sequence.
+   */
+  readonly segments?: readonly number[];
 }
 
 /** One GRU layer over time (torch.nn.GRU's cell). Results: y [T, B, D·H] and the last states hn [D, B, H]. */
 export function gruScan(inputs: GruScanInputs): { y: Tensor; hn: Tensor } {
-  const { gates, weight, mask } = inputs;
-  const [directions, hidden, batch] = checkScan("gruScan", gates, weight, 3, inputs.bias, mask);
+  const { gates, weight, mask, segments } = inputs;
+  const [directions, hidden, batch] = checkScan("gruScan", inputs, 3);
   const bias = inputs.bias ?? zeros([directions, 3 * hidden], gates.dtype);
   const h0 = checkState("gruScan", "h0", inputs.h0, [directions, batch, hidden], gates);
   const operands = [gates, weight, bias, h0, ...(mask ? [mask] : [])];
-  const [y, hn] = build.fused(GRU_SCAN, operands.map((t) => t.node), { masked: mask !== undefined });
+  const [y, hn] = build.fused(GRU_SCAN, operands.map((t) => t.node), scanAttrs(mask, segments));
   return { y: new Tensor(y), hn: new Tensor(hn) };
 }
 
@@ -255,17 +295,25 @@ export interface LstmScanInputs extends GruScanInputs {
 
 /** One LSTM layer over time (torch.nn.LSTM's cell); `gates` and weights have 4H rows: i, f, g, o. */
 export function lstmScan(inputs: LstmScanInputs): { y: Tensor; hn: Tensor; cn: Tensor } {
-  const { gates, weight, mask } = inputs;
-  const [directions, hidden, batch] = checkScan("lstmScan", gates, weight, 4, inputs.bias, mask);
+  const { gates, weight, mask, segments } = inputs;
+  const [directions, hidden, batch] = checkScan("lstmScan", inputs, 4);
   const bias = inputs.bias ?? zeros([directions, 4 * hidden], gates.dtype);
   const h0 = checkState("lstmScan", "h0", inputs.h0, [directions, batch, hidden], gates);
   const c0 = checkState("lstmScan", "c0", inputs.c0, [directions, batch, hidden], gates);
   const operands = [gates, weight, bias, h0, c0, ...(mask ? [mask] : [])];
-  const [y, hn, cn] = build.fused(LSTM_SCAN, operands.map((t) => t.node), { masked: mask !== undefined });
+  const [y, hn, cn] = build.fused(LSTM_SCAN, operands.map((t) => t.node), scanAttrs(mask, segments));
   return { y: new Tensor(y), hn: new Tensor(hn), cn: new Tensor(cn) };
 }
 
-function checkScan(op: string, gates: Tensor, weight: Tensor, count: number, bias?: Tensor, mask?: Tensor): [number, number, number] {
+/** One sequence is written without `segments`, so that it has one form. */
+function scanAttrs(mask: Tensor | undefined, segments: readonly number[] | undefined): ScanAttrs {
+  const masked = mask !== undefined;
+  return segments && segments.length > 1 ? { masked, segments: [...segments] } : { masked };
+}
+
+/** Directions, hidden size, and rows of a state. */
+function checkScan(op: string, inputs: GruScanInputs, count: number): [number, number, number] {
+  const { gates, weight, bias, mask, segments } = inputs;
   const [steps, batch, directions, width] = gates.shape;
   const hidden = width / count;
   const rule = (what: string, found: Tensor, wanted: readonly number[]) => {
@@ -278,7 +326,10 @@ function checkScan(op: string, gates: Tensor, weight: Tensor, count: number, bia
   rule("weight", weight, [directions, width, hidden]);
   if (bias) rule("bias", bias, [directions, width]);
   if (mask) rule("mask", mask, [steps, batch]);
-  return [directions, hidden, batch];
+  if (segments && (segments.some((n) => !Number.isInteger(n) || n < 1) || segments.reduce((a, b) => a + b, 0) !== steps)) {
+    throw new Error(`${op}: segments [${segments.join(", ")}] must be positive integers whose sum is the ${steps} steps`);
+  }
+  return [directions, hidden, batch * (segments?.length ?? 1)];
 }
 
 function checkState(op: string, name: string, state: Tensor | undefined, shape: readonly number[], gates: Tensor): Tensor {

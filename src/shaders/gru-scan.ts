@@ -18,10 +18,12 @@ import type { AdapterProfile, Lowering } from "./kernel.ts";
 import type { ScanSignature, ScanSpec } from "./scan-common.ts";
 import {
   ACTIVATIONS,
+  backwardDemand,
   checkScanSpec,
   chooseTile,
   declareBuffers,
   f32,
+  forwardDemand,
   operand,
   packKernel,
   packedLayout,
@@ -29,6 +31,7 @@ import {
   packedScratch,
   perStep,
   ScanText,
+  segmentsOf,
 } from "./scan-common.ts";
 
 /**
@@ -45,12 +48,12 @@ export function gruForwardSignature(spec: ScanSpec): ScanSignature {
       f32("gates", ...perStep(spec, 3 * hidden)),
       f32("weight", directions, 3 * hidden, hidden),
       f32("bias", directions, 3 * hidden),
-      f32("h0", directions, batch, hidden),
+      f32("h0", directions, segmentsOf(spec) * batch, hidden),
       ...(spec.masked ? [f32("mask", steps, batch)] : []),
     ],
     outputs: [
       f32("y", steps, batch, directions * hidden),
-      f32("hn", directions, batch, hidden),
+      f32("hn", directions, segmentsOf(spec) * batch, hidden),
       f32("saved", ...perStep(spec, 4 * hidden)),
       f32("hPrev", ...perStep(spec, hidden)),
     ],
@@ -69,7 +72,7 @@ export function gruBackwardSignature(spec: ScanSpec): ScanSignature {
   return {
     inputs: [
       f32("dy", steps, batch, directions * hidden),
-      f32("dhn", directions, batch, hidden),
+      f32("dhn", directions, segmentsOf(spec) * batch, hidden),
       f32("saved", ...perStep(spec, 4 * hidden)),
       f32("hPrev", ...perStep(spec, hidden)),
       f32("weight", directions, 3 * hidden, hidden),
@@ -78,7 +81,7 @@ export function gruBackwardSignature(spec: ScanSpec): ScanSignature {
     outputs: [
       f32("dgatesX", ...perStep(spec, 3 * hidden)),
       f32("dgatesH", ...perStep(spec, 3 * hidden)),
-      f32("dh0", directions, batch, hidden),
+      f32("dh0", directions, segmentsOf(spec) * batch, hidden),
     ],
   };
 }
@@ -89,7 +92,8 @@ export function gruForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   checkScanSpec(name, spec);
   const signature = gruForwardSignature(spec);
   const layout = packedLayout(spec, 3, true, 1);
-  const text = new ScanText(spec, 3, chooseTile(name, spec, profile, { sumsPerQuad: 3, sharedGates: 1 }), layout);
+  const tile = chooseTile(name, spec, 3, profile, forwardDemand(3));
+  const text = new ScanText(spec, 3, tile, layout);
   const { text: buffers, bindings } = declareBuffers(
     [
       operand(signature, "gates"),
@@ -99,7 +103,7 @@ export function gruForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
     ],
     spec.hidden,
   );
-  const { steps, batch, directions, hidden } = spec;
+  const { batch, directions, hidden } = spec;
   const cell = `
 fn cell(t: u32, b: u32, d: u32, q: u32, h: vec4<f32>, sr: vec4<f32>, sz: vec4<f32>, sn: vec4<f32>) -> vec4<f32> {
   let at = (t * ${batch}u + b) * ${directions}u + d;
@@ -123,8 +127,8 @@ ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "h")}
       if (b < ${batch}u) { shared_values[slot] = packed[${text.packedState(layout, 0)}]; }`)}
   workgroupBarrier();
   var sums: array<vec4<f32>, ${text.items * 3}>;
-  for (var s = 0u; s < ${steps}u; s++) {
-    let t = select(s, ${steps - 1}u - s, d == 1u);
+  for (var s = 0u; s < ${text.stepCount}; s++) {
+    let t = ${text.stepOfRound(false)};
 ${text.forwardProduct()}
     workgroupBarrier();
     ${text.eachItem(`
@@ -135,7 +139,7 @@ ${text.forwardProduct()}
     workgroupBarrier();
   }
   ${text.eachItem(`
-      if (b < ${batch}u) { store_hn((d * ${batch}u + b) * ${hidden}u, q, shared_values[slot]); }`)}
+      if (b < ${batch}u) { store_hn(${text.stateRow} * ${hidden}u, q, shared_values[slot]); }`)}
 `);
   return {
     kernels: [
@@ -152,7 +156,8 @@ export function gruBackward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   checkScanSpec(name, spec);
   const signature = gruBackwardSignature(spec);
   const layout = packedLayout(spec, 3, false, 1);
-  const text = new ScanText(spec, 3, chooseTile(name, spec, profile, { sumsPerQuad: 1, sharedGates: 3 }), layout);
+  const tile = chooseTile(name, spec, 3, profile, backwardDemand(3));
+  const text = new ScanText(spec, 3, tile, layout);
   const { text: buffers, bindings } = declareBuffers(
     [
       operand(signature, "dy"),
@@ -201,7 +206,7 @@ ${text.backwardSteps(`
         let out = cell(t, b, d, q, dh[item]);
         dh[item] = out.h;`)}
   ${text.eachItem(`
-      if (b < ${batch}u) { store_dh0((d * ${batch}u + b) * ${hidden}u, q, dh[item]); }`)}
+      if (b < ${batch}u) { store_dh0(${text.stateRow} * ${hidden}u, q, dh[item]); }`)}
 `);
   return {
     kernels: [

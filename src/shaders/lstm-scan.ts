@@ -17,10 +17,12 @@ import type { AdapterProfile, Lowering } from "./kernel.ts";
 import type { ScanSignature, ScanSpec } from "./scan-common.ts";
 import {
   ACTIVATIONS,
+  backwardDemand,
   checkScanSpec,
   chooseTile,
   declareBuffers,
   f32,
+  forwardDemand,
   operand,
   packKernel,
   packedLayout,
@@ -28,6 +30,7 @@ import {
   packedScratch,
   perStep,
   ScanText,
+  segmentsOf,
 } from "./scan-common.ts";
 
 /**
@@ -45,14 +48,14 @@ export function lstmForwardSignature(spec: ScanSpec): ScanSignature {
       f32("gates", ...perStep(spec, 4 * hidden)),
       f32("weight", directions, 4 * hidden, hidden),
       f32("bias", directions, 4 * hidden),
-      f32("h0", directions, batch, hidden),
-      f32("c0", directions, batch, hidden),
+      f32("h0", directions, segmentsOf(spec) * batch, hidden),
+      f32("c0", directions, segmentsOf(spec) * batch, hidden),
       ...(spec.masked ? [f32("mask", steps, batch)] : []),
     ],
     outputs: [
       f32("y", steps, batch, directions * hidden),
-      f32("hn", directions, batch, hidden),
-      f32("cn", directions, batch, hidden),
+      f32("hn", directions, segmentsOf(spec) * batch, hidden),
+      f32("cn", directions, segmentsOf(spec) * batch, hidden),
       f32("saved", ...perStep(spec, 5 * hidden)),
       f32("hPrev", ...perStep(spec, hidden)),
     ],
@@ -71,16 +74,16 @@ export function lstmBackwardSignature(spec: ScanSpec): ScanSignature {
   return {
     inputs: [
       f32("dy", steps, batch, directions * hidden),
-      f32("dhn", directions, batch, hidden),
-      f32("dcn", directions, batch, hidden),
+      f32("dhn", directions, segmentsOf(spec) * batch, hidden),
+      f32("dcn", directions, segmentsOf(spec) * batch, hidden),
       f32("saved", ...perStep(spec, 5 * hidden)),
       f32("weight", directions, 4 * hidden, hidden),
       ...(spec.masked ? [f32("mask", steps, batch)] : []),
     ],
     outputs: [
       f32("dgates", ...perStep(spec, 4 * hidden)),
-      f32("dh0", directions, batch, hidden),
-      f32("dc0", directions, batch, hidden),
+      f32("dh0", directions, segmentsOf(spec) * batch, hidden),
+      f32("dc0", directions, segmentsOf(spec) * batch, hidden),
     ],
   };
 }
@@ -91,7 +94,8 @@ export function lstmForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   checkScanSpec(name, spec);
   const signature = lstmForwardSignature(spec);
   const layout = packedLayout(spec, 4, true, 2);
-  const text = new ScanText(spec, 4, chooseTile(name, spec, profile, { sumsPerQuad: 4, sharedGates: 1 }), layout);
+  const tile = chooseTile(name, spec, 4, profile, forwardDemand(4));
+  const text = new ScanText(spec, 4, tile, layout);
   const { text: buffers, bindings } = declareBuffers(
     [
       operand(signature, "gates"),
@@ -101,7 +105,7 @@ export function lstmForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
     ],
     spec.hidden,
   );
-  const { steps, batch, directions, hidden } = spec;
+  const { batch, directions, hidden } = spec;
   const saved = (part: number): string => `at * ${5 * hidden}u + ${part * hidden}u, q`;
   const cell = `
 struct States { h: vec4<f32>, c: vec4<f32> }
@@ -135,8 +139,8 @@ ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "last")}
       }`)}
   workgroupBarrier();
   var sums: array<vec4<f32>, ${text.items * 4}>;
-  for (var s = 0u; s < ${steps}u; s++) {
-    let t = select(s, ${steps - 1}u - s, d == 1u);
+  for (var s = 0u; s < ${text.stepCount}; s++) {
+    let t = ${text.stepOfRound(false)};
 ${text.forwardProduct()}
     workgroupBarrier();
     ${text.eachItem(`
@@ -150,8 +154,8 @@ ${text.forwardProduct()}
   }
   ${text.eachItem(`
       if (b < ${batch}u) {
-        store_hn((d * ${batch}u + b) * ${hidden}u, q, shared_values[slot]);
-        store_cn((d * ${batch}u + b) * ${hidden}u, q, cells[item]);
+        store_hn(${text.stateRow} * ${hidden}u, q, shared_values[slot]);
+        store_cn(${text.stateRow} * ${hidden}u, q, cells[item]);
       }`)}
 `);
   return {
@@ -169,7 +173,8 @@ export function lstmBackward(spec: ScanSpec, profile: AdapterProfile): Lowering 
   checkScanSpec(name, spec);
   const signature = lstmBackwardSignature(spec);
   const layout = packedLayout(spec, 4, false, 2);
-  const text = new ScanText(spec, 4, chooseTile(name, spec, profile, { sumsPerQuad: 1, sharedGates: 4 }), layout);
+  const tile = chooseTile(name, spec, 4, profile, backwardDemand(4));
+  const text = new ScanText(spec, 4, tile, layout);
   const { text: buffers, bindings } = declareBuffers(
     [
       operand(signature, "dy"),
@@ -225,8 +230,8 @@ ${text.backwardSteps(`
         dc[item] = out.c;`)}
   ${text.eachItem(`
       if (b < ${batch}u) {
-        store_dh0((d * ${batch}u + b) * ${hidden}u, q, dh[item]);
-        store_dc0((d * ${batch}u + b) * ${hidden}u, q, dc[item]);
+        store_dh0(${text.stateRow} * ${hidden}u, q, dh[item]);
+        store_dc0(${text.stateRow} * ${hidden}u, q, dc[item]);
       }`)}
 `);
   return {

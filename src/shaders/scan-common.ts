@@ -38,7 +38,7 @@ export interface ScanSignature {
 /** Gates of a cell as PyTorch stacks them: GRU r, z, n; LSTM i, f, g, o. */
 export type GateCount = 3 | 4;
 
-/** How the rows and hidden units of a scan are dealt to invocations. */
+/** How the rows and hidden units of a scan are dealt out to invocations. */
 export interface ScanTile {
   /** Batch rows of an invocation. */
   readonly rowTile: number;
@@ -69,52 +69,64 @@ export function checkScanSpec(op: string, spec: ScanSpec): void {
 
 export const quadsOf = (hidden: number): number => Math.ceil(hidden / 4);
 
-/** What a pass asks of the tile: sums an invocation keeps for a row and quad, and gates the shared memory may hold. */
+/** What a pass asks of the tile: gates summed at the same time, quads of sums it is worth keeping, gates shared. */
 export interface TileDemand {
-  readonly sumsPerQuad: number;
+  readonly gatesPerSum: number;
+  readonly sums: number;
   readonly sharedGates: number;
 }
 
-/**
- * Chooses a tile for the adapter.
- *
- * A software driver pays for every load, lane by lane, so it gets as many sums per load as the registers (or the
- * first-level cache they spill to) hold. A real GPU gets few rows an invocation: many workgroups hide latency.
- */
-export function chooseTile(op: string, spec: ScanSpec, profile: AdapterProfile, demand: TileDemand): ScanTile {
-  const quads = quadsOf(spec.hidden);
-  const rowBytes = quads * 16;
-  if (rowBytes > profile.maxWorkgroupBytes) {
-    throw new Error(
-      `${op}: one state of hidden size ${spec.hidden} takes ${rowBytes} bytes of workgroup memory and the adapter has ` +
-        `${profile.maxWorkgroupBytes}; use a hidden size of at most ${Math.floor(profile.maxWorkgroupBytes / 16) * 4}`,
-    );
-  }
-  const cpu = profile.kind === "cpu";
-  const sums = cpu ? 64 : 16;
-  const wantedRows = cpu ? 16 : 4;
-  const wantedGroups = Math.ceil(CPU_WORKGROUPS / spec.directions);
-  const rowsFor = (gates: number): number => Math.floor(profile.maxWorkgroupBytes / (rowBytes * gates));
-  const sharedGates = rowsFor(demand.sharedGates) >= Math.min(wantedRows, spec.batch) ? demand.sharedGates : 1;
+export const forwardDemand = (gates: GateCount): TileDemand => ({ gatesPerSum: gates, sums: 64, sharedGates: 1 });
 
-  let rows = Math.min(wantedRows, rowsFor(sharedGates), spec.batch);
-  if (cpu && spec.batch > 4) rows = Math.min(rows, Math.max(4, Math.ceil(spec.batch / wantedGroups)));
-  rows = Math.ceil(spec.batch / Math.ceil(spec.batch / rows));
-
-  const perLane = cpu ? Math.max(1, Math.floor(sums / (rows * demand.sumsPerQuad))) : 1;
-  const fewestLanes = cpu ? Math.min(quads, CPU_LANES) : quads;
-  let quadsPerLane = Math.max(Math.ceil(quads / profile.maxInvocations), Math.min(perLane, Math.floor(quads / fewestLanes)));
-  const lanes = Math.ceil(quads / quadsPerLane);
-  quadsPerLane = Math.ceil(quads / lanes);
-
-  const wantedInvocations = cpu ? CPU_LANES : profile.maxInvocations;
-  const rowGroups = Math.max(1, Math.min(rows, Math.floor(wantedInvocations / lanes)));
-  return { rowTile: Math.ceil(rows / rowGroups), rowGroups, lanes, quadsPerLane, sharedGates };
-}
+// Fewer sums than forward: lavapipe's compile time grows steeply with two or more quads an invocation.
+export const backwardDemand = (gates: GateCount): TileDemand => ({ gatesPerSum: 1, sums: 32, sharedGates: gates });
 
 /** Workgroups that keep a few cores busy, and invocations that fill a SIMD register, on a software driver. */
 const CPU_WORKGROUPS = 4;
 const CPU_LANES = 8;
+/** Multiply-adds of a pass from which a large tile, whose text takes seconds to compile, repays itself. */
+const LARGE_PRODUCT = 2e7;
+
+/**
+ * Chooses a tile for the adapter. Throws, naming `op`, when not even one row fits its workgroup memory.
+ *
+ * A software driver emulates every load lane by lane (tens of cycles a vector), so it gets as many sums per load as
+ * compile time allows. A real GPU gets few rows an invocation and a workgroup: many workgroups hide latency.
+ */
+export function chooseTile(
+  op: string,
+  spec: ScanSpec,
+  gates: GateCount,
+  profile: AdapterProfile,
+  demand: TileDemand,
+): ScanTile {
+  const { steps, batch, directions, hidden } = spec;
+  const quads = quadsOf(hidden);
+  const rowBytes = quads * 16;
+  if (rowBytes > profile.maxWorkgroupBytes) {
+    throw new Error(
+      `${op}: one state of hidden size ${hidden} takes ${rowBytes} bytes of workgroup memory and the adapter has ` +
+        `${profile.maxWorkgroupBytes}; use a hidden size of at most ${Math.floor(profile.maxWorkgroupBytes / 16) * 4}`,
+    );
+  }
+  const cpu = profile.kind === "cpu";
+  const large = steps * batch * directions * gates * hidden * hidden >= LARGE_PRODUCT;
+  const wantedRows = !cpu || !large ? 4 : Math.max(4, Math.min(16, Math.ceil((batch * directions) / CPU_WORKGROUPS)));
+  const rowsThatFit = (shared: number): number => Math.floor(profile.maxWorkgroupBytes / (rowBytes * shared));
+  const sharedGates = rowsThatFit(demand.sharedGates) >= Math.min(wantedRows, batch) ? demand.sharedGates : 1;
+  // Tiles of equal size: 17 rows are 9 and 8, not 16 and 1.
+  const mostRows = Math.min(wantedRows, rowsThatFit(sharedGates), batch);
+  const rows = Math.ceil(batch / Math.ceil(batch / mostRows));
+
+  const worthwhile = Math.floor((large ? demand.sums : 16) / (rows * demand.gatesPerSum));
+  const perLane = cpu ? Math.min(4, worthwhile, Math.floor(quads / CPU_LANES)) : 1;
+  const lanes = Math.ceil(quads / Math.max(1, perLane, Math.ceil(quads / profile.maxInvocations)));
+  const quadsPerLane = Math.ceil(quads / lanes);
+
+  const wantedGroups = cpu ? Math.floor(CPU_LANES / lanes) : Math.ceil(rows / 2);
+  const rowGroups = Math.max(1, Math.min(rows, wantedGroups, Math.floor(profile.maxInvocations / lanes)));
+  return { rowTile: Math.ceil(rows / rowGroups), rowGroups, lanes, quadsPerLane, sharedGates };
+}
 
 /** A storage buffer as the text of a scan kernel sees it. */
 export interface ScanBuffer {
@@ -325,8 +337,9 @@ export class ScanText {
   /** The entry point with `d` (direction), `lane`, `row0` (first row in the tile), `batch0`, and quad `q0`, `q1`, ... */
   main(body: string): string {
     const { lanes, rowGroups, rowTile, quadsPerLane } = this.tile;
+    // A lane without a last quad sums its neighbour's weights and stores nothing.
     const quads = range(quadsPerLane)
-      .map((c) => `  let q${c} = ${this.ragged ? `min(lane + ${c * lanes}u, ${this.quads - 1}u)` : `lane + ${c * lanes}u`};\n`)
+      .map((c) => `  let q${c} = min(lane + ${c * lanes}u, ${this.quads - 1}u);\n`)
       .join("");
     return `
 @compute @workgroup_size(${lanes * rowGroups})
@@ -345,20 +358,31 @@ ${quads}${body}}
   }
 
   /**
-   * Runs `body` for every row and quad of the invocation that exists in the tile. In scope: `q`, `row` (in the tile),
-   * `b` (in the batch, maybe past its end) and `slot`, the pair's place in `shared_values`; `item` indexes private arrays.
+   * Runs `body` for every row and quad of the invocation that exists in the tile. In scope: `q`, `b` (the row in the
+   * batch, maybe past its end), `slot` (the pair's place in `shared_values`) and `item` (its place in private arrays).
    */
   eachItem(body: string): string {
     const { lanes, quadsPerLane, rowTile } = this.tile;
     const present = this.ragged ? `if (q < ${this.quads}u) ` : "";
-    return `for (var r = 0u; r < ${rowTile}u; r++) { for (var c = 0u; c < ${quadsPerLane}u; c++) {
+    const block = `{
       let item = r * ${quadsPerLane}u + c;
       let q = lane + c * ${lanes}u;
-      let row = row0 + r;
       let b = batch0 + r;
-      let slot = row * ${this.quads}u + q;
+      let slot = (row0 + r) * ${this.quads}u + q;
       ${present}{ ${body} }
-    } }`;
+    }`;
+    // Constant indices keep a GPU's private arrays in registers; more copies would take software drivers too long to
+    // compile.
+    if (this.items <= 2) {
+      return range(this.items)
+        .map((n) => `{
+    const r = ${Math.floor(n / quadsPerLane)}u;
+    const c = ${n % quadsPerLane}u;
+    ${block.replace("let item", "const item")}
+    }`)
+        .join("\n    ");
+    }
+    return `for (var r = 0u; r < ${rowTile}u; r++) { for (var c = 0u; c < ${quadsPerLane}u; c++) ${block} }`;
   }
 
   /** Index in the packed buffer of quad `q` of the n-th state's row `b`. */
@@ -424,7 +448,10 @@ ${quads}${body}}
       )
       .join("\n        ");
     const start = (c: number): string => this.blockStart(`(d * ${gates}u + gate)`, c, 4 * quads * this.span);
-    const product = this.product(1, this.allShared ? `gate * ${plane}u` : "0u", start, this.span);
+    const product =
+      this.eachSum(1, (r, g, c) => `      var a_${r}_${g}_${c} = dh[${r * this.tile.quadsPerLane + c}u];\n`) +
+      this.product(1, this.allShared ? `gate * ${plane}u` : "0u", start, this.span) +
+      this.eachSum(1, (r, g, c) => `      dh[${r * this.tile.quadsPerLane + c}u] = a_${r}_${g}_${c};\n`);
     const nextGate = this.eachItem(`shared_values[slot] = pending[${gates - 1}u * item + gate];`);
     const products = this.allShared
       ? `    workgroupBarrier();
@@ -445,9 +472,7 @@ ${product}      workgroupBarrier();
       if (b < ${batch}u) {${cell}
         ${keep}
       }`)}
-${this.eachSum(1, (r, g, c) => `    var a_${r}_${g}_${c} = dh[${r * this.tile.quadsPerLane + c}u];\n`)}
 ${products}
-${this.eachSum(1, (r, g, c) => `    dh[${r * this.tile.quadsPerLane + c}u] = a_${r}_${g}_${c};\n`)}
   }`;
   }
 

@@ -171,3 +171,38 @@ export function lstmBackwardLoops(spec: ScanSpec, inputs: readonly Float64Array[
   }
   return [dgates, dh0, dc0];
 }
+
+type Loops = (spec: ScanSpec, inputs: readonly Float64Array[]) => Float64Array[];
+
+/** The loops run on each sequence of `spec.segments` by itself; `names` are those of the operands and of the results. */
+export function inSegments(loops: Loops, names: readonly string[], results: readonly { name: string; size: number }[]): Loops {
+  const whole = ["weight", "bias"];
+  const states = ["h0", "c0", "hn", "cn", "dhn", "dcn", "dh0", "dc0"];
+  return (spec, inputs) => {
+    const { segments, steps: T, batch: B, directions: D, hidden: H } = spec;
+    if (!segments) return loops(spec, inputs);
+    const out = results.map(({ size }) => zeros(size));
+    let first = 0;
+    segments.forEach((steps, s) => {
+      /** Copies between a whole operand and the sequence's part of it. */
+      const parts = (name: string, all: Float64Array, part: Float64Array, into: "part" | "all"): void => {
+        const move = (at: number, from: number, length: number): void => {
+          if (into === "part") part.set(all.subarray(from, from + length), at);
+          else all.set(part.subarray(at, at + length), from);
+        };
+        if (states.includes(name)) {
+          for (let d = 0; d < D; d++) move(d * B * H, (d * segments.length + s) * B * H, B * H);
+        } else move(0, (first * all.length) / T, part.length);
+      };
+      const given = inputs.map((all, i) => {
+        if (whole.includes(names[i])) return all;
+        const part = zeros(states.includes(names[i]) ? D * B * H : (all.length / T) * steps);
+        parts(names[i], all, part, "part");
+        return part;
+      });
+      loops({ ...spec, steps, segments: undefined }, given).forEach((part, i) => parts(results[i].name, out[i], part, "all"));
+      first += steps;
+    });
+    return out;
+  };
+}

@@ -10,7 +10,7 @@ import { gruBackward, gruBackwardSignature, gruForward, gruForwardSignature } fr
 import { lstmBackward, lstmBackwardSignature, lstmForward, lstmForwardSignature } from "../../src/shaders/lstm-scan.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { runLowering, seededRandom, testProfile } from "./lowering-runner.ts";
-import { gruBackwardLoops, gruForwardLoops, lstmBackwardLoops, lstmForwardLoops } from "./scan-reference.ts";
+import { gruBackwardLoops, gruForwardLoops, inSegments, lstmBackwardLoops, lstmForwardLoops } from "./scan-reference.ts";
 
 type Lower = (spec: ScanSpec, profile: AdapterProfile) => Lowering;
 type Loops = (spec: ScanSpec, inputs: readonly Float64Array[]) => Float64Array[];
@@ -101,12 +101,21 @@ function backwardOperands(
   });
 }
 
+/** The loops for a spec, which may hold several sequences. */
+function loopsFor(loops: Loops, signature: ScanSignature): Loops {
+  return inSegments(
+    loops,
+    signature.inputs.map((s) => s.name),
+    signature.outputs.map((s) => ({ name: s.name, size: sizeOf(s.shape) })),
+  );
+}
+
 async function check(scan: Scan, spec: ScanSpec, profile: AdapterProfile, seed: number, scale = 1): Promise<void> {
   const random = seededRandom(seed);
   const { inputs: inSpecs, outputs: outSpecs } = scan.forwardSignature(spec);
   const inputs = draw(inSpecs, spec, random);
   if (scale !== 1) inputs[0] = inputs[0].map((x) => Math.fround(x * scale));
-  const expected = scan.forwardLoops(spec, inputs);
+  const expected = loopsFor(scan.forwardLoops, scan.forwardSignature(spec))(spec, inputs);
   const label = `${scan.name} ${JSON.stringify(spec)} ${profile.kind}`;
 
   const forward = scan.forward(spec, profile);
@@ -116,7 +125,7 @@ async function check(scan: Scan, spec: ScanSpec, profile: AdapterProfile, seed: 
   // Rounded as the kernel will read them, so that only its own arithmetic is judged.
   const rounded = expected.map((data) => data.map(Math.fround));
   const operands = backwardOperands(scan, spec, inputs, rounded, random);
-  const gradients = scan.backwardLoops(spec, operands);
+  const gradients = loopsFor(scan.backwardLoops, scan.backwardSignature(spec))(spec, operands);
   const gradientSpecs = scan.backwardSignature(spec).outputs;
   const backward = scan.backward(spec, profile);
   const found = await runLowering(backward, operands.map(single), gradientSpecs.map((s) => sizeOf(s.shape)));
@@ -223,6 +232,20 @@ describe("scan kernels against float64 loops", () => {
       }
     });
 
+    test(`${scan.name}: several sequences in one dispatch, each as by itself`, async () => {
+      const shapes = [
+        { segments: [5, 2, 1], batch: 3, directions: 2, hidden: 6 },
+        { segments: [1, 4], batch: 17, directions: 1, hidden: 32 },
+        { segments: [3], batch: 2, directions: 2, hidden: 8 },
+      ];
+      for (const [n, shape] of shapes.entries()) {
+        const steps = shape.segments.reduce((a, b) => a + b, 0);
+        for (const masked of [false, true]) {
+          await check(scan, { ...shape, steps, masked }, profiles[(2 * n + Number(masked)) % profiles.length], 300 + n);
+        }
+      }
+    });
+
     test(`${scan.name}: a state as large as the workgroup memory holds`, async () => {
       const spec: ScanSpec = { steps: 2, batch: 3, directions: 1, hidden: 1024, masked: false };
       await check(scan, spec, testProfile("cpu", { maxWorkgroupBytes: 4096 }), 5);
@@ -256,6 +279,7 @@ describe("scan kernels against float64 loops", () => {
       assert.throws(() => scan.forward({ ...spec, hidden: 0 }, testProfile("cpu")), /forward: hidden is 0; it must be/);
       assert.throws(() => scan.backward({ ...spec, steps: 1.5 }, testProfile("cpu")), /backward: steps is 1.5/);
       assert.throws(() => scan.forward({ ...spec, directions: 3 }, testProfile("gpu")), /directions is 3/);
+      assert.throws(() => scan.forward({ ...spec, segments: [1, 2] }, testProfile("gpu")), /segments 1, 2 must be/);
       assert.throws(() => scan.backward({ ...spec, hidden: 5000 }, testProfile("gpu")), /hidden size of at most 4096/);
     });
   }

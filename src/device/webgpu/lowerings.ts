@@ -24,9 +24,9 @@ const LOWERINGS: Record<string, Lower> = {
   topK: ([x], { k }: TopKAttrs, profile) => topK(x.shape, k, profile),
 };
 
-function scanSpec(perStep: readonly number[], state: readonly number[], { masked }: ScanAttrs): ScanSpec {
+function scanSpec(perStep: readonly number[], state: readonly number[], { masked, segments }: ScanAttrs): ScanSpec {
   const [steps, batch, directions] = perStep;
-  return { steps, batch, directions, hidden: state[2], masked };
+  return { steps, batch, directions, hidden: state[2], masked, segments };
 }
 
 function attentionSpec(inputs: readonly TensorSpec[], attrs: AttentionAttrs): AttentionSpec {
