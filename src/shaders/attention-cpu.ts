@@ -7,9 +7,10 @@
  * columns are named variables (256 of them): each loop over channels does 256 vector products for 32 loads, and the
  * accumulated row (out, dq, dk, dv) lives in its storage buffer, read and written once a chunk of 16.
  */
-import { declareBuffers, floatLiteral, rowLayout } from "./attention-layout.ts";
+import { declareBuffers, rowLayout } from "./attention-layout.ts";
 import type { AttentionSpec, RowLayout } from "./attention-layout.ts";
 import type { KernelSource } from "./kernel.ts";
+import { literal } from "./wgsl-types.ts";
 
 const WORKGROUP = 32;
 const MAX_GRID = 65535;
@@ -217,7 +218,7 @@ export function cpuAttentionForward(spec: AttentionSpec): KernelSource {
   e.eachRow((r) => {
     const lines: string[] = ["{"];
     for (let c = 0; c < e.columns; c++) {
-      const score = `s_${r}_${c} * ${floatLiteral(spec.scale)}`;
+      const score = `s_${r}_${c} * ${literal(spec.scale, "f32")}`;
       lines.push(`s_${r}_${c} = ${e.attends(c) ? `select(${LOWEST}, ${score}, ok${c})` : score};`);
     }
     lines.push(`let top = max(m${r}, ${e.overColumns((c) => `s_${r}_${c}`, (a, b) => `max(${a}, ${b})`)});`);
@@ -282,7 +283,7 @@ function queryGradient(spec: AttentionSpec): KernelSource {
   e.products("p", q.buffer, "qr", k.buffer, "kc");
   e.eachColumn((c) => (e.attends(c) ? `let ok${c} = ${e.attends(c)};` : ""));
   e.eachRow((r) => e.overColumns((c) => {
-    const p = `exp(p_${r}_${c} * ${floatLiteral(spec.scale)} - lse${r})`;
+    const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${r})`;
     return `p_${r}_${c} = ${e.attends(c) ? `select(0.0, ${p}, ok${c})` : p};`;
   }, (a, b) => `${a}\n${b}`));
   e.columnAddresses("vc", v);
@@ -291,7 +292,7 @@ function queryGradient(spec: AttentionSpec): KernelSource {
     const kept = `let kept = (bh * ${spec.queries} + ${e.row(r)}) * ${spec.keys};`;
     return `{ ${spec.keep ? kept : ""}\n` + e.overColumns((c) => {
       const g = spec.keep ? `g_${r}_${c} * keep[kept + ${e.column(c)}]` : `g_${r}_${c}`;
-      return `p_${r}_${c} *= (${g} - t${r}) * ${floatLiteral(spec.scale)};`;
+      return `p_${r}_${c} *= (${g} - t${r}) * ${literal(spec.scale, "f32")};`;
     }, (a, b) => `${a}\n${b}`) + "\n}";
   });
   e.accumulate(dq.buffer, "dr", (r, c) => `p_${r}_${c}`, k.buffer, "kc");
@@ -322,7 +323,7 @@ function keyGradient(spec: AttentionSpec): KernelSource {
     const conditions: string[] = [];
     if (e.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < ${e.columnCount}`);
     if (spec.mask) conditions.push(`ok${r}`);
-    const p = `exp(p_${r}_${c} * ${floatLiteral(spec.scale)} - lse${c})`;
+    const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${c})`;
     return `p_${r}_${c} = ${conditions.length > 0 ? `select(0.0, ${p}, ${conditions.join(" && ")})` : p};`;
   }, (a, b) => `${a}\n${b}`));
   e.columnAddresses("oc", dout);
@@ -331,7 +332,7 @@ function keyGradient(spec: AttentionSpec): KernelSource {
     (spec.keep ? ` let kept${c} = (bh * ${spec.queries} + ${e.column(c)}) * ${spec.keys};` : ""));
   // g becomes ds and p becomes the dropped-out probability, which is what dk and dv sum over.
   e.eachRow((r) => e.overColumns((c) => {
-    const ds = (g: string): string => `g_${r}_${c} = p_${r}_${c} * (${g} - delta${c}) * ${floatLiteral(spec.scale)};`;
+    const ds = (g: string): string => `g_${r}_${c} = p_${r}_${c} * (${g} - delta${c}) * ${literal(spec.scale, "f32")};`;
     if (!spec.keep) return ds(`g_${r}_${c}`);
     return `{ let f = keep[kept${c} + ${e.row(r)}]; ${ds(`g_${r}_${c} * f`)} p_${r}_${c} *= f; }`;
   }, (a, b) => `${a}\n${b}`));

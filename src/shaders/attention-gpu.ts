@@ -8,9 +8,10 @@
  * a thread accumulates 4 rows × one vec4 of channels for each block of 32 channels.
  * Workgroup memory is 13 KiB, within the 16 KiB that every adapter has.
  */
-import { declareBuffers, floatLiteral, rowLayout } from "./attention-layout.ts";
+import { declareBuffers, rowLayout } from "./attention-layout.ts";
 import type { AttentionSpec, RowLayout } from "./attention-layout.ts";
 import type { KernelSource } from "./kernel.ts";
+import { literal } from "./wgsl-types.ts";
 
 const SIDE = 32;
 const LOWEST = "-3.4e38";
@@ -43,14 +44,17 @@ class Emitter {
     const { dim } = this.spec;
     const w = this.vectors ? 4 : 1;
     const start = `${layout.offset / w} + (batch * ${layout.rows} + row) * ${layout.stride / w} + head * ${dim / w}`;
+    // Clamp and select rather than branch: a driver on a CPU turns each branch of an inlined call into masks.
+    const inside = `row < ${layout.rows} && d4 < ${Math.ceil(dim / 4)}`;
+    const clamped = start.replace("row", `min(row, ${layout.rows - 1})`);
     const body = this.vectors
-      ? `if (row >= ${layout.rows} || d4 >= ${dim / 4}) { return vec4<f32>(); }
-  return ${layout.buffer}[${start} + d4];`
-      : `var x = vec4<f32>();
-  if (row >= ${layout.rows}) { return x; }
-  let at = ${start} + 4 * d4;
-${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { x[${i}] = ${layout.buffer}[at + ${i}]; }`).join("\n")}
-  return x;`;
+      ? `let x = ${layout.buffer}[${clamped} + min(d4, ${dim / 4 - 1})];
+  return select(vec4<f32>(), x, ${inside});`
+      : `let at = ${clamped};
+  let last = ${dim - 1};
+  let d = vec4<i32>(4 * d4) + vec4<i32>(0, 1, 2, 3);
+  let x = vec4<f32>(${four.map((i) => `${layout.buffer}[at + min(d[${i}], last)]`).join(", ")});
+  return select(vec4<f32>(), x, (d <= vec4<i32>(last)) & vec4<bool>(row < ${layout.rows}));`;
     this.helpers.set(name, `fn ${name}(batch: i32, head: i32, row: i32, d4: i32) -> vec4<f32> {\n  ${body}\n}\n`);
     return name;
   }
@@ -82,20 +86,22 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
   /** `NAME0..NAME3`: for 4 rows, vec4 over 4 columns of Σ_d rows[r][d] · columns[c][d]. */
   products(name: string, rows: RowLayout, columns: RowLayout): void {
     this.line(four.map((i) => `var ${name}${i} = vec4<f32>();`).join(" "));
-    for (let block = 0; block < this.channelBlocks; block++) {
-      const channels = Math.min(SIDE, this.spec.dim - block * SIDE);
-      // Thread (ty, tx) transposes the 4×4 patch of rows 4·ty.. and channels 4·tx.. of this block, for each side.
-      this.line("workgroupBarrier();");
-      for (const [target, layout, first] of [["left", rows, "row0"], ["right", columns, "tile"]] as const) {
-        this.line("{");
-        for (const i of four) this.line(`let x${i} = ${this.load(layout, `${first} + 4 * ty + ${i}`, `${8 * block} + tx`)};`);
-        for (const i of four) this.line(`${target}[(4 * tx + ${i}) * 8 + ty] = vec4<f32>(x0[${i}], x1[${i}], x2[${i}], x3[${i}]);`);
-        this.line("}");
+    // Thread (ty, tx) transposes the 4×4 patch of rows 4·ty.. and channels 4·tx.. of each block, for each side.
+    this.line(`for (var block = 0; block < ${this.channelBlocks}; block++) {`);
+    this.line("workgroupBarrier();");
+    for (const [target, layout, first] of [["left", rows, "row0"], ["right", columns, "tile"]] as const) {
+      this.line("{");
+      for (const i of four) this.line(`let x${i} = ${this.load(layout, `${first} + 4 * ty + ${i}`, "8 * block + tx")};`);
+      for (const i of four) {
+        this.line(`${target}[(4 * tx + ${i}) * 8 + ty] = vec4<f32>(x0[${i}], x1[${i}], x2[${i}], x3[${i}]);`);
       }
-      this.line("workgroupBarrier();");
-      this.line(`for (var d = 0; d < ${channels}; d++) { let a = left[d * 8 + ty]; let b = right[d * 8 + tx];`);
-      this.line(four.map((i) => `${name}${i} += a[${i}] * b;`).join(" ") + " }");
+      this.line("}");
     }
+    this.line("workgroupBarrier();");
+    this.line(`for (var d = 0; d < ${Math.min(SIDE, this.spec.dim)}; d++) {`);
+    this.line("let a = left[d * 8 + ty]; let b = right[d * 8 + tx];");
+    this.line(four.map((i) => `${name}${i} += a[${i}] * b;`).join(" ") + " }");
+    this.line("}");
   }
 
   /** Stages `weights[column][row]` from the threads' patches; a barrier must follow before it is read. */
@@ -111,16 +117,24 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
     }
   }
 
-  /** sums[r][d] += Σ_c weights[c][r] · columns[c][d]; `left` is reused for the tile's rows. */
+  /** sums[r][d] += Σ_c weights[c][r] · columns[c][d]; two blocks of channels at a time go through `left`, `right`. */
   accumulate(name: string, columns: RowLayout): void {
-    for (let block = 0; block < this.channelBlocks; block++) {
+    for (let block = 0; block < this.channelBlocks; block += 2) {
+      const stages = [["left", block], ["right", block + 1]] as const;
+      const staged = stages.filter(([, b]) => b < this.channelBlocks);
       this.line("workgroupBarrier();");
-      for (const i of four) {
-        this.line(`left[(4 * ty + ${i}) * 8 + tx] = ${this.load(columns, `tile + 4 * ty + ${i}`, `${8 * block} + tx`)};`);
+      for (const [buffer, b] of staged) {
+        for (const i of four) {
+          this.line(`${buffer}[(4 * ty + ${i}) * 8 + tx] = ${this.load(columns, `tile + 4 * ty + ${i}`, `${8 * b} + tx`)};`);
+        }
       }
       this.line("workgroupBarrier();");
-      this.line(`for (var c = 0; c < ${SIDE}; c++) { let a = weights[c * 8 + ty]; let b = left[c * 8 + tx];`);
-      this.line(four.map((i) => `${name}${block}_${i} += a[${i}] * b;`).join(" ") + " }");
+      this.line(`for (var c = 0; c < ${SIDE}; c++) { let a = weights[c * 8 + ty];`);
+      for (const [buffer, b] of staged) {
+        this.line(`let b${b} = ${buffer}[c * 8 + tx];`);
+        this.line(four.map((i) => `${name}${b}_${i} += a[${i}] * b${b};`).join(" "));
+      }
+      this.line("}");
     }
   }
 
@@ -226,7 +240,7 @@ export function gpuAttentionForward(spec: AttentionSpec): KernelSource {
   e.products("s", q, k);
   e.attended(false);
   for (const i of four) {
-    e.line(`s${i} = select(vec4<f32>(${LOWEST}), s${i} * ${floatLiteral(spec.scale)}, ok${i});`);
+    e.line(`s${i} = select(vec4<f32>(${LOWEST}), s${i} * ${literal(spec.scale, "f32")}, ok${i});`);
   }
   const highest = (i: number): string => `max(max(s${i}.x, s${i}.y), max(s${i}.z, s${i}.w))`;
   e.line(`var peak = vec4<f32>(${four.map(highest).join(", ")});`);
@@ -253,9 +267,13 @@ export function gpuAttentionForward(spec: AttentionSpec): KernelSource {
   return e.kernel("attention.forward", declared);
 }
 
-/** Two dispatches: delta and dq over query rows, then dk and dv over key rows. */
+/** The widest head whose dk and dv fit in a thread's registers together (16 vec4 of sums). */
+const WIDEST_JOINT = 64;
+
+/** Delta and dq over query rows; then dk and dv over key rows, in one dispatch or, for wide heads, in one each. */
 export function gpuAttentionBackward(spec: AttentionSpec): KernelSource[] {
-  return [queryGradient(spec), keyGradient(spec)];
+  const parts = spec.dim <= WIDEST_JOINT ? [["dk", "dv"] as const] : [["dk"] as const, ["dv"] as const];
+  return [queryGradient(spec), ...parts.map((part) => keyGradient(spec, part))];
 }
 
 function queryGradient(spec: AttentionSpec): KernelSource {
@@ -285,8 +303,8 @@ function queryGradient(spec: AttentionSpec): KernelSource {
   e.attended(false);
   for (const i of four) {
     const g = spec.keep ? `g${i} * ${e.keep(i, false)}` : `g${i}`;
-    e.line(`s${i} = select(vec4<f32>(), exp(s${i} * ${floatLiteral(spec.scale)} - lse${i}), ok${i});`);
-    e.line(`s${i} *= (${g} - share[${i}]) * ${floatLiteral(spec.scale)};`);
+    e.line(`s${i} = select(vec4<f32>(), exp(s${i} * ${literal(spec.scale, "f32")} - lse${i}), ok${i});`);
+    e.line(`s${i} *= (${g} - share[${i}]) * ${literal(spec.scale, "f32")};`);
   }
   e.stageWeights("s");
   e.accumulate("o", k);
@@ -295,37 +313,38 @@ function queryGradient(spec: AttentionSpec): KernelSource {
   return e.kernel("attention.backward.query", declared);
 }
 
-function keyGradient(spec: AttentionSpec): KernelSource {
+function keyGradient(spec: AttentionSpec, part: readonly ("dk" | "dv")[]): KernelSource {
   const e = new Emitter(spec, spec.keys, spec.queries);
-  const [q, k, v, dout, dk, dv] = (["q", "k", "v", "dout", "dk", "dv"] as const).map((n) => rowLayout(spec, n));
+  const [q, k, v, dout] = (["q", "k", "v", "dout"] as const).map((n) => rowLayout(spec, n));
+  const targets = part.map((name) => ({ name, layout: rowLayout(spec, name) }));
+  const withScores = part.includes("dk");
   const declared = declareBuffers(spec, true, [
     ...readsOf(spec, ["dout", "lse"]),
-    { name: "delta", write: false },
-    ...[...new Set([dk.buffer, dv.buffer])].map((name) => ({ name, write: true })),
+    ...(withScores ? [{ name: "delta", write: false }] : []),
+    ...[...new Set(targets.map((t) => t.layout.buffer))].map((name) => ({ name, write: true })),
   ]);
-  e.declareSums("dk");
-  e.declareSums("dv");
+  for (const { name } of targets) e.declareSums(name);
   e.beginTiles();
   e.products("s", k, q);
-  e.products("g", v, dout);
+  if (withScores) e.products("g", v, dout);
   e.attended(true);
   const query = (j: number): string => `bh * ${spec.queries} + min(column + ${j}, ${spec.queries - 1})`;
   e.line(`let peak = vec4<f32>(${four.map((j) => `lse[${query(j)}]`).join(", ")});`);
-  e.line(`let share = vec4<f32>(${four.map((j) => `delta[${query(j)}]`).join(", ")});`);
+  if (withScores) e.line(`let share = vec4<f32>(${four.map((j) => `delta[${query(j)}]`).join(", ")});`);
+  const scale = literal(spec.scale, "f32");
   // g becomes ds and s the dropped-out probability, which is what dk and dv sum over.
   for (const i of four) {
-    e.line(`s${i} = select(vec4<f32>(), exp(s${i} * ${floatLiteral(spec.scale)} - peak), ok${i});`);
+    e.line(`s${i} = select(vec4<f32>(), exp(s${i} * ${scale} - peak), ok${i});`);
     if (spec.keep) e.line(`let keep${i} = ${e.keep(i, true)};`);
-    e.line(`g${i} = s${i} * (g${i}${spec.keep ? ` * keep${i}` : ""} - share) * ${floatLiteral(spec.scale)};`);
+    if (withScores) e.line(`g${i} = s${i} * (g${i}${spec.keep ? ` * keep${i}` : ""} - share) * ${scale};`);
     if (spec.keep) e.line(`s${i} *= keep${i};`);
   }
-  e.stageWeights("s");
-  e.accumulate("dv", dout);
-  e.line("workgroupBarrier();");
-  e.stageWeights("g");
-  e.accumulate("dk", q);
+  targets.forEach(({ name }, n) => {
+    if (n > 0) e.line("workgroupBarrier();");
+    e.stageWeights(name === "dk" ? "g" : "s");
+    e.accumulate(name, name === "dk" ? q : dout);
+  });
   e.endTiles();
-  e.storeSums("dv", dv, () => "");
-  e.storeSums("dk", dk, () => "");
-  return e.kernel("attention.backward.key", declared);
+  for (const { name, layout } of targets) e.storeSums(name, layout, () => "");
+  return e.kernel(`attention.backward.${part.length > 1 ? "key" : part[0]}`, declared);
 }

@@ -82,9 +82,3 @@ export function declareBuffers(
   }
   return { bindings, declarations };
 }
-
-/** A WGSL f32 literal of the value nearest `x`. */
-export function floatLiteral(x: number): string {
-  const text = String(Math.fround(x));
-  return /[.e]/.test(text) ? text : `${text}.0`;
-}

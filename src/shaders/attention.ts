@@ -10,8 +10,9 @@
  *   dv_j = Σ_i keep_ij p_ij dout_i      ds_ij = p_ij (keep_ij dout_i·v_j − δ_i)
  *   dq_i = scale Σ_j ds_ij k_j          dk_j = scale Σ_i ds_ij q_i
  *
- * in two dispatches: one over query rows (δ, dq), one over key rows (dk, dv). Every output element is written by one
- * invocation, in a fixed order, so results are the same bit for bit on the same device.
+ * in dispatches over query rows (δ, dq) and over key rows (dk and dv: together, or apart for wide heads on a GPU).
+ * Every output element is written by one invocation, in a fixed order, so results are the same bit for bit on the
+ * same device.
  *
  * A row whose keys are all masked attends to nothing: out 0, lse 0, gradients 0 (PyTorch gives NaN there).
  */
@@ -90,8 +91,8 @@ export function attentionForward(spec: AttentionSpec, profile: AdapterProfile): 
 }
 
 /**
- * Backward. Inputs as `attentionBackwardInputs`, outputs as `attentionBackwardOutputs`; two dispatches; scratch is
- * delta [B, H, Tq].
+ * Backward. Inputs as `attentionBackwardInputs`, outputs as `attentionBackwardOutputs`; two or three dispatches; scratch
+ * is delta [B, H, Tq].
  * @returns undefined where D exceeds `MAX_ATTENTION_DIM`.
  * @throws Error as `attentionForward`.
  */
