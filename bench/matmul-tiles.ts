@@ -47,12 +47,14 @@ function plain({ batch, m, n, k }: Product, rows: number, columns: number): Matm
   let base = i32(at.z);
   ${each(rows * columns, (i) => `var s${i} = vec4<f32>();`)}
   for (var k = 0; k < ${k / 4}; k++) {
-    ${each(4 * columns, (i) => `let b${i} = b[(base * ${k} + k * 4 + ${Math.floor(i / columns)}) * ${n / 4} + column + ${i % columns}];`)}
+    ${each(4 * columns, (i) =>
+    `let b${i} = b[(base * ${k} + k * 4 + ${Math.floor(i / columns)}) * ${n / 4} + column + ${i % columns}];`)}
     ${each(rows, (r) => `{ let v = a[(base * ${m} + row + ${r}) * ${k / 4} + k];
     ${each(columns, (c) => `s${r * columns + c} = ${["x", "y", "z", "w"].reduce((sum, axis, j) =>
     `fma(vec4<f32>(v.${axis}), b${j * columns + c}, ${sum})`, `s${r * columns + c}`)};`)} }`)}
   }
-  ${each(rows * columns, (i) => `c[(base * ${m} + row + ${Math.floor(i / columns)}) * ${n / 4} + column + ${i % columns}] = s${i};`)}
+  ${each(rows * columns, (i) =>
+    `c[(base * ${m} + row + ${Math.floor(i / columns)}) * ${n / 4} + column + ${i % columns}] = s${i};`)}
 }`;
   return { wgsl, workgroups: [Math.ceil(n / 4 / columns / 8), Math.ceil(m / rows / 8), batch] };
 }
@@ -69,8 +71,8 @@ interface Row {
   best: number;
   median: number;
   gflops: number;
-  /** Rate over that of the plain 16-row kernel (the 8-row kernel where that does not fit). */
-  ratio: number;
+  /** Rate over that of the plain 16-row kernel (the 8-row kernel where that does not fit); null where neither does. */
+  ratio: number | null;
   compileMs: number;
 }
 
@@ -120,9 +122,9 @@ async function measure(gpu: Gpu, name: string, product: Product): Promise<Row[]>
     const sorted = times[i].sort((p, q) => p - q);
     const best = sorted[0];
     return { case: name, kernel, best, median: sorted[sorted.length >> 1], gflops: 2 * batch * m * n * k / best / 1e6,
-      ratio: 1, compileMs: commands[i].compileMs };
+      ratio: null, compileMs: commands[i].compileMs };
   });
-  for (const row of rows) row.ratio = row.gflops / rows[0].gflops;
+  if (kernels[0][0].startsWith("plain")) for (const row of rows) row.ratio = row.gflops / rows[0].gflops;
   return rows;
 }
 
@@ -143,7 +145,7 @@ for (const name of wanted) {
     + `${transposeB ? ", B transposed" : ""}`);
   for (const { kernel, best, gflops, ratio, compileMs } of rows) {
     console.log(`  ${kernel.padEnd(34)} ${best.toFixed(2).padStart(9)} ms ${gflops.toFixed(2).padStart(8)} GFLOP/s `
-      + `${ratio.toFixed(2).padStart(6)} x plain   compiled in ${compileMs.toFixed(0)} ms`);
+      + `${(ratio?.toFixed(2) ?? "-").padStart(6)} x plain   compiled in ${compileMs.toFixed(0)} ms`);
   }
 }
 if (json) console.log(JSON.stringify({ adapter: gpu.info.device || gpu.info.description, results }, undefined, 2));

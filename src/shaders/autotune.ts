@@ -68,7 +68,9 @@ export class Autotuner {
    */
   static async open(options: AutotunerOptions): Promise<Autotuner> {
     const { adapter, runs = 5 } = options;
-    if (!Number.isInteger(runs) || runs < 1) throw new Error(`autotune: runs is ${runs}; it must be a whole number, 1 or more`);
+    if (!Number.isInteger(runs) || runs < 1) {
+      throw new Error(`autotune: runs is ${runs}; it must be a whole number, 1 or more`);
+    }
     const text = options.tile ?? environment("HICO_MATMUL_TILE");
     let override: MatmulTile | undefined;
     try {
@@ -142,7 +144,8 @@ export async function fastestTile(
       }
     }
     if (racing.length === 0) {
-      throw new AggregateError(errors, `autotune of ${name}: no candidate runs: ${errors.map((e) => e.message).join("; ")}`);
+      const reasons = errors.map(({ message }) => message).join("; ");
+      throw new AggregateError(errors, `autotune of ${name}: no candidate runs: ${reasons}`);
     }
     if (round === 1) {
       const best = Math.min(...racing.map(({ times }) => times[0]));

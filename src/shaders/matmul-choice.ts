@@ -78,7 +78,8 @@ function registerTiles(profile: AdapterProfile): RegisterTile[] {
   return tiles;
 }
 
-function registerCost({ batch, m, n, k, a }: MatmulProblem, { rows, columns, workgroup: [x, y] }: RegisterTile): number {
+function registerCost({ batch, m, n, k, a }: MatmulProblem, tile: RegisterTile): number {
+  const { rows, columns, workgroup: [x, y] } = tile;
   const blockM = rows * y;
   const blockN = 4 * columns * x;
   const workgroups = batch * Math.ceil(m / blockM) * Math.ceil(n / blockN);

@@ -72,7 +72,7 @@ export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulKerne
   return { wgsl: kernelText(spec, `${rows} rows x ${columns} vec4 an invocation`, x * y, [], body), workgroups };
 }
 
-/** Adds the products of `depth` (1 to 4) values of k from `k` on. With fewer than 4, no axis of k is read as a vector. */
+/** Adds the products of `depth` (1 to 4) values of k from `k` on. With fewer than 4, nothing is read along k. */
 function step(
   spec: MatmulSpec, rows: number, columns: number, axisA: MatmulOperand["vectorAxis"], k: string, depth: number,
 ): string[] {

@@ -1,8 +1,8 @@
 /**
  * Matmul with blocks of A and B staged in workgroup memory, for real GPUs.
  *
- * A workgroup computes `rows`·y × 4·`columns`·x results. Step by step along k it copies a block of A (stored k-major, so
- * that an invocation reads 4 of its rows as one vec4) and a block of B, and every invocation adds the products of its
+ * A workgroup computes `rows`·y × 4·`columns`·x results. Step by step along k it copies a block of A (kept k-major, for
+ * an invocation to read 4 of its rows as one vec4) and a block of B, and every invocation adds the products of its
  * `rows` × 4·`columns` results. Each staged value is read from global memory once a workgroup, whatever its layout
  * there: operands that are contiguous along k are read as vec4 and transposed in registers, 4 × 4 at a time.
  *
@@ -10,7 +10,7 @@
  * invocation. With `slices` > 1 several groups of invocations share out the k of every block, and add up their
  * results through workgroup memory at the end ("sliced-k" in CUTLASS's terms): one pass, no atomics.
  */
-import type { MatmulKernel, MatmulOperand, MatmulSpec, SharedTile } from "./matmul.ts";
+import type { MatmulKernel, MatmulOperand, MatmulSpec, SharedTile, VectorAxis } from "./matmul.ts";
 import { blockGrid, clampIndex, COMPONENTS, kernelText, range, storeRow } from "./matmul-edges.ts";
 
 /** One operand's staging area: `kTile` lines, each of `width / 4` vec4 along m or n and perhaps one of padding. */
@@ -29,7 +29,7 @@ interface Panel {
 }
 
 /** Bytes of workgroup memory a tile takes. */
-export function sharedBytes(tile: SharedTile, axisA: MatmulOperand["vectorAxis"], axisB: MatmulOperand["vectorAxis"]): number {
+export function sharedBytes(tile: SharedTile, axisA: VectorAxis, axisB: VectorAxis): number {
   const { rows, columns, workgroup: [x, y], kTile, slices } = tile;
   const staged = kTile * (pitchOf(rows * y, axisA) + pitchOf(columns * 4 * x, axisB));
   return 16 * (staged + (slices > 1 ? rows * columns * x * y : 0));
@@ -39,7 +39,7 @@ export function sharedBytes(tile: SharedTile, axisA: MatmulOperand["vectorAxis"]
  * A line's pitch in vec4s. Blocks transposed on the way are written down a column by neighbouring invocations; one
  * vec4 of padding puts those writes into different banks.
  */
-function pitchOf(width: number, axis: MatmulOperand["vectorAxis"]): number {
+function pitchOf(width: number, axis: VectorAxis): number {
   return width / 4 + (axis === "outer" ? 0 : 1);
 }
 
@@ -153,7 +153,8 @@ function stage(panel: Panel, spec: MatmulSpec, kTile: number, threads: number, f
   const lines: string[] = [];
   for (let start = 0; start < count; start += threads) {
     const index = start === 0 ? "mm_thread" : `(mm_thread + ${start})`;
-    const [k, quad] = kFastest ? [`${index} % ${deep}`, `${index} / ${deep}`] : [`${index} / ${quads}`, `${index} % ${quads}`];
+    const [k, quad] = kFastest ? [`${index} % ${deep}`, `${index} / ${deep}`]
+      : [`${index} / ${quads}`, `${index} % ${quads}`];
     const guarded = start + threads > count;
     lines.push(
       guarded ? `if (${index} < ${count}) {` : "{",

@@ -194,7 +194,9 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
       `  let mm_row = mm_m0 + (mm_s / ${x}) * ${rows * m} + ${r * m} + mm_in / ${outWidth / 4};`,
       `  let mm_o0 = mm_n0 + (mm_s % ${x}) * ${columns * n} + (mm_in % ${outWidth / 4}) * 4;`,
       `  let mm_quad = vec4<f32>(${range(4).map((i) => `mm_out[mm_e * 4 + ${i}]`).join(", ")});`,
-      ...storeRow(spec, { row: "mm_row", coveredRows, coveredColumns, columns: [{ first: "mm_o0", value: "mm_quad" }] }),
+      ...storeRow(spec, {
+        row: "mm_row", coveredRows, coveredColumns, columns: [{ first: "mm_o0", value: "mm_quad" }],
+      }),
       "}",
       "workgroupBarrier();",
     );
@@ -231,7 +233,8 @@ function stage(block: Block, spec: MatmulSpec, kTile: number, threads: number): 
       const [o, d] = alongK ? [outer(0), depth(i)] : [outer(i), depth(0)];
       lines.push(`  let mm_u${i} = ${o};`, `  let mm_d${i} = ${d};`);
     }
-    lines.push(`  var mm_v = vec4<f32>(${range(4).map((i) => operand.load("mm_batch", `mm_u${i}`, `mm_d${i}`)).join(", ")});`);
+    const values = range(4).map((i) => operand.load("mm_batch", `mm_u${i}`, `mm_d${i}`));
+    lines.push(`  var mm_v = vec4<f32>(${values.join(", ")});`);
   } else {
     lines.push(
       `  let mm_u0 = ${axis === "outer" ? outer(0, 4) : outer(0)};`,

@@ -179,8 +179,8 @@ function checkSpec(spec: MatmulSpec): void {
   const check = (which: string, axis: VectorAxis, outer: number, outerName: string): void => {
     const [extent, extentName] = axis === "k" ? [k, "k"] : [outer, outerName];
     if (axis !== "none" && extent % 4 !== 0) {
-      throw new Error(`${name}: operand ${which} has vectorAxis "${axis}", but ${extentName} = ${extent} is no multiple `
-        + "of 4; use \"none\"");
+      throw new Error(`${name}: operand ${which} has vectorAxis "${axis}", but ${extentName} = ${extent} is no `
+        + "multiple of 4; use \"none\"");
     }
   };
   check("A", spec.a.vectorAxis, m, "m");

@@ -11,7 +11,9 @@ const problem: MatmulProblem = { batch: 1, m: 64, n: 32, k: 16, a: { vectorAxis:
 const tiles = ["registers 16x4 8x1", "registers 8x4 4x2", "shared 8x2 16x16 k8"].map(parseTile);
 
 /** A stopwatch that reads the next of each tile's given times, the last one again and again, and counts its uses. */
-function stopwatch(times: readonly (readonly number[])[]): { measure: (tile: MatmulTile) => Promise<number>; uses: number[]; order: number[] } {
+function stopwatch(times: readonly (readonly number[])[]): {
+  measure: (tile: MatmulTile) => Promise<number>; uses: number[]; order: number[];
+} {
   const uses = times.map(() => 0);
   const order: number[] = [];
   return {
@@ -64,7 +66,8 @@ describe("autotuning a tile", () => {
 describe("remembering choices", () => {
   let folder: string;
   const file = (): string => join(folder, "deep", "matmul-tiles.json");
-  const open = (adapter = "one", tile?: string): Promise<Autotuner> => Autotuner.open({ adapter, tile, folder: join(folder, "deep") });
+  const open = (adapter = "one", tile?: string): Promise<Autotuner> =>
+    Autotuner.open({ adapter, tile, folder: join(folder, "deep") });
   const never = async (): Promise<number> => { throw new Error("nothing should be measured"); };
   const prefer = (best: number) => async (tile: MatmulTile): Promise<number> => tiles.indexOf(tile) === best ? 1 : 2;
   let given: string | undefined;
@@ -103,7 +106,8 @@ describe("remembering choices", () => {
   test("a damaged file counts as empty and is replaced", async () => {
     await (await open()).tune(problem, tiles, prefer(2));
     const whole = readFileSync(file(), "utf8");
-    const damages = ["", "{", "null", "[]", "{\"generation\":1,\"choices\":[1]}", whole.replace("shared 8x2", "shared 7x2"),
+    const damages = ["", "{", "null", "[]", "{\"generation\":1,\"choices\":[1]}",
+      whole.replace("shared 8x2", "shared 7x2"),
       whole.replace("\"generation\": 1", "\"generation\": 0")];
     for (const damage of damages) {
       writeFileSync(file(), damage);
@@ -131,7 +135,7 @@ describe("remembering choices", () => {
   test("two calls at once measure once", async () => {
     const watch = stopwatch([[3], [2], [4]]);
     const tuner = await open();
-    const both = await Promise.all([tuner.tune(problem, tiles, watch.measure), tuner.tune(problem, tiles, watch.measure)]);
+    const both = await Promise.all([1, 2].map(() => tuner.tune(problem, tiles, watch.measure)));
     assert.equal(both[0], both[1]);
     assert.deepEqual(watch.uses, [6, 6, 6]);
   });
@@ -142,13 +146,14 @@ describe("remembering choices", () => {
     assert.deepEqual(await tuner.tune(problem, tiles, prefer(0)), tiles[0]);
   });
 
-  test("HICO_MATMUL_TILE and the option override all choices, the option first; nonsense is refused by name", async () => {
+  test("HICO_MATMUL_TILE and the option override all choices, the option first; nonsense is refused", async () => {
     process.env.HICO_MATMUL_TILE = "registers 8x4 4x2";
     assert.deepEqual(await (await open()).tune(problem, tiles, never), tiles[1]);
     assert.deepEqual((await open("one", "registers 16x4 8x1")).remembered(problem), tiles[0]);
     process.env.HICO_MATMUL_TILE = "huge";
     await assert.rejects(open(), /HICO_MATMUL_TILE: matmul tile "huge" is not understood/);
     await assert.rejects(open("one", "tiny"), /option tile: matmul tile "tiny"/);
-    await assert.rejects(Autotuner.open({ adapter: "one", folder: null, tile: "registers 1x1 8x1", runs: 0 }), /runs is 0/);
+    const none = Autotuner.open({ adapter: "one", folder: null, tile: "registers 1x1 8x1", runs: 0 });
+    await assert.rejects(none, /runs is 0/);
   });
 });

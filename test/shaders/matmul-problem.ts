@@ -6,7 +6,9 @@ import type { Gpu } from "../../src/device/webgpu/gpu.ts";
 import type { MatmulKernel, MatmulOperand, MatmulSpec, MatmulTile, VectorAxis } from "../../src/shaders/matmul.ts";
 import { emitMatmul } from "../../src/shaders/matmul.ts";
 
-/** A product of f32 matrices: A is [batch, m, k], or [batch, k, m] when transposed; B is [batch, k, n] or [batch, n, k]. */
+/**
+ * A product of f32 matrices: A is [batch, m, k], or [batch, k, m] transposed; B is [batch, k, n], or [batch, n, k].
+ */
 export interface Product {
   readonly batch: number;
   readonly m: number;
@@ -35,7 +37,8 @@ function operand(
   const axis: VectorAxis = !vector ? "none" : alongK ? "k" : "outer";
   return {
     vectorAxis: axis,
-    load: (...at) => wrap(vector ? `${name}[(${index(...at)}) / 4][(${index(...at)}) % 4]` : `${name}[${index(...at)}]`),
+    load: (...at) => wrap(vector ? `${name}[(${index(...at)}) / 4][(${index(...at)}) % 4]`
+      : `${name}[${index(...at)}]`),
     load4: (...at) => {
       if (!vector) throw new Error(`operand ${name} has no vector axis, but load4 was asked for`);
       return wrap(`${name}[${index4(...at)}]`);
@@ -48,7 +51,8 @@ export function specOf(product: Product): MatmulSpec {
   const vectorA = !scalar && (transposeA ? m : k) % 4 === 0;
   const vectorB = !scalar && (transposeB ? k : n) % 4 === 0;
   const vectorC = !scalar && n % 4 === 0;
-  const type = (vector: boolean, count: number): string => vector ? `array<vec4<f32>, ${count / 4}>` : `array<f32, ${count}>`;
+  const type = (vector: boolean, count: number): string =>
+    vector ? `array<vec4<f32>, ${count / 4}>` : `array<f32, ${count}>`;
   const out = fused ? (value: string) => `${value} + ${value} + 1.0` : (value: string) => value;
   return {
     name: "product",
@@ -76,7 +80,9 @@ export function values(count: number, seed: number): Float32Array {
 }
 
 /** The product in float64, with the sum of absolute products that rounding errors are proportional to. */
-export function reference(product: Product, a: Float32Array, b: Float32Array): { value: Float64Array; scale: Float64Array } {
+export function reference(
+  product: Product, a: Float32Array, b: Float32Array,
+): { value: Float64Array; scale: Float64Array } {
   const { batch, m, n, k, transposeA, transposeB, fused } = product;
   const value = new Float64Array(batch * m * n);
   const scale = new Float64Array(batch * m * n);

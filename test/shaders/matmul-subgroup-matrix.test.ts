@@ -47,7 +47,7 @@ describe("matmul on subgroup matrices", { skip: isNode ? false : "needs Dawn's n
     return info.messages.filter(({ type }) => type === "error").map(({ message }) => message);
   }
 
-  test("this version of Dawn takes one of the dialects, and kernels in it compile for all layouts and edges", async () => {
+  test("this version of Dawn takes a dialect, and its kernels compile for all layouts and edges", async () => {
     const dialect = await probeSubgroupMatrix(device);
     assert.ok(dialect !== undefined);
     for (const [m, n, k] of [[64, 64, 64], [33, 20, 17], [32, 22, 40]]) {
@@ -82,7 +82,8 @@ describe("matmul on subgroup matrices", { skip: isNode ? false : "needs Dawn's n
 
   test("tiles that do not fit are refused by the rule", () => {
     const spec = specOf({ batch: 1, m: 64, n: 64, k: 64 });
-    const emit = (more: Partial<SubgroupMatrixTile>) => () => emitMatmul(spec, tileOf("columns-template", more), profile);
+    const emit = (more: Partial<SubgroupMatrixTile>) => () =>
+      emitMatmul(spec, tileOf("columns-template", more), profile);
     assert.throws(emit({ kTile: 48 }), /kTile = 48 .* multiple of the matrices' k/);
     assert.throws(emit({ kTile: 512 }), /bytes of workgroup memory/);
     assert.throws(emit({ subgroups: [4, 2] }), /1024 invocations/);

@@ -45,7 +45,8 @@ describe("matmul kernels", () => {
     fc.integer({ min: 10, max: 45 }));
   const products = fc.record({
     batch: fc.constantFrom(1, 1, 2, 3), m: size, n: size, k: size,
-    transposeA: fc.boolean(), transposeB: fc.boolean(), scalar: fc.constantFrom(false, false, true), fused: fc.boolean(),
+    transposeA: fc.boolean(), transposeB: fc.boolean(), fused: fc.boolean(),
+    scalar: fc.constantFrom(false, false, true),
   });
 
   // SwiftShader takes half a second to compile a kernel with barriers.
@@ -156,8 +157,10 @@ describe("matmul errors name the rule", () => {
     ["vector stores of odd rows", () => emitMatmul({ ...spec, n: 6, b: { ...spec.b, vectorAxis: "none" } },
       registers(1, 1, 8, 1), profile("cpu")), /storeVector is set, but n = 6/],
     ["too many invocations", () => emitMatmul(spec, registers(1, 1, 32, 32), profile("cpu")), /1024 invocations/],
-    ["too much workgroup memory", () => emitMatmul(spec, shared(8, 2, 16, 16, 64), profile("gpu")), /bytes of workgroup memory/],
-    ["a tile of odd rows", () => emitMatmul(spec, shared(6, 1, 8, 8, 8), profile("gpu")), /rows = 6 must be a multiple of 4/],
+    ["too much workgroup memory", () => emitMatmul(spec, shared(8, 2, 16, 16, 64), profile("gpu")),
+      /bytes of workgroup memory/],
+    ["a tile of odd rows", () => emitMatmul(spec, shared(6, 1, 8, 8, 8), profile("gpu")),
+      /rows = 6 must be a multiple of 4/],
     ["a tile nobody can read", () => parseTile("registers 4"), /"registers 4" is not understood/],
   ];
   for (const [name, body, message] of cases) test(name, () => assert.throws(body, message));
