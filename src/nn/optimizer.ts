@@ -1,0 +1,219 @@
+/**
+ * The base of optimizers: parameter groups, slots, and state dictionaries in PyTorch's form.
+ *
+ * An update is ordinary tensor arithmetic assigned to variables, so it belongs to the same plan as the backward pass:
+ * where a gradient comes out of one kernel, the update is that kernel's last lines. What changes from step to step
+ * (learning rate, step count) is read anew at every run, so a compiled step need not be compiled again.
+ */
+import { noGrad } from "../autograd/grad.ts";
+import type { HostTensor } from "../io/host-tensor.ts";
+import { isHostTensor } from "../io/host-tensor.ts";
+import { liveScalar, zeros } from "../tensor/create.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { sameShape, formatShape } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Variable } from "../tensor/variable.ts";
+import { variable } from "../tensor/variable.ts";
+import type { StateValue } from "./state.ts";
+import { readState, tensorFor } from "./state.ts";
+
+/** Settings that every optimizer has. */
+export interface CommonSettings {
+  /** Learning rate. It may be set between steps, compiled or not. */
+  lr: number;
+}
+
+/** Parameters with settings of their own; what is left out is the optimizer's. */
+export type ParameterGroup<S> = { readonly params: readonly Variable[] } & Partial<S>;
+
+/** Variables an optimizer keeps for one parameter, by PyTorch's names (`momentum_buffer`, `exp_avg`). */
+export type Slots = Readonly<Record<string, Variable>>;
+
+/** What an update may read besides its parameter. */
+export interface UpdateContext<S> {
+  readonly settings: Readonly<S>;
+  readonly slots: Slots;
+  /** The learning rate as a scalar tensor, asked for anew at every run. */
+  readonly lr: Tensor;
+  /** Steps taken, this one included, as a scalar tensor; only where the optimizer counts. */
+  readonly count: Tensor | undefined;
+}
+
+/** PyTorch's optimizer dictionary, with values on the host: what `torch.save` keeps under "optimizer". */
+export type OptimizerState = ReadonlyMap<string, unknown>;
+
+/** PyTorch's names of settings, where they differ. */
+const TORCH_NAMES: Readonly<Record<string, string>> = { weightDecay: "weight_decay", epsilon: "eps" };
+
+export abstract class Optimizer<S extends CommonSettings> {
+  /** Settings may be changed; all but `lr` are constants of a compiled step. */
+  readonly groups: readonly (S & { readonly params: readonly Variable[] })[];
+  readonly #slots = new Map<Variable, Slots>();
+  /** Steps taken; one for all parameters. */
+  readonly #count: Variable | undefined;
+
+  /**
+   * @param params a list of variables, or groups of them with settings of their own.
+   * @param counts whether updates need the number of the step.
+   */
+  protected constructor(params: readonly Variable[] | readonly ParameterGroup<S>[], defaults: S, slotNames: readonly string[], counts: boolean) {
+    const name = this.constructor.name;
+    const grouped = isGrouped(params) ? params : [{ params } as unknown as ParameterGroup<S>];
+    this.groups = grouped.map((group) => ({ ...defaults, ...definedOf(group), params: [...group.params] }));
+    for (const group of this.groups) {
+      this.check(group);
+      for (const p of group.params) {
+        if (this.#slots.has(p)) throw new Error(`${name}: variable "${p.name}" is given twice`);
+        if (!p.dtype.startsWith("f")) throw new Error(`${name}: variable "${p.name}" is ${p.dtype}; only floating variables are trained`);
+        const slots = slotNames.map((slot) => [slot, variable(zeros(p.shape, p.dtype), { name: `${p.name}.${slot}`, trainable: false })]);
+        this.#slots.set(p, Object.fromEntries(slots) as Slots);
+      }
+    }
+    if (this.#slots.size === 0) throw new Error(`${name}: there are no parameters`);
+    if (counts) this.#count = variable(zeros([]), { name: "step", trainable: false });
+  }
+
+  /** Throws where a group's settings are out of range. */
+  protected abstract check(settings: S): void;
+  /** Assigns the new values of a parameter and its slots. Runs with gradients stopped. */
+  protected abstract update(p: Variable, gradient: Tensor, context: UpdateContext<S>): void;
+
+  get parameters(): Variable[] {
+    return [...this.#slots.keys()];
+  }
+  /** The learning rate of the first group. Setting it sets that of all groups. */
+  get lr(): number {
+    return this.groups[0].lr;
+  }
+  set lr(value: number) {
+    for (const group of this.groups) group.lr = value;
+  }
+
+  /** Updates every parameter that has a gradient. Lazy: it runs with the next realization, or in the compiled step. */
+  step(): void {
+    noGrad(() => {
+      const steps = this.#count?.add(1).contiguous();
+      for (const settings of this.groups) {
+        const rates = new Map<DType, Tensor>();
+        const counts = new Map<DType, Tensor>();
+        for (const p of settings.params) {
+          if (!p.grad) continue;
+          const { dtype } = p;
+          if (!rates.has(dtype)) rates.set(dtype, liveScalar(() => settings.lr, dtype));
+          if (steps && !counts.has(dtype)) counts.set(dtype, steps.cast(dtype));
+          this.update(p, p.grad, { settings, slots: this.#slots.get(p)!, lr: rates.get(dtype)!, count: counts.get(dtype) });
+        }
+      }
+      if (steps) this.#count!.assign(steps);
+    });
+  }
+
+  /** Clears the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const p of this.parameters) p.grad = undefined;
+  }
+
+  /** All variables that are saved, by name: `state.0.momentum_buffer`, numbered as the parameters are; and `step`. */
+  stateDict(): Map<string, Variable> {
+    const dict = new Map<string, Variable>();
+    this.parameters.forEach((p, i) => {
+      for (const [name, slot] of Object.entries(this.#slots.get(p)!)) dict.set(`state.${i}.${name}`, slot);
+    });
+    if (this.#count) dict.set("step", this.#count);
+    return dict;
+  }
+
+  /** The optimizer in PyTorch's form, `{state: {0: {…}}, param_groups: [{lr, …, params: [0, …]}]}`, on the host. */
+  async torchState(): Promise<OptimizerState> {
+    const values = await readState(this.stateDict());
+    const count = values.get("step");
+    const state = new Map(this.parameters.map((p, i) => {
+      const entry = new Map<string, unknown>();
+      if (count) entry.set("step", count);
+      for (const name of Object.keys(this.#slots.get(p)!)) entry.set(name, values.get(`state.${i}.${name}`));
+      return [i, entry] as const;
+    }));
+    let next = 0;
+    const groups = this.groups.map(({ params, ...settings }) => new Map<string, unknown>([
+      ...Object.entries(settings).map(([key, value]) => [TORCH_NAMES[key] ?? key, torchValue(value)] as const),
+      ["params", params.map(() => next++)],
+    ]));
+    return new Map<string, unknown>([["state", state], ["param_groups", groups]]);
+  }
+
+  /**
+   * Takes over slots, step count and settings from `torchState()`, or from the "optimizer" of a checkpoint of PyTorch's
+   * optimizer of the same name. Slots that the file does not have (PyTorch makes them at the first step) become 0.
+   *
+   * @throws Error listing everything that does not fit; nothing is changed then.
+   */
+  loadTorchState(source: unknown): void {
+    const name = `${this.constructor.name}: loadTorchState`;
+    const groups = field(source, "param_groups");
+    if (!Array.isArray(groups)) throw new Error(`${name}: there is no list "param_groups"`);
+    const sizes = (list: readonly unknown[]) => formatShape(list.map((g) => (field(g, "params") as unknown[] | undefined)?.length ?? 0));
+    if (sizes(groups) !== sizes(this.groups)) {
+      throw new Error(`${name}: parameters in groups of ${sizes(groups)}; the optimizer has ${sizes(this.groups)}`);
+    }
+    const ids = groups.flatMap((group) => field(group, "params") as unknown[]);
+    const faults: string[] = [];
+    const assign: [Variable, StateValue | undefined][] = [];
+    let count: StateValue | undefined;
+    this.parameters.forEach((p, i) => {
+      const entry = field(field(source, "state"), ids[i]);
+      for (const [slotName, slot] of Object.entries(this.#slots.get(p)!)) {
+        const value = field(entry, slotName) ?? undefined;
+        if (value === undefined) assign.push([slot, undefined]);
+        else if (!(value instanceof Tensor) && !isHostTensor(value)) faults.push(`${slotName} of parameter ${i} is no tensor`);
+        else if (!sameShape(value.shape, p.shape)) {
+          faults.push(`${slotName} of parameter ${i} ("${p.name}") has shape ${formatShape(value.shape)}, not ${formatShape(p.shape)}`);
+        } else assign.push([slot, value]);
+      }
+      count ??= scalarValue(field(entry, "step") ?? undefined);
+    });
+    if (faults.length > 0) throw new Error(`${name}: the dictionary does not fit:\n  ${faults.join("\n  ")}`);
+    for (const [slot, value] of assign) slot.assign(value === undefined ? zeros(slot.shape, slot.dtype) : tensorFor(value, slot.dtype));
+    if (this.#count) this.#count.assign(count === undefined ? zeros([]) : tensorFor(count, "f32"));
+    groups.forEach((saved, i) => {
+      const group = this.groups[i] as unknown as Record<string, unknown>;
+      for (const key of Object.keys(group)) {
+        const value = key === "params" ? undefined : field(saved, TORCH_NAMES[key] ?? key);
+        if (value !== undefined && value !== null) group[key] = value;
+      }
+      this.check(this.groups[i]);
+    });
+  }
+}
+
+function isGrouped<S>(params: readonly Variable[] | readonly ParameterGroup<S>[]): params is readonly ParameterGroup<S>[] {
+  return params.length > 0 && !(params[0] instanceof Tensor);
+}
+
+/** The entries that have a value, so that `{ lr: undefined }` leaves the default. */
+function definedOf<T extends object>(record: T): T {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as T;
+}
+
+/** `source[key]` of a Map or a record. */
+function field(source: unknown, key: unknown): unknown {
+  if (source instanceof Map) return source.get(key);
+  return typeof source === "object" && source !== null ? (source as Record<string, unknown>)[String(key)] : undefined;
+}
+
+/** PyTorch has tuples where we have arrays of settings; frozen arrays are written as tuples. */
+function torchValue(value: unknown): unknown {
+  return Array.isArray(value) ? Object.freeze([...value]) : value;
+}
+
+/** A step count as PyTorch saves it: a number in older versions, a tensor of one element in others. */
+function scalarValue(value: unknown): StateValue | undefined {
+  if (typeof value === "number") return { shape: [], data: [value] };
+  if (isHostTensor(value)) return { ...value, shape: [] } satisfies HostTensor;
+  return value instanceof Tensor ? value.reshape([]) : undefined;
+}
+
+/** Throws unless `low ≤ value < high`. */
+export function requireRange(op: string, name: string, value: number, low: number, high = Infinity): void {
+  if (value >= low && value < high) return;
+  throw new Error(`${op}: ${name} is ${value}; it must be at least ${low}${high === Infinity ? "" : ` and below ${high}`}`);
+}

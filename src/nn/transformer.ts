@@ -1,0 +1,162 @@
+/** Multi-head attention and the Transformer's encoder layer (Vaswani et al. 2017), in PyTorch's form. */
+import { attention, packedAttention } from "../ops/attention.ts";
+import { zeros } from "../tensor/create.ts";
+import type { Generator } from "../tensor/random.ts";
+import { rng } from "../tensor/random.ts";
+import { formatShape } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Variable } from "../tensor/variable.ts";
+import type { LayerOptions } from "./initialize.ts";
+import { parameter, requireCount, requireProbability, xavierUniform } from "./initialize.ts";
+import { Dropout, LayerNorm } from "./layers.ts";
+import { Linear, linear } from "./linear.ts";
+import { Module } from "./module.ts";
+
+export interface AttentionSettings extends LayerOptions {
+  /** On the attention probabilities, in training; default 0. */
+  readonly dropout?: number;
+  /** Biases of the projections; default true. */
+  readonly bias?: boolean;
+  /** Inputs are [batch, steps, width]; default false: [steps, batch, width]. */
+  readonly batchFirst?: boolean;
+}
+
+export interface AttentionInputs {
+  /** Default: the query, for self-attention. */
+  readonly key?: Tensor;
+  /** Default: the key. */
+  readonly value?: Tensor;
+  /** f32 [B, steps of the key]: keys at 0 are not attended to (PyTorch's key_padding_mask has the opposite sense). */
+  readonly mask?: Tensor;
+}
+
+/**
+ * torch.nn.MultiheadAttention. `in_proj_weight` [3·width, width] packs the projections of query, key and value;
+ * `out_proj.weight` [width, width].
+ */
+export class MultiHeadAttention extends Module {
+  readonly in_proj_weight: Variable;
+  readonly in_proj_bias?: Variable;
+  readonly out_proj: Linear;
+  readonly heads: number;
+  readonly #width: number;
+  readonly #dropout: number;
+  readonly #batchFirst: boolean;
+  readonly #generator: Generator | undefined;
+
+  constructor(width: number, heads: number, settings: AttentionSettings = {}) {
+    super();
+    const { dropout = 0, bias = true, batchFirst = false, dtype = "f32" } = settings;
+    requireCount("MultiHeadAttention", "width", width);
+    requireCount("MultiHeadAttention", "heads", heads);
+    requireProbability("MultiHeadAttention", dropout);
+    if (width % heads !== 0) throw new Error(`MultiHeadAttention: width ${width} is no multiple of ${heads} heads`);
+    this.in_proj_weight = parameter("in_proj_weight", xavierUniform([3 * width, width], settings));
+    if (bias) this.in_proj_bias = parameter("in_proj_bias", zeros([3 * width], dtype));
+    this.out_proj = new Linear(width, width, { ...settings, bias: bias ? "zero" : false });
+    this.heads = heads;
+    this.#width = width;
+    this.#dropout = dropout;
+    this.#batchFirst = batchFirst;
+    this.#generator = settings.generator;
+  }
+
+  /** query [T, B, width] → the same shape. */
+  forward(query: Tensor, inputs: AttentionInputs = {}): Tensor {
+    const { key = query, value = key, mask } = inputs;
+    const [q, k, v] = [query, key, value].map((x) => this.#batchMajor(x));
+    const y = this.#attend(q, key === query ? q : k, value === key ? undefined : v, mask);
+    const joined = this.out_proj.forward(y.reshape([...q.shape.slice(0, 2), this.#width]));
+    return this.#batchFirst ? joined : joined.permute([1, 0, 2]);
+  }
+
+  #batchMajor(x: Tensor): Tensor {
+    if (x.rank !== 3 || x.shape[2] !== this.#width) {
+      throw new Error(`MultiHeadAttention: ${formatShape(x.shape)} must have 3 axes, the last of ${this.#width}`);
+    }
+    return this.#batchFirst ? x : x.permute([1, 0, 2]);
+  }
+
+  /** Over [B, T, width]; `v` is absent where value and key are one tensor. */
+  #attend(q: Tensor, k: Tensor, v: Tensor | undefined, mask: Tensor | undefined): Tensor {
+    const { in_proj_weight: weight, in_proj_bias: bias, heads } = this;
+    const width = this.#width;
+    const [batch, queries] = q.shape;
+    const options = { mask, keep: this.#keepMask([batch, heads, queries, k.shape[1]], q) };
+    if (k === q && v === undefined) return packedAttention(linear(q, weight, bias), heads, options);
+    /** Blocks `from`..`to` of the packed projection, each split into heads. */
+    const project = (x: Tensor, from: number, to: number): Tensor[] => {
+      const rows = [from * width, to * width] as const;
+      const y = linear(x, weight.slice(rows), bias?.slice(rows)).reshape([...x.shape.slice(0, 2), to - from, heads, width / heads]);
+      return Array.from({ length: to - from }, (_, i) => y.slice(null, null, i));
+    };
+    const keysAndValues = v === undefined ? project(k, 1, 3) : [...project(k, 1, 2), ...project(v, 2, 3)];
+    return attention(project(q, 0, 1)[0], keysAndValues[0], keysAndValues[1], options);
+  }
+
+  #keepMask(shape: readonly number[], like: Tensor): Tensor | undefined {
+    if (!this.training || this.#dropout === 0) return undefined;
+    return (this.#generator ?? rng()).dropoutMask(shape, this.#dropout, like.dtype);
+  }
+}
+
+export interface EncoderLayerSettings extends LayerOptions {
+  /** Width of the feed-forward part; default 2048. */
+  readonly feedForward?: number;
+  /** On attention probabilities, after attention, in and after the feed-forward part; default 0.1. */
+  readonly dropout?: number;
+  /** Default "relu". */
+  readonly activation?: "relu" | "gelu" | ((x: Tensor) => Tensor);
+  /** Normalise before each part instead of after its residual; default false. */
+  readonly normFirst?: boolean;
+  /** x is [batch, steps, width]; default false: [steps, batch, width]. */
+  readonly batchFirst?: boolean;
+  /** Of the layer norms; default 1e-5. */
+  readonly epsilon?: number;
+}
+
+/** torch.nn.TransformerEncoderLayer: self-attention and a feed-forward part, each with a residual and a layer norm. */
+export class TransformerEncoderLayer extends Module {
+  readonly self_attn: MultiHeadAttention;
+  readonly linear1: Linear;
+  readonly dropout: Dropout;
+  readonly linear2: Linear;
+  readonly norm1: LayerNorm;
+  readonly norm2: LayerNorm;
+  readonly dropout1: Dropout;
+  readonly dropout2: Dropout;
+  readonly #activate: (x: Tensor) => Tensor;
+  readonly #normFirst: boolean;
+
+  constructor(width: number, heads: number, settings: EncoderLayerSettings = {}) {
+    super();
+    const { feedForward = 2048, dropout = 0.1, activation = "relu", normFirst = false, generator } = settings;
+    requireCount("TransformerEncoderLayer", "feedForward", feedForward);
+    this.self_attn = new MultiHeadAttention(width, heads, { ...settings, dropout });
+    this.linear1 = new Linear(width, feedForward, { dtype: settings.dtype, generator });
+    this.dropout = new Dropout(dropout, generator);
+    this.linear2 = new Linear(feedForward, width, { dtype: settings.dtype, generator });
+    this.norm1 = new LayerNorm(width, settings);
+    this.norm2 = new LayerNorm(width, settings);
+    this.dropout1 = new Dropout(dropout, generator);
+    this.dropout2 = new Dropout(dropout, generator);
+    if (typeof activation !== "function" && activation !== "relu" && activation !== "gelu") {
+      throw new Error(`TransformerEncoderLayer: activation "${String(activation)}" is not "relu", "gelu" or a function`);
+    }
+    this.#activate = activation === "relu" ? (x) => x.relu() : activation === "gelu" ? (x) => x.gelu() : activation;
+    this.#normFirst = normFirst;
+  }
+
+  /** x [T, B, width] → the same shape. `mask` as in `MultiHeadAttention`. */
+  forward(x: Tensor, inputs: { readonly mask?: Tensor } = {}): Tensor {
+    const attend = (y: Tensor) => this.dropout1.forward(this.self_attn.forward(y, inputs));
+    const feed = (y: Tensor) =>
+      this.dropout2.forward(this.linear2.forward(this.dropout.forward(this.#activate(this.linear1.forward(y)))));
+    if (this.#normFirst) {
+      const y = x.add(attend(this.norm1.forward(x)));
+      return y.add(feed(this.norm2.forward(y)));
+    }
+    const y = this.norm1.forward(x.add(attend(x)));
+    return this.norm2.forward(y.add(feed(y)));
+  }
+}
