@@ -50,9 +50,10 @@ export interface GraphOptions {
 }
 
 export function buildGraph(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
-  const roots = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower).map((node) =>
-    isLeaf(node) ? new Node({ kind: "contiguous" }, [node], node.shape, node.dtype) : node,
-  );
+  const roots = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower).map((node) => {
+    if (sizeOf(node.shape) === 0) return new Node({ kind: "full", value: 0 }, [], node.shape, node.dtype);
+    return isLeaf(node) ? new Node({ kind: "contiguous" }, [node], node.shape, node.dtype) : node;
+  });
   const canonical = new Map<Node, Node>();
   const byKey = new Map<string, Node>();
   const idOf = new Map<Node, number>();

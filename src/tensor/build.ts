@@ -27,6 +27,9 @@ export function withoutGradients<T>(f: () => T): T {
 }
 
 export function makeNode(op: Op, inputs: readonly Node[], shape: Shape, dtype: DType): Node {
+  // Without elements there is nothing to compute, and no index expression that would hold.
+  const nothing = inputs.length > 0 && op.kind !== "fused" && op.kind !== "pick" && sizeOf(shape) === 0;
+  if (nothing) return new Node({ kind: "full", value: 0 }, [], shape, dtype, stopGradients);
   return new Node(op, inputs, shape, dtype, stopGradients);
 }
 
@@ -131,7 +134,8 @@ export function slice(x: Node, start: readonly number[], count: readonly number[
 export function pad(x: Node, low: readonly number[], shape: Shape, step: readonly number[]): Node {
   for (let i = 0; i < shape.length; i++) {
     const last = low[i] + (x.shape[i] - 1) * step[i];
-    if (step[i] === 0 || (x.shape[i] > 0 && Math.min(low[i], last) < 0) || Math.max(low[i], last) >= Math.max(shape[i], 1)) {
+    const inside = x.shape[i] === 0 || (Math.min(low[i], last) >= 0 && Math.max(low[i], last) < shape[i]);
+    if (step[i] === 0 || !inside) {
       throw new Error(`pad: axis ${i}: ${x.shape[i]} elements from ${low[i]} in steps of ${step[i]} do not fit in ${shape[i]}`);
     }
   }
