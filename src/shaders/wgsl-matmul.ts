@@ -70,7 +70,8 @@ export function printMatmul(
     const printer = new ExprPrinter(kernel.exprs, bindings, vector, new Map(), scope, "t", helpers);
     const printed = printer.print(value);
     const text = vector ? printer.widen(printed, value.dtype) : printed.text;
-    const quarter = vector ? [`let ${vector.quarter} = ${vector.name} / 4;`] : [];
+    // A shift, not a division: signed division by 4 rounds towards 0, which costs a quarter of the speed here.
+    const quarter = vector ? [`let ${vector.quarter} = ${vector.name} >> 2u;`] : [];
     functions.push(
       `fn ${fn}(b: i32, ${outer}: i32, k: i32) -> ${vector ? "vec4<f32>" : "f32"} {`,
       ...[...quarter, ...scope.parent!.lines, ...scope.lines, `return ${text};`].map((l) => `  ${l}`),
@@ -111,7 +112,7 @@ export function printMatmul(
     kernel.stores.forEach((s, i) => printer.store(s.target, s.index, values[i], s.target.dtype));
     functions.push(
       `fn ${fn}(b: i32, m: i32, n: i32, value: ${vector ? "vec4<f32>" : "f32"}) {`,
-      ...(vector ? ["  let n4 = n / 4;"] : []),
+      ...(vector ? ["  let n4 = n >> 2u;"] : []),
       ...[...scope.parent!.lines, ...scope.lines].map((l) => `  ${l}`),
       "}",
     );
