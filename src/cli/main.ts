@@ -17,5 +17,6 @@ await runMain(defineCommand({
   },
   subCommands: {
     info: () => import("./info.ts").then((module) => module.default as CommandDef),
+    verify: () => import("./verify.ts").then((module) => module.default as CommandDef),
   },
 }), { showUsage });

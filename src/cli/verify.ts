@@ -1,0 +1,41 @@
+/** `hico verify`: replays a file of golden numbers on a device and tells how far off each case is. */
+import { device } from "../device/index.ts";
+import { formatCase, verifyFile } from "../verify/verify.ts";
+import { defineHicoCommand } from "./command.ts";
+
+export default defineHicoCommand({
+  meta: { name: "verify", description: "Replay a file of golden numbers and compare; exit code 1 if a case fails" },
+  examples: [
+    "hico verify ops.safetensors                       on the device that auto takes",
+    "hico verify ops.safetensors --device reference    in float64, to 1e-9",
+    "hico verify ops.safetensors --device webgpu --adapter swiftshader",
+    "hico verify ops.safetensors --tolerance 1e-5      a bar of your own",
+    "hico verify ops.safetensors --json                for scripts",
+  ],
+  args: {
+    file: { type: "positional", description: "A safetensors file of golden cases", required: true },
+    device: { type: "string", description: "Device to replay on: auto, webgpu or reference (else HICO_DEVICE)" },
+    adapter: { type: "string", description: "Part of an adapter's name, or swiftshader or lavapipe (else HICO_ADAPTER)" },
+    tolerance: {
+      type: "string",
+      description: "Largest error relative to each tensor's scale (1e-9 in float64, 1e-4 in float32)",
+    },
+    json: { type: "boolean", description: "Print JSON" },
+  },
+  run: async ({ args }) => {
+    const tolerance = args.tolerance === undefined ? undefined : Number(args.tolerance);
+    const opened = await device(args.device, { adapter: args.adapter });
+    try {
+      const report = await verifyFile(args.file, opened, {
+        tolerance,
+        onCase: (result) => {
+          if (!args.json) console.log(formatCase(result));
+        },
+      });
+      console.log(args.json ? JSON.stringify(report, null, 2) : `${report.passed} passed, ${report.failed} failed`);
+      if (report.failed > 0) process.exitCode = 1;
+    } finally {
+      opened.close();
+    }
+  },
+});
