@@ -22,6 +22,12 @@ export interface ScanSpec {
   readonly hidden: number;
   /** With a mask input `[steps, batch]`: where it is 0 the state is carried over and the output is 0. */
   readonly masked: boolean;
+  /**
+   * Lengths, adding up to `steps`, of independent sequences that follow each other along the time axis and are run
+   * side by side; absent, one sequence of all steps. States are then `[directions, segments * batch, hidden]`,
+   * sequence after sequence.
+   */
+  readonly segments?: readonly number[];
 }
 
 /** An operand with the name the documentation and the kernel text use. */
@@ -65,7 +71,14 @@ export function checkScanSpec(op: string, spec: ScanSpec): void {
   if (spec.directions !== 1 && spec.directions !== 2) {
     throw new Error(`${op}: directions is ${spec.directions}; it must be 1 (forward in time) or 2 (both ways)`);
   }
+  const { segments, steps } = spec;
+  if (segments && (segments.some((n) => !Number.isInteger(n) || n < 1) || segments.reduce((a, b) => a + b, 0) !== steps)) {
+    throw new Error(`${op}: segments ${segments.join(", ")} must be positive integers whose sum is the ${steps} steps`);
+  }
 }
+
+/** Number of independent sequences along the time axis. */
+export const segmentsOf = (spec: ScanSpec): number => spec.segments?.length ?? 1;
 
 export const quadsOf = (hidden: number): number => Math.ceil(hidden / 4);
 
@@ -217,13 +230,18 @@ export interface PackedLayout {
  * Layout of the packed buffer.
  * Forward: weight `[directions, blocks, hidden (read), gates, span]`, quads `blocks * span` of the written axis, with
  * the bias as one more row of the read axis. Backward: `[directions, gates, blocks, hidden (read), span]`. Then the
- * states `[n, directions, batch, quads]`. Both hidden axes are padded with zeros.
+ * states `[n, directions, segments * batch, quads]`. Both hidden axes are padded with zeros.
  */
 export function packedLayout(spec: ScanSpec, gates: GateCount, forward: boolean, stateCount: number): PackedLayout {
   const quads = quadsOf(spec.hidden);
   const span = Math.min(SPAN, quads);
   const states = spec.directions * gates * (4 * quads + (forward ? 1 : 0)) * Math.ceil(quads / span) * span;
-  return { forward, gates, span, states, length: states + stateCount * spec.directions * spec.batch * quads };
+  return { forward, gates, span, states, length: states + stateCount * stateRows(spec) * quads };
+}
+
+/** Rows of a state: one for every direction, sequence and batch row. */
+function stateRows(spec: ScanSpec): number {
+  return spec.directions * segmentsOf(spec) * spec.batch;
 }
 
 export function packedScratch(layout: PackedLayout): TensorSpec {
@@ -243,7 +261,7 @@ export function packKernel(
   signature: ScanSignature,
   states: readonly string[],
 ): KernelSource {
-  const { hidden, batch, directions } = spec;
+  const { hidden } = spec;
   const { gates, forward, span } = layout;
   const quads = quadsOf(hidden);
   const sources = [...(forward ? ["weight", "bias"] : ["weight"]), ...states];
@@ -279,7 +297,7 @@ export function packKernel(
     if (read < ${hidden}u) {
     ${each((unit) => `weight[(first + read) * ${hidden}u + ${unit}]`)}
     }`;
-  const stateLength = directions * batch * quads;
+  const stateLength = stateRows(spec) * quads;
   const stateParts = states
     .map((state, n) => {
       const from = layout.states + n * stateLength;
@@ -326,7 +344,26 @@ export class ScanText {
   }
 
   get workgroups(): [number, number, number] {
-    return [Math.ceil(this.spec.batch / this.rows), this.spec.directions, 1];
+    return [Math.ceil(this.spec.batch / this.rows), this.spec.directions, segmentsOf(this.spec)];
+  }
+
+  /** Steps of this workgroup's sequence. */
+  get stepCount(): string {
+    return this.spec.segments ? "stepCount" : `${this.spec.steps}u`;
+  }
+
+  /** The step that round `s` of the loop over time computes, along the direction's order or (`backward`) against it. */
+  stepOfRound(backward: boolean): string {
+    const last = `${this.stepCount} - 1u - s`;
+    const inSequence = backward ? `select(${last}, s, d == 1u)` : `select(s, ${last}, d == 1u)`;
+    return this.spec.segments ? `firstStep + ${inSequence}` : inSequence;
+  }
+
+  /** Row of batch row `b` in a state. */
+  get stateRow(): string {
+    const { batch } = this.spec;
+    const segments = segmentsOf(this.spec);
+    return segments > 1 ? `((d * ${segments}u + group.z) * ${batch}u + b)` : `(d * ${batch}u + b)`;
   }
 
   /** Declares `shared_values` for `vectors` vec4 a row and quad. */
@@ -341,6 +378,15 @@ export class ScanText {
     const quads = range(quadsPerLane)
       .map((c) => `  let q${c} = min(lane + ${c * lanes}u, ${this.quads - 1}u);\n`)
       .join("");
+    const { segments } = this.spec;
+    const starts = segments?.map((_, i) => segments.slice(0, i).reduce((a, b) => a + b, 0));
+    const table = (values: readonly number[]): string =>
+      `array<u32, ${values.length}>(${values.map((n) => `${n}u`).join(", ")})`;
+    // Indexed by the workgroup's number, so the loop over time stays uniform around its barriers.
+    const sequence = segments && starts
+      ? `  var lengths = ${table(segments)};\n  var starts = ${table(starts)};\n` +
+        `  let stepCount = lengths[group.z];\n  let firstStep = starts[group.z];\n`
+      : "";
     return `
 @compute @workgroup_size(${lanes * rowGroups})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
@@ -348,7 +394,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let lane = invocation % ${lanes}u;
   let row0 = invocation / ${lanes}u * ${rowTile}u;
   let batch0 = group.x * ${this.rows}u + row0;
-${quads}${body}}
+${sequence}${quads}${body}}
 `;
   }
 
@@ -387,8 +433,7 @@ ${quads}${body}}
 
   /** Index in the packed buffer of quad `q` of the n-th state's row `b`. */
   packedState(layout: PackedLayout, n: number): string {
-    const { directions, batch } = this.spec;
-    return `${layout.states + n * directions * batch * this.quads}u + (d * ${batch}u + b) * ${this.quads}u + q`;
+    return `${layout.states + n * stateRows(this.spec) * this.quads}u + ${this.stateRow} * ${this.quads}u + q`;
   }
 
   /** The condition that step `t` of row `b` counts. */
@@ -439,7 +484,7 @@ ${quads}${body}}
    */
   backwardSteps(cell: string): string {
     const { gates, quads, rows, items } = this;
-    const { batch, steps } = this.spec;
+    const { batch } = this.spec;
     const plane = rows * quads;
     const first = this.allShared ? gates : 1;
     const keep = range(gates)
@@ -466,8 +511,8 @@ ${product}      workgroupBarrier();
       }
     }`;
     return `${this.allShared ? "" : `  var pending: array<vec4<f32>, ${items * (gates - 1)}>;\n`}
-  for (var s = 0u; s < ${steps}u; s++) {
-    let t = select(${steps - 1}u - s, s, d == 1u);
+  for (var s = 0u; s < ${this.stepCount}; s++) {
+    let t = ${this.stepOfRound(true)};
     ${this.eachItem(`
       if (b < ${batch}u) {${cell}
         ${keep}
