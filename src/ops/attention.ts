@@ -7,7 +7,7 @@ import { gradients } from "../autograd/grad.ts";
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { Tensor, concat } from "../tensor/tensor.ts";
 
 export interface AttentionAttrs {
   readonly heads: number;
@@ -16,6 +16,8 @@ export interface AttentionAttrs {
   readonly packed: boolean;
   readonly mask: boolean;
   readonly keep: boolean;
+  /** Lengths of sequences that follow each other along T and attend to themselves only; absent, one sequence. */
+  readonly segments?: readonly number[];
 }
 
 /** q, k, v [B, T, H, D] out of the op's operands, then mask and keep. */
@@ -33,7 +35,26 @@ function unpack(x: Tensor, heads: number): Tensor[] {
   return [0, 1, 2].map((k) => blocks.slice(null, null, k));
 }
 
-/** In: q, k, v [B, T, H, D] or qkv [B, T, 3·H·D]; mask? [B, Tk]; keep? [B, H, Tq, Tk]. Out: [B, Tq, H, D], lse [B, H, Tq]. */
+/** Output and log-sum-exp of one sequence: q, k, v [B, T, H, D]. */
+function attend(projections: readonly Tensor[], scale: number, mask?: Tensor, keep?: Tensor): [Tensor, Tensor] {
+  const [q, k, v] = projections.map((t) => t.permute([0, 2, 1, 3]));
+  const scores = q.matmul(k.transpose()).mul(scale);
+  const open = mask?.ne(0).reshape([mask.shape[0], 1, 1, mask.shape[1]]).expand(scores.shape);
+  const largest = (open ? open.where(scores.detach(), -1e30) : scores.detach()).max(-1, true);
+  const raised = scores.sub(largest).exp();
+  const weights = open ? raised.mask(open) : raised;
+  const total = weights.sum(-1, true);
+  const safe = mask ? total.gt(0).where(total, 1) : total;
+  const probabilities = weights.div(safe);
+  const out = (keep ? probabilities.mul(keep) : probabilities).matmul(v).permute([0, 2, 1, 3]);
+  const lse = safe.log().add(largest);
+  return [out, (mask ? lse.mask(total.gt(0)) : lse).squeeze(-1)];
+}
+
+/**
+ * In: q, k, v [B, T, H, D] or qkv [B, T, 3·H·D]; mask? [B, Tk]; keep? [B, H, Tq, Tk] (its columns count from the start
+ * of the row's sequence). Out: [B, Tq, H, D], lse [B, H, Tq].
+ */
 export const ATTENTION: FusedOp<AttentionAttrs> = {
   name: "attention",
   outputs([x], { heads, packed }) {
@@ -46,18 +67,15 @@ export const ATTENTION: FusedOp<AttentionAttrs> = {
   },
   decompose(inputs, attrs) {
     const { projections, mask, keep } = operandsOf(inputs, attrs);
-    const [q, k, v] = projections.map((t) => t.permute([0, 2, 1, 3]));
-    const scores = q.matmul(k.transpose()).mul(attrs.scale);
-    const open = mask?.ne(0).reshape([mask.shape[0], 1, 1, mask.shape[1]]).expand(scores.shape);
-    const largest = (open ? open.where(scores.detach(), -1e30) : scores.detach()).max(-1, true);
-    const raised = scores.sub(largest).exp();
-    const weights = open ? raised.mask(open) : raised;
-    const total = weights.sum(-1, true);
-    const safe = mask ? total.gt(0).where(total, 1) : total;
-    const probabilities = weights.div(safe);
-    const out = (keep ? probabilities.mul(keep) : probabilities).matmul(v).permute([0, 2, 1, 3]);
-    const lse = safe.log().add(largest);
-    return [out, (mask ? lse.mask(total.gt(0)) : lse).squeeze(-1)];
+    if (!attrs.segments) return attend(projections, attrs.scale, mask, keep);
+    let start = 0;
+    const parts = attrs.segments.map((length) => {
+      const rows = [start, start + length] as const;
+      start += length;
+      const own = projections.map((t) => t.slice(null, rows));
+      return attend(own, attrs.scale, mask?.slice(null, rows), keep?.slice(null, null, rows, [0, length]));
+    });
+    return [concat(parts.map(([out]) => out), 1), concat(parts.map(([, lse]) => lse), 2)];
   },
   vjp(inputs, [out, lse], [dout, dlse], attrs) {
     if (!dout || dlse) return undefined;
@@ -86,6 +104,11 @@ export interface AttentionOptions {
   readonly mask?: Tensor;
   /** f32 [B, H, Tq, Tk] multiplied onto the probabilities (a dropout mask, see `Generator.dropoutMask`); no gradient. */
   readonly keep?: Tensor;
+  /**
+   * Self-attention only: lengths, adding up to T, of sequences that lie one after the other along T; each attends to
+   * itself only. `keep` is then [B, H, T, longest], its columns counted from the start of the row's sequence.
+   */
+  readonly segments?: readonly number[];
 }
 
 /** softmax(q·kᵀ·scale)·v for each head (torch scaled_dot_product_attention). q [B, Tq, H, D]; k, v [B, Tk, H, D]. */
@@ -112,16 +135,28 @@ export function packedAttention(qkv: Tensor, heads: number, options: AttentionOp
 function run(
   operands: Tensor[], heads: number, dim: number, queries: number, keys: number, packed: boolean, options: AttentionOptions,
 ): Tensor {
-  const { mask, keep, scale = 1 / Math.sqrt(dim) } = options;
+  const { mask, keep, segments, scale = 1 / Math.sqrt(dim) } = options;
   const batch = operands[0].shape[0];
   if (mask && !sameShape(mask.shape, [batch, keys])) {
     throw new Error(`attention: mask has shape ${formatShape(mask.shape)}, not [${batch}, ${keys}]`);
   }
-  if (keep && !sameShape(keep.shape, [batch, heads, queries, keys])) {
-    throw new Error(`attention: keep has shape ${formatShape(keep.shape)}, not [${batch}, ${heads}, ${queries}, ${keys}]`);
+  if (segments) {
+    const whole = segments.length > 0 && segments.every((n) => Number.isInteger(n) && n >= 1);
+    if (!whole || queries !== keys || segments.reduce((a, b) => a + b, 0) !== keys) {
+      throw new Error(
+        `attention: segments [${segments.join(", ")}] must be positive integers whose sum is the ${queries} queries and ${keys} keys`,
+      );
+    }
+  }
+  const keepShape = [batch, heads, queries, segments ? Math.max(...segments) : keys];
+  if (keep && !sameShape(keep.shape, keepShape)) {
+    throw new Error(`attention: keep has shape ${formatShape(keep.shape)}, not ${formatShape(keepShape)}`);
   }
   if (keys === 0 || queries === 0 || batch === 0 || dim === 0) throw new Error("attention: no axis may be empty");
   const all = [...operands, ...(mask ? [mask] : []), ...(keep ? [keep.detach()] : [])];
-  const attrs: AttentionAttrs = { heads, scale, packed, mask: mask !== undefined, keep: keep !== undefined };
+  const attrs: AttentionAttrs = {
+    heads, scale, packed, mask: mask !== undefined, keep: keep !== undefined,
+    ...(segments && segments.length > 1 ? { segments: [...segments] } : {}),
+  };
   return new Tensor(build.fused(ATTENTION, all.map((t) => t.node), attrs)[0]);
 }

@@ -7,8 +7,8 @@
  * columns are named variables (256 of them): each loop over channels does 256 vector products for 32 loads, and the
  * accumulated row (out, dq, dk, dv) lives in its storage buffer, read and written once a chunk of 16.
  */
-import { declareBuffers, rowLayout } from "./attention-layout.ts";
-import type { AttentionSpec, RowLayout } from "./attention-layout.ts";
+import { declareBlock, declareBuffers, keepWidth, rowBlocks, rowLayout } from "./attention-layout.ts";
+import type { AttentionSpec, RowBlock, RowLayout } from "./attention-layout.ts";
 import type { KernelSource } from "./kernel.ts";
 import { literal } from "./wgsl-types.ts";
 
@@ -37,6 +37,7 @@ class Emitter {
   /** Whether blocks, or chunks, overhang the end of their sequence. */
   readonly rowsOverhang: boolean;
   readonly columnsOverhang: boolean;
+  readonly table: readonly RowBlock[];
 
   constructor(
     readonly spec: AttentionSpec,
@@ -46,18 +47,17 @@ class Emitter {
   ) {
     this.width = spec.dim % 4 === 0 ? 4 : 1;
     this.vector = this.width === 4 ? "vec4<f32>" : "f32";
-    this.rows = blockSize(rowCount, tile.rows);
-    this.columns = blockSize(columnCount, tile.columns);
-    this.rowsOverhang = rowCount % this.rows !== 0;
-    this.columnsOverhang = columnCount % this.columns !== 0;
+    const { segments } = spec;
+    this.rows = segments ? Math.min(tile.rows, Math.max(...segments)) : blockSize(rowCount, tile.rows);
+    this.columns = segments ? Math.min(tile.columns, Math.max(...segments)) : blockSize(columnCount, tile.columns);
+    this.rowsOverhang = (segments ?? [rowCount]).some((length) => length % this.rows !== 0);
+    this.columnsOverhang = (segments ?? [columnCount]).some((length) => length % this.columns !== 0);
+    this.table = rowBlocks(spec, rowCount, columnCount, this.rows);
   }
 
-  get blocks(): number {
-    return Math.ceil(this.rowCount / this.rows);
-  }
-
+  /** Chunks of the longest sequence. */
   get chunks(): number {
-    return Math.ceil(this.columnCount / this.columns);
+    return Math.ceil(Math.max(...(this.spec.segments ?? [this.columnCount])) / this.columns);
   }
 
   line(text: string): void {
@@ -86,7 +86,7 @@ class Emitter {
 
   /** Declares `NAME_r`, where the block's rows of an operand start; rows past the end repeat the last one. */
   rowAddresses(name: string, layout: RowLayout): void {
-    const row = (r: number): string => (this.rowsOverhang && r > 0 ? `min(row + ${r}, ${this.rowCount - 1})` : `row + ${r}`);
+    const row = (r: number): string => (this.rowsOverhang && r > 0 ? `min(row + ${r}, rowEnd - 1)` : `row + ${r}`);
     this.eachRow((r) => `let ${name}_${r} = ${this.address(layout, row(r))};`);
   }
 
@@ -97,11 +97,11 @@ class Emitter {
 
   /** Index of column c of the chunk, clamped into the sequence. */
   column(c: number): string {
-    return this.columnsOverhang && c > 0 ? `min(chunk + ${c}, ${this.columnCount - 1})` : `chunk + ${c}`;
+    return this.columnsOverhang && c > 0 ? `min(chunk + ${c}, columnEnd - 1)` : `chunk + ${c}`;
   }
 
   row(r: number): string {
-    return this.rowsOverhang && r > 0 ? `min(row + ${r}, ${this.rowCount - 1})` : `row + ${r}`;
+    return this.rowsOverhang && r > 0 ? `min(row + ${r}, rowEnd - 1)` : `row + ${r}`;
   }
 
   /** `NAME_r_c` = Σ_d rows[r][d] · columns[c][d]. */
@@ -134,7 +134,7 @@ class Emitter {
       const sum = this.overColumns((c) => `${weight(r, c)} * x${c}`, (a, b) => `${a} + ${b}`);
       const place = `${target}[${rowName}_${r} + d]`;
       const factor = old(r);
-      const carried = `var t = ${this.vector}(); if (chunk > 0) { t = ${place}${factor ? ` * ${factor}` : ""}; }`;
+      const carried = `var t = ${this.vector}(); if (chunk > columnFirst) { t = ${place}${factor ? ` * ${factor}` : ""}; }`;
       const stored = this.chunks > 1 ? `{ ${carried} ${place} = t + ${sum}; }` : `${place} = ${sum};`;
       return this.guardRow(r, stored);
     });
@@ -143,11 +143,11 @@ class Emitter {
 
   /** Wraps a store so that rows past the end, which alias the last row, do not make it. */
   guardRow(r: number, statement: string): string {
-    return this.rowsOverhang && r > 0 ? `if (row + ${r} < ${this.rowCount}) { ${statement} }` : statement;
+    return this.rowsOverhang && r > 0 ? `if (row + ${r} < rowEnd) { ${statement} }` : statement;
   }
 
   beginChunks(): void {
-    this.line(`for (var chunk = 0; chunk < columnEnd; chunk += ${this.columns}) {`);
+    this.line(`for (var chunk = columnFirst; chunk < lastColumn; chunk += ${this.columns}) {`);
   }
 
   endChunks(): void {
@@ -155,24 +155,32 @@ class Emitter {
   }
 
   /**
-   * The kernel around the text so far. `steps` and `columnEnd` are constants that the driver's compiler must not see
+   * The kernel around the text so far. `steps` and `lastColumn` are constants that the driver's compiler must not see
    * as such: it would unroll loops whose bodies are hundreds of statements already (Mesa then compiles for minutes).
    */
   kernel(name: string, declared: ReturnType<typeof declareBuffers>, lengthOf: string): KernelSource {
     const { heads, batch, dim } = this.spec;
-    const total = batch * heads * this.blocks;
+    const blocks = this.table.length;
+    const total = batch * heads * blocks;
     const groups = Math.ceil(total / WORKGROUP);
     const gridX = Math.min(groups, MAX_GRID);
+    // Sequences differ in length: neighbours, which a driver runs in lockstep, then take blocks of the same sequence.
+    const slowBlocks = `let block = id / ${batch * heads};
+let head = id % ${heads};
+let batch = id / ${heads} % ${batch};
+`;
+    const fastBlocks = `let block = id % ${blocks};
+let head = id / ${blocks} % ${heads};
+let batch = id / ${blocks * heads};
+`;
     const wgsl = `${declared.declarations}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 let id = (i32(group.y) * ${gridX} + i32(group.x)) * ${WORKGROUP} + i32(local);
 if (id >= ${total}) { return; }
 let steps = min(${dim / this.width}, i32(arrayLength(&${lengthOf})));
-let columnEnd = min(${this.columnCount}, i32(arrayLength(&${lengthOf})) + ${this.columnCount});
-let row = (id % ${this.blocks}) * ${this.rows};
-let head = id / ${this.blocks} % ${heads};
-let batch = id / ${this.blocks * heads};
+${this.spec.segments ? slowBlocks : fastBlocks}${declareBlock(this.table, this.rows, "block")}let row = first;
+let lastColumn = min(columnEnd, i32(arrayLength(&${lengthOf})) + columnEnd);
 let bh = batch * ${heads} + head;
 ${this.text}}
 `;
@@ -182,14 +190,14 @@ ${this.text}}
   /** Condition that key `c` of the chunk is attended to, or undefined where all are. */
   attends(c: number): string | undefined {
     const conditions: string[] = [];
-    if (this.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < ${this.columnCount}`);
+    if (this.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < columnEnd`);
     if (this.spec.mask) conditions.push(`mask[batch * ${this.columnCount} + ${this.column(c)}] != 0.0`);
     return conditions.length > 0 ? conditions.join(" && ") : undefined;
   }
 }
 
 function tileFor(spec: AttentionSpec): Tile {
-  return { rows: 16, columns: 16 };
+  return (globalThis as any).TILE ?? { rows: 16, columns: 16 };
 }
 
 /** One dispatch: out and lse. Rows are queries, columns keys. */
@@ -229,7 +237,7 @@ export function cpuAttentionForward(spec: AttentionSpec): KernelSource {
     }
     lines.push(`l${r} = l${r} * a${r} + (${e.overColumns((c) => `s_${r}_${c}`, (a, b) => `${a} + ${b}`)});`);
     if (spec.keep) {
-      lines.push(`let kept = (bh * ${spec.queries} + ${e.row(r)}) * ${spec.keys};`);
+      lines.push(`let kept = (bh * ${spec.queries} + ${e.row(r)}) * ${keepWidth(spec)} - columnFirst;`);
       for (let c = 0; c < e.columns; c++) lines.push(`s_${r}_${c} *= keep[kept + ${e.column(c)}];`);
     }
     return lines.join("\n") + "\n}";
@@ -289,7 +297,7 @@ function queryGradient(spec: AttentionSpec): KernelSource {
   e.columnAddresses("vc", v);
   e.products("g", "dout", "or", v.buffer, "vc");
   e.eachRow((r) => {
-    const kept = `let kept = (bh * ${spec.queries} + ${e.row(r)}) * ${spec.keys};`;
+    const kept = `let kept = (bh * ${spec.queries} + ${e.row(r)}) * ${keepWidth(spec)} - columnFirst;`;
     return `{ ${spec.keep ? kept : ""}\n` + e.overColumns((c) => {
       const g = spec.keep ? `g_${r}_${c} * keep[kept + ${e.column(c)}]` : `g_${r}_${c}`;
       return `p_${r}_${c} *= (${g} - t${r}) * ${literal(spec.scale, "f32")};`;
@@ -321,7 +329,7 @@ function keyGradient(spec: AttentionSpec): KernelSource {
   e.eachColumn((c) => `let lse${c} = lse[bh * ${spec.queries} + ${e.column(c)}];`);
   e.eachRow((r) => e.overColumns((c) => {
     const conditions: string[] = [];
-    if (e.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < ${e.columnCount}`);
+    if (e.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < columnEnd`);
     if (spec.mask) conditions.push(`ok${r}`);
     const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${c})`;
     return `p_${r}_${c} = ${conditions.length > 0 ? `select(0.0, ${p}, ${conditions.join(" && ")})` : p};`;
@@ -329,7 +337,7 @@ function keyGradient(spec: AttentionSpec): KernelSource {
   e.columnAddresses("oc", dout);
   e.products("g", v.buffer, "vr", "dout", "oc");
   e.eachColumn((c) => `let delta${c} = delta[bh * ${spec.queries} + ${e.column(c)}];` +
-    (spec.keep ? ` let kept${c} = (bh * ${spec.queries} + ${e.column(c)}) * ${spec.keys};` : ""));
+    (spec.keep ? ` let kept${c} = (bh * ${spec.queries} + ${e.column(c)}) * ${keepWidth(spec)} - columnFirst;` : ""));
   // g becomes ds and p becomes the dropped-out probability, which is what dk and dv sum over.
   e.eachRow((r) => e.overColumns((c) => {
     const ds = (g: string): string => `g_${r}_${c} = p_${r}_${c} * (${g} - delta${c}) * ${literal(spec.scale, "f32")};`;

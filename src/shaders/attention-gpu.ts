@@ -8,7 +8,7 @@
  * a thread accumulates 4 rows × one vec4 of channels for each block of 32 channels.
  * Workgroup memory is 13 KiB, within the 16 KiB that every adapter has.
  */
-import { declareBuffers, rowLayout } from "./attention-layout.ts";
+import { declareBlock, declareBuffers, keepWidth, rowBlocks, rowLayout } from "./attention-layout.ts";
 import type { AttentionSpec, RowLayout } from "./attention-layout.ts";
 import type { KernelSource } from "./kernel.ts";
 import { literal } from "./wgsl-types.ts";
@@ -59,7 +59,7 @@ class Emitter {
     return name;
   }
 
-  /** A function that stores channels 4·d4.. of a row, and nothing outside the sequence or the head. */
+  /** A function that stores channels 4·d4.. of a row, and nothing from `rowEnd` on or outside the head. */
   private storer(layout: RowLayout): string {
     const name = `store_${layout.buffer}_${layout.offset}`;
     if (this.helpers.has(name)) return name;
@@ -67,11 +67,11 @@ class Emitter {
     const w = this.vectors ? 4 : 1;
     const start = `${layout.offset / w} + (batch * ${layout.rows} + row) * ${layout.stride / w} + head * ${dim / w}`;
     const body = this.vectors
-      ? `if (row < ${layout.rows} && d4 < ${dim / 4}) { ${layout.buffer}[${start} + d4] = x; }`
-      : `if (row >= ${layout.rows}) { return; }
+      ? `if (row < rowEnd && d4 < ${dim / 4}) { ${layout.buffer}[${start} + d4] = x; }`
+      : `if (row >= rowEnd) { return; }
   let at = ${start} + 4 * d4;
 ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] = x[${i}]; }`).join("\n")}`;
-    this.helpers.set(name, `fn ${name}(batch: i32, head: i32, row: i32, d4: i32, x: vec4<f32>) {\n  ${body}\n}\n`);
+    this.helpers.set(name, `fn ${name}(batch: i32, head: i32, row: i32, rowEnd: i32, d4: i32, x: vec4<f32>) {\n  ${body}\n}\n`);
     return name;
   }
 
@@ -80,7 +80,7 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
   }
 
   store(layout: RowLayout, row: string, d4: string, value: string): string {
-    return `${this.storer(layout)}(batch, head, ${row}, ${d4}, ${value});`;
+    return `${this.storer(layout)}(batch, head, ${row}, rowEnd, ${d4}, ${value});`;
   }
 
   /** `NAME0..NAME3`: for 4 rows, vec4 over 4 columns of Σ_d rows[r][d] · columns[c][d]. */
@@ -154,7 +154,7 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
   }
 
   beginTiles(): void {
-    this.line(`for (var tile = 0; tile < ${this.columnCount}; tile += ${SIDE}) {`);
+    this.line(`for (var tile = columnFirst; tile < columnEnd; tile += ${SIDE}) {`);
   }
 
   endTiles(): void {
@@ -163,7 +163,8 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
 
   kernel(name: string, declared: ReturnType<typeof declareBuffers>): KernelSource {
     const { heads, batch } = this.spec;
-    const blocks = Math.ceil(this.rowCount / SIDE);
+    const table = rowBlocks(this.spec, this.rowCount, this.columnCount, SIDE);
+    const blocks = table.length;
     const total = batch * heads * blocks;
     const gridX = Math.min(total, 65535);
     const wgsl = `${declared.declarations}
@@ -178,7 +179,8 @@ let tx = i32(local.x);
 let ty = i32(local.y);
 // The grid's last line may run past the end: those workgroups do the first one's work into rows that do not exist.
 let id = i32(group.y) * ${gridX} + i32(group.x);
-let row0 = select(${blocks * SIDE}, (id % ${blocks}) * ${SIDE}, id < ${total});
+let block = id % ${blocks};
+${declareBlock(table, SIDE, "block")}let row0 = select(${this.rowCount + SIDE}, first, id < ${total});
 let head = id / ${blocks} % ${heads};
 let batch = min(id / ${blocks * heads}, ${batch - 1});
 let bh = batch * ${heads} + head;
@@ -191,7 +193,7 @@ ${this.text}}
   attended(keysAreRows: boolean): void {
     const { keys, mask } = this.spec;
     this.line(`let column = tile + 4 * tx;`);
-    this.line(`var inside = vec4<bool>(${four.map((j) => `column + ${j} < ${this.columnCount}`).join(", ")});`);
+    this.line(`var inside = vec4<bool>(${four.map((j) => `column + ${j} < columnEnd`).join(", ")});`);
     if (!mask) {
       this.line(four.map((i) => `let ok${i} = inside;`).join(" "));
     } else if (keysAreRows) {
@@ -207,12 +209,14 @@ ${this.text}}
 
   /** vec4 over the columns of the dropout factors for the thread's row i; indices past the end repeat the last. */
   keep(i: number, keysAreRows: boolean): string {
-    const { queries, keys } = this.spec;
-    const row = `min(row0 + 4 * ty + ${i}, ${this.rowCount - 1})`;
-    const column = (j: number): string => `min(column + ${j}, ${this.columnCount - 1})`;
+    const { queries } = this.spec;
+    const width = keepWidth(this.spec);
+    const row = `min(row0 + 4 * ty + ${i}, rowEnd - 1)`;
+    const column = (j: number): string => `min(column + ${j}, columnEnd - 1)`;
+    // Where keys are counted from: the sequence's first, on either side.
     const at = (j: number): string => (keysAreRows
-      ? `keep[(bh * ${queries} + ${column(j)}) * ${keys} + ${row}]`
-      : `keep[(bh * ${queries} + ${row}) * ${keys} + ${column(j)}]`);
+      ? `keep[(bh * ${queries} + ${column(j)}) * ${width} + ${row} - columnFirst]`
+      : `keep[(bh * ${queries} + ${row}) * ${width} + ${column(j)} - columnFirst]`);
     return `vec4<f32>(${four.map(at).join(", ")})`;
   }
 }
@@ -261,7 +265,7 @@ export function gpuAttentionForward(spec: AttentionSpec): KernelSource {
   e.storeSums("o", out, (i) => ` * inverse[${i}]`);
   e.line("let saved = select(vec4<f32>(), top + log(total), some);");
   for (const i of four) {
-    e.line(`if (tx == ${i} && row0 + 4 * ty + ${i} < ${spec.queries}) ` +
+    e.line(`if (tx == ${i} && row0 + 4 * ty + ${i} < rowEnd) ` +
       `{ lse[bh * ${spec.queries} + row0 + 4 * ty + ${i}] = saved[${i}]; }`);
   }
   return e.kernel("attention.forward", declared);
@@ -293,7 +297,7 @@ function queryGradient(spec: AttentionSpec): KernelSource {
   }
   e.reduceRows("share", (a, b) => `${a} + ${b}`);
   for (const i of four) {
-    e.line(`if (tx == ${i} && ${row(i)} < ${spec.queries}) { delta[bh * ${spec.queries} + ${row(i)}] = share[${i}]; }`);
+    e.line(`if (tx == ${i} && ${row(i)} < rowEnd) { delta[bh * ${spec.queries} + ${row(i)}] = share[${i}]; }`);
     e.line(`let lse${i} = lse[bh * ${spec.queries} + min(${row(i)}, ${spec.queries - 1})];`);
   }
   e.declareSums("o");

@@ -23,6 +23,53 @@ export interface AttentionSpec {
   readonly mask: boolean;
   /** A dropout tensor f32 [B, H, Tq, Tk] of 0 or 1/(1−p) is given; it multiplies the probabilities. */
   readonly keep: boolean;
+  /**
+   * Lengths of sequences that lie one after the other along T, each attending to itself only; Tq = Tk is their sum.
+   * `keep` is then [B, H, T, longest]: its columns count from the start of the row's sequence.
+   */
+  readonly segments?: readonly number[];
+}
+
+/** Columns of `keep`. */
+export function keepWidth(spec: AttentionSpec): number {
+  return spec.segments ? Math.max(...spec.segments) : spec.keys;
+}
+
+/** Rows of a block, and the rows of the other side that it meets: those of its own sequence. */
+export interface RowBlock {
+  readonly row: number;
+  readonly rowEnd: number;
+  readonly columnFirst: number;
+  readonly columnEnd: number;
+}
+
+/** Blocks of at most `side` rows, none of which holds rows of two sequences. */
+export function rowBlocks(spec: AttentionSpec, rowCount: number, columnCount: number, side: number): RowBlock[] {
+  const blocks: RowBlock[] = [];
+  let first = 0;
+  for (const length of spec.segments ?? [rowCount]) {
+    const rowEnd = first + length;
+    const columns = spec.segments ? { columnFirst: first, columnEnd: rowEnd } : { columnFirst: 0, columnEnd: columnCount };
+    for (let row = first; row < rowEnd; row += side) blocks.push({ row, rowEnd, ...columns });
+    first = rowEnd;
+  }
+  return blocks;
+}
+
+/**
+ * WGSL that declares `first`, `rowEnd`, `columnFirst` and `columnEnd` of block `index`: constants where they are the
+ * same for all blocks, else read from tables.
+ */
+export function declareBlock(blocks: readonly RowBlock[], side: number, index: string): string {
+  const sequential = blocks.every((b, i) => b.row === i * side);
+  const declare = (name: string, values: readonly number[]): string => {
+    if (values.every((v) => v === values[0])) return `let ${name} = ${values[0]};\n`;
+    return `var ${name}Of = array<i32, ${values.length}>(${values.join(", ")}); let ${name} = ${name}Of[${index}];\n`;
+  };
+  return (sequential ? `let first = ${index} * ${side};\n` : declare("first", blocks.map((b) => b.row))) +
+    declare("rowEnd", blocks.map((b) => b.rowEnd)) +
+    declare("columnFirst", blocks.map((b) => b.columnFirst)) +
+    declare("columnEnd", blocks.map((b) => b.columnEnd));
 }
 
 /** Where row (b, t) of head h of an operand starts: `offset + (b·rows + t)·stride + h·D`, in elements. */

@@ -19,7 +19,7 @@
 import type { AdapterProfile, Lowering, TensorSpec } from "./kernel.ts";
 import { cpuAttentionBackward, cpuAttentionForward } from "./attention-cpu.ts";
 import { gpuAttentionBackward, gpuAttentionForward } from "./attention-gpu.ts";
-import { inputNames, outputNames } from "./attention-layout.ts";
+import { inputNames, keepWidth, outputNames } from "./attention-layout.ts";
 import type { AttentionSpec } from "./attention-layout.ts";
 
 export type { AttentionSpec } from "./attention-layout.ts";
@@ -54,7 +54,7 @@ function specOf(spec: AttentionSpec, name: string): TensorSpec {
     k: [batch, keys, heads, dim],
     qkv: [batch, queries, 3 * heads * dim],
     mask: [batch, keys],
-    keep: [batch, heads, queries, keys],
+    keep: [batch, heads, queries, keepWidth(spec)],
     lse: [batch, heads, queries],
     delta: [batch, heads, queries],
   };
@@ -74,6 +74,14 @@ function check(spec: AttentionSpec): void {
     throw new Error(
       `attention: a packed projection holds one sequence, but queries is ${spec.queries} and keys is ${spec.keys}; ` +
         "give equal lengths or pass q, k, v apart",
+    );
+  }
+  const { segments, queries, keys } = spec;
+  if (!segments) return;
+  const whole = segments.length > 0 && segments.every((n) => Number.isInteger(n) && n >= 1);
+  if (!whole || queries !== keys || segments.reduce((a, b) => a + b, 0) !== keys) {
+    throw new Error(
+      `attention: segments ${segments.join(", ")} must be positive integers whose sum is queries ${queries} and keys ${keys}`,
     );
   }
 }

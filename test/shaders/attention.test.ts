@@ -38,9 +38,26 @@ function operandsOf(spec: AttentionSpec, seed: number): Operands {
     dout: draw(batch * queries * heads * dim),
     mask: spec.mask ? Float64Array.from({ length: batch * keys }, () => (random() < 0.7 ? 1 : 0)) : undefined,
     keep: spec.keep
-      ? Float64Array.from({ length: batch * heads * queries * keys }, () => (random() < 0.75 ? Math.fround(1 / 0.75) : 0))
+      ? Float64Array.from({ length: batch * heads * queries * (spec.segments ? Math.max(...spec.segments) : keys) }, () => (random() < 0.75 ? Math.fround(1 / 0.75) : 0))
       : undefined,
   };
+}
+
+/** First row of the sequence that row i belongs to: two rows meet only where it is the same. */
+function sequenceOf(spec: AttentionSpec, i: number): number {
+  let start = 0;
+  for (const length of spec.segments ?? []) {
+    if (i < start + length) return start;
+    start += length;
+  }
+  return 0;
+}
+
+/** The dropout factor of row `row` of [B·H·Tq] and key j. */
+function keepAt(spec: AttentionSpec, x: Operands, row: number, j: number): number {
+  if (!x.keep) return 1;
+  const width = spec.segments ? Math.max(...spec.segments) : spec.keys;
+  return x.keep[row * width + j - sequenceOf(spec, j)] ?? 1;
 }
 
 interface Forward {
@@ -57,7 +74,8 @@ function referenceForward(spec: AttentionSpec, x: Operands): Forward {
   const p = new Float64Array(batch * heads * queries * keys);
   for (let b = 0; b < batch; b++) for (let h = 0; h < heads; h++) for (let i = 0; i < queries; i++) {
     const row = (b * heads + h) * queries + i;
-    const attended = Array.from({ length: keys }, (_, j) => j).filter((j) => x.mask === undefined || x.mask[b * keys + j] !== 0);
+    const attended = Array.from({ length: keys }, (_, j) => j)
+      .filter((j) => sequenceOf(spec, j) === sequenceOf(spec, i) && (x.mask === undefined || x.mask[b * keys + j] !== 0));
     if (attended.length === 0) continue;
     const scores = attended.map((j) => {
       let s = 0;
@@ -71,7 +89,7 @@ function referenceForward(spec: AttentionSpec, x: Operands): Forward {
     lse[row] = top + Math.log(sum);
     attended.forEach((j, n) => {
       p[row * keys + j] = Math.exp(scores[n] - lse[row]);
-      const weight = p[row * keys + j] * (x.keep?.[row * keys + j] ?? 1);
+      const weight = p[row * keys + j] * keepAt(spec, x, row, j);
       for (let d = 0; d < dim; d++) {
         out[((b * queries + i) * heads + h) * dim + d] += weight * x.v[((b * keys + j) * heads + h) * dim + d];
       }
@@ -100,13 +118,13 @@ function referenceBackward(spec: AttentionSpec, x: Operands): Backward {
     const dp = Array.from({ length: keys }, (_, j) => {
       let g = 0;
       for (let d = 0; d < dim; d++) g += x.dout[at + d] * x.v[key(j) + d];
-      return g * (x.keep?.[row * keys + j] ?? 1);
+      return g * keepAt(spec, x, row, j);
     });
     const mean = dp.reduce((a, g, j) => a + g * p[row * keys + j], 0);
     for (let j = 0; j < keys; j++) {
       const ds = p[row * keys + j] * (dp[j] - mean) * scale;
       const size = p[row * keys + j] * (Math.abs(dp[j]) + Math.abs(mean)) * Math.abs(scale);
-      const weight = p[row * keys + j] * (x.keep?.[row * keys + j] ?? 1);
+      const weight = p[row * keys + j] * keepAt(spec, x, row, j);
       for (let d = 0; d < dim; d++) {
         terms.dq[at + d] += Math.abs(size * x.k[key(j) + d]);
         terms.dk[key(j) + d] += Math.abs(size * x.q[at + d]);
@@ -236,6 +254,16 @@ for (const kind of ["cpu", "gpu"] as const) {
       await checkKernels(specOf({ batch: 1, heads: 1, queries: 3, keys: 4, dim: 67 }), kind, 5);
     });
 
+    test("sequences one after the other attend to themselves only", async () => {
+      const of = (segments: number[], given: Partial<AttentionSpec>): AttentionSpec => {
+        const steps = segments.reduce((a, b) => a + b, 0);
+        return specOf({ segments, queries: steps, keys: steps, ...given });
+      };
+      await checkKernels(of([33, 16, 8, 4], { dim: 12, packed: true, mask: true, keep: true }), kind, 21);
+      await checkKernels(of([5, 40, 1], { dim: 8, keep: true }), kind, 22);
+      await checkKernels(of([64, 32], { batch: 1, heads: 1, dim: 128, packed: true }), kind, 23);
+    });
+
     test("agree with the reference on random shapes", async () => {
       await fc.assert(
         fc.asyncProperty(specs, fc.nat(), (spec, seed) => checkKernels(spec, kind, seed)),
@@ -294,6 +322,7 @@ describe("attention lowering", () => {
     const lower = (given: Partial<AttentionSpec>) => () => attentionForward(specOf(given), testProfile("cpu"));
     assert.throws(lower({ keys: 0 }), /attention: keys is 0; it must be an integer ≥ 1/);
     assert.throws(lower({ scale: NaN }), /attention: scale is NaN/);
+    assert.throws(lower({ queries: 3, keys: 3, segments: [2, 2] }), /segments 2, 2 must be/);
     assert.throws(lower({ packed: true, queries: 3, keys: 4 }), /queries is 3 and keys is 4/);
   });
 });

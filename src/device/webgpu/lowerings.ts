@@ -30,11 +30,11 @@ function scanSpec(perStep: readonly number[], state: readonly number[], { masked
 }
 
 function attentionSpec(inputs: readonly TensorSpec[], attrs: AttentionAttrs): AttentionSpec {
-  const { heads, scale, packed, mask, keep } = attrs;
+  const { heads, scale, packed, mask, keep, segments } = attrs;
   const [batch, queries, width] = inputs[0].shape;
   const keys = packed ? queries : inputs[1].shape[1];
   const dim = packed ? width / (3 * heads) : inputs[0].shape[3];
-  return { batch, heads, queries, keys, dim, scale, packed, mask, keep };
+  return { batch, heads, queries, keys, dim, scale, packed, mask, keep, segments };
 }
 
 export function lowerFused(
