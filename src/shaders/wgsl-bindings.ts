@@ -6,7 +6,6 @@
  */
 import type { DType } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
-import { sizeOf } from "../tensor/shape.ts";
 import { storageType, typeName } from "./wgsl-types.ts";
 
 export interface BoundBuffer {
@@ -107,10 +106,8 @@ export class BindingTable {
     const lines = this.buffers.map((b, i) => {
       const type = typeName(storageType(b.node.dtype), b.vectors ? 4 : 1);
       const access = b.written ? "read_write" : "read";
-      // With a size, bounds checks compare with a constant.
-      const length = sizeOf(b.node.shape) / (b.vectors ? 4 : 1);
-      const size = Number.isInteger(length) ? `, ${length}` : "";
-      return `@group(0) @binding(${i}) var<storage, ${access}> buffer${i}: array<${type}${size}>;`;
+      // Without a size: wgpu checks sizes of one dispatch against the bindings of another.
+      return `@group(0) @binding(${i}) var<storage, ${access}> buffer${i}: array<${type}>;`;
     });
     if (this.#parameters) {
       lines.push(`@group(0) @binding(${this.#buffers.size}) var<storage, read> parameters: array<u32>;`);
