@@ -84,6 +84,11 @@ export abstract class Module {
   eval(): this {
     return this.train(false);
   }
+  /** From now on the parameters are saved, but neither differentiated nor trained (torch: requires_grad_(False)). */
+  freeze(): this {
+    for (const [, variable] of this.#namedVariables()) variable.trainable = false;
+    return this;
+  }
   /** Clears the gradients of all parameters. */
   zeroGrad(): void {
     for (const p of this.parameters()) p.grad = undefined;

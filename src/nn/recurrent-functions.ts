@@ -28,6 +28,11 @@ export interface RecurrentOptions {
   readonly h0?: Tensor;
   /** f32, the first two axes of x: 1 for steps that count; at 0 the state is carried over and y is 0. */
   readonly mask?: Tensor;
+  /**
+   * Lengths, adding up to T, of sequences that lie one after the other along the time axis and are run side by side.
+   * States are then [layers·directions, S·B, H], sequence after sequence.
+   */
+  readonly segments?: readonly number[];
 }
 
 export interface LstmOptions extends RecurrentOptions {
@@ -54,6 +59,7 @@ interface LayerInputs {
   readonly bias?: Tensor;
   readonly h0?: Tensor;
   readonly mask?: Tensor;
+  readonly segments?: readonly number[];
 }
 
 /** torch.nn.GRU: gates r, z, n, the reset gate applied after the recurrent product. x [T, B, in]. */
@@ -86,15 +92,16 @@ function overLayers(
   op: string, gateCount: number, x: Tensor, weights: RecurrentWeights, options: LstmOptions,
   scan: (layer: LayerInputs, k: number) => Tensor,
 ): Tensor {
-  const { numLayers = 1, bidirectional = false, batchFirst = false, h0, c0, generator } = options;
+  const { numLayers = 1, bidirectional = false, batchFirst = false, h0, c0, segments, generator } = options;
   if (x.rank !== 3) throw new Error(`${op}: x ${formatShape(x.shape)} must be ${batchFirst ? "[batch, steps, in]" : "[steps, batch, in]"}`);
   const suffixes = bidirectional ? ["", "_reverse"] : [""];
   const directions = suffixes.length;
   let y = batchFirst ? x.permute([1, 0, 2]) : x;
   const mask = options.mask && batchFirst ? options.mask.transpose() : options.mask;
+  const rowsOfState = y.shape[1] * (segments?.length ?? 1);
   for (const [name, state] of [["h0", h0], ["c0", c0]] as const) {
-    if (!state || (state.rank === 3 && state.shape[0] === numLayers * directions && state.shape[1] === y.shape[1])) continue;
-    throw new Error(`${op}: ${name} has shape ${formatShape(state.shape)}, not [${numLayers * directions}, ${y.shape[1]}, hidden]`);
+    if (!state || (state.rank === 3 && state.shape[0] === numLayers * directions && state.shape[1] === rowsOfState)) continue;
+    throw new Error(`${op}: ${name} has shape ${formatShape(state.shape)}, not [${numLayers * directions}, ${rowsOfState}, hidden]`);
   }
   for (let k = 0; k < numLayers; k++) {
     if (k > 0 && options.dropout) y = dropout(y, options.dropout, generator);
@@ -112,6 +119,7 @@ function overLayers(
       bias: biased ? stack(of("bias_hh")) : undefined,
       h0: h0?.slice([k * directions, (k + 1) * directions]),
       mask,
+      segments,
     }, k);
   }
   return batchFirst ? y.permute([1, 0, 2]) : y;

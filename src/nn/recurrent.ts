@@ -26,6 +26,8 @@ export interface RecurrentInputs {
   readonly h0?: Tensor;
   /** f32, the first two axes of x: 1 for steps that count; at 0 the state is carried over and y is 0. */
   readonly mask?: Tensor;
+  /** Lengths of sequences one after the other along the time axis, run side by side: see `RecurrentOptions`. */
+  readonly segments?: readonly number[];
 }
 
 abstract class Recurrent extends Module {

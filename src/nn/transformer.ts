@@ -28,6 +28,8 @@ export interface AttentionInputs {
   readonly value?: Tensor;
   /** f32 [B, steps of the key]: keys at 0 are not attended to (PyTorch's key_padding_mask has the opposite sense). */
   readonly mask?: Tensor;
+  /** Self-attention: lengths of sequences one after the other along the steps, each attending to itself only. */
+  readonly segments?: readonly number[];
 }
 
 /**
@@ -63,9 +65,9 @@ export class MultiHeadAttention extends Module {
 
   /** query [T, B, width] → the same shape. */
   forward(query: Tensor, inputs: AttentionInputs = {}): Tensor {
-    const { key = query, value = key, mask } = inputs;
+    const { key = query, value = key, mask, segments } = inputs;
     const [q, k, v] = [query, key, value].map((x) => this.#batchMajor(x));
-    const y = this.#attend(q, key === query ? q : k, value === key ? undefined : v, mask);
+    const y = this.#attend(q, key === query ? q : k, value === key ? undefined : v, mask, segments);
     const joined = this.out_proj.forward(y.reshape([...q.shape.slice(0, 2), this.#width]));
     return this.#batchFirst ? joined : joined.permute([1, 0, 2]);
   }
@@ -78,11 +80,12 @@ export class MultiHeadAttention extends Module {
   }
 
   /** Over [B, T, width]; `v` is absent where value and key are one tensor. */
-  #attend(q: Tensor, k: Tensor, v: Tensor | undefined, mask: Tensor | undefined): Tensor {
+  #attend(q: Tensor, k: Tensor, v: Tensor | undefined, mask: Tensor | undefined, segments?: readonly number[]): Tensor {
     const { in_proj_weight: weight, in_proj_bias: bias, heads } = this;
     const width = this.#width;
     const [batch, queries] = q.shape;
-    const options = { mask, keep: this.#keepMask([batch, heads, queries, k.shape[1]], q) };
+    const keys = segments ? Math.max(...segments) : k.shape[1];
+    const options = { mask, segments, keep: this.#keepMask([batch, heads, queries, keys], q) };
     if (k === q && v === undefined) return packedAttention(linear(q, weight, bias), heads, options);
     /** Blocks `from`..`to` of the packed projection, each split into heads. */
     const project = (x: Tensor, from: number, to: number): Tensor[] => {
@@ -147,8 +150,8 @@ export class TransformerEncoderLayer extends Module {
     this.#normFirst = normFirst;
   }
 
-  /** x [T, B, width] → the same shape. `mask` as in `MultiHeadAttention`. */
-  forward(x: Tensor, inputs: { readonly mask?: Tensor } = {}): Tensor {
+  /** x [T, B, width] → the same shape. `mask` and `segments` as in `MultiHeadAttention`. */
+  forward(x: Tensor, inputs: Pick<AttentionInputs, "mask" | "segments"> = {}): Tensor {
     const attend = (y: Tensor) => this.dropout1.forward(this.self_attn.forward(y, inputs));
     const feed = (y: Tensor) =>
       this.dropout2.forward(this.linear2.forward(this.dropout.forward(this.#activate(this.linear1.forward(y)))));

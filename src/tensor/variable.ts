@@ -25,7 +25,8 @@ export interface VariableOptions {
 
 export class Variable extends Tensor {
   readonly state: VariableState;
-  readonly trainable: boolean;
+  /** Whether `backward()` sets its `grad`. */
+  trainable: boolean;
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
     const state: VariableState = {
