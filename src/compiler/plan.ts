@@ -138,7 +138,7 @@ function placeAssignments(graph: Graph, units: readonly Unit[], producer: Readon
   for (const { leaf, value } of graph.assignments) {
     const variable = graph.leaves[leaf].node;
     const unit = producer.get(value);
-    if (value === variable) continue;
+    if (value === variable || sizeOf(value.shape) === 0) continue;
     const readers = units.filter((u) => u !== unit && u.reads.has(variable));
     const fits =
       unit !== undefined && !inPlace.has(value) && !outputs.has(value) && !copies.some((c) => c.from === variable) &&

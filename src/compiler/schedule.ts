@@ -129,7 +129,7 @@ class Scheduler {
     for (const node of this.#graph.nodes) this.#place(node);
     // Results that are bare views, constants or leaves need a kernel that writes them out.
     for (const node of this.#results) {
-      if (this.#groupOf.has(node)) continue;
+      if (this.#groupOf.has(node) || sizeOf(node.shape) === 0) continue;
       const group = this.#open("loop", sizeOf(node.shape), node);
       this.#dependOn(group, [producerOf(node)]);
     }

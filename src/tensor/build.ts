@@ -4,7 +4,7 @@
  * Errors are thrown here, at the call that made them, naming the op, the shapes and the rule.
  */
 import type { DType } from "./dtype.ts";
-import { isFloat } from "./dtype.ts";
+import { castValue, isFloat } from "./dtype.ts";
 import { ELEMENTWISE, elementwise, hostForm, inClass } from "./elementwise.ts";
 import type { ElementwiseName } from "./elementwise.ts";
 import type { FusedOp } from "./fused.ts";
@@ -233,7 +233,7 @@ function simplify(name: ElementwiseName, x: readonly Node[], constant: readonly 
 export function cast(x: Node, dtype: DType): Node {
   if (x.dtype === dtype) return x;
   const value = constantValue(x);
-  if (value !== undefined) return full(x.shape, value, dtype);
+  if (value !== undefined) return full(x.shape, castValue(value, x.dtype, dtype), dtype);
   return makeNode({ kind: "cast" }, [x], x.shape, dtype);
 }
 

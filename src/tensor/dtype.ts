@@ -45,3 +45,16 @@ export function dtypeOfArray(data: HostArray): DType {
   if (data instanceof Uint32Array) return "u32";
   return "bool";
 }
+
+/**
+ * A value as another dtype. Floats become integers by truncation and saturation (NaN becomes 0), as in WGSL and WASM;
+ * integers become integers of the other sign by their 32 bits.
+ */
+export function castValue(value: number, from: DType, to: DType): number {
+  if (to === "bool") return value !== 0 ? 1 : 0;
+  if (to !== "i32" && to !== "u32") return value;
+  if (!isFloat(from)) return to === "i32" ? value | 0 : value >>> 0;
+  if (Number.isNaN(value)) return 0;
+  const [low, high] = to === "i32" ? [-2147483648, 2147483647] : [0, 4294967295];
+  return Math.min(Math.max(Math.trunc(value), low), high);
+}

@@ -5,7 +5,7 @@
  * bits; bools are 0 and 1.
  */
 import type { DType, HostArray } from "../../tensor/dtype.ts";
-import { isFloat } from "../../tensor/dtype.ts";
+import { castValue, isFloat } from "../../tensor/dtype.ts";
 import { elementwise, hostForm } from "../../tensor/elementwise.ts";
 import type { Node, ReduceName } from "../../tensor/node.ts";
 import { threefry2x32 } from "../../tensor/random.ts";
@@ -66,7 +66,7 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
       return out;
     }
     case "cast":
-      for (let i = 0; i < size; i++) out[i] = castValue(x[i], node.dtype);
+      for (let i = 0; i < size; i++) out[i] = castValue(x[i], node.inputs[0].dtype, node.dtype);
       return out;
     case "reduce":
       return reduce(op.name, x, inShape, op.axes, out);
@@ -143,20 +143,6 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
       });
     default:
       throw new Error(`internal: the reference device cannot evaluate "${op.kind}"`);
-  }
-}
-
-/** Value of a cast: to integers by truncation, saturating (as WGSL and WASM do); NaN becomes 0. */
-export function castValue(value: number, dtype: DType): number {
-  switch (dtype) {
-    case "bool":
-      return value !== 0 ? 1 : 0;
-    case "i32":
-      return Number.isNaN(value) ? 0 : Math.min(Math.max(Math.trunc(value), -2147483648), 2147483647);
-    case "u32":
-      return Number.isNaN(value) ? 0 : Math.min(Math.max(Math.trunc(value), 0), 4294967295);
-    default:
-      return value;
   }
 }
 
