@@ -6,13 +6,14 @@ import { environmentVariable } from "./environment.ts";
 import { devices } from "./info.ts";
 import { ReferenceDevice } from "./reference/reference.ts";
 import { listAdapters, resolveAdapterOptions } from "./webgpu/adapter.ts";
-import type { GpuOptions } from "./webgpu/gpu.ts";
+import type { WebGpuOptions } from "./webgpu/webgpu-device.ts";
 import { WebGpuDevice } from "./webgpu/webgpu-device.ts";
 
 export { ReferenceDevice } from "./reference/reference.ts";
 export { WebGpuDevice } from "./webgpu/webgpu-device.ts";
 export { DeviceLostError, GpuError, KernelError, OutOfMemoryError } from "./webgpu/errors.ts";
 export { difference } from "./webgpu/counters.ts";
+export type { WebGpuOptions } from "./webgpu/webgpu-device.ts";
 export type { Counters } from "./webgpu/counters.ts";
 
 /**
@@ -21,7 +22,7 @@ export type { Counters } from "./webgpu/counters.ts";
  *
  * @throws Error where what was asked for is not there; the message lists what is.
  */
-export async function device(name?: string, options: GpuOptions = {}): Promise<Backend> {
+export async function device(name?: string, options: WebGpuOptions = {}): Promise<Backend> {
   const asked = name ?? environmentVariable("HICO_DEVICE") ?? "auto";
   if (asked === "reference") return new ReferenceDevice();
   const resolved = resolveAdapterOptions(options);
@@ -33,7 +34,7 @@ export async function device(name?: string, options: GpuOptions = {}): Promise<B
 }
 
 /** Opens a device and makes it the default. */
-export async function useDevice(name?: string, options: GpuOptions = {}): Promise<Backend> {
+export async function useDevice(name?: string, options: WebGpuOptions = {}): Promise<Backend> {
   const opened = await device(name, options);
   setDefaultDevice(opened);
   return opened;

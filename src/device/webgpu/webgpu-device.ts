@@ -23,10 +23,16 @@ import { lowerFused } from "./lowerings.ts";
 import type { LeafValue } from "./runner.ts";
 import { Runner, spareCount } from "./runner.ts";
 import { GpuMemory, GpuStorage } from "./storage.ts";
+import { TileTuner } from "./tune.ts";
 import type { KernelTime } from "./timing.ts";
 
 /** Plans remembered; the least recently used gives its memory back. */
 const MAX_PLANS = 256;
+
+export interface WebGpuOptions extends GpuOptions {
+  /** Measure matmul tiles and remember the fastest; default HICO_AUTOTUNE=1. Results may differ in their last bits. */
+  readonly autotune?: boolean;
+}
 
 export class WebGpuDevice implements Backend {
   readonly kind = "webgpu";
@@ -38,18 +44,20 @@ export class WebGpuDevice implements Backend {
   readonly #uses = new WeakMap<Node, number>();
   readonly #lowerings = new Map<string, Lowering | undefined>();
   readonly #tile: MatmulTile | undefined;
+  readonly #tuner: TileTuner | undefined;
 
-  private constructor(gpu: Gpu) {
+  private constructor(gpu: Gpu, autotune: boolean) {
     this.gpu = gpu;
     this.name = `webgpu (${adapterName(gpu.info)})`;
     this.#memory = new GpuMemory(gpu);
     const tile = environmentVariable("HICO_MATMUL_TILE");
     this.#tile = tile ? parseTile(tile) : undefined;
+    this.#tuner = autotune ? new TileTuner(gpu) : undefined;
   }
 
   /** Opens the adapter that fits the options. @throws GpuError where there is none. */
-  static async open(options: GpuOptions = {}): Promise<WebGpuDevice> {
-    return new WebGpuDevice(await Gpu.open(options));
+  static async open(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
+    return new WebGpuDevice(await Gpu.open(options), options.autotune ?? environmentVariable("HICO_AUTOTUNE") === "1");
   }
 
   supports(dtype: DType): boolean {
@@ -173,7 +181,7 @@ export class WebGpuDevice implements Backend {
   #runnerOptions() {
     return {
       lower: (kernel: FusedKernel) => this.#lower(kernel),
-      tileFor: (_kernel: MatmulKernel) => Promise.resolve(this.#tile),
+      tileFor: async (kernel: MatmulKernel) => this.#tile ?? (await this.#tuner?.tileFor(kernel)),
     };
   }
 
