@@ -6,24 +6,31 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import { Module } from "./module.ts";
 
-/** A module stands for its parameters, in their order. */
+/** A module stands for its parameters; of two modules, those of equal names go together, frozen or not. */
 export type Parameters = Module | readonly Variable[];
 
-function variablesOf(parameters: Parameters): readonly Variable[] {
-  return parameters instanceof Module ? parameters.parameters() : parameters;
+function pairs(op: string, target: Parameters, source: Parameters): [Variable, Variable][] {
+  const found = target instanceof Module && source instanceof Module ? byName(op, target, source) : byPlace(op, target, source);
+  for (const [t, s] of found) {
+    if (sameShape(t.shape, s.shape)) continue;
+    throw new Error(`${op}: "${t.name}" has shape ${formatShape(t.shape)}, "${s.name}" ${formatShape(s.shape)}`);
+  }
+  return found;
 }
 
-function pairs(op: string, target: Parameters, source: Parameters): [Variable, Variable][] {
-  const [to, from] = [variablesOf(target), variablesOf(source)];
-  if (to.length !== from.length) throw new Error(`${op}: the target has ${to.length} parameters, the source ${from.length}`);
-  return to.map((t, i) => {
-    if (!sameShape(t.shape, from[i].shape)) {
-      throw new Error(
-        `${op}: parameter ${i}: "${t.name}" has shape ${formatShape(t.shape)}, "${from[i].name}" ${formatShape(from[i].shape)}`,
-      );
-    }
-    return [t, from[i]];
+function byName(op: string, target: Module, source: Module): [Variable, Variable][] {
+  const held = target.stateDict();
+  return source.namedParameters().map(([name, s]) => {
+    const t = held.get(name);
+    if (!t) throw new Error(`${op}: the target has no "${name}"`);
+    return [t, s];
   });
+}
+
+function byPlace(op: string, target: Parameters, source: Parameters): [Variable, Variable][] {
+  const [to, from] = [target, source].map((p) => (p instanceof Module ? p.parameters() : p));
+  if (to.length !== from.length) throw new Error(`${op}: the target has ${to.length} parameters, the source ${from.length}`);
+  return to.map((t, i) => [t, from[i]]);
 }
 
 /**
