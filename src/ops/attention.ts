@@ -41,8 +41,9 @@ function attend(projections: readonly Tensor[], scale: number, mask?: Tensor, ke
   const scores = q.matmul(k.transpose()).mul(scale);
   const open = mask?.ne(0).reshape([mask.shape[0], 1, 1, mask.shape[1]]).expand(scores.shape);
   const largest = (open ? open.where(scores.detach(), -1e30) : scores.detach()).max(-1, true);
-  const raised = scores.sub(largest).exp();
-  const weights = open ? raised.mask(open) : raised;
+  const below = scores.sub(largest);
+  // Closed keys are set before the exponential: after it, a row of none but closed keys would be infinite, and NaN behind.
+  const weights = (open ? open.where(below, -1e30) : below).exp();
   const total = weights.sum(-1, true);
   const safe = mask ? total.gt(0).where(total, 1) : total;
   const probabilities = weights.div(safe);
