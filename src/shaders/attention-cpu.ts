@@ -17,7 +17,7 @@ const MAX_GRID = 65535;
 const LOWEST = "-3.4e38";
 
 /** Rows an invocation owns, and columns of a chunk. */
-interface Tile {
+export interface AttentionTile {
   readonly rows: number;
   readonly columns: number;
 }
@@ -43,7 +43,7 @@ class Emitter {
     readonly spec: AttentionSpec,
     readonly rowCount: number,
     readonly columnCount: number,
-    tile: Tile,
+    tile: AttentionTile,
   ) {
     this.width = spec.dim % 4 === 0 ? 4 : 1;
     this.vector = this.width === 4 ? "vec4<f32>" : "f32";
@@ -134,7 +134,8 @@ class Emitter {
       const sum = this.overColumns((c) => `${weight(r, c)} * x${c}`, (a, b) => `${a} + ${b}`);
       const place = `${target}[${rowName}_${r} + d]`;
       const factor = old(r);
-      const carried = `var t = ${this.vector}(); if (chunk > columnFirst) { t = ${place}${factor ? ` * ${factor}` : ""}; }`;
+      const scaled = factor ? `${place} * ${factor}` : place;
+      const carried = `var t = ${this.vector}(); if (chunk > columnFirst) { t = ${scaled}; }`;
       const stored = this.chunks > 1 ? `{ ${carried} ${place} = t + ${sum}; }` : `${place} = ${sum};`;
       return this.guardRow(r, stored);
     });
@@ -196,13 +197,24 @@ ${this.text}}
   }
 }
 
-function tileFor(spec: AttentionSpec): Tile {
-  return (globalThis as any).TILE ?? { rows: 16, columns: 16 };
+/** The tiles to choose from, the largest first, and from how many multiply-adds of one product each is taken. */
+const TILES: readonly (AttentionTile & { readonly work: number })[] = [
+  { rows: 16, columns: 16, work: 2 ** 25 },
+  { rows: 8, columns: 16, work: 2 ** 22 },
+  { rows: 8, columns: 8, work: 2 ** 19 },
+  { rows: 4, columns: 8, work: 0 },
+];
+
+/** Larger tiles run faster (16×16: 1.4 times 8×8) and compile longer (3 times), which small sizes never repay. */
+function tileFor({ batch, heads, queries, keys, dim, segments }: AttentionSpec): AttentionTile {
+  const pairs = segments ? segments.reduce((sum, length) => sum + length * length, 0) : queries * keys;
+  const work = batch * heads * pairs * dim;
+  return TILES.find((tile) => work >= tile.work)!;
 }
 
 /** One dispatch: out and lse. Rows are queries, columns keys. */
-export function cpuAttentionForward(spec: AttentionSpec): KernelSource {
-  const e = new Emitter(spec, spec.queries, spec.keys, tileFor(spec));
+export function cpuAttentionForward(spec: AttentionSpec, tile = tileFor(spec)): KernelSource {
+  const e = new Emitter(spec, spec.queries, spec.keys, tile);
   const [q, k, v, out] = (["q", "k", "v", "out"] as const).map((name) => rowLayout(spec, name));
   const reads = spec.packed ? ["qkv"] : ["q", "k", "v"];
   if (spec.mask) reads.push("mask");
@@ -254,8 +266,8 @@ export function cpuAttentionForward(spec: AttentionSpec): KernelSource {
 }
 
 /** Two dispatches: delta and dq over query rows, then dk and dv over key rows. */
-export function cpuAttentionBackward(spec: AttentionSpec): KernelSource[] {
-  return [queryGradient(spec), keyGradient(spec)];
+export function cpuAttentionBackward(spec: AttentionSpec, tile = tileFor(spec)): KernelSource[] {
+  return [queryGradient(spec, tile), keyGradient(spec, tile)];
 }
 
 function readsOf(spec: AttentionSpec): { name: string; write: boolean }[] {
@@ -265,8 +277,8 @@ function readsOf(spec: AttentionSpec): { name: string; write: boolean }[] {
   return names.map((name) => ({ name, write: false }));
 }
 
-function queryGradient(spec: AttentionSpec): KernelSource {
-  const e = new Emitter(spec, spec.queries, spec.keys, tileFor(spec));
+function queryGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
+  const e = new Emitter(spec, spec.queries, spec.keys, tile);
   const [q, k, v, out, dout, dq] = (["q", "k", "v", "out", "dout", "dq"] as const).map((n) => rowLayout(spec, n));
   const declared = declareBuffers(spec, true, [
     ...readsOf(spec),
@@ -308,8 +320,8 @@ function queryGradient(spec: AttentionSpec): KernelSource {
   return e.kernel("attention.backward.query", declared, q.buffer);
 }
 
-function keyGradient(spec: AttentionSpec): KernelSource {
-  const e = new Emitter(spec, spec.keys, spec.queries, tileFor(spec));
+function keyGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
+  const e = new Emitter(spec, spec.keys, spec.queries, tile);
   const [q, k, v, dout, dk, dv] = (["q", "k", "v", "dout", "dk", "dv"] as const).map((n) => rowLayout(spec, n));
   const outputs = [...new Set([dk.buffer, dv.buffer])];
   const declared = declareBuffers(spec, true, [

@@ -71,7 +71,8 @@ class Emitter {
       : `if (row >= rowEnd) { return; }
   let at = ${start} + 4 * d4;
 ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] = x[${i}]; }`).join("\n")}`;
-    this.helpers.set(name, `fn ${name}(batch: i32, head: i32, row: i32, rowEnd: i32, d4: i32, x: vec4<f32>) {\n  ${body}\n}\n`);
+    const parameters = "batch: i32, head: i32, row: i32, rowEnd: i32, d4: i32, x: vec4<f32>";
+    this.helpers.set(name, `fn ${name}(${parameters}) {\n  ${body}\n}\n`);
     return name;
   }
 
@@ -91,7 +92,8 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
     this.line("workgroupBarrier();");
     for (const [target, layout, first] of [["left", rows, "row0"], ["right", columns, "tile"]] as const) {
       this.line("{");
-      for (const i of four) this.line(`let x${i} = ${this.load(layout, `${first} + 4 * ty + ${i}`, "8 * block + tx")};`);
+      const row = (i: number): string => `${first} + 4 * ty + ${i}`;
+      for (const i of four) this.line(`let x${i} = ${this.load(layout, row(i), "8 * block + tx")};`);
       for (const i of four) {
         this.line(`${target}[(4 * tx + ${i}) * 8 + ty] = vec4<f32>(x0[${i}], x1[${i}], x2[${i}], x3[${i}]);`);
       }
@@ -125,7 +127,8 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
       this.line("workgroupBarrier();");
       for (const [buffer, b] of staged) {
         for (const i of four) {
-          this.line(`${buffer}[(4 * ty + ${i}) * 8 + tx] = ${this.load(columns, `tile + 4 * ty + ${i}`, `${8 * b} + tx`)};`);
+          const loaded = this.load(columns, `tile + 4 * ty + ${i}`, `${8 * b} + tx`);
+          this.line(`${buffer}[(4 * ty + ${i}) * 8 + tx] = ${loaded};`);
         }
       }
       this.line("workgroupBarrier();");

@@ -49,7 +49,8 @@ export function rowBlocks(spec: AttentionSpec, rowCount: number, columnCount: nu
   let first = 0;
   for (const length of spec.segments ?? [rowCount]) {
     const rowEnd = first + length;
-    const columns = spec.segments ? { columnFirst: first, columnEnd: rowEnd } : { columnFirst: 0, columnEnd: columnCount };
+    const columns = spec.segments
+      ? { columnFirst: first, columnEnd: rowEnd } : { columnFirst: 0, columnEnd: columnCount };
     for (let row = first; row < rowEnd; row += side) blocks.push({ row, rowEnd, ...columns });
     first = rowEnd;
   }
@@ -82,7 +83,9 @@ export interface RowLayout {
 }
 
 /** Rows of `operand` inside its buffer: alone, or as a block of the packed projection. */
-export function rowLayout(spec: AttentionSpec, operand: "q" | "k" | "v" | "out" | "dout" | "dq" | "dk" | "dv"): RowLayout {
+export function rowLayout(
+  spec: AttentionSpec, operand: "q" | "k" | "v" | "out" | "dout" | "dq" | "dk" | "dv",
+): RowLayout {
   const width = spec.heads * spec.dim;
   const rows = operand.endsWith("q") || operand.endsWith("out") ? spec.queries : spec.keys;
   const block = ["q", "k", "v"].indexOf(operand.replace(/^d(?!out)/, ""));

@@ -81,7 +81,8 @@ function check(spec: AttentionSpec): void {
   const whole = segments.length > 0 && segments.every((n) => Number.isInteger(n) && n >= 1);
   if (!whole || queries !== keys || segments.reduce((a, b) => a + b, 0) !== keys) {
     throw new Error(
-      `attention: segments ${segments.join(", ")} must be positive integers whose sum is queries ${queries} and keys ${keys}`,
+      `attention: segments ${segments.join(", ")} must be positive integers ` +
+        `whose sum is queries ${queries} and keys ${keys}`,
     );
   }
 }
@@ -99,8 +100,8 @@ export function attentionForward(spec: AttentionSpec, profile: AdapterProfile): 
 }
 
 /**
- * Backward. Inputs as `attentionBackwardInputs`, outputs as `attentionBackwardOutputs`; two or three dispatches; scratch
- * is delta [B, H, Tq].
+ * Backward. Inputs as `attentionBackwardInputs`, outputs as `attentionBackwardOutputs`; two or three dispatches;
+ * scratch is delta [B, H, Tq].
  * @returns undefined where D exceeds `MAX_ATTENTION_DIM`.
  * @throws Error as `attentionForward`.
  */

@@ -13,6 +13,9 @@ import {
   attentionForwardOutputs,
 } from "../../src/shaders/attention.ts";
 import type { AttentionSpec } from "../../src/shaders/attention.ts";
+import { cpuAttentionBackward, cpuAttentionForward } from "../../src/shaders/attention-cpu.ts";
+import type { AttentionTile } from "../../src/shaders/attention-cpu.ts";
+import type { Lowering } from "../../src/shaders/kernel.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { runLowering, seededRandom, testProfile } from "./lowering-runner.ts";
 
@@ -38,7 +41,10 @@ function operandsOf(spec: AttentionSpec, seed: number): Operands {
     dout: draw(batch * queries * heads * dim),
     mask: spec.mask ? Float64Array.from({ length: batch * keys }, () => (random() < 0.7 ? 1 : 0)) : undefined,
     keep: spec.keep
-      ? Float64Array.from({ length: batch * heads * queries * (spec.segments ? Math.max(...spec.segments) : keys) }, () => (random() < 0.75 ? Math.fround(1 / 0.75) : 0))
+      ? Float64Array.from(
+        { length: batch * heads * queries * Math.max(...(spec.segments ?? [keys])) },
+        () => (random() < 0.75 ? Math.fround(1 / 0.75) : 0),
+      )
       : undefined,
   };
 }
@@ -75,7 +81,8 @@ function referenceForward(spec: AttentionSpec, x: Operands): Forward {
   for (let b = 0; b < batch; b++) for (let h = 0; h < heads; h++) for (let i = 0; i < queries; i++) {
     const row = (b * heads + h) * queries + i;
     const attended = Array.from({ length: keys }, (_, j) => j)
-      .filter((j) => sequenceOf(spec, j) === sequenceOf(spec, i) && (x.mask === undefined || x.mask[b * keys + j] !== 0));
+      .filter((j) => sequenceOf(spec, j) === sequenceOf(spec, i))
+      .filter((j) => x.mask === undefined || x.mask[b * keys + j] !== 0);
     if (attended.length === 0) continue;
     const scores = attended.map((j) => {
       let s = 0;
@@ -160,8 +167,22 @@ function assertClose(what: string, actual: Float32Array, expected: Float64Array,
 
 const f32 = (x: Float64Array): Float32Array => Float32Array.from(x);
 
-async function checkKernels(spec: AttentionSpec, kind: "cpu" | "gpu", seed: number, bound = 1e-5): Promise<void> {
+interface Check {
+  /** Allowed error, relative to the largest term. */
+  readonly bound?: number;
+  /** A tile other than the one that the size suggests (cpu profile). */
+  readonly tile?: AttentionTile;
+}
+
+async function checkKernels(
+  spec: AttentionSpec, kind: "cpu" | "gpu", seed: number, { bound = 1e-5, tile }: Check = {},
+): Promise<void> {
   const profile = testProfile(kind);
+  const lowerings: Lowering[] = [attentionForward(spec, profile)!, attentionBackward(spec, profile)!];
+  if (tile) {
+    lowerings[0] = { ...lowerings[0], kernels: [cpuAttentionForward(spec, tile)] };
+    lowerings[1] = { ...lowerings[1], kernels: cpuAttentionBackward(spec, tile) };
+  }
   const x = operandsOf(spec, seed);
   const width = spec.heads * spec.dim;
   const forward = referenceForward(spec, x);
@@ -173,7 +194,7 @@ async function checkKernels(spec: AttentionSpec, kind: "cpu" | "gpu", seed: numb
   const forwardInputs = [...projections, ...options];
   assert.deepEqual(forwardInputs.map((a) => a.length), attentionForwardInputs(spec).map((s) => sizeOf(s.shape)));
   const [out, lse] = await runLowering(
-    attentionForward(spec, profile)!,
+    lowerings[0],
     forwardInputs.map(f32),
     attentionForwardOutputs(spec).map((s) => sizeOf(s.shape)),
   );
@@ -184,7 +205,7 @@ async function checkKernels(spec: AttentionSpec, kind: "cpu" | "gpu", seed: numb
   const backwardInputs = [x.dout, ...projections, forward.out, forward.lse, ...options];
   assert.deepEqual(backwardInputs.map((a) => a.length), attentionBackwardInputs(spec).map((s) => sizeOf(s.shape)));
   const gradients = await runLowering(
-    attentionBackward(spec, profile)!,
+    lowerings[1],
     backwardInputs.map(f32),
     attentionBackwardOutputs(spec).map((s) => sizeOf(s.shape)),
   );
@@ -197,7 +218,8 @@ async function checkKernels(spec: AttentionSpec, kind: "cpu" | "gpu", seed: numb
 function specOf(given: Partial<AttentionSpec>): AttentionSpec {
   const dim = given.dim ?? 8;
   return {
-    batch: 2, heads: 2, queries: 5, keys: 7, dim, scale: 1 / Math.sqrt(dim), packed: false, mask: false, keep: false, ...given,
+    batch: 2, heads: 2, queries: 5, keys: 7, dim, scale: 1 / Math.sqrt(dim), packed: false, mask: false, keep: false,
+    ...given,
   };
 }
 
@@ -237,7 +259,8 @@ describe("attention, float64 reference", () => {
           const below = loss();
           values[i] = kept;
           const difference = (above - below) / (2 * eps);
-          assert.ok(Math.abs(difference - gradient[i]) <= 1e-6 * scale, `d${operand}[${i}]: ${gradient[i]} vs ${difference}`);
+          const error = Math.abs(difference - gradient[i]);
+          assert.ok(error <= 1e-6 * scale, `d${operand}[${i}]: ${gradient[i]} vs ${difference}`);
         }
       }
     }), { numRuns: 8 });
@@ -297,16 +320,28 @@ for (const kind of ["cpu", "gpu"] as const) {
 
     test("scores far beyond the range of exp stay finite", async () => {
       // The error of a probability is that of its score, which is hundreds here: hence the wider bound.
-      await checkKernels(specOf({ keys: 40, dim: 8, scale: 60 }), kind, 11, 1e-3);
+      await checkKernels(specOf({ keys: 40, dim: 8, scale: 60 }), kind, 11, { bound: 1e-3 });
     });
   });
 }
+
+describe("attention kernels, every tile of the cpu profile", () => {
+  for (const [rows, columns] of [[4, 8], [8, 8], [8, 16], [16, 16]]) {
+    test(`${rows}x${columns}`, async () => {
+      const tile = { rows, columns };
+      await checkKernels(specOf({ heads: 1, queries: 33, keys: 37, dim: 8, mask: true }), "cpu", 31, { tile });
+      const odd = specOf({ batch: 1, heads: 1, queries: 16, keys: 32, dim: 5, keep: true });
+      await checkKernels(odd, "cpu", 32, { tile });
+    });
+  }
+});
 
 describe("attention lowering", () => {
   test("needs at most 10 storage buffers, and three dispatches backward", () => {
     for (const kind of ["cpu", "gpu"] as const) {
       const spec = specOf({ dim: 128, mask: true, keep: true });
-      for (const lowering of [attentionForward(spec, testProfile(kind))!, attentionBackward(spec, testProfile(kind))!]) {
+      const profile = testProfile(kind);
+      for (const lowering of [attentionForward(spec, profile)!, attentionBackward(spec, profile)!]) {
         for (const kernel of lowering.kernels) assert.ok(kernel.bindings.length <= 10, kernel.name);
         assert.ok(lowering.kernels.length <= 3);
       }
