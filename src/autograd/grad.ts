@@ -11,7 +11,7 @@ import type { Node } from "../tensor/node.ts";
 import { topologicalOrder } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor, gradientTargets, hooks } from "../tensor/tensor.ts";
-import { variables } from "../tensor/pending.ts";
+import { pendingAssignments, variables } from "../tensor/pending.ts";
 import { vjp } from "./vjp.ts";
 
 /** Tensors in arrays and records, as arguments of differentiable functions. */
@@ -28,11 +28,14 @@ function differentiableInputs(node: Node): readonly Node[] {
   return node.stopped || node.op.kind === "detach" || !isFloat(node.dtype) ? [] : node.inputs;
 }
 
-function accumulate(outputs: readonly Tensor[], seeds: readonly Tensor[], targets: ReadonlySet<Node>): Map<Node, Tensor> {
-  const order = topologicalOrder(outputs.map((t) => t.node), differentiableInputs);
+/** `inputsOf`: the inputs that the walk goes on to. */
+function accumulate(
+  outputs: readonly Tensor[], seeds: readonly Tensor[], targets: ReadonlySet<Node>, inputsOf = differentiableInputs,
+): Map<Node, Tensor> {
+  const order = topologicalOrder(outputs.map((t) => t.node), inputsOf);
   const reaches = new Set<Node>();
   for (const node of order) {
-    if (targets.has(node) || differentiableInputs(node).some((n) => reaches.has(n))) reaches.add(node);
+    if (targets.has(node) || inputsOf(node).some((n) => reaches.has(n))) reaches.add(node);
   }
   const cotangents = new Map<Node, Tensor>();
   const add = (node: Node, dy: Tensor) => {
@@ -50,7 +53,7 @@ function accumulate(outputs: readonly Tensor[], seeds: readonly Tensor[], target
   for (let i = order.length - 1; i >= 0; i--) {
     const node = order[i];
     if (!reaches.has(node)) continue;
-    const inputs = differentiableInputs(node);
+    const inputs = inputsOf(node);
     if (inputs.length === 0) continue;
     let results: readonly (Tensor | undefined)[];
     if (node.op.kind === "fused") {
@@ -172,9 +175,16 @@ function requireScalar(op: string, value: Tensor): void {
  */
 export function backward(loss: Tensor, cotangent?: Tensor): void {
   if (!cotangent) requireScalar("backward", loss);
+  // A variable whose assignment has not run yet is a leaf all the same, as it will be afterwards.
+  const assigned = new Map<Node, Tensor>();
+  for (const [state, node] of pendingAssignments) {
+    const held = variables.get(state)?.deref();
+    if (held?.trainable) assigned.set(node, held);
+  }
+  const inputsOf = (node: Node) => (assigned.has(node) ? [] : differentiableInputs(node));
   const targets = new Map<Node, Tensor>();
-  for (const node of topologicalOrder([loss.node], differentiableInputs)) {
-    const asked = gradientTargets.get(node)?.deref();
+  for (const node of topologicalOrder([loss.node], inputsOf)) {
+    const asked = assigned.get(node) ?? gradientTargets.get(node)?.deref();
     if (asked) targets.set(node, asked);
     if (node.op.kind === "variable") {
       const held = variables.get(node.op.variable)?.deref();
@@ -187,7 +197,7 @@ export function backward(loss: Tensor, cotangent?: Tensor): void {
         "computed under noGrad, or detached",
     );
   }
-  const found = accumulate([loss], [cotangent ?? ones(loss.shape, loss.dtype)], new Set(targets.keys()));
+  const found = accumulate([loss], [cotangent ?? ones(loss.shape, loss.dtype)], new Set(targets.keys()), inputsOf);
   for (const [node, target] of targets) {
     const dx = found.get(node);
     if (dx) target.grad = target.grad ? target.grad.add(dx) : dx;
