@@ -38,6 +38,33 @@ export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): 
   return bias ? y.add(bias.reshape([1, out, 1])) : y;
 }
 
+export interface DepthwiseOptions {
+  readonly bias?: Tensor;
+  readonly stride?: number;
+  readonly padding?: number;
+  /** The sequence axis of x; default 1. */
+  readonly axis?: number;
+}
+
+/**
+ * Depthwise cross-correlation with the channels last: x [..., C] along `axis`, weight [C, 1, K] (torch.nn.Conv1d with
+ * groups = C), bias [C]. The axis keeps its place, so that what normalises the channels next reads neighbours.
+ */
+export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOptions = {}): Tensor {
+  const { bias, stride = 1, padding = 0, axis = 1 } = options;
+  const channels = x.shape[x.rank - 1];
+  const size = weight.shape[2];
+  if (weight.rank !== 3 || weight.shape[0] !== channels || weight.shape[1] !== 1 || axis < 0 || axis >= x.rank - 1) {
+    throw new Error(
+      `depthwiseConv1d: weight ${formatShape(weight.shape)} must be [C, 1, K], C the last axis of x ${formatShape(x.shape)}, ` +
+        `and axis ${axis} one of the others`,
+    );
+  }
+  const padded = padding > 0 ? x.pad(x.shape.map((_, i) => (i === axis ? [padding, padding] : [0, 0]))) : x;
+  const y = padded.window(axis, size, stride).mul(weight.reshape([channels, size])).sum(-1);
+  return bias ? y.add(bias) : y;
+}
+
 /** Largest of each window of the last axis; the first of equals takes the gradient (torch max_pool1d, no padding). */
 export function maxPool1d(x: Tensor, size: number, stride = size): Tensor {
   return maxPoolAxis(x, x.rank - 1, size, stride);
