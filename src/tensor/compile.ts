@@ -45,6 +45,29 @@ export function compile<I extends readonly Tensor[], O extends Outputs>(f: (...i
   };
 }
 
+/** A traced function: leaves in place of its inputs, results, and the assignments it made. */
+export interface TracedGraph {
+  readonly leaves: readonly Node[];
+  readonly outputs: readonly Node[];
+  readonly assignments: readonly Assignment[];
+  /** The function's result from the storages of `outputs`. */
+  rebuild(storages: readonly Storage[]): Outputs;
+}
+
+/** Calls `f` on leaves of the inputs' shapes. The assignments it makes are taken back: nothing waits to run. */
+export function traceGraph<I extends readonly Tensor[]>(f: (...inputs: I) => Outputs, inputs: I): TracedGraph {
+  if (pendingList().length > 0) throw new Error("traceGraph: assignments wait to run; realize them first");
+  const leaves = inputs.map((t) =>
+    build.makeNode({ kind: "data", data: new Uint8Array(0) }, [], t.shape, t.dtype),
+  );
+  try {
+    const { nodes, rebuild } = flattenOutputs(f(...(leaves.map((n) => new Tensor(n)) as unknown as I)));
+    return { leaves, outputs: nodes, assignments: pendingList(), rebuild };
+  } finally {
+    forget(pendingList());
+  }
+}
+
 async function traceFunction(f: (...inputs: never) => Outputs, inputs: readonly Tensor[]): Promise<Traced> {
   // Assignments made before belong to a plan of their own.
   const before = pendingList();
@@ -56,18 +79,7 @@ async function traceFunction(f: (...inputs: never) => Outputs, inputs: readonly 
     settle(before);
     forget(before);
   }
-  const leaves = inputs.map((t) =>
-    build.makeNode({ kind: "data", data: new Uint8Array(0) }, [], t.shape, t.dtype),
-  );
-  let result: Outputs;
-  let assignments: Assignment[];
-  try {
-    result = (f as (...inputs: Tensor[]) => Outputs)(...leaves.map((n) => new Tensor(n)));
-  } finally {
-    assignments = pendingList();
-    forget(assignments);
-  }
-  const { nodes, rebuild } = flattenOutputs(result);
+  const { leaves, outputs: nodes, assignments, rebuild } = traceGraph(f as (...inputs: readonly Tensor[]) => Outputs, inputs);
   const roots = [...nodes, ...assignments.map((a) => a.value)];
   const device = await deviceOf([...roots, ...inputs.map((t) => t.node)]);
   await realizeInitials(device, roots, assignments);

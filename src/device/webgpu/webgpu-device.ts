@@ -1,16 +1,13 @@
 /**
  * The `webgpu` device: graphs compiled to WGSL plans, remembered by structure, and replayed.
  */
-import { buildGraph } from "../../compiler/graph.ts";
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
-import { makePlan, nodeBytes } from "../../compiler/plan.ts";
-import type { Lowering } from "../../shaders/kernel.ts";
+import { nodeBytes } from "../../compiler/plan.ts";
 import type { MatmulTile } from "../../shaders/matmul.ts";
 import { parseTile } from "../../shaders/matmul.ts";
 import type { Assignment, Backend, CompiledStep, Storage } from "../../tensor/backend.ts";
 import type { DType, HostArray } from "../../tensor/dtype.ts";
-import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { environmentVariable } from "../environment.ts";
@@ -19,9 +16,9 @@ import type { Counters } from "./counters.ts";
 import type { GpuOptions } from "./gpu.ts";
 import { Gpu } from "./gpu.ts";
 import { fromDevice, toDevice } from "./host-data.ts";
-import { lowerFused } from "./lowerings.ts";
+import { Planner } from "./planner.ts";
 import type { LeafValue } from "./runner.ts";
-import { Runner, spareCount } from "./runner.ts";
+import { Runner } from "./runner.ts";
 import { GpuMemory, GpuStorage } from "./storage.ts";
 import { TileTuner } from "./tune.ts";
 import type { KernelTime } from "./timing.ts";
@@ -42,7 +39,7 @@ export class WebGpuDevice implements Backend {
   readonly #runners = new Map<string, Runner>();
   /** How often a host tensor took part in a plan; the second time it is given memory of its own. */
   readonly #uses = new WeakMap<Node, number>();
-  readonly #lowerings = new Map<string, Lowering | undefined>();
+  readonly #planner: Planner;
   readonly #tile: MatmulTile | undefined;
   readonly #tuner: TileTuner | undefined;
 
@@ -50,6 +47,7 @@ export class WebGpuDevice implements Backend {
     this.gpu = gpu;
     this.name = `webgpu (${adapterName(gpu.info)})`;
     this.#memory = new GpuMemory(gpu);
+    this.#planner = new Planner(gpu.profile);
     const tile = environmentVariable("HICO_MATMUL_TILE");
     this.#tile = tile ? parseTile(tile) : undefined;
     this.#tuner = autotune ? new TileTuner(gpu) : undefined;
@@ -92,7 +90,7 @@ export class WebGpuDevice implements Backend {
 
   async compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep> {
     const graph = this.#graph(outputs, assignments);
-    const plan = makePlan(graph, this.#planOptions());
+    const plan = this.#planner.plan(graph);
     const runner = await Runner.prepare(this.gpu, this.#memory, plan, this.#runnerOptions());
     const inputOf = new Map(inputs.map((node, i) => [node, i]));
     // Constants of the function are uploaded once.
@@ -142,10 +140,7 @@ export class WebGpuDevice implements Backend {
   // --- planning
 
   #graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
-    const graph = buildGraph(outputs, assignments, {
-      canLower: (op, node) => this.#lowering(op, node.op.kind === "fused" ? node.op.attrs : {}, node.inputs) !== undefined,
-      parallelism: this.gpu.profile.kind === "gpu" ? 16384 : 64,
-    });
+    const graph = this.#planner.graph(outputs, assignments);
     for (const node of graph.nodes) {
       if (!this.supports(node.dtype)) {
         const hint = node.dtype === "f64" ? "it exists on the reference device only" : "the adapter has no shader-f16";
@@ -158,7 +153,7 @@ export class WebGpuDevice implements Backend {
   async #runner(graph: Graph): Promise<Runner> {
     let runner = this.#runners.get(graph.key);
     if (runner) this.#runners.delete(graph.key);
-    else runner = await Runner.prepare(this.gpu, this.#memory, makePlan(graph, this.#planOptions()), this.#runnerOptions());
+    else runner = await Runner.prepare(this.gpu, this.#memory, this.#planner.plan(graph), this.#runnerOptions());
     this.#runners.set(graph.key, runner);
     if (this.#runners.size > MAX_PLANS) {
       const [oldest, dropped] = this.#runners.entries().next().value!;
@@ -168,31 +163,11 @@ export class WebGpuDevice implements Backend {
     return runner;
   }
 
-  #planOptions() {
-    return {
-      maxBindings: this.gpu.profile.maxStorageBuffers,
-      scratchOf: (kernel: FusedKernel): ValueSpec[] => {
-        const spare = kernel.outputs.filter((o) => !o.node);
-        return [...spare, ...this.#lower(kernel)!.scratch];
-      },
-    };
-  }
-
   #runnerOptions() {
     return {
-      lower: (kernel: FusedKernel) => this.#lower(kernel),
+      lower: (kernel: FusedKernel) => this.#planner.lower(kernel),
       tileFor: async (kernel: MatmulKernel) => this.#tile ?? (await this.#tuner?.tileFor(kernel)),
     };
-  }
-
-  #lower(kernel: FusedKernel): Lowering | undefined {
-    return this.#lowering(kernel.fused, kernel.attrs, kernel.operands);
-  }
-
-  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[]): Lowering | undefined {
-    const key = `${op.name} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
-    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs, this.gpu.profile));
-    return this.#lowerings.get(key);
   }
 
   // --- leaves

@@ -1,0 +1,86 @@
+/**
+ * From a graph to the plan an adapter runs. It needs the adapter's profile only, so plans can be looked at (dispatches,
+ * bytes) for adapters that are not there: `planOf`.
+ */
+import { buildGraph } from "../../compiler/graph.ts";
+import type { Graph } from "../../compiler/graph.ts";
+import type { FusedKernel } from "../../compiler/kernels.ts";
+import type { MemoryAccount, Plan } from "../../compiler/plan.ts";
+import { makePlan } from "../../compiler/plan.ts";
+import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
+import { describeKernel } from "../../shaders/wgsl-program.ts";
+import type { Assignment } from "../../tensor/backend.ts";
+import type { Outputs } from "../../tensor/compile.ts";
+import { traceGraph } from "../../tensor/compile.ts";
+import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
+import type { Node } from "../../tensor/node.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { lowerFused } from "./lowerings.ts";
+
+/** Invocations that keep a device busy, roughly. */
+const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
+
+export class Planner {
+  readonly profile: AdapterProfile;
+  readonly #lowerings = new Map<string, Lowering | undefined>();
+
+  constructor(profile: AdapterProfile) {
+    this.profile = profile;
+  }
+
+  graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
+    return buildGraph(outputs, assignments, {
+      canLower: (op, node) => this.#lowering(op, node.op.kind === "fused" ? node.op.attrs : {}, node.inputs) !== undefined,
+      parallelism: PARALLELISM[this.profile.kind],
+    });
+  }
+
+  plan(graph: Graph): Plan {
+    return makePlan(graph, {
+      maxBindings: this.profile.maxStorageBuffers,
+      scratchOf: (kernel: FusedKernel): ValueSpec[] => {
+        const spare = kernel.outputs.filter((o) => !o.node);
+        return [...spare, ...this.lower(kernel)!.scratch];
+      },
+    });
+  }
+
+  /** The kernels of a fused op, or undefined where it runs its decomposition. */
+  lower(kernel: FusedKernel): Lowering | undefined {
+    return this.#lowering(kernel.fused, kernel.attrs, kernel.operands);
+  }
+
+  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[]): Lowering | undefined {
+    const key = `${op.name} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
+    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs, this.profile));
+    return this.#lowerings.get(key);
+  }
+}
+
+/** A plan in figures. */
+export interface PlanReport {
+  readonly plan: Plan;
+  /** Names of the dispatches of one run, in order; all go in one submit. */
+  readonly dispatches: readonly string[];
+  /** Buffer copies after the dispatches. */
+  readonly copies: number;
+  readonly memory: MemoryAccount;
+}
+
+/**
+ * The plan that `compile(f)` would make for inputs of these shapes on an adapter of this profile. Nothing is computed,
+ * and variables are left as they are.
+ */
+export function planOf<I extends readonly Tensor[]>(
+  f: (...inputs: I) => Outputs, inputs: I, profile: AdapterProfile,
+): PlanReport {
+  const planner = new Planner(profile);
+  const { outputs, assignments } = traceGraph(f, inputs);
+  const plan = planner.plan(planner.graph(outputs, assignments));
+  const dispatches = plan.steps.flatMap(({ kernels }) => {
+    const [kernel] = kernels;
+    if (kernel.kind === "fused") return planner.lower(kernel)!.kernels.map((k) => k.name);
+    return [kernels.map(describeKernel).join(" + ")];
+  });
+  return { plan, dispatches, copies: plan.copies.length, memory: plan.memory };
+}
