@@ -36,8 +36,8 @@ import {
 
 /**
  * Operands of `gruForward`.
- * Inputs: gates `[T,B,D,3H]` (x·W_ihᵀ + b_ih), weight `[D,3H,H]` (W_hh), bias `[D,3H]` (b_hh), h0 `[D,B,H]`, and with
- * `masked` mask `[T,B]` (0 or 1).
+ * Inputs: gates `[T,B,D,3H]` (x·W_ihᵀ + b_ih), weight `[D,3H,H]` (W_hh), bias `[D,3H]` (b_hh), h0 `[D,B,H]`, and
+ * with `masked` mask `[T,B]` (0 or 1).
  * Outputs: y `[T,B,D·H]`, hn `[D,B,H]`, and for the backward saved `[T,B,D,4H]` (r, z, n, q) and hPrev `[T,B,D,H]`,
  * the state each step started from (for direction 1 the one left by step t+1).
  */

@@ -72,7 +72,8 @@ export function checkScanSpec(op: string, spec: ScanSpec): void {
     throw new Error(`${op}: directions is ${spec.directions}; it must be 1 (forward in time) or 2 (both ways)`);
   }
   const { segments, steps } = spec;
-  if (segments && (segments.some((n) => !Number.isInteger(n) || n < 1) || segments.reduce((a, b) => a + b, 0) !== steps)) {
+  const sum = segments?.reduce((a, b) => a + b, 0);
+  if (segments && (segments.some((n) => !Number.isInteger(n) || n < 1) || sum !== steps)) {
     throw new Error(`${op}: segments ${segments.join(", ")} must be positive integers whose sum is the ${steps} steps`);
   }
 }
@@ -82,23 +83,26 @@ export const segmentsOf = (spec: ScanSpec): number => spec.segments?.length ?? 1
 
 export const quadsOf = (hidden: number): number => Math.ceil(hidden / 4);
 
-/** What a pass asks of the tile: gates summed at the same time, quads of sums it is worth keeping, gates shared. */
+/** What a pass asks of the tile: gates summed at a time, vec4 sums of a large and a huge product, gates shared. */
 export interface TileDemand {
   readonly gatesPerSum: number;
-  readonly sums: number;
+  readonly sums: readonly [large: number, huge: number];
   readonly sharedGates: number;
 }
 
-export const forwardDemand = (gates: GateCount): TileDemand => ({ gatesPerSum: gates, sums: 64, sharedGates: 1 });
+export const forwardDemand = (gates: GateCount): TileDemand =>
+  ({ gatesPerSum: gates, sums: [64, 96], sharedGates: 1 });
 
-// Fewer sums than forward: lavapipe's compile time grows steeply with two or more quads an invocation.
-export const backwardDemand = (gates: GateCount): TileDemand => ({ gatesPerSum: 1, sums: 32, sharedGates: gates });
+// Fewer than forward: lavapipe's compile time grows steeply with the quads an invocation sums.
+export const backwardDemand = (gates: GateCount): TileDemand =>
+  ({ gatesPerSum: 1, sums: [32, 64], sharedGates: gates });
 
 /** Workgroups that keep a few cores busy, and invocations that fill a SIMD register, on a software driver. */
 const CPU_WORKGROUPS = 4;
 const CPU_LANES = 8;
-/** Multiply-adds of a pass from which a large tile, whose text takes seconds to compile, repays itself. */
+/** Multiply-adds of a pass from which larger tiles, whose text takes seconds to compile, repay themselves. */
 const LARGE_PRODUCT = 2e7;
+const HUGE_PRODUCT = 1e9;
 
 /**
  * Chooses a tile for the adapter. Throws, naming `op`, when not even one row fits its workgroup memory.
@@ -123,7 +127,8 @@ export function chooseTile(
     );
   }
   const cpu = profile.kind === "cpu";
-  const large = steps * batch * directions * gates * hidden * hidden >= LARGE_PRODUCT;
+  const product = steps * batch * directions * gates * hidden * hidden;
+  const large = product >= LARGE_PRODUCT;
   const wantedRows = !cpu || !large ? 4 : Math.max(4, Math.min(16, Math.ceil((batch * directions) / CPU_WORKGROUPS)));
   const rowsThatFit = (shared: number): number => Math.floor(profile.maxWorkgroupBytes / (rowBytes * shared));
   const sharedGates = rowsThatFit(demand.sharedGates) >= Math.min(wantedRows, batch) ? demand.sharedGates : 1;
@@ -131,7 +136,8 @@ export function chooseTile(
   const mostRows = Math.min(wantedRows, rowsThatFit(sharedGates), batch);
   const rows = Math.ceil(batch / Math.ceil(batch / mostRows));
 
-  const worthwhile = Math.floor((large ? demand.sums : 16) / (rows * demand.gatesPerSum));
+  const sums = product >= HUGE_PRODUCT ? demand.sums[1] : large ? demand.sums[0] : 16;
+  const worthwhile = Math.floor(sums / (rows * demand.gatesPerSum));
   const perLane = cpu ? Math.min(4, worthwhile, Math.floor(quads / CPU_LANES)) : 1;
   const lanes = Math.ceil(quads / Math.max(1, perLane, Math.ceil(quads / profile.maxInvocations)));
   const quadsPerLane = Math.ceil(quads / lanes);
@@ -180,7 +186,7 @@ export function declareBuffers(buffers: readonly ScanBuffer[], hidden: number): 
   return { text, bindings };
 }
 
-/** `load_NAME(base, quad)` or `store_NAME(base, quad, value)`: hidden units 4·quad.. of the row that starts at `base`. */
+/** `load_NAME(base, quad)` or `store_NAME(base, quad, value)`: units 4·quad.. of the row that starts at `base`. */
 function quadAccess(name: string, hidden: number, aligned: boolean, writes: boolean): string {
   if (aligned) {
     return writes
@@ -371,7 +377,7 @@ export class ScanText {
     return `var<workgroup> shared_values: array<vec4<f32>, ${this.rows * this.quads * vectors}>;\n`;
   }
 
-  /** The entry point with `d` (direction), `lane`, `row0` (first row in the tile), `batch0`, and quad `q0`, `q1`, ... */
+  /** The entry point with `d` (direction), `lane`, `row0` (first row in the tile), `batch0`, quads `q0`, `q1`, .. */
   main(body: string): string {
     const { lanes, rowGroups, rowTile, quadsPerLane } = this.tile;
     // A lane without a last quad sums its neighbour's weights and stores nothing.
@@ -489,7 +495,9 @@ ${sequence}${quads}${body}}
     const first = this.allShared ? gates : 1;
     const keep = range(gates)
       .map((g) =>
-        g < first ? `shared_values[${g * plane}u + slot] = out.g${g};` : `pending[${gates - 1}u * item + ${g - 1}u] = out.g${g};`,
+        g < first
+          ? `shared_values[${g * plane}u + slot] = out.g${g};`
+          : `pending[${gates - 1}u * item + ${g - 1}u] = out.g${g};`,
       )
       .join("\n        ");
     const start = (c: number): string => this.blockStart(`(d * ${gates}u + gate)`, c, 4 * quads * this.span);
@@ -536,7 +544,8 @@ ${products}
     const { rowTile, quadsPerLane } = this.tile;
     let text = "";
     for (const c of range(quadsPerLane)) text += `    var at_${c} = ${start(c)};\n`;
-    text += `    let origin = ${sharedBase} + row0 * ${this.quads}u;\n    for (var k = 0u; k < ${this.quads}u; k++) {\n`;
+    text += `    let origin = ${sharedBase} + row0 * ${this.quads}u;\n`;
+    text += `    for (var k = 0u; k < ${this.quads}u; k++) {\n`;
     for (const r of range(rowTile)) {
       text += `      let x_${r} = shared_values[origin + k + ${r * this.quads}u];\n`;
     }
