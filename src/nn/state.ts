@@ -60,7 +60,9 @@ export function loadState(variables: ReadonlyMap<string, Variable>, source: Stat
     const hint = strict && misshapen.length === 0 ? "\nPass { strict: false } to load what is there." : "";
     throw new Error(`loadStateDict: the dictionary does not fit ${name}\n${faults.join("\n")}${hint}`);
   }
-  for (const [variable, value] of assign) variable.assign(tensorFor(value, variable.dtype));
+  // All are converted before the first is assigned: a conversion may throw as well.
+  const converted = assign.map(([variable, value]) => [variable, tensorFor(value, variable.dtype)] as const);
+  for (const [variable, value] of converted) variable.assign(value);
   return { missing, unexpected };
 }
 
