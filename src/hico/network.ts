@@ -4,9 +4,10 @@
  * A domain's tokens are embedded, downsampled level by level, encoded by one encoder, and each level's sequence is
  * reduced to a vector by its maximum (Dong et al., AAAI 2023, §3).
  */
+import { segmentMax } from "../ops/segment-max.ts";
 import { formatShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { concat, stack } from "../tensor/tensor.ts";
+import { concat } from "../tensor/tensor.ts";
 import { LayerNorm, Sequential } from "../nn/layers.ts";
 import { Linear } from "../nn/linear.ts";
 import type { TensorModule } from "../nn/module.ts";
@@ -14,7 +15,7 @@ import { Module } from "../nn/module.ts";
 import type { HiCoConfig } from "./config.ts";
 import { Downsample } from "./downsample.ts";
 import type { SequenceEncoder } from "./encoders.ts";
-import { encodeSequences, makeEncoder, splitSequences } from "./encoders.ts";
+import { encodeSequences, makeEncoder } from "./encoders.ts";
 
 /** Vectors of all levels: [N, G, d] each. */
 export interface Features {
@@ -79,7 +80,7 @@ export class HierarchicalEncoder extends Module {
     while (levels.length < lengths.length) levels.push(downsample.forward(levels[levels.length - 1], axis));
     const tokens = levels.length > 1 ? concat(levels, axis) : levels[0];
     const y = encodeSequences(encoder, timeMajor ? tokens.permute([1, 0, 2]) : tokens, lengths);
-    return stack(splitSequences(y, lengths).map((level) => level.max(1)), 1);
+    return segmentMax(y, lengths);
   }
 }
 

@@ -1,7 +1,10 @@
 /** One-dimensional convolution, pooling and interpolation, out of views, products and elementwise work. */
+import { gradients } from "../autograd/grad.ts";
+import * as build from "../tensor/build.ts";
 import { arange } from "../tensor/create.ts";
+import type { FusedOp } from "../tensor/fused.ts";
 import { formatShape } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 export interface Conv1dOptions {
   readonly bias?: Tensor;
@@ -46,23 +49,62 @@ export interface DepthwiseOptions {
   readonly axis?: number;
 }
 
+interface DepthwiseAttrs {
+  readonly stride: number;
+  readonly padding: number;
+  readonly axis: number;
+}
+
+function padAxis(x: Tensor, { axis, padding }: DepthwiseAttrs): Tensor {
+  return padding > 0 ? x.pad(x.shape.map((_, i) => (i === axis ? [padding, padding] : [0, 0]))) : x;
+}
+
+/** In: x [..., C], weight [C, K]. Out: [..., C], the axis at its length after the convolution. */
+const DEPTHWISE: FusedOp<DepthwiseAttrs> = {
+  name: "depthwiseConv1d",
+  outputs([x, weight], { stride, padding, axis }) {
+    const length = Math.floor((x.shape[axis] + 2 * padding - weight.shape[1]) / stride) + 1;
+    return [{ shape: x.shape.map((n, i) => (i === axis ? length : n)), dtype: x.dtype }];
+  },
+  // A sum of shifted products rather than of windows: it is element-wise, and so is its gradient with respect to x,
+  // and both run within the kernels around them.
+  decompose([x, weight], attrs) {
+    const padded = padAxis(x, attrs);
+    const length = Math.floor((padded.shape[attrs.axis] - weight.shape[1]) / attrs.stride) + 1;
+    const terms = Array.from({ length: weight.shape[1] }, (_, k) =>
+      everyNth(padded, attrs.axis, k, length, attrs.stride).mul(weight.slice(null, k)));
+    return [terms.reduce((sum, term) => sum.add(term))];
+  },
+  vjp([x, weight], _, [dy], attrs) {
+    if (!dy) return [];
+    const given = new Tensor(build.makeNode({ kind: "alias" }, [x.node], x.shape, x.dtype));
+    const [dx] = gradients(DEPTHWISE.decompose([given, weight], attrs), [dy], [given]);
+    const windows = padAxis(x, attrs).window(attrs.axis, weight.shape[1], attrs.stride);
+    return [dx, windows.mul(dy.unsqueeze(-1)).sum(dy.shape.slice(0, -1).map((_, i) => i))];
+  },
+};
+
+/** `count` elements of an axis from `start` on, `step` apart. */
+function everyNth(x: Tensor, axis: number, start: number, count: number, step: number): Tensor {
+  return x.slice(...x.shape.map((_, i) => (i === axis ? [start, start + (count - 1) * step + 1, step] as const : null)));
+}
+
 /**
  * Depthwise cross-correlation with the channels last: x [..., C] along `axis`, weight [C, 1, K] (torch.nn.Conv1d with
  * groups = C), bias [C]. The axis keeps its place, so that what normalises the channels next reads neighbours.
  */
 export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOptions = {}): Tensor {
   const { bias, stride = 1, padding = 0, axis = 1 } = options;
-  const channels = x.shape[x.rank - 1];
-  const size = weight.shape[2];
-  if (weight.rank !== 3 || weight.shape[0] !== channels || weight.shape[1] !== 1 || axis < 0 || axis >= x.rank - 1) {
+  const [channels, , size] = weight.shape;
+  const fits = weight.rank === 3 && channels === x.shape[x.rank - 1] && weight.shape[1] === 1 && axis >= 0 && axis < x.rank - 1;
+  if (!fits || !(stride >= 1) || x.shape[axis] + 2 * padding < size) {
     throw new Error(
       `depthwiseConv1d: weight ${formatShape(weight.shape)} must be [C, 1, K], C the last axis of x ${formatShape(x.shape)}, ` +
-        `and axis ${axis} one of the others`,
+        `and axis ${axis} another one, of at least K − 2·${padding} elements; the stride ${stride} at least 1`,
     );
   }
-  const padded = padding > 0 ? x.pad(x.shape.map((_, i) => (i === axis ? [padding, padding] : [0, 0]))) : x;
-  const y = padded.window(axis, size, stride).mul(weight.reshape([channels, size])).sum(-1);
-  return bias ? y.add(bias) : y;
+  const [y] = build.fused(DEPTHWISE, [x.node, weight.reshape([channels, size]).node], { stride, padding, axis });
+  return bias ? new Tensor(y).add(bias) : new Tensor(y);
 }
 
 /** Largest of each window of the last axis; the first of equals takes the gradient (torch max_pool1d, no padding). */
@@ -75,11 +117,10 @@ export function maxPoolAxis(x: Tensor, axis: number, size: number, stride = size
   if (!Number.isInteger(size) || size < 1 || x.shape[axis] < size) {
     throw new Error(`maxPool1d: windows of ${size} do not fit in axis ${axis} of ${formatShape(x.shape)}`);
   }
-  const windows = x.window(axis, size, stride);
-  const lead = x.shape.map(() => null);
-  let largest = windows.slice(...lead, 0);
+  const count = Math.floor((x.shape[axis] - size) / stride) + 1;
+  let largest = everyNth(x, axis, 0, count, stride);
   for (let k = 1; k < size; k++) {
-    const next = windows.slice(...lead, k);
+    const next = everyNth(x, axis, k, count, stride);
     largest = next.gt(largest).where(next, largest);
   }
   return largest;
