@@ -1,10 +1,13 @@
 /** Which fused ops have kernels of their own on WebGPU. An op that is not here, or declines, runs its decomposition. */
 import type { AttentionAttrs } from "../../ops/attention.ts";
+import type { InfoNceAttrs } from "../../ops/contrastive.ts";
 import type { ScanAttrs } from "../../ops/scan.ts";
 import type { TopKAttrs } from "../../ops/top-k.ts";
 import type { AttentionSpec } from "../../shaders/attention.ts";
 import { attentionBackward, attentionForward } from "../../shaders/attention.ts";
 import { gruBackward, gruForward } from "../../shaders/gru-scan.ts";
+import type { InfoNceSpec } from "../../shaders/info-nce.ts";
+import { infoNceBackward, infoNceForward } from "../../shaders/info-nce.ts";
 import type { AdapterProfile, Lowering, TensorSpec } from "../../shaders/kernel.ts";
 import { lstmBackward, lstmForward } from "../../shaders/lstm-scan.ts";
 import type { ScanSpec } from "../../shaders/scan-common.ts";
@@ -21,6 +24,9 @@ const LOWERINGS: Record<string, Lower> = {
   attention: (inputs, attrs: AttentionAttrs, profile) => attentionForward(attentionSpec(inputs, attrs), profile),
   attentionBackward: (inputs, attrs: AttentionAttrs, profile) =>
     attentionBackward(attentionSpec(inputs.slice(1), attrs), profile),
+  infoNce: ([, k, queue], attrs: InfoNceAttrs, profile) => infoNceForward(infoNceSpec(k, queue, attrs), profile),
+  infoNceBackward: ([, , k, queue], attrs: InfoNceAttrs, profile) =>
+    infoNceBackward(infoNceSpec(k, queue, attrs), profile),
   topK: ([x], { k }: TopKAttrs, profile) => topK(x.shape, k, profile),
 };
 
@@ -35,6 +41,11 @@ function attentionSpec(inputs: readonly TensorSpec[], attrs: AttentionAttrs): At
   const keys = packed ? queries : inputs[1].shape[1];
   const dim = packed ? width / (3 * heads) : inputs[0].shape[3];
   return { batch, heads, queries, keys, dim, scale, packed, mask, keep, segments };
+}
+
+function infoNceSpec(k: TensorSpec, queue: TensorSpec, { temperature }: InfoNceAttrs): InfoNceSpec {
+  const [rows, positives, channels] = k.shape;
+  return { rows, channels, positives, negatives: queue.shape[1], temperature };
 }
 
 export function lowerFused(
