@@ -47,7 +47,11 @@ for (let step = 1; step <= steps; step++) {
     const loss = await run.loss();
     if (!Number.isFinite(loss)) stop(`the loss is ${loss} at step ${step}`);
   }
-  if (step === settled || step % 1000 === 0 || step === steps) samples.push({ step, megabytes: await resident() });
+  if (step === settled || step % 1000 === 0 || step === steps) {
+    const megabytes = await resident();
+    samples.push({ step, megabytes });
+    console.log(`step ${step}: ${megabytes.toFixed(1)} MB`);
+  }
 }
 const seconds = (performance.now() - start) / 1000;
 await run.dispose();
@@ -55,7 +59,6 @@ await run.dispose();
 const early = samples.find(({ step }) => step === settled)!;
 const late = samples[samples.length - 1];
 const growth = 100 * (late.megabytes / early.megabytes - 1);
-for (const { step, megabytes } of samples) console.log(`step ${step}: ${megabytes.toFixed(1)} MB`);
 console.log(`${engine.name}, ${values.workload}: ${steps} steps in ${seconds.toFixed(0)} s; resident memory ` +
   `${early.megabytes.toFixed(1)} MB at step ${early.step}, ${late.megabytes.toFixed(1)} MB at step ${late.step}: ` +
   `${growth >= 0 ? "+" : ""}${growth.toFixed(2)} % (limit ${limit} %)`);

@@ -1,14 +1,22 @@
 /** Deno, from its npm package, to run a module on wgpu instead of Dawn. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const executable = fileURLToPath(new URL("../../node_modules/.bin/deno", import.meta.url));
+const cache = process.env.HICO_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "hico-webgpu");
+/** Where scripts/deno.sh puts it, or a Deno that was installed into the project by hand. */
+const candidates = [
+  join(cache, "deno/node_modules/.bin/deno"),
+  fileURLToPath(new URL("../../node_modules/.bin/deno", import.meta.url)),
+];
+const executable = candidates.find((file) => existsSync(file)) ?? candidates[0];
 const runner = fileURLToPath(new URL("./deno-run.ts", import.meta.url));
 
 /** Why Deno cannot run here, or undefined. */
 export function denoUnavailable(): string | undefined {
-  return existsSync(executable) ? undefined : "the npm package deno is not installed";
+  return existsSync(executable) ? undefined : "there is no Deno; scripts/deno.sh gets it";
 }
 
 /**
