@@ -57,8 +57,10 @@ export interface PlanOptions {
   scratchOf(kernel: FusedKernel): readonly ValueSpec[];
 }
 
-/** Kernels that touch at most this many bytes wait for others like them. */
-const SMALL_KERNEL_BYTES = 1 << 20;
+/** Kernels that leave at most this many bytes behind, besides variables, wait for others like them. */
+const LIGHT_KERNEL_BYTES = 1 << 18;
+/** Waiting kernels may keep this share of all intermediates alive before they are run. */
+const WAITING_SHARE = 1 / 32;
 
 export function nodeBytes(node: { readonly shape: readonly number[]; readonly dtype: Node["dtype"] }): number {
   return Math.max(4, Math.ceil((sizeOf(node.shape) * bytesPerElement(node.dtype)) / 4) * 4);
@@ -72,7 +74,8 @@ interface Unit {
   readonly rank: number;
   /** Units that must run first. */
   readonly after: Set<Unit>;
-  readonly small: boolean;
+  /** Elementwise work or reductions that leave little behind: they can wait, and run side by side. */
+  light: boolean;
 }
 
 export function makePlan(graph: Graph, options: PlanOptions): Plan {
@@ -87,7 +90,13 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
     }
   }
   const { inPlace, copies } = placeAssignments(graph, units, producer);
-  const steps = order(units, options.maxBindings);
+  const assigned = new Map([...inPlace].map(([value, leaf]) => [value, graph.leaves[leaf].node]));
+  const memoryOf = (node: Node): Node => assigned.get(node) ?? node;
+  for (const unit of units) {
+    const left = unit.writes.reduce((sum, n) => sum + (assigned.has(n) ? 0 : nodeBytes(n)), 0);
+    unit.light = (unit.kernel.kind === "loop" || unit.kernel.kind === "reduce") && left <= LIGHT_KERNEL_BYTES;
+  }
+  const steps = order(units, options.maxBindings, memoryOf);
   const { placeOf, slots, memory } = placeValues(graph, steps, inPlace, copies);
   return {
     graph,
@@ -114,10 +123,8 @@ function makeUnits(graph: Graph, scheduled: Schedule, options: PlanOptions): Uni
       }
       for (const spec of options.scratchOf(kernel)) scratch.push(new Node({ kind: "iota" }, [], spec.shape, spec.dtype));
     }
-    const bytes = [...reads, ...writes].reduce((sum, n) => sum + nodeBytes(n), 0);
-    const small = (kernel.kind === "loop" || kernel.kind === "reduce") && bytes <= SMALL_KERNEL_BYTES;
     const rank = Math.min(...[...group.members].map((m) => position.get(m) ?? Infinity));
-    return { kernel, reads, writes, scratch, rank, after: new Set<Unit>(), small };
+    return { kernel, reads, writes, scratch, rank, after: new Set<Unit>(), light: false };
   });
 }
 
@@ -185,9 +192,9 @@ function waitsFor(unit: Unit, other: Unit): boolean {
 
 /**
  * Steps in an order that respects all dependencies. Of the kernels that can run, the one that frees most memory runs
- * first; small ones are held back until nothing else can run, and then run together.
+ * first; light ones are held back until nothing else can run, or until they keep much alive, and then run together.
  */
-function order(units: readonly Unit[], maxBindings: number): Unit[][] {
+function order(units: readonly Unit[], maxBindings: number, memoryOf: (node: Node) => Node): Unit[][] {
   const waiting = new Map(units.map((u) => [u, u.after.size]));
   const users = new Map<Unit, Unit[]>();
   for (const unit of units) for (const before of unit.after) users.set(before, [...(users.get(before) ?? []), unit]);
@@ -214,9 +221,20 @@ function order(units: readonly Unit[], maxBindings: number): Unit[][] {
     for (const node of unit.writes) bytes -= nodeBytes(node);
     return bytes;
   };
+  const produced = new Set(units.flatMap((u) => u.writes));
+  const patience = [...produced].reduce((sum, n) => sum + nodeBytes(n), 0) * WAITING_SHARE;
+  /** Bytes that would be free if these units had run. */
+  const keptAlive = (waiters: readonly Unit[]): number => {
+    const reads = new Map<Node, number>();
+    for (const unit of waiters) for (const node of unit.reads) reads.set(node, (reads.get(node) ?? 0) + 1);
+    let bytes = 0;
+    for (const [node, count] of reads) if (produced.has(node) && readsLeft.get(node) === count) bytes += nodeBytes(node);
+    return bytes;
+  };
   while (ready.size > 0) {
-    const large = [...ready].filter((u) => !u.small);
-    if (large.length > 0) {
+    const large = [...ready].filter((u) => !u.light);
+    const waiters = [...ready].filter((u) => u.light);
+    if (large.length > 0 && keptAlive(waiters) <= patience) {
       let best = large[0];
       let bestGain = gain(best);
       for (const unit of large) {
@@ -226,16 +244,16 @@ function order(units: readonly Unit[], maxBindings: number): Unit[][] {
       run([best]);
       continue;
     }
-    for (const step of pack([...ready].sort((a, b) => a.rank - b.rank), maxBindings)) run(step);
+    for (const step of pack(waiters.sort((a, b) => a.rank - b.rank), maxBindings, memoryOf)) run(step);
   }
   return steps;
 }
 
 /** Kernels in groups that share a dispatch: as many as the bindings allow. */
-function pack(units: readonly Unit[], maxBindings: number): Unit[][] {
+function pack(units: readonly Unit[], maxBindings: number, memoryOf: (node: Node) => Node): Unit[][] {
   const steps: { units: Unit[]; buffers: Set<Node> }[] = [];
   for (const unit of units) {
-    const buffers = [...unit.reads, ...unit.writes];
+    const buffers = [...unit.reads, ...unit.writes].map(memoryOf);
     const fit = steps.find((s) => new Set([...s.buffers, ...buffers]).size + 1 <= maxBindings);
     if (fit) {
       fit.units.push(unit);
