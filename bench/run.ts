@@ -7,6 +7,8 @@
  *
  * Deno reads the TypeScript as it is and finds the packages in `node_modules`; it needs no other flag. The adapter is
  * SwiftShader in Node and lavapipe in Deno unless `--adapter` says otherwise; `--engines all` adds the slow ones.
+ * Under Deno give it Mesa 22's lavapipe where there is a choice (`HICO_LAVAPIPE=/usr/share/vulkan/icd.d/lvp_icd….json`):
+ * Mesa 25's compiles the same kernels about twenty times as long, and runs them no faster.
  *
  * Every engine must first show that it computes the workload: the first loss is held to a float64 reference, and the
  * losses and their fall over the following steps to the other engines. Then come rounds; in each, every engine runs

@@ -32,7 +32,7 @@ export function ours(kind: Extract<AdapterKind, "webgpu" | "cpu">): Engine {
 }
 
 /** One device a kind for the whole process, on the adapter that the peers use. */
-function open(kind: AdapterKind): Promise<Backend> {
+export function open(kind: AdapterKind): Promise<Backend> {
   let found = opened.get(kind);
   if (!found) {
     found = openOnChosenAdapter(kind);
