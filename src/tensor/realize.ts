@@ -51,7 +51,10 @@ export function forget(assignments: readonly Assignment[]): void {
 }
 
 async function run(device: Backend, nodes: readonly Node[], pending: readonly Assignment[]): Promise<Storage[]> {
-  const wanted = [...new Set(nodes)].filter((n) => n.op.kind !== "storage" && n.op.kind !== "variable");
+  // A variable's leaf is its memory, unless this very run writes over it: then its value is copied first.
+  const overwritten = new Set(pending.map((a) => a.variable));
+  const inPlace = ({ op }: Node) => op.kind === "storage" || (op.kind === "variable" && !overwritten.has(op.variable));
+  const wanted = [...new Set(nodes)].filter((n) => !inPlace(n));
   const missing = wanted.length > 0 || pending.length > 0;
   if (missing) {
     const storages = await device.realize(wanted, pending);

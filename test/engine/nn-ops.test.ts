@@ -75,6 +75,24 @@ const MAKERS: Record<string, Maker> = {
     const stride = draw.pick([undefined, 1, 2, 3]);
     return { name: `maxPool1d ${size} ${stride}`, leaves: [draw.data(shape, { distinct: true })], f: (x) => ops.maxPool1d(x, size, stride).square(), bound: 1e-6 };
   },
+  depthwiseConv1d(draw, elements) {
+    const [size, stride, padding, axis, channels] = [draw.int(1, 5), draw.int(1, 2), draw.int(0, 2), draw.int(0, 1), draw.int(1, 6)];
+    const along = Math.max(1, size - 2 * padding) + draw.int(0, Math.max(1, Math.floor(elements / 40)));
+    const shape = axis === 0 ? [along, draw.int(1, 3), channels] : [draw.int(1, 3), along, channels];
+    const [x, weight, bias] = [draw.operand(shape), draw.operand([channels, 1, size]), draw.data([channels])];
+    const biased = draw.chance(0.5);
+    const options = { stride, padding, axis };
+    return {
+      name: `depthwiseConv1d ${JSON.stringify(options)} (${x.how}; ${weight.how})`, bound: 5e-6,
+      leaves: [x.leaf, weight.leaf, ...(biased ? [bias] : [])],
+      f: (t, w, b) => ops.depthwiseConv1d(x.view(t), weight.view(w), { ...options, bias: b }),
+    };
+  },
+  segmentMax(draw, elements) {
+    const lengths = Array.from({ length: draw.int(1, 4) }, () => draw.int(1, Math.max(1, Math.floor(elements / 30))));
+    const shape = [draw.int(1, 3), lengths.reduce((a, b) => a + b), draw.int(1, 5)];
+    return { name: `segmentMax ${lengths.join()}`, leaves: [draw.data(shape, { distinct: true })], f: (x) => ops.segmentMax(x, lengths).square(), bound: 1e-6 };
+  },
   interpolateLinear(draw, elements) {
     const x = draw.operand(draw.shape({ minRank: 1, elements }));
     const size = draw.int(1, 9);

@@ -124,9 +124,16 @@ describe("variables", () => {
     v.assign(v.add(1));
     assert.deepEqual((await realize([doubled, v])).length, 2);
     assert.deepEqual(await numbers(doubled), [2, 4], "together with the assignment it is read before it");
+    const same = v.mul(1);
+    v.assign(v.add(10));
+    await realize([same]);
+    assert.deepEqual([await numbers(same), await numbers(v)], [[2, 3], [12, 13]], "also where it is the variable itself");
+    v.assign(v.sub(10));
     const late = v.mul(5);
     v.assign(v.add(1));
+    const early = v.node;
     await realize([]);
+    assert.equal(early.op.kind, "variable");
     await assert.rejects(late.read(), /built from variable "weight" before it was assigned, and its old value is gone/);
     assert.deepEqual(await numbers(v), [3, 4]);
   });
@@ -255,6 +262,18 @@ describe("compile", () => {
     const [b, other] = await step(x, tensor(Int32Array.of(1, 1)));
     assert.deepEqual([await numbers(a), await numbers(b)], [[31, 11], [210, 210]]);
     assert.notDeepEqual(await numbers(draw), await numbers(other));
+  });
+
+  onBoth("draws what the same step draws untraced", async () => {
+    const draws = async (run: (x: Tensor) => Promise<Tensor>) => {
+      const found: number[][] = [];
+      for (let i = 0; i < 3; i++) found.push(await numbers(await run(tensor([i]))));
+      return found;
+    };
+    const [a, b] = [new Generator(3), new Generator(3)];
+    const compiled = await draws(compile((x: Tensor) => a.uniform([2]).add(x)));
+    assert.deepEqual(compiled, await draws(async (x) => b.uniform([2]).add(x)));
+    assert.equal(a.calls, b.calls);
   });
 
   onBoth("pending assignments run before; those made while tracing belong to the plan", async () => {

@@ -44,10 +44,13 @@ export class ReferenceDevice implements Backend {
   }
 
   compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep> {
-    // The leaves of variables change their values between runs; nothing else is kept.
+    // The leaves of variables change their values between runs; nothing else is kept. The first run takes what tracing drew.
+    let traced = true;
     const run = (values: readonly (HostArray | Storage)[]) => {
       const bound = new Map(inputs.map((node, i) => [node, toValues(values[i], node)]));
-      return Promise.resolve(this.#run(outputs, assignments, bound, true));
+      const storages = this.#run(outputs, assignments, bound, true, !traced);
+      traced = false;
+      return Promise.resolve(storages);
     };
     return Promise.resolve({ run });
   }
@@ -57,6 +60,7 @@ export class ReferenceDevice implements Backend {
     assignments: readonly Assignment[],
     bound: ReadonlyMap<Node, HostArray>,
     anyVersion = false,
+    refresh = false,
   ): Storage[] {
     const roots = decompose([...outputs, ...assignments.map((a) => a.value)], () => false);
     const values = new Map<Node, HostArray>();
@@ -65,7 +69,7 @@ export class ReferenceDevice implements Backend {
     for (const node of order) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
     for (const root of roots) uses.set(root, Infinity);
     for (const node of order) {
-      values.set(node, bound.get(node) ?? this.#valueOf(node, values, anyVersion));
+      values.set(node, bound.get(node) ?? this.#valueOf(node, values, anyVersion, refresh));
       for (const input of node.inputs) {
         const left = uses.get(input)! - 1;
         uses.set(input, left);
@@ -83,11 +87,11 @@ export class ReferenceDevice implements Backend {
     return storages;
   }
 
-  #valueOf(node: Node, values: ReadonlyMap<Node, HostArray>, anyVersion: boolean): HostArray {
+  #valueOf(node: Node, values: ReadonlyMap<Node, HostArray>, anyVersion: boolean, refresh: boolean): HostArray {
     const op = node.op;
     switch (op.kind) {
       case "data":
-        return toValues(op.refresh && anyVersion ? op.refresh() : op.data, node);
+        return toValues(op.refresh && refresh ? op.refresh() : op.data, node);
       case "storage":
         return (op.storage as HostStorage).values;
       case "variable":

@@ -100,13 +100,17 @@ export class WebGpuDevice implements Backend {
         constants.set(source, this.#store(source, source.op.data));
       }
     }
+    // The first run takes what tracing drew, so that a compiled step draws what a traced one does.
+    let traced = true;
     return {
       run: async (given) => {
         const values = graph.leaves.map(({ source }) => {
           const at = inputOf.get(source);
           if (at !== undefined) return given[at] as LeafValue;
+          if (traced && source.op.kind === "data" && source.op.refresh) return source.op.data;
           return constants.get(source) ?? this.#leafValue(source, false);
         });
+        traced = false;
         const storages = runner.run(this, values);
         await this.gpu.throttle();
         return storages;
