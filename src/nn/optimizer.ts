@@ -48,6 +48,10 @@ const TORCH_NAMES: Readonly<Record<string, string>> = { weightDecay: "weight_dec
 export abstract class Optimizer<S extends CommonSettings> {
   /** Settings may be changed; all but `lr` are constants of a compiled step. */
   readonly groups: readonly (S & { readonly params: readonly Variable[] })[];
+  /** In the order given, which numbers them in PyTorch's dictionaries. */
+  readonly parameters: readonly Variable[];
+  readonly #slotNames: readonly string[];
+  /** Made at a parameter's first gradient: parameters that are never updated take no memory, and have no state. */
   readonly #slots = new Map<Variable, Slots>();
   /** Steps taken; one for all parameters. */
   readonly #count: Variable | undefined;
@@ -60,16 +64,16 @@ export abstract class Optimizer<S extends CommonSettings> {
     const name = this.constructor.name;
     const grouped = isGrouped(params) ? params : [{ params } as unknown as ParameterGroup<S>];
     this.groups = grouped.map((group) => ({ ...defaults, ...definedOf(group), params: [...group.params] }));
-    for (const group of this.groups) {
-      this.check(group);
-      for (const p of group.params) {
-        if (this.#slots.has(p)) throw new Error(`${name}: variable "${p.name}" is given twice`);
-        if (!p.dtype.startsWith("f")) throw new Error(`${name}: variable "${p.name}" is ${p.dtype}; only floating variables are trained`);
-        const slots = slotNames.map((slot) => [slot, variable(zeros(p.shape, p.dtype), { name: `${p.name}.${slot}`, trainable: false })]);
-        this.#slots.set(p, Object.fromEntries(slots) as Slots);
-      }
+    for (const group of this.groups) this.check(group);
+    this.parameters = this.groups.flatMap((group) => group.params);
+    this.#slotNames = slotNames;
+    const seen = new Set<Variable>();
+    for (const p of this.parameters) {
+      if (seen.has(p)) throw new Error(`${name}: variable "${p.name}" is given twice`);
+      if (!p.dtype.startsWith("f")) throw new Error(`${name}: variable "${p.name}" is ${p.dtype}; only floating variables are trained`);
+      seen.add(p);
     }
-    if (this.#slots.size === 0) throw new Error(`${name}: there are no parameters`);
+    if (seen.size === 0) throw new Error(`${name}: there are no parameters`);
     if (counts) this.#count = variable(zeros([]), { name: "step", trainable: false });
   }
 
@@ -78,9 +82,16 @@ export abstract class Optimizer<S extends CommonSettings> {
   /** Assigns the new values of a parameter and its slots. Runs with gradients stopped. */
   protected abstract update(p: Variable, gradient: Tensor, context: UpdateContext<S>): void;
 
-  get parameters(): Variable[] {
-    return [...this.#slots.keys()];
+  #slotsOf(p: Variable): Slots {
+    let slots = this.#slots.get(p);
+    if (!slots) {
+      const made = this.#slotNames.map((slot) => [slot, variable(zeros(p.shape, p.dtype), { name: `${p.name}.${slot}`, trainable: false })]);
+      slots = Object.fromEntries(made) as Slots;
+      this.#slots.set(p, slots);
+    }
+    return slots;
   }
+
   /** The learning rate of the first group. Setting it sets that of all groups. */
   get lr(): number {
     return this.groups[0].lr;
@@ -101,7 +112,7 @@ export abstract class Optimizer<S extends CommonSettings> {
           const { dtype } = p;
           if (!rates.has(dtype)) rates.set(dtype, liveScalar(() => settings.lr, dtype));
           if (steps && !counts.has(dtype)) counts.set(dtype, steps.cast(dtype));
-          this.update(p, p.grad, { settings, slots: this.#slots.get(p)!, lr: rates.get(dtype)!, count: counts.get(dtype) });
+          this.update(p, p.grad, { settings, slots: this.#slotsOf(p), lr: rates.get(dtype)!, count: counts.get(dtype) });
         }
       }
       if (steps) this.#count!.assign(steps);
@@ -113,11 +124,14 @@ export abstract class Optimizer<S extends CommonSettings> {
     for (const p of this.parameters) p.grad = undefined;
   }
 
-  /** All variables that are saved, by name: `state.0.momentum_buffer`, numbered as the parameters are; and `step`. */
+  /**
+   * All variables that are saved, by name: `state.0.momentum_buffer`, numbered as the parameters are; and `step`.
+   * Parameters that have had no gradient yet have none.
+   */
   stateDict(): Map<string, Variable> {
     const dict = new Map<string, Variable>();
     this.parameters.forEach((p, i) => {
-      for (const [name, slot] of Object.entries(this.#slots.get(p)!)) dict.set(`state.${i}.${name}`, slot);
+      for (const [name, slot] of Object.entries(this.#slots.get(p) ?? {})) dict.set(`state.${i}.${name}`, slot);
     });
     if (this.#count) dict.set("step", this.#count);
     return dict;
@@ -127,12 +141,13 @@ export abstract class Optimizer<S extends CommonSettings> {
   async torchState(): Promise<OptimizerState> {
     const values = await readState(this.stateDict());
     const count = values.get("step");
-    const state = new Map(this.parameters.map((p, i) => {
-      const entry = new Map<string, unknown>();
-      if (count) entry.set("step", count);
-      for (const name of Object.keys(this.#slots.get(p)!)) entry.set(name, values.get(`state.${i}.${name}`));
-      return [i, entry] as const;
-    }));
+    const state = new Map<number, ReadonlyMap<string, unknown>>();
+    this.parameters.forEach((p, i) => {
+      const slots = this.#slots.get(p);
+      if (!slots) return;
+      const named = Object.keys(slots).map((slot) => [slot, values.get(`state.${i}.${slot}`)] as const);
+      state.set(i, new Map<string, unknown>(count ? [["step", count], ...named] : named));
+    });
     let next = 0;
     const groups = this.groups.map(({ params, ...settings }) => new Map<string, unknown>([
       ...Object.entries(settings).map(([key, value]) => [TORCH_NAMES[key] ?? key, torchValue(value)] as const),
@@ -157,22 +172,25 @@ export abstract class Optimizer<S extends CommonSettings> {
     }
     const ids = groups.flatMap((group) => field(group, "params") as unknown[]);
     const faults: string[] = [];
-    const assign: [Variable, StateValue | undefined][] = [];
+    const found: (readonly [p: Variable, slot: string, value: StateValue | undefined])[] = [];
     let count: StateValue | undefined;
     this.parameters.forEach((p, i) => {
       const entry = field(field(source, "state"), ids[i]);
-      for (const [slotName, slot] of Object.entries(this.#slots.get(p)!)) {
-        const value = field(entry, slotName) ?? undefined;
-        if (value === undefined) assign.push([slot, undefined]);
-        else if (!(value instanceof Tensor) && !isHostTensor(value)) faults.push(`${slotName} of parameter ${i} is no tensor`);
+      for (const slot of this.#slotNames) {
+        const value = field(entry, slot) ?? undefined;
+        if (value === undefined) found.push([p, slot, undefined]);
+        else if (!(value instanceof Tensor) && !isHostTensor(value)) faults.push(`${slot} of parameter ${i} is no tensor`);
         else if (!sameShape(value.shape, p.shape)) {
-          faults.push(`${slotName} of parameter ${i} ("${p.name}") has shape ${formatShape(value.shape)}, not ${formatShape(p.shape)}`);
-        } else assign.push([slot, value]);
+          faults.push(`${slot} of parameter ${i} ("${p.name}") has shape ${formatShape(value.shape)}, not ${formatShape(p.shape)}`);
+        } else found.push([p, slot, value]);
       }
       count ??= scalarValue(field(entry, "step") ?? undefined);
     });
     if (faults.length > 0) throw new Error(`${name}: the dictionary does not fit:\n  ${faults.join("\n  ")}`);
-    for (const [slot, value] of assign) slot.assign(value === undefined ? zeros(slot.shape, slot.dtype) : tensorFor(value, slot.dtype));
+    for (const [p, slot, value] of found) {
+      if (value) this.#slotsOf(p)[slot].assign(tensorFor(value, p.dtype));
+      else this.#slots.get(p)?.[slot].assign(zeros(p.shape, p.dtype));
+    }
     if (this.#count) this.#count.assign(count === undefined ? zeros([]) : tensorFor(count, "f32"));
     groups.forEach((saved, i) => {
       const group = this.groups[i] as unknown as Record<string, unknown>;

@@ -124,6 +124,8 @@ describe("update rules", () => {
     optimizer.step();
     assert.equal(await b.item(), 1);
     assert.notEqual(await a.item(), 1);
+    assert.deepEqual([...optimizer.stateDict().keys()], ["state.0.momentum_buffer"]);
+    assert.deepEqual([...((await optimizer.torchState()).get("state") as Map<number, unknown>).keys()], [0]);
   }));
 
   test("several steps before anything is computed are the same as one after the other", () => onReference(async () => {
@@ -217,7 +219,7 @@ describe("state", () => {
       /momentum_buffer of parameter 0 \("a"\) has shape \[3\], not \[2\]\n {2}momentum_buffer of parameter 1 is no tensor/,
     );
     assert.equal(sgd.lr, 0.1);
-    assert.deepEqual(await sgd.stateDict().get("state.0.momentum_buffer")!.toArray(), [0, 0]);
+    assert.equal(sgd.stateDict().size, 0);
   }));
 });
 
