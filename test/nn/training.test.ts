@@ -125,8 +125,8 @@ describe("cost", () => {
     const bounds = {
       "SGD": [3, (ps) => { const o = new SGD(ps, { lr: 0.1 }); return () => o.step(); }],
       "SGD with momentum and decay": [3, (ps) => { const o = new SGD(ps, { lr: 0.1, momentum: 0.9, weightDecay: 0.01 }); return () => o.step(); }],
-      "AdamW": [8, (ps) => { const o = new AdamW(ps); return () => o.step(); }],
-      "SGD and a moving average": [7, (ps) => {
+      "AdamW": [5, (ps) => { const o = new AdamW(ps); return () => o.step(); }],
+      "SGD and a moving average": [4, (ps) => {
         const o = new SGD(ps, { lr: 0.1, momentum: 0.9 });
         const average = ps.map((p) => variable(zeros(p.shape), { trainable: false }));
         return () => { o.step(); emaUpdate(average, ps, 0.99); };
