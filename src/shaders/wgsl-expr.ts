@@ -55,6 +55,14 @@ function width(lanes: 1 | 4): WgslWidth {
   };
 }
 
+/**
+ * An index that may be written: in front of a padded or joined part it is negative, which is harmless (the value is not
+ * used) unless it is a constant, which compilers refuse.
+ */
+function readable(index: IntExpr): IntExpr {
+  return index.terms.length === 0 && index.constant < 0 ? int(0) : index;
+}
+
 export class ExprPrinter {
   readonly helpers: Set<string>;
   #scope: Scope;
@@ -238,14 +246,15 @@ export class ExprPrinter {
     access: { vector?: (quarter: string) => string | undefined; scalar: (index: string) => string },
   ): Printed {
     const { widened, step } = this.#classify(index);
-    if (!this.vector || step === 0) return { text: access.scalar(this.indexText(this.#atLane(widened, 0))), lanes: 1 };
+    const scalar = (lane: number) => access.scalar(this.indexText(readable(this.#atLane(widened, lane)), lane));
+    if (!this.vector || step === 0) return { text: scalar(0), lanes: 1 };
     if (step === 1 && access.vector && isMultiple(widened, 4, LANE)) {
       const base = this.#atLane(widened, 0);
       const quarter = { ...base, terms: base.terms.map((t) => ({ ...t, factor: t.factor / 4 })), constant: base.constant / 4 };
-      const text = access.vector(this.indexText(quarter));
+      const text = access.vector(this.indexText(readable(quarter)));
       if (text !== undefined) return { text, lanes: 4 };
     }
-    const lanes = COMPONENTS.map((_, lane) => access.scalar(this.indexText(this.#atLane(widened, lane), lane)));
+    const lanes = COMPONENTS.map((_, lane) => scalar(lane));
     return { text: `${typeName(registerType(dtype), 4)}(${lanes.join(", ")})`, lanes: 4 };
   }
 

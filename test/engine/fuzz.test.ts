@@ -9,10 +9,10 @@ import { buildProgram, drawProgram, evaluateGraph, expectedOf, mismatch, printPr
 import type { Program } from "./random-graph.ts";
 import { checkReference, runProgram } from "./run-graph.ts";
 
-const GRAPHS = Math.round(100 * Number(process.env.HICO_RUNS ?? 1));
+const GRAPHS = Math.round(200 * Number(process.env.HICO_RUNS ?? 1));
 const SEED = Number(process.env.HICO_SEED ?? Math.floor(Math.random() * 2 ** 30));
 /** Long enough for all graphs on two idle cores; a slow machine runs fewer, never none. */
-const MILLISECONDS = 40_000 * Number(process.env.HICO_RUNS ?? 1);
+const MILLISECONDS = 45_000 * Number(process.env.HICO_RUNS ?? 1);
 
 test(`random graphs from seed ${SEED}: webgpu, traced, replayed and compiled, against the reference`, async (t) => {
   const until = Date.now() + MILLISECONDS;
