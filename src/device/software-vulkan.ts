@@ -10,7 +10,7 @@
  * Which driver the loader uses is decided by `VK_ICD_FILENAMES`, read whenever a Vulkan instance is made. The variable
  * is set for just that long, so that a process can open a software adapter and a real one.
  */
-import { environmentVariable, hasProcess, importLate, isNode } from "./environment.ts";
+import { environmentVariable, hasProcess, importLate, isNode, isDeno } from "./environment.ts";
 
 type FileSystem = typeof import("node:fs");
 type Path = typeof import("node:path");
@@ -140,7 +140,8 @@ export async function swiftShader(): Promise<VulkanDriver> {
 const manifestFolders = ["/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/usr/share/vulkan/icd.d"];
 
 /**
- * Lavapipe's manifest: `HICO_LAVAPIPE` (a path), else `lavapipe/lvp_icd*.json` in the cache folder, else the system's.
+ * Lavapipe's manifest: `HICO_LAVAPIPE` (a path), else `lavapipe/lvp_icd*.json` in the cache folder or the system's,
+ * under Deno in the other order.
  * @throws Error that lists where it looked, when there is none.
  */
 export async function lavapipe(): Promise<VulkanDriver> {
@@ -151,7 +152,9 @@ export async function lavapipe(): Promise<VulkanDriver> {
     if (!fs.existsSync(given)) throw new Error(`HICO_LAVAPIPE=${given}: there is no such file`);
     return { name: "lavapipe", manifest: given, loader: undefined };
   }
-  const folders = [path.join(await cacheFolder(), "lavapipe"), ...manifestFolders];
+  const cached = path.join(await cacheFolder(), "lavapipe");
+  // Dawn needs the newer Mesa in the cache. wgpu takes the system's too, which compiles kernels many times faster.
+  const folders = isDeno ? [...manifestFolders, cached] : [cached, ...manifestFolders];
   for (const folder of folders) {
     if (!fs.existsSync(folder)) continue;
     const machine = process.arch === "arm64" ? "aarch64" : "x86_64";

@@ -85,7 +85,9 @@ export function profileOf(
 /** A name for people: the device's or the driver's, whichever says more. */
 export function adapterName(description: AdapterDescription): string {
   const { device, description: driver, vendor, architecture } = description;
-  return device || driver || [vendor, architecture].filter((part) => part !== "").join(" ") || "unnamed adapter";
+  // wgpu gives the device's number as its name.
+  const named = /^\d+$/.test(device) ? "" : device;
+  return named || driver || [vendor, architecture].filter((part) => part !== "").join(" ") || "unnamed adapter";
 }
 
 /**
