@@ -11,12 +11,12 @@ import type { ValueSpec } from "../tensor/fused.ts";
 import { Node } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Graph } from "./graph.ts";
-import type { FusedKernel, Kernel, Store } from "./kernels.ts";
+import type { FusedKernel, Kernel, MatmulKernel, Store } from "./kernels.ts";
 import { KernelBuilder } from "./kernels.ts";
 import type { Schedule } from "./schedule.ts";
 import { schedule } from "./schedule.ts";
 
-/** Kernels that run side by side; more than one only for elementwise work and reductions. */
+/** Kernels that run side by side: elementwise work and reductions, or products that may share. */
 export interface Step {
   readonly kernels: readonly Kernel[];
   /** Temporary buffers of a fused kernel. */
@@ -55,6 +55,8 @@ export interface PlanOptions {
   readonly maxBindings: number;
   /** Temporary buffers that the device's lowering of a fused kernel needs. */
   scratchOf(kernel: FusedKernel): readonly ValueSpec[];
+  /** Products of equal keys may run in one dispatch; none may where the key is undefined. */
+  sharingKeyOf(kernel: MatmulKernel): string | undefined;
 }
 
 /** Kernels that leave at most this many bytes behind, besides variables, wait for others like them. */
@@ -96,7 +98,7 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
     const left = unit.writes.reduce((sum, n) => sum + (assigned.has(n) ? 0 : nodeBytes(n)), 0);
     unit.light = (unit.kernel.kind === "loop" || unit.kernel.kind === "reduce") && left <= LIGHT_KERNEL_BYTES;
   }
-  const steps = order(units, options.maxBindings, memoryOf);
+  const steps = order(units, options, memoryOf);
   const { placeOf, slots, memory } = placeValues(graph, steps, inPlace, copies);
   return {
     graph,
@@ -191,13 +193,17 @@ function waitsFor(unit: Unit, other: Unit): boolean {
 }
 
 /**
- * Steps in an order that respects all dependencies. Of the kernels that can run, the one that frees most memory runs
- * first; light ones are held back until nothing else can run, or until they keep much alive, and then run together.
+ * Steps in an order that respects all dependencies.
+ *
+ * Units are taken level by level, the distance from the start of the computation, so that branches that do the same
+ * (two networks, two inputs) advance together and their kernels share dispatches. Within a level, the one that frees
+ * most memory comes first. Light units are held back until nothing else can run, or until they keep much alive.
  */
-function order(units: readonly Unit[], maxBindings: number, memoryOf: (node: Node) => Node): Unit[][] {
+function order(units: readonly Unit[], options: PlanOptions, memoryOf: (node: Node) => Node): Unit[][] {
   const waiting = new Map(units.map((u) => [u, u.after.size]));
   const users = new Map<Unit, Unit[]>();
   for (const unit of units) for (const before of unit.after) users.set(before, [...(users.get(before) ?? []), unit]);
+  const levelOf = levels(units, users);
   const readsLeft = new Map<Node, number>();
   for (const unit of units) for (const node of unit.reads) readsLeft.set(node, (readsLeft.get(node) ?? 0) + 1);
   const ready = new Set([...units].filter((u) => u.after.size === 0).sort((a, b) => a.rank - b.rank));
@@ -232,21 +238,46 @@ function order(units: readonly Unit[], maxBindings: number, memoryOf: (node: Nod
     return bytes;
   };
   while (ready.size > 0) {
-    const large = [...ready].filter((u) => !u.light);
+    const heavy = [...ready].filter((u) => !u.light);
     const waiters = [...ready].filter((u) => u.light);
-    if (large.length > 0 && keptAlive(waiters) <= patience) {
-      let best = large[0];
-      let bestGain = gain(best);
-      for (const unit of large) {
-        const g = gain(unit);
-        if (g > bestGain || (g === bestGain && unit.rank < best.rank)) [best, bestGain] = [unit, g];
-      }
-      run([best]);
+    if (heavy.length > 0 && keptAlive(waiters) <= patience) {
+      const gains = new Map(heavy.map((u) => [u, gain(u)]));
+      heavy.sort((x, y) => levelOf.get(x)! - levelOf.get(y)! || gains.get(y)! - gains.get(x)! || x.rank - y.rank);
+      const [first] = heavy;
+      const key = sharingClass(first, options);
+      const alike = key === undefined ? [first] : heavy.filter((u) => sharingClass(u, options) === key);
+      run(pack(alike, options.maxBindings, memoryOf)[0]);
       continue;
     }
-    for (const step of pack(waiters.sort((a, b) => a.rank - b.rank), maxBindings, memoryOf)) run(step);
+    for (const step of pack(waiters.sort((x, y) => x.rank - y.rank), options.maxBindings, memoryOf)) run(step);
   }
   return steps;
+}
+
+/** Units of one class may run in one dispatch. */
+function sharingClass({ kernel }: Unit, options: PlanOptions): string | undefined {
+  if (kernel.kind === "loop" || kernel.kind === "reduce") return "elements";
+  return kernel.kind === "matmul" ? options.sharingKeyOf(kernel) : undefined;
+}
+
+/** Longest way from the start to each unit; what needs nothing computed comes just before its first user. */
+function levels(units: readonly Unit[], users: ReadonlyMap<Unit, readonly Unit[]>): Map<Unit, number> {
+  const level = new Map<Unit, number>();
+  const left = new Map(units.map((u) => [u, u.after.size]));
+  const stack = units.filter((u) => u.after.size === 0);
+  for (const unit of stack) level.set(unit, 0);
+  for (let unit = stack.pop(); unit; unit = stack.pop()) {
+    for (const user of users.get(unit) ?? []) {
+      level.set(user, Math.max(level.get(user) ?? 0, level.get(unit)! + 1));
+      left.set(user, left.get(user)! - 1);
+      if (left.get(user) === 0) stack.push(user);
+    }
+  }
+  for (const unit of units) {
+    const next = users.get(unit);
+    if (unit.after.size === 0 && next) level.set(unit, Math.min(...next.map((u) => level.get(u)!)) - 1);
+  }
+  return level;
 }
 
 /** Kernels in groups that share a dispatch: as many as the bindings allow. */

@@ -5,7 +5,7 @@
  * Names that the generator declares begin with `mm_`. Where a size is a multiple of the tile, no clamp and no guard is
  * emitted.
  */
-import type { MatmulSpec } from "./matmul.ts";
+import type { KernelParts, MatmulSpec } from "./matmul.ts";
 
 /** Workgroups a dispatch may have in one dimension, on every adapter (WebGPU's default and highest common limit). */
 const MAX_WORKGROUPS = 65535;
@@ -91,14 +91,15 @@ export function range(count: number): number[] {
 
 /** The text of a kernel: declarations, workgroup memory, and `main` with the given body. */
 export function kernelText(
-  spec: MatmulSpec, tile: string, invocations: number, memory: readonly string[], body: readonly string[],
-  directives: readonly string[] = [], parameters: readonly string[] = [],
+  spec: MatmulSpec, { title, invocations, memory, body }: KernelParts,
+  directives: readonly string[] = [], parameters: readonly string[] = [], declarations: readonly string[] = [],
 ): string {
   return [
-    `// ${spec.name}: ${spec.batch} x [${spec.m}, ${spec.k}] x [${spec.k}, ${spec.n}], ${tile}`,
+    `// ${spec.name}: ${spec.batch} x [${spec.m}, ${spec.k}] x [${spec.k}, ${spec.n}], ${title}`,
     ...directives,
     spec.declarations,
-    ...memory,
+    ...memoryLines(memory),
+    ...declarations,
     `@compute @workgroup_size(${invocations})`,
     "fn main(@builtin(workgroup_id) mm_group: vec3<u32>, @builtin(local_invocation_index) mm_index: u32"
       + `${parameters.map((parameter) => `, ${parameter}`).join("")}) {`,
@@ -106,4 +107,9 @@ export function kernelText(
     "}",
     "",
   ].join("\n");
+}
+
+/** Declarations of workgroup memory, in vec4s by name. */
+export function memoryLines(memory: Readonly<Record<string, number>>): string[] {
+  return Object.entries(memory).map(([name, size]) => `var<workgroup> ${name}: array<vec4<f32>, ${size}>;`);
 }

@@ -69,7 +69,8 @@ export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulKerne
       columns: range(columns).map((c) => ({ first: `mm_o${c}`, value: `mm_c${r}_${c}` })),
     }), "}");
   }
-  return { wgsl: kernelText(spec, `${rows} rows x ${columns} vec4 an invocation`, x * y, [], body), workgroups };
+  const parts = { title: `${rows} rows x ${columns} vec4 an invocation`, invocations: x * y, memory: {}, body };
+  return { wgsl: kernelText(spec, parts), workgroups, parts };
 }
 
 /** Adds the products of `depth` (1 to 4) values of k from `k` on. With fewer than 4, nothing is read along k. */

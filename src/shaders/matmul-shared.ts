@@ -66,10 +66,7 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
     first: "mm_n0", pitch: pitchOf(blockN, spec.b.vectorAxis) };
   const groups = rows / 4;
 
-  const memory = [
-    `var<workgroup> mm_a: array<vec4<f32>, ${kTile * a.pitch}>;`,
-    `var<workgroup> mm_b: array<vec4<f32>, ${kTile * b.pitch}>;`,
-  ];
+  const memory: Record<string, number> = { mm_a: kTile * a.pitch, mm_b: kTile * b.pitch };
   const body = [
     ...lines,
     "let mm_thread = i32(mm_index);",
@@ -103,7 +100,7 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
 
   if (slices > 1) {
     const size = x * y;
-    memory.push(`var<workgroup> mm_sum: array<vec4<f32>, ${rows * columns * size}>;`);
+    memory.mm_sum = rows * columns * size;
     body.push(`let mm_own = mm_thread % ${size};`);
     const each = (statement: (name: string, index: string) => string): string[] => range(rows * columns).map((i) =>
       `  ${statement(`mm_c${Math.floor(i / columns)}_${i % columns}`, `mm_sum[mm_own + ${i * size}]`)}`);
@@ -132,7 +129,8 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
     );
   }
   const title = `blocks of ${blockM}x${blockN}x${kTile}, ${rows} rows x ${columns} vec4 an invocation`;
-  return { wgsl: kernelText(spec, title, threads, memory, body), workgroups };
+  const parts = { title, invocations: threads, memory, body };
+  return { wgsl: kernelText(spec, parts), workgroups, parts };
 }
 
 /**

@@ -93,6 +93,17 @@ export type MatmulTile = RegisterTile | SharedTile | SubgroupMatrixTile;
 export interface MatmulKernel {
   readonly wgsl: string;
   readonly workgroups: [number, number, number];
+  /** What the text is made of, where products with as many invocations may share a kernel. */
+  readonly parts?: KernelParts;
+}
+
+/** The inside of a kernel: statements that use `mm_group` (vec3<u32>) and `mm_index` (u32), and workgroup memory. */
+export interface KernelParts {
+  readonly title: string;
+  readonly invocations: number;
+  /** Vec4s of workgroup memory by name. */
+  readonly memory: Readonly<Record<string, number>>;
+  readonly body: readonly string[];
 }
 
 /** A short, unique text for a tile, for example `registers 16x4 8x1`; `parseTile` reads it back. */

@@ -7,8 +7,9 @@ import type { IntExpr } from "../compiler/int-expr.ts";
 import { add, factorOf, isMultiple, loopVariable, scale, substitute } from "../compiler/int-expr.ts";
 import type { MatmulKernel } from "../compiler/kernels.ts";
 import type { AdapterProfile } from "./kernel.ts";
-import type { MatmulOperand, MatmulProblem, MatmulTile, VectorAxis } from "./matmul.ts";
-import { chooseTile, emitMatmul } from "./matmul.ts";
+import type { MatmulKernel as MatmulText, MatmulOperand, MatmulProblem, MatmulTile, VectorAxis } from "./matmul.ts";
+import { chooseTile, emitMatmul, invocationsOf } from "./matmul.ts";
+import { memoryLines } from "./matmul-edges.ts";
 import type { BindingTable } from "./wgsl-bindings.ts";
 import { ExprPrinter, Scope } from "./wgsl-expr.ts";
 import type { VectorVariable } from "./wgsl-expr.ts";
@@ -51,16 +52,97 @@ function widen(index: IntExpr, name: string, size: number): IntExpr {
   return substitute(index, (variable) => (variable === name ? fours : undefined));
 }
 
+/** A program's text and its workgroups. */
+interface Printed {
+  readonly wgsl: string;
+  readonly workgroups: [number, number, number];
+}
+
+/** Products with equal keys may share a dispatch: they run with as many invocations a workgroup. */
+export function sharingKey(kernel: MatmulKernel, tile: MatmulTile | undefined, profile: AdapterProfile): string | undefined {
+  const chosen = tile ?? chooseTile(problemOf(kernel), profile);
+  return chosen.kind === "subgroup-matrix" ? undefined : `${chosen.kind} ${invocationsOf(chosen)}`;
+}
+
+/** One product as a program. */
 export function printMatmul(
   name: string,
   kernel: MatmulKernel,
   tile: MatmulTile | undefined,
   profile: AdapterProfile,
   bindings: BindingTable,
-): { wgsl: string; workgroups: [number, number, number] } {
+): Printed {
+  const helpers = new Set<string>();
+  const { text, functions } = printProduct(name, kernel, tile, profile, bindings, helpers, "");
+  return { wgsl: programText(bindings, helpers, [...functions, text.wgsl]), workgroups: text.workgroups };
+}
+
+/** Independent products of one `sharingKey` as one program: each takes a range of the workgroups. */
+export function printMatmulGroup(
+  name: string,
+  kernels: readonly MatmulKernel[],
+  tiles: readonly (MatmulTile | undefined)[],
+  profile: AdapterProfile,
+  bindings: BindingTable,
+  gridOf: (total: number) => [number, number],
+): Printed {
+  const helpers = new Set<string>();
+  const memory: Record<string, number> = {};
+  const lines: string[] = [];
+  const main: string[] = [];
+  let invocations = 0;
+  let first = 0;
+  kernels.forEach((kernel, i) => {
+    const { text, functions } = printProduct(name, kernel, tiles[i], profile, bindings, helpers, `p${i}_`);
+    const { parts, workgroups: [x, y] } = text;
+    if (!parts || (i > 0 && parts.invocations !== invocations)) throw new Error(`internal: ${name}: products that cannot share`);
+    invocations = parts.invocations;
+    for (const [key, size] of Object.entries(parts.memory)) memory[key] = Math.max(memory[key] ?? 0, size);
+    lines.push(
+      ...functions,
+      `// ${parts.title}`,
+      `fn p${i}_main(mm_group: vec3<u32>, mm_index: u32) {`,
+      ...parts.body.map((line) => `  ${line}`),
+      "}",
+    );
+    const call = `p${i}_main(vec3<u32>(${first === 0 ? "flat" : `flat - ${first}u`}, 0u, 0u), index);`;
+    first += x * y;
+    const last = i === kernels.length - 1;
+    main.push(`${i > 0 ? "} else " : ""}${last ? "" : `if (flat < ${first}u) `}{`, `  ${call}`);
+  });
+  const [x, y] = gridOf(first);
+  const guard = x * y === first ? [] : [`if (flat >= ${first}u) { return; }`];
+  lines.push(
+    ...memoryLines(memory),
+    `@compute @workgroup_size(${invocations})`,
+    "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {",
+    ...[`let flat = group.x + group.y * ${x}u;`, ...guard, ...main, "}"].map((line) => `  ${line}`),
+    "}",
+  );
+  return { wgsl: programText(bindings, helpers, lines), workgroups: [x, y, 1] };
+}
+
+function programText(bindings: BindingTable, helpers: ReadonlySet<string>, lines: readonly string[]): string {
+  return [
+    bindings.usesHalf ? "enable f16;" : "",
+    bindings.declarations(),
+    ...[...helpers].map(helperText),
+    ...lines,
+  ].filter((l) => l !== "").join("\n");
+}
+
+/** A product's text, and the functions it calls; names of functions begin with `prefix`. */
+function printProduct(
+  name: string,
+  kernel: MatmulKernel,
+  tile: MatmulTile | undefined,
+  profile: AdapterProfile,
+  bindings: BindingTable,
+  helpers: Set<string>,
+  prefix: string,
+): { text: MatmulText; functions: string[] } {
   const { batch, m, n, k } = kernel;
   const problem = problemOf(kernel);
-  const helpers = new Set<string>();
   const functions: string[] = [];
 
   /** A function that evaluates an operand, one element or four along `vector`. */
@@ -87,15 +169,15 @@ export function printMatmul(
     return {
       vectorAxis: axis,
       load: (bi, o, ki) => {
-        once(`load_${which}`, undefined);
-        return `load_${which}(${bi}, ${o}, ${ki})`;
+        once(`${prefix}load_${which}`, undefined);
+        return `${prefix}load_${which}(${bi}, ${o}, ${ki})`;
       },
       load4: (bi, o, ki) => {
         const vector = axis === "k"
           ? { name: "k", quarter: "k4", size: k }
           : { name: outer, quarter: `${outer}4`, size: outerSize };
-        once(`load4_${which}`, vector);
-        return `load4_${which}(${bi}, ${o}, ${ki})`;
+        once(`${prefix}load4_${which}`, vector);
+        return `${prefix}load4_${which}(${bi}, ${o}, ${ki})`;
       },
     };
   };
@@ -124,24 +206,17 @@ export function printMatmul(
     declarations: "",
     store: (bi: string, mi: string, ni: string, value: string) => {
       scalarStore = true;
-      return `store_c(${bi}, ${mi}, ${ni}, ${value});`;
+      return `${prefix}store_c(${bi}, ${mi}, ${ni}, ${value});`;
     },
     store4: (bi: string, mi: string, ni: string, value: string) => {
       vectorStore = true;
-      return `store4_c(${bi}, ${mi}, ${ni}, ${value});`;
+      return `${prefix}store4_c(${bi}, ${mi}, ${ni}, ${value});`;
     },
   };
   const chosen = tile ?? chooseTile(problem, profile);
   // The functions are known only once the tile has asked for them; WGSL allows declarations in any order.
-  const { wgsl, workgroups } = emitMatmul(spec, chosen, profile);
-  if (scalarStore) storeFunction("store_c", undefined);
-  if (vectorStore) storeFunction("store4_c", { name: "n", quarter: "n4", size: n });
-  const text = [
-    bindings.usesHalf ? "enable f16;" : "",
-    bindings.declarations(),
-    ...[...helpers].map(helperText),
-    ...functions,
-    wgsl,
-  ].filter((l) => l !== "").join("\n");
-  return { wgsl: text, workgroups };
+  const text = emitMatmul(spec, chosen, profile);
+  if (scalarStore) storeFunction(`${prefix}store_c`, undefined);
+  if (vectorStore) storeFunction(`${prefix}store4_c`, { name: "n", quarter: "n4", size: n });
+  return { text, functions };
 }

@@ -11,7 +11,7 @@ import type { MemoryOf } from "./wgsl-bindings.ts";
 import { Scope } from "./wgsl-expr.ts";
 import { helperText } from "./wgsl-helpers.ts";
 import { printLoop } from "./wgsl-loop.ts";
-import { printMatmul } from "./wgsl-matmul.ts";
+import { printMatmul, printMatmulGroup } from "./wgsl-matmul.ts";
 import { planReduce, printReduce } from "./wgsl-reduce.ts";
 import type { ReducePlan } from "./wgsl-reduce.ts";
 
@@ -97,10 +97,18 @@ export function printMatmulProgram(
   profile: AdapterProfile,
   memoryOf: MemoryOf,
 ): Program {
-  return settle((bindings) => {
-    const { wgsl, workgroups } = printMatmul(name, kernel, tile, profile, bindings);
-    return { name, wgsl, workgroups };
-  }, memoryOf);
+  return settle((bindings) => ({ name, ...printMatmul(name, kernel, tile, profile, bindings) }), memoryOf);
+}
+
+/** A program for several products that may share a dispatch (see `sharingKey`). */
+export function printMatmulsProgram(
+  name: string,
+  kernels: readonly MatmulKernel[],
+  tiles: readonly (MatmulTile | undefined)[],
+  profile: AdapterProfile,
+  memoryOf: MemoryOf,
+): Program {
+  return settle((bindings) => ({ name, ...printMatmulGroup(name, kernels, tiles, profile, bindings, grid) }), memoryOf);
 }
 
 /** Prints, and prints again where a buffer turned out to be accessed both in elements and in vec4s. */

@@ -4,10 +4,12 @@
  */
 import { buildGraph } from "../../compiler/graph.ts";
 import type { Graph } from "../../compiler/graph.ts";
-import type { FusedKernel } from "../../compiler/kernels.ts";
+import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import type { MemoryAccount, Plan } from "../../compiler/plan.ts";
 import { makePlan } from "../../compiler/plan.ts";
 import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
+import type { MatmulTile } from "../../shaders/matmul.ts";
+import { sharingKey } from "../../shaders/wgsl-matmul.ts";
 import { describeKernel } from "../../shaders/wgsl-program.ts";
 import type { Assignment } from "../../tensor/backend.ts";
 import type { Outputs } from "../../tensor/compile.ts";
@@ -20,12 +22,22 @@ import { lowerFused } from "./lowerings.ts";
 /** Invocations that keep a device busy, roughly. */
 const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
 
+export interface PlannerOptions {
+  /** A tile for all matrix products, instead of the one chosen for each. */
+  readonly tile?: MatmulTile;
+  /** Tiles are measured when a plan is prepared, so products cannot be put together before. */
+  readonly measuresTiles?: boolean;
+}
+
 export class Planner {
   readonly profile: AdapterProfile;
+  readonly #options: PlannerOptions;
+  readonly #sharingKeys = new WeakMap<MatmulKernel, string | undefined>();
   readonly #lowerings = new Map<string, Lowering | undefined>();
 
-  constructor(profile: AdapterProfile) {
+  constructor(profile: AdapterProfile, options: PlannerOptions = {}) {
     this.profile = profile;
+    this.#options = options;
   }
 
   graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
@@ -42,7 +54,15 @@ export class Planner {
         const spare = kernel.outputs.filter((o) => !o.node);
         return [...spare, ...this.lower(kernel)!.scratch];
       },
+      sharingKeyOf: (kernel) => this.#sharingKey(kernel),
     });
+  }
+
+  #sharingKey(kernel: MatmulKernel): string | undefined {
+    const { tile, measuresTiles } = this.#options;
+    if (measuresTiles) return undefined;
+    if (!this.#sharingKeys.has(kernel)) this.#sharingKeys.set(kernel, sharingKey(kernel, tile, this.profile));
+    return this.#sharingKeys.get(kernel);
   }
 
   /** The kernels of a fused op, or undefined where it runs its decomposition. */

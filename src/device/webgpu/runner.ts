@@ -10,7 +10,7 @@ import { nodeBytes } from "../../compiler/plan.ts";
 import type { Leaf } from "../../compiler/graph.ts";
 import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
 import type { MatmulTile } from "../../shaders/matmul.ts";
-import { describeKernel, printMatmulProgram, printSegments, segmentOf } from "../../shaders/wgsl-program.ts";
+import { describeKernel, printMatmulProgram, printMatmulsProgram, printSegments, segmentOf } from "../../shaders/wgsl-program.ts";
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
 import { Node } from "../../tensor/node.ts";
@@ -94,8 +94,11 @@ export class Runner {
         continue;
       }
       const name = step.kernels.map(describeKernel).join(" + ");
-      const program = kernel.kind === "matmul"
-        ? printMatmulProgram(name, kernel, await options.tileFor(kernel), profile, memoryOf)
+      const products = step.kernels.filter((k) => k.kind === "matmul");
+      const tiles = await Promise.all(products.map((k) => options.tileFor(k)));
+      const program = products.length === 1
+        ? printMatmulProgram(name, products[0], tiles[0], profile, memoryOf)
+        : products.length > 1 ? printMatmulsProgram(name, products, tiles, profile, memoryOf)
         : printSegments(
             name,
             step.kernels.map((k) => {

@@ -47,10 +47,10 @@ export class WebGpuDevice implements Backend {
     this.gpu = gpu;
     this.name = `webgpu (${adapterName(gpu.info)})`;
     this.#memory = new GpuMemory(gpu);
-    this.#planner = new Planner(gpu.profile);
     const tile = environmentVariable("HICO_MATMUL_TILE");
     this.#tile = tile ? parseTile(tile) : undefined;
     this.#tuner = autotune ? new TileTuner(gpu) : undefined;
+    this.#planner = new Planner(gpu.profile, { tile: this.#tile, measuresTiles: autotune });
   }
 
   /** Opens the adapter that fits the options. @throws GpuError where there is none. */
