@@ -44,6 +44,20 @@ describe("grad", () => {
     assert.ok(Math.abs(value - 4.5 * 3.5 * 2.5 * 2 ** 1.5) < 1e-9);
   });
 
+  test("equal operands share the gradient of an extreme, as in torch.maximum and torch.amax", async () => {
+    const x = tensor([1, 2, 2]);
+    const cases: [(t: Tensor) => Tensor, number[]][] = [
+      [(t) => t.maximum(tensor([2, 2, 1])), [0, 0.5, 1]],
+      [(t) => t.minimum(tensor([2, 2, 1])), [1, 0.5, 0]],
+      [(t) => t.max().mul(6), [0, 3, 3]],
+      [(t) => t.min().mul(6), [6, 0, 0]],
+      [(t) => t.neg().min().mul(6), [0, -3, -3]],
+    ];
+    for (const [i, [f, expected]] of cases.entries()) {
+      assert.deepEqual((await numbers(grad((t: Tensor) => f(t).sum())(x))).map((v) => v + 0), expected, `case ${i}`);
+    }
+  });
+
   test("with respect to intermediate values", async () => {
     const x = tensor([1, 2]);
     const h = x.exp();

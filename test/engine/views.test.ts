@@ -115,6 +115,14 @@ describe("views", () => {
     assert.deepEqual(Array.from(dilated), [0, 3, 3, 6]);
   });
 
+  test("parts so short that every index is a constant, in front of their start too", async () => {
+    const pair = { data: Float32Array.of(3, 5), shape: [2], dtype: "f32" } as const;
+    await devicesAgree(gpu, [{
+      name: "pairs", leaves: [pair], bound: 1e-6,
+      f: (x) => [x.pad([[2, 0]]), x.pad([[1, 1]]), concat([x, x]), concat([x.exp(), x]).sum(), x.pad([[2, 0]]).sum(), x.reshape([1, 2]).pad([[0, 0], [6, 0]])],
+    }]);
+  });
+
   test("views read by several kernels, and results that are bare views", () =>
     property(3, async (draw) => {
       const leaf = draw.data([6, 10]);
