@@ -7,195 +7,14 @@
  * columns are named variables (256 of them): each loop over channels does 256 vector products for 32 loads, and the
  * accumulated row (out, dq, dk, dv) lives in its storage buffer, read and written once a chunk of 16.
  */
-import { declareBlock, declareBuffers, keepWidth, rowBlocks, rowLayout } from "./attention-layout.ts";
-import type { AttentionSpec, RowBlock, RowLayout } from "./attention-layout.ts";
+import { BlockEmitter, blockSize, roundUp4 } from "./attention-blocks.ts";
+import type { AttentionTile } from "./attention-blocks.ts";
+import { declareBuffers, keepWidth, rowLayout } from "./attention-layout.ts";
+import type { AttentionSpec } from "./attention-layout.ts";
 import type { KernelSource } from "./kernel.ts";
 import { literal } from "./wgsl-types.ts";
 
-const WORKGROUP = 32;
-const MAX_GRID = 65535;
 const LOWEST = "-3.4e38";
-
-/** Rows an invocation owns, and columns of a chunk. */
-export interface AttentionTile {
-  readonly rows: number;
-  readonly columns: number;
-}
-
-/** The block size ≤ `most` that covers `length` in the fewest blocks with the least overhang. */
-function blockSize(length: number, most: number): number {
-  return Math.ceil(length / Math.ceil(length / most));
-}
-
-/** Emits one kernel; the methods append WGSL and share the names `r` (row of the block) and `c` (of the chunk). */
-class Emitter {
-  private text = "";
-  readonly width: number;
-  readonly vector: string;
-  readonly rows: number;
-  readonly columns: number;
-  /** Whether blocks, or chunks, overhang the end of their sequence. */
-  readonly rowsOverhang: boolean;
-  readonly columnsOverhang: boolean;
-  readonly table: readonly RowBlock[];
-
-  constructor(
-    readonly spec: AttentionSpec,
-    readonly rowCount: number,
-    readonly columnCount: number,
-    tile: AttentionTile,
-  ) {
-    this.width = spec.dim % 4 === 0 ? 4 : 1;
-    this.vector = this.width === 4 ? "vec4<f32>" : "f32";
-    const { segments } = spec;
-    this.rows = segments ? Math.min(tile.rows, Math.max(...segments)) : blockSize(rowCount, tile.rows);
-    this.columns = segments ? Math.min(tile.columns, Math.max(...segments)) : blockSize(columnCount, tile.columns);
-    this.rowsOverhang = (segments ?? [rowCount]).some((length) => length % this.rows !== 0);
-    this.columnsOverhang = (segments ?? [columnCount]).some((length) => length % this.columns !== 0);
-    this.table = rowBlocks(spec, rowCount, columnCount, this.rows);
-  }
-
-  /** Chunks of the longest sequence. */
-  get chunks(): number {
-    return Math.ceil(Math.max(...(this.spec.segments ?? [this.columnCount])) / this.columns);
-  }
-
-  line(text: string): void {
-    this.text += text + "\n";
-  }
-
-  eachRow(body: (r: number) => string): void {
-    for (let r = 0; r < this.rows; r++) this.line(body(r));
-  }
-
-  eachColumn(body: (c: number) => string): void {
-    for (let c = 0; c < this.columns; c++) this.line(body(c));
-  }
-
-  /** A list over the chunk's columns joined by a binary function or operator. */
-  overColumns(body: (c: number) => string, join: (a: string, b: string) => string): string {
-    return Array.from({ length: this.columns }, (_, c) => body(c)).reduce(join);
-  }
-
-  /** Index, in the buffer's elements (vec4 or f32), of channel 0 of row `row` of this head. */
-  private address(layout: RowLayout, row: string): string {
-    const w = this.width;
-    return `${layout.offset / w} + (batch * ${layout.rows} + ${row}) * ${layout.stride / w} + ` +
-      `head * ${this.spec.dim / w}`;
-  }
-
-  /** Declares `NAME_r`, where the block's rows of an operand start; rows past the end repeat the last one. */
-  rowAddresses(name: string, layout: RowLayout): void {
-    const row = (r: number): string => (this.rowsOverhang && r > 0 ? `min(row + ${r}, rowEnd - 1)` : `row + ${r}`);
-    this.eachRow((r) => `let ${name}_${r} = ${this.address(layout, row(r))};`);
-  }
-
-  /** Declares `NAME_c`, where the chunk's rows of an operand start; those past the end repeat the last one. */
-  columnAddresses(name: string, layout: RowLayout): void {
-    this.eachColumn((c) => `let ${name}_${c} = ${this.address(layout, this.column(c))};`);
-  }
-
-  /** Index of column c of the chunk, clamped into the sequence. */
-  column(c: number): string {
-    return this.columnsOverhang && c > 0 ? `min(chunk + ${c}, columnEnd - 1)` : `chunk + ${c}`;
-  }
-
-  row(r: number): string {
-    return this.rowsOverhang && r > 0 ? `min(row + ${r}, rowEnd - 1)` : `row + ${r}`;
-  }
-
-  /** `NAME_r_c` = Σ_d rows[r][d] · columns[c][d]. */
-  products(name: string, rowBuffer: string, rowName: string, columnBuffer: string, columnName: string): void {
-    this.eachRow((r) => this.overColumns((c) => `var ${name}_${r}_${c} = 0.0;`, (a, b) => `${a} ${b}`));
-    this.line("for (var d = 0; d < steps; d++) {");
-    this.eachColumn((c) => `let x${c} = ${columnBuffer}[${columnName}_${c} + d];`);
-    const product = (c: number): string => (this.width === 4 ? `dot(y, x${c})` : `y * x${c}`);
-    this.eachRow((r) =>
-      `{ let y = ${rowBuffer}[${rowName}_${r} + d]; ` +
-      this.overColumns((c) => `${name}_${r}_${c} += ${product(c)};`, (a, b) => `${a} ${b}`) + " }");
-    this.line("}");
-  }
-
-  /**
-   * target[r][d] = old · target[r][d] + Σ_c weight(r, c) · columns[c][d]. The old value is taken as 0 in the first
-   * chunk, so the buffer need not be cleared.
-   */
-  accumulate(
-    target: string,
-    rowName: string,
-    weight: (r: number, c: number) => string,
-    columnBuffer: string,
-    columnName: string,
-    old: (r: number) => string | undefined = () => undefined,
-  ): void {
-    this.line("for (var d = 0; d < steps; d++) {");
-    this.eachColumn((c) => `let x${c} = ${columnBuffer}[${columnName}_${c} + d];`);
-    this.eachRow((r) => {
-      const sum = this.overColumns((c) => `${weight(r, c)} * x${c}`, (a, b) => `${a} + ${b}`);
-      const place = `${target}[${rowName}_${r} + d]`;
-      const factor = old(r);
-      const scaled = factor ? `${place} * ${factor}` : place;
-      const carried = `var t = ${this.vector}(); if (chunk > columnFirst) { t = ${scaled}; }`;
-      const stored = this.chunks > 1 ? `{ ${carried} ${place} = t + ${sum}; }` : `${place} = ${sum};`;
-      return this.guardRow(r, stored);
-    });
-    this.line("}");
-  }
-
-  /** Wraps a store so that rows past the end, which alias the last row, do not make it. */
-  guardRow(r: number, statement: string): string {
-    return this.rowsOverhang && r > 0 ? `if (row + ${r} < rowEnd) { ${statement} }` : statement;
-  }
-
-  beginChunks(): void {
-    this.line(`for (var chunk = columnFirst; chunk < lastColumn; chunk += ${this.columns}) {`);
-  }
-
-  endChunks(): void {
-    this.line("}");
-  }
-
-  /**
-   * The kernel around the text so far. `steps` and `lastColumn` are constants that the driver's compiler must not see
-   * as such: it would unroll loops whose bodies are hundreds of statements already (Mesa then compiles for minutes).
-   */
-  kernel(name: string, declared: ReturnType<typeof declareBuffers>, lengthOf: string): KernelSource {
-    const { heads, batch, dim } = this.spec;
-    const blocks = this.table.length;
-    const total = batch * heads * blocks;
-    const groups = Math.ceil(total / WORKGROUP);
-    const gridX = Math.min(groups, MAX_GRID);
-    // Sequences differ in length: neighbours, which a driver runs in lockstep, then take blocks of the same sequence.
-    const slowBlocks = `let block = id / ${batch * heads};
-let head = id % ${heads};
-let batch = id / ${heads} % ${batch};
-`;
-    const fastBlocks = `let block = id % ${blocks};
-let head = id / ${blocks} % ${heads};
-let batch = id / ${blocks * heads};
-`;
-    const wgsl = `${declared.declarations}
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-let id = (i32(group.y) * ${gridX} + i32(group.x)) * ${WORKGROUP} + i32(local);
-if (id >= ${total}) { return; }
-let steps = min(${dim / this.width}, i32(arrayLength(&${lengthOf})));
-${this.spec.segments ? slowBlocks : fastBlocks}${declareBlock(this.table, this.rows, "block")}let row = first;
-let lastColumn = min(columnEnd, i32(arrayLength(&${lengthOf})) + columnEnd);
-let bh = batch * ${heads} + head;
-${this.text}}
-`;
-    return { name, wgsl, bindings: declared.bindings, workgroups: [gridX, Math.ceil(groups / gridX), 1] };
-  }
-
-  /** Condition that key `c` of the chunk is attended to, or undefined where all are. */
-  attends(c: number): string | undefined {
-    const conditions: string[] = [];
-    if (this.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < columnEnd`);
-    if (this.spec.mask) conditions.push(`mask[batch * ${this.columnCount} + ${this.column(c)}] != 0.0`);
-    return conditions.length > 0 ? conditions.join(" && ") : undefined;
-  }
-}
 
 /** The tiles to choose from, the largest first, and from how many multiply-adds of one product each is taken. */
 const TILES: readonly (AttentionTile & { readonly work: number })[] = [
@@ -214,7 +33,7 @@ function tileFor({ batch, heads, queries, keys, dim, segments }: AttentionSpec):
 
 /** One dispatch: out and lse. Rows are queries, columns keys. */
 export function cpuAttentionForward(spec: AttentionSpec, tile = tileFor(spec)): KernelSource {
-  const e = new Emitter(spec, spec.queries, spec.keys, tile);
+  const e = new BlockEmitter(spec, spec.queries, spec.keys, tile);
   const [q, k, v, out] = (["q", "k", "v", "out"] as const).map((name) => rowLayout(spec, name));
   const reads = spec.packed ? ["qkv"] : ["q", "k", "v"];
   if (spec.mask) reads.push("mask");
@@ -265,9 +84,30 @@ export function cpuAttentionForward(spec: AttentionSpec, tile = tileFor(spec)): 
   return e.kernel("attention.forward", declared, q.buffer);
 }
 
-/** Two dispatches: delta and dq over query rows, then dk and dv over key rows. */
-export function cpuAttentionBackward(spec: AttentionSpec, tile = tileFor(spec)): KernelSource[] {
-  return [queryGradient(spec, tile), keyGradient(spec, tile)];
+/** Most bytes of probabilities and their gradients that the backward keeps between its dispatches. */
+export const SHARE_BYTES = 128 << 20;
+
+/** Width of a row of the shares: the longest sequence of keys, in whole vec4. */
+function shareWidth(spec: AttentionSpec): number {
+  return roundUp4(keepWidth(spec));
+}
+
+/**
+ * Two dispatches: over query rows, which gives dq, then over key rows, which gives dk and dv. The first leaves the
+ * probabilities and the scores' gradients, from which the second is two plain products; where they exceed `mostBytes`
+ * it leaves delta only, and the second computes them again (7 products of Tq×Tk×D in all instead of 5).
+ */
+export function cpuAttentionBackward(
+  spec: AttentionSpec, tile = tileFor(spec), mostBytes = SHARE_BYTES,
+): { kernels: KernelSource[]; scratch: number[] } {
+  const rows = spec.batch * spec.heads * spec.queries;
+  const shares = 2 * rows * shareWidth(spec);
+  if (4 * shares > mostBytes) {
+    return { kernels: [queryGradient(spec, tile, false), keyGradient(spec, tile)], scratch: [rows] };
+  }
+  // The first holds two values for each pair, and compiles in half the time with 8 rows for a tenth more run time.
+  const half = { ...tile, rows: Math.min(tile.rows, 8) };
+  return { kernels: [queryGradient(spec, half, true), sharedKeyGradient(spec, tile)], scratch: [shares] };
 }
 
 function readsOf(spec: AttentionSpec): { name: string; write: boolean }[] {
@@ -277,14 +117,14 @@ function readsOf(spec: AttentionSpec): { name: string; write: boolean }[] {
   return names.map((name) => ({ name, write: false }));
 }
 
-function queryGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
-  const e = new Emitter(spec, spec.queries, spec.keys, tile);
+function queryGradient(spec: AttentionSpec, tile: AttentionTile, withShares: boolean): KernelSource {
+  const e = new BlockEmitter(spec, spec.queries, spec.keys, tile, withShares);
   const [q, k, v, out, dout, dq] = (["q", "k", "v", "out", "dout", "dq"] as const).map((n) => rowLayout(spec, n));
   const declared = declareBuffers(spec, true, [
     ...readsOf(spec),
     { name: "out", write: false },
     { name: dq.buffer, write: true },
-    { name: "delta", write: true },
+    { name: withShares ? "shares" : "delta", write: true },
   ]);
   e.rowAddresses("qr", q);
   e.rowAddresses("or", out);
@@ -296,7 +136,7 @@ function queryGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
     return `t${r} += ${e.width === 4 ? `dot(${a}, ${b})` : `${a} * ${b}`};`;
   });
   e.line("}");
-  e.eachRow((r) => e.guardRow(r, `delta[bh * ${spec.queries} + row + ${r}] = t${r};`));
+  if (!withShares) e.eachRow((r) => e.guardRow(r, `delta[bh * ${spec.queries} + row + ${r}] = t${r};`));
 
   e.beginChunks();
   e.columnAddresses("kc", k);
@@ -308,20 +148,103 @@ function queryGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
   }, (a, b) => `${a}\n${b}`));
   e.columnAddresses("vc", v);
   e.products("g", "dout", "or", v.buffer, "vc");
+  // g becomes ds, and p the dropped-out probability.
   e.eachRow((r) => {
     const kept = `let kept = (bh * ${spec.queries} + ${e.row(r)}) * ${keepWidth(spec)} - columnFirst;`;
     return `{ ${spec.keep ? kept : ""}\n` + e.overColumns((c) => {
-      const g = spec.keep ? `g_${r}_${c} * keep[kept + ${e.column(c)}]` : `g_${r}_${c}`;
-      return `p_${r}_${c} *= (${g} - t${r}) * ${literal(spec.scale, "f32")};`;
+      const ds = (g: string): string => `g_${r}_${c} = p_${r}_${c} * (${g} - t${r}) * ${literal(spec.scale, "f32")};`;
+      if (!spec.keep) return ds(`g_${r}_${c}`);
+      return `{ let f = keep[kept + ${e.column(c)}]; ${ds(`g_${r}_${c} * f`)} p_${r}_${c} *= f; }`;
     }, (a, b) => `${a}\n${b}`) + "\n}";
   });
-  e.accumulate(dq.buffer, "dr", (r, c) => `p_${r}_${c}`, k.buffer, "kc");
+  if (withShares) storeShares(e);
+  e.accumulate(dq.buffer, "dr", (r, c) => `g_${r}_${c}`, k.buffer, "kc");
   e.endChunks();
   return e.kernel("attention.backward.query", declared, q.buffer);
 }
 
+/** Where, in vec4, the gradients of the scores begin in the shares; the probabilities are before them. */
+function gradientShares(spec: AttentionSpec): number {
+  return spec.batch * spec.heads * spec.queries * (shareWidth(spec) / 4);
+}
+
+/** Stores p and g of the chunk; columns count from the start of the row's sequence, and those past its end hold 0. */
+function storeShares(e: BlockEmitter): void {
+  const { spec } = e;
+  e.eachRow((r) => {
+    const start = `(bh * ${spec.queries} + row + ${r}) * ${shareWidth(spec) / 4}`;
+    const lines = [`let at = ${start} + ((chunk - columnFirst) >> 2u);`];
+    for (let c = 0; c < e.columns; c += 4) {
+      const names = (name: string): string => [0, 1, 2, 3].map((i) => `${name}_${r}_${c + i}`).join(", ");
+      const four = (name: string): string => `vec4<f32>(${names(name)})`;
+      const store = `shares[at + ${c / 4}] = ${four("p")}; ` +
+        `shares[at + ${gradientShares(spec) + c / 4}] = ${four("g")};`;
+      lines.push(e.columnsOverhang && c > 0 ? `if (chunk + ${c} < columnEnd) { ${store} }` : store);
+    }
+    return e.guardRow(r, `{ ${lines.join("\n")} }`);
+  });
+}
+
+/**
+ * dv_j = Σ_i p_ij dout_i and dk_j = Σ_i ds_ij q_i from the shares: an invocation sums up to 16 keys × 4 vec4 of
+ * channels in registers, reading 4 keys' shares at a time.
+ */
+function sharedKeyGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
+  const e = new BlockEmitter(spec, spec.keys, spec.queries, tile, true);
+  const [q, dout, dk, dv] = (["q", "dout", "dk", "dv"] as const).map((n) => rowLayout(spec, n));
+  const declared = declareBuffers(spec, true, [
+    { name: "dout", write: false },
+    { name: q.buffer, write: false },
+    { name: "shares", write: false },
+    ...[...new Set([dk.buffer, dv.buffer])].map((name) => ({ name, write: true })),
+  ]);
+  const steps = spec.dim / e.width;
+  const vectors = blockSize(steps, 4);
+  const parts = Math.ceil(steps / vectors);
+  const overhang = steps % vectors !== 0;
+  // Several queries a turn, one nested sum an accumulator: software drivers pay for each assignment.
+  const lengths = spec.segments ?? [spec.queries];
+  const turn = [4, 2].find((n) => lengths.every((length) => length % n === 0)) ?? 1;
+  const group = (g: number): string =>
+    (e.rowsOverhang ? `min(firstGroup + ${g}, ${shareWidth(spec) / 4 - 1})` : `firstGroup + ${g}`);
+  const channel = (v: number): string => (overhang ? `min(d + ${v}, ${steps - 1})` : `d + ${v}`);
+  const each = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+  e.line(`let d = part * ${vectors}; let firstGroup = (row - columnFirst) >> 2u;`);
+  for (const { from, offset, target, name } of [
+    { from: dout, offset: 0, target: dv, name: "dv" },
+    { from: q, offset: gradientShares(spec), target: dk, name: "dk" },
+  ]) {
+    e.line("{");
+    e.eachRow((r) => each(vectors).map((v) => `var s${r}_${v} = ${e.vector}();`).join(" "));
+    e.line(`for (var i = columnFirst; i < lastColumn; i += ${turn}) {`);
+    for (const u of each(turn)) {
+      e.line(`let at${u} = ${e.address(from, `(i + ${u})`)};`);
+      for (const v of each(vectors)) e.line(`let x${u}_${v} = ${from.buffer}[at${u} + ${channel(v)}];`);
+      e.line(`let share${u} = ${offset} + (bh * ${spec.queries} + i + ${u}) * ${shareWidth(spec) / 4};`);
+    }
+    for (const g of each(e.rows / 4)) {
+      e.line("{ " + each(turn).map((u) => `let w${u} = shares[share${u} + ${group(g)}];`).join(" "));
+      for (const i of each(4)) for (const v of each(vectors)) {
+        const sum = `s${4 * g + i}_${v}`;
+        const product = (u: number, rest: string): string => `fma(${e.vector}(w${u}[${i}]), x${u}_${v}, ${rest})`;
+        e.line(`${sum} = ${each(turn).reduce((rest, u) => product(u, rest), sum)};`);
+      }
+      e.line("}");
+    }
+    e.line("}");
+    e.rowAddresses(name, target);
+    e.eachRow((r) => each(vectors).map((v) => {
+      const store = `${target.buffer}[${name}_${r} + d + ${v}] = s${r}_${v};`;
+      return e.guardRow(r, overhang && v > 0 ? `if (d + ${v} < ${steps}) { ${store} }` : store);
+    }).join(" "));
+    e.line("}");
+  }
+  return e.kernel("attention.backward.key", declared, q.buffer, parts);
+}
+
 function keyGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
-  const e = new Emitter(spec, spec.keys, spec.queries, tile);
+  const e = new BlockEmitter(spec, spec.keys, spec.queries, tile);
   const [q, k, v, dout, dk, dv] = (["q", "k", "v", "dout", "dk", "dv"] as const).map((n) => rowLayout(spec, n));
   const outputs = [...new Set([dk.buffer, dv.buffer])];
   const declared = declareBuffers(spec, true, [

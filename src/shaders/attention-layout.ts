@@ -109,8 +109,6 @@ export function outputNames(spec: AttentionSpec, backward: boolean): string[] {
   return spec.packed ? ["dqkv"] : ["dq", "dk", "dv"];
 }
 
-const SCRATCH = ["delta"];
-
 /** Bindings of a kernel that uses the buffers `used`, in the order given, and their WGSL declarations. */
 export function declareBuffers(
   spec: AttentionSpec,
@@ -125,8 +123,8 @@ export function declareBuffers(
     const access = write ? "read_write" : "read";
     if (inputs.includes(name)) bindings.push({ role: "in", index: inputs.indexOf(name), access });
     else if (outputs.includes(name)) bindings.push({ role: "out", index: outputs.indexOf(name), access });
-    else bindings.push({ role: "scratch", index: SCRATCH.indexOf(name), access });
-    const scalars = ["lse", "mask", "keep", "delta"].includes(name) || spec.dim % 4 !== 0;
+    else bindings.push({ role: "scratch", index: 0, access });
+    const scalars = ["lse", "mask", "keep", "delta"].includes(name) || (spec.dim % 4 !== 0 && name !== "shares");
     declarations += `@group(0) @binding(${bindings.length - 1}) ` +
       `var<storage, ${access}> ${name}: array<${scalars ? "f32" : "vec4<f32>"}>;\n`;
   }

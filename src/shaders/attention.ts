@@ -17,10 +17,11 @@
  * A row whose keys are all masked attends to nothing: out 0, lse 0, gradients 0 (PyTorch gives NaN there).
  */
 import type { AdapterProfile, Lowering, TensorSpec } from "./kernel.ts";
-import { cpuAttentionBackward, cpuAttentionForward } from "./attention-cpu.ts";
+import { SHARE_BYTES, cpuAttentionBackward, cpuAttentionForward } from "./attention-cpu.ts";
 import { gpuAttentionBackward, gpuAttentionForward } from "./attention-gpu.ts";
 import { inputNames, keepWidth, outputNames } from "./attention-layout.ts";
 import type { AttentionSpec } from "./attention-layout.ts";
+import { sizeOf } from "../tensor/shape.ts";
 
 export type { AttentionSpec } from "./attention-layout.ts";
 
@@ -101,13 +102,15 @@ export function attentionForward(spec: AttentionSpec, profile: AdapterProfile): 
 
 /**
  * Backward. Inputs as `attentionBackwardInputs`, outputs as `attentionBackwardOutputs`; two or three dispatches;
- * scratch is delta [B, H, Tq].
+ * scratch is delta [B, H, Tq], or on a CPU-backed adapter up to 128 MiB of probabilities.
  * @returns undefined where D exceeds `MAX_ATTENTION_DIM`.
  * @throws Error as `attentionForward`.
  */
 export function attentionBackward(spec: AttentionSpec, profile: AdapterProfile): Lowering | undefined {
   check(spec);
   if (spec.dim > MAX_ATTENTION_DIM) return undefined;
-  const kernels = profile.kind === "cpu" ? cpuAttentionBackward(spec) : gpuAttentionBackward(spec);
-  return { kernels, scratch: [specOf(spec, "delta")] };
+  const { kernels, scratch } = profile.kind === "cpu"
+    ? cpuAttentionBackward(spec, undefined, Math.min(SHARE_BYTES, profile.maxBindingBytes))
+    : { kernels: gpuAttentionBackward(spec), scratch: [sizeOf(specOf(spec, "delta").shape)] };
+  return { kernels, scratch: scratch.map((size) => ({ shape: [size], dtype: "f32" })) };
 }
