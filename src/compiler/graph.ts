@@ -47,6 +47,8 @@ export interface GraphOptions {
   readonly canLower: CanLower;
   /** How many invocations keep the device busy. */
   readonly parallelism: number;
+  /** How many rows, each reduced by what the device puts on one row, keep it busy. */
+  readonly busyRows: number;
 }
 
 export function buildGraph(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
@@ -111,7 +113,7 @@ export function buildGraph(outputs: readonly Node[], assignments: readonly Assig
     if (kind === "data" || kind === "storage" || kind === "variable") canonical.set(node, addLeaf(node));
     else if (kind === "fused") canonical.set(node, add(node, inputs.map((n) => (inMemory(n) ? n : add(copyOf(n), [n])))));
     else {
-      const split = splitReduce(node, inputs, options.parallelism);
+      const split = splitReduce(node, inputs, options);
       canonical.set(node, split ? split.reduce<Node>((x, step) => add(step, [x]), inputs[0]) : add(node, inputs));
     }
   }
@@ -151,13 +153,13 @@ function opKey(op: Op): string {
 }
 
 /** A reduce to few results from many elements, as two: `[axis → (parts, rest)]`, over all but the parts, over the parts. */
-function splitReduce(node: Node, inputs: readonly Node[], parallelism: number): Node[] | undefined {
+function splitReduce(node: Node, inputs: readonly Node[], { parallelism, busyRows }: GraphOptions): Node[] | undefined {
   const op = node.op;
   if (op.kind !== "reduce") return undefined;
   const x = inputs[0];
   const results = sizeOf(node.shape);
   const reduced = sizeOf(x.shape) / results;
-  if (reduced < 8192 || results * 4 > parallelism) return undefined;
+  if (reduced < 8192 || results >= busyRows) return undefined;
   // The part count divides one reduced axis and is near the square root of the work.
   let best: { axis: number; parts: number } | undefined;
   for (const axis of op.axes) {

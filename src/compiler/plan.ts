@@ -76,6 +76,8 @@ interface Unit {
   readonly rank: number;
   /** Units that must run first. */
   readonly after: Set<Unit>;
+  /** Whether it reads the buffer of small host values. */
+  readonly parameters: boolean;
   /** Elementwise work or reductions that leave little behind: they can wait, and run side by side. */
   light: boolean;
 }
@@ -125,8 +127,10 @@ function makeUnits(graph: Graph, scheduled: Schedule, options: PlanOptions): Uni
       }
       for (const spec of options.scratchOf(kernel)) scratch.push(new Node({ kind: "iota" }, [], spec.shape, spec.dtype));
     }
+    // Fused kernels take whole buffers only.
+    const parameters = kernel.kind !== "fused" && kernel.exprs.all.some((e) => e.kind === "parameter");
     const rank = Math.min(...[...group.members].map((m) => position.get(m) ?? Infinity));
-    return { kernel, reads, writes, scratch, rank, after: new Set<Unit>(), light: false };
+    return { kernel, reads, writes, scratch, rank, after: new Set<Unit>(), parameters, light: false };
   });
 }
 
@@ -227,6 +231,7 @@ function order(units: readonly Unit[], options: PlanOptions, memoryOf: (node: No
     for (const node of unit.writes) bytes -= nodeBytes(node);
     return bytes;
   };
+  const dueAt = (unit: Unit): number => Math.min(...(users.get(unit) ?? []).map((u) => levelOf.get(u)!));
   const produced = new Set(units.flatMap((u) => u.writes));
   const patience = [...produced].reduce((sum, n) => sum + nodeBytes(n), 0) * WAITING_SHARE;
   /** Bytes that would be free if these units had run. */
@@ -240,9 +245,11 @@ function order(units: readonly Unit[], options: PlanOptions, memoryOf: (node: No
   while (ready.size > 0) {
     const heavy = [...ready].filter((u) => !u.light);
     const waiters = [...ready].filter((u) => u.light);
-    if (heavy.length > 0 && keptAlive(waiters) <= patience) {
-      const gains = new Map(heavy.map((u) => [u, gain(u)]));
-      heavy.sort((x, y) => levelOf.get(x)! - levelOf.get(y)! || gains.get(y)! - gains.get(x)! || x.rank - y.rank);
+    const gains = new Map(heavy.map((u) => [u, gain(u)]));
+    heavy.sort((x, y) => levelOf.get(x)! - levelOf.get(y)! || gains.get(y)! - gains.get(x)! || x.rank - y.rank);
+    // Waiters are due when what they hold up would otherwise have its turn.
+    const due = heavy.length > 0 && waiters.some((u) => dueAt(u) <= levelOf.get(heavy[0])!);
+    if (heavy.length > 0 && !due && keptAlive(waiters) <= patience) {
       const [first] = heavy;
       const key = sharingClass(first, options);
       const alike = key === undefined ? [first] : heavy.filter((u) => sharingClass(u, options) === key);
@@ -282,10 +289,10 @@ function levels(units: readonly Unit[], users: ReadonlyMap<Unit, readonly Unit[]
 
 /** Kernels in groups that share a dispatch: as many as the bindings allow. */
 function pack(units: readonly Unit[], maxBindings: number, memoryOf: (node: Node) => Node): Unit[][] {
-  const steps: { units: Unit[]; buffers: Set<Node> }[] = [];
+  const steps: { units: Unit[]; buffers: Set<Node | "parameters"> }[] = [];
   for (const unit of units) {
-    const buffers = [...unit.reads, ...unit.writes].map(memoryOf);
-    const fit = steps.find((s) => new Set([...s.buffers, ...buffers]).size + 1 <= maxBindings);
+    const buffers = [...[...unit.reads, ...unit.writes].map(memoryOf), ...(unit.parameters ? (["parameters"] as const) : [])];
+    const fit = steps.find((s) => new Set([...s.buffers, ...buffers]).size <= maxBindings);
     if (fit) {
       fit.units.push(unit);
       for (const b of buffers) fit.buffers.add(b);

@@ -14,6 +14,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { producerOf, resolve } from "./access.ts";
 import type { Graph } from "./graph.ts";
+import { PARAMETER_LIMIT } from "./graph.ts";
 import { Reachability } from "./reachability.ts";
 import type { IntExpr } from "./int-expr.ts";
 import { flatten, loopVariable, unflatten } from "./int-expr.ts";
@@ -134,6 +135,7 @@ class Scheduler {
       this.#dependOn(group, [producerOf(node)]);
     }
     this.#dissolve();
+    this.#recompute();
     const stored = new Set<Node>();
     for (const [node, group] of this.#groupOf) {
       if (this.#inlined.has(node) || !this.#groups.has(group)) continue;
@@ -367,7 +369,8 @@ class Scheduler {
       if ([...places].some((p) => p.kind === "fused")) continue;
       const cost = [...group.members].reduce((sum, m) => sum + costOf(m), 0);
       const inputs = this.#inputsOf(group);
-      if (!this.#worthRecomputing(read, places.size, cost, inputs.size)) continue;
+      const drawn = [...inputs].every((n) => isGiven(n) && sizeOf(n.shape) <= PARAMETER_LIMIT);
+      if (!this.#worthRecomputing(read, places.size, cost, drawn ? 0 : inputs.size)) continue;
       for (const member of group.members) this.#inlined.add(member);
       if ([...places].some((p) => this.#bindings(p, []) > this.#limits.maxBindings)) {
         for (const member of group.members) this.#inlined.delete(member);
@@ -379,8 +382,8 @@ class Scheduler {
 
   /** Whether values cost less computed where they are read than stored and loaded. */
   #worthRecomputing(values: readonly Node[], places: number, cost: number, inputs: number): boolean {
-    // Out of nothing: masks by position, constants.
-    if (cost <= 8 && inputs === 0) return true;
+    // Out of nothing: masks by position, constants, and random numbers, which cost about as much as two loads.
+    if (inputs === 0 && (cost <= 8 || (cost <= 80 && this.#readOnceEach(values, places)))) return true;
     if (values.some((v) => this.#feedsMatmul(v))) {
       const [value] = values;
       const evaluations = this.#evaluations(value) / sizeOf(value.shape);
@@ -389,6 +392,36 @@ class Scheduler {
     if (cost <= 4 && inputs <= 1) return true;
     if (values.length > 1 || places > 1) return false;
     return (cost <= 4 && inputs <= 2) || this.#evaluations(values[0]) / sizeOf(values[0].shape) <= 1.05;
+  }
+
+  /** Whether elements are evaluated about once in each of a few kernels. */
+  #readOnceEach(values: readonly Node[], places: number): boolean {
+    return values.every((v) => !this.#feedsMatmul(v) && this.#evaluations(v) <= sizeOf(v.shape) * Math.min(places, 3));
+  }
+
+  /**
+   * Takes out of their kernels the cheap elementwise values that only other kernels read, and that follow from what is
+   * in memory anyway: reading that instead saves a store and the memory.
+   */
+  #recompute(): void {
+    for (const node of [...this.#graph.nodes].reverse()) {
+      const group = this.#groupOf.get(node);
+      if (!group || !this.#groups.has(group) || this.#inlined.has(node) || group.members.size === 1) continue;
+      if ((node.op.kind !== "elementwise" && node.op.kind !== "cast") || costOf(node) > 2 || this.#isResult(node)) continue;
+      const places = new Set(this.#readerGroups(node));
+      if (places.size === 0 || places.has(group) || this.#feedsMatmul(node)) continue;
+      if ([...places].some((p) => p.kind === "fused") || this.#evaluations(node) > 4 * sizeOf(node.shape)) continue;
+      // Whatever it is made from has to be in memory already.
+      const kept = node.inputs.map(producerOf).every((n) => {
+        const source = this.#groupOf.get(n);
+        if (isConstant(n) || isGiven(n)) return true;
+        return source !== undefined && !this.#inlined.has(n) && this.#groups.has(source) && this.#isStored(n, source);
+      });
+      if (!kept) continue;
+      this.#inlined.add(node);
+      if ([...places].some((p) => this.#bindings(p, []) > this.#limits.maxBindings)) this.#inlined.delete(node);
+      else group.members.delete(node);
+    }
   }
 
   /** Buffers a group reads. */

@@ -77,12 +77,18 @@ const DEPTHWISE: FusedOp<DepthwiseAttrs> = {
   },
   vjp([x, weight], _, [dy], attrs) {
     if (!dy) return [];
-    const given = new Tensor(build.makeNode({ kind: "alias" }, [x.node], x.shape, x.dtype));
-    const [dx] = gradients(DEPTHWISE.decompose([given, weight], attrs), [dy], [given]);
+    const dx = depthwiseInputGradient(x, weight, dy, attrs);
     const windows = padAxis(x, attrs).window(attrs.axis, weight.shape[1], attrs.stride);
     return [dx, windows.mul(dy.unsqueeze(-1)).sum(dy.shape.slice(0, -1).map((_, i) => i))];
   },
 };
+
+function depthwiseInputGradient(x: Tensor, weight: Tensor, dy: Tensor, attrs: DepthwiseAttrs): Tensor {
+  const padding = weight.shape[1] - 1 - attrs.padding;
+  if (attrs.stride === 1 && padding >= 0) return DEPTHWISE.decompose([dy, weight.flip(1)], { ...attrs, padding })[0];
+  const given = new Tensor(build.makeNode({ kind: "alias" }, [x.node], x.shape, x.dtype));
+  return gradients(DEPTHWISE.decompose([given, weight], attrs), [dy], [given])[0];
+}
 
 /** `count` elements of an axis from `start` on, `step` apart. */
 function everyNth(x: Tensor, axis: number, start: number, count: number, step: number): Tensor {

@@ -5,7 +5,7 @@
  */
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
-import { arange } from "../tensor/create.ts";
+import { arange, tensor } from "../tensor/create.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { Tensor, concat, requireFloat } from "../tensor/tensor.ts";
 
@@ -35,17 +35,15 @@ const SEGMENT_MAX: FusedOp<SegmentAttrs> = {
   decompose([x], { lengths }) {
     const [n, , c] = x.shape;
     const longest = Math.max(...lengths);
+    const starts = startsOf(lengths);
     // One grid for all sequences: a shorter one repeats its last element, which no maximum minds.
-    const place = arange(longest).unsqueeze(0);
-    const of = (values: readonly number[]) => {
-      const sequence = arange(values.length).unsqueeze(1);
-      return values.slice(1).reduce<Tensor>((rest, v, s) => sequence.gt(s).where(v, rest), arange(1).mul(0).add(values[0]));
-    };
-    const index = place.minimum(of(lengths.map((l) => l - 1))).add(of(startsOf(lengths)));
-    const grid = x.gather(1, index.reshape([1, lengths.length * longest, 1]).expand([n, lengths.length * longest, c]))
+    const places = lengths.flatMap((length, s) =>
+      Array.from({ length: longest }, (_, i) => starts[s] + Math.min(i, length - 1)));
+    const grid = x.gather(1, tensor(Int32Array.from(places)).reshape([1, places.length, 1]).expand([n, places.length, c]))
       .reshape([n, lengths.length, longest, c]);
     const largest = grid.max(2);
-    const inside = place.lt(of(lengths)).reshape([1, lengths.length, longest, 1]).expand(grid.shape);
+    const inside = arange(longest).unsqueeze(0).lt(tensor(Int32Array.from(lengths)).unsqueeze(1))
+      .reshape([1, lengths.length, longest, 1]).expand(grid.shape);
     const ties = grid.detach().eq(largest.detach().unsqueeze(2)).and(inside).cast(x.dtype).sum(2);
     return [largest, ties.reciprocal()];
   },

@@ -47,7 +47,8 @@ describe("kernels side by side", () => {
           const found: number[][][] = [];
           for (const on of [device, new ReferenceDevice()]) {
             setDefaultDevice(on);
-            const results = await compile(branches)(...inputs(...size));
+            const [rows, inner, columns] = size;
+            const results = await compile(branches)(...inputs(rows, inner, columns));
             found.push(await Promise.all(results.map(async (r) => [...(await r.read())])));
           }
           const [actual, expected] = found;

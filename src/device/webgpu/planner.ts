@@ -21,6 +21,8 @@ import { lowerFused } from "./lowerings.ts";
 
 /** Invocations that keep a device busy, roughly. */
 const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
+/** Rows of a reduction that do: a GPU puts a workgroup on each, a software driver one invocation. */
+const BUSY_ROWS = { gpu: 64, cpu: 16 } as const;
 
 export interface PlannerOptions {
   /** A tile for all matrix products, instead of the one chosen for each. */
@@ -30,20 +32,26 @@ export interface PlannerOptions {
 }
 
 export class Planner {
-  readonly profile: AdapterProfile;
+  readonly #adapter: { readonly profile: AdapterProfile };
   readonly #options: PlannerOptions;
   readonly #sharingKeys = new WeakMap<MatmulKernel, string | undefined>();
   readonly #lowerings = new Map<string, Lowering | undefined>();
 
-  constructor(profile: AdapterProfile, options: PlannerOptions = {}) {
-    this.profile = profile;
+  /** @param adapter what has the profile; it is asked at every plan. */
+  constructor(adapter: { readonly profile: AdapterProfile }, options: PlannerOptions = {}) {
+    this.#adapter = adapter;
     this.#options = options;
+  }
+
+  get profile(): AdapterProfile {
+    return this.#adapter.profile;
   }
 
   graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
     return buildGraph(outputs, assignments, {
       canLower: (op, node) => this.#lowering(op, node.op.kind === "fused" ? node.op.attrs : {}, node.inputs) !== undefined,
       parallelism: PARALLELISM[this.profile.kind],
+      busyRows: BUSY_ROWS[this.profile.kind],
     });
   }
 
@@ -94,7 +102,7 @@ export interface PlanReport {
 export function planOf<I extends readonly Tensor[]>(
   f: (...inputs: I) => Outputs, inputs: I, profile: AdapterProfile,
 ): PlanReport {
-  const planner = new Planner(profile);
+  const planner = new Planner({ profile });
   const { outputs, assignments } = traceGraph(f, inputs);
   const plan = planner.plan(planner.graph(outputs, assignments));
   const dispatches = plan.steps.flatMap(({ kernels }) => {

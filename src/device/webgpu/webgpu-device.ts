@@ -50,7 +50,7 @@ export class WebGpuDevice implements Backend {
     const tile = environmentVariable("HICO_MATMUL_TILE");
     this.#tile = tile ? parseTile(tile) : undefined;
     this.#tuner = autotune ? new TileTuner(gpu) : undefined;
-    this.#planner = new Planner(gpu.profile, { tile: this.#tile, measuresTiles: autotune });
+    this.#planner = new Planner(gpu, { tile: this.#tile, measuresTiles: autotune });
   }
 
   /** Opens the adapter that fits the options. @throws GpuError where there is none. */
