@@ -17,3 +17,4 @@ export { LOSS_PARTS, contrasts, hierarchicalLosses, logitsOf, normalizeProjectio
 export type { Contrast, LossPart } from "./loss.ts";
 export { HiCoTrainer, PRETRAIN_SETTINGS } from "./trainer.ts";
 export type { StepLosses } from "./trainer.ts";
+export { hicoState, loadCheckpoint, loadModel, saveCheckpoint } from "./checkpoint.ts";
