@@ -24,9 +24,10 @@ const LOWERINGS: Record<string, Lower> = {
   attention: (inputs, attrs: AttentionAttrs, profile) => attentionForward(attentionSpec(inputs, attrs), profile),
   attentionBackward: (inputs, attrs: AttentionAttrs, profile) =>
     attentionBackward(attentionSpec(inputs.slice(1), attrs), profile),
-  infoNce: ([, k, queue], attrs: InfoNceAttrs, profile) => infoNceForward(infoNceSpec(k, queue, attrs), profile),
+  infoNce: ([, k, queue], attrs: InfoNceAttrs, profile) =>
+    isSmall(k, queue, profile) ? undefined : infoNceForward(infoNceSpec(k, queue, attrs), profile),
   infoNceBackward: ([, , k, queue], attrs: InfoNceAttrs, profile) =>
-    infoNceBackward(infoNceSpec(k, queue, attrs), profile),
+    isSmall(k, queue, profile) ? undefined : infoNceBackward(infoNceSpec(k, queue, attrs), profile),
   topK: ([x], { k }: TopKAttrs, profile) => topK(x.shape, k, profile),
 };
 
@@ -47,6 +48,16 @@ function infoNceSpec(k: TensorSpec, queue: TensorSpec, { temperature }: InfoNceA
   const [rows, positives, channels] = k.shape;
   return { rows, channels, positives, negatives: queue.shape[1], temperature };
 }
+
+/**
+ * Whether logits are so few that a GPU is done with them before it is asked for the next thing: the products and
+ * reductions they are made of then share dispatches with their neighbours, which the loss's own kernels cannot.
+ */
+function isSmall(k: TensorSpec, queue: TensorSpec, profile: AdapterProfile): boolean {
+  return profile.kind === "gpu" && k.shape[0] * queue.shape[1] < SMALL_LOGITS;
+}
+
+const SMALL_LOGITS = 1 << 18;
 
 export function lowerFused(
   op: FusedOp,
