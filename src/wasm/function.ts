@@ -1,0 +1,182 @@
+/**
+ * The body of a WebAssembly function, written statement by statement: locals, stores, loops, branches and calls.
+ */
+import type { Value, ValueType } from "./instructions.ts";
+import { i32, unsignedLeb } from "./instructions.ts";
+
+export interface Local extends Value {
+  readonly index: number;
+}
+
+export interface Signature {
+  readonly parameters: readonly ValueType[];
+  readonly result?: ValueType;
+}
+
+/** A function that can be called: one of the module, or an import. */
+export interface Callee {
+  readonly index: number;
+  readonly signature: Signature;
+}
+
+const TYPE_CODES: Record<ValueType, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
+
+export function typeCode(type: ValueType): number {
+  return TYPE_CODES[type];
+}
+
+export class FunctionBuilder {
+  readonly parameters: readonly Local[];
+  readonly #locals: ValueType[] = [];
+  readonly #free = new Map<ValueType, number[]>();
+  readonly #code: number[] = [];
+
+  constructor(readonly signature: Signature) {
+    this.parameters = signature.parameters.map((type, index) => localValue(type, index));
+  }
+
+  // --- locals
+
+  /** A fresh local, 0 unless `initial` is given. In a loop it keeps its value from the round before. */
+  local(type: ValueType, initial?: Value): Local {
+    const reusable = this.#free.get(type)?.pop();
+    const local = localValue(type, reusable ?? this.signature.parameters.length + this.#locals.push(type) - 1);
+    if (initial) this.set(local, initial);
+    else if (reusable !== undefined) throw new Error("internal: a reused local must be initialised");
+    return local;
+  }
+
+  /** A local that holds `value`: for what is used more than once. Constants and locals are handed back as they are. */
+  name(value: Value): Value {
+    if (value.constant !== undefined || value.code[0] === 0x20 && value.code.length <= 3) return value;
+    return this.local(value.type, value);
+  }
+
+  set(local: Local, value: Value): void {
+    if (local.type !== value.type) throw new Error(`internal: ${value.type} set to a local of ${local.type}`);
+    this.#push(value.code, [0x21, ...unsignedLeb(local.index)]);
+  }
+
+  // --- memory
+
+  store(address: Value, value: Value, offset = 0): void {
+    const opcode = { i32: [0x36, 2], i64: [0x37, 3], f32: [0x38, 2], f64: [0x39, 3], v128: [0xfd, 0x0b, 2] }[value.type];
+    this.#push(address.code, value.code, opcode, unsignedLeb(offset));
+  }
+
+  store8(address: Value, value: Value, offset = 0): void {
+    this.#push(address.code, value.code, [0x3a, 0], unsignedLeb(offset));
+  }
+
+  store16(address: Value, value: Value, offset = 0): void {
+    this.#push(address.code, value.code, [0x3b, 1], unsignedLeb(offset));
+  }
+
+  /** One 32-bit lane of a vector. */
+  store32Lane(address: Value, vector: Value, lane: number, offset = 0): void {
+    this.#push(address.code, vector.code, [0xfd, 0x5a, 2], unsignedLeb(offset), [lane]);
+  }
+
+  /** The two low 32-bit lanes of a vector. */
+  store64Lane(address: Value, vector: Value, lane: number, offset = 0): void {
+    this.#push(address.code, vector.code, [0xfd, 0x5b, 2], unsignedLeb(offset), [lane]);
+  }
+
+  atomicStore(address: Value, value: Value, offset = 0): void {
+    this.#push(address.code, value.code, [0xfe, 0x17, 2], unsignedLeb(offset));
+  }
+
+  copyBytes(to: Value, from: Value, count: Value): void {
+    this.#push(to.code, from.code, count.code, [0xfc, 0x0a, 0, 0]);
+  }
+
+  fillBytes(at: Value, byte: Value, count: Value): void {
+    this.#push(at.code, byte.code, count.code, [0xfc, 0x0b, 0]);
+  }
+
+  // --- control flow
+
+  if(condition: Value, then: () => void, otherwise?: () => void): void {
+    this.#push(condition.code, [0x04, 0x40]);
+    then();
+    if (otherwise) {
+      this.#push([0x05]);
+      otherwise();
+    }
+    this.#push([0x0b]);
+  }
+
+  /** Repeats the body for as long as it ends with a condition that holds. */
+  doWhile(body: () => Value): void {
+    this.#push([0x03, 0x40]);
+    this.#push(body().code, [0x0d, 0, 0x0b]);
+  }
+
+  while(condition: () => Value, body: () => void): void {
+    this.#push([0x02, 0x40, 0x03, 0x40]);
+    this.#push(i32.eqz(condition()).code, [0x0d, 1]);
+    body();
+    this.#push([0x0c, 0, 0x0b, 0x0b]);
+  }
+
+  /** `index` runs from `from` up to but not including `to`. Values that use `index` are current within the body. */
+  for(from: Value, to: Value, step: number, body: (index: Local) => void): void {
+    if (from.constant !== undefined && to.constant !== undefined && from.constant >= to.constant) return;
+    const index = this.local("i32", from);
+    const end = this.name(to);
+    const certain = from.constant !== undefined && to.constant !== undefined;
+    const rounds = () => this.doWhile(() => {
+      body(index);
+      this.set(index, i32.add(index, i32.const(step)));
+      return i32.ltS(index, end);
+    });
+    if (certain) rounds();
+    else this.if(i32.ltS(index, end), rounds);
+  }
+
+  call(callee: Callee, args: readonly Value[]): Value | undefined {
+    const code = [...args.flatMap((a) => [...a.code]), 0x10, ...unsignedLeb(callee.index)];
+    if (callee.signature.result) return { type: callee.signature.result, code };
+    this.#push(code);
+    return undefined;
+  }
+
+  /** Computes a value for its effect (an atomic operation). */
+  drop(value: Value): void {
+    this.#push(value.code, [0x1a]);
+  }
+
+  return(value?: Value): void {
+    if (value) this.#push(value.code);
+    this.#push([0x0f]);
+  }
+
+  /** Leaves the function's result on the stack: the last statement of a function that has one. */
+  result(value: Value): void {
+    this.#push(value.code);
+  }
+
+  #push(...parts: readonly (readonly number[])[]): void {
+    for (const part of parts) for (const byte of part) this.#code.push(byte);
+  }
+
+  /** The function's entry of the code section. */
+  encode(): number[] {
+    const runs: [number, ValueType][] = [];
+    for (const type of this.#locals) {
+      const last = runs[runs.length - 1];
+      if (last?.[1] === type) last[0]++;
+      else runs.push([1, type]);
+    }
+    const locals = runs.flatMap(([count, type]) => [...unsignedLeb(count), typeCode(type)]);
+    const size = unsignedLeb(runs.length).length + locals.length + this.#code.length + 1;
+    const bytes = [...unsignedLeb(size), ...unsignedLeb(runs.length), ...locals];
+    for (const byte of this.#code) bytes.push(byte);
+    bytes.push(0x0b);
+    return bytes;
+  }
+}
+
+function localValue(type: ValueType, index: number): Local {
+  return { type, index, code: [0x20, ...unsignedLeb(index)] };
+}

@@ -1,0 +1,45 @@
+/**
+ * What a kernel of the `cpu` device is: a function that computes some of its units of work.
+ *
+ * Units are independent: they may run on any thread, in any order, and their results do not depend on how they are
+ * shared out. Kernels of a program run one after the other; all units of one are done before the next begins.
+ */
+import type { TensorSpec } from "../shaders/kernel.ts";
+import type { WasmFeatures } from "./features.ts";
+import type { Callee, FunctionBuilder } from "./function.ts";
+import type { Value } from "./instructions.ts";
+import type { ModuleBuilder } from "./module.ts";
+
+export interface WasmKernel {
+  /** Shown by HICO_DEBUG and in errors, for example `gruScan.forward`. */
+  readonly name: string;
+  readonly units: number;
+  /** Bytes of memory that every thread needs for itself while it runs the kernel; contents undefined at the start. */
+  readonly threadBytes: number;
+  /** Writes the code that computes units `begin` up to but not including `end` (the caller sees to begin < end). */
+  emit(f: FunctionBuilder, context: KernelContext): void;
+}
+
+/** Operands of a kernel of a fused op: addresses of contiguous, row-major tensors, at least 16-byte aligned. */
+export interface Operands {
+  input(index: number): Value;
+  output(index: number): Value;
+  scratch(index: number): Value;
+}
+
+export interface KernelContext extends Operands {
+  readonly features: WasmFeatures;
+  readonly begin: Value;
+  readonly end: Value;
+  /** Address of this thread's memory, 64-byte aligned. */
+  readonly threadMemory: Value;
+  /** A function of the module that several kernels call: made once for each key. */
+  shared(key: string, make: (module: ModuleBuilder) => Callee): Callee;
+}
+
+/** A fused op as kernels. Results that nobody reads have memory all the same. */
+export interface WasmLowering {
+  readonly kernels: readonly WasmKernel[];
+  /** Temporary tensors, shared between the kernels of this lowering; contents undefined at the start. */
+  readonly scratch: readonly TensorSpec[];
+}

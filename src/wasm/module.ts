@@ -1,0 +1,64 @@
+/**
+ * A WebAssembly module: functions on one imported, shared memory (`env.memory`), written out as bytes.
+ */
+import type { Callee, Signature } from "./function.ts";
+import { FunctionBuilder, typeCode } from "./function.ts";
+import { unsignedLeb } from "./instructions.ts";
+
+/** Pages of 64 KiB that the memory may grow to: all that 32-bit addresses reach. */
+export const MAX_PAGES = 65536;
+
+export class ModuleBuilder {
+  readonly #functions: { readonly builder: FunctionBuilder; readonly exported?: string }[] = [];
+
+  /**
+   * Adds a function; `write` writes its body. With a name it is exported. Functions may call those added before, and
+   * themselves.
+   */
+  function(signature: Signature, write: (f: FunctionBuilder) => void, exported?: string): Callee {
+    const builder = new FunctionBuilder(signature);
+    write(builder);
+    return { index: this.#functions.push({ builder, exported }) - 1, signature };
+  }
+
+  /** @param shared whether the memory is a shared one (threads) */
+  encode(shared: boolean): Uint8Array<ArrayBuffer> {
+    const types: string[] = [];
+    const typeBytes: number[][] = [];
+    const typeOf = this.#functions.map(({ builder: { signature } }) => {
+      const key = `${signature.parameters.join()}→${signature.result ?? ""}`;
+      let index = types.indexOf(key);
+      if (index < 0) {
+        index = types.push(key) - 1;
+        const results = signature.result ? [1, typeCode(signature.result)] : [0];
+        typeBytes.push([0x60, ...unsignedLeb(signature.parameters.length), ...signature.parameters.map(typeCode), ...results]);
+      }
+      return index;
+    });
+    const limits = shared ? [0x03, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)] : [0x01, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)];
+    const memory = [...text("env"), ...text("memory"), 0x02, ...limits];
+    const exported = this.#functions.flatMap(({ exported: name }, i) => (name === undefined ? [] : [[...text(name), 0x00, ...unsignedLeb(i)]]));
+    const sections = [
+      section(1, typeBytes),
+      section(2, [memory]),
+      section(3, typeOf.map(unsignedLeb)),
+      section(7, exported),
+      section(10, this.#functions.map(({ builder }) => builder.encode())),
+    ];
+    const magicAndVersion = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
+    return Uint8Array.from([magicAndVersion, ...sections].flat());
+  }
+}
+
+function text(value: string): number[] {
+  const bytes = new TextEncoder().encode(value);
+  return [...unsignedLeb(bytes.length), ...bytes];
+}
+
+function section(id: number, entries: readonly (readonly number[])[]): number[] {
+  const bytes: number[] = unsignedLeb(entries.length);
+  for (const entry of entries) for (const byte of entry) bytes.push(byte);
+  const head = [id, ...unsignedLeb(bytes.length)];
+  for (const byte of bytes) head.push(byte);
+  return head;
+}

@@ -1,0 +1,51 @@
+/**
+ * Kernels as one WebAssembly module. Function `kernel{i}` takes the address of a table of addresses, the first and last
+ * (exclusive) unit, and the address of the calling thread's own memory.
+ */
+import type { WasmFeatures } from "./features.ts";
+import type { Callee, Signature } from "./function.ts";
+import type { Value } from "./instructions.ts";
+import { i32 } from "./instructions.ts";
+import type { KernelContext, Operands, WasmKernel } from "./kernel.ts";
+import { ModuleBuilder } from "./module.ts";
+
+/** A kernel and where its operands' addresses stand in the table. */
+export interface ProgramEntry {
+  readonly kernel: WasmKernel;
+  /** Entries of the table, 4 bytes each. */
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+  readonly scratch: readonly number[];
+}
+
+const KERNEL: Signature = { parameters: ["i32", "i32", "i32", "i32"] };
+
+/** @param shared whether the memory is shared between threads */
+export function emitProgram(entries: readonly ProgramEntry[], features: WasmFeatures, shared: boolean): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const subroutines = new Map<string, Callee>();
+  const sharedFunction = (key: string, make: (module: ModuleBuilder) => Callee): Callee => {
+    let callee = subroutines.get(key);
+    if (!callee) subroutines.set(key, (callee = make(module)));
+    return callee;
+  };
+  entries.forEach(({ kernel, inputs, outputs, scratch }, number) => {
+    module.function(KERNEL, (f) => {
+      const [table, begin, end, threadMemory] = f.parameters;
+      const addresses = new Map<number, Value>();
+      const address = (entry: number): Value => {
+        let value = addresses.get(entry);
+        if (!value) addresses.set(entry, (value = f.name(i32.load(table, 4 * entry))));
+        return value;
+      };
+      // Loaded at the start, so that they are known wherever the kernel asks for them.
+      [...inputs, ...outputs, ...scratch].forEach(address);
+      const operands: Operands = {
+        input: (i) => address(inputs[i]), output: (i) => address(outputs[i]), scratch: (i) => address(scratch[i]),
+      };
+      const context: KernelContext = { ...operands, features, begin, end, threadMemory, shared: sharedFunction };
+      kernel.emit(f, context);
+    }, `kernel${number}`);
+  });
+  return module.encode(shared);
+}

@@ -1,0 +1,60 @@
+/**
+ * Runs a fused op's WebAssembly kernels on given inputs, one thread, and hands back the outputs: for tests of one family
+ * without a device around it.
+ */
+import v8 from "node:v8";
+import { wasmFeatures } from "../../src/wasm/features.ts";
+import type { WasmFeatures } from "../../src/wasm/features.ts";
+import type { WasmLowering } from "../../src/wasm/kernel.ts";
+import { emitProgram } from "../../src/wasm/program.ts";
+
+v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+
+/** Words beside every tensor that must stay as they are. */
+const GUARD = 16;
+const SENTINEL = 0x7fc0dead;
+
+/**
+ * @param sizes elements of every output
+ * @param split units each call gets; by default all in one call
+ * @throws Error where a kernel writes beside its tensors
+ */
+export function runLowering(
+  lowering: WasmLowering, inputs: readonly Float32Array[], sizes: readonly number[],
+  { split = Infinity, features = wasmFeatures() }: { split?: number; features?: WasmFeatures } = {},
+): Float32Array[] {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+  let top = 1024;
+  const ends: number[] = [];
+  const place = (words: number): number => {
+    const at = Math.ceil(top / 64) * 64;
+    top = at + 4 * (words + GUARD);
+    ends.push(at + 4 * words);
+    return at;
+  };
+  const at = [...inputs.map((x) => x.length), ...sizes, ...lowering.scratch.map((s) => s.shape.reduce((a, b) => a * b, 1))].map(place);
+  const threadBytes = Math.max(0, ...lowering.kernels.map((k) => k.threadBytes));
+  const threadMemory = place(Math.ceil(threadBytes / 4));
+  memory.grow(Math.ceil(top / 65536));
+  const words = new Uint32Array(memory.buffer);
+  words.fill(SENTINEL, 256);
+  words.set(at, 0);
+  inputs.forEach((x, i) => new Float32Array(memory.buffer, at[i], x.length).set(x));
+  const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+  const entries = lowering.kernels.map((kernel) => ({
+    kernel, inputs: range(0, inputs.length), outputs: range(inputs.length, sizes.length),
+    scratch: range(inputs.length + sizes.length, lowering.scratch.length),
+  }));
+  const module = new WebAssembly.Module(emitProgram(entries, features, false));
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  lowering.kernels.forEach((kernel, i) => {
+    const run = exports[`kernel${i}`] as (table: number, begin: number, end: number, own: number) => void;
+    for (let begin = 0; begin < kernel.units; begin += split) run(0, begin, Math.min(kernel.units, begin + split), threadMemory);
+  });
+  for (const end of ends) {
+    for (let i = 0; i < GUARD; i++) {
+      if (words[end / 4 + i] !== SENTINEL) throw new Error(`a kernel of ${lowering.kernels[0].name} wrote beside its tensors`);
+    }
+  }
+  return sizes.map((size, i) => new Float32Array(memory.buffer.slice(at[inputs.length + i], at[inputs.length + i] + 4 * size)));
+}
