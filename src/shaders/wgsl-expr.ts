@@ -126,9 +126,7 @@ export class ExprPrinter {
         }
         default: {
           const memoKey = `${key}@${this.#laneDependent(atom.of) ? lane : ""}`;
-          const { names, values } = dependencies(atom.of);
-          for (const id of values) for (const v of this.exprs.byId(id).variables) names.add(this.#wgslVariable(v));
-          const home = this.#home(names);
+          const home = this.#home(this.#variablesOf(atom.of));
           let known: string | undefined;
           for (let s: Scope | undefined = this.#scope; s && known === undefined; s = s.parent) known = s.indices.get(memoKey);
           if (known === undefined) {
@@ -144,6 +142,13 @@ export class ExprPrinter {
     }
     if (index.constant !== 0 || parts.length === 0) parts.push(String(index.constant));
     return parts.join(" + ");
+  }
+
+  /** Loop variables an index depends on, those of its run-time values too. */
+  #variablesOf(index: IntExpr): Set<string> {
+    const { names, values } = dependencies(index);
+    for (const id of values) for (const v of this.exprs.byId(id).variables) names.add(this.#wgslVariable(v));
+    return names;
   }
 
   #wgslVariable(name: string): string {
@@ -276,7 +281,7 @@ export class ExprPrinter {
       `threefry_word(${k0}, ${k1}, u32(${this.indexText(this.#atLane(widened, lane), lane)}), ${call})`;
     if (!this.vector || step === 0) return { text: word(0), lanes: 1 };
     if (step === 1 && isMultiple(widened, 2, LANE)) {
-      const variables = [...dependencies(widened).names].filter((n) => n !== LANE);
+      const variables = [...this.#variablesOf(widened)].filter((n) => n !== LANE);
       const base = this.#define(variables, `u32(${this.indexText(this.#atLane(widened, 0))}) >> 1u`);
       const low = this.#define(variables, `threefry(${k0}, ${k1}, ${base}, ${call})`);
       const high = this.#define(variables, `threefry(${k0}, ${k1}, ${base} + 1u, ${call})`);

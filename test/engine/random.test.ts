@@ -30,6 +30,16 @@ describe("random numbers", () => {
       return { name: `bits of seed ${key}, call ${calls}, move ${move}`, leaves: [], f: () => [bits, viewed] };
     }))));
 
+  test("numbers drawn where a run-time index points, as both operands of a product", () =>
+    devicesAgree(gpu, [{
+      name: "gathered draws times their transpose", leaves: [],
+      f: () => {
+        const g = new Generator(11);
+        const picked = g.uniform([1, 8, 4]).take(g.integers([3], 0, 8), 1);
+        return picked.matmul(picked.transpose());
+      },
+    }]));
+
   test("element i of call c is word i mod 2 of block (⌊i/2⌋, c)", async () => {
     const generator = new Generator(2 ** 40 + 5, 3);
     const [values] = await valuesOf(reference, [generator.bits([5]).node]);
