@@ -78,3 +78,38 @@ export function microKernel(context: KernelContext, accumulate: boolean): Callee
       tile.forEach((row, r) => row.forEach((sum, v) => f.store(rows[r], sum, 16 * v)));
     }));
 }
+
+/** A kind of `strip`: its sizes and strides are compiled in. */
+export interface StripShape {
+  /** Rows of a panel of A: at most MR. */
+  readonly rows: number;
+  readonly strides: TileStrides;
+  readonly accumulate: boolean;
+}
+
+/**
+ * The function (a, b, bEnd, c, cStride, panels, aPanel): tiles one below the other, `panels` ≥ 1 panels of A (`aPanel`
+ * bytes apart) times one panel of B, which stays in the L1 cache meanwhile.
+ */
+export function strip(context: KernelContext, { rows, strides, accumulate }: StripShape): Callee {
+  const { aRow, aStep, bStep } = strides;
+  return context.shared(`matmul.strip ${rows} ${aRow} ${aStep} ${bStep} ${accumulate}`, (module) =>
+    module.function({ parameters: ["i32", "i32", "i32", "i32", "i32", "i32", "i32"] }, (f) => {
+      const [a, b, bEnd, c, stride, panels, aPanel] = f.parameters;
+      const pointers = Array.from({ length: rows - 1 }, () => f.local("i32"));
+      const [aAt, bAt] = [f.local("i32"), f.local("i32")];
+      f.doWhile(() => {
+        pointers.forEach((p, r) => f.set(p, i32.add(r === 0 ? c : pointers[r - 1], stride)));
+        const at = [c, ...pointers];
+        f.set(aAt, a);
+        f.set(bAt, b);
+        const tile = emitTile(f, context.features, aAt, bAt, bEnd, { rows, vectors: NR / 4, strides },
+          accumulate ? (r, v) => v128.load(at[r], 16 * v) : undefined);
+        tile.forEach((row, r) => row.forEach((sum, v) => f.store(at[r], sum, 16 * v)));
+        f.set(a, i32.add(a, aPanel));
+        f.set(c, i32.add(at[rows - 1], stride));
+        f.set(panels, i32.sub(panels, i32.const(1)));
+        return panels;
+      });
+    }));
+}
