@@ -5,131 +5,30 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import type { AdapterProfile, Lowering } from "../../src/shaders/kernel.ts";
-import type { NamedSpec, ScanSignature, ScanSpec } from "../../src/shaders/scan-common.ts";
-import { gruBackward, gruBackwardSignature, gruForward, gruForwardSignature } from "../../src/shaders/gru-scan.ts";
-import { lstmBackward, lstmBackwardSignature, lstmForward, lstmForwardSignature } from "../../src/shaders/lstm-scan.ts";
-import { sizeOf } from "../../src/tensor/shape.ts";
+import type { ScanSpec } from "../../src/shaders/scan-common.ts";
+import { gruBackward, gruForward } from "../../src/shaders/gru-scan.ts";
+import { lstmBackward, lstmForward } from "../../src/shaders/lstm-scan.ts";
 import { runLowering, seededRandom, testProfile } from "./lowering-runner.ts";
-import { gruBackwardLoops, gruForwardLoops, inSegments, lstmBackwardLoops, lstmForwardLoops } from "./scan-reference.ts";
+import type { ScanCell } from "./scan-problem.ts";
+import { GRU, LSTM, assertPass, backwardOperands, draw, scanProblem } from "./scan-problem.ts";
 
 type Lower = (spec: ScanSpec, profile: AdapterProfile) => Lowering;
-type Loops = (spec: ScanSpec, inputs: readonly Float64Array[]) => Float64Array[];
 
-interface Scan {
-  readonly name: string;
+interface Scan extends ScanCell {
   readonly forward: Lower;
   readonly backward: Lower;
-  readonly forwardSignature: (spec: ScanSpec) => ScanSignature;
-  readonly backwardSignature: (spec: ScanSpec) => ScanSignature;
-  readonly forwardLoops: Loops;
-  readonly backwardLoops: Loops;
-  /** Outputs of the forward pass that are results rather than values kept for the backward one. */
-  readonly results: number;
-  /** Gradient outputs that stand for the forward inputs of these names. */
-  readonly gradients: readonly (readonly [output: number, input: string])[];
 }
 
 const scans: readonly Scan[] = [
-  {
-    name: "gru",
-    forward: gruForward,
-    backward: gruBackward,
-    forwardSignature: gruForwardSignature,
-    backwardSignature: gruBackwardSignature,
-    forwardLoops: gruForwardLoops,
-    backwardLoops: gruBackwardLoops,
-    results: 2,
-    gradients: [[0, "gates"], [2, "h0"]],
-  },
-  {
-    name: "lstm",
-    forward: lstmForward,
-    backward: lstmBackward,
-    forwardSignature: lstmForwardSignature,
-    backwardSignature: lstmBackwardSignature,
-    forwardLoops: lstmForwardLoops,
-    backwardLoops: lstmBackwardLoops,
-    results: 3,
-    gradients: [[0, "gates"], [1, "h0"], [2, "c0"]],
-  },
+  { ...GRU, forward: gruForward, backward: gruBackward },
+  { ...LSTM, forward: lstmForward, backward: lstmBackward },
 ];
 
-/** Random operands: weights of PyTorch's scale, masks that end rows early and also have holes. */
-function draw(specs: readonly NamedSpec[], spec: ScanSpec, random: () => number): Float64Array[] {
-  const uniform = (scale: number): number => Math.fround((2 * random() - 1) * scale);
-  return specs.map(({ name, shape }) => {
-    const data = new Float64Array(sizeOf(shape));
-    if (name === "mask") {
-      for (let b = 0; b < spec.batch; b++) {
-        const length = Math.floor(random() * (spec.steps + 1));
-        for (let t = 0; t < spec.steps; t++) data[t * spec.batch + b] = t < length && random() > 0.2 ? 1 : 0;
-      }
-      return data;
-    }
-    const scale = name === "weight" ? 1 / Math.sqrt(spec.hidden) : name === "gates" ? 2 : 1;
-    return data.map(() => uniform(scale));
-  });
-}
-
-const single = (data: Float64Array): Float32Array => Float32Array.from(data);
-
-/** Asserts that no element differs by more than 1e-5 of the expected tensor's largest magnitude. */
-function assertClose(what: string, actual: Float32Array, expected: Float64Array): void {
-  assert.equal(actual.length, expected.length, `${what}: length`);
-  const scale = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-3);
-  for (let i = 0; i < expected.length; i++) {
-    const error = Math.abs(actual[i] - expected[i]) / scale;
-    assert.ok(error <= 1e-5, `${what}: element ${i} is ${actual[i]}, expected ${expected[i]} (${error} of the scale)`);
-  }
-}
-
-/** Operands of the backward pass: what the float64 forward pass saved, the weight and mask, and random cotangents. */
-function backwardOperands(
-  scan: Scan,
-  spec: ScanSpec,
-  inputs: readonly Float64Array[],
-  outputs: readonly Float64Array[],
-  random: () => number,
-): Float64Array[] {
-  const { inputs: inSpecs, outputs: outSpecs } = scan.forwardSignature(spec);
-  const specs = scan.backwardSignature(spec).inputs;
-  const drawn = draw(specs, spec, random);
-  return specs.map(({ name }, i) => {
-    const input = inSpecs.findIndex((s) => s.name === name);
-    const output = outSpecs.findIndex((s) => s.name === name);
-    return input >= 0 ? inputs[input] : output >= 0 ? outputs[output] : drawn[i];
-  });
-}
-
-/** The loops for a spec, which may hold several sequences. */
-function loopsFor(loops: Loops, signature: ScanSignature): Loops {
-  return inSegments(
-    loops,
-    signature.inputs.map((s) => s.name),
-    signature.outputs.map((s) => ({ name: s.name, size: sizeOf(s.shape) })),
-  );
-}
-
 async function check(scan: Scan, spec: ScanSpec, profile: AdapterProfile, seed: number, scale = 1): Promise<void> {
-  const random = seededRandom(seed);
-  const { inputs: inSpecs, outputs: outSpecs } = scan.forwardSignature(spec);
-  const inputs = draw(inSpecs, spec, random);
-  if (scale !== 1) inputs[0] = inputs[0].map((x) => Math.fround(x * scale));
-  const expected = loopsFor(scan.forwardLoops, scan.forwardSignature(spec))(spec, inputs);
+  const { forward, backward } = scanProblem(scan, spec, seed, scale);
   const label = `${scan.name} ${JSON.stringify(spec)} ${profile.kind}`;
-
-  const forward = scan.forward(spec, profile);
-  const outputs = await runLowering(forward, inputs.map(single), outSpecs.map((s) => sizeOf(s.shape)));
-  outSpecs.forEach((s, i) => assertClose(`${label} ${s.name}`, outputs[i], expected[i]));
-
-  // Rounded as the kernel will read them, so that only its own arithmetic is judged.
-  const rounded = expected.map((data) => data.map(Math.fround));
-  const operands = backwardOperands(scan, spec, inputs, rounded, random);
-  const gradients = loopsFor(scan.backwardLoops, scan.backwardSignature(spec))(spec, operands);
-  const gradientSpecs = scan.backwardSignature(spec).outputs;
-  const backward = scan.backward(spec, profile);
-  const found = await runLowering(backward, operands.map(single), gradientSpecs.map((s) => sizeOf(s.shape)));
-  gradientSpecs.forEach((s, i) => assertClose(`${label} ${s.name}`, found[i], gradients[i]));
+  assertPass(label, forward, await runLowering(scan.forward(spec, profile), forward.inputs, forward.sizes));
+  assertPass(label, backward, await runLowering(scan.backward(spec, profile), backward.inputs, backward.sizes));
 }
 
 /** Profiles that lead to every way of dealing out rows and units: see `chooseTile`. */

@@ -1,0 +1,109 @@
+/**
+ * The recurrent scans as WebAssembly against the float64 loops of test/shaders, and their results' independence of how
+ * units are dealt out.
+ */
+import { describe, test } from "node:test";
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { ScanSpec } from "../../src/shaders/scan-common.ts";
+import { wasmFeatures } from "../../src/wasm/features.ts";
+import { gruBackward, gruForward } from "../../src/wasm/gru-scan.ts";
+import type { WasmLowering } from "../../src/wasm/kernel.ts";
+import { lstmBackward, lstmForward } from "../../src/wasm/lstm-scan.ts";
+import type { ScanCell, ScanPass } from "../shaders/scan-problem.ts";
+import { GRU, LSTM, assertPass, scanProblem } from "../shaders/scan-problem.ts";
+import { runLowering } from "./run-lowering.ts";
+
+interface Scan extends ScanCell {
+  readonly forward: (spec: ScanSpec) => WasmLowering;
+  readonly backward: (spec: ScanSpec) => WasmLowering;
+}
+
+const scans: readonly Scan[] = [
+  { ...GRU, forward: gruForward, backward: gruBackward },
+  { ...LSTM, forward: lstmForward, backward: lstmBackward },
+];
+
+function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): void {
+  const { forward, backward } = scanProblem(scan, spec, seed, scale);
+  const label = `${scan.name} ${JSON.stringify(spec)}`;
+  const run = (lowering: WasmLowering, pass: ScanPass): void => {
+    const outputs = runLowering(lowering, pass.inputs, pass.sizes);
+    assertPass(label, pass, outputs);
+    for (const split of [1, 3]) {
+      assert.deepEqual(runLowering(lowering, pass.inputs, pass.sizes, { split }), outputs, `${label}: ${split} units a call`);
+    }
+  };
+  run(scan.forward(spec), forward);
+  run(scan.backward(spec), backward);
+}
+
+/** Sizes with several blocks of rows, rows left over, hidden sizes around the tile's. */
+const specs: fc.Arbitrary<ScanSpec> = fc.record({
+  segments: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3 }),
+  batch: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 10, max: 37 })),
+  directions: fc.integer({ min: 1, max: 2 }),
+  hidden: fc.oneof(fc.integer({ min: 1, max: 18 }), fc.integer({ min: 19, max: 70 })),
+  masked: fc.boolean(),
+}).map(({ segments, ...rest }) => ({
+  ...rest, steps: segments.reduce((a, b) => a + b, 0), ...(segments.length > 1 ? { segments } : {}),
+}));
+
+for (const scan of scans) {
+  describe(`${scan.name} scan as WebAssembly`, () => {
+    test("random sizes", () => {
+      fc.assert(fc.property(specs, fc.integer({ min: 1, max: 1e6 }), (spec, seed) => check(scan, spec, seed)), { numRuns: 40 });
+    });
+
+    test("a weight larger than the caches of one core", () => {
+      check(scan, { steps: 2, batch: 22, directions: 2, hidden: 301, masked: true }, 5);
+    });
+
+    test("few rows: every shape of the panels", () => {
+      for (const batch of [1, 2, 3]) {
+        for (const hidden of [1, 8, 9, 31, 40]) check(scan, { steps: 3, batch, directions: 2, hidden, masked: batch === 2 }, hidden);
+      }
+    });
+
+    test("saturated gates give finite values", () => {
+      check(scan, { steps: 3, batch: 2, directions: 1, hidden: 6, masked: false }, 3, 500);
+    });
+
+    test("without fused multiply-add", () => {
+      const spec: ScanSpec = { steps: 4, batch: 9, directions: 2, hidden: 21, masked: true };
+      const { forward, backward } = scanProblem(scan, spec, 8);
+      const features = { ...wasmFeatures(), relaxedSimd: false };
+      assertPass("forward", forward, runLowering(scan.forward(spec), forward.inputs, forward.sizes, { features }));
+      assertPass("backward", backward, runLowering(scan.backward(spec), backward.inputs, backward.sizes, { features }));
+    });
+
+    test("what stands at masked steps does not matter, NaN neither", () => {
+      const spec: ScanSpec = { steps: 6, batch: 5, directions: 2, hidden: 10, masked: true };
+      const { forward, backward } = scanProblem(scan, spec, 21);
+      for (const [pass, lowering, spoiled] of [
+        [forward, scan.forward(spec), ["gates"]],
+        [backward, scan.backward(spec), ["dy", "saved"]],
+      ] as const) {
+        const { inputs, outputs } = pass.signature;
+        const mask = pass.inputs[inputs.findIndex((s) => s.name === "mask")];
+        assert.ok(mask.includes(0) && mask.includes(1));
+        const given = pass.inputs.map((data, i) => {
+          const part = data.length / mask.length;
+          return spoiled.some((name) => name === inputs[i].name) ? data.map((x, at) => (mask[Math.floor(at / part)] === 0 ? NaN : x)) : data;
+        });
+        const found = runLowering(lowering, given, pass.sizes);
+        const clean = runLowering(lowering, pass.inputs, pass.sizes);
+        outputs.forEach(({ name }, i) => {
+          // Kept for the backward pass alone, which ignores it.
+          if (name !== "saved") assert.deepEqual(found[i], clean[i], name);
+        });
+      }
+    });
+
+    test("sizes that cannot be run are refused by name", () => {
+      const spec: ScanSpec = { steps: 2, batch: 2, directions: 1, hidden: 4, masked: false };
+      assert.throws(() => scan.forward({ ...spec, hidden: 0 }), /forward: hidden is 0; it must be/);
+      assert.throws(() => scan.backward({ ...spec, segments: [1, 2] }), /segments 1, 2 must be/);
+    });
+  });
+}
