@@ -24,33 +24,41 @@ const DEPTH = 384;
 /** Rows of a block: `DEPTH` steps of them lie in half the L2 cache. */
 const ROWS = 128;
 const COLUMNS = 512;
-/** Units that keep threads evenly busy, where there is so much work. */
+/** Rows and columns from which packing costs little: every packed element is used that often. */
+const GOOD = 128;
+/** Units that keep threads evenly busy, and how many are worth blocks smaller than good ones. */
 const UNITS = 16;
+const FEW_UNITS = 8;
 /** Multiply-adds that are worth a unit of their own. */
 const UNIT_WORK = 1 << 19;
+/** Rows up to which B is read where it is: it is used too seldom to be copied. */
+const FEW_ROWS = 8;
+/** Bytes of rows of B that stay in the L1 cache where they stand. */
+const NEAR = 16384;
 
 const roundUp = (x: number, to: number): number => Math.ceil(x / to) * to;
 
 export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
-  const depth = cut(k, DEPTH, 4);
   let rows = cut(m, ROWS, MR);
   let columns = cut(n, COLUMNS, NR);
   const units = () => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
-  while (units() < UNITS && rows * columns * k > 2 * UNIT_WORK) {
-    // Columns first where that leaves long rows: A that is packed is packed for every block of columns.
+  for (;;) {
+    const wanted = rows > GOOD || columns > GOOD ? UNITS : FEW_UNITS;
+    if (units() >= wanted || rows * columns * k < 2 * UNIT_WORK) break;
+    // Columns first: of each panel of B all rows of the block make use.
     if (columns >= rows && columns > NR) columns = roundUp(columns / 2, NR);
     else if (rows > MR) rows = roundUp(rows / 2, MR);
     else break;
   }
   const rowBlocks = Math.ceil(m / rows);
-  const columnBlocks = Math.ceil(n / columns);
   const aDirect = a.plain !== undefined && a.plain.k === 4;
   const bReadable = b.plain !== undefined && b.plain.outer === 4 && n % NR === 0;
-  const bDirect = bReadable && (m <= 4 * MR || k * b.plain!.k <= 16384);
+  const bDirect = bReadable && (m <= FEW_ROWS || k * b.plain!.k <= NEAR);
   return {
-    rows, columns, depth, rowBlocks, columnBlocks,
+    rows, columns, depth: cut(k, DEPTH, 4), rowBlocks, columnBlocks: Math.ceil(n / columns),
     a: aDirect ? "direct" : "packed",
-    b: bDirect ? "direct" : rowBlocks > 2 ? "shared" : "packed",
+    // Computed elements are computed once; copying is so cheap that each block of 128 rows may do it.
+    b: bDirect ? "direct" : b.plain === undefined && rowBlocks > 1 ? "shared" : "packed",
   };
 }
 
