@@ -1,0 +1,168 @@
+/**
+ * Matrix products of the cpu device against float64 loops: random sizes and strides, every way of reading and packing
+ * operands, blocks of every size, epilogues, and any division of the units.
+ */
+import { describe, test } from "node:test";
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { wasmFeatures } from "../../src/wasm/features.ts";
+import type { FunctionBuilder } from "../../src/wasm/function.ts";
+import type { Value } from "../../src/wasm/instructions.ts";
+import { f32x4, i32, v128 } from "../../src/wasm/instructions.ts";
+import type { KernelContext } from "../../src/wasm/kernel.ts";
+import type { Blocks } from "../../src/wasm/matmul-blocks.ts";
+import { chooseBlocks } from "../../src/wasm/matmul-blocks.ts";
+import type { Operand, Product } from "../../src/wasm/matmul.ts";
+import { productKernels } from "../../src/wasm/matmul.ts";
+import { runLowering } from "./run-lowering.ts";
+
+/** How an operand [batch, outer, k] lies in its buffer: elements between neighbours, and what is done to each. */
+interface Layout {
+  readonly outer: number;
+  readonly k: number;
+  readonly batch: number;
+  readonly words: number;
+  /** Computed while packing (doubled, plus one) rather than a plain view. */
+  readonly computed: boolean;
+}
+
+const offsetOf = (l: Layout, b: number, o: number, k: number): number => b * l.batch + o * l.outer + k * l.k;
+
+/** @param gap elements left out between rows, which a plain view may have */
+function layout(batch: number, outer: number, k: number, transposed: boolean, gap: number, computed: boolean): Layout {
+  const [inner, rows] = transposed ? [outer, k] : [k, outer];
+  const line = inner + gap;
+  return { ...(transposed ? { outer: 1, k: line } : { outer: line, k: 1 }), batch: rows * line, words: batch * rows * line, computed };
+}
+
+function operand(input: number, l: Layout): Operand {
+  const addressAt = (context: KernelContext, batch: Value, outer: Value, k: Value): Value => i32.add(context.input(input), i32.shl(
+    i32.add(i32.mul(batch, i32.const(l.batch)), i32.add(i32.mul(outer, i32.const(l.outer)), i32.mul(k, i32.const(l.k)))), i32.const(2)));
+  const change = (x: Value): Value => f32x4.add(f32x4.mul(x, f32x4.const(2)), f32x4.const(1));
+  return {
+    plain: l.computed ? undefined : { outer: 4 * l.outer, k: 4 * l.k },
+    address: (_: FunctionBuilder, context, batch) => addressAt(context, batch, i32.const(0), i32.const(0)),
+    reader: (_, context, batch) => ({
+      lanes: l.k === 1 ? "k" : "outer",
+      four: (outer, k) => change(v128.load(addressAt(context, batch, outer, k))),
+      one: (outer, k) => change(v128.load32Splat(addressAt(context, batch, outer, k))),
+    }),
+  };
+}
+
+interface Case {
+  readonly product: Product;
+  readonly inputs: readonly Float32Array[];
+  readonly expected: Float64Array;
+}
+
+interface Sizes { readonly batch: number; readonly m: number; readonly n: number; readonly k: number }
+
+/** @param epilogue whether C goes through one (tripled, minus one) */
+function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boolean, seed: number): Case {
+  let state = seed | 1;
+  const random = (): number => {
+    state = Math.imul(state, 1664525) + 1013904223;
+    return (state >>> 8) / 2 ** 24 - 0.5;
+  };
+  const inputs = [a, b].map((l) => Float32Array.from({ length: l.words }, random));
+  const expected = new Float64Array(batch * m * n);
+  const read = (which: 0 | 1, l: Layout, at: number): number => (l.computed ? 2 * inputs[which][at] + 1 : inputs[which][at]);
+  for (let bi = 0; bi < batch; bi++) {
+    for (let i = 0; i < m; i++) {
+      for (let j = 0; j < n; j++) {
+        let sum = 0;
+        for (let s = 0; s < k; s++) sum += read(0, a, offsetOf(a, bi, i, s)) * read(1, b, offsetOf(b, bi, j, s));
+        expected[(bi * m + i) * n + j] = epilogue ? 3 * sum - 1 : sum;
+      }
+    }
+  }
+  const cAt = (context: KernelContext, batchAt: Value, row: Value, column: Value): Value => i32.add(context.output(0), i32.shl(
+    i32.add(i32.mul(i32.add(i32.mul(batchAt, i32.const(m)), row), i32.const(n)), column), i32.const(2)));
+  const product: Product = {
+    name: "test", batch, m, n, k, a: operand(0, a), b: operand(1, b),
+    c: {
+      address: epilogue ? undefined : (_, context, batchAt) => cAt(context, batchAt, i32.const(0), i32.const(0)),
+      store: (f, context, at, value, lanes) => {
+        const changed = epilogue ? f32x4.sub(f32x4.mul(value, f32x4.const(3)), f32x4.const(1)) : value;
+        if (lanes === 4) f.store(cAt(context, at.batch, at.m, at.n), changed);
+        else f.store32Lane(cAt(context, at.batch, at.m, at.n), changed, 0);
+      },
+    },
+  };
+  return { product, inputs, expected };
+}
+
+function check({ product, inputs, expected }: Case, blocks: Blocks, options: { split?: number; relaxed?: boolean } = {}): Float32Array {
+  const features = { ...wasmFeatures(), ...(options.relaxed === false ? { relaxedSimd: false } : {}) };
+  const [result] = runLowering(productKernels(product, blocks), inputs, [expected.length], { split: options.split, features });
+  // Of sums of k products, each below 2.25 (computed elements reach 2 and 1.5).
+  const bound = 3 * 2 ** -24 * 4.5 * product.k * Math.sqrt(product.k) + 1e-6;
+  expected.forEach((x, i) => {
+    if (!(Math.abs(result[i] - x) <= bound)) {
+      const { batch, m, n, k } = product;
+      assert.fail(`${batch} x [${m}, ${k}] x [${k}, ${n}] in ${JSON.stringify(blocks)}: element ${i} is ${result[i]}, not ${x}`);
+    }
+  });
+  return result;
+}
+
+const sizes = fc.record({
+  batch: fc.integer({ min: 1, max: 3 }), m: fc.integer({ min: 1, max: 40 }), n: fc.integer({ min: 1, max: 40 }), k: fc.integer({ min: 1, max: 50 }),
+});
+const layoutOf = fc.record({ transposed: fc.boolean(), gap: fc.nat(3), computed: fc.boolean() });
+const blocking = fc.record({
+  rows: fc.integer({ min: 1, max: 12 }).map((x) => 4 * x), columns: fc.integer({ min: 1, max: 6 }).map((x) => 8 * x),
+  depth: fc.integer({ min: 1, max: 60 }), pack: fc.boolean(), b: fc.constantFrom("direct", "packed", "shared"),
+});
+const arbitrary = fc.record({ sizes, a: layoutOf, b: layoutOf, epilogue: fc.boolean(), seed: fc.nat(), blocking, split: fc.integer({ min: 1, max: 5 }), relaxed: fc.boolean() });
+
+function caseOf(drawn: { sizes: Sizes; a: LayoutChoice; b: LayoutChoice; epilogue: boolean; seed: number }): { made: Case; a: Layout; b: Layout } {
+  const { batch, m, n, k } = drawn.sizes;
+  const a = layout(batch, m, k, drawn.a.transposed, drawn.a.gap, drawn.a.computed);
+  const b = layout(batch, n, k, drawn.b.transposed, drawn.b.gap, drawn.b.computed);
+  return { made: makeCase(drawn.sizes, a, b, drawn.epilogue, drawn.seed), a, b };
+}
+
+type LayoutChoice = { readonly transposed: boolean; readonly gap: number; readonly computed: boolean };
+
+describe("matrix products of the cpu device", () => {
+  test("equal float64 loops, cut as chosen", () => {
+    fc.assert(fc.property(arbitrary, (drawn) => {
+      const { made } = caseOf(drawn);
+      check(made, chooseBlocks(made.product), { split: drawn.split, relaxed: drawn.relaxed });
+    }), { numRuns: 80 });
+  });
+
+  test("equal float64 loops, cut and packed in any way, and give the same bits", () => {
+    fc.assert(fc.property(arbitrary, (drawn) => {
+      const { made, a, b } = caseOf(drawn);
+      const { rows, columns, depth, pack } = drawn.blocking;
+      const { m, n } = drawn.sizes;
+      const readable = !b.computed && b.outer === 1 && n % 8 === 0;
+      const blocks: Blocks = {
+        rows, columns, depth, rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
+        a: pack || a.computed ? "packed" : "direct",
+        b: drawn.blocking.b === "direct" && !readable ? "packed" : drawn.blocking.b,
+      };
+      const cut = check(made, blocks, { split: drawn.split, relaxed: drawn.relaxed });
+      const whole = check(made, chooseBlocks(made.product), { relaxed: drawn.relaxed });
+      assert.deepEqual(cut, whole);
+    }), { numRuns: 120 });
+  });
+
+  for (const [name, s, transposed] of [
+    ["more rows and columns than a block", { batch: 1, m: 270, n: 530, k: 20 }, [false, true]],
+    ["more steps of k than a block", { batch: 2, m: 9, n: 17, k: 1500 }, [true, false]],
+    ["a matrix and a vector", { batch: 1, m: 300, n: 1, k: 129 }, [false, false]],
+    ["a vector and a matrix", { batch: 1, m: 1, n: 300, k: 129 }, [false, true]],
+    ["many small matrices", { batch: 64, m: 7, n: 5, k: 3 }, [false, true]],
+  ] as const) {
+    test(name, () => {
+      const a = layout(s.batch, s.m, s.k, transposed[0], 0, false);
+      const b = layout(s.batch, s.n, s.k, transposed[1], 0, false);
+      const made = makeCase(s, a, b, false, 7);
+      check(made, chooseBlocks(made.product));
+    });
+  }
+});
