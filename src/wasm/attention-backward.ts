@@ -11,10 +11,10 @@
 import type { AttentionSpec } from "../shaders/attention-layout.ts";
 import { keepWidth } from "../shaders/attention-layout.ts";
 import {
-  ThreadLayout, blockLength, blockSizes, emitBlockLength, forScores, forUnits, headAddresses, sequencesOf, tensorRow, writeOpen,
+  blockLength, blockSizes, emitBlockLength, forScores, forUnits, headAddresses, sequencesOf, tensorRow, writeOpen,
 } from "./attention-blocks.ts";
 import type { AttentionOperand } from "./attention-blocks.ts";
-import { copyRows, packColumns, panelBytes, storeRows } from "./block-copy.ts";
+import { ThreadLayout, copyRows, forVectors, packColumns, panelBytes, storeRows } from "./block-copy.ts";
 import { blockProduct } from "./block-product.ts";
 import type { Callee } from "./function.ts";
 import type { Value } from "./instructions.ts";
@@ -173,8 +173,7 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
           const [a, b] = [f.local("i32", i32.add(x, byte)), f.local("i32", i32.add(y, byte))];
           f.set(sum, f32x4.add(sum, f32x4.mul(loadLanes(a, count), loadLanes(b, count))));
         };
-        f.for(i32.const(0), i32.const(4 * (dim - (dim % 4))), 16, (byte) => add(byte, 4));
-        if (dim % 4 !== 0) add(i32.const(4 * (dim - (dim % 4))), dim % 4);
+        forVectors(f, dim, add);
         f.store32Lane(target, sumOfLanes(f, sum), 0);
         f.set(x, i32.add(x, i32.const(tensorRow(spec, "dout"))));
         f.set(y, i32.add(y, i32.const(tensorRow(spec, "out"))));

@@ -74,17 +74,6 @@ export function blockSizes(spec: AttentionSpec): BlockSizes {
   };
 }
 
-/** Hands out parts of a thread's memory, each at a multiple of 64 bytes. */
-export class ThreadLayout {
-  bytes = 0;
-
-  take(bytes: number): number {
-    const at = this.bytes;
-    this.bytes += Math.ceil(bytes / 64) * 64;
-    return at;
-  }
-}
-
 export type AttentionOperand = "q" | "k" | "v" | "out" | "dout" | "dq" | "dk" | "dv";
 
 /** Bytes from row to row of an operand's tensor. */

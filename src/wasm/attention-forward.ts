@@ -8,9 +8,9 @@
 import type { AttentionSpec } from "../shaders/attention-layout.ts";
 import { keepWidth } from "../shaders/attention-layout.ts";
 import {
-  LOWEST, ThreadLayout, blockLength, blockSizes, emitBlockLength, forScores, forUnits, headAddresses, sequencesOf, tensorRow, writeOpen,
+  LOWEST, blockLength, blockSizes, emitBlockLength, forScores, forUnits, headAddresses, sequencesOf, tensorRow, writeOpen,
 } from "./attention-blocks.ts";
-import { copyRows, packColumns, panelBytes, storeRows } from "./block-copy.ts";
+import { ThreadLayout, copyRows, packColumns, panelBytes, storeRows } from "./block-copy.ts";
 import { blockProduct } from "./block-product.ts";
 import type { Callee } from "./function.ts";
 import type { Value } from "./instructions.ts";

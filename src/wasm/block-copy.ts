@@ -24,8 +24,19 @@ export function panelBytes(k: number, n: number): number {
   return 4 * NR * k * Math.ceil(n / NR);
 }
 
+/** Hands out parts of a thread's memory, each at a multiple of 64 bytes. */
+export class ThreadLayout {
+  bytes = 0;
+
+  take(bytes: number): number {
+    const at = this.bytes;
+    this.bytes += Math.ceil(bytes / 64) * 64;
+    return at;
+  }
+}
+
 /** For each vector of a row of `columns` elements: its offset within the row, in bytes, and how many lanes it has. */
-function forVectors(f: FunctionBuilder, columns: number, body: (byte: Value, count: number) => void): void {
+export function forVectors(f: FunctionBuilder, columns: number, body: (byte: Value, count: number) => void): void {
   f.for(i32.const(0), i32.const(4 * (columns - (columns % 4))), 16, (byte) => body(byte, 4));
   if (columns % 4 !== 0) body(i32.const(4 * (columns - (columns % 4))), columns % 4);
 }

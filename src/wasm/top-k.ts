@@ -1,0 +1,64 @@
+/**
+ * The k largest elements of every row, in one pass: a list of the largest so far, in order, and a look at four elements at
+ * a time whether any is above the list's last. Rarely one is, once the list has seen a part of the row.
+ *
+ * Of equals the first comes first, as an element only moves up past smaller ones.
+ */
+import type { Shape } from "../tensor/shape.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import type { Value } from "./instructions.ts";
+import { f32, f32x4, i32, select, v128 } from "./instructions.ts";
+import type { WasmKernel, WasmLowering } from "./kernel.ts";
+
+/** What a list holds before it is filled; not-a-numbers and what is below stay outside. */
+const LOWEST = -3.4e38;
+
+/** In: x [..., n], f32. Out: values [..., k], f32, largest first, and their indices [..., k], i32. */
+export function topK(shape: Shape, k: number): WasmLowering {
+  const n = shape[shape.length - 1];
+  const whole = n - (n % 4);
+  const kernel: WasmKernel = {
+    name: "topK", units: sizeOf(shape) / n, threadBytes: 0,
+    emit(f, { begin, end, input, output }) {
+      const least = f.local("f32", f32.const(LOWEST));
+      const value = f.local("f32", f32.const(0));
+      const place = f.local("i32", i32.const(0));
+      f.for(begin, end, 1, (row) => {
+        const x = f.local("i32", i32.add(input(0), i32.mul(row, i32.const(4 * n))));
+        const values = f.local("i32", i32.add(output(0), i32.mul(row, i32.const(4 * k))));
+        const indices = f.local("i32", i32.add(output(1), i32.mul(row, i32.const(4 * k))));
+        f.for(i32.const(0), i32.const(4 * k), 4, (byte) => {
+          f.store(i32.add(values, byte), f32.const(LOWEST));
+          f.store(i32.add(indices, byte), i32.const(n - 1));
+        });
+        f.set(least, f32.const(LOWEST));
+
+        const offer = (index: Value): void => {
+          f.set(value, f32.load(i32.add(x, i32.shl(index, i32.const(2)))));
+          f.if(f32.gt(value, least), () => {
+            f.set(place, i32.const(4 * (k - 1)));
+            // What is smaller moves down by one. Before the first there is nothing to read.
+            const before = (): Value => i32.sub(place, i32.const(4));
+            const within = (): Value => select(place, before(), i32.const(0));
+            f.while(() => i32.and(i32.ne(place, i32.const(0)), f32.lt(f32.load(i32.add(values, within())), value)), () => {
+              f.store(i32.add(values, place), f32.load(i32.add(values, before())));
+              f.store(i32.add(indices, place), i32.load(i32.add(indices, before())));
+              f.set(place, before());
+            });
+            f.store(i32.add(values, place), value);
+            f.store(i32.add(indices, place), index);
+            f.set(least, f32.load(values, 4 * (k - 1)));
+          });
+        };
+        f.for(i32.const(0), i32.const(whole), 4, (index) => {
+          const four = v128.load(i32.add(x, i32.shl(index, i32.const(2))));
+          f.if(v128.anyTrue(f32x4.gt(four, f32x4.splat(least))), () => {
+            for (let lane = 0; lane < 4; lane++) offer(i32.add(index, i32.const(lane)));
+          });
+        });
+        for (let index = whole; index < n; index++) offer(i32.const(index));
+      });
+    },
+  };
+  return { kernels: [kernel], scratch: [] };
+}
