@@ -117,14 +117,10 @@ function makeUnits(graph: Graph, scheduled: Schedule, options: PlanOptions): Uni
   const position = new Map(graph.nodes.map((n, i) => [n, i]));
   return scheduled.groups.map((group) => {
     const kernel = builder.build(group);
-    const reads = new Set(kernel.kind === "fused" ? kernel.inputs : loadsOf(kernel.exprs).map((l) => l.buffer));
-    const writes: Node[] = kernel.kind === "fused" ? [] : storesOf(kernel).map((s) => s.target);
+    const reads = readsOf(kernel);
+    const writes = writesOf(kernel);
     const scratch: Node[] = [];
     if (kernel.kind === "fused") {
-      for (const output of kernel.outputs) {
-        // A result nobody reads still needs somewhere to go.
-        if (output.node) writes.push(output.node);
-      }
       for (const spec of options.scratchOf(kernel)) scratch.push(new Node({ kind: "iota" }, [], spec.shape, spec.dtype));
     }
     // Fused kernels take whole buffers only.
@@ -141,6 +137,41 @@ export function storesOf(kernel: Exclude<Kernel, FusedKernel>): readonly Store[]
 
 export function loadsOf(exprs: ExprBuilder): (Expr & { kind: "load" })[] {
   return exprs.all.filter((e): e is Expr & { kind: "load" } => e.kind === "load");
+}
+
+/** The buffers a kernel reads. */
+function readsOf(kernel: Kernel): ReadonlySet<Node> {
+  return new Set(kernel.kind === "fused" ? kernel.inputs : loadsOf(kernel.exprs).map((l) => l.buffer));
+}
+
+/** The nodes a kernel leaves in memory, but for results of fused ops that nobody reads. */
+function writesOf(kernel: Kernel): Node[] {
+  if (kernel.kind === "fused") return kernel.outputs.flatMap(({ node }) => node ?? []);
+  return storesOf(kernel).map((s) => s.target);
+}
+
+/**
+ * Bytes of intermediates that are computed on the way to `node` and read by kernels that are not on that way. Where
+ * `node` is a loss, this is what the forward pass keeps for the backward pass.
+ */
+export function bytesKeptBeyond(plan: Plan, node: Node): number {
+  const kernels = plan.steps.flatMap((s) => s.kernels);
+  const producer = new Map(kernels.flatMap((kernel) => writesOf(kernel).map((written) => [written, kernel] as const)));
+  const onTheWay = new Set<Kernel>();
+  const stack = [producer.get(node)];
+  for (let kernel = stack.pop(); kernel; kernel = stack.pop()) {
+    if (onTheWay.has(kernel)) continue;
+    onTheWay.add(kernel);
+    for (const read of readsOf(kernel)) if (producer.has(read)) stack.push(producer.get(read));
+  }
+  const kept = new Set<Node>();
+  for (const kernel of kernels) {
+    if (onTheWay.has(kernel)) continue;
+    for (const read of readsOf(kernel)) {
+      if (plan.placeOf.get(read)?.kind === "slot" && onTheWay.has(producer.get(read)!)) kept.add(read);
+    }
+  }
+  return [...kept].reduce((sum, n) => sum + nodeBytes(n), 0);
 }
 
 /** Which assigned values are computed straight into the variable's memory, and which are copied there at the end. */
@@ -201,7 +232,7 @@ function waitsFor(unit: Unit, other: Unit): boolean {
  *
  * Units are taken level by level, the distance from the start of the computation, so that branches that do the same
  * (two networks, two inputs) advance together and their kernels share dispatches. Within a level, the one that frees
- * most memory comes first. Light units are held back until nothing else can run, or until they keep much alive.
+ * most memory comes first; what frees memory and could share with nothing does not wait for its level. Light units are held back until nothing else can run, or until they keep much alive.
  */
 function order(units: readonly Unit[], options: PlanOptions, memoryOf: (node: Node) => Node): Unit[][] {
   const waiting = new Map(units.map((u) => [u, u.after.size]));
@@ -246,9 +277,13 @@ function order(units: readonly Unit[], options: PlanOptions, memoryOf: (node: No
     const heavy = [...ready].filter((u) => !u.light);
     const waiters = [...ready].filter((u) => u.light);
     const gains = new Map(heavy.map((u) => [u, gain(u)]));
-    heavy.sort((x, y) => levelOf.get(x)! - levelOf.get(y)! || gains.get(y)! - gains.get(x)! || x.rank - y.rank);
-    // Waiters are due when what they hold up would otherwise have its turn.
-    const due = heavy.length > 0 && waiters.some((u) => dueAt(u) <= levelOf.get(heavy[0])!);
+    // What shares with nothing need not wait for its level where it frees memory.
+    const turn = new Map(heavy.map((u) => [u, gains.get(u)! > 0 && sharingClass(u, options) === undefined ? -1 : levelOf.get(u)!]));
+    heavy.sort((x, y) => turn.get(x)! - turn.get(y)! || gains.get(y)! - gains.get(x)! || x.rank - y.rank);
+    // Waiters are due when what they hold up would otherwise have its turn, or, since that may be what frees memory,
+    // before much is taken.
+    const takesMuch = heavy.length > 0 && sharingClass(heavy[0], options) === undefined && -gains.get(heavy[0])! > patience;
+    const due = heavy.length > 0 && waiters.some((u) => takesMuch || dueAt(u) <= turn.get(heavy[0])!);
     if (heavy.length > 0 && !due && keptAlive(waiters) <= patience) {
       const [first] = heavy;
       const key = sharingClass(first, options);

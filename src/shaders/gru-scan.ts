@@ -86,8 +86,11 @@ export function gruBackwardSignature(spec: ScanSpec): ScanSignature {
   };
 }
 
-/** Lowers the forward scan; operands in the order of `gruForwardSignature`. Throws on sizes that cannot be run. */
-export function gruForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
+/**
+ * Lowers the forward scan; operands in the order of `gruForwardSignature`. Throws on sizes that cannot be run.
+ * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
+ */
+export function gruForward(spec: ScanSpec, profile: AdapterProfile, saves = true): Lowering {
   const name = "gruScan.forward";
   checkScanSpec(name, spec);
   const signature = gruForwardSignature(spec);
@@ -99,11 +102,13 @@ export function gruForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
       operand(signature, "gates"),
       packedOperand(layout),
       ...(spec.masked ? [operand(signature, "mask", "scalars")] : []),
-      ...["y", "hn", "saved", "hPrev"].map((output) => operand(signature, output)),
+      ...["y", "hn", ...(saves ? ["saved", "hPrev"] : [])].map((output) => operand(signature, output)),
     ],
     spec.hidden,
   );
   const { batch, directions, hidden } = spec;
+  const store = ["r", "z", "n", "sn"].map((value, part) => `  store_saved(at * ${4 * hidden}u + ${part * hidden}u, q, ${value});\n`).join("")
+    + `  store_hPrev(at * ${hidden}u, q, h);\n`;
   const cell = `
 fn cell(t: u32, b: u32, d: u32, q: u32, h: vec4<f32>, sr: vec4<f32>, sz: vec4<f32>, sn: vec4<f32>) -> vec4<f32> {
   let at = (t * ${batch}u + b) * ${directions}u + d;
@@ -111,12 +116,7 @@ fn cell(t: u32, b: u32, d: u32, q: u32, h: vec4<f32>, sr: vec4<f32>, sz: vec4<f3
   let r = sigmoid4(load_gates(gate, q) + sr);
   let z = sigmoid4(load_gates(gate + ${hidden}u, q) + sz);
   let n = tanh4(load_gates(gate + ${2 * hidden}u, q) + r * sn);
-  store_saved(at * ${4 * hidden}u, q, r);
-  store_saved(at * ${4 * hidden}u + ${hidden}u, q, z);
-  store_saved(at * ${4 * hidden}u + ${2 * hidden}u, q, n);
-  store_saved(at * ${4 * hidden}u + ${3 * hidden}u, q, sn);
-  store_hPrev(at * ${hidden}u, q, h);
-  let next = n + z * (h - n);
+${saves ? store : ""}  let next = n + z * (h - n);
 ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "h")}
   store_y(at * ${hidden}u, q, next);
   return next;

@@ -88,8 +88,11 @@ export function lstmBackwardSignature(spec: ScanSpec): ScanSignature {
   };
 }
 
-/** Lowers the forward scan; operands in the order of `lstmForwardSignature`. Throws on sizes that cannot be run. */
-export function lstmForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
+/**
+ * Lowers the forward scan; operands in the order of `lstmForwardSignature`. Throws on sizes that cannot be run.
+ * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
+ */
+export function lstmForward(spec: ScanSpec, profile: AdapterProfile, saves = true): Lowering {
   const name = "lstmScan.forward";
   checkScanSpec(name, spec);
   const signature = lstmForwardSignature(spec);
@@ -101,12 +104,13 @@ export function lstmForward(spec: ScanSpec, profile: AdapterProfile): Lowering {
       operand(signature, "gates"),
       packedOperand(layout),
       ...(spec.masked ? [operand(signature, "mask", "scalars")] : []),
-      ...["y", "hn", "cn", "saved", "hPrev"].map((output) => operand(signature, output)),
+      ...["y", "hn", "cn", ...(saves ? ["saved", "hPrev"] : [])].map((output) => operand(signature, output)),
     ],
     spec.hidden,
   );
   const { batch, directions, hidden } = spec;
-  const saved = (part: number): string => `at * ${5 * hidden}u + ${part * hidden}u, q`;
+  const store = ["i", "f", "g", "o", "last.c"].map((value, part) => `  store_saved(at * ${5 * hidden}u + ${part * hidden}u, q, ${value});\n`).join("")
+    + `  store_hPrev(at * ${hidden}u, q, last.h);\n`;
   const cell = `
 struct States { h: vec4<f32>, c: vec4<f32> }
 fn cell(t: u32, b: u32, d: u32, q: u32, last: States,
@@ -117,13 +121,7 @@ fn cell(t: u32, b: u32, d: u32, q: u32, last: States,
   let f = sigmoid4(load_gates(gate + ${hidden}u, q) + sf);
   let g = tanh4(load_gates(gate + ${2 * hidden}u, q) + sg);
   let o = sigmoid4(load_gates(gate + ${3 * hidden}u, q) + so);
-  store_saved(${saved(0)}, i);
-  store_saved(${saved(1)}, f);
-  store_saved(${saved(2)}, g);
-  store_saved(${saved(3)}, o);
-  store_saved(${saved(4)}, last.c);
-  store_hPrev(at * ${hidden}u, q, last.h);
-  let c = f * last.c + i * g;
+${saves ? store : ""}  let c = f * last.c + i * g;
   let h = o * tanh4(c);
 ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "last")}
   store_y(at * ${hidden}u, q, h);

@@ -1,4 +1,5 @@
 /** Which fused ops have kernels of their own on WebGPU. An op that is not here, or declines, runs its decomposition. */
+import type { FusedKernel } from "../../compiler/kernels.ts";
 import type { AttentionAttrs } from "../../ops/attention.ts";
 import type { InfoNceAttrs } from "../../ops/contrastive.ts";
 import type { ScanAttrs } from "../../ops/scan.ts";
@@ -14,12 +15,17 @@ import type { ScanSpec } from "../../shaders/scan-common.ts";
 import { topK } from "../../shaders/top-k.ts";
 import type { FusedOp } from "../../tensor/fused.ts";
 
-type Lower = (inputs: readonly TensorSpec[], attrs: never, profile: AdapterProfile) => Lowering | undefined;
+/** @param read which of the op's results anybody reads */
+type Lower = (
+  inputs: readonly TensorSpec[], attrs: never, profile: AdapterProfile, read: readonly boolean[],
+) => Lowering | undefined;
 
 const LOWERINGS: Record<string, Lower> = {
-  gruScan: ([gates, , , h0], attrs: ScanAttrs, profile) => gruForward(scanSpec(gates.shape, h0.shape, attrs), profile),
+  gruScan: ([gates, , , h0], attrs: ScanAttrs, profile, [, , saved, hPrev]) =>
+    gruForward(scanSpec(gates.shape, h0.shape, attrs), profile, saved || hPrev),
   gruScanBackward: ([, dhn, saved], attrs: ScanAttrs, profile) => gruBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
-  lstmScan: ([gates, , , h0], attrs: ScanAttrs, profile) => lstmForward(scanSpec(gates.shape, h0.shape, attrs), profile),
+  lstmScan: ([gates, , , h0], attrs: ScanAttrs, profile, [, , , saved, hPrev]) =>
+    lstmForward(scanSpec(gates.shape, h0.shape, attrs), profile, saved || hPrev),
   lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs, profile) => lstmBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
   attention: (inputs, attrs: AttentionAttrs, profile) => attentionForward(attentionSpec(inputs, attrs), profile),
   attentionBackward: (inputs, attrs: AttentionAttrs, profile) =>
@@ -64,8 +70,15 @@ export function lowerFused(
   attrs: object,
   inputs: readonly TensorSpec[],
   profile: AdapterProfile,
+  read: readonly boolean[],
 ): Lowering | undefined {
   // The kernels are written for float32; other dtypes go by the decomposition.
   if (inputs.some((i) => i.dtype !== "f32")) return undefined;
-  return LOWERINGS[op.name]?.(inputs, attrs as never, profile);
+  return LOWERINGS[op.name]?.(inputs, attrs as never, profile, read);
+}
+
+/** Results of a fused kernel that nobody reads and its lowering writes all the same: they need memory. */
+export function spareOutputs(kernel: FusedKernel, lowering: Lowering): number[] {
+  const written = new Set(lowering.kernels.flatMap((k) => k.bindings.filter((b) => b.role === "out").map((b) => b.index)));
+  return kernel.outputs.flatMap(({ node }, i) => (node === undefined && written.has(i) ? [i] : []));
 }

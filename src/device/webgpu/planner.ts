@@ -17,12 +17,15 @@ import { traceGraph } from "../../tensor/compile.ts";
 import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { lowerFused } from "./lowerings.ts";
+import { lowerFused, spareOutputs } from "./lowerings.ts";
 
 /** Invocations that keep a device busy, roughly. */
 const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
 /** Rows of a reduction that do: a GPU puts a workgroup on each, a software driver one invocation. */
 const BUSY_ROWS = { gpu: 64, cpu: 16 } as const;
+
+/** Any number of results, all of them read. */
+const EVERY: readonly boolean[] = Array.from({ length: 16 }, () => true);
 
 export interface PlannerOptions {
   /** A tile for all matrix products, instead of the one chosen for each. */
@@ -59,8 +62,8 @@ export class Planner {
     return makePlan(graph, {
       maxBindings: this.profile.maxStorageBuffers,
       scratchOf: (kernel: FusedKernel): ValueSpec[] => {
-        const spare = kernel.outputs.filter((o) => !o.node);
-        return [...spare, ...this.lower(kernel)!.scratch];
+        const lowering = this.lower(kernel)!;
+        return [...spareOutputs(kernel, lowering).map((i) => kernel.outputs[i]), ...lowering.scratch];
       },
       sharingKeyOf: (kernel) => this.#sharingKey(kernel),
     });
@@ -75,12 +78,13 @@ export class Planner {
 
   /** The kernels of a fused op, or undefined where it runs its decomposition. */
   lower(kernel: FusedKernel): Lowering | undefined {
-    return this.#lowering(kernel.fused, kernel.attrs, kernel.operands);
+    return this.#lowering(kernel.fused, kernel.attrs, kernel.operands, kernel.outputs.map(({ node }) => node !== undefined));
   }
 
-  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[]): Lowering | undefined {
-    const key = `${op.name} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
-    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs, this.profile));
+  /** @param read which results anybody reads; by default all */
+  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[], read?: readonly boolean[]): Lowering | undefined {
+    const key = `${op.name} ${read?.map(Number).join("") ?? "all"} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
+    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs, this.profile, read ?? EVERY));
     return this.#lowerings.get(key);
   }
 }

@@ -20,6 +20,7 @@ import type { GpuBuffer } from "./buffers.ts";
 import { reportPlan } from "./debug.ts";
 import type { Command, Gpu } from "./gpu.ts";
 import { toDevice } from "./host-data.ts";
+import { spareOutputs } from "./lowerings.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { GpuMemory } from "./storage.ts";
 import { GpuStorage, SMALL_BYTES } from "./storage.ts";
@@ -82,8 +83,9 @@ export class Runner {
       const [kernel] = step.kernels;
       if (kernel.kind === "fused") {
         const lowering = options.lower(kernel, profile)!;
-        const outputs = kernel.outputs.map((o, i) => o.node ?? step.scratch[spareIndex(kernel, i)]);
-        const scratch = step.scratch.slice(spareCount(kernel));
+        const spare = spareOutputs(kernel, lowering);
+        const outputs = kernel.outputs.map((o, i) => o.node ?? step.scratch[spare.indexOf(i)]);
+        const scratch = step.scratch.slice(spare.length);
         for (const source of lowering.kernels) {
           const bindings = source.bindings.map((b) =>
             b.role === "in" ? kernel.inputs[b.index] : b.role === "out" ? outputs[b.index] : scratch[b.index],
@@ -219,13 +221,4 @@ export class Runner {
 
 function copy(from: BufferSlice, to: BufferSlice, bytes: number): Command {
   return { kind: "copy", from: from.buffer, fromOffset: from.offset ?? 0, to: to.buffer, toOffset: to.offset ?? 0, bytes };
-}
-
-/** Results of a fused kernel that nobody reads get the first scratch nodes. */
-export function spareCount(kernel: FusedKernel): number {
-  return kernel.outputs.filter((o) => !o.node).length;
-}
-
-function spareIndex(kernel: FusedKernel, output: number): number {
-  return kernel.outputs.slice(0, output).filter((o) => !o.node).length;
 }
