@@ -9,11 +9,12 @@ import type { ScanSpec } from "../shaders/scan-common.ts";
 import { checkScanSpec } from "../shaders/scan-common.ts";
 import { multiplyAdd } from "./features.ts";
 import type { Value } from "./instructions.ts";
-import { f32x4, i32, select, v128 } from "./instructions.ts";
+import { f32x4, i32, v128 } from "./instructions.ts";
 import type { WasmKernel, WasmLowering } from "./kernel.ts";
 import { sigmoid, tanh } from "./math.ts";
-import { emitProduct, packKernel, packedLength, resultStride, scanPanels } from "./scan-product.ts";
-import { copyRows, eachQuad, eachRow, eachStep, eachUnit, rowBlocks, rowsFrom } from "./scan-units.ts";
+import { packKernel, packedLength, productFunction, resultStride, scanPanels } from "./scan-product.ts";
+import type { Rows } from "./scan-units.ts";
+import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunction, rowsFrom } from "./scan-units.ts";
 
 const GATES = 3;
 
@@ -29,43 +30,41 @@ export function gruForward(spec: ScanSpec): WasmLowering {
     name, units: blocks.units, threadBytes: blocks.rows * resultStride(panels),
     emit(f, context) {
       const { input, output, scratch, features, threadMemory: sums } = context;
-      const [gates, h0, y, hn, saved, hPrev] = [input(0), input(3), output(0), output(1), output(2), output(3)];
+      const [y, hn, saved, hPrev] = [0, 1, 2, 3].map(output);
+      const copy = copyFunction(context, hidden);
+      const product = productFunction(context, panels, batch, width * directions);
+      const names = ["sums", "gates", "saved", "h", "next", "y"] as const;
+      const cell = rowFunction(context, `gruScan.cell ${hidden}`, names, masked, (f, row, valid) =>
+        eachQuad(f, hidden, ({ offset, load, store }) => {
+          const at = (start: Value) => f.name(i32.add(start, offset));
+          const [sum, gate, kept] = [at(row.sums), at(row.gates), at(row.saved)];
+          const recurrent = (g: number) => v128.load(sum, 4 * g * panels.padded);
+          const r = f.name(sigmoid(f, features, f.name(f32x4.add(load(gate), recurrent(0)))));
+          store(kept, r);
+          const z = f.name(sigmoid(f, features, f.name(f32x4.add(load(gate, width), recurrent(1)))));
+          store(kept, z, width);
+          const q = f.name(recurrent(2));
+          store(kept, q, 3 * width);
+          const n = f.name(tanh(f, features, f.name(multiplyAdd(features, r, q, load(gate, 2 * width)))));
+          store(kept, n, 2 * width);
+          const h = f.name(load(at(row.h)));
+          const next = f.name(multiplyAdd(features, z, f32x4.sub(h, n), n));
+          store(at(row.next), valid ? f.name(v128.bitselect(next, h, valid)) : next);
+          store(at(row.y), valid ? f.name(v128.and(next, valid)) : next);
+        }));
       eachUnit(f, context, spec, blocks, (unit) => {
-        const last = rowsFrom(hn, unit.stateRow, width);
+        const state = (tensor: Value): Rows => rowsFrom(tensor, unit.stateRow, width);
         eachStep(f, spec, unit, false, (step) => {
-          const state = rowsFrom(hPrev, step.row, width, directions);
-          f.if(step.first, () => copyRows(f, unit, state, rowsFrom(h0, unit.stateRow, width), width));
-          emitProduct(f, features, panels, {
-            rows: state.at, rowStride: width * directions, count: unit.rows, batch,
-            packed: scratch(0), direction: unit.direction, result: sums,
-          });
-          const following = rowsFrom(hPrev, step.nextRow, width, directions);
-          eachRow(f, unit, {
-            sums: { at: sums, stride: i32.const(resultStride(panels)) },
-            gates: rowsFrom(gates, step.row, 3 * width, directions),
+          const h = rowsFrom(hPrev, step.row, width, directions);
+          f.if(step.first, () => copy(f, unit, h, state(input(3))));
+          product(f, { rows: h.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: sums });
+          cell(f, unit.rows, {
+            h, sums: { at: sums, stride: i32.const(resultStride(panels)) },
+            gates: rowsFrom(input(0), step.row, 3 * width, directions),
             saved: rowsFrom(saved, step.row, 4 * width, directions),
-            h: state,
-            next: { at: select(step.last, last.at, following.at), stride: select(step.last, last.stride, following.stride) },
+            next: either(step.last, state(hn), rowsFrom(hPrev, step.nextRow, width, directions)),
             y: rowsFrom(y, step.row, width, directions),
-          }, masked ? rowsFrom(input(4), step.maskRow, 4) : undefined, (row, valid) => {
-            eachQuad(f, hidden, ({ offset, load, store }) => {
-              const at = (start: Value) => f.name(i32.add(start, offset));
-              const [sum, gate, kept] = [at(row.sums), at(row.gates), at(row.saved)];
-              const recurrent = (g: number) => v128.load(sum, 4 * g * panels.padded);
-              const r = f.name(sigmoid(f, features, f.name(f32x4.add(load(gate), recurrent(0)))));
-              store(kept, r);
-              const z = f.name(sigmoid(f, features, f.name(f32x4.add(load(gate, width), recurrent(1)))));
-              store(kept, z, width);
-              const q = f.name(recurrent(2));
-              store(kept, q, 3 * width);
-              const n = f.name(tanh(f, features, f.name(multiplyAdd(features, r, q, load(gate, 2 * width)))));
-              store(kept, n, 2 * width);
-              const h = f.name(load(at(row.h)));
-              const next = f.name(multiplyAdd(features, z, f32x4.sub(h, n), n));
-              store(at(row.next), valid ? f.name(v128.bitselect(next, h, valid)) : next);
-              store(at(row.y), valid ? f.name(v128.and(next, valid)) : next);
-            });
-          });
+          }, masked ? rowsFrom(input(4), step.maskRow, 4).at : undefined);
         });
       });
     },
@@ -88,50 +87,52 @@ export function gruBackward(spec: ScanSpec): WasmLowering {
   const scan: WasmKernel = {
     name, units: blocks.units, threadBytes: blocks.rows * carryBytes,
     emit(f, context) {
-      const { input, output, scratch, features, threadMemory } = context;
-      const carry = { at: threadMemory, stride: i32.const(carryBytes) };
+      const { input, output, scratch, threadMemory } = context;
+      const carry: Rows = { at: threadMemory, stride: i32.const(carryBytes) };
       const one = f32x4.const(1);
+      const copy = copyFunction(context, hidden);
+      const product = productFunction(context, panels, batch, 3 * width * directions);
+      const names = ["carry", "dy", "saved", "hPrev", "dgatesX", "dgatesH"] as const;
+      const cell = rowFunction(context, `gruScan.cellBackward ${hidden}`, names, masked, (f, row, valid) => {
+        const only = (x: Value) => f.name(valid ? v128.and(x, valid) : x);
+        eachQuad(f, hidden, ({ offset, load, store }) => {
+          const at = (start: Value) => f.name(i32.add(start, offset));
+          const [carried, kept, dx, dh] = [at(row.carry), at(row.saved), at(row.dgatesX), at(row.dgatesH)];
+          const [r, z, n, q] = [0, 1, 2, 3].map((part) => f.name(load(kept, part * width)));
+          const before = f.name(v128.load(carried));
+          const total = f.name(f32x4.add(before, load(at(row.dy))));
+          const left = f.name(f32x4.sub(one, z));
+          const dn = f.name(f32x4.mul(f32x4.mul(total, left), f32x4.sub(one, f32x4.mul(n, n))));
+          const through = f.name(f32x4.mul(dn, r));
+          store(dx, only(dn), 2 * width);
+          store(dh, only(through), 2 * width);
+          const dr = only(f32x4.mul(f32x4.mul(through, q), f32x4.sub(one, r)));
+          store(dx, dr);
+          store(dh, dr);
+          const direct = f.name(f32x4.mul(total, z));
+          const dz = only(f32x4.mul(f32x4.mul(direct, left), f32x4.sub(load(at(row.hPrev)), n)));
+          store(dx, dz, width);
+          store(dh, dz, width);
+          f.store(carried, valid ? v128.bitselect(direct, before, valid) : direct);
+        });
+      });
       eachUnit(f, context, spec, blocks, (unit) => {
+        const state = (tensor: Value): Rows => rowsFrom(tensor, unit.stateRow, width);
         // Columns of padding join in the product: what they hold must not be slow to add.
         f.fillBytes(threadMemory, i32.const(0), i32.const(blocks.rows * carryBytes));
-        copyRows(f, unit, carry, rowsFrom(input(1), unit.stateRow, width), width);
+        copy(f, unit, carry, state(input(1)));
         eachStep(f, spec, unit, true, (step) => {
-          const dgates = rowsFrom(output(1), step.row, 3 * width, directions);
-          eachRow(f, unit, {
-            carry, dgates,
+          const dgatesH = rowsFrom(output(1), step.row, 3 * width, directions);
+          cell(f, unit.rows, {
+            carry, dgatesH,
             dy: rowsFrom(input(0), step.row, width, directions),
             saved: rowsFrom(input(2), step.row, 4 * width, directions),
             hPrev: rowsFrom(input(3), step.row, width, directions),
             dgatesX: rowsFrom(output(0), step.row, 3 * width, directions),
-          }, masked ? rowsFrom(input(5), step.maskRow, 4) : undefined, (row, valid) => {
-            const only = (x: Value) => f.name(valid ? v128.and(x, valid) : x);
-            eachQuad(f, hidden, ({ offset, load, store }) => {
-              const at = (start: Value) => f.name(i32.add(start, offset));
-              const [carried, kept, h, x] = [at(row.carry), at(row.saved), at(row.dgates), at(row.dgatesX)];
-              const [r, z, n, q] = [0, 1, 2, 3].map((part) => f.name(load(kept, part * width)));
-              const before = f.name(v128.load(carried));
-              const total = f.name(f32x4.add(before, load(at(row.dy))));
-              const left = f.name(f32x4.sub(one, z));
-              const dn = f.name(f32x4.mul(f32x4.mul(total, left), f32x4.sub(one, f32x4.mul(n, n))));
-              const through = f.name(f32x4.mul(dn, r));
-              store(x, only(dn), 2 * width);
-              store(h, only(through), 2 * width);
-              const dr = only(f32x4.mul(f32x4.mul(through, q), f32x4.sub(one, r)));
-              store(x, dr);
-              store(h, dr);
-              const direct = f.name(f32x4.mul(total, z));
-              const dz = only(f32x4.mul(f32x4.mul(direct, left), f32x4.sub(load(at(row.hPrev)), n)));
-              store(x, dz, width);
-              store(h, dz, width);
-              f.store(carried, valid ? v128.bitselect(direct, before, valid) : direct);
-            });
-          });
-          emitProduct(f, features, panels, {
-            rows: dgates.at, rowStride: 3 * width * directions, count: unit.rows, batch,
-            packed: scratch(0), direction: unit.direction, result: threadMemory,
-          });
+          }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
+          product(f, { rows: dgatesH.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: threadMemory });
         });
-        copyRows(f, unit, rowsFrom(output(2), unit.stateRow, width), carry, width);
+        copy(f, unit, state(output(2)), carry);
       });
     },
   };

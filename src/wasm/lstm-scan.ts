@@ -9,12 +9,12 @@ import type { ScanSpec } from "../shaders/scan-common.ts";
 import { checkScanSpec } from "../shaders/scan-common.ts";
 import { multiplyAdd, negativeMultiplyAdd } from "./features.ts";
 import type { Value } from "./instructions.ts";
-import { f32x4, i32, select, v128 } from "./instructions.ts";
+import { f32x4, i32, v128 } from "./instructions.ts";
 import type { WasmKernel, WasmLowering } from "./kernel.ts";
 import { sigmoid, tanh } from "./math.ts";
-import { emitProduct, packKernel, packedLength, resultStride, scanPanels } from "./scan-product.ts";
+import { packKernel, packedLength, productFunction, resultStride, scanPanels } from "./scan-product.ts";
 import type { Rows } from "./scan-units.ts";
-import { copyRows, eachQuad, eachRow, eachStep, eachUnit, rowBlocks, rowsFrom } from "./scan-units.ts";
+import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunction, rowsFrom } from "./scan-units.ts";
 
 const GATES = 4;
 
@@ -30,51 +30,49 @@ export function lstmForward(spec: ScanSpec): WasmLowering {
     name, units: blocks.units, threadBytes: blocks.rows * resultStride(panels),
     emit(f, context) {
       const { input, output, scratch, features, threadMemory: sums } = context;
-      const [hPrev, saved] = [output(4), output(3)];
-      const cell = (row: Value): Rows => {
+      const [y, hn, cn, saved, hPrev] = [0, 1, 2, 3, 4].map(output);
+      const copy = copyFunction(context, hidden);
+      const product = productFunction(context, panels, batch, width * directions);
+      const names = ["sums", "gates", "saved", "h", "nextH", "nextC", "y"] as const;
+      const cell = rowFunction(context, `lstmScan.cell ${hidden}`, names, masked, (f, row, valid) =>
+        eachQuad(f, hidden, ({ offset, load, store }) => {
+          const at = (start: Value) => f.name(i32.add(start, offset));
+          const [sum, gate, kept] = [at(row.sums), at(row.gates), at(row.saved)];
+          const [i, forget, g, o] = [sigmoid, sigmoid, tanh, sigmoid].map((activation, k) => {
+            const before = f.name(f32x4.add(load(gate, k * width), v128.load(sum, 4 * k * panels.padded)));
+            const value = f.name(activation(f, features, before));
+            store(kept, value, k * width);
+            return value;
+          });
+          const c = f.name(load(kept, 4 * width));
+          const next = f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)));
+          const h = f.name(f32x4.mul(o, tanh(f, features, next)));
+          store(at(row.nextC), valid ? f.name(v128.bitselect(next, c, valid)) : next);
+          store(at(row.nextH), valid ? f.name(v128.bitselect(h, load(at(row.h)), valid)) : h);
+          store(at(row.y), valid ? f.name(v128.and(h, valid)) : h);
+        }));
+      /** The part of `saved` that holds the cell's state before a step. */
+      const cellState = (row: Value): Rows => {
         const { at, stride } = rowsFrom(saved, row, 5 * width, directions);
         return { at: i32.add(at, i32.const(4 * width)), stride };
       };
       eachUnit(f, context, spec, blocks, (unit) => {
         const state = (tensor: Value): Rows => rowsFrom(tensor, unit.stateRow, width);
         eachStep(f, spec, unit, false, (step) => {
-          const [h, c] = [rowsFrom(hPrev, step.row, width, directions), cell(step.row)];
+          const h = rowsFrom(hPrev, step.row, width, directions);
           f.if(step.first, () => {
-            copyRows(f, unit, h, state(input(3)), width);
-            copyRows(f, unit, c, state(input(4)), width);
+            copy(f, unit, h, state(input(3)));
+            copy(f, unit, cellState(step.row), state(input(4)));
           });
-          emitProduct(f, features, panels, {
-            rows: h.at, rowStride: width * directions, count: unit.rows, batch,
-            packed: scratch(0), direction: unit.direction, result: sums,
-          });
-          const either = (last: Rows, other: Rows): Rows =>
-            ({ at: select(step.last, last.at, other.at), stride: select(step.last, last.stride, other.stride) });
-          eachRow(f, unit, {
-            sums: { at: sums, stride: i32.const(resultStride(panels)) },
+          product(f, { rows: h.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: sums });
+          cell(f, unit.rows, {
+            h, sums: { at: sums, stride: i32.const(resultStride(panels)) },
             gates: rowsFrom(input(0), step.row, 4 * width, directions),
             saved: rowsFrom(saved, step.row, 5 * width, directions),
-            h,
-            nextH: either(state(output(1)), rowsFrom(hPrev, step.nextRow, width, directions)),
-            nextC: either(state(output(2)), cell(step.nextRow)),
-            y: rowsFrom(output(0), step.row, width, directions),
-          }, masked ? rowsFrom(input(5), step.maskRow, 4) : undefined, (row, valid) => {
-            eachQuad(f, hidden, ({ offset, load, store }) => {
-              const at = (start: Value) => f.name(i32.add(start, offset));
-              const [sum, gate, kept] = [at(row.sums), at(row.gates), at(row.saved)];
-              const [i, forget, g, o] = [sigmoid, sigmoid, tanh, sigmoid].map((activation, k) => {
-                const before = f.name(f32x4.add(load(gate, k * width), v128.load(sum, 4 * k * panels.padded)));
-                const value = f.name(activation(f, features, before));
-                store(kept, value, k * width);
-                return value;
-              });
-              const c = f.name(load(kept, 4 * width));
-              const next = f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)));
-              const h = f.name(f32x4.mul(o, tanh(f, features, next)));
-              store(at(row.nextC), valid ? f.name(v128.bitselect(next, c, valid)) : next);
-              store(at(row.nextH), valid ? f.name(v128.bitselect(h, load(at(row.h)), valid)) : h);
-              store(at(row.y), valid ? f.name(v128.and(h, valid)) : h);
-            });
-          });
+            nextH: either(step.last, state(hn), rowsFrom(hPrev, step.nextRow, width, directions)),
+            nextC: either(step.last, state(cn), cellState(step.nextRow)),
+            y: rowsFrom(y, step.row, width, directions),
+          }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
         });
       });
     },
@@ -101,49 +99,48 @@ export function lstmBackward(spec: ScanSpec): WasmLowering {
       const carryH: Rows = { at: threadMemory, stride: i32.const(carryBytes) };
       const carryC: Rows = { at: i32.add(threadMemory, i32.const(blocks.rows * carryBytes)), stride: i32.const(carryBytes) };
       const one = f32x4.const(1);
+      const copy = copyFunction(context, hidden);
+      const product = productFunction(context, panels, batch, 4 * width * directions);
+      const names = ["carryH", "carryC", "dy", "saved", "dgates"] as const;
+      const cell = rowFunction(context, `lstmScan.cellBackward ${hidden}`, names, masked, (f, row, valid) =>
+        eachQuad(f, hidden, ({ offset, load, store }) => {
+          const at = (start: Value) => f.name(i32.add(start, offset));
+          const [carried, carriedC, kept, to] = [at(row.carryH), at(row.carryC), at(row.saved), at(row.dgates)];
+          const [i, forget, g, o, c] = [0, 1, 2, 3, 4].map((part) => f.name(load(kept, part * width)));
+          const squashed = f.name(tanh(f, features, f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)))));
+          const [before, beforeC] = [f.name(v128.load(carried)), f.name(v128.load(carriedC))];
+          const dh = f.name(f32x4.add(before, load(at(row.dy))));
+          const oneMinusSquare = (x: Value) => negativeMultiplyAdd(features, x, x, one);
+          const dc = f.name(multiplyAdd(features, f32x4.mul(dh, o), oneMinusSquare(squashed), beforeC));
+          const product = (...factors: readonly Value[]) => factors.reduce((x, y) => f32x4.mul(x, y));
+          [
+            product(dc, g, i, f32x4.sub(one, i)),
+            product(dc, c, forget, f32x4.sub(one, forget)),
+            product(dc, i, oneMinusSquare(g)),
+            product(dh, squashed, o, f32x4.sub(one, o)),
+          ].forEach((value, k) => store(to, f.name(valid ? v128.and(value, valid) : value), k * width));
+          // What the step before gets is all from the product, but at a masked step.
+          f.store(carried, valid ? v128.andNot(before, valid) : f32x4.const(0));
+          const passed = f32x4.mul(dc, forget);
+          f.store(carriedC, valid ? v128.bitselect(passed, beforeC, valid) : passed);
+        }));
       eachUnit(f, context, spec, blocks, (unit) => {
         const state = (tensor: Value): Rows => rowsFrom(tensor, unit.stateRow, width);
         // Columns of padding join in the product: what they hold must not be slow to add.
         f.fillBytes(threadMemory, i32.const(0), i32.const(blocks.rows * carryBytes));
-        copyRows(f, unit, carryH, state(input(1)), width);
-        copyRows(f, unit, carryC, state(input(2)), width);
+        copy(f, unit, carryH, state(input(1)));
+        copy(f, unit, carryC, state(input(2)));
         eachStep(f, spec, unit, true, (step) => {
           const dgates = rowsFrom(output(0), step.row, 4 * width, directions);
-          eachRow(f, unit, {
+          cell(f, unit.rows, {
             carryH, carryC, dgates,
             dy: rowsFrom(input(0), step.row, width, directions),
             saved: rowsFrom(input(3), step.row, 5 * width, directions),
-          }, masked ? rowsFrom(input(5), step.maskRow, 4) : undefined, (row, valid) => {
-            eachQuad(f, hidden, ({ offset, load, store }) => {
-              const at = (start: Value) => f.name(i32.add(start, offset));
-              const [h, cell, kept, to] = [at(row.carryH), at(row.carryC), at(row.saved), at(row.dgates)];
-              const [i, forget, g, o, c] = [0, 1, 2, 3, 4].map((part) => f.name(load(kept, part * width)));
-              const squashed = f.name(tanh(f, features, f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)))));
-              const before = f.name(v128.load(h));
-              const dh = f.name(f32x4.add(before, load(at(row.dy))));
-              const carried = f.name(v128.load(cell));
-              const slope = negativeMultiplyAdd(features, squashed, squashed, one);
-              const dc = f.name(multiplyAdd(features, f32x4.mul(dh, o), slope, carried));
-              const product = (...factors: readonly Value[]) => factors.reduce((x, y) => f32x4.mul(x, y));
-              [
-                product(dc, g, i, f32x4.sub(one, i)),
-                product(dc, c, forget, f32x4.sub(one, forget)),
-                product(dc, i, negativeMultiplyAdd(features, g, g, one)),
-                product(dh, squashed, o, f32x4.sub(one, o)),
-              ].forEach((value, k) => store(to, f.name(valid ? v128.and(value, valid) : value), k * width));
-              // What the step before gets is all from the product, but at a masked step.
-              f.store(h, valid ? v128.andNot(before, valid) : f32x4.const(0));
-              const passed = f32x4.mul(dc, forget);
-              f.store(cell, valid ? v128.bitselect(passed, carried, valid) : passed);
-            });
-          });
-          emitProduct(f, features, panels, {
-            rows: dgates.at, rowStride: 4 * width * directions, count: unit.rows, batch,
-            packed: scratch(0), direction: unit.direction, result: threadMemory,
-          });
+          }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
+          product(f, { rows: dgates.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: threadMemory });
         });
-        copyRows(f, unit, state(output(1)), carryH, width);
-        copyRows(f, unit, state(output(2)), carryC, width);
+        copy(f, unit, state(output(1)), carryH);
+        copy(f, unit, state(output(2)), carryC);
       });
     },
   };

@@ -5,11 +5,10 @@
  * so nothing is packed at a step. A panel stays in the first-level cache while all rows of the unit go by.
  */
 import type { GateCount, ScanSpec } from "../shaders/scan-common.ts";
-import type { WasmFeatures } from "./features.ts";
 import type { FunctionBuilder } from "./function.ts";
 import type { Value } from "./instructions.ts";
-import { f32, f32x4, i32, v128 } from "./instructions.ts";
-import type { WasmKernel } from "./kernel.ts";
+import { f32, i32, v128 } from "./instructions.ts";
+import type { KernelContext, WasmKernel } from "./kernel.ts";
 import { MR, NR, emitTile } from "./micro-kernel.ts";
 
 /** Accumulators that V8 keeps in registers beside the operands. */
@@ -107,12 +106,9 @@ export function packKernel(
 }
 
 export interface ProductOperands {
-  /** First of the rows, and the bytes from one to the next. */
+  /** First of the rows, and their number: a multiple of MR, or at the end of the batch what remains. */
   readonly rows: Value;
-  readonly rowStride: number;
-  /** Number of rows: a multiple of MR, or at the end of the batch what remains. */
   readonly count: Value;
-  readonly batch: number;
   /** The packed panels of all directions, and the direction. */
   readonly packed: Value;
   readonly direction: Value;
@@ -120,42 +116,53 @@ export interface ProductOperands {
   readonly result: Value;
 }
 
-/** Writes the loops of a step's product: forward result = bias + rows·Wᵀ, backward result += rows·W. */
-export function emitProduct(f: FunctionBuilder, features: WasmFeatures, panels: Panels, operands: ProductOperands): void {
-  const { forward, lead, depth, width, padded, outer, inner, joint } = panels;
-  const { rowStride, count } = operands;
-  const rest = operands.batch % MR;
+/**
+ * The function that computes a step's product: forward result = bias + rows·Wᵀ, backward result += rows·W.
+ * @param rowStride bytes from one of the rows to the next
+ * @returns what writes a call of it
+ */
+export function productFunction(
+  context: KernelContext, panels: Panels, batch: number, rowStride: number,
+): (f: FunctionBuilder, operands: ProductOperands) => void {
+  const { forward, gates, hidden, lead, depth, width, padded, outer, inner, joint } = panels;
+  const rest = batch % MR;
   const cStride = resultStride(panels);
-  const b = f.local("i32", i32.add(operands.packed, i32.mul(operands.direction, i32.const(directionBytes(panels)))));
-  const first = f.name(operands.rows);
-  const [bias, bEnd, a, c, tileA, tileB] = Array.from({ length: 6 }, () => f.local("i32", i32.const(0)));
-  // A vector of forward's panel belongs to gate v / (NR / 4); those of backward's follow each other.
-  const place = (v: number): number => (forward ? Math.floor(v / (NR / 4)) * 4 * padded + (v % (NR / 4)) * 16 : 16 * v);
-  const tile = (rows: number): void => {
-    f.set(tileA, a);
-    f.set(tileB, i32.add(bias, i32.const(4 * width * lead)));
-    const strides = { aRow: rowStride, aStep: 4, bStep: 4 * width };
-    const initial = (r: number, v: number) => (forward ? v128.load(bias, 16 * v) : v128.load(c, r * cStride + place(v)));
-    emitTile(f, features, tileA, tileB, bEnd, { rows, vectors: width / 4, strides }, initial)
-      .forEach((row, r) => row.forEach((sum, v) => f.store(c, sum, r * cStride + place(v))));
-  };
-  f.for(i32.const(0), i32.const(outer), 1, (o) => {
-    const column = f.local("i32", i32.add(operands.result, i32.mul(o, i32.const(4 * joint * padded))));
-    f.for(i32.const(0), i32.const(inner), 1, () => {
-      f.set(bias, b);
-      f.set(bEnd, i32.add(b, i32.const(4 * width * (lead + depth))));
-      f.set(a, first);
-      f.set(c, column);
-      const whole = f.local("i32", i32.divU(count, i32.const(MR)));
-      f.while(() => whole, () => {
-        tile(MR);
-        f.set(a, i32.add(a, i32.const(MR * rowStride)));
-        f.set(c, i32.add(c, i32.const(MR * cStride)));
-        f.set(whole, i32.sub(whole, i32.const(1)));
+  const key = `scan.product ${[forward, gates, hidden, joint, rest, rowStride].join()}`;
+  const callee = context.shared(key, (module) => module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
+    const [first, count, b, result] = f.parameters;
+    const [bias, bEnd, a, c, tileA, tileB, column, whole] = Array.from({ length: 8 }, () => f.local("i32"));
+    // A vector of forward's panel belongs to gate v / (NR / 4); those of backward's follow each other.
+    const place = (v: number): number => (forward ? Math.floor(v / (NR / 4)) * 4 * padded + (v % (NR / 4)) * 16 : 16 * v);
+    const tile = (rows: number): void => {
+      f.set(tileA, a);
+      f.set(tileB, i32.add(bias, i32.const(4 * width * lead)));
+      const strides = { aRow: rowStride, aStep: 4, bStep: 4 * width };
+      const initial = (r: number, v: number) => (forward ? v128.load(bias, 16 * v) : v128.load(c, r * cStride + place(v)));
+      emitTile(f, context.features, tileA, tileB, bEnd, { rows, vectors: width / 4, strides }, initial)
+        .forEach((row, r) => row.forEach((sum, v) => f.store(c, sum, r * cStride + place(v))));
+    };
+    f.for(i32.const(0), i32.const(outer), 1, (o) => {
+      f.set(column, i32.add(result, i32.mul(o, i32.const(4 * joint * padded))));
+      f.for(i32.const(0), i32.const(inner), 1, () => {
+        f.set(bias, b);
+        f.set(bEnd, i32.add(b, i32.const(4 * width * (lead + depth))));
+        f.set(a, first);
+        f.set(c, column);
+        f.set(whole, i32.divU(count, i32.const(MR)));
+        f.while(() => whole, () => {
+          tile(MR);
+          f.set(a, i32.add(a, i32.const(MR * rowStride)));
+          f.set(c, i32.add(c, i32.const(MR * cStride)));
+          f.set(whole, i32.sub(whole, i32.const(1)));
+        });
+        if (rest > 0) f.if(i32.remU(count, i32.const(MR)), () => tile(rest));
+        f.set(b, bEnd);
+        f.set(column, i32.add(column, i32.const(forward ? 4 * NR : 4 * width)));
       });
-      if (rest > 0) f.if(i32.remU(count, i32.const(MR)), () => tile(rest));
-      f.set(b, bEnd);
-      f.set(column, i32.add(column, i32.const(forward ? 4 * NR : 4 * width)));
     });
-  });
+  }));
+  return (f, { rows, count, packed, direction, result }) => {
+    const own = i32.add(packed, i32.mul(direction, i32.const(directionBytes(panels))));
+    f.call(callee, [rows, count, own, result]);
+  };
 }

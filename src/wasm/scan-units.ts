@@ -9,7 +9,7 @@
 import type { GateCount, ScanSpec } from "../shaders/scan-common.ts";
 import { segmentsOf } from "../shaders/scan-common.ts";
 import type { FunctionBuilder, Local } from "./function.ts";
-import type { Value } from "./instructions.ts";
+import type { Value, ValueType } from "./instructions.ts";
 import { f32x4, i32, select, v128 } from "./instructions.ts";
 import type { KernelContext } from "./kernel.ts";
 import { loadLanes, storeLanes } from "./lanes.ts";
@@ -122,28 +122,44 @@ export function rowsFrom(tensor: Value, first: Value, stride: number, apart = 1)
   return { at: i32.add(tensor, i32.mul(first, i32.const(stride))), stride: i32.const(stride * apart) };
 }
 
-/**
- * Runs `body` for each of the unit's rows with the addresses of the row in each of `tensors` and, given the rows of a mask,
- * all ones where the row's element is not 0 and 0 elsewhere.
- */
-export function eachRow<Name extends string>(
-  f: FunctionBuilder, unit: Unit, tensors: Readonly<Record<Name, Rows>>, mask: Rows | undefined,
-  body: (at: Readonly<Record<Name, Local>>, valid: Value | undefined) => void,
-): void {
-  const names = Object.keys(tensors) as Name[];
-  const walk = ({ at, stride }: Rows) => ({ at: f.local("i32", at), stride: f.name(stride) });
-  const places = names.map((name) => walk(tensors[name]));
-  const masked = mask && walk(mask);
-  const at = Object.fromEntries(names.map((name, i) => [name, places[i].at])) as Record<Name, Local>;
-  f.for(i32.const(0), unit.rows, 1, () => {
-    body(at, masked && f.name(f32x4.ne(v128.load32Splat(masked.at), f32x4.const(0))));
-    for (const place of masked ? [...places, masked] : places) f.set(place.at, i32.add(place.at, place.stride));
-  });
+/** `x` where the condition holds, else `y`. */
+export function either(condition: Value, x: Rows, y: Rows): Rows {
+  return { at: select(condition, x.at, y.at), stride: select(condition, x.stride, y.stride) };
 }
 
-/** Copies rows of `bytes` bytes. */
-export function copyRows(f: FunctionBuilder, unit: Unit, to: Rows, from: Rows, bytes: number): void {
-  eachRow(f, unit, { to, from }, undefined, (at) => f.copyBytes(at.to, at.from, i32.const(bytes)));
+/**
+ * A function of the module that runs `body` for some rows with the addresses of the row in each of the tensors `names` and,
+ * `masked`, all ones where the row's element of the mask is not 0 and 0 elsewhere. What comes back writes a call of it.
+ *
+ * What a step does is in functions because an engine replaces slow code of its baseline compiler when a function is
+ * called again, and a unit is one call for all its steps.
+ */
+export function rowFunction<Name extends string>(
+  context: KernelContext, key: string, names: readonly Name[], masked: boolean,
+  body: (f: FunctionBuilder, at: Readonly<Record<Name, Local>>, valid: Value | undefined) => void,
+): (f: FunctionBuilder, rows: Value, tensors: Readonly<Record<Name, Rows>>, mask?: Value) => void {
+  const parameters: ValueType[] = new Array(1 + 2 * names.length + (masked ? 1 : 0)).fill("i32");
+  const callee = context.shared(`${key}${masked ? " masked" : ""}`, (module) => module.function({ parameters }, (f) => {
+    const [count, ...places] = f.parameters;
+    const at = Object.fromEntries(names.map((name, i) => [name, places[2 * i]])) as Record<Name, Local>;
+    const mask = places[2 * names.length];
+    f.for(i32.const(0), count, 1, () => {
+      body(f, at, masked ? f.name(f32x4.ne(v128.load32Splat(mask), f32x4.const(0))) : undefined);
+      names.forEach((_, i) => f.set(places[2 * i], i32.add(places[2 * i], places[2 * i + 1])));
+      if (masked) f.set(mask, i32.add(mask, i32.const(4)));
+    });
+  }));
+  return (f, rows, tensors, mask) => {
+    const places = names.flatMap((name) => [tensors[name].at, tensors[name].stride]);
+    f.call(callee, [rows, ...places, ...(masked ? [mask!] : [])]);
+  };
+}
+
+/** The function that copies a state's rows of `hidden` floats from one place to another. */
+export function copyFunction(context: KernelContext, hidden: number): (f: FunctionBuilder, unit: Unit, to: Rows, from: Rows) => void {
+  const copy = rowFunction(context, `scan.copy ${hidden}`, ["to", "from"], false, (f, at) =>
+    f.copyBytes(at.to, at.from, i32.const(4 * hidden)));
+  return (f, unit, to, from) => copy(f, unit.rows, { to, from });
 }
 
 /** Four neighbouring hidden units, or fewer at the end of a row. */
