@@ -63,6 +63,7 @@ class Scope {
 }
 
 const LANES = [0, 1, 2, 3];
+
 const resultName = (number: number): string => `=${number}`;
 const laneName = (vector: string, lane: number): string => `${vector}@${lane}`;
 
@@ -95,6 +96,11 @@ export class ExprPrinter {
   /** Gives the kernel's reduction or product of this number a value (v128), for the rest of the scope. */
   setResult(number: number, value: Value): void {
     this.#scope.variables.set(resultName(number), this.#f.name(value));
+  }
+
+  /** Gives an expression a value (v128), for the rest of the scope. */
+  setValue(expr: Expr, value: Value): void {
+    this.#scope.values.set(`value ${expr.id}`, this.#f.name(value));
   }
 
   #binding(name: string): Value | undefined {
