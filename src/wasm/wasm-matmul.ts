@@ -1,0 +1,160 @@
+/**
+ * Matrix products of a schedule on the `cpu` device: operands and stores printed from expressions, so that elementwise
+ * work before and after the product runs inside it.
+ *
+ * An operand that is a view of a tensor, linear in both axes, is read as such; any other is computed while it is packed.
+ * Products of integers, and empty ones, are plain loops.
+ */
+import type { Expr } from "../compiler/expr.ts";
+import { dependencies, factorOf } from "../compiler/int-expr.ts";
+import type { MatmulKernel } from "../compiler/kernels.ts";
+import type { FunctionBuilder } from "./function.ts";
+import type { Value } from "./instructions.ts";
+import { f32x4, i32, i32x4, v128 } from "./instructions.ts";
+import type { KernelContext, WasmKernel } from "./kernel.ts";
+import type { Operand, ProductKernels, Result } from "./matmul.ts";
+import { productKernels } from "./matmul.ts";
+import type { PlainView } from "./packing.ts";
+import type { ExprMemory, VectorVariable } from "./wasm-expr.ts";
+import { ExprPrinter } from "./wasm-expr.ts";
+
+/** Where the tensors of a kernel lie while it runs. */
+export type MemoryOf = (context: KernelContext) => ExprMemory;
+
+/** Kernels of a product; `scratch(0)` of their contexts is the scratch tensor, where there is one. */
+export function matmulKernels(kernel: MatmulKernel, memoryOf: MemoryOf): ProductKernels {
+  const { batch, m, n, k, a, b } = kernel;
+  const name = `${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
+  if (batch * m * n === 0) return { kernels: [], scratch: [] };
+  if (a.dtype !== "f32" || k === 0) return { kernels: [plainLoops(name, kernel, memoryOf)], scratch: [] };
+  const [aOperand, bOperand] = [operand(kernel, a, "m", memoryOf), operand(kernel, b, "n", memoryOf)];
+  if (n === 1 && !(aOperand.plain?.k === 4)) {
+    // Of a matrix whose columns lie side by side, times a vector, the transposed product reads whole rows.
+    return productKernels({ name, batch, m: n, n: m, k, a: bOperand, b: aOperand, c: result(kernel, "n", "m", memoryOf) });
+  }
+  return productKernels({ name, batch, m, n, k, a: aOperand, b: bOperand, c: result(kernel, "m", "n", memoryOf) });
+}
+
+function printerOf(
+  kernel: MatmulKernel, f: FunctionBuilder, context: KernelContext, memoryOf: MemoryOf, vector: VectorVariable | undefined,
+): ExprPrinter {
+  return new ExprPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memoryOf(context), vector });
+}
+
+// --- operands
+
+function operand(kernel: MatmulKernel, value: Expr, outer: "m" | "n", memoryOf: MemoryOf): Operand {
+  const plain = plainView(kernel, value, outer);
+  if (plain && value.kind === "load") {
+    const address = (f: FunctionBuilder, context: KernelContext, batch: Value): Value => {
+      const printer = printerOf(kernel, f, context, memoryOf, undefined);
+      const base = memoryOf(context).address(value.buffer);
+      const index = printer.scope({ b: batch, [outer]: i32.const(0), k: i32.const(0) }, () => printer.index(value.index));
+      return i32.add(base, i32.shl(index, i32.const(2)));
+    };
+    return { plain, address };
+  }
+  const lanes = kernel[outer] > 1 && (kernel.k === 1 || neighbours(value, outer) > neighbours(value, "k")) ? "outer" : "k";
+  const [along, across] = lanes === "k" ? ["k", outer] as const : [outer, "k"] as const;
+  return {
+    lanes,
+    elements: (f, context, batch) => {
+      const printer = printerOf(kernel, f, context, memoryOf, { name: along, size: kernel[along] });
+      return {
+        lanes,
+        line: (at, body) => printer.scope({ b: batch, [across]: at }, () => {
+          printer.hoist([value]);
+          body((place) => printer.scope({ [along]: place }, () => printer.value(value)));
+        }),
+      };
+    },
+  };
+}
+
+/** Strides of an operand that is a view of a tensor of f32. */
+function plainView(kernel: MatmulKernel, value: Expr, outer: "m" | "n"): PlainView | undefined {
+  if (value.kind !== "load" || value.dtype !== "f32") return undefined;
+  for (const id of dependencies(value.index).values) {
+    const { variables } = kernel.exprs.byId(id);
+    if (variables.has(outer) || variables.has("k")) return undefined;
+  }
+  const bytes = (name: "m" | "n" | "k"): number | undefined => {
+    // Of an axis of one element no stride is ever taken; neighbours are what most code is made for.
+    const factor = kernel[name] === 1 ? 1 : factorOf(value.index, name);
+    return factor === undefined || factor < 0 ? undefined : 4 * factor;
+  };
+  const [outerBytes, kBytes] = [bytes(outer), bytes("k")];
+  return outerBytes === undefined || kBytes === undefined ? undefined : { outer: outerBytes, k: kBytes };
+}
+
+/** How many of an expression's loads read four neighbours along an axis as one vector. */
+function neighbours(value: Expr, axis: string): number {
+  const seen = new Set<number>();
+  const visit = (expr: Expr): number => {
+    if (seen.has(expr.id)) return 0;
+    seen.add(expr.id);
+    const own = expr.kind === "load" && factorOf(expr.index, axis) === 1 ? 1 : 0;
+    return "args" in expr ? expr.args.reduce((sum, arg) => sum + visit(arg), own) : own;
+  };
+  return visit(value);
+}
+
+// --- results
+
+/** @param column the variable along which rows of C run */
+function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memoryOf: MemoryOf): Result {
+  const [first] = kernel.stores;
+  const asItIs = kernel.stores.length === 1 && first.value.kind === "result" && first.target.dtype === "f32";
+  const { m, n } = kernel;
+  return {
+    address: asItIs
+      ? (_, context, batch) => i32.add(memoryOf(context).address(first.target), i32.mul(batch, i32.const(4 * m * n)))
+      : undefined,
+    store: (f, context, { batch, m0, n0, rows, columns }, from, stride) => {
+      const printer = printerOf(kernel, f, context, memoryOf, { name: column, size: kernel[column] });
+      const values = kernel.stores.map((s) => s.value);
+      printer.scope({ b: batch }, () => {
+        printer.hoist(values, kernel.stores);
+        f.for(i32.const(0), rows, 1, (r) => printer.scope({ [row]: i32.add(m0, r) }, () => {
+          printer.hoist(values, kernel.stores);
+          const line = f.name(i32.add(from, i32.mul(r, i32.const(stride))));
+          f.for(i32.const(0), columns, 4, (c) => printer.scope({ [column]: i32.add(n0, c) }, () => {
+            storeAll(printer, kernel, v128.load(i32.add(line, i32.shl(c, i32.const(2)))));
+          }));
+        }));
+      });
+    },
+  };
+}
+
+function storeAll(printer: ExprPrinter, { stores }: MatmulKernel, value: Value): void {
+  printer.setResult(0, value);
+  const values = stores.map((s) => printer.value(s.value));
+  stores.forEach((s, i) => printer.store(s.target, s.index, values[i]));
+}
+
+// --- plain loops
+
+/** One row of C a unit, four columns at a time; every sum in the order of k. */
+function plainLoops(name: string, kernel: MatmulKernel, memoryOf: MemoryOf): WasmKernel {
+  const { batch, m, n, k, a, b } = kernel;
+  const float = a.dtype === "f32";
+  return {
+    name: `matmul ${name} ${a.dtype}`, units: batch * m, threadBytes: 0,
+    emit: (f, context) => {
+      const printer = printerOf(kernel, f, context, memoryOf, { name: "n", size: n });
+      f.for(context.begin, context.end, 1, (unit) => {
+        const batchAt = f.name(i32.divU(unit, i32.const(m)));
+        const row = f.name(i32.sub(unit, i32.mul(batchAt, i32.const(m))));
+        printer.scope({ b: batchAt, m: row }, () => f.for(i32.const(0), i32.const(n), 4, (column) => printer.scope({ n: column }, () => {
+          const sum = f.local("v128", i32x4.const(0));
+          f.for(i32.const(0), i32.const(k), 1, (step) => printer.scope({ k: step }, () => {
+            const [x, y] = [printer.value(a), printer.value(b)];
+            f.set(sum, float ? f32x4.add(sum, f32x4.mul(x, y)) : i32x4.add(sum, i32x4.mul(x, y)));
+          }));
+          storeAll(printer, kernel, sum);
+        })));
+      });
+    },
+  };
+}
