@@ -118,6 +118,18 @@ export const i32 = {
   },
 };
 
+/** What counters of 64 bits need. */
+export const i64 = {
+  add: binary("i64", "i64", 0x7c), shl: binary("i64", "i64", 0x86), shrU: binary("i64", "i64", 0x88),
+  eq: binary("i32", "i64", 0x51),
+  const: (value: number): Value => ({ type: "i64", code: [0x42, ...signedLeb(value)] }),
+  extendI32U: unary("i64", "i32", 0xad), wrap: unary("i32", "i64", 0xa7),
+  atomicLoad: load("i64", 3, 0xfe, 0x11),
+  /** Puts `to` where `expected` is; gives what was there. */
+  atomicCompareExchange: (address: Value, expected: Value, to: Value, offset = 0): Value =>
+    operation("i64", [0xfe, 0x49, ...access(3, offset)], ["i32", "i64", "i64"], [address, expected, to]),
+};
+
 export const f32 = {
   const: (value: number): Value => ({ type: "f32", code: [0x43, ...bytesOf((v) => v.setFloat32(0, value, true), 4)] }),
   add: binary("f32", "f32", 0x92), sub: binary("f32", "f32", 0x93), mul: binary("f32", "f32", 0x94), div: binary("f32", "f32", 0x95),

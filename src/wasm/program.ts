@@ -20,8 +20,14 @@ export interface ProgramEntry {
 
 const KERNEL: Signature = { parameters: ["i32", "i32", "i32", "i32"] };
 
-/** @param shared whether the memory is shared between threads */
-export function emitProgram(entries: readonly ProgramEntry[], features: WasmFeatures, shared: boolean): Uint8Array<ArrayBuffer> {
+/**
+ * @param shared whether the memory is shared between threads
+ * @param also adds functions that call the kernels
+ */
+export function emitProgram(
+  entries: readonly ProgramEntry[], features: WasmFeatures, shared: boolean,
+  also?: (module: ModuleBuilder, kernels: readonly Callee[]) => void,
+): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const subroutines = new Map<string, Callee>();
   const sharedFunction = (key: string, make: (module: ModuleBuilder) => Callee): Callee => {
@@ -29,7 +35,7 @@ export function emitProgram(entries: readonly ProgramEntry[], features: WasmFeat
     if (!callee) subroutines.set(key, (callee = make(module)));
     return callee;
   };
-  entries.forEach(({ kernel, inputs, outputs, scratch }, number) => {
+  const kernels = entries.map(({ kernel, inputs, outputs, scratch }, number) =>
     module.function(KERNEL, (f) => {
       const [table, begin, end, threadMemory] = f.parameters;
       const addresses = new Map<number, Value>();
@@ -45,7 +51,7 @@ export function emitProgram(entries: readonly ProgramEntry[], features: WasmFeat
       };
       const context: KernelContext = { ...operands, features, begin, end, threadMemory, shared: sharedFunction };
       kernel.emit(f, context);
-    }, `kernel${number}`);
-  });
+    }, `kernel${number}`));
+  also?.(module, kernels);
   return module.encode(shared);
 }

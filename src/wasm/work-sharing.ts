@@ -1,0 +1,150 @@
+/**
+ * How threads share the kernels of a program. Every thread calls `run` and goes through the same phases; in each it
+ * claims units until none is left, and goes on when all are done, no matter by whom. A thread that comes late, or loses
+ * its core, holds nobody up unless it is within a unit.
+ *
+ * A claim counter carries the number of the run in its upper half. A thread that slept through the end of its run finds
+ * another number there, and leaves: it can take no unit of a later run.
+ */
+import type { Callee, FunctionBuilder } from "./function.ts";
+import type { Value } from "./instructions.ts";
+import { i32, i64, select } from "./instructions.ts";
+import type { ModuleBuilder } from "./module.ts";
+
+/** Kernels by number that may run side by side. */
+export interface Phase {
+  readonly kernels: readonly { readonly kernel: number; readonly units: number }[];
+  /** Set where the kernels wait for each other all the same: they have one unit each, and one thread runs them. */
+  readonly serial?: boolean;
+}
+
+/** Addresses of words that all threads know. */
+export const CONTROL = {
+  /** Bumped when a phase is done or a thread has failed; threads sleep on it. */
+  progress: 128,
+  /** Not 0: a kernel has failed, and everybody leaves. */
+  failed: 192,
+  /** The phase that thread t is in: this address + 64·t. */
+  phaseOfThread: 256,
+} as const;
+
+/** Bytes of counters a phase has: its claims (64 bits) and how many units are done. */
+export const COUNTER_BYTES = 32;
+const DONE = 8;
+
+/** Looks at a counter before a thread goes to sleep: some tens of microseconds. */
+const SPINS = 4000;
+/** Claims that share a phase among threads evenly enough. */
+const CLAIMS = 256;
+
+export function unitsOf({ kernels, serial }: Phase): number {
+  return serial ? 1 : kernels.reduce((sum, k) => sum + k.units, 0);
+}
+
+/** Puts neighbouring phases of one unit together: one thread runs them, and nobody waits in between. */
+export function joinPhases(phases: readonly Phase[]): Phase[] {
+  const joined: Phase[] = [];
+  for (const phase of phases) {
+    const last = joined[joined.length - 1];
+    const single = phase.kernels.every((k) => k.units === 1) && (phase.kernels.length === 1 || phase.serial);
+    if (single && last?.serial) joined[joined.length - 1] = { kernels: [...last.kernels, ...phase.kernels], serial: true };
+    else joined.push(single ? { ...phase, serial: true } : phase);
+  }
+  return joined;
+}
+
+/**
+ * Adds `alone(table, threadMemory)`, which runs everything, and, where the memory is shared,
+ * `reset(counters, run)` and `run(table, run, counters, thread, threadMemory, mayBlock)`.
+ */
+export function emitPhases(module: ModuleBuilder, kernels: readonly Callee[], phases: readonly Phase[], shared: boolean): void {
+  module.function({ parameters: ["i32", "i32"] }, (f) => {
+    const [table, threadMemory] = f.parameters;
+    for (const phase of phases) {
+      for (const { kernel, units } of phase.kernels) f.call(kernels[kernel], [table, i32.const(0), i32.const(units), threadMemory]);
+    }
+  }, "alone");
+  if (!shared) return;
+  module.function({ parameters: ["i32", "i32"] }, (f) => {
+    const [counters, run] = f.parameters;
+    const fresh = f.name(i64.shl(i64.extendI32U(run), i64.const(32)));
+    f.for(i32.const(0), i32.const(phases.length * COUNTER_BYTES), COUNTER_BYTES, (at) => {
+      const counter = f.name(i32.add(counters, at));
+      f.store(counter, i32.const(0), DONE);
+      f.store(counter, fresh);
+    });
+  }, "reset");
+  module.function({ parameters: ["i32", "i32", "i32", "i32", "i32", "i32"] }, (f) => {
+    phases.forEach((phase, number) => emitPhase(f, kernels, phase, number, number === phases.length - 1));
+  }, "run");
+}
+
+function emitPhase(f: FunctionBuilder, kernels: readonly Callee[], phase: Phase, number: number, isLast: boolean): void {
+  const [table, run, counters, thread, threadMemory, mayBlock] = f.parameters;
+  const units = unitsOf(phase);
+  const counter = f.name(i32.add(counters, i32.const(number * COUNTER_BYTES)));
+  const runOf = (claims: Value): Value => i64.wrap(i64.shrU(claims, i64.const(32)));
+  const chunk = Math.max(1, Math.floor(units / CLAIMS));
+
+  f.doWhile(() => {
+    const claims = f.local("i64", i64.atomicLoad(counter));
+    const first = f.local("i32", i64.wrap(claims));
+    f.if(i32.ne(runOf(claims), run), () => f.return());
+    const left = f.local("i32", i32.sub(i32.const(units), first));
+    f.if(i32.gtS(left, i32.const(0)), () => {
+      const count = f.name(chunk === 1 ? i32.const(1) : select(i32.ltS(left, i32.const(chunk)), left, i32.const(chunk)));
+      const claimed = i64.add(claims, i64.extendI32U(count));
+      f.if(i64.eq(i64.atomicCompareExchange(counter, claims, claimed), claims), () => {
+        f.store(i32.shl(thread, i32.const(6)), i32.const(number), CONTROL.phaseOfThread);
+        emitUnits(f, kernels, phase, first, f.name(i32.add(first, count)), { table, threadMemory });
+        const before = i32.atomicAdd(counter, count, DONE);
+        f.if(i32.eq(i32.add(before, count), i32.const(units)), () => {
+          f.drop(i32.atomicAdd(i32.const(0), i32.const(1), CONTROL.progress));
+          f.drop(i32.atomicNotify(i32.const(0), i32.const(-1), CONTROL.progress));
+        });
+      });
+    });
+    return i32.gtS(left, i32.const(0));
+  });
+
+  const wait = () => {
+    const spins = f.local("i32", i32.const(0));
+    const unfinished = () => i32.ne(i32.atomicLoad(counter, DONE), i32.const(units));
+    f.while(unfinished, () => {
+      f.if(i32.ne(runOf(i64.atomicLoad(counter)), run), () => f.return());
+      const progress = f.local("i32", i32.atomicLoad(i32.const(0), CONTROL.progress));
+      f.if(i32.atomicLoad(i32.const(0), CONTROL.failed), () => f.return());
+      f.set(spins, i32.add(spins, i32.const(1)));
+      f.if(i32.and(mayBlock, i32.gtS(spins, i32.const(SPINS))), () =>
+        f.if(unfinished(), () => f.drop(i32.atomicWait(i32.const(0), progress, CONTROL.progress))));
+    });
+  };
+  // After the last phase only the thread that asked for the run (number 0) has to know that it is over.
+  if (isLast) f.if(i32.eqz(thread), wait);
+  else wait();
+}
+
+/** Units `first` up to `past` of a phase, its kernels' units counted one kernel after the other. */
+function emitUnits(
+  f: FunctionBuilder, kernels: readonly Callee[], { kernels: parts, serial }: Phase, first: Value, past: Value,
+  { table, threadMemory }: { table: Value; threadMemory: Value },
+): void {
+  if (serial) {
+    for (const { kernel } of parts) f.call(kernels[kernel], [table, i32.const(0), i32.const(1), threadMemory]);
+    return;
+  }
+  let start = 0;
+  for (const { kernel, units } of parts) {
+    if (parts.length === 1) {
+      f.call(kernels[kernel], [table, first, past, threadMemory]);
+      return;
+    }
+    const at = (x: Value): Value => f.name(i32.sub(x, i32.const(start)));
+    const from = at(first);
+    const to = at(past);
+    const begin = f.name(select(i32.gtS(from, i32.const(0)), from, i32.const(0)));
+    const end = f.name(select(i32.ltS(to, i32.const(units)), to, i32.const(units)));
+    f.if(i32.ltS(begin, end), () => f.call(kernels[kernel], [table, begin, end, threadMemory]));
+    start += units;
+  }
+}
