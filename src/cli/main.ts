@@ -16,6 +16,10 @@ await runMain(defineCommand({
     description: "Training on any GPU from TypeScript, and HiCo: contrastive learning of skeleton actions",
   },
   subCommands: {
+    data: () => import("./data.ts").then((module) => module.default as CommandDef),
+    pretrain: () => import("./pretrain.ts").then((module) => module.default as CommandDef),
+    eval: () => import("./eval.ts").then((module) => module.default as CommandDef),
+    embed: () => import("./embed.ts").then((module) => module.default as CommandDef),
     info: () => import("./info.ts").then((module) => module.default as CommandDef),
     verify: () => import("./verify.ts").then((module) => module.default as CommandDef),
   },

@@ -13,7 +13,7 @@ export function timeMajored(clip: Clip): Float32Array {
 }
 
 /** (M*V, T*C), order T, C within a row; written into `out` where given. */
-export function spaceMajored(clip: Clip, out = new Float32Array(clip.data.length)): Float32Array {
+export function spaceMajored(clip: Clip, out: Float32Array = new Float32Array(clip.data.length)): Float32Array {
   const { data, frames } = clip;
   const tokens = clip.persons * clip.joints;
   if (out.length !== data.length) {

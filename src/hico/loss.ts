@@ -53,6 +53,14 @@ export function logitsOf({ query, positives, queue }: Contrast, temperature: num
   return concat([k.mul(query.unsqueeze(1)).sum(-1), query.matmul(queue)], 1).mul(1 / temperature);
 }
 
+/** Share of the batch whose positive is more similar than every negative: a scalar. With several positives, their best. */
+export function contrastiveAccuracy({ query, positives, queue }: Contrast): Tensor {
+  const q = query.detach();
+  const k = positives.rank === 2 ? positives.unsqueeze(1) : positives;
+  const best = k.mul(q.unsqueeze(1)).sum(-1).max(-1);
+  return best.gt(q.matmul(queue).max(-1)).cast(query.dtype).mean();
+}
+
 /** A record of the five parts. */
 export function mapParts<T>(f: (name: LossPart) => T): Record<LossPart, T> {
   return Object.fromEntries(LOSS_PARTS.map((name) => [name, f(name)])) as Record<LossPart, T>;

@@ -1,0 +1,60 @@
+/** Options that several commands take, and settings as command-line options. */
+import type { ArgsDef } from "citty";
+import type { GivenSettings, RunSettings, Setting } from "../hico/settings.ts";
+import { SETTING_NAMES, SETTINGS } from "../hico/settings.ts";
+
+/** Where to compute. */
+export const DEVICE_ARGS = {
+  device: { type: "string", description: "Device: auto, webgpu, cpu or reference (else HICO_DEVICE)" },
+  adapter: { type: "string", description: "Part of a WebGPU adapter's name (else HICO_ADAPTER)" },
+} as const satisfies ArgsDef;
+
+export const JSON_ARG = { json: { type: "boolean", description: "Print the result as JSON" } } as const satisfies ArgsDef;
+
+/** `queue` → `queue`, `keyMomentum` → `key-momentum`. */
+export function flagOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Every setting as an option: its help, its choices, its default. */
+export function settingArgs(): Record<string, { type: "string"; description: string; valueHint?: string }> {
+  return Object.fromEntries(SETTING_NAMES.map((name) => {
+    const setting: Setting = SETTINGS[name];
+    const choices = setting.kind === "choice" ? `: ${setting.choices.join(", ")}` : "";
+    const value = Array.isArray(setting.default) ? setting.default.join(",") : String(setting.default);
+    return [flagOf(name), { type: "string" as const, description: `${setting.help}${choices}${value === "" ? "" : ` (${value})`}` }];
+  }));
+}
+
+/** The settings among parsed options. */
+export function givenSettings(args: Readonly<Record<string, unknown>>): GivenSettings {
+  const given: Record<string, unknown> = {};
+  for (const name of SETTING_NAMES) {
+    const value = args[flagOf(name)] ?? args[name satisfies keyof RunSettings];
+    if (value !== undefined) given[name] = value;
+  }
+  return given;
+}
+
+/** A whole number, or undefined where not given. @throws Error naming the option. */
+export function wholeOption(name: string, value: string | undefined, least = 1): number | undefined {
+  return numberOption(name, value, least, true);
+}
+
+export function numberOption(name: string, value: string | undefined, least = 0, whole = false): number | undefined {
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (value.trim() !== "" && Number.isFinite(number) && number >= least && (!whole || Number.isSafeInteger(number))) return number;
+  throw new Error(`--${name} is "${value}"; it must be a ${whole ? "whole " : ""}number of at least ${least}`);
+}
+
+/** A choice, or undefined where not given. */
+export function choiceOption<T extends string>(name: string, value: string | undefined, choices: readonly T[]): T | undefined {
+  if (value === undefined || choices.includes(value as T)) return value as T | undefined;
+  throw new Error(`--${name} is "${value}"; it must be one of ${choices.join(", ")}`);
+}
+
+/** Whole numbers separated by commas. */
+export function listOption(name: string, value: string | undefined): number[] | undefined {
+  return value?.split(",").map((word) => wholeOption(name, word, 0)!);
+}

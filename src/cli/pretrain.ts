@@ -1,0 +1,90 @@
+/** `hico pretrain`: learns representations from a clip store, without labels. */
+import { existsSync } from "node:fs";
+import { useDevice } from "../device/index.ts";
+import { PRESET_NAMES, presetNamed } from "../hico/presets.ts";
+import type { PretrainEvent } from "../hico/pretrain.ts";
+import { pretrain } from "../hico/pretrain.ts";
+import { CONFIG_FILE, readConfig, RunFolder } from "../hico/run-folder.ts";
+import type { RunSettings } from "../hico/settings.ts";
+import { resolveSettings } from "../hico/settings.ts";
+import { defineHicoCommand } from "./command.ts";
+import { DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs } from "./options.ts";
+import { bar, duration, interruption, percent, ProgressLine } from "./progress.ts";
+
+export default defineHicoCommand({
+  meta: { name: "pretrain", description: "Learn action representations from a clip store, without labels" },
+  examples: [
+    "hico pretrain --preset nw-ucla --data nw-ucla.clips --run runs/nw-ucla",
+    "hico pretrain --data my.clips --run runs/mine --encoder gru --hidden 128 --epochs 50",
+    "hico pretrain --config hico.config.json --run runs/mine       settings from a file; flags come before it",
+    "hico pretrain --run runs/mine --resume                        go on from the last checkpoint, bit for bit",
+    "hico pretrain --preset nw-ucla --data nw-ucla.clips --run runs/tuned --hold-out 9,10   subjects to choose by",
+  ],
+  args: {
+    run: { type: "string", description: "Folder of the run: settings, metrics, checkpoints", required: true },
+    preset: { type: "string", description: `Settings that go together: ${PRESET_NAMES.join(", ")}` },
+    config: { type: "string", description: `Settings as JSON; default ${CONFIG_FILE} here, where there is one` },
+    resume: { type: "boolean", description: "Go on from the run's last checkpoint; begin where there is none" },
+    ...settingArgs(),
+    ...DEVICE_ARGS,
+    ...JSON_ARG,
+  },
+  run: async ({ args }) => {
+    const settings = settingsOf(args);
+    const device = await useDevice(args.device, { adapter: args.adapter });
+    const stop = interruption();
+    const line = new ProgressLine({ every: 10_000 });
+    try {
+      const report = await pretrain({
+        settings, run: args.run, resume: args.resume, signal: stop.signal, onEvent: (event) => show(event, line),
+      });
+      line.clear();
+      if (args.json) console.log(JSON.stringify(report, null, 2));
+      else {
+        console.log(
+          `${report.finished ? "done" : "interrupted"} at step ${report.step} of ${report.steps} in ${duration(report.seconds)}: ` +
+            `loss ${report.loss.toFixed(4)}, contrastive accuracy ${percent(report.accuracy)}, ` +
+            `${report.examplesPerSecond.toFixed(1)} clips/s, waiting for data ${percent(report.dataWait)}\n` +
+            `checkpoint ${report.checkpoint}`,
+        );
+      }
+      if (!report.finished) process.exitCode = stop.code();
+    } finally {
+      stop.done();
+      line.clear();
+      device.close();
+    }
+  },
+});
+
+/** Defaults, preset, file, flags; a resumed run's own settings in place of the first three. */
+function settingsOf(args: Readonly<Record<string, unknown>> & { run: string; preset?: string; config?: string; resume?: boolean }): RunSettings {
+  const flags = { from: "option", given: givenSettings(args) };
+  const folder = new RunFolder(args.run);
+  if (args.resume && folder.exists) return resolveSettings({ from: CONFIG_FILE, given: { ...folder.settings() } }, flags);
+  const path = args.config ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
+  const { preset: filePreset, ...file } = path === undefined ? {} : readConfig(path);
+  const preset = args.preset ?? filePreset;
+  if (preset !== undefined && typeof preset !== "string") throw new Error(`${path}: "preset" must be a name`);
+  return resolveSettings(
+    { from: `preset ${preset}`, given: preset === undefined ? {} : { ...presetNamed(preset) } },
+    { from: path ?? "no file", given: file },
+    flags,
+  );
+}
+
+function show(event: PretrainEvent, line: ProgressLine): void {
+  if (event.kind === "start") {
+    line.print(`${event.device}: ${event.clips} clips, ${event.perEpoch} steps an epoch, ${event.epochs} epochs`);
+    if (event.checkpoint !== undefined) line.print(`resumed at step ${event.resumedAt} from ${event.checkpoint}`);
+    steps = event.steps;
+  } else if (event.kind === "losses") {
+    const { clip, part, temporal, spatial, instance } = event.parts;
+    const parts = [clip, part, temporal, spatial, instance].map((x) => x.toFixed(2)).join(" ");
+    line.update(() => `${bar(event.step / steps)} epoch ${event.epoch}  step ${event.step}/${steps}  loss ${event.loss.toFixed(3)} ` +
+      `(c p t s i ${parts})  acc ${percent(event.accuracy)}  ${event.examplesPerSecond.toFixed(1)} clips/s  ` +
+      `data wait ${percent(event.dataWait)}  ${duration(event.secondsLeft)} left`);
+  }
+}
+
+let steps = 1;

@@ -1,0 +1,84 @@
+/**
+ * Progress on standard error: one line rewritten in place on a terminal, a line now and then elsewhere. Results go to
+ * standard output and stay clean.
+ */
+
+export class ProgressLine {
+  private shown = performance.now();
+  private written = false;
+  private readonly quiet: boolean;
+
+  /** @param every milliseconds between lines where there is no terminal. */
+  constructor(private readonly options: { readonly every?: number; readonly quiet?: boolean } = {}) {
+    this.quiet = options.quiet ?? false;
+  }
+
+  /** Shows a line in place of the last one; most calls do nothing. */
+  update(line: () => string): void {
+    if (this.quiet) return;
+    const now = performance.now();
+    const terminal = process.stderr.isTTY;
+    if (now - this.shown < (terminal ? 100 : this.options.every ?? 10_000)) return;
+    this.shown = now;
+    this.written = true;
+    const width = process.stderr.columns ?? 120;
+    process.stderr.write(terminal ? `\r\x1b[2K${line().slice(0, width - 1)}` : `${line()}\n`);
+  }
+
+  /** A line that stays. */
+  print(line: string): void {
+    if (this.quiet) return;
+    this.clear();
+    process.stderr.write(`${line}\n`);
+  }
+
+  clear(): void {
+    if (process.stderr.isTTY && this.written && !this.quiet) process.stderr.write("\r\x1b[2K");
+  }
+}
+
+export function bar(part: number, width = 24): string {
+  const full = Math.round(Math.min(1, Math.max(0, part)) * width);
+  return "█".repeat(full) + "░".repeat(width - full);
+}
+
+/** "41 s", "3 min 5 s", "2 h 10 min". */
+export function duration(seconds: number): string {
+  const s = Math.round(seconds);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** Rows in columns as wide as their longest word; numbers to the right. */
+export function formatTable(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, c) => Math.max(...rows.map((row) => row[c].length)));
+  const cell = (word: string, c: number): string => (c === 0 ? word.padEnd(widths[c]) : word.padStart(widths[c]));
+  return rows.map((row) => row.map(cell).join("  ").trimEnd()).join("\n");
+}
+
+/** Aborted by the first Ctrl-C (or SIGTERM); a second one ends the process at once. */
+export function interruption(): { readonly signal: AbortSignal; readonly code: () => number; done(): void } {
+  const controller = new AbortController();
+  let code = 130;
+  const stop = (name: NodeJS.Signals): void => {
+    code = name === "SIGTERM" ? 143 : 130;
+    if (controller.signal.aborted) process.exit(code);
+    process.stderr.write("\nstopping after this step; press Ctrl-C again to stop at once\n");
+    controller.abort(new Error("interrupted"));
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  return {
+    signal: controller.signal,
+    code: () => code,
+    done: () => {
+      process.off("SIGINT", stop);
+      process.off("SIGTERM", stop);
+    },
+  };
+}

@@ -1,0 +1,41 @@
+/** A clip store in numbers. */
+import { ClipStore } from "./store.ts";
+
+export interface StoreDescription {
+  readonly path: string;
+  readonly clips: number;
+  readonly classes: readonly { readonly name: string; readonly clips: number }[];
+  readonly layout: string;
+  readonly joints: number;
+  readonly persons: number;
+  readonly normalized: boolean;
+  readonly frames: { readonly least: number; readonly median: number; readonly most: number };
+  readonly protocols: readonly { readonly name: string; readonly rule: string; readonly train: number; readonly test: number }[];
+  readonly notes: unknown;
+  /** What is wrong with damaged clips; only where asked for. */
+  readonly damaged?: readonly string[];
+}
+
+/** @param verify whether to read every clip and compare its checksum. */
+export function describeStore(path: string, verify = false): StoreDescription {
+  const store = ClipStore.open(path);
+  try {
+    const { header, length } = store;
+    const frames = Array.from({ length }, (_, i) => store.frames(i)).sort((a, b) => a - b);
+    const counts = new Array<number>(header.classes.length).fill(0);
+    for (let i = 0; i < length; i++) if (store.label(i) >= 0) counts[store.label(i)]++;
+    return {
+      path, clips: length,
+      classes: header.classes.map((name, i) => ({ name, clips: counts[i] })),
+      layout: header.layout.name, joints: header.layout.joints.length, persons: header.layout.persons, normalized: header.normalized,
+      frames: { least: frames[0], median: frames[length >> 1], most: frames[length - 1] },
+      protocols: header.protocols.map(({ name, rule }) => (
+        { name, rule, train: store.indices(name, "train").length, test: store.indices(name, "test").length }
+      )),
+      notes: header.notes,
+      damaged: verify ? store.verify().map(({ message }) => message) : undefined,
+    };
+  } finally {
+    store.close();
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * CSV files as a source: one file a clip.
+ *
+ * What a clip shows comes from a table with the columns `file` and `label`, and where known `subject`, `camera` and
+ * `split` (train or test); without a table, the folder a file lies in is its class.
+ */
+import { readFileSync } from "node:fs";
+import { basename, dirname, relative, sep } from "node:path";
+import { DataError } from "./errors.ts";
+import type { SkeletonLayout } from "./layout.ts";
+import { layoutNamed, LAYOUTS, parseLayout } from "./layout.ts";
+import type { Protocol, Split } from "./protocol.ts";
+import type { CsvSpec } from "./skeleton-csv.ts";
+import { KINECT_V2_CSV, parseSkeletonCsv } from "./skeleton-csv.ts";
+import type { ClipFacts } from "./store-format.ts";
+import type { ClipSource } from "./source.ts";
+import { orBad, requireFolder, someFilesBelow } from "./source.ts";
+import { readText, splitLines } from "./text.ts";
+
+export interface CsvSourceOptions {
+  /** How columns are read. Default: raw Kinect v2 recordings. */
+  readonly spec?: CsvSpec;
+  /** The table of labels. */
+  readonly labels?: string;
+  readonly protocols?: readonly Protocol[];
+}
+
+export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipSource {
+  requireFolder(folder);
+  const spec = options.spec ?? KINECT_V2_CSV;
+  const files = someFilesBelow(folder, ".csv", "there is one file a clip").filter((file) => file !== options.labels);
+  const nameOf = (file: string): string => relative(folder, file).split(sep).join("/");
+  const table = options.labels === undefined ? undefined : readLabels(options.labels);
+  const labelOf = (file: string): string => table?.get(nameOf(file))?.label ?? basename(dirname(file));
+  const listed = files.filter((file) => table === undefined || table.has(nameOf(file)));
+  const classes = [...new Set(listed.map(labelOf))].sort(byNumber);
+  const protocols = [...(options.protocols ?? [])];
+  if (table && [...table.values()].some(({ split }) => split !== undefined)) protocols.push(tableProtocol(table, options.labels!));
+  return {
+    layout: { ...spec.layout, persons: Math.max(spec.layout.persons, spec.persons ?? spec.columns?.length ?? 1) },
+    classes,
+    protocols,
+    inputs: files.length,
+    *clips(onBad, onInput) {
+      for (const file of files) {
+        const read = orBad(onBad, () => {
+          const row = table?.get(nameOf(file));
+          if (table && !row) throw new DataError(file, "label", `has no line in ${options.labels}`);
+          const facts: ClipFacts = {
+            name: nameOf(file), label: classes.indexOf(labelOf(file)), subject: row?.subject, camera: row?.camera,
+          };
+          return { facts, clip: parseSkeletonCsv(readText(file), file, spec).clip };
+        });
+        if (read) yield read;
+        onInput();
+      }
+    },
+  };
+}
+
+/** Numbers by size, words by alphabet. */
+function byNumber(a: string, b: string): number {
+  const [x, y] = [Number(a), Number(b)];
+  if (Number.isFinite(x) && Number.isFinite(y)) return x - y;
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+interface LabelRow {
+  readonly label: string;
+  readonly subject?: number;
+  readonly camera?: number;
+  readonly split?: Split;
+}
+
+const TABLE_COLUMNS = ["file", "label", "subject", "camera", "split"];
+
+function readLabels(path: string): Map<string, LabelRow> {
+  const [heading, ...lines] = splitLines(readText(path));
+  const columns = heading.split(",").map((word) => word.trim());
+  const unknown = columns.find((name) => !TABLE_COLUMNS.includes(name));
+  if (unknown !== undefined || !columns.includes("file") || !columns.includes("label")) {
+    throw new DataError(path, "format", `its first line must name the columns file,label and may name subject,camera,split; it is "${heading}"`);
+  }
+  const rows = new Map<string, LabelRow>();
+  lines.forEach((line, i) => {
+    if (line.trim() === "") return;
+    const words = line.split(",").map((word) => word.trim());
+    const fail = (detail: string): never => {
+      throw new DataError(path, "label", `line ${i + 2}: ${detail}`);
+    };
+    if (words.length !== columns.length) fail(`${words.length} columns; the first line names ${columns.length}`);
+    const word = (name: string): string | undefined => words[columns.indexOf(name)] || undefined;
+    const whole = (name: string): number | undefined => {
+      const text = word(name);
+      if (text === undefined) return undefined;
+      return /^\d{1,9}$/.test(text) ? Number(text) : fail(`${name} is "${text}"; it must be a whole number`);
+    };
+    const split = word("split");
+    if (split !== undefined && split !== "train" && split !== "test") fail(`split is "${split}"; it must be train or test`);
+    const file = word("file") ?? fail("no file is named");
+    if (rows.has(file)) fail(`${file} is listed twice`);
+    rows.set(file, {
+      label: word("label") ?? fail("no label is given"), subject: whole("subject"), camera: whole("camera"),
+      split: split as Split | undefined,
+    });
+  });
+  if (rows.size === 0) throw new DataError(path, "empty", "lists no file");
+  return rows;
+}
+
+function tableProtocol(table: ReadonlyMap<string, LabelRow>, file: string): Protocol {
+  return {
+    name: "given",
+    rule: `the column split of ${basename(file)}`,
+    split: ({ name }) => {
+      const split = table.get(name)?.split;
+      if (!split) throw new DataError(name, "label", `has no split in ${file}; give every clip one, or none`);
+      return split;
+    },
+  };
+}
+
+const SPEC_KEYS = ["layout", "delimiter", "header", "skip", "fields", "columns", "persons", "scale", "flip", "missing"];
+
+/** A CSV specification from a JSON file; its layout is a name or the layout itself. */
+export function loadCsvSpec(path: string): CsvSpec {
+  const fail = (detail: string): never => {
+    throw new DataError(path, "format", detail);
+  };
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+  } catch (cause) {
+    return fail((cause as Error).message);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return fail("a CSV specification is a JSON object");
+  const unknown = Object.keys(value).find((key) => !SPEC_KEYS.includes(key));
+  if (unknown !== undefined) fail(`unknown key "${unknown}"; there is ${SPEC_KEYS.join(", ")}`);
+  let layout: SkeletonLayout;
+  if (typeof value.layout === "string") {
+    if (!LAYOUTS.some(({ name }) => name === value.layout)) fail(`no layout "${value.layout}"; built in are ${LAYOUTS.map((l) => l.name).join(", ")}`);
+    layout = layoutNamed(value.layout);
+  } else layout = parseLayout(value.layout, path);
+  return { ...(value as unknown as CsvSpec), layout };
+}

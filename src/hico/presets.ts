@@ -1,0 +1,27 @@
+/** Settings that go together, by name: the paper's, and those for data sets small enough for a CPU. */
+import type { RunSettings } from "./settings.ts";
+
+/** What a GRU of width 128 on a small data set takes. */
+const SMALL: Partial<RunSettings> = {
+  encoder: "gru", hidden: 128, queue: 512, temperature: 0.2, keyMomentum: 0.999, batch: 64, lr: 0.01, epochs: 100,
+  schedule: "step", drops: [0.78], stream: "joint", variant: "released",
+};
+
+export const PRESETS = {
+  paper: {
+    encoder: "transformer", hidden: 512, queue: 2048, temperature: 0.2, keyMomentum: 0.999, batch: 64, lr: 0.01, epochs: 451,
+    schedule: "step", drops: [351], stream: "joint", variant: "corrected",
+  },
+  "nw-ucla": { ...SMALL, protocol: "nw-ucla-xview" },
+  "utd-mhad": { ...SMALL, protocol: "utd-mhad-xsub", queue: 256 },
+  sbu: { ...SMALL, protocol: "sbu-fold1", queue: 128, batch: 32 },
+} as const satisfies Record<string, Partial<RunSettings>>;
+
+export type PresetName = keyof typeof PRESETS;
+export const PRESET_NAMES = Object.keys(PRESETS) as readonly PresetName[];
+
+/** @throws Error naming the presets there are. */
+export function presetNamed(name: string): Partial<RunSettings> {
+  if (Object.hasOwn(PRESETS, name)) return { ...PRESETS[name as PresetName] } as Partial<RunSettings>;
+  throw new Error(`there is no preset "${name}"; there is ${PRESET_NAMES.join(", ")}`);
+}
