@@ -8,6 +8,8 @@
 import type { Expr } from "../compiler/expr.ts";
 import { dependencies, factorOf } from "../compiler/int-expr.ts";
 import type { MatmulKernel } from "../compiler/kernels.ts";
+import type { ExprKernels } from "./expr-kernel.ts";
+import { memoryOf, operandsOf } from "./expr-kernel.ts";
 import type { FunctionBuilder } from "./function.ts";
 import type { Value } from "./instructions.ts";
 import { f32x4, i32, i32x4, v128 } from "./instructions.ts";
@@ -19,36 +21,40 @@ import type { ExprMemory, VectorVariable } from "./wasm-expr.ts";
 import { ExprPrinter } from "./wasm-expr.ts";
 
 /** Where the tensors of a kernel lie while it runs. */
-export type MemoryOf = (context: KernelContext) => ExprMemory;
+type MemoryOf = (context: KernelContext) => ExprMemory;
 
-/** Kernels of a product; `scratch(0)` of their contexts is the scratch tensor, where there is one. */
-export function matmulKernels(kernel: MatmulKernel, memoryOf: MemoryOf): ProductKernels {
+export function matmulKernel(kernel: MatmulKernel): ExprKernels {
+  const operands = operandsOf(kernel);
+  return { ...kernelsOf(kernel, (context) => memoryOf(operands, context, kernel.exprs)), operands };
+}
+
+function kernelsOf(kernel: MatmulKernel, memory: MemoryOf): ProductKernels {
   const { batch, m, n, k, a, b } = kernel;
   const name = `${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
   if (batch * m * n === 0) return { kernels: [], scratch: [] };
-  if (a.dtype !== "f32" || k === 0) return { kernels: [plainLoops(name, kernel, memoryOf)], scratch: [] };
-  const [aOperand, bOperand] = [operand(kernel, a, "m", memoryOf), operand(kernel, b, "n", memoryOf)];
+  if (a.dtype !== "f32" || k === 0) return { kernels: [plainLoops(name, kernel, memory)], scratch: [] };
+  const [aOperand, bOperand] = [operand(kernel, a, "m", memory), operand(kernel, b, "n", memory)];
   if (n === 1 && !(aOperand.plain?.k === 4)) {
     // Of a matrix whose columns lie side by side, times a vector, the transposed product reads whole rows.
-    return productKernels({ name, batch, m: n, n: m, k, a: bOperand, b: aOperand, c: result(kernel, "n", "m", memoryOf) });
+    return productKernels({ name, batch, m: n, n: m, k, a: bOperand, b: aOperand, c: result(kernel, "n", "m", memory) });
   }
-  return productKernels({ name, batch, m, n, k, a: aOperand, b: bOperand, c: result(kernel, "m", "n", memoryOf) });
+  return productKernels({ name, batch, m, n, k, a: aOperand, b: bOperand, c: result(kernel, "m", "n", memory) });
 }
 
 function printerOf(
-  kernel: MatmulKernel, f: FunctionBuilder, context: KernelContext, memoryOf: MemoryOf, vector: VectorVariable | undefined,
+  kernel: MatmulKernel, f: FunctionBuilder, context: KernelContext, memory: MemoryOf, vector: VectorVariable | undefined,
 ): ExprPrinter {
-  return new ExprPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memoryOf(context), vector });
+  return new ExprPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memory(context), vector });
 }
 
 // --- operands
 
-function operand(kernel: MatmulKernel, value: Expr, outer: "m" | "n", memoryOf: MemoryOf): Operand {
+function operand(kernel: MatmulKernel, value: Expr, outer: "m" | "n", memory: MemoryOf): Operand {
   const plain = plainView(kernel, value, outer);
   if (plain && value.kind === "load") {
     const address = (f: FunctionBuilder, context: KernelContext, batch: Value): Value => {
-      const printer = printerOf(kernel, f, context, memoryOf, undefined);
-      const base = memoryOf(context).address(value.buffer);
+      const printer = printerOf(kernel, f, context, memory, undefined);
+      const base = memory(context).address(value.buffer);
       const index = printer.scope({ b: batch, [outer]: i32.const(0), k: i32.const(0) }, () => printer.index(value.index));
       return i32.add(base, i32.shl(index, i32.const(2)));
     };
@@ -59,7 +65,7 @@ function operand(kernel: MatmulKernel, value: Expr, outer: "m" | "n", memoryOf: 
   return {
     lanes,
     elements: (f, context, batch) => {
-      const printer = printerOf(kernel, f, context, memoryOf, { name: along, size: kernel[along] });
+      const printer = printerOf(kernel, f, context, memory, { name: along, size: kernel[along] });
       return {
         lanes,
         line: (at, body) => printer.scope({ b: batch, [across]: at }, () => {
@@ -102,16 +108,16 @@ function neighbours(value: Expr, axis: string): number {
 // --- results
 
 /** @param column the variable along which rows of C run */
-function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memoryOf: MemoryOf): Result {
+function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memory: MemoryOf): Result {
   const [first] = kernel.stores;
   const asItIs = kernel.stores.length === 1 && first.value.kind === "result" && first.target.dtype === "f32";
   const { m, n } = kernel;
   return {
     address: asItIs
-      ? (_, context, batch) => i32.add(memoryOf(context).address(first.target), i32.mul(batch, i32.const(4 * m * n)))
+      ? (_, context, batch) => i32.add(memory(context).address(first.target), i32.mul(batch, i32.const(4 * m * n)))
       : undefined,
     store: (f, context, { batch, m0, n0, rows, columns }, from, stride) => {
-      const printer = printerOf(kernel, f, context, memoryOf, { name: column, size: kernel[column] });
+      const printer = printerOf(kernel, f, context, memory, { name: column, size: kernel[column] });
       const values = kernel.stores.map((s) => s.value);
       printer.scope({ b: batch }, () => {
         printer.hoist(values, kernel.stores);
@@ -136,13 +142,13 @@ function storeAll(printer: ExprPrinter, { stores }: MatmulKernel, value: Value):
 // --- plain loops
 
 /** One row of C a unit, four columns at a time; every sum in the order of k. */
-function plainLoops(name: string, kernel: MatmulKernel, memoryOf: MemoryOf): WasmKernel {
+function plainLoops(name: string, kernel: MatmulKernel, memory: MemoryOf): WasmKernel {
   const { batch, m, n, k, a, b } = kernel;
   const float = a.dtype === "f32";
   return {
     name: `matmul ${name} ${a.dtype}`, units: batch * m, threadBytes: 0,
     emit: (f, context) => {
-      const printer = printerOf(kernel, f, context, memoryOf, { name: "n", size: n });
+      const printer = printerOf(kernel, f, context, memory, { name: "n", size: n });
       f.for(context.begin, context.end, 1, (unit) => {
         const batchAt = f.name(i32.divU(unit, i32.const(m)));
         const row = f.name(i32.sub(unit, i32.mul(batchAt, i32.const(m))));
