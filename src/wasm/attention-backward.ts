@@ -16,6 +16,7 @@ import {
 import type { AttentionOperand } from "./attention-blocks.ts";
 import { ThreadLayout, copyRows, forVectors, packColumns, panelBytes, storeRows } from "./block-copy.ts";
 import { blockProduct } from "./block-product.ts";
+import { multiplyAdd } from "./features.ts";
 import type { Callee } from "./function.ts";
 import type { Value } from "./instructions.ts";
 import { f32, f32x4, i32, select, v128 } from "./instructions.ts";
@@ -169,11 +170,10 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
       const target = f.local("i32", own.delta);
       f.for(i32.const(0), height, 1, () => {
         const sum = f.local("v128", f32x4.const(0));
-        const add = (byte: Value, count: number): void => {
-          const [a, b] = [f.local("i32", i32.add(x, byte)), f.local("i32", i32.add(y, byte))];
-          f.set(sum, f32x4.add(sum, f32x4.mul(loadLanes(a, count), loadLanes(b, count))));
-        };
-        forVectors(f, dim, add);
+        forVectors(f, dim, (byte, offset, count) => {
+          const [a, b] = [f.name(i32.add(x, byte)), f.name(i32.add(y, byte))];
+          f.set(sum, multiplyAdd(features, loadLanes(a, count, offset), loadLanes(b, count, offset), sum));
+        });
         f.store32Lane(target, sumOfLanes(f, sum), 0);
         f.set(x, i32.add(x, i32.const(tensorRow(spec, "dout"))));
         f.set(y, i32.add(y, i32.const(tensorRow(spec, "out"))));
@@ -193,8 +193,8 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
           const [atP, atDs] = [f.local("i32", i32.add(p, byte)), f.local("i32", i32.add(ds, byte))];
           const weight = exp(f, features, f32x4.sub(v128.load(atP), logSum));
           const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(own.open, byte))) : weight);
-          const gradient = given ? f32x4.mul(v128.load(atDs), given) : v128.load(atDs);
-          f.store(atDs, f32x4.mul(share, f32x4.sub(gradient, delta)));
+          const gradient = v128.load(atDs);
+          f.store(atDs, f32x4.mul(share, f32x4.sub(given ? f32x4.mul(gradient, given) : gradient, delta)));
           f.store(atP, given ? f32x4.mul(share, given) : share);
         });
       });

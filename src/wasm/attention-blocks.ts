@@ -8,7 +8,7 @@
 import type { AttentionSpec } from "../shaders/attention-layout.ts";
 import { inputNames, keepWidth, outputNames, rowLayout } from "../shaders/attention-layout.ts";
 import { blockRow, roundUp4 } from "./block-copy.ts";
-import type { FunctionBuilder, Local } from "./function.ts";
+import type { FunctionBuilder } from "./function.ts";
 import type { Value } from "./instructions.ts";
 import { f32x4, i32, v128 } from "./instructions.ts";
 import type { KernelContext } from "./kernel.ts";
@@ -162,21 +162,23 @@ export function writeOpen(f: FunctionBuilder, spec: AttentionSpec, mask: Value, 
  * Walks the vectors of a row of scores.
  * @param columns elements of the row
  * @param keep address of the row's dropout factors, where there are any
- * @param body given the vector's offset within the row, in bytes, and its dropout factors
+ * @param body given where the vector stands within the row, in bytes, and its dropout factors
  */
 export function forScores(
   f: FunctionBuilder, columns: Value, sizes: BlockSizes, keep: Value | undefined, body: (byte: Value, keep?: Value) => void,
 ): void {
-  const kept: Local | undefined = keep && f.local("v128", f32x4.const(0));
-  if (!keep || !kept || !sizes.closed) {
-    f.for(i32.const(0), i32.shl(columns, i32.const(2)), 16, (byte) => body(byte, keep && f.local("v128", v128.load(i32.add(keep, byte)))));
+  const factors = (byte: Value) => keep && f.local("v128", v128.load(i32.add(keep, byte)));
+  if (!keep || !sizes.closed) {
+    f.for(i32.const(0), i32.shl(columns, i32.const(2)), 16, (byte) => body(byte, factors(byte)));
     return;
   }
+  // Nothing beside the factors is read.
   const whole = f.local("i32", i32.shl(i32.and(columns, i32.const(-4)), i32.const(2)));
+  f.for(i32.const(0), whole, 16, (byte) => body(byte, factors(byte)));
   const left = f.local("i32", i32.and(columns, i32.const(3)));
-  f.for(i32.const(0), whole, 16, (byte) => body(byte, f.local("v128", v128.load(i32.add(keep, byte)))));
   f.if(left, () => {
     const source = f.local("i32", i32.add(keep, whole));
+    const kept = f.local("v128", f32x4.const(0));
     byCount(f, left, (count) => f.set(kept, loadLanes(source, count)));
     body(whole, kept);
   });

@@ -75,6 +75,7 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
   const scoreProduct = blockProduct(context, { aRow: sizes.channelRow, aStep: 4, cRow: sizes.scoreRow });
   const outProduct = blockProduct(
     context, { aRow: sizes.scoreRow, aStep: 4, bStep: sizes.channelRow, cRow: sizes.channelRow }, online);
+  const storeOut = storeRows(context, { columns: dim, fromRow: sizes.channelRow, toRow: tensorRow(spec, "out"), each: true });
   const parameters = Array.from({ length: 10 }, () => "i32" as const);
   const name = `attention.forward ${JSON.stringify({ ...spec, segments: undefined, batch: 0, sizes, online, width: keepWidth(spec) })}`;
 
@@ -110,7 +111,7 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
           return sizes.closed ? v128.bitselect(given, f32x4.const(LOWEST), v128.load(i32.add(open, byte))) : given;
         };
         const highest = f.local("v128", f32x4.const(LOWEST));
-        f.for(i32.const(0), i32.shl(here, i32.const(2)), 16, (byte) => f.set(highest, f32x4.pmax(highest, score(byte))));
+        forScores(f, here, sizes, undefined, (byte) => f.set(highest, f32x4.pmax(highest, score(byte))));
         const top = f.local("v128", maxOfLanes(f, highest));
         const before = online ? f.local("v128", v128.load32Splat(i32.add(tops, four))) : undefined;
         if (before) f.set(top, f32x4.pmax(top, before));
@@ -119,7 +120,7 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
         const factors = spec.keep ? f.local("i32", i32.add(keep, i32.mul(row, i32.const(4 * keepWidth(spec))))) : undefined;
         forScores(f, here, sizes, factors, (byte, kept) => {
           const weight = exp(f, features, f32x4.sub(score(byte), top));
-          const share = f.local("v128", sizes.closed ? v128.and(weight, v128.load(i32.add(open, byte))) : weight);
+          const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(open, byte))) : weight);
           f.set(sum, f32x4.add(sum, share));
           f.store(i32.add(line, byte), kept ? f32x4.mul(share, kept) : share);
         });
@@ -158,13 +159,6 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
       const target = f.local("i32", i32.add(lse, four));
       byCount(f, i32.sub(rows, row), (count) => storeLanes(f, target, value, count));
     });
-    const storeRow = storeRows(
-      context, { columns: dim, fromRow: sizes.channelRow, toRow: tensorRow(spec, "out"), add: false });
-    f.for(i32.const(0), rows, 1, () => {
-      f.call(storeRow, [result, out, i32.const(1), f32.load(sums)]);
-      f.set(result, i32.add(result, i32.const(sizes.channelRow)));
-      f.set(out, i32.add(out, i32.const(tensorRow(spec, "out"))));
-      f.set(sums, i32.add(sums, i32.const(4)));
-    });
+    f.call(storeOut, [result, out, rows, sums]);
   }));
 }

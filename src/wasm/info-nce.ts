@@ -37,9 +37,9 @@ export function infoNceBackward(spec: InfoNceSpec): WasmLowering {
 /** q_n·k_np / τ, in all lanes. */
 function positiveLogit(f: FunctionBuilder, context: KernelContext, spec: InfoNceSpec, q: Value, k: Value): Value {
   const sum = f.local("v128", f32x4.const(0));
-  forVectors(f, spec.channels, (byte, count) => {
-    const [x, y] = [f.local("i32", i32.add(q, byte)), f.local("i32", i32.add(k, byte))];
-    f.set(sum, multiplyAdd(context.features, loadLanes(x, count), loadLanes(y, count), sum));
+  forVectors(f, spec.channels, (byte, offset, count) => {
+    const [x, y] = [f.name(i32.add(q, byte)), f.name(i32.add(k, byte))];
+    f.set(sum, multiplyAdd(context.features, loadLanes(x, count, offset), loadLanes(y, count, offset), sum));
   });
   return f.local("v128", f32x4.mul(sumOfLanes(f, sum), f32x4.const(1 / spec.temperature)));
 }
@@ -111,29 +111,32 @@ function joinGradients(spec: InfoNceSpec): WasmKernel {
         const splat = (input: number): Value => f.local("v128", v128.load32Splat(i32.add(context.input(input), scalar)));
         const [dloss, all, some] = [splat(0), splat(4), splat(5)];
         const factor = f.local("v128", f32x4.mul(dloss, f32x4.const(1 / temperature)));
-        const rowOf = (start: Value, bytes: number): Value => f.local("i32", i32.add(start, i32.mul(n, i32.const(bytes))));
+        const rowOf = (start: Value, bytes: number) => f.local("i32", i32.add(start, i32.mul(n, i32.const(bytes))));
         const [q, dq] = [rowOf(context.input(1), rowBytes), rowOf(context.output(0), rowBytes)];
         const parts = rowOf(context.scratch(0), 4 * plan.channels);
-        forVectors(f, channels, (byte, count) => {
-          const sum = f.local("v128", f32x4.const(0));
-          const part = f.local("i32", i32.add(parts, byte));
-          f.for(i32.const(0), i32.const(plan.groups), 1, () => {
-            f.set(sum, f32x4.add(sum, v128.load(part)));
-            f.set(part, i32.add(part, i32.const(4 * plan.rows * plan.channels)));
-          });
-          storeLanes(f, f.local("i32", i32.add(dq, byte)), sum, count);
+        forVectors(f, channels, (byte, offset, count) => {
+          const target = f.name(i32.add(dq, byte));
+          storeLanes(f, target, f.local("v128", v128.load(i32.add(parts, byte), offset)), count, offset);
         });
-        const k = f.local("i32", rowOf(context.input(2), rowBytes * positives));
-        const dk = f.local("i32", rowOf(context.output(1), rowBytes * positives));
+        f.for(i32.const(1), i32.const(plan.groups), 1, () => {
+          f.set(parts, i32.add(parts, i32.const(4 * plan.rows * plan.channels)));
+          forVectors(f, channels, (byte, offset, count) => {
+            const [part, target] = [f.name(i32.add(parts, byte)), f.name(i32.add(dq, byte))];
+            const sum = f.local("v128", f32x4.add(loadLanes(target, count, offset), v128.load(part, offset)));
+            storeLanes(f, target, sum, count, offset);
+          });
+        });
+        const k = rowOf(context.input(2), rowBytes * positives);
+        const dk = rowOf(context.output(1), rowBytes * positives);
         f.for(i32.const(0), i32.const(positives), 1, () => {
           const logit = positiveLogit(f, context, spec, q, k);
           const share = f32x4.sub(exp(f, features, f32x4.sub(logit, all)), exp(f, features, f32x4.sub(logit, some)));
           const weight = f.local("v128", f32x4.mul(share, factor));
-          forVectors(f, channels, (byte, count) => {
-            const [x, y, dx, dy] = [q, k, dq, dk].map((start) => f.local("i32", i32.add(start, byte)));
-            const sum = f.local("v128", multiplyAdd(features, weight, loadLanes(y, count), loadLanes(dx, count)));
-            storeLanes(f, dx, sum, count);
-            storeLanes(f, dy, f.local("v128", f32x4.mul(weight, loadLanes(x, count))), count);
+          forVectors(f, channels, (byte, offset, count) => {
+            const [x, y, dx, dy] = [q, k, dq, dk].map((start) => f.name(i32.add(start, byte)));
+            const sum = multiplyAdd(features, weight, loadLanes(y, count, offset), loadLanes(dx, count, offset));
+            storeLanes(f, dx, f.local("v128", sum), count, offset);
+            storeLanes(f, dy, f.local("v128", f32x4.mul(weight, loadLanes(x, count, offset))), count, offset);
           });
           f.set(k, i32.add(k, i32.const(rowBytes)));
           f.set(dk, i32.add(dk, i32.const(rowBytes)));

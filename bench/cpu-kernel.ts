@@ -1,0 +1,72 @@
+/**
+ * Times kernels of the cpu device on one thread, below the engine, beside the register tile's own rate.
+ *
+ * Times are of the processor, so that what else the machine does counts less.
+ */
+import process from "node:process";
+import v8 from "node:v8";
+import { sizeOf } from "../src/tensor/shape.ts";
+import { wasmFeatures } from "../src/wasm/features.ts";
+import { i32 } from "../src/wasm/instructions.ts";
+import type { WasmKernel, WasmLowering } from "../src/wasm/kernel.ts";
+import { microKernel } from "../src/wasm/micro-kernel.ts";
+import { emitProgram } from "../src/wasm/program.ts";
+
+v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+
+export interface LoadedKernels {
+  /** Runs all kernels one after the other; milliseconds of each. */
+  run(): number[];
+  /** Bytes of the module. */
+  readonly bytes: number;
+}
+
+/** @param inputs elements of each input, which are filled with small numbers */
+export function loadKernels({ kernels, scratch }: WasmLowering, inputs: readonly number[], outputs: readonly number[]): LoadedKernels {
+  let top = 4096;
+  const place = (words: number): number => {
+    const at = Math.ceil(top / 64) * 64;
+    top = at + 4 * words;
+    return at;
+  };
+  const at = [...inputs, ...outputs, ...scratch.map((s) => sizeOf(s.shape))].map(place);
+  const own = place(Math.max(...kernels.map((k) => k.threadBytes)) / 4);
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(top / 65536), maximum: 65536 });
+  const floats = new Float32Array(memory.buffer);
+  inputs.forEach((words, i) => {
+    for (let k = 0; k < words; k++) floats[at[i] / 4 + k] = ((k * 2654435761) % 1000) / 1000 - 0.5;
+  });
+  new Uint32Array(memory.buffer).set(at, 0);
+  const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+  const bytes = emitProgram(kernels.map((kernel) => ({
+    kernel, inputs: range(0, inputs.length), outputs: range(inputs.length, outputs.length),
+    scratch: range(inputs.length + outputs.length, scratch.length),
+  })), wasmFeatures(), false);
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
+  const run = () => kernels.map((kernel, i) => {
+    const start = process.cpuUsage();
+    (exports[`kernel${i}`] as (table: number, begin: number, end: number, own: number) => void)(0, 0, kernel.units, own);
+    const { user, system } = process.cpuUsage(start);
+    return (user + system) / 1000;
+  });
+  return { run, bytes: bytes.length };
+}
+
+/** Steps of the panels, which stay in the first-level cache, and how often they are multiplied. */
+const DEPTH = 256;
+const REPEATS = 20000;
+const tile: WasmKernel = {
+  name: "tile", units: REPEATS, threadBytes: 0,
+  emit(f, context) {
+    const callee = microKernel(context, false);
+    f.for(context.begin, context.end, 1, () =>
+      f.call(callee, [context.input(0), context.input(1), i32.const(DEPTH), context.output(0), i32.const(32)]));
+  },
+};
+const peak = loadKernels({ kernels: [tile], scratch: [] }, [4 * DEPTH, 8 * DEPTH], [32]);
+
+/** GFLOP/s of the 4×8 tile alone. */
+export function peakRate(): number {
+  return (2 * 32 * DEPTH * REPEATS) / peak.run()[0] / 1e6;
+}
+for (let i = 0; i < 5; i++) peakRate();
