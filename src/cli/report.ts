@@ -1,0 +1,47 @@
+/** `hico report`: a run as one HTML file to look at. */
+import { useDevice } from "../device/index.ts";
+import { writeReport } from "../report/index.ts";
+import { defineHicoCommand } from "./command.ts";
+import { DEVICE_ARGS, JSON_ARG, wholeOption } from "./options.ts";
+import { percent, ProgressLine } from "./progress.ts";
+
+export default defineHicoCommand({
+  meta: { name: "report", description: "One self-contained HTML page of a run: curves, map, confusion, retrieval" },
+  examples: [
+    "hico report runs/nw-ucla                        writes runs/nw-ucla/report.html",
+    "hico report runs/nw-ucla --out ucla.html --queries 12 --neighbours 8",
+    "hico report runs/nw-ucla --checkpoint best --data other.clips",
+  ],
+  args: {
+    run: { type: "positional", description: "Folder of the run; results of hico eval in it are shown", required: true },
+    out: { type: "string", description: "The page to write (report.html in the run's folder)" },
+    checkpoint: { type: "string", description: "last (default), best, or a file: .safetensors, or a published .pth.tar" },
+    data: { type: "string", description: "Another clip store than the run's" },
+    protocol: { type: "string", description: "Another protocol than the run's" },
+    map: { type: "string", description: "Test clips on the map at most (600)" },
+    queries: { type: "string", description: "Queries of the retrieval gallery (8)" },
+    neighbours: { type: "string", description: "Neighbours of each query (5)" },
+    ...DEVICE_ARGS,
+    ...JSON_ARG,
+  },
+  run: async ({ args }) => {
+    const { run, out, checkpoint, data, protocol } = args;
+    const sizes = {
+      mapClips: wholeOption("map", args.map), queries: wholeOption("queries", args.queries), neighbours: wholeOption("neighbours", args.neighbours),
+    };
+    const device = await useDevice(args.device, { adapter: args.adapter });
+    const line = new ProgressLine();
+    try {
+      const written = await writeReport({
+        run, out, checkpoint, data, protocol, ...sizes,
+        onProgress: (stage, done, total) => line.update(() => `${stage} ${percent(done / total)}`),
+      });
+      line.clear();
+      const { path, bytes } = written;
+      console.log(args.json ? JSON.stringify({ path, bytes, results: written.data.results }, null, 2) : `${path} (${(bytes / 1e6).toFixed(1)} MB)`);
+    } finally {
+      line.clear();
+      device.close();
+    }
+  },
+});

@@ -1,0 +1,211 @@
+/**
+ * What a report shows, gathered from a run's folder: settings, curves, results, and from the test clips' features a map
+ * of the representation and, for some queries, the clips it holds to be nearest.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Clip } from "../data/clip.ts";
+import type { ClipStore } from "../data/store.ts";
+import { labelledClips } from "../hico/clips.ts";
+import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/evaluate.ts";
+import { openRun } from "../hico/evaluate.ts";
+import type { FeatureTable } from "../hico/features.ts";
+import { encodeClips } from "../hico/features.ts";
+import { nearest } from "../hico/knn.ts";
+import { LOSS_PARTS } from "../hico/loss.ts";
+import { inputSettings } from "../hico/settings.ts";
+import { defaultDevice } from "../tensor/backend.ts";
+import { tsne } from "./tsne.ts";
+
+export interface ReportOptions {
+  readonly run: string;
+  readonly checkpoint?: string;
+  readonly data?: string;
+  readonly protocol?: string;
+  /** Test clips on the map at most. Default 600. */
+  readonly mapClips?: number;
+  /** Queries of the retrieval gallery. Default 8. */
+  readonly queries?: number;
+  /** Neighbours of each. Default 5. */
+  readonly neighbours?: number;
+  readonly onProgress?: (stage: string, done: number, total: number) => void;
+}
+
+/** A clip as the page plays it: 16-bit coordinates [frames, persons, joints, 3] in base64, times `scale`. */
+export interface PlayableClip {
+  readonly name: string;
+  readonly label: number;
+  readonly frames: number;
+  readonly persons: number;
+  readonly scale: number;
+  readonly data: string;
+}
+
+export interface ReportData {
+  readonly title: string;
+  readonly checkpoint: string;
+  readonly data: string;
+  readonly protocol: string;
+  readonly device: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Of pretraining: facts for the table of timings. */
+  readonly pretraining: Readonly<Record<string, unknown>>;
+  readonly classes: readonly string[];
+  readonly trainClips: number;
+  readonly testClips: number;
+  /** Loss, five parts and accuracy by epoch. */
+  readonly curves: { readonly epoch: readonly number[]; readonly series: Readonly<Record<string, readonly number[]>> };
+  readonly results: readonly { readonly name: string; readonly note: string; readonly values: Readonly<Partial<Record<Subject, number>>> }[];
+  readonly confusion?: { readonly from: string; readonly counts: readonly (readonly number[])[] };
+  readonly map: { readonly clips: readonly number[]; readonly x: readonly number[]; readonly y: readonly number[] };
+  readonly gallery: readonly { readonly query: number; readonly nearest: readonly { readonly clip: number; readonly similarity: number }[] }[];
+  /** Clips of map and gallery, by number in the store. */
+  readonly clips: Readonly<Record<number, PlayableClip>>;
+  readonly skeleton: { readonly joints: readonly string[]; readonly parents: readonly number[]; readonly up: "y" | "z" };
+}
+
+/** Frames of a clip on the page. */
+const SHOWN_FRAMES = 32;
+/** Coordinates are whole numbers up to this. */
+const STEPS = 32767;
+
+export async function collectReport(options: ReportOptions): Promise<ReportData> {
+  const { mapClips = 600, queries = 8, neighbours = 5, onProgress } = options;
+  const { folder, settings, store, model, checkpoint } = openRun(options);
+  try {
+    const inputs = inputSettings(settings);
+    const [trainClips, testClips] = [labelledClips(store, "train", settings), labelledClips(store, "test", settings)];
+    const train = await encodeClips(model, store, trainClips, { inputs, onProgress: (d, n) => onProgress?.("train features", d, n) });
+    const test = await encodeClips(model, store, testClips, { inputs, onProgress: (d, n) => onProgress?.("test features", d, n) });
+
+    const shown = evenly(test.rows, mapClips);
+    const layout = tsne(unitRows(test, shown), shown.length, { onIteration: (d, n) => onProgress?.("map", d, n) });
+    const mapped = shown.map((row) => test.clips[row]);
+    const asked = queriesOf(test, queries);
+    const k = Math.min(neighbours, train.rows);
+    const found = await nearest(train, rowsOf(test, asked), k);
+    const gallery = asked.map((row, q) => ({
+      query: test.clips[row],
+      nearest: Array.from({ length: k }, (_, j) => ({ clip: train.clips[found.rows[q * k + j]], similarity: round(found.similarities[q * k + j], 4) })),
+    }));
+    const wanted = new Set([...mapped, ...gallery.flatMap((g) => [g.query, ...g.nearest.map((n) => n.clip)])]);
+    const clips: Record<number, PlayableClip> = {};
+    for (const clip of wanted) clips[clip] = playable(store, clip);
+
+    const linear = readEvaluation<LinearEvaluation>(folder.path, "linear");
+    const knn = readEvaluation<KnnEvaluation>(folder.path, "knn");
+    const pretraining = join(folder.path, "pretrain.json");
+    const { layout: skeleton, classes, protocols, normalized } = store.header;
+    return {
+      title: folder.path, checkpoint, data: store.path, protocol: settings.protocol || (protocols[0]?.name ?? ""), device: (await defaultDevice()).name,
+      settings: { ...settings }, pretraining: existsSync(pretraining) ? JSON.parse(readFileSync(pretraining, "utf8")) as Record<string, unknown> : {},
+      classes, trainClips: train.rows, testClips: test.rows,
+      curves: curvesOf(folder.metricsPath),
+      results: [...linearResults(linear), ...knnResults(knn)],
+      confusion: linear?.results.pretrained ? { from: "linear classifier, last epoch", counts: linear.results.pretrained.last.confusion }
+        : knn?.results.pretrained ? { from: `${knn.results.pretrained.k}-NN`, counts: knn.results.pretrained.confusion } : undefined,
+      map: { clips: mapped, x: shown.map((_, i) => round(layout[2 * i], 3)), y: shown.map((_, i) => round(layout[2 * i + 1], 3)) },
+      gallery, clips,
+      skeleton: { joints: skeleton.joints, parents: skeleton.parents, up: normalized ? "z" : "y" },
+    };
+  } finally {
+    store.close();
+  }
+}
+
+function readEvaluation<E>(run: string, name: string): E | undefined {
+  const path = join(run, "eval", `${name}.json`);
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) as E : undefined;
+}
+
+function linearResults(linear: LinearEvaluation | undefined): ReportData["results"] {
+  if (!linear) return [];
+  const of = (value: (result: NonNullable<LinearEvaluation["results"][Subject]>) => number) => valuesOf(linear.results, value);
+  return [
+    { name: "Linear classifier", note: "last epoch", values: of((r) => r.last.accuracy) },
+    { name: "Linear classifier", note: "best epoch, chosen on the test clips: an upper bound", values: of((r) => r.best.accuracy) },
+    { name: "Linear classifier, top-5", note: "last epoch", values: of((r) => r.last.top5) },
+  ];
+}
+
+function knnResults(knn: KnnEvaluation | undefined): ReportData["results"] {
+  const k = Object.values(knn?.results ?? {})[0]?.k;
+  return knn ? [{ name: `${k}-NN`, note: "cosine similarity, gallery: the training clips", values: valuesOf(knn.results, (r) => r.accuracy) }] : [];
+}
+
+function valuesOf<R>(results: Readonly<Partial<Record<Subject, R>>>, value: (result: R) => number): Partial<Record<Subject, number>> {
+  return Object.fromEntries(Object.entries(results).map(([subject, result]) => [subject, value(result as R)]));
+}
+
+/** Epoch means of the metrics file. */
+function curvesOf(path: string): ReportData["curves"] {
+  const names = ["loss", ...LOSS_PARTS, "accuracy"];
+  const series: Record<string, number[]> = Object.fromEntries(names.map((name) => [name, []]));
+  const epoch: number[] = [];
+  if (!existsSync(path)) return { epoch, series };
+  for (const line of readFileSync(path, "utf8").split("\n")) {
+    if (!line.includes('"epoch"')) continue;
+    const { kind, epoch: at, loss, parts, accuracy } = JSON.parse(line) as {
+      kind: string; epoch: number; loss: number; parts: Record<string, number>; accuracy: number;
+    };
+    if (kind !== "epoch") continue;
+    epoch.push(at);
+    const values: Record<string, number> = { loss, ...parts, accuracy };
+    for (const name of names) series[name].push(round(values[name], 5));
+  }
+  return { epoch, series };
+}
+
+/** `most` rows of `count`, evenly spread. */
+function evenly(count: number, most: number): number[] {
+  const n = Math.min(count, most);
+  return Array.from({ length: n }, (_, i) => Math.floor((i * count) / n));
+}
+
+/** Test rows to ask with: the classes in turn, so that the gallery shows as many as it can. */
+function queriesOf(test: FeatureTable, count: number): number[] {
+  const byClass = new Map<number, number[]>();
+  test.labels.forEach((label, row) => byClass.set(label, [...(byClass.get(label) ?? []), row]));
+  const queues = [...byClass.entries()].sort(([a], [b]) => a - b).map(([, rows]) => rows);
+  const chosen: number[] = [];
+  const rounds = Math.ceil(count / Math.max(1, queues.length));
+  for (let n = 0; n < rounds; n++) {
+    for (const rows of queues) if (n < rows.length) chosen.push(rows[Math.floor((n * rows.length) / rounds)]);
+  }
+  return chosen.slice(0, count);
+}
+
+function rowsOf({ data, width, labels, clips }: FeatureTable, rows: readonly number[]): FeatureTable {
+  const picked = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => picked.set(data.subarray(row * width, (row + 1) * width), i * width));
+  return { data: picked, rows: rows.length, width, labels: Int32Array.from(rows, (r) => labels[r]), clips: rows.map((r) => clips[r]) };
+}
+
+/** Rows of length 1: squared distances then are 2 − 2·cosine, what retrieval goes by. */
+function unitRows(table: FeatureTable, rows: readonly number[]): Float32Array {
+  const { data, width } = rowsOf(table, rows);
+  for (let i = 0; i < rows.length; i++) {
+    const row = data.subarray(i * width, (i + 1) * width);
+    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0)) || 1;
+    for (let c = 0; c < width; c++) row[c] /= length;
+  }
+  return data;
+}
+
+function playable(store: ClipStore, number: number): PlayableClip {
+  const { name, label } = store.facts(number);
+  const { data, frames, persons, joints }: Clip = store.read(number);
+  const count = Math.min(frames, SHOWN_FRAMES);
+  const perFrame = persons * joints * 3;
+  const largest = data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) || 1;
+  const steps = new Int16Array(count * perFrame);
+  for (let t = 0; t < count; t++) {
+    const from = Math.floor((t * frames) / count) * perFrame;
+    for (let i = 0; i < perFrame; i++) steps[t * perFrame + i] = Math.round((data[from + i] / largest) * STEPS);
+  }
+  return { name, label, frames: count, persons, scale: largest / STEPS, data: Buffer.from(steps.buffer).toString("base64") };
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

@@ -1,0 +1,8 @@
+/** Reports of runs as single HTML files. */
+export { writeReport } from "./report.ts";
+export type { WrittenReport } from "./report.ts";
+export { collectReport } from "./collect.ts";
+export type { PlayableClip, ReportData, ReportOptions } from "./collect.ts";
+export { reportPage } from "./page.ts";
+export { tsne } from "./tsne.ts";
+export type { TsneOptions } from "./tsne.ts";

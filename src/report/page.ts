@@ -1,0 +1,61 @@
+/**
+ * The report as one HTML page: data, style, script and the chart library (uPlot) are all in it, so that it opens from a
+ * disk, a mail or a server, and keeps.
+ */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { ReportData } from "./collect.ts";
+import { PAGE_SCRIPT } from "./page-script.ts";
+import { PAGE_STYLE } from "./page-style.ts";
+
+const packageFile = createRequire(import.meta.url);
+
+export function reportPage(data: ReportData): string {
+  const chartScript = readFileSync(packageFile.resolve("uplot/dist/uPlot.iife.min.js"), "utf8");
+  const chartStyle = readFileSync(packageFile.resolve("uplot/dist/uPlot.min.css"), "utf8");
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(data.title)} – HiCo report</title>
+<style>${chartStyle}${PAGE_STYLE}</style>
+</head>
+<body>
+<header>
+  <h1>${escapeHtml(data.title)}</h1>
+  <p>${escapeHtml(summary(data))}</p>
+</header>
+<main>
+  <section id="results"><h2>What the representation is worth</h2><div class="results"></div></section>
+  <section id="map"><h2>Map of the test clips</h2>
+    <p class="note">t-SNE of the features (${data.map.clips.length} of ${data.testClips} test clips). Point at one to see its clip; a class in the legend shows or hides it.</p>
+    <div class="map"><canvas class="points" width="1120" height="880"></canvas><div class="side"><canvas class="hovered" width="440" height="440"></canvas><p class="hovered-name">&nbsp;</p><ul class="legend"></ul></div></div></section>
+  <section id="gallery"><h2>Retrieval</h2>
+    <p class="note">A test clip, and the training clips whose features are nearest (cosine similarity). Green: the same action.</p>
+    <div class="gallery"></div></section>
+  <section id="confusion"><h2>Confusion matrix</h2><p class="note"></p><div class="matrix"></div></section>
+  <section id="curves"><h2>Pretraining</h2><div class="charts"></div></section>
+  <section id="facts"><h2>Settings and timings</h2><div class="facts"></div></section>
+</main>
+<script id="data" type="application/json">${escapeScript(JSON.stringify(data))}</script>
+<script>${chartScript}</script>
+<script>${PAGE_SCRIPT}</script>
+</body>
+</html>
+`;
+}
+
+function summary({ data, protocol, trainClips, testClips, classes, device, settings }: ReportData): string {
+  return `${String(settings.encoder)} encoder, ${String(settings.stream)} stream · ${data}, ${protocol || "no protocol"}: ${trainClips} training and ` +
+    `${testClips} test clips of ${classes.length} actions · features computed on ${device}`;
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
+}
+
+/** JSON within a script element: nothing in it may end the element or begin a comment. */
+function escapeScript(json: string): string {
+  return json.replace(/</g, "\\u003c");
+}
