@@ -3,7 +3,7 @@
  * (`gruForwardSignature`, `gruBackwardSignature`); T = steps, B = batch, D = directions, H = hidden.
  *
  * The state lives in the outputs: a step reads it from its row of `hPrev` and writes the next one to the row of the
- * step that follows, or to `hn` after the last.
+ * step that follows, or to `hn` after the last. Where nobody reads `hPrev` it lives in the thread's memory.
  */
 import type { ScanSpec } from "../shaders/scan-common.ts";
 import { checkScanSpec } from "../shaders/scan-common.ts";
@@ -18,52 +18,66 @@ import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunct
 
 const GATES = 3;
 
-/** In: gates, weight, bias, h0, mask?. Out: y, hn, saved, hPrev. Throws on sizes that cannot be run. */
-export function gruForward(spec: ScanSpec): WasmLowering {
+/**
+ * In: gates, weight, bias, h0, mask?. Out: y, hn, saved, hPrev. Throws on sizes that cannot be run.
+ * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
+ */
+export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
   const name = "gruScan.forward";
   checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
   const panels = scanPanels(spec, GATES, true);
   const blocks = rowBlocks(spec, GATES);
   const width = 4 * hidden;
+  const sumBytes = blocks.rows * resultStride(panels);
   const scan: WasmKernel = {
-    name, units: blocks.units, threadBytes: blocks.rows * resultStride(panels),
+    name, units: blocks.units,
+    threadBytes: sumBytes + (saves ? 0 : (blocks.rows + 2) * width),
     emit(f, context) {
-      const { input, output, scratch, features, threadMemory: sums } = context;
-      const [y, hn, saved, hPrev] = [0, 1, 2, 3].map(output);
+      const { input, output, scratch, features, threadMemory } = context;
+      const sums: Rows = { at: threadMemory, stride: i32.const(resultStride(panels)) };
+      const ownState: Rows = { at: i32.add(threadMemory, i32.const(sumBytes)), stride: i32.const(width) };
+      const oneRow: Rows = { at: i32.add(threadMemory, i32.const(sumBytes + blocks.rows * width)), stride: i32.const(0) };
       const copy = copyFunction(context, hidden);
-      const product = productFunction(context, panels, batch, width * directions);
+      const product = productFunction(context, panels, batch, saves ? width * directions : width);
       const names = ["sums", "gates", "saved", "h", "next", "y"] as const;
-      const cell = rowFunction(context, `gruScan.cell ${hidden}`, names, masked, (f, row, valid) =>
+      // A loop a gate: one loop for all would be a chain of two functions, too long for a processor to overlap its rounds.
+      const cell = rowFunction(context, `gruScan.cell ${hidden} ${saves}`, names, masked, (f, row, valid) => {
+        for (const g of [0, 1]) {
+          eachQuad(f, hidden, ({ offset, load, store }) => {
+            const recurrent = v128.load(i32.add(row.sums, offset), 4 * g * panels.padded);
+            const before = f.name(f32x4.add(load(f.name(i32.add(row.gates, offset)), g * width), recurrent));
+            store(f.name(i32.add(row.saved, offset)), sigmoid(f, features, before), g * width);
+          });
+        }
         eachQuad(f, hidden, ({ offset, load, store }) => {
           const at = (start: Value) => f.name(i32.add(start, offset));
-          const [sum, gate, kept] = [at(row.sums), at(row.gates), at(row.saved)];
-          const recurrent = (g: number) => v128.load(sum, 4 * g * panels.padded);
-          const r = f.name(sigmoid(f, features, f.name(f32x4.add(load(gate), recurrent(0)))));
-          store(kept, r);
-          const z = f.name(sigmoid(f, features, f.name(f32x4.add(load(gate, width), recurrent(1)))));
-          store(kept, z, width);
-          const q = f.name(recurrent(2));
-          store(kept, q, 3 * width);
-          const n = f.name(tanh(f, features, f.name(multiplyAdd(features, r, q, load(gate, 2 * width)))));
-          store(kept, n, 2 * width);
+          const kept = at(row.saved);
+          const q = f.name(v128.load(i32.add(row.sums, offset), 8 * panels.padded));
+          const n = f.name(tanh(f, features, f.name(multiplyAdd(features, load(kept), q, load(at(row.gates), 2 * width)))));
+          if (saves) {
+            store(kept, n, 2 * width);
+            store(kept, q, 3 * width);
+          }
           const h = f.name(load(at(row.h)));
-          const next = f.name(multiplyAdd(features, z, f32x4.sub(h, n), n));
+          const next = f.name(multiplyAdd(features, load(kept, width), f32x4.sub(h, n), n));
           store(at(row.next), valid ? f.name(v128.bitselect(next, h, valid)) : next);
           store(at(row.y), valid ? f.name(v128.and(next, valid)) : next);
-        }));
+        });
+      });
       eachUnit(f, context, spec, blocks, (unit) => {
         const state = (tensor: Value): Rows => rowsFrom(tensor, unit.stateRow, width);
+        const stateAt = (row: Value): Rows => (saves ? rowsFrom(output(3), row, width, directions) : ownState);
         eachStep(f, spec, unit, false, (step) => {
-          const h = rowsFrom(hPrev, step.row, width, directions);
+          const h = stateAt(step.row);
           f.if(step.first, () => copy(f, unit, h, state(input(3))));
-          product(f, { rows: h.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: sums });
+          product(f, { rows: h.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: sums.at });
           cell(f, unit.rows, {
-            h, sums: { at: sums, stride: i32.const(resultStride(panels)) },
+            h, sums,
             gates: rowsFrom(input(0), step.row, 3 * width, directions),
-            saved: rowsFrom(saved, step.row, 4 * width, directions),
-            next: either(step.last, state(hn), rowsFrom(hPrev, step.nextRow, width, directions)),
-            y: rowsFrom(y, step.row, width, directions),
+            saved: saves ? rowsFrom(output(2), step.row, 4 * width, directions) : oneRow,
+            next: either(step.last, state(output(1)), stateAt(step.nextRow)),
+            y: rowsFrom(output(0), step.row, width, directions),
           }, masked ? rowsFrom(input(4), step.maskRow, 4).at : undefined);
         });
       });

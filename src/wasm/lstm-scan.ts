@@ -3,7 +3,8 @@
  * (`lstmForwardSignature`, `lstmBackwardSignature`); T = steps, B = batch, D = directions, H = hidden.
  *
  * The states live in the outputs: a step reads h and c from its rows of `hPrev` and `saved` and writes the next ones to
- * the rows of the step that follows, or to `hn` and `cn` after the last.
+ * the rows of the step that follows, or to `hn` and `cn` after the last. Where nobody reads those they live in the
+ * thread's memory.
  */
 import type { ScanSpec } from "../shaders/scan-common.ts";
 import { checkScanSpec } from "../shaders/scan-common.ts";
@@ -18,60 +19,72 @@ import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunct
 
 const GATES = 4;
 
-/** In: gates, weight, bias, h0, c0, mask?. Out: y, hn, cn, saved, hPrev. Throws on sizes that cannot be run. */
-export function lstmForward(spec: ScanSpec): WasmLowering {
+/**
+ * In: gates, weight, bias, h0, c0, mask?. Out: y, hn, cn, saved, hPrev. Throws on sizes that cannot be run.
+ * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
+ */
+export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
   const name = "lstmScan.forward";
   checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
   const panels = scanPanels(spec, GATES, true);
   const blocks = rowBlocks(spec, GATES);
   const width = 4 * hidden;
+  const sumBytes = blocks.rows * resultStride(panels);
+  const stateBytes = blocks.rows * width;
   const scan: WasmKernel = {
-    name, units: blocks.units, threadBytes: blocks.rows * resultStride(panels),
+    name, units: blocks.units,
+    threadBytes: sumBytes + (saves ? 0 : 2 * stateBytes + GATES * width),
     emit(f, context) {
-      const { input, output, scratch, features, threadMemory: sums } = context;
-      const [y, hn, cn, saved, hPrev] = [0, 1, 2, 3, 4].map(output);
+      const { input, output, scratch, features, threadMemory } = context;
+      const own = (offset: number, stride: number): Rows =>
+        ({ at: i32.add(threadMemory, i32.const(offset)), stride: i32.const(stride) });
+      const sums = own(0, resultStride(panels));
+      const [ownH, ownC, oneRow] = [own(sumBytes, width), own(sumBytes + stateBytes, width), own(sumBytes + 2 * stateBytes, 0)];
       const copy = copyFunction(context, hidden);
-      const product = productFunction(context, panels, batch, width * directions);
-      const names = ["sums", "gates", "saved", "h", "nextH", "nextC", "y"] as const;
-      const cell = rowFunction(context, `lstmScan.cell ${hidden}`, names, masked, (f, row, valid) =>
+      const product = productFunction(context, panels, batch, saves ? width * directions : width);
+      const names = ["sums", "gates", "saved", "h", "c", "nextH", "nextC", "y"] as const;
+      // A loop a gate: one loop for all would be a chain of two functions, too long for a processor to overlap its rounds.
+      const cell = rowFunction(context, `lstmScan.cell ${hidden}`, names, masked, (f, row, valid) => {
+        [sigmoid, sigmoid, tanh, sigmoid].forEach((activation, g) => eachQuad(f, hidden, ({ offset, load, store }) => {
+          const recurrent = v128.load(i32.add(row.sums, offset), 4 * g * panels.padded);
+          const before = f.name(f32x4.add(load(f.name(i32.add(row.gates, offset)), g * width), recurrent));
+          store(f.name(i32.add(row.saved, offset)), activation(f, features, before), g * width);
+        }));
         eachQuad(f, hidden, ({ offset, load, store }) => {
           const at = (start: Value) => f.name(i32.add(start, offset));
-          const [sum, gate, kept] = [at(row.sums), at(row.gates), at(row.saved)];
-          const [i, forget, g, o] = [sigmoid, sigmoid, tanh, sigmoid].map((activation, k) => {
-            const before = f.name(f32x4.add(load(gate, k * width), v128.load(sum, 4 * k * panels.padded)));
-            const value = f.name(activation(f, features, before));
-            store(kept, value, k * width);
-            return value;
-          });
-          const c = f.name(load(kept, 4 * width));
+          const kept = at(row.saved);
+          const [i, forget, g, o] = [0, 1, 2, 3].map((part) => load(kept, part * width));
+          const c = f.name(load(at(row.c)));
           const next = f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)));
           const h = f.name(f32x4.mul(o, tanh(f, features, next)));
           store(at(row.nextC), valid ? f.name(v128.bitselect(next, c, valid)) : next);
           store(at(row.nextH), valid ? f.name(v128.bitselect(h, load(at(row.h)), valid)) : h);
           store(at(row.y), valid ? f.name(v128.and(h, valid)) : h);
-        }));
-      /** The part of `saved` that holds the cell's state before a step. */
-      const cellState = (row: Value): Rows => {
-        const { at, stride } = rowsFrom(saved, row, 5 * width, directions);
-        return { at: i32.add(at, i32.const(4 * width)), stride };
-      };
+        });
+      });
       eachUnit(f, context, spec, blocks, (unit) => {
         const state = (tensor: Value): Rows => rowsFrom(tensor, unit.stateRow, width);
+        const saved = (row: Value): Rows => (saves ? rowsFrom(output(3), row, 5 * width, directions) : oneRow);
+        const hAt = (row: Value): Rows => (saves ? rowsFrom(output(4), row, width, directions) : ownH);
+        const cAt = (row: Value): Rows => {
+          const { at, stride } = saved(row);
+          return saves ? { at: i32.add(at, i32.const(GATES * width)), stride } : ownC;
+        };
         eachStep(f, spec, unit, false, (step) => {
-          const h = rowsFrom(hPrev, step.row, width, directions);
+          const [h, c] = [hAt(step.row), cAt(step.row)];
           f.if(step.first, () => {
             copy(f, unit, h, state(input(3)));
-            copy(f, unit, cellState(step.row), state(input(4)));
+            copy(f, unit, c, state(input(4)));
           });
-          product(f, { rows: h.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: sums });
+          product(f, { rows: h.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: sums.at });
           cell(f, unit.rows, {
-            h, sums: { at: sums, stride: i32.const(resultStride(panels)) },
-            gates: rowsFrom(input(0), step.row, 4 * width, directions),
-            saved: rowsFrom(saved, step.row, 5 * width, directions),
-            nextH: either(step.last, state(hn), rowsFrom(hPrev, step.nextRow, width, directions)),
-            nextC: either(step.last, state(cn), cellState(step.nextRow)),
-            y: rowsFrom(y, step.row, width, directions),
+            sums, h, c,
+            gates: rowsFrom(input(0), step.row, GATES * width, directions),
+            saved: saved(step.row),
+            nextH: either(step.last, state(output(1)), hAt(step.nextRow)),
+            nextC: either(step.last, state(output(2)), cAt(step.nextRow)),
+            y: rowsFrom(output(0), step.row, width, directions),
           }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
         });
       });

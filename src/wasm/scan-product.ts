@@ -61,7 +61,7 @@ export const resultStride = (panels: Panels): number => 4 * panels.padded * (pan
 export function packKernel(
   name: string, panels: Panels, directions: number, operands: { readonly weight: number; readonly bias?: number },
 ): WasmKernel {
-  const { forward, gates, hidden, joint, outer, inner, lead, depth, width } = panels;
+  const { forward, gates, hidden, joint, outer, inner, width } = panels;
   return {
     name, units: directions * outer * inner, threadBytes: 0,
     emit(f, { input, scratch, begin, end }) {
@@ -69,37 +69,44 @@ export function packKernel(
         const panel = f.local("i32", i32.add(scratch(0), i32.mul(unit, i32.const(panelBytes(panels)))));
         const block = f.local("i32", i32.remU(unit, i32.const(inner)));
         const rest = f.local("i32", i32.divU(unit, i32.const(inner)));
-        // Forward the outer number counts gates on through the directions, as rows of the weight do.
-        f.for(i32.const(0), i32.const(width), 1, (column) => {
-          const to = f.local("i32", i32.add(panel, i32.shl(column, i32.const(2))));
+        const [to, from, stop] = Array.from({ length: 3 }, () => f.local("i32", i32.const(0)));
+        /** From `from` to `to`, a row of the panel after the other. */
+        const down = (step: number, copy: () => void): void => f.doWhile(() => {
+          copy();
+          f.set(from, i32.add(from, i32.const(step)));
+          f.set(to, i32.add(to, i32.const(4 * width)));
+          return i32.ne(to, stop);
+        });
+        const first = forward ? undefined : i32.add(i32.mul(rest, i32.const(gates * hidden * hidden)), i32.mul(block, i32.const(width)));
+        const columns = (): void => f.for(i32.const(0), i32.const(width), 1, (column) => {
+          f.set(to, i32.add(panel, i32.shl(column, i32.const(2))));
+          f.set(stop, i32.add(to, i32.const(panelBytes(panels))));
           const hiddenUnit = f.local("i32", forward
             ? i32.add(i32.mul(block, i32.const(NR)), i32.remU(column, i32.const(NR)))
             : i32.add(i32.mul(block, i32.const(width)), column));
-          const stop = f.local("i32", i32.add(to, i32.const(4 * width * (lead + depth))));
           f.if(i32.ltS(hiddenUnit, i32.const(hidden)), () => {
-            const from = f.local("i32", input(operands.weight));
-            if (forward) {
+            if (first) {
+              f.set(from, i32.add(input(operands.weight), i32.shl(i32.add(first, column), i32.const(2))));
+            } else {
+              // The outer number counts groups of gates on through the directions, as the weight's rows do.
               const gate = i32.add(i32.mul(rest, i32.const(joint)), i32.divU(column, i32.const(NR)));
               const row = f.local("i32", i32.add(i32.mul(gate, i32.const(hidden)), hiddenUnit));
               f.store(to, f32.load(i32.add(input(operands.bias!), i32.shl(row, i32.const(2)))));
               f.set(to, i32.add(to, i32.const(4 * width)));
-              f.set(from, i32.add(from, i32.mul(row, i32.const(4 * hidden))));
-            } else {
-              const first = i32.mul(rest, i32.const(gates * hidden * hidden));
-              f.set(from, i32.add(from, i32.shl(i32.add(first, hiddenUnit), i32.const(2))));
+              f.set(from, i32.add(input(operands.weight), i32.mul(row, i32.const(4 * hidden))));
             }
-            f.doWhile(() => {
-              f.store(to, f32.load(from));
-              f.set(from, i32.add(from, i32.const(forward ? 4 : 4 * hidden)));
-              f.set(to, i32.add(to, i32.const(4 * width)));
-              return i32.ne(to, stop);
-            });
-          }, () => f.doWhile(() => {
-            f.store(to, f32.const(0));
-            f.set(to, i32.add(to, i32.const(4 * width)));
-            return i32.ne(to, stop);
-          }));
+            down(forward ? 4 : 4 * hidden, () => f.store(to, f32.load(from)));
+          }, () => down(0, () => f.store(to, f32.const(0))));
         });
+        if (!first) return columns();
+        f.if(i32.leS(i32.mul(i32.add(block, i32.const(1)), i32.const(width)), i32.const(hidden)), () => {
+          f.set(to, panel);
+          f.set(stop, i32.add(to, i32.const(panelBytes(panels))));
+          f.set(from, i32.add(input(operands.weight), i32.shl(first, i32.const(2))));
+          down(4 * hidden, () => {
+            for (let v = 0; v < width / 4; v++) f.store(to, v128.load(from, 16 * v), 16 * v);
+          });
+        }, columns);
       });
     },
   };

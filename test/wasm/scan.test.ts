@@ -15,7 +15,7 @@ import { GRU, LSTM, assertPass, scanProblem } from "../shaders/scan-problem.ts";
 import { runLowering } from "./run-lowering.ts";
 
 interface Scan extends ScanCell {
-  readonly forward: (spec: ScanSpec) => WasmLowering;
+  readonly forward: (spec: ScanSpec, saves?: boolean) => WasmLowering;
   readonly backward: (spec: ScanSpec) => WasmLowering;
 }
 
@@ -35,6 +35,12 @@ function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): void {
     }
   };
   run(scan.forward(spec), forward);
+  const { inputs, sizes } = forward;
+  const results = sizes.slice(0, scan.results);
+  assert.deepEqual(
+    runLowering(scan.forward(spec, false), inputs, results), runLowering(scan.forward(spec), inputs, sizes).slice(0, scan.results),
+    `${label}: results where nothing is kept for a backward pass`,
+  );
   run(scan.backward(spec), backward);
 }
 
