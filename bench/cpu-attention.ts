@@ -23,7 +23,9 @@ import { infoNceBackward, infoNceForward } from "../src/wasm/info-nce.ts";
 import type { WasmLowering } from "../src/wasm/kernel.ts";
 import { loadKernels, peakRate } from "./cpu-kernel.ts";
 
-const { values } = parseArgs({ options: { rounds: { type: "string", default: "7" }, only: { type: "string", default: "" } } });
+const { values } = parseArgs({
+  options: { rounds: { type: "string", default: "7" }, only: { type: "string", default: "" } },
+});
 
 type Tensors = readonly { readonly shape: readonly number[] }[];
 const sizes = (tensors: Tensors): number[] => tensors.map((t) => sizeOf(t.shape));
@@ -41,28 +43,33 @@ function measure(name: string, lowering: WasmLowering, inputs: Tensors, outputs:
   }
   const reached = flops / total(best) / 1e6;
   console.log(
-    `${name.padEnd(48)} ${total(best).toFixed(2).padStart(8)} ms ${reached.toFixed(1).padStart(6)} GFLOP/s  peak ${rate.toFixed(1)}  ` +
-      `${(reached / rate).toFixed(2)}  kernels ${best.map((t) => t.toFixed(2)).join(" ")}  ${bytes} bytes`,
+    `${name.padEnd(56)} ${total(best).toFixed(2).padStart(8)} ms ${reached.toFixed(1).padStart(6)} GFLOP/s  ` +
+      `peak ${rate.toFixed(1)}  ${(reached / rate).toFixed(2)}  kernels ` +
+      `${best.map((t) => t.toFixed(2)).join(" ")}  ${bytes} bytes`,
   );
 }
 
 function attention(name: string, given: Partial<AttentionSpec>): void {
   const steps = given.segments?.reduce((a, b) => a + b, 0) ?? given.queries ?? 64;
   const spec: AttentionSpec = {
-    batch: 64, heads: 4, queries: steps, keys: steps, dim: 32, scale: 0.2, packed: true, mask: false, keep: false, ...given,
+    batch: 64, heads: 4, queries: steps, keys: steps, dim: 32, scale: 0.2, packed: true, mask: false, keep: false,
+    ...given,
   };
   const pairs = spec.segments?.reduce((sum, n) => sum + n * n, 0) ?? spec.queries * spec.keys;
   const product = 2 * spec.batch * spec.heads * pairs * spec.dim;
-  measure(`attention ${name}, forward`, attentionForward(spec), attentionForwardInputs(spec), attentionForwardOutputs(spec), 2 * product);
-  measure(`attention ${name}, backward`, attentionBackward(spec), attentionBackwardInputs(spec), attentionBackwardOutputs(spec), 5 * product);
+  const [forward, backward] = [attentionForward(spec), attentionBackward(spec)];
+  const title = `attention ${name}`;
+  measure(`${title}, forward`, forward, attentionForwardInputs(spec), attentionForwardOutputs(spec), 2 * product);
+  measure(`${title}, backward`, backward, attentionBackwardInputs(spec), attentionBackwardOutputs(spec), 5 * product);
 }
 
 function infoNce(rows: number, negatives: number, positives = 1): void {
   const spec: InfoNceSpec = { rows, channels: 128, positives, negatives, temperature: 0.2 };
   const product = 2 * rows * spec.channels * negatives;
   const name = `infoNce ${rows}x${negatives}, ${positives} positive${positives > 1 ? "s" : ""}`;
-  measure(`${name}, forward`, infoNceForward(spec), infoNceForwardInputs(spec), infoNceForwardOutputs(spec), product);
-  measure(`${name}, backward`, infoNceBackward(spec), infoNceBackwardInputs(spec), infoNceBackwardOutputs(spec), 2 * product);
+  const [forward, backward] = [infoNceForward(spec), infoNceBackward(spec)];
+  measure(`${name}, forward`, forward, infoNceForwardInputs(spec), infoNceForwardOutputs(spec), product);
+  measure(`${name}, backward`, backward, infoNceBackwardInputs(spec), infoNceBackwardOutputs(spec), 2 * product);
 }
 
 attention("B64 H4 T64 D32", {});

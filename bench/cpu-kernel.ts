@@ -14,6 +14,8 @@ import { emitProgram } from "../src/wasm/program.ts";
 
 v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
 
+type Run = (table: number, begin: number, end: number, own: number) => void;
+
 export interface LoadedKernels {
   /** Runs all kernels one after the other; milliseconds of each. */
   run(): number[];
@@ -22,7 +24,9 @@ export interface LoadedKernels {
 }
 
 /** @param inputs elements of each input, which are filled with small numbers */
-export function loadKernels({ kernels, scratch }: WasmLowering, inputs: readonly number[], outputs: readonly number[]): LoadedKernels {
+export function loadKernels(
+  { kernels, scratch }: WasmLowering, inputs: readonly number[], outputs: readonly number[],
+): LoadedKernels {
   let top = 4096;
   const place = (words: number): number => {
     const at = Math.ceil(top / 64) * 64;
@@ -45,7 +49,7 @@ export function loadKernels({ kernels, scratch }: WasmLowering, inputs: readonly
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
   const run = () => kernels.map((kernel, i) => {
     const start = process.cpuUsage();
-    (exports[`kernel${i}`] as (table: number, begin: number, end: number, own: number) => void)(0, 0, kernel.units, own);
+    (exports[`kernel${i}`] as Run)(0, 0, kernel.units, own);
     const { user, system } = process.cpuUsage(start);
     return (user + system) / 1000;
   });

@@ -4,14 +4,15 @@
  *   p_ij = exp(s_ij − lse_i)      δ_i = Σ_d dout_id out_id      ds_ij = p_ij (keep_ij dout_i·v_j − δ_i)
  *   dv_j = Σ_i keep_ij p_ij dout_i      dk_j = scale Σ_i ds_ij q_i      dq_i = scale Σ_j ds_ij k_j
  *
- * A unit owns the keys of one head: dk and dv of a block of keys are finished at once, and dq grows from block to block.
+ * A unit owns the keys of one head: dk and dv of a block of keys are finished at once, and dq grows with each block.
  * Few heads with long sequences would leave threads idle, so there the keys are dealt out in groups, each with a dq of
  * its own, which a second kernel adds up in order.
  */
 import type { AttentionSpec } from "../shaders/attention-layout.ts";
 import { keepWidth } from "../shaders/attention-layout.ts";
 import {
-  blockLength, blockSizes, emitBlockLength, forScores, forUnits, headAddresses, sequencesOf, tensorRow, writeOpen,
+  blockLength, blockSizes, emitBlockLength, forScores, forUnits, functionKey,
+  headAddresses, sequencesOf, tensorRow, writeOpen,
 } from "./attention-blocks.ts";
 import type { AttentionOperand } from "./attention-blocks.ts";
 import { ThreadLayout, copyRows, forVectors, packColumns, panelBytes, storeRows } from "./block-copy.ts";
@@ -33,7 +34,8 @@ function layoutOf(spec: AttentionSpec) {
   const [queryRows, keyRows] = [sizes.rows * sizes.channelRow, sizes.columns * sizes.channelRow];
   return {
     q: memory.take(queryRows), dout: memory.take(queryRows), k: memory.take(keyRows),
-    kPanels: memory.take(panelBytes(spec.dim, sizes.columns)), vPanels: memory.take(panelBytes(spec.dim, sizes.columns)),
+    kPanels: memory.take(panelBytes(spec.dim, sizes.columns)),
+    vPanels: memory.take(panelBytes(spec.dim, sizes.columns)),
     p: memory.take(sizes.rows * sizes.scoreRow), ds: memory.take(sizes.rows * sizes.scoreRow),
     dq: memory.take(queryRows), dk: memory.take(keyRows), dv: memory.take(keyRows),
     open: memory.take(4 * sizes.columns), delta: memory.take(4 * sizes.rows),
@@ -80,7 +82,8 @@ export function backwardKernel(spec: AttentionSpec): WasmKernel {
         }
         const address = (operand: AttentionOperand) => head.row(operand, start);
         f.call(gradients, [
-          ...OPERANDS.map(address), head.lse(start), head.mask(start), head.keep(start), dq(), address("dk"), address("dv"),
+          ...OPERANDS.map(address), head.lse(start), head.mask(start), head.keep(start),
+          dq(), address("dk"), address("dv"),
           i32.const(rows), begin, select(i32.ltS(end, i32.const(columns)), end, i32.const(columns)), i32.const(columns),
           context.threadMemory,
         ]);
@@ -93,8 +96,8 @@ export function backwardKernel(spec: AttentionSpec): WasmKernel {
 const OPERANDS = ["dout", "q", "k", "v", "out"] as const;
 
 /**
- * The function (dout, q, k, v, out, lse, mask, keep, dq, dk, dv, rows, begin, end, columns, memory): the gradients of one
- * sequence's keys `begin` to `end`, and these keys' part of dq. Addresses are of the sequence's first row.
+ * The function (dout, q, k, v, out, lse, mask, keep, dq, dk, dv, rows, begin, end, columns, memory): the gradients of
+ * one sequence's keys `begin` to `end`, and these keys' part of dq. Addresses are of the sequence's first row.
  */
 function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
   const { features } = context;
@@ -103,7 +106,8 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
   const at = layoutOf(spec);
   const { channelRow, scoreRow } = sizes;
   const dqRow = keyGroups(spec).groups === 1 ? tensorRow(spec, "dq") : tensorRow(spec, "dout");
-  const copy = (operand: AttentionOperand) => copyRows(context, { columns: dim, fromRow: tensorRow(spec, operand), toRow: channelRow });
+  const copy = (operand: AttentionOperand) =>
+    copyRows(context, { columns: dim, fromRow: tensorRow(spec, operand), toRow: channelRow });
   const store = (toRow: number, add: boolean) => storeRows(context, { columns: dim, fromRow: channelRow, toRow, add });
   const scoreProduct = blockProduct(context, { aRow: channelRow, aStep: 4, cRow: scoreRow });
   const queryProduct = blockProduct(context, { aRow: scoreRow, aStep: 4, bStep: channelRow, cRow: channelRow });
@@ -113,7 +117,7 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
   const [packK, packV] = [packColumns(context, tensorRow(spec, "k")), packColumns(context, tensorRow(spec, "v"))];
   const [storeKeys, setDq, addDq] = [store(tensorRow(spec, "dk"), false), store(dqRow, false), store(dqRow, true)];
   const parameters = Array.from({ length: 16 }, () => "i32" as const);
-  const name = `attention.backward ${JSON.stringify({ ...spec, segments: undefined, batch: 0, sizes, dqRow, width: keepWidth(spec) })}`;
+  const name = functionKey("attention.backward", spec, dqRow);
 
   return context.shared(name, (module) => module.function({ parameters }, (f) => {
     const [dout, q, k, v, out, lse, mask, keep, dq, dk, dv, rows, begin, end, columns, memory] = f.parameters;
@@ -124,7 +128,8 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
       open: part(at.open), delta: part(at.delta),
     };
     const [one, factor] = [f32.const(1), f32.const(scale)];
-    const rowOf = (start: Value, row: Value, bytes: number) => f.local("i32", i32.add(start, i32.mul(row, i32.const(bytes))));
+    const rowOf = (start: Value, row: Value, bytes: number) =>
+      f.local("i32", i32.add(start, i32.mul(row, i32.const(bytes))));
     const atMost = (x: Value, y: Value) => f.local("i32", select(i32.ltS(x, y), x, y));
     const [rowStep, columnStep] = [emitBlockLength(f, rows), emitBlockLength(f, columns)];
     const column = f.local("i32", begin);
@@ -181,15 +186,16 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
       });
     }
 
-    /** Scores become probabilities times dropout, and gradients of these become gradients of the scores, over `scale`. */
+    /** Scores become probabilities times dropout, and these' gradients become those of the scores, over `scale`. */
     function scoreGradients(firstRow: Value, height: Value, width: Value): void {
       f.for(i32.const(0), height, 1, (i) => {
         const row = f.local("i32", i32.add(firstRow, i));
         const logSum = f.local("v128", v128.load32Splat(rowOf(lse, row, 4)));
         const delta = f.local("v128", v128.load32Splat(rowOf(own.delta, i, 4)));
         const [p, ds] = [rowOf(own.p, i, scoreRow), rowOf(own.ds, i, scoreRow)];
-        const kept = spec.keep ? i32.add(rowOf(keep, row, 4 * keepWidth(spec)), i32.shl(column, i32.const(2))) : undefined;
-        forScores(f, width, sizes, kept && f.name(kept), (byte, given) => {
+        const kept = spec.keep
+          ? f.local("i32", i32.add(rowOf(keep, row, 4 * keepWidth(spec)), i32.shl(column, i32.const(2)))) : undefined;
+        forScores(f, width, sizes, kept, (byte, given) => {
           const [atP, atDs] = [f.local("i32", i32.add(p, byte)), f.local("i32", i32.add(ds, byte))];
           const weight = exp(f, features, f32x4.sub(v128.load(atP), logSum));
           const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(own.open, byte))) : weight);
@@ -211,7 +217,8 @@ export function joinGroups(spec: AttentionSpec): WasmKernel {
     name: "attention.backward.join", units: rows, threadBytes: 0,
     emit(f, context) {
       const toRow = tensorRow(spec, "dq");
-      const [set, add] = [false, true].map((adds) => storeRows(context, { columns: width, fromRow: 4 * width, toRow, add: adds }));
+      const rowCopy = { columns: width, fromRow: 4 * width, toRow };
+      const [set, add] = [storeRows(context, rowCopy), storeRows(context, { ...rowCopy, add: true })];
       f.for(context.begin, context.end, 1, (row) => {
         const target = f.local("i32", i32.add(context.output(0), i32.mul(row, i32.const(toRow))));
         const source = f.local("i32", i32.add(context.scratch(0), i32.mul(row, i32.const(4 * width))));

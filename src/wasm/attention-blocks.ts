@@ -74,6 +74,13 @@ export function blockSizes(spec: AttentionSpec): BlockSizes {
   };
 }
 
+/** Names a function that is the same for all attentions that differ in batch, heads' number or lengths only. */
+export function functionKey(name: string, spec: AttentionSpec, ...more: readonly unknown[]): string {
+  const { dim, scale, mask, keep } = spec;
+  const rows = (["q", "k", "out", "dq"] as const).map((operand) => tensorRow(spec, operand));
+  return `${name} ${JSON.stringify([dim, scale, mask, keep, keepWidth(spec), rows, blockSizes(spec), more])}`;
+}
+
 export type AttentionOperand = "q" | "k" | "v" | "out" | "dout" | "dq" | "dk" | "dv";
 
 /** Bytes from row to row of an operand's tensor. */
@@ -165,7 +172,8 @@ export function writeOpen(f: FunctionBuilder, spec: AttentionSpec, mask: Value, 
  * @param body given where the vector stands within the row, in bytes, and its dropout factors
  */
 export function forScores(
-  f: FunctionBuilder, columns: Value, sizes: BlockSizes, keep: Value | undefined, body: (byte: Value, keep?: Value) => void,
+  f: FunctionBuilder, columns: Value, sizes: BlockSizes, keep: Value | undefined,
+  body: (byte: Value, keep?: Value) => void,
 ): void {
   const factors = (byte: Value) => keep && f.local("v128", v128.load(i32.add(keep, byte)));
   if (!keep || !sizes.closed) {

@@ -8,7 +8,8 @@
 import type { AttentionSpec } from "../shaders/attention-layout.ts";
 import { keepWidth } from "../shaders/attention-layout.ts";
 import {
-  LOWEST, blockLength, blockSizes, emitBlockLength, forScores, forUnits, headAddresses, sequencesOf, tensorRow, writeOpen,
+  LOWEST, blockLength, blockSizes, emitBlockLength, forScores, forUnits, functionKey, headAddresses, sequencesOf,
+  tensorRow, writeOpen,
 } from "./attention-blocks.ts";
 import { ThreadLayout, copyRows, packColumns, panelBytes, storeRows } from "./block-copy.ts";
 import { blockProduct } from "./block-product.ts";
@@ -75,9 +76,10 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
   const scoreProduct = blockProduct(context, { aRow: sizes.channelRow, aStep: 4, cRow: sizes.scoreRow });
   const outProduct = blockProduct(
     context, { aRow: sizes.scoreRow, aStep: 4, bStep: sizes.channelRow, cRow: sizes.channelRow }, online);
-  const storeOut = storeRows(context, { columns: dim, fromRow: sizes.channelRow, toRow: tensorRow(spec, "out"), each: true });
+  const storeOut = storeRows(
+    context, { columns: dim, fromRow: sizes.channelRow, toRow: tensorRow(spec, "out"), each: true });
   const parameters = Array.from({ length: 10 }, () => "i32" as const);
-  const name = `attention.forward ${JSON.stringify({ ...spec, segments: undefined, batch: 0, sizes, online, width: keepWidth(spec) })}`;
+  const name = functionKey("attention.forward", spec, online);
 
   return context.shared(name, (module) => module.function({ parameters }, (f) => {
     const [q, k, v, out, lse, mask, keep, rows, columns, memory] = f.parameters;
@@ -117,7 +119,8 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
         if (before) f.set(top, f32x4.pmax(top, before));
 
         const sum = f.local("v128", f32x4.const(0));
-        const factors = spec.keep ? f.local("i32", i32.add(keep, i32.mul(row, i32.const(4 * keepWidth(spec))))) : undefined;
+        const factors = spec.keep
+          ? f.local("i32", i32.add(keep, i32.mul(row, i32.const(4 * keepWidth(spec))))) : undefined;
         forScores(f, here, sizes, factors, (byte, kept) => {
           const weight = exp(f, features, f32x4.sub(score(byte), top));
           const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(open, byte))) : weight);

@@ -4,7 +4,7 @@
  * The copies cost a few hundredths of the products that use them, and buy rows that neither overhang nor share cache
  * sets, whatever the tensor's strides are. Nothing is read or written beside the rows of the tensor.
  */
-import type { Callee, FunctionBuilder } from "./function.ts";
+import type { Callee, FunctionBuilder, Signature } from "./function.ts";
 import type { Value } from "./instructions.ts";
 import { f32x4, i32, select, v128 } from "./instructions.ts";
 import type { KernelContext } from "./kernel.ts";
@@ -39,8 +39,8 @@ export class ThreadLayout {
 const UNROLLED = 8;
 
 /**
- * For each vector of a row of `columns` elements: where it stands, as a value and a constant to add to it, both in bytes,
- * and how many lanes it has.
+ * For each vector of a row of `columns` elements: where it stands, as a value and a constant to add to it, both in
+ * bytes, and how many lanes it has.
  */
 export function forVectors(
   f: FunctionBuilder, columns: number, body: (byte: Value, offset: number, count: number) => void,
@@ -51,8 +51,12 @@ export function forVectors(
   };
   if (rounds === 1) round(i32.const(0));
   else f.for(i32.const(0), i32.const(16 * UNROLLED * rounds), 16 * UNROLLED, round);
-  for (let column = 4 * UNROLLED * rounds; column < columns; column += 4) body(i32.const(0), 4 * column, Math.min(4, columns - column));
+  for (let column = 4 * UNROLLED * rounds; column < columns; column += 4) {
+    body(i32.const(0), 4 * column, Math.min(4, columns - column));
+  }
 }
+
+const PACK: Signature = { parameters: ["i32", "i32", "i32", "i32"] };
 
 /** Sizes of a copy: elements of a row, and bytes from row to row. */
 export interface RowCopy {
@@ -62,12 +66,13 @@ export interface RowCopy {
 }
 
 /**
- * The function (from, to, rows, factor: f32): a block's rows = a tensor's rows · factor; lanes up to the next multiple of
- * 4 are 0.
+ * The function (from, to, rows, factor: f32): a block's rows = a tensor's rows · factor; lanes up to the next multiple
+ * of 4 are 0.
  */
 export function copyRows(context: KernelContext, { columns, fromRow, toRow }: RowCopy): Callee {
   const key = `copyRows ${[columns, fromRow, toRow].join()}`;
-  return context.shared(key, (module) => module.function({ parameters: ["i32", "i32", "i32", "f32"] }, (f) => {
+  const signature: Signature = { parameters: ["i32", "i32", "i32", "f32"] };
+  return context.shared(key, (module) => module.function(signature, (f) => {
     const [from, to, rows, factor] = f.parameters;
     const scale = f.local("v128", f32x4.splat(factor));
     f.for(i32.const(0), rows, 1, () => {
@@ -86,10 +91,12 @@ export function copyRows(context: KernelContext, { columns, fromRow, toRow }: Ro
  * every row has a factor of its own, and `factor` is the address (i32) of the first.
  */
 export function storeRows(
-  context: KernelContext, { columns, fromRow, toRow, add = false, each = false }: RowCopy & { add?: boolean; each?: boolean },
+  context: KernelContext,
+  { columns, fromRow, toRow, add = false, each = false }: RowCopy & { readonly add?: boolean; readonly each?: boolean },
 ): Callee {
+  const signature: Signature = { parameters: ["i32", "i32", "i32", each ? "i32" : "f32"] };
   const key = `storeRows ${[columns, fromRow, toRow, add, each].join()}`;
-  return context.shared(key, (module) => module.function({ parameters: ["i32", "i32", "i32", each ? "i32" : "f32"] }, (f) => {
+  return context.shared(key, (module) => module.function(signature, (f) => {
     const [from, to, rows, factor] = f.parameters;
     const scale = f.local("v128", each ? f32x4.const(0) : f32x4.splat(factor));
     f.for(i32.const(0), rows, 1, () => {
@@ -112,7 +119,7 @@ export function storeRows(
  * columns beyond, those up to a multiple of 4 are 0 and the others are left as they are.
  */
 export function packRows(context: KernelContext, fromRow: number): Callee {
-  return context.shared(`packRows ${fromRow}`, (module) => module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
+  return context.shared(`packRows ${fromRow}`, (module) => module.function(PACK, (f) => {
     const [from, to, rows, columns] = f.parameters;
     const each = (column: Value, copy: (source: Value, target: Value) => void): void => {
       const source = f.local("i32", i32.add(from, i32.shl(column, i32.const(2))));
@@ -131,7 +138,8 @@ export function packRows(context: KernelContext, fromRow: number): Callee {
         each(column, (source, target) => {
           f.store(target, v128.load(source));
           f.store(target, loadLanes(source, count, 16), 16);
-        })), () => byCount(f, left, (count) => each(column, (source, target) => f.store(target, loadLanes(source, count))))));
+        })), () => byCount(f, left, (count) =>
+        each(column, (source, target) => f.store(target, loadLanes(source, count))))));
     });
   }));
 }
@@ -141,7 +149,7 @@ export function packRows(context: KernelContext, fromRow: number): Callee {
  * [panel][column][8]. Beyond `rows` the last row is repeated up to a multiple of 4.
  */
 export function packColumns(context: KernelContext, fromRow: number): Callee {
-  return context.shared(`packColumns ${fromRow}`, (module) => module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
+  return context.shared(`packColumns ${fromRow}`, (module) => module.function(PACK, (f) => {
     const [from, to, rows, columns] = f.parameters;
     const last = f.local("i32", i32.sub(rows, i32.const(1)));
     const panel = f.local("i32", i32.mul(columns, i32.const(4 * NR)));

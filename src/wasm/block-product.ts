@@ -5,7 +5,7 @@
  * `block-copy.ts` leaves them. Blocks are small enough for the caches, so the only loop order that matters is that a
  * panel of B stays near while all rows of A pass by.
  */
-import type { Callee } from "./function.ts";
+import type { Callee, Signature } from "./function.ts";
 import type { Value } from "./instructions.ts";
 import { i32, v128 } from "./instructions.ts";
 import type { KernelContext } from "./kernel.ts";
@@ -22,6 +22,8 @@ export interface BlockStrides {
   readonly cRow: number;
 }
 
+const SIGNATURE: Signature = { parameters: ["i32", "i32", "i32", "i32", "i32", "i32"] };
+
 /**
  * The function (a, b, c, rows, columns, k): C = A·B, or C += A·B with `accumulate`. `k` ≥ 1. Rows and columns are
  * rounded up to multiples of 4: the memory of A, B and C must have room for them.
@@ -31,7 +33,7 @@ export interface BlockStrides {
 export function blockProduct(context: KernelContext, strides: BlockStrides, accumulate = false): Callee {
   const { aRow, aStep, bStep, cRow } = strides;
   const key = `blockProduct ${[aRow, aStep, bStep ?? "panels", cRow, accumulate].join()}`;
-  return context.shared(key, (module) => module.function({ parameters: ["i32", "i32", "i32", "i32", "i32", "i32"] }, (f) => {
+  return context.shared(key, (module) => module.function(SIGNATURE, (f) => {
     const [a, b, c, rows, columns, k] = f.parameters;
     const step = bStep ?? 4 * NR;
     const length = f.local("i32", i32.mul(k, i32.const(step)));
@@ -43,15 +45,16 @@ export function blockProduct(context: KernelContext, strides: BlockStrides, accu
       f.for(i32.const(0), rows, MR, () => {
         const [atA, atB] = [f.local("i32", from), f.local("i32", panel)];
         const initial = (r: number, v: number): Value => v128.load(to, r * cRow + 16 * v);
-        const tile = emitTile(f, context.features, atA, atB, end, { rows: MR, vectors, strides: { aRow, aStep, bStep: step } },
-          accumulate ? initial : undefined);
+        const shape = { rows: MR, vectors, strides: { aRow, aStep, bStep: step } };
+        const tile = emitTile(f, context.features, atA, atB, end, shape, accumulate ? initial : undefined);
         tile.forEach((row, r) => row.forEach((sum, v) => f.store(to, sum, r * cRow + 16 * v)));
         f.set(from, i32.add(from, i32.const(MR * aRow)));
         f.set(to, i32.add(to, i32.const(MR * cRow)));
       });
     };
     f.for(i32.const(0), columns, NR, (column) => {
-      f.if(i32.gtS(i32.sub(columns, column), i32.const(4)), () => panelProduct(column, 2), () => panelProduct(column, 1));
+      const left = i32.sub(columns, column);
+      f.if(i32.gtS(left, i32.const(4)), () => panelProduct(column, 2), () => panelProduct(column, 1));
       f.set(panel, i32.add(panel, bStep === undefined ? length : i32.const(4 * NR)));
     });
   }));

@@ -1,6 +1,6 @@
 /**
- * The InfoNCE losses' work along the queue: logits of a block of queries and a chunk of the queue's columns, in a thread's
- * memory, and what the forward and the backward make of them.
+ * The InfoNCE losses' work along the queue: logits of a block of queries and a chunk of the queue's columns, in a
+ * thread's memory, and what the forward and the backward make of them.
  *
  * A chunk is read from the queue once, for all queries: its rows lie K floats apart, which caches and address
  * translation bear badly. Forward, it leaves each query's maximum and sum of exponentials over the chunk; backward, its
@@ -43,7 +43,8 @@ export function chunkPlan({ rows, channels, negatives }: InfoNceSpec): ChunkPlan
   const columns = Math.min(MOST_COLUMNS, Math.max(LEAST_COLUMNS, wanted));
   const chunks = Math.ceil(negatives / columns);
   const each = Math.ceil(chunks / GROUPS);
-  return { columns, chunks, each, groups: Math.ceil(chunks / each), rows: roundUp4(rows), channels: roundUp4(channels) };
+  const groups = Math.ceil(chunks / each);
+  return { columns, chunks, each, groups, rows: roundUp4(rows), channels: roundUp4(channels) };
 }
 
 function layoutOf(spec: InfoNceSpec, backward: boolean) {
@@ -69,10 +70,11 @@ interface LogitBlock {
   readonly logits: Value;
 }
 
-/** Runs `body` for every block of queries of the chunks `begin` to `end`, logits computed; `start` before each chunk. */
+/** Runs `start` for each of the chunks `begin` to `end`, then `body` for every block of queries, logits computed. */
 function forLogits(
   f: FunctionBuilder, context: KernelContext, spec: InfoNceSpec, backward: boolean, range: { begin: Value; end: Value },
-  operands: { q: Value; queue: Value }, start: (source: Value, columns: Value) => void, body: (block: LogitBlock) => void,
+  operands: { q: Value; queue: Value }, start: (source: Value, columns: Value) => void,
+  body: (block: LogitBlock) => void,
 ): void {
   const { rows, channels, negatives, temperature } = spec;
   const plan = chunkPlan(spec);
@@ -165,7 +167,8 @@ export function queryGradients(spec: InfoNceSpec): WasmKernel {
         const begin = f.local("i32", i32.mul(group, i32.const(plan.each)));
         const wanted = f.local("i32", i32.add(begin, i32.const(plan.each)));
         const end = f.local("i32", select(i32.ltS(wanted, i32.const(plan.chunks)), wanted, i32.const(plan.chunks)));
-        const own = f.local("i32", i32.add(context.scratch(0), i32.mul(group, i32.const(4 * plan.rows * plan.channels))));
+        const size = 4 * plan.rows * plan.channels;
+        const own = f.local("i32", i32.add(context.scratch(0), i32.mul(group, i32.const(size))));
         const operands = { q: context.input(1), queue: context.input(3) };
         const start = (source: Value, columns: Value): void => {
           f.call(turn, [source, turned, i32.const(channels), columns]);
@@ -176,7 +179,8 @@ export function queryGradients(spec: InfoNceSpec): WasmKernel {
           const bytes = f.local("i32", i32.shl(columns, i32.const(2)));
           f.for(i32.const(0), rows, 1, () => {
             const all = f.local("v128", v128.load32Splat(i32.add(lseAll, scalar)));
-            const factor = f.local("v128", f32x4.mul(v128.load32Splat(i32.add(dloss, scalar)), f32x4.const(1 / temperature)));
+            const scaled = f32x4.mul(v128.load32Splat(i32.add(dloss, scalar)), f32x4.const(1 / temperature));
+            const factor = f.local("v128", scaled);
             f.for(i32.const(0), bytes, 16, (byte) => {
               const place = f.local("i32", i32.add(line, byte));
               f.store(place, f32x4.mul(exp(f, features, f32x4.sub(v128.load(place), all)), factor));

@@ -1,6 +1,6 @@
 /**
- * InfoNCE against a queue of negatives, with one or several positives a row, as kernels of the `cpu` device. The formulas
- * and the order of operands are those of `shaders/info-nce.ts`.
+ * InfoNCE against a queue of negatives, with one or several positives a row, as kernels of the `cpu` device. The
+ * formulas and the order of operands are those of `shaders/info-nce.ts`.
  *
  * Forward, the logits exist a chunk of the queue at a time, in a thread's memory; a second kernel joins the chunks'
  * maxima and sums (the online softmax of Milakov & Gimelshein 2018) with the positives. Backward, each group of chunks
@@ -17,14 +17,14 @@ import type { KernelContext, WasmKernel, WasmLowering } from "./kernel.ts";
 import { byCount, loadLanes, storeLanes, sumOfLanes } from "./lanes.ts";
 import { exp, log } from "./math.ts";
 
-/** In: q [N, C], k [N, P, C], queue [C, K]. Out: loss, and the log-sum-exps over all and over the positives, each [N]. */
+/** In: q [N, C], k [N, P, C], queue [C, K]. Out: loss, and the log-sum-exps over all and over the positives; [N]. */
 export function infoNceForward(spec: InfoNceSpec): WasmLowering {
   const { chunks, rows } = chunkPlan(spec);
   const statistics = { shape: [chunks, rows], dtype: "f32" } as const;
   return { kernels: [chunkStatistics(spec), joinChunks(spec)], scratch: [statistics, statistics] };
 }
 
-/** In: dloss [N], q, k, queue, and the two log-sum-exps. Out: dq [N, C], dk [N, P, C]. The queue's gradient is not among them. */
+/** In: dloss [N], q, k, queue, and the two log-sum-exps. Out: dq [N, C], dk [N, P, C]; no gradient of the queue. */
 export function infoNceBackward(spec: InfoNceSpec): WasmLowering {
   if (spec.queueGradient) throw new Error("infoNceBackward: the cpu device's kernels give no gradient of the queue");
   const { groups, rows, channels } = chunkPlan(spec);
@@ -55,8 +55,10 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
       const e = (x: Value): Value => exp(f, features, x);
       f.for(context.begin, context.end, 1, (unit) => {
         const row = f.local("i32", i32.shl(unit, i32.const(2)));
-        const overPositives = (body: (place: Value, p: Value) => void): void =>
-          f.for(i32.const(0), i32.const(positives), 1, (p) => body(f.local("i32", i32.add(threadMemory, i32.shl(p, i32.const(4)))), p));
+        const overPositives = (body: (place: Value) => void): void =>
+          f.for(i32.const(0), i32.const(16 * positives), 16, (byte) => {
+            body(f.local("i32", i32.add(threadMemory, byte)));
+          });
         for (let lane = 0; lane < 4; lane++) {
           const wanted = f.local("i32", i32.add(row, i32.const(lane)));
           const n = f.local("i32", select(i32.ltS(wanted, i32.const(rows)), wanted, i32.const(rows - 1)));
@@ -70,7 +72,9 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
         const topPositive = f.local("v128", f32x4.const(-3.4e38));
         overPositives((place) => f.set(topPositive, f32x4.pmax(topPositive, v128.load(place))));
         const sumPositive = f.local("v128", f32x4.const(0));
-        overPositives((place) => f.set(sumPositive, f32x4.add(sumPositive, e(f32x4.sub(v128.load(place), topPositive)))));
+        overPositives((place) => {
+          f.set(sumPositive, f32x4.add(sumPositive, e(f32x4.sub(v128.load(place), topPositive))));
+        });
 
         const first = f.local("i32", i32.shl(row, i32.const(2)));
         const overChunks = (body: (offset: Value) => void): void => {
@@ -108,7 +112,7 @@ function joinGradients(spec: InfoNceSpec): WasmKernel {
       const rowBytes = 4 * channels;
       f.for(context.begin, context.end, 1, (n) => {
         const scalar = f.local("i32", i32.shl(n, i32.const(2)));
-        const splat = (input: number): Value => f.local("v128", v128.load32Splat(i32.add(context.input(input), scalar)));
+        const splat = (input: number) => f.local("v128", v128.load32Splat(i32.add(context.input(input), scalar)));
         const [dloss, all, some] = [splat(0), splat(4), splat(5)];
         const factor = f.local("v128", f32x4.mul(dloss, f32x4.const(1 / temperature)));
         const rowOf = (start: Value, bytes: number) => f.local("i32", i32.add(start, i32.mul(n, i32.const(bytes))));

@@ -1,6 +1,6 @@
 /**
- * The k largest elements of every row, in one pass: a list of the largest so far, in order, and a look at four elements at
- * a time whether any is above the list's last. Rarely one is, once the list has seen a part of the row.
+ * The k largest elements of every row, in one pass: a list of the largest so far, in order, and a look at four elements
+ * at a time whether any is above the list's last. Rarely one is, once the list has seen a part of the row.
  *
  * Of equals the first comes first, as an element only moves up past smaller ones.
  */
@@ -40,7 +40,8 @@ export function topK(shape: Shape, k: number): WasmLowering {
             // What is smaller moves down by one. Before the first there is nothing to read.
             const before = (): Value => i32.sub(place, i32.const(4));
             const within = (): Value => select(place, before(), i32.const(0));
-            f.while(() => i32.and(i32.ne(place, i32.const(0)), f32.lt(f32.load(i32.add(values, within())), value)), () => {
+            const smaller = (): Value => f32.lt(f32.load(i32.add(values, within())), value);
+            f.while(() => i32.and(i32.ne(place, i32.const(0)), smaller()), () => {
               f.store(i32.add(values, place), f32.load(i32.add(values, before())));
               f.store(i32.add(indices, place), i32.load(i32.add(indices, before())));
               f.set(place, before());

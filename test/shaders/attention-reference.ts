@@ -1,6 +1,6 @@
 /**
- * Attention by plain float64 loops, forward and backward, with operands and random specs: what every device's kernels are
- * held to.
+ * Attention by plain float64 loops, forward and backward, with operands and random specs: what every device's kernels
+ * are held to.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -144,7 +144,9 @@ export function pack(blocks: readonly Float64Array[], width: number): Float64Arr
 }
 
 /** Every element within `bound` of the largest of `terms` (by default of the expected values themselves). */
-export function assertClose(what: string, actual: Float32Array, expected: Float64Array, terms = expected, bound = 1e-5): void {
+export function assertClose(
+  what: string, actual: Float32Array, expected: Float64Array, terms = expected, bound = 1e-5,
+): void {
   assert.equal(actual.length, expected.length, `${what}: length`);
   const scale = terms.reduce((a, x) => Math.max(a, Math.abs(x)), 1e-30);
   expected.forEach((x, i) => {

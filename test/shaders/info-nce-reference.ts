@@ -29,7 +29,9 @@ export function operandsOf({ rows, channels, positives, negatives }: InfoNceSpec
 }
 
 /** Logits of row n, the positives first. */
-export function logitsOf({ channels, positives, negatives, temperature }: InfoNceSpec, x: Operands, n: number): number[] {
+export function logitsOf(
+  { channels, positives, negatives, temperature }: InfoNceSpec, x: Operands, n: number,
+): number[] {
   const logits: number[] = [];
   for (let p = 0; p < positives; p++) {
     let s = 0;

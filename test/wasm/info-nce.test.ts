@@ -27,12 +27,14 @@ function runKernels(spec: InfoNceSpec, x: Operands, { split, relaxedSimd }: Run 
   const features = relaxedSimd === undefined ? wasmFeatures() : { ...wasmFeatures(), relaxedSimd };
   const operands = [x.q, x.k, x.queue];
   assert.deepEqual(operands.map((a) => a.length), sizes(infoNceForwardInputs(spec)));
-  const forward = runLowering(infoNceForward(spec), operands.map(f32), sizes(infoNceForwardOutputs(spec)), { split, features });
+  const forward = runLowering(
+    infoNceForward(spec), operands.map(f32), sizes(infoNceForwardOutputs(spec)), { split, features });
   // The reference's own log-sum-exps are given, so that a wrong backward cannot hide behind a wrong forward.
   const { all, some } = referenceForward(spec, x);
   const given = [x.dloss, ...operands, all, some];
   assert.deepEqual(given.map((a) => a.length), sizes(infoNceBackwardInputs(spec)));
-  const backward = runLowering(infoNceBackward(spec), given.map(f32), sizes(infoNceBackwardOutputs(spec)), { split, features });
+  const backward = runLowering(
+    infoNceBackward(spec), given.map(f32), sizes(infoNceBackwardOutputs(spec)), { split, features });
   return [...forward, ...backward];
 }
 

@@ -5,12 +5,17 @@ import fc from "fast-check";
 import { topK } from "../../src/wasm/top-k.ts";
 import { runLowering } from "./run-lowering.ts";
 
-function runTopK(x: Float32Array, rows: number, k: number, split?: number): { values: Float32Array; indices: Int32Array } {
+interface Picks {
+  readonly values: Float32Array;
+  readonly indices: Int32Array;
+}
+
+function runTopK(x: Float32Array, rows: number, k: number, split?: number): Picks {
   const [values, indices] = runLowering(topK([rows, x.length / rows], k), [x], [rows * k, rows * k], { split });
   return { values, indices: new Int32Array(indices.buffer) };
 }
 
-function sorted(x: Float32Array, rows: number, k: number): { values: Float32Array; indices: Int32Array } {
+function sorted(x: Float32Array, rows: number, k: number): Picks {
   const n = x.length / rows;
   const indices = Array.from({ length: rows }, (_, row) =>
     Array.from({ length: n }, (_, i) => i).sort((i, j) => x[row * n + j] - x[row * n + i] || i - j).slice(0, k));
