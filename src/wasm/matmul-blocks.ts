@@ -13,10 +13,9 @@ export interface Blocks {
   readonly depth: number;
   readonly rowBlocks: number;
   readonly columnBlocks: number;
-  /** Read where it is, or packed by each unit. */
+  /** Read where it is, or packed. */
   readonly a: "direct" | "packed";
-  /** Likewise, or packed once by a kernel before. */
-  readonly b: "direct" | "packed" | "shared";
+  readonly b: "direct" | "packed";
 }
 
 /** Steps of k for which a panel of A and one of B lie in half the L1 cache. */
@@ -50,15 +49,14 @@ export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
     else if (rows > MR) rows = roundUp(rows / 2, MR);
     else break;
   }
-  const rowBlocks = Math.ceil(m / rows);
   const aDirect = a.plain !== undefined && a.plain.k === 4;
   const bReadable = b.plain !== undefined && b.plain.outer === 4 && n % NR === 0;
   const bDirect = bReadable && (m <= FEW_ROWS || k * b.plain!.k <= NEAR);
   return {
-    rows, columns, depth: cut(k, DEPTH, 4), rowBlocks, columnBlocks: Math.ceil(n / columns),
+    rows, columns, depth: cut(k, DEPTH, 4),
+    rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
     a: aDirect ? "direct" : "packed",
-    // Computed elements are computed once; copying is so cheap that each block of 128 rows may do it.
-    b: bDirect ? "direct" : b.plain === undefined && rowBlocks > 1 ? "shared" : "packed",
+    b: bDirect ? "direct" : "packed",
   };
 }
 

@@ -3,14 +3,13 @@
  *
  * A unit of work is a block of C of one matrix of the batch. Within it, k runs in blocks; of B one panel of 8 columns at
  * a time is in the L1 cache, while all rows of the block pass by. Operands that stand so that the tile can read them are
- * read where they are; others are packed: A by each unit into its thread's memory, B either likewise, panel by panel, or,
- * where many rows of blocks share it, once for all of them by a kernel of its own. When all of k is done, the block of C
- * goes through the epilogue while it is in the cache. (Loop order: K. Goto, R. van de Geijn, "Anatomy of
- * High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.)
+ * read where they are; others are packed by each unit into its thread's memory, A block by block, B panel by panel. (Blocks
+ * are so large that this costs 2% where several of them pack the same; a kernel before, that packs once for all, costs
+ * memory and a barrier.) When all of k is done, the block of C goes through the epilogue while it is in the cache. Loop
+ * order: K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
  *
  * Each element is one chain of multiply-adds in the order of k, however blocks are cut and units shared out.
  */
-import type { TensorSpec } from "../shaders/kernel.ts";
 import type { FunctionBuilder } from "./function.ts";
 import type { Value } from "./instructions.ts";
 import { i32, select, v128 } from "./instructions.ts";
@@ -63,39 +62,14 @@ export interface Product {
   readonly c: Result;
 }
 
-export interface ProductKernels {
-  readonly kernels: readonly WasmKernel[];
-  /** Shared between these kernels; `scratch(0)` of their contexts. */
-  readonly scratch: readonly TensorSpec[];
-}
-
-/** Kernels of a product of f32 matrices. */
-export function productKernels(product: Product, blocks: Blocks = chooseBlocks(product)): ProductKernels {
-  const main: WasmKernel = {
+/** The kernel of a product of f32 matrices. */
+export function productKernel(product: Product, blocks: Blocks = chooseBlocks(product)): WasmKernel {
+  return {
     name: `matmul ${product.name}`,
     units: product.batch * blocks.rowBlocks * blocks.columnBlocks,
     threadBytes: threadLayout(product, blocks).bytes,
     emit: (f, context) => emitUnits(product, blocks, f, context),
   };
-  if (blocks.b !== "shared") return { kernels: [main], scratch: [] };
-  const { batch, n, k, b } = product;
-  const panels = Math.ceil(n / NR);
-  const pack: WasmKernel = {
-    name: `pack ${product.name}`,
-    units: batch * panels,
-    threadBytes: b.plain ? 0 : computedBytes(b.lanes, NR, blocks.depth),
-    emit: (f, context) => f.for(context.begin, context.end, 1, (unit) => {
-      const batchAt = f.name(i32.divU(unit, i32.const(panels)));
-      const first = f.name(i32.mul(i32.sub(unit, i32.mul(batchAt, i32.const(panels))), i32.const(NR)));
-      const packPanel = packerOf(b, n, NR, blocks.depth, f, context, batchAt, context.threadMemory);
-      const at = f.local("i32", i32.add(context.scratch(0), i32.mul(unit, i32.const(4 * NR * k))));
-      f.for(i32.const(0), i32.const(k), blocks.depth, (from) => {
-        packPanel({ first, from, to: least(f, i32.add(from, i32.const(blocks.depth)), k), at });
-        f.set(at, i32.add(at, i32.const(4 * NR * blocks.depth)));
-      });
-    }),
-  };
-  return { kernels: [pack, main], scratch: [{ shape: [batch * panels * k * NR], dtype: "f32" }] };
 }
 
 function least(f: FunctionBuilder, x: Value, y: number): Value {
@@ -155,13 +129,10 @@ function emitBlock(product: Product, blocks: Blocks, f: FunctionBuilder, context
   const stripAt = f.name(own(layout.strip));
   const packA = blocks.a === "packed" ? packerOf(a, m, MR, depth, f, context, batch, stripAt) : undefined;
   const packB = blocks.b === "packed" ? packerOf(b, n, NR, depth, f, context, batch, stripAt) : undefined;
-  const paddedColumns = Math.ceil(n / NR) * NR;
   const aBase = f.name(packA ? own(layout.a) : firstOf(a, f, context, batch, m0));
-  const bBase = f.name(packB ? own(layout.b) : blocks.b === "shared"
-    ? i32.add(context.scratch(0), i32.mul(i32.add(i32.mul(batch, i32.const(paddedColumns)), n0), i32.const(4 * k)))
-    : firstOf(b, f, context, batch, n0));
+  const bBase = f.name(packB ? own(layout.b) : firstOf(b, f, context, batch, n0));
   const aView = packA ? { outer: PACKED.aRow, k: PACKED.aStep } : a.plain!;
-  const bStep = blocks.b === "direct" ? b.plain!.k : PACKED.bStep;
+  const bStep = packB ? PACKED.bStep : b.plain!.k;
   const strides: TileStrides = { aRow: aView.outer, aStep: aView.k, bStep };
   const panels = f.name(i32.divU(rows, i32.const(MR)));
   const tailRows = m % MR;
@@ -180,9 +151,8 @@ function emitBlock(product: Product, blocks: Blocks, f: FunctionBuilder, context
     const bBytes = f.name(i32.mul(steps, i32.const(bStep)));
     f.for(i32.const(0), columns, NR, (column) => {
       if (packB) packB({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
-      const columnBytes = packB ? 0 : blocks.b === "shared" ? 4 * k : 4;
-      const kBytes = packB ? 0 : bStep;
-      const bAt = f.name(i32.add(bBase, i32.add(i32.mul(column, i32.const(columnBytes)), i32.mul(k0, i32.const(kBytes)))));
+      const bAt = packB ? bBase
+        : f.name(i32.add(bBase, i32.add(i32.mul(column, i32.const(4)), i32.mul(k0, i32.const(bStep)))));
       const bEnd = f.name(i32.add(bAt, bBytes));
       const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
       const tiles = (accumulate: boolean) => {

@@ -3,7 +3,6 @@
  * work before and after the product runs inside it.
  *
  * An operand that is a view of a tensor, linear in both axes, is read as such; any other is computed while it is packed.
- * Products of integers, and empty ones, are plain loops.
  */
 import type { Expr } from "../compiler/expr.ts";
 import { dependencies, factorOf } from "../compiler/int-expr.ts";
@@ -12,10 +11,10 @@ import type { ExprKernels } from "./expr-kernel.ts";
 import { memoryOf, operandsOf } from "./expr-kernel.ts";
 import type { FunctionBuilder } from "./function.ts";
 import type { Value } from "./instructions.ts";
-import { f32x4, i32, i32x4, v128 } from "./instructions.ts";
-import type { KernelContext, WasmKernel } from "./kernel.ts";
-import type { Operand, ProductKernels, Result } from "./matmul.ts";
-import { productKernels } from "./matmul.ts";
+import { i32, v128 } from "./instructions.ts";
+import type { KernelContext } from "./kernel.ts";
+import type { Operand, Product, Result } from "./matmul.ts";
+import { productKernel } from "./matmul.ts";
 import type { PlainView } from "./packing.ts";
 import type { ExprMemory, VectorVariable } from "./wasm-expr.ts";
 import { ExprPrinter } from "./wasm-expr.ts";
@@ -25,20 +24,19 @@ type MemoryOf = (context: KernelContext) => ExprMemory;
 
 export function matmulKernel(kernel: MatmulKernel): ExprKernels {
   const operands = operandsOf(kernel);
-  return { ...kernelsOf(kernel, (context) => memoryOf(operands, context, kernel.exprs)), operands };
+  const memory: MemoryOf = (context) => memoryOf(operands, context, kernel.exprs);
+  return { kernels: [productKernel(productOf(kernel, memory))], operands, scratch: [] };
 }
 
-function kernelsOf(kernel: MatmulKernel, memory: MemoryOf): ProductKernels {
-  const { batch, m, n, k, a, b } = kernel;
+function productOf(kernel: MatmulKernel, memory: MemoryOf): Product {
+  const { batch, m, n, k } = kernel;
   const name = `${batch > 1 ? `${batch}x` : ""}${m}x${n}x${k}`;
-  if (batch * m * n === 0) return { kernels: [], scratch: [] };
-  if (a.dtype !== "f32" || k === 0) return { kernels: [plainLoops(name, kernel, memory)], scratch: [] };
-  const [aOperand, bOperand] = [operand(kernel, a, "m", memory), operand(kernel, b, "n", memory)];
-  if (n === 1 && !(aOperand.plain?.k === 4)) {
+  const [a, b] = [operand(kernel, kernel.a, "m", memory), operand(kernel, kernel.b, "n", memory)];
+  if (n === 1 && a.plain?.k !== 4) {
     // Of a matrix whose columns lie side by side, times a vector, the transposed product reads whole rows.
-    return productKernels({ name, batch, m: n, n: m, k, a: bOperand, b: aOperand, c: result(kernel, "n", "m", memory) });
+    return { name, batch, m: n, n: m, k, a: b, b: a, c: result(kernel, "n", "m", memory) };
   }
-  return productKernels({ name, batch, m, n, k, a: aOperand, b: bOperand, c: result(kernel, "m", "n", memory) });
+  return { name, batch, m, n, k, a, b, c: result(kernel, "m", "n", memory) };
 }
 
 function printerOf(
@@ -125,41 +123,11 @@ function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memory:
           printer.hoist(values, kernel.stores);
           const line = f.name(i32.add(from, i32.mul(r, i32.const(stride))));
           f.for(i32.const(0), columns, 4, (c) => printer.scope({ [column]: i32.add(n0, c) }, () => {
-            storeAll(printer, kernel, v128.load(i32.add(line, i32.shl(c, i32.const(2)))));
+            printer.setResult(0, v128.load(i32.add(line, i32.shl(c, i32.const(2)))));
+            const printed = values.map((v) => printer.value(v));
+            kernel.stores.forEach((s, i) => printer.store(s.target, s.index, printed[i]));
           }));
         }));
-      });
-    },
-  };
-}
-
-function storeAll(printer: ExprPrinter, { stores }: MatmulKernel, value: Value): void {
-  printer.setResult(0, value);
-  const values = stores.map((s) => printer.value(s.value));
-  stores.forEach((s, i) => printer.store(s.target, s.index, values[i]));
-}
-
-// --- plain loops
-
-/** One row of C a unit, four columns at a time; every sum in the order of k. */
-function plainLoops(name: string, kernel: MatmulKernel, memory: MemoryOf): WasmKernel {
-  const { batch, m, n, k, a, b } = kernel;
-  const float = a.dtype === "f32";
-  return {
-    name: `matmul ${name} ${a.dtype}`, units: batch * m, threadBytes: 0,
-    emit: (f, context) => {
-      const printer = printerOf(kernel, f, context, memory, { name: "n", size: n });
-      f.for(context.begin, context.end, 1, (unit) => {
-        const batchAt = f.name(i32.divU(unit, i32.const(m)));
-        const row = f.name(i32.sub(unit, i32.mul(batchAt, i32.const(m))));
-        printer.scope({ b: batchAt, m: row }, () => f.for(i32.const(0), i32.const(n), 4, (column) => printer.scope({ n: column }, () => {
-          const sum = f.local("v128", i32x4.const(0));
-          f.for(i32.const(0), i32.const(k), 1, (step) => printer.scope({ k: step }, () => {
-            const [x, y] = [printer.value(a), printer.value(b)];
-            f.set(sum, float ? f32x4.add(sum, f32x4.mul(x, y)) : i32x4.add(sum, i32x4.mul(x, y)));
-          }));
-          storeAll(printer, kernel, sum);
-        })));
       });
     },
   };
