@@ -3,7 +3,6 @@
  * it shows what pretraining brought.
  */
 import { ClipStore } from "../data/store.ts";
-import { Generator } from "../tensor/random.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import { realize } from "../tensor/realize.ts";
 import { labelledClips } from "./clips.ts";
@@ -86,7 +85,7 @@ export function openRun({ run, checkpoint, data, protocol }: Pick<EvaluationOpti
   const path = folder.checkpoint(checkpoint);
   const store = ClipStore.open(settings.data);
   try {
-    const model = modelFor(settings, store.header.layout, new Generator(settings.seed));
+    const model = modelFor(settings, store.header.layout);
     if (path.endsWith(".safetensors")) loadRunModel(path, model);
     else loadModel(model, path);
     return { folder, settings, store, model, checkpoint: path };
@@ -135,7 +134,7 @@ async function evaluate<R, E extends EvaluationHead>(kind: "knn" | "linear", opt
       };
       // The very first values of this run: what the same network knows without pretraining.
       if (subject === "random") {
-        model.loadStateDict(modelFor(settings, layout, new Generator(settings.seed)).stateDict());
+        model.loadStateDict(modelFor(settings, layout).stateDict());
         await realize([...model.stateDict().values()]);
       }
       const features = (clips: readonly number[], stage: EvaluationProgress["stage"]): Promise<FeatureTable> => (

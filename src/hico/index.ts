@@ -22,12 +22,13 @@ export { SETTINGS, SETTING_NAMES, inputSettings, resolveSettings } from "./setti
 export type { GivenSettings, RunSettings, Setting } from "./settings.ts";
 export { PRESETS, PRESET_NAMES, presetNamed } from "./presets.ts";
 export type { PresetName } from "./presets.ts";
-export { NonFiniteLossError, pretrain } from "./pretrain.ts";
+export { NonFiniteError, pretrain } from "./pretrain.ts";
 export type { Measures, Pace, PretrainEvent, PretrainOptions, PretrainReport } from "./pretrain.ts";
 export { RunFolder, readConfig } from "./run-folder.ts";
-export { loadRun, loadRunModel, saveRun } from "./run-state.ts";
+export { loadRun, loadRunModel, readRunState, writeRun } from "./run-state.ts";
 export type { RunProgress } from "./run-state.ts";
 export { modelFor } from "./run-model.ts";
+export { StepGenerator } from "./step-generator.ts";
 export { clipsOf, labelledClips } from "./clips.ts";
 export { encodeClips, rawFeatures } from "./features.ts";
 export type { FeatureOptions, FeatureTable } from "./features.ts";

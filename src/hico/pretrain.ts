@@ -16,7 +16,6 @@ import { cosineSchedule, stepSchedule, warmUp } from "../nn/schedules.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import { compile } from "../tensor/compile.ts";
 import { tensor } from "../tensor/create.ts";
-import { Generator } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { concat } from "../tensor/tensor.ts";
 import { clipsOf } from "./clips.ts";
@@ -25,9 +24,10 @@ import { contrastiveAccuracy, LOSS_PARTS } from "./loss.ts";
 import { MetricsLog, RunFolder, writeJson } from "./run-folder.ts";
 import { modelFor } from "./run-model.ts";
 import type { RunProgress } from "./run-state.ts";
-import { loadRun, saveRun } from "./run-state.ts";
+import { loadRun, nonFiniteTensor, readRunState, writeRun } from "./run-state.ts";
 import type { RunSettings } from "./settings.ts";
 import { differingSettings, inputSettings } from "./settings.ts";
+import { StepGenerator } from "./step-generator.ts";
 import { HiCoTrainer } from "./trainer.ts";
 
 /** What a step, or the mean over several, has: the sum of the five losses, each of them, contrastive accuracy. */
@@ -75,13 +75,13 @@ export interface PretrainReport extends Measures, Pace {
   readonly best?: { readonly loss: number; readonly step: number };
 }
 
-/** A loss that is no number any more. Nothing after the last good checkpoint was saved. */
-export class NonFiniteLossError extends Error {
-  override readonly name = "NonFiniteLossError";
+/** A loss, or a weight, that is no number any more. Nothing after the last good checkpoint was saved. */
+export class NonFiniteError extends Error {
+  override readonly name = "NonFiniteError";
 
-  constructor(readonly step: number, readonly level: string, readonly value: number, readonly checkpoint: string | undefined) {
+  constructor(readonly step: number, readonly what: string, readonly value: number, readonly checkpoint: string | undefined) {
     super(
-      `the ${level} loss is ${value} at step ${step}: training stopped. ` +
+      `${what} is ${value} at step ${step}: training stopped. ` +
         (checkpoint === undefined
           ? "There is no checkpoint before it; start again with a lower learning rate"
           : `The last good checkpoint is ${checkpoint}; start anew from a lower learning rate, or resume to reproduce this`),
@@ -106,13 +106,13 @@ export async function pretrain({ settings, run, resume = false, signal, onEvent 
   if (perEpoch === 0) throw new Error(`${settings.data}: ${clips.length} training clips do not fill a batch of ${settings.batch}; use a smaller batch`);
   const steps = perEpoch * settings.epochs;
 
-  const generator = new Generator(settings.seed);
+  const generator = new StepGenerator(settings.seed);
   const model = modelFor(settings, layout, generator);
   const trainer = new HiCoTrainer(model, { lr: settings.lr, momentum: settings.momentum, weightDecay: settings.weightDecay });
   folder.create();
   folder.writeSettings(settings);
   const [latest] = resume ? folder.checkpoints() : [];
-  const begun: RunProgress = latest ? loadRun(latest.path, trainer, generator) : { step: 0, sums: zeroSums(), draws: 0 };
+  const begun: RunProgress = latest ? loadRun(latest.path, trainer) : { step: 0, sums: zeroSums() };
   if (resume) folder.rewindMetrics(begun.step);
 
   const device = await defaultDevice();
@@ -184,10 +184,14 @@ export async function pretrain({ settings, run, resume = false, signal, onEvent 
     const epochLoss = done % perEpoch === 0 ? sums[0] / perEpoch : Infinity;
     const isBest = epochLoss < (best?.loss ?? Infinity);
     if (isBest) best = { loss: epochLoss, step: done };
-    const progress = { step: done, sums, draws: generator.calls, best };
-    if (isBest) await saveRun(folder.bestPath, trainer, progress, settings);
+    const progress = { step: done, sums, best };
+    const state = await readRunState(trainer);
+    // A last update can spoil weights after a loss that was finite.
+    const spoilt = nonFiniteTensor(state);
+    if (spoilt) throw new NonFiniteError(done, spoilt.name, spoilt.value, checkpoint);
+    if (isBest) writeRun(folder.bestPath, state, progress, settings);
     const path = folder.checkpointPath(done);
-    await saveRun(path, trainer, progress, settings);
+    writeRun(path, state, progress, settings);
     checkpoint = path;
     folder.prune(settings.keep);
     onEvent?.({ kind: "checkpoint", step: done, path, best: isBest });
@@ -200,6 +204,7 @@ export async function pretrain({ settings, run, resume = false, signal, onEvent 
       const batch = (await loader.next())!;
       const lr = rate(done / perEpoch);
       trainer.optimizer.lr = lr;
+      generator.begin(done + 1);
       const input = (data: Float32Array, [tokens, features]: readonly [number, number]): Tensor => (
         tensor(data, { shape: [batch.count, tokens, features] })
       );
@@ -270,8 +275,8 @@ function scalarsOf(group: string, values: readonly number[]): Record<string, num
 }
 
 /** The error for measured values of which one is not finite: the level is the first of the five parts that is not. */
-function nonFinite(step: number, values: readonly number[], checkpoint: string | undefined): NonFiniteLossError {
+function nonFinite(step: number, values: readonly number[], checkpoint: string | undefined): NonFiniteError {
   const part = LOSS_PARTS.findIndex((_, i) => !Number.isFinite(values[1 + i]));
   const [level, value] = part >= 0 ? [LOSS_PARTS[part], values[1 + part]] : ["total", values[0]];
-  return new NonFiniteLossError(step, level, value, checkpoint);
+  return new NonFiniteError(step, `the ${level} loss`, value, checkpoint);
 }

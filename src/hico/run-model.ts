@@ -1,12 +1,13 @@
 /** The model that a run's settings and a store's skeletons ask for. */
 import { inputShape } from "../data/inputs.ts";
 import type { SkeletonLayout } from "../data/layout.ts";
-import type { Generator } from "../tensor/random.ts";
 import { HiCo } from "./model.ts";
 import type { RunSettings } from "./settings.ts";
 import { inputSettings } from "./settings.ts";
+import { StepGenerator } from "./step-generator.ts";
 
-export function modelFor(settings: RunSettings, layout: SkeletonLayout, generator: Generator): HiCo {
+/** @param generator default: one of its own from the settings' seed, so that first values are those of the run. */
+export function modelFor(settings: RunSettings, layout: SkeletonLayout, generator = new StepGenerator(settings.seed)): HiCo {
   const { temporal, spatial } = inputShape(layout, inputSettings(settings));
   const { encoder, hidden, heads, layers, dropout, granularity, projection, queue, temperature, variant } = settings;
   return new HiCo({

@@ -2,14 +2,13 @@
  * Everything a run needs to go on as if never interrupted, in one safetensors file.
  *
  * Tensors: `model/*` (both networks, queues and pointers) and `optimizer/*` (momentum buffers). Metadata: how many steps
- * are done, the number of random draws so far, the sums of the epoch under way, the best epoch, and the settings. Order
- * and augmentation of the clips follow from the seed and the step and need no state.
+ * are done, the sums of the epoch under way, the best epoch, and the settings. Order and augmentation of the clips and
+ * dropout follow from the seed and the step and need no state.
  */
 import type { HostTensor } from "../io/host-tensor.ts";
 import type { SafetensorsContents } from "../io/safetensors.ts";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.ts";
 import { readState } from "../nn/state.ts";
-import type { Generator } from "../tensor/random.ts";
 import { hicoState } from "./checkpoint.ts";
 import type { HiCo } from "./model.ts";
 import type { HiCoTrainer } from "./trainer.ts";
@@ -21,8 +20,6 @@ export interface RunProgress {
   readonly step: number;
   /** Sums over the steps of the epoch under way: loss, five parts, accuracy. */
   readonly sums: readonly number[];
-  /** Draws of the generator so far. */
-  readonly draws: number;
   /** Mean loss of the best epoch that was saved, and the step it ended with. */
   readonly best?: { readonly loss: number; readonly step: number };
 }
@@ -31,17 +28,34 @@ const FORMAT = "hico-run-1";
 const MODEL = "model/";
 const OPTIMIZER = "optimizer/";
 
-/** Writes the state; the file appears whole or not at all. */
-export async function saveRun(path: string, trainer: HiCoTrainer, progress: RunProgress, settings: RunSettings): Promise<void> {
+/** The tensors of a run, on the host. */
+export async function readRunState(trainer: HiCoTrainer): Promise<Map<string, HostTensor>> {
   const tensors = new Map<string, HostTensor>();
   for (const [name, value] of await hicoState(trainer.model)) tensors.set(MODEL + name, value);
   for (const [name, value] of await readState(trainer.optimizer.stateDict())) tensors.set(OPTIMIZER + name, value);
+  return tensors;
+}
+
+/** The name of a tensor that holds a NaN or an infinity, and that value. */
+export function nonFiniteTensor(tensors: ReadonlyMap<string, HostTensor>): { readonly name: string; readonly value: number } | undefined {
+  for (const [name, { data }] of tensors) {
+    if (!(data instanceof Float32Array)) continue;
+    // A sum of finite numbers as doubles stays finite, and shows a NaN or an infinity among them.
+    let sum = 0;
+    for (let i = 0; i < data.length; i++) sum += data[i];
+    if (!Number.isFinite(sum)) return { name, value: data.find((value) => !Number.isFinite(value)) ?? sum };
+  }
+  return undefined;
+}
+
+/** Writes the state; the file appears whole or not at all. */
+export function writeRun(path: string, tensors: ReadonlyMap<string, HostTensor>, progress: RunProgress, settings: RunSettings): void {
   const metadata = { format: FORMAT, progress: JSON.stringify(progress), settings: JSON.stringify(settings) };
   writeSafetensors(path, tensors, metadata);
 }
 
 /** Takes everything back. @returns where the run was. @throws Error naming the file and what does not fit. */
-export function loadRun(path: string, trainer: HiCoTrainer, generator: Generator): RunProgress {
+export function loadRun(path: string, trainer: HiCoTrainer): RunProgress {
   const contents = readRun(path);
   const progress = JSON.parse(contents.metadata.get("progress") ?? "null") as RunProgress | null;
   if (!progress) throw new Error(`${path}: it does not say where the run was`);
@@ -57,7 +71,6 @@ export function loadRun(path: string, trainer: HiCoTrainer, generator: Generator
   optimizer.loadTorchState(new Map<string, unknown>([
     ["state", state], ["param_groups", [new Map([["params", optimizer.parameters.map((_, i) => i)]])]],
   ]));
-  generator.calls = progress.draws;
   return progress;
 }
 

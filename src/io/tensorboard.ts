@@ -140,15 +140,15 @@ export function decodeEvent(bytes: Uint8Array, name = "<bytes>"): TensorBoardEve
 }
 
 function decodeSummary(bytes: Uint8Array, name: string): Record<string, number> {
-  const scalars: Record<string, number> = {};
+  const scalars: [string, number][] = [];
   for (const entry of fieldsOf(bytes, name)) {
     if (entry.field !== 1 || entry.wire !== BYTES) continue;
     const fields = fieldsOf(entry.value as Uint8Array, name);
     const tag = fields.find(({ field, wire }) => field === 1 && wire === BYTES);
     const value = fields.find(({ field, wire }) => field === 2 && wire === FIXED32);
-    if (tag && value) scalars[textOf(tag.value)] = viewOf(value.value).getFloat32(0, true);
+    if (tag && value) scalars.push([textOf(tag.value), viewOf(value.value).getFloat32(0, true)]);
   }
-  return scalars;
+  return Object.fromEntries(scalars);
 }
 
 /** A protocol-buffer message under construction. */
