@@ -10,6 +10,9 @@ import { PAGE_STYLE } from "./page-style.ts";
 
 const packageFile = createRequire(import.meta.url);
 
+/** Chromium in the POSIX locale calls its language one that Intl, and with it the chart library, refuses. */
+const VALID_LANGUAGE = `try { new Intl.NumberFormat(navigator.language); } catch { Object.defineProperty(navigator, "language", { value: "en-US" }); }`;
+
 export function reportPage(data: ReportData): string {
   const chartScript = readFileSync(packageFile.resolve("uplot/dist/uPlot.iife.min.js"), "utf8");
   const chartStyle = readFileSync(packageFile.resolve("uplot/dist/uPlot.min.css"), "utf8");
@@ -39,6 +42,7 @@ export function reportPage(data: ReportData): string {
   <section id="facts"><h2>Settings and timings</h2><div class="facts"></div></section>
 </main>
 <script id="data" type="application/json">${escapeScript(JSON.stringify(data))}</script>
+<script>${VALID_LANGUAGE}</script>
 <script>${chartScript}</script>
 <script>${PAGE_SCRIPT}</script>
 </body>
