@@ -20,6 +20,7 @@ await runMain(defineCommand({
     pretrain: () => import("./pretrain.ts").then((module) => module.default as CommandDef),
     eval: () => import("./eval.ts").then((module) => module.default as CommandDef),
     embed: () => import("./embed.ts").then((module) => module.default as CommandDef),
+    demo: () => import("./demo.ts").then((module) => module.default as CommandDef),
     report: () => import("./report.ts").then((module) => module.default as CommandDef),
     info: () => import("./info.ts").then((module) => module.default as CommandDef),
     verify: () => import("./verify.ts").then((module) => module.default as CommandDef),

@@ -2,14 +2,14 @@
 import { existsSync } from "node:fs";
 import { useDevice } from "../device/index.ts";
 import { PRESET_NAMES, presetNamed } from "../hico/presets.ts";
-import type { PretrainEvent } from "../hico/pretrain.ts";
 import { pretrain } from "../hico/pretrain.ts";
 import { CONFIG_FILE, readConfig, RunFolder } from "../hico/run-folder.ts";
 import type { RunSettings } from "../hico/settings.ts";
 import { resolveSettings } from "../hico/settings.ts";
 import { defineHicoCommand } from "./command.ts";
 import { DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs } from "./options.ts";
-import { bar, duration, interruption, percent, ProgressLine } from "./progress.ts";
+import { pretrainProgress } from "./pretrain-progress.ts";
+import { duration, interruption, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
   meta: { name: "pretrain", description: "Learn action representations from a clip store, without labels" },
@@ -36,7 +36,7 @@ export default defineHicoCommand({
     const line = new ProgressLine({ every: 10_000 });
     try {
       const report = await pretrain({
-        settings, run: args.run, resume: args.resume, signal: stop.signal, onEvent: (event) => show(event, line),
+        settings, run: args.run, resume: args.resume, signal: stop.signal, onEvent: pretrainProgress(line),
       });
       line.clear();
       if (args.json) console.log(JSON.stringify(report, null, 2));
@@ -72,19 +72,3 @@ function settingsOf(args: Readonly<Record<string, unknown>> & { run: string; pre
     flags,
   );
 }
-
-function show(event: PretrainEvent, line: ProgressLine): void {
-  if (event.kind === "start") {
-    line.print(`${event.device}: ${event.clips} clips, ${event.perEpoch} steps an epoch, ${event.epochs} epochs`);
-    if (event.checkpoint !== undefined) line.print(`resumed at step ${event.resumedAt} from ${event.checkpoint}`);
-    steps = event.steps;
-  } else if (event.kind === "losses") {
-    const { clip, part, temporal, spatial, instance } = event.parts;
-    const parts = [clip, part, temporal, spatial, instance].map((x) => x.toFixed(2)).join(" ");
-    line.update(() => `${bar(event.step / steps)} epoch ${event.epoch}  step ${event.step}/${steps}  loss ${event.loss.toFixed(3)} ` +
-      `(c p t s i ${parts})  acc ${percent(event.accuracy)}  ${event.examplesPerSecond.toFixed(1)} clips/s  ` +
-      `data wait ${percent(event.dataWait)}  ${duration(event.secondsLeft)} left`);
-  }
-}
-
-let steps = 1;

@@ -1,0 +1,3 @@
+/** The demonstration that needs no data. */
+export { DEMO_DATA, DEMO_SETTINGS, runDemo } from "./demo.ts";
+export type { DemoOptions, DemoResult } from "./demo.ts";
