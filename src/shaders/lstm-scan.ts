@@ -14,24 +14,11 @@
  *   db_hh[d] = Σ_tb dgates[t,b,d,:]                     d(gates) = dgates
  */
 import type { AdapterProfile, Lowering } from "./kernel.ts";
-import type { ScanSignature, ScanSpec } from "./scan-common.ts";
-import {
-  ACTIVATIONS,
-  backwardDemand,
-  checkScanSpec,
-  chooseTile,
-  declareBuffers,
-  f32,
-  forwardDemand,
-  operand,
-  packKernel,
-  packedLayout,
-  packedOperand,
-  packedScratch,
-  perStep,
-  ScanText,
-  segmentsOf,
-} from "./scan-common.ts";
+import { declareBuffers, operand, packKernel, packedLayout, packedOperand, packedScratch } from "./scan-pack.ts";
+import type { ScanSignature, ScanSpec } from "./scan-spec.ts";
+import { checkScanSpec, f32, perStep, segmentsOf } from "./scan-spec.ts";
+import { ACTIVATIONS, ScanText } from "./scan-text.ts";
+import { backwardDemand, chooseTile, forwardDemand } from "./scan-tile.ts";
 
 /**
  * Operands of `lstmForward`.

@@ -5,8 +5,8 @@
  * The state lives in the outputs: a step reads it from its row of `hPrev` and writes the next one to the row of the
  * step that follows, or to `hn` after the last. Where nobody reads `hPrev` it lives in the thread's memory.
  */
-import type { ScanSpec } from "../shaders/scan-common.ts";
-import { checkScanSpec } from "../shaders/scan-common.ts";
+import type { ScanSpec } from "../shaders/scan-spec.ts";
+import { checkScanSpec } from "../shaders/scan-spec.ts";
 import { multiplyAdd } from "./features.ts";
 import type { Value } from "./instructions.ts";
 import { f32x4, i32, v128 } from "./instructions.ts";

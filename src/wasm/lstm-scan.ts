@@ -6,8 +6,8 @@
  * the rows of the step that follows, or to `hn` and `cn` after the last. Where nobody reads those they live in the
  * thread's memory.
  */
-import type { ScanSpec } from "../shaders/scan-common.ts";
-import { checkScanSpec } from "../shaders/scan-common.ts";
+import type { ScanSpec } from "../shaders/scan-spec.ts";
+import { checkScanSpec } from "../shaders/scan-spec.ts";
 import { multiplyAdd, negativeMultiplyAdd } from "./features.ts";
 import type { Value } from "./instructions.ts";
 import { f32x4, i32, v128 } from "./instructions.ts";

@@ -6,8 +6,8 @@
  * ICML 2016, where a workgroup keeps its rows). A step of a unit is one product of its rows with the recurrent weight and
  * a loop over the rows' gates. More rows a unit read the weight less often; fewer rows make more units for the threads.
  */
-import type { GateCount, ScanSpec } from "../shaders/scan-common.ts";
-import { segmentsOf } from "../shaders/scan-common.ts";
+import type { GateCount, ScanSpec } from "../shaders/scan-spec.ts";
+import { segmentsOf } from "../shaders/scan-spec.ts";
 import type { FunctionBuilder, Local } from "./function.ts";
 import type { Value, ValueType } from "./instructions.ts";
 import { f32x4, i32, select, v128 } from "./instructions.ts";

@@ -3,7 +3,7 @@
  * results.
  */
 import assert from "node:assert/strict";
-import type { NamedSpec, ScanSignature, ScanSpec } from "../../src/shaders/scan-common.ts";
+import type { NamedSpec, ScanSignature, ScanSpec } from "../../src/shaders/scan-spec.ts";
 import { gruBackwardSignature, gruForwardSignature } from "../../src/shaders/gru-scan.ts";
 import { lstmBackwardSignature, lstmForwardSignature } from "../../src/shaders/lstm-scan.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";

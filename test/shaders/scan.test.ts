@@ -5,7 +5,7 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import type { AdapterProfile, Lowering } from "../../src/shaders/kernel.ts";
-import type { ScanSpec } from "../../src/shaders/scan-common.ts";
+import type { ScanSpec } from "../../src/shaders/scan-spec.ts";
 import { gruBackward, gruForward } from "../../src/shaders/gru-scan.ts";
 import { lstmBackward, lstmForward } from "../../src/shaders/lstm-scan.ts";
 import { runLowering, seededRandom, testProfile } from "./lowering-runner.ts";

@@ -5,7 +5,7 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { ScanSpec } from "../../src/shaders/scan-common.ts";
+import type { ScanSpec } from "../../src/shaders/scan-spec.ts";
 import { wasmFeatures } from "../../src/wasm/features.ts";
 import { gruBackward, gruForward } from "../../src/wasm/gru-scan.ts";
 import type { WasmLowering } from "../../src/wasm/kernel.ts";

@@ -11,7 +11,7 @@ import type { InfoNceSpec } from "../../shaders/info-nce.ts";
 import { infoNceBackward, infoNceForward } from "../../shaders/info-nce.ts";
 import type { AdapterProfile, Lowering, TensorSpec } from "../../shaders/kernel.ts";
 import { lstmBackward, lstmForward } from "../../shaders/lstm-scan.ts";
-import type { ScanSpec } from "../../shaders/scan-common.ts";
+import type { ScanSpec } from "../../shaders/scan-spec.ts";
 import { topK } from "../../shaders/top-k.ts";
 import type { FusedOp } from "../../tensor/fused.ts";
 
