@@ -1,0 +1,34 @@
+/** Which fused ops have kernels of their own on the cpu device. An op that is not here runs its decomposition. */
+import type { AttentionAttrs } from "../../ops/attention.ts";
+import type { InfoNceAttrs } from "../../ops/contrastive.ts";
+import type { ScanAttrs } from "../../ops/scan.ts";
+import type { TopKAttrs } from "../../ops/top-k.ts";
+import type { TensorSpec } from "../../shaders/kernel.ts";
+import type { FusedOp } from "../../tensor/fused.ts";
+import { attentionBackward, attentionForward } from "../../wasm/attention.ts";
+import { gruBackward, gruForward } from "../../wasm/gru-scan.ts";
+import { infoNceBackward, infoNceForward } from "../../wasm/info-nce.ts";
+import type { WasmLowering } from "../../wasm/kernel.ts";
+import { lstmBackward, lstmForward } from "../../wasm/lstm-scan.ts";
+import { topK } from "../../wasm/top-k.ts";
+import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
+
+type Lower = (inputs: readonly TensorSpec[], attrs: never) => WasmLowering | undefined;
+
+const LOWERINGS: Record<string, Lower> = {
+  gruScan: ([gates, , , h0], attrs: ScanAttrs) => gruForward(scanSpec(gates.shape, h0.shape, attrs)),
+  gruScanBackward: ([, dhn, saved], attrs: ScanAttrs) => gruBackward(scanSpec(saved.shape, dhn.shape, attrs)),
+  lstmScan: ([gates, , , h0], attrs: ScanAttrs) => lstmForward(scanSpec(gates.shape, h0.shape, attrs)),
+  lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs) => lstmBackward(scanSpec(saved.shape, dhn.shape, attrs)),
+  attention: (inputs, attrs: AttentionAttrs) => attentionForward(attentionSpec(inputs, attrs)),
+  attentionBackward: (inputs, attrs: AttentionAttrs) => attentionBackward(attentionSpec(inputs.slice(1), attrs)),
+  infoNce: ([, k, queue], attrs: InfoNceAttrs) => infoNceForward(infoNceSpec(k, queue, attrs)),
+  infoNceBackward: ([, , k, queue], attrs: InfoNceAttrs) => infoNceBackward(infoNceSpec(k, queue, attrs)),
+  topK: ([x], { k }: TopKAttrs) => topK(x.shape, k),
+};
+
+export function lowerFused(op: FusedOp, attrs: object, inputs: readonly TensorSpec[]): WasmLowering | undefined {
+  // The kernels are written for float32; other dtypes go by the decomposition.
+  if (inputs.some((i) => i.dtype !== "f32")) return undefined;
+  return LOWERINGS[op.name]?.(inputs, attrs as never);
+}

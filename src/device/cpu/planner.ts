@@ -1,0 +1,53 @@
+/** From a graph to the plan the cpu device runs. Nothing depends on the number of threads: results have the same bits. */
+import { buildGraph } from "../../compiler/graph.ts";
+import type { Graph } from "../../compiler/graph.ts";
+import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
+import type { Plan } from "../../compiler/plan.ts";
+import { makePlan } from "../../compiler/plan.ts";
+import type { Assignment } from "../../tensor/backend.ts";
+import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
+import type { Node } from "../../tensor/node.ts";
+import type { WasmLowering } from "../../wasm/kernel.ts";
+import { lowerFused } from "./lowerings.ts";
+
+/** Pieces a large reduction is split into at least. */
+const PARALLELISM = 64;
+/** Rows of a reduction that need no splitting. */
+const BUSY_ROWS = 128;
+/** Tensors a kernel may touch: as many as fusion likes. */
+const MAX_BINDINGS = 48;
+/** Multiply-adds below which products share a phase: larger ones keep all threads busy on their own. */
+const SMALL_PRODUCT = 1 << 24;
+
+export class CpuPlanner {
+  readonly #lowerings = new Map<string, WasmLowering | undefined>();
+
+  graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
+    return buildGraph(outputs, assignments, {
+      canLower: (op, node) => this.#lowering(op, node.op.kind === "fused" ? node.op.attrs : {}, node.inputs) !== undefined,
+      parallelism: PARALLELISM,
+      busyRows: BUSY_ROWS,
+    });
+  }
+
+  plan(graph: Graph): Plan {
+    return makePlan(graph, {
+      maxBindings: MAX_BINDINGS,
+      // Results that nobody reads need memory too.
+      scratchOf: (kernel) => [...kernel.outputs.filter((o) => !o.node), ...this.lower(kernel).scratch],
+      sharingKeyOf: ({ batch, m, n, k }: MatmulKernel) => (batch * m * n * k < SMALL_PRODUCT ? "small" : undefined),
+    });
+  }
+
+  lower(kernel: FusedKernel): WasmLowering {
+    const lowering = this.#lowering(kernel.fused, kernel.attrs, kernel.operands);
+    if (!lowering) throw new Error(`internal: ${kernel.fused.name} has no kernels of its own`);
+    return lowering;
+  }
+
+  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[]): WasmLowering | undefined {
+    const key = `${op.name} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
+    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs));
+    return this.#lowerings.get(key);
+  }
+}

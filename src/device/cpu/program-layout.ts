@@ -1,0 +1,143 @@
+/**
+ * A plan as kernels in phases, and where everything they touch lies.
+ *
+ * Kernels find their tensors through a table of addresses. What lives only while a plan runs (slots of intermediates,
+ * inputs from the host, temporary tensors of lowerings) lies at fixed places of an arena, which all plans share: they
+ * never run at the same time.
+ */
+import type { FusedKernel, Kernel } from "../../compiler/kernels.ts";
+import type { Plan } from "../../compiler/plan.ts";
+import { nodeBytes } from "../../compiler/plan.ts";
+import type { TensorSpec } from "../../shaders/kernel.ts";
+import type { Node } from "../../tensor/node.ts";
+import type { ExprKernels, ExprOperand } from "../../wasm/expr-kernel.ts";
+import type { WasmKernel, WasmLowering } from "../../wasm/kernel.ts";
+import { loopKernel } from "../../wasm/loop.ts";
+import type { ProgramEntry } from "../../wasm/program.ts";
+import { reduceKernel } from "../../wasm/reduce.ts";
+import { matmulKernel } from "../../wasm/wasm-matmul.ts";
+import type { Phase } from "../../wasm/work-sharing.ts";
+import { joinPhases } from "../../wasm/work-sharing.ts";
+
+/** Where an entry of the table points. */
+export type Location =
+  | { readonly kind: "arena"; readonly offset: number }
+  | { readonly kind: "leaf"; readonly leaf: number }
+  | { readonly kind: "output"; readonly output: number };
+
+export interface ProgramLayout {
+  readonly entries: readonly ProgramEntry[];
+  readonly phases: readonly Phase[];
+  readonly table: readonly Location[];
+  /** Bytes of the arena. */
+  readonly arenaBytes: number;
+  /** Where in the arena the parameter buffer lies, if there is one. */
+  readonly parameters: number;
+  /** Where inputs from the host are put, by leaf; undefined where the plan was made for a tensor of the device. */
+  readonly staging: readonly (number | undefined)[];
+  /** Where a node of the plan lies. */
+  locate(node: Node): Location;
+}
+
+const ALIGN = 64;
+/** Vectors may read past a tensor's end. */
+const PADDING = 16;
+
+/** Places one behind the other. */
+class Arena {
+  bytes = 0;
+
+  place(size: number): number {
+    const at = this.bytes;
+    this.bytes = Math.ceil((at + size + PADDING) / ALIGN) * ALIGN;
+    return at;
+  }
+}
+
+/** A kernel of the plan, lowered: the stages run one after the other. */
+interface Lowered {
+  readonly stages: readonly WasmKernel[];
+  readonly inputs: readonly ExprOperand[];
+  readonly outputs: readonly Node[];
+  readonly scratch: readonly (Node | TensorSpec)[];
+}
+
+export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering): ProgramLayout {
+  const arena = new Arena();
+  const slots = plan.slots.map((bytes) => arena.place(bytes));
+  const parameters = arena.place(plan.graph.parameterWords * 4);
+  const staging = plan.graph.leaves.map(({ role, node, source }) =>
+    (role === "buffer" && source.op.kind === "data" ? arena.place(nodeBytes(node)) : undefined));
+
+  const locate = (node: Node): Location => {
+    const place = plan.placeOf.get(node);
+    switch (place?.kind) {
+      case "slot":
+        return { kind: "arena", offset: slots[place.slot] };
+      case "leaf":
+      case "output":
+        return place;
+      default:
+        throw new Error(`internal: a ${node.op.kind} node has no memory`);
+    }
+  };
+
+  const table: Location[] = [];
+  const entryOf = new Map<ExprOperand, number>();
+  const entryFor = (operand: ExprOperand): number => {
+    let entry = entryOf.get(operand);
+    if (entry === undefined) {
+      entry = table.push(operand === "parameters" ? { kind: "arena", offset: parameters } : locate(operand)) - 1;
+      entryOf.set(operand, entry);
+    }
+    return entry;
+  };
+
+  const entries: ProgramEntry[] = [];
+  const phases: Phase[] = [];
+  // Temporary tensors of a step lie behind everything else; those of different steps in the same place.
+  const shared = arena.bytes;
+  let arenaBytes = shared;
+  for (const step of plan.steps) {
+    const temporary = new Arena();
+    temporary.bytes = shared;
+    const lowered = step.kernels.map((kernel) => lowerKernel(kernel, step.scratch, lower));
+    const stages = lowered.map(({ stages, inputs, outputs, scratch }) => {
+      const entry = {
+        inputs: inputs.map(entryFor), outputs: outputs.map(entryFor),
+        scratch: scratch.map((s) => ("op" in s ? entryFor(s)
+          : table.push({ kind: "arena", offset: temporary.place(nodeBytes(s)) }) - 1)),
+      };
+      return stages.map((kernel) => ({ kernel: entries.push({ kernel, ...entry }) - 1, units: kernel.units }));
+    });
+    arenaBytes = Math.max(arenaBytes, temporary.bytes);
+    for (let stage = 0; stage < Math.max(...stages.map((s) => s.length)); stage++) {
+      const kernels = stages.flatMap((s) => s.slice(stage, stage + 1)).filter((k) => k.units > 0);
+      if (kernels.length > 0) phases.push({ kernels });
+    }
+  }
+  return { entries, phases: joinPhases(phases), table, arenaBytes, parameters, staging, locate };
+}
+
+function lowerKernel(kernel: Kernel, stepScratch: readonly Node[], lower: (kernel: FusedKernel) => WasmLowering): Lowered {
+  if (kernel.kind === "fused") {
+    const { kernels } = lower(kernel);
+    const spare = kernel.outputs.filter((o) => !o.node).length;
+    let used = 0;
+    const outputs = kernel.outputs.map((o) => o.node ?? stepScratch[used++]);
+    return { stages: kernels, inputs: kernel.inputs, outputs, scratch: stepScratch.slice(spare) };
+  }
+  const { kernels, operands, scratch } = lowerExprs(kernel);
+  return { stages: kernels, inputs: operands, outputs: [], scratch };
+}
+
+function lowerExprs(kernel: Exclude<Kernel, FusedKernel>): ExprKernels {
+  switch (kernel.kind) {
+    case "loop":
+      return loopKernel(kernel);
+    case "reduce":
+      return reduceKernel(kernel);
+    case "matmul":
+      return matmulKernel(kernel);
+  }
+}

@@ -1,0 +1,51 @@
+/** Tensors in the memory of the cpu device, given back when nobody refers to them any more. */
+import type { Backend, Storage } from "../../tensor/backend.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import type { Shape } from "../../tensor/shape.ts";
+import type { Block, CpuMemory } from "./memory.ts";
+
+export class CpuStorage implements Storage {
+  #block: Block | undefined;
+  readonly #owner: StorageOwner;
+
+  constructor(readonly device: Backend, readonly shape: Shape, readonly dtype: DType, block: Block, owner: StorageOwner) {
+    this.#block = block;
+    this.#owner = owner;
+    owner.watch(this, block);
+  }
+
+  /** Where the tensor lies. @throws Error after `dispose`. */
+  get address(): number {
+    if (!this.#block) throw new Error("the tensor was disposed of: its memory is gone");
+    return this.#block.address;
+  }
+
+  dispose(): void {
+    if (!this.#block) return;
+    this.#owner.release(this, this.#block);
+    this.#block = undefined;
+  }
+}
+
+/** Frees blocks of storages that were collected. */
+export class StorageOwner {
+  readonly #memory: CpuMemory;
+  readonly #registry: FinalizationRegistry<Block>;
+  /** Bytes handed out since storages were last collected: what garbage may hold. */
+  bytesSince = 0;
+
+  constructor(memory: CpuMemory) {
+    this.#memory = memory;
+    this.#registry = new FinalizationRegistry<Block>((block) => memory.free(block));
+  }
+
+  watch(storage: CpuStorage, block: Block): void {
+    this.bytesSince += block.size;
+    this.#registry.register(storage, block, storage);
+  }
+
+  release(storage: CpuStorage, block: Block): void {
+    this.#registry.unregister(storage);
+    this.#memory.free(block);
+  }
+}

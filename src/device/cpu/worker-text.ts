@@ -1,0 +1,67 @@
+/**
+ * The program of a worker thread, as text: it runs as it is in Node, Deno and browsers, whatever transforms TypeScript.
+ *
+ * A worker gets the shared memory once, and from then on only reads words in it. It never returns to its event loop: it
+ * sleeps in `Atomics.wait`. Modules come as bytes in the memory; engines that have compiled the same bytes on another
+ * thread do not do so again.
+ */
+import { CONTROL } from "../../wasm/work-sharing.ts";
+
+/** Words (not bytes) of the memory that tell workers what to do. */
+export const JOB = {
+  /** Bumped when there is something to do, last of all words. */
+  sequence: 16,
+  program: 17, moduleAddress: 18, moduleBytes: 19, table: 20, run: 21, counters: 22, threadMemory: 23, threadBytes: 24,
+  /** Not 0: workers shall end. */
+  exit: 25,
+} as const;
+
+/** Programs a worker keeps. */
+const KEPT_PROGRAMS = 256;
+/** Looks at the sequence before a worker goes to sleep: some tens of microseconds. */
+const SPINS = 5000;
+
+export const workerText = `
+"use strict";
+function work({ memory, thread }) {
+  const words = new Int32Array(memory.buffer);
+  const programs = new Map();
+  let seen = 0;
+  for (;;) {
+    for (let i = 0; i < ${SPINS} && Atomics.load(words, ${JOB.sequence}) === seen; i++);
+    Atomics.wait(words, ${JOB.sequence}, seen);
+    seen = Atomics.load(words, ${JOB.sequence});
+    if (Atomics.load(words, ${JOB.exit})) return;
+    const [program, at, size, table, run, counters, ownMemory, ownBytes] =
+      [${[JOB.program, JOB.moduleAddress, JOB.moduleBytes, JOB.table, JOB.run, JOB.counters, JOB.threadMemory, JOB.threadBytes].join()}]
+        .map((word) => Atomics.load(words, word));
+    if (program === 0) continue;
+    let exports = programs.get(program);
+    if (!exports) {
+      const bytes = new Uint8Array(memory.buffer).slice(at >>> 0, (at >>> 0) + size);
+      if (Atomics.load(words, ${JOB.sequence}) !== seen) continue;
+      const module = new WebAssembly.Module(new Uint8Array(bytes));
+      exports = new WebAssembly.Instance(module, { env: { memory } }).exports;
+      programs.set(program, exports);
+      if (programs.size > ${KEPT_PROGRAMS}) programs.delete(programs.keys().next().value);
+    }
+    if (Atomics.load(words, ${JOB.sequence}) !== seen) continue;
+    try {
+      exports.run(table, run, counters, thread, ownMemory + thread * ownBytes, 1);
+    } catch (error) {
+      const phase = words[${CONTROL.phaseOfThread / 4} + 16 * thread];
+      Atomics.store(words, ${CONTROL.failed / 4}, phase + 1);
+      Atomics.add(words, ${CONTROL.progress / 4}, 1);
+      Atomics.notify(words, ${CONTROL.progress / 4});
+    }
+  }
+}
+if (typeof require === "function") {
+  work(require("node:worker_threads").workerData);
+  process.exit();
+} else if (typeof process === "object" && typeof WorkerGlobalScope === "undefined") {
+  import("node:worker_threads").then(({ workerData }) => work(workerData));
+} else {
+  self.onmessage = ({ data }) => { work(data); self.close(); };
+}
+`;
