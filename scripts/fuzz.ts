@@ -1,13 +1,12 @@
 /**
- * npm run fuzz -- --graphs 10000 [--seed S] [--device webgpu|reference] [--minutes M] [--thorough N]
+ * npm run fuzz -- --graphs 10000 [--seed S] [--device webgpu|cpu|reference] [--minutes M] [--thorough N]
  *
  * Random graphs (test/engine/random-graph.ts) on a device against the float64 evaluation of the same graph. Graph i of a
  * run has seed S + i, so a failure is repeated with `--seed THAT --graphs 1`. Every Nth graph (default 4) is also
  * replayed from the plan cache, compiled, and checked on the reference device. Exit code 1 where anything disagreed.
  */
 import { parseArgs } from "node:util";
-import { ReferenceDevice } from "../src/device/reference/reference.ts";
-import { WebGpuDevice } from "../src/device/webgpu/webgpu-device.ts";
+import { device } from "../src/device/index.ts";
 import type { Backend } from "../src/tensor/backend.ts";
 import { drawProgram, printProgram, shrink } from "../test/engine/random-graph.ts";
 import { checkReference, runProgram } from "../test/engine/run-graph.ts";
@@ -31,21 +30,20 @@ if (![graphs, first, every].every(Number.isSafeInteger)) throw new Error("fuzz: 
 
 /** Pipelines of past graphs are of no use: a fresh device now and then gives their memory back. */
 const GRAPHS_A_DEVICE = 150;
-const open = (): Promise<Backend> =>
-  values.device === "reference" ? Promise.resolve(new ReferenceDevice()) : WebGpuDevice.open({ adapter: testAdapter });
+const open = (): Promise<Backend> => device(values.device, { adapter: testAdapter });
 
-let device = await open();
-console.log(`fuzz: ${graphs} graphs from seed ${first} on ${device.name}`);
+let opened = await open();
+console.log(`fuzz: ${graphs} graphs from seed ${first} on ${opened.name}`);
 let [done, compared, loose, steps, failed] = [0, 0, 0, 0, 0];
 let shown = Date.now();
 for (; done < graphs && Date.now() < until; done++) {
   if (done > 0 && done % GRAPHS_A_DEVICE === 0) {
-    device.close();
-    device = await open();
+    opened.close();
+    opened = await open();
   }
   const program = drawProgram(first + done);
   const thorough = every > 0 && done % every === 0;
-  const outcome = await runProgram(program, device, thorough);
+  const outcome = await runProgram(program, opened, thorough);
   const failures = [...outcome.failures, ...(thorough ? await checkReference(program) : [])];
   compared += outcome.compared;
   loose += outcome.loose;
@@ -54,11 +52,11 @@ for (; done < graphs && Date.now() < until; done++) {
     failed++;
     console.log(`\nseed ${program.seed}: ${failures.join("\n")}`);
     const small = await shrink(program, async (p) => {
-      const again = await runProgram(p, device, thorough);
+      const again = await runProgram(p, opened, thorough);
       return again.failures.length > 0 || (thorough && (await checkReference(p)).length > 0);
     });
     console.log(`smallest that fails (npm run fuzz -- --seed ${program.seed} --graphs 1):\n${printProgram(small)}`);
-    console.log((await runProgram(small, device, thorough)).failures.join("\n"));
+    console.log((await runProgram(small, opened, thorough)).failures.join("\n"));
     if (!values.keep) {
       done++;
       break;
@@ -69,7 +67,7 @@ for (; done < graphs && Date.now() < until; done++) {
     console.log(`${done + 1} graphs, ${compared} values compared, ${failed} mismatches`);
   }
 }
-device.close();
+opened.close();
 console.log(
   `${done} graphs of ${(steps / Math.max(1, done)).toFixed(1)} steps (seeds ${first}..${first + done - 1}): ${compared} values compared, ` +
     `${(100 * loose / Math.max(1, compared)).toFixed(1)} % of them loosely; ${failed} mismatches`,

@@ -3,7 +3,7 @@ import { describeSystem, formatSystem } from "../device/info.ts";
 import { defineHicoCommand } from "./command.ts";
 
 export default defineHicoCommand({
-  meta: { name: "info", description: 'Show the WebGPU adapters, what they can do, and the device that "auto" takes' },
+  meta: { name: "info", description: 'Show the WebGPU adapters and the CPU, what they can do, and the device that "auto" takes' },
   examples: [
     "hico info                        what this machine has",
     "hico info --adapter swiftshader  the software driver from npm (for tests)",
@@ -11,7 +11,7 @@ export default defineHicoCommand({
     "hico info --json                 for scripts",
   ],
   args: {
-    device: { type: "string", description: "Device to take: auto, webgpu or reference (else HICO_DEVICE)" },
+    device: { type: "string", description: "Device to take: auto, webgpu, cpu or reference (else HICO_DEVICE)" },
     adapter: {
       type: "string",
       description: "Part of an adapter's name, or swiftshader or lavapipe (else HICO_ADAPTER)",

@@ -14,7 +14,7 @@ export default defineHicoCommand({
   ],
   args: {
     file: { type: "positional", description: "A safetensors file of golden cases", required: true },
-    device: { type: "string", description: "Device to replay on: auto, webgpu or reference (else HICO_DEVICE)" },
+    device: { type: "string", description: "Device to replay on: auto, webgpu, cpu or reference (else HICO_DEVICE)" },
     adapter: { type: "string", description: "Part of an adapter's name, or swiftshader or lavapipe (else HICO_ADAPTER)" },
     tolerance: {
       type: "string",

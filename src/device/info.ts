@@ -1,7 +1,11 @@
-/** What `hico info` tells: the runtime, its WebGPU adapters, the software drivers at hand, and the choice of device. */
+/**
+ * What `hico info` tells: the runtime, its WebGPU adapters, the software drivers at hand, what the cpu device makes of
+ * this machine, and the choice of device.
+ */
 import type { AdapterProfile } from "../shaders/kernel.ts";
 import type { DeviceChoice, DeviceName } from "./choose.ts";
 import { chooseDevice } from "./choose.ts";
+import { chooseThreads, prepareEngine } from "./cpu/engine.ts";
 import { environmentVariable } from "./environment.ts";
 import { surveySoftwareDrivers } from "./software-vulkan.ts";
 import { listAdapters, resolveAdapterOptions } from "./webgpu/adapter.ts";
@@ -9,7 +13,7 @@ import type { AdapterDescription, LimitName } from "./webgpu/describe.ts";
 import { adapterName, profileOf, usefulFeatures, usefulLimits } from "./webgpu/describe.ts";
 
 /** Devices that this build has. */
-export const devices: readonly DeviceName[] = ["webgpu", "reference"];
+export const devices: readonly DeviceName[] = ["webgpu", "cpu", "reference"];
 
 /** A machine as the engine sees it. */
 export interface SystemDescription {
@@ -19,6 +23,8 @@ export interface SystemDescription {
   /** Why there is no list of adapters, where WebGPU itself failed. */
   readonly adapterError: string | undefined;
   readonly softwareDrivers: Awaited<ReturnType<typeof surveySoftwareDrivers>>;
+  /** The cpu device here: threads it takes, fused multiply-add (relaxed SIMD), memory shared between threads. */
+  readonly cpu: { readonly threads: number; readonly relaxedSimd: boolean; readonly sharedMemory: boolean };
   readonly devices: readonly DeviceName[];
   /** What was asked for, by option or environment variable. */
   readonly asked: { readonly device: string; readonly adapter: string | undefined };
@@ -55,9 +61,15 @@ export async function describeSystem(options: { device?: string; adapter?: strin
     choiceError = (error as Error).message;
   }
   return {
-    runtime: runtime(), adapters, adapterError, softwareDrivers: await surveySoftwareDrivers(), devices,
+    runtime: runtime(), cpu: await describeCpu(), adapters, adapterError, softwareDrivers: await surveySoftwareDrivers(), devices,
     asked: { device, adapter }, choice, choiceError,
   };
+}
+
+async function describeCpu(): Promise<SystemDescription["cpu"]> {
+  const features = await prepareEngine();
+  const { relaxedSimd, threads: sharedMemory } = features;
+  return { threads: await chooseThreads(undefined, features), relaxedSimd, sharedMemory };
 }
 
 function formatLimit(name: LimitName, value: number): string {
@@ -87,7 +99,7 @@ function formatAdapter(adapter: SystemDescription["adapters"][number], number: n
 
 /** The description as text for people. */
 export function formatSystem(system: SystemDescription): string {
-  const { adapters, adapterError, softwareDrivers, asked, choice, choiceError } = system;
+  const { adapters, adapterError, softwareDrivers, cpu, asked, choice, choiceError } = system;
   const list = adapters.length > 0 ? adapters.map((adapter, i) => formatAdapter(adapter, i + 1))
     : [`  none${adapterError === undefined ? "" : `: ${adapterError}`}`];
   return [
@@ -98,6 +110,10 @@ export function formatSystem(system: SystemDescription): string {
     "",
     "Software Vulkan drivers (used only when asked for: HICO_ADAPTER=NAME or --adapter NAME)",
     ...softwareDrivers.map(({ name, found, detail }) => `  ${name.padEnd(12)} ${found ? "found: " : "no: "}${detail}`),
+    "",
+    `The cpu device takes ${cpu.threads} thread${cpu.threads === 1 ? "" : "s"} (HICO_THREADS or --threads; `
+      + `${cpu.sharedMemory ? "memory can be shared" : "this engine shares no memory"}), `
+      + `relaxed SIMD: ${cpu.relaxedSimd ? "yes" : "no"}`,
     "",
     `Devices of this build: ${system.devices.join(", ")}`,
     `Device "${asked.device}" takes: ${choice === undefined ? `nothing: ${choiceError}`
