@@ -182,23 +182,15 @@ function placeAssignments(graph: Graph, units: readonly Unit[], producer: Readon
   for (const { leaf, value } of graph.assignments) {
     const variable = graph.leaves[leaf].node;
     const unit = producer.get(value);
-    if (value === variable || sizeOf(value.shape) === 0) continue;
+    if (sizeOf(value.shape) === 0) continue;
     const readers = units.filter((u) => u !== unit && u.reads.has(variable));
     const fits =
-      unit !== undefined && !inPlace.has(value) && !outputs.has(value) && !copies.some((c) => c.from === variable) &&
+      unit !== undefined && !inPlace.has(value) && !outputs.has(value) &&
       writesInPlace(unit, value, variable) && readers.every((r) => !waitsFor(r, unit));
     if (fits) {
       for (const reader of readers) unit.after.add(reader);
       inPlace.set(value, leaf);
     } else copies.push({ from: value, leaf });
-  }
-  // A copy reads its source after all steps: the source must not be overwritten in place.
-  const overwritten = new Map([...inPlace].map(([value, leaf]) => [graph.leaves[leaf].node, value]));
-  for (const { from } of copies) {
-    const value = overwritten.get(from);
-    if (value === undefined) continue;
-    copies.push({ from: value, leaf: inPlace.get(value)! });
-    inPlace.delete(value);
   }
   return { inPlace, copies };
 }

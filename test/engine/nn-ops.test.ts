@@ -1,12 +1,14 @@
 /** The ops of src/ops on drawn shapes, axes and options: every export has cases here. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import * as ops from "../../src/ops/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
+import { tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "./draw.ts";
-import { devicesAgree, gradientsAgree, leafTensor, openTestDevice, property } from "./helpers.ts";
-import type { OpCase } from "./helpers.ts";
+import { devicesAgree, gradientsAgree, leafTensor, openTestDevice, property, valuesOf } from "./helpers.ts";
+import type { LeafData, OpCase } from "./helpers.ts";
 
 type Maker = (draw: Draw, elements: number) => OpCase;
 
@@ -242,6 +244,27 @@ describe("ops above the primitives", () => {
     };
     await gradientsAgree(tiny);
     await devicesAgree(gpu, [tiny]);
+  });
+
+  test("label smoothing mixes the label with all classes alike (torch.nn.CrossEntropyLoss)", async () => {
+    const logits = [[0.3, -1.2, 2], [1.5, 0.1, -0.4]];
+    const labels = [2, 1];
+    const expected = logits.map((row, n) => {
+      const total = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
+      const logProbabilities = row.map((x) => x - total);
+      return -0.7 * logProbabilities[labels[n]] - (0.3 / 3) * logProbabilities.reduce((a, b) => a + b);
+    });
+    const found = ops.crossEntropy(tensor(logits, { dtype: "f64" }), tensor(Int32Array.from(labels)), { labelSmoothing: 0.3, reduction: "none" });
+    const [values] = await valuesOf(new ReferenceDevice(), [found.node]);
+    expected.forEach((value, n) => assert.ok(Math.abs(values[n] - value) < 1e-12, `${values[n]} instead of ${value}`));
+  });
+
+  test("ops that differ in their attributes alone are two", () => {
+    const draw = (seed: number): LeafData => ({ data: Float32Array.from({ length: 12 }, (_, i) => Math.sin(seed + 3 * i)), shape: [1, 3, 1, 4], dtype: "f32" });
+    return devicesAgree(gpu, [{
+      name: "attention of two scales", leaves: [draw(0), draw(1), draw(2)], bound: 1e-5,
+      f: (q, k, v) => [ops.attention(q, k, v, { scale: 0.1 }), ops.attention(q, k, v, { scale: 2 })],
+    }]);
   });
 
   test("a label outside the classes counts as if no class were right", async () => {
