@@ -12,6 +12,7 @@ export interface EngineEntry {
 
 export const engines: readonly EngineEntry[] = [
   { name: "ours-webgpu", byDefault: true, make: () => ours("webgpu") },
+  { name: "ours-cpu", byDefault: true, make: () => ours("cpu") },
   { name: "jax-js-webgpu-jit", byDefault: true, make: () => jaxJs("webgpu", true) },
   { name: "jax-js-wasm-jit", byDefault: true, make: () => jaxJs("wasm", true) },
   { name: "jax-js-webgpu-eager", byDefault: false, make: () => jaxJs("webgpu", false) },
