@@ -8,7 +8,8 @@ import type { Tensor } from "../../src/tensor/index.ts";
 import { tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "./draw.ts";
 import { devicesAgree, gradientsAgree, leafTensor, openTestDevice, property, valuesOf } from "./helpers.ts";
-import type { LeafData, OpCase } from "./helpers.ts";
+import type { LeafData } from "./draw.ts";
+import type { OpCase } from "./helpers.ts";
 
 type Maker = (draw: Draw, elements: number) => OpCase;
 
