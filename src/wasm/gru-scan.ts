@@ -85,6 +85,7 @@ export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
   };
   return {
     kernels: [packKernel("gruScan.packForward", panels, directions, { weight: 1, bias: 2 }), scan],
+    unwritten: saves ? [] : [2, 3],
     scratch: [{ shape: [packedLength(panels, directions)], dtype: "f32" }],
   };
 }

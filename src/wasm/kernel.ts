@@ -37,8 +37,10 @@ export interface KernelContext extends Operands {
   shared(key: string, make: (module: ModuleBuilder) => Callee): Callee;
 }
 
-/** A fused op as kernels. Results that nobody reads have memory all the same. */
+/** A fused op as kernels. Results that nobody reads have memory all the same, but for those it does not write. */
 export interface WasmLowering {
+  /** Results, by number, that the kernels leave alone: nobody reads them. */
+  readonly unwritten?: readonly number[];
   readonly kernels: readonly WasmKernel[];
   /** Temporary tensors, shared between the kernels of this lowering; contents undefined at the start. */
   readonly scratch: readonly TensorSpec[];

@@ -92,6 +92,7 @@ export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
   };
   return {
     kernels: [packKernel("lstmScan.packForward", panels, directions, { weight: 1, bias: 2 }), scan],
+    unwritten: saves ? [] : [3, 4],
     scratch: [{ shape: [packedLength(panels, directions)], dtype: "f32" }],
   };
 }

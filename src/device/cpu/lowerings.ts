@@ -13,12 +13,15 @@ import { lstmBackward, lstmForward } from "../../wasm/lstm-scan.ts";
 import { topK } from "../../wasm/top-k.ts";
 import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
 
-type Lower = (inputs: readonly TensorSpec[], attrs: never) => WasmLowering | undefined;
+/** @param read which of the op's results anybody reads */
+type Lower = (inputs: readonly TensorSpec[], attrs: never, read: readonly boolean[]) => WasmLowering | undefined;
 
 const LOWERINGS: Record<string, Lower> = {
-  gruScan: ([gates, , , h0], attrs: ScanAttrs) => gruForward(scanSpec(gates.shape, h0.shape, attrs)),
+  gruScan: ([gates, , , h0], attrs: ScanAttrs, [, , saved, hPrev]) =>
+    gruForward(scanSpec(gates.shape, h0.shape, attrs), saved || hPrev),
   gruScanBackward: ([, dhn, saved], attrs: ScanAttrs) => gruBackward(scanSpec(saved.shape, dhn.shape, attrs)),
-  lstmScan: ([gates, , , h0], attrs: ScanAttrs) => lstmForward(scanSpec(gates.shape, h0.shape, attrs)),
+  lstmScan: ([gates, , , h0], attrs: ScanAttrs, [, , , saved, hPrev]) =>
+    lstmForward(scanSpec(gates.shape, h0.shape, attrs), saved || hPrev),
   lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs) => lstmBackward(scanSpec(saved.shape, dhn.shape, attrs)),
   attention: (inputs, attrs: AttentionAttrs) => attentionForward(attentionSpec(inputs, attrs)),
   attentionBackward: (inputs, attrs: AttentionAttrs) => attentionBackward(attentionSpec(inputs.slice(1), attrs)),
@@ -27,8 +30,10 @@ const LOWERINGS: Record<string, Lower> = {
   topK: ([x], { k }: TopKAttrs) => topK(x.shape, k),
 };
 
-export function lowerFused(op: FusedOp, attrs: object, inputs: readonly TensorSpec[]): WasmLowering | undefined {
+export function lowerFused(
+  op: FusedOp, attrs: object, inputs: readonly TensorSpec[], read: readonly boolean[],
+): WasmLowering | undefined {
   // The kernels are written for float32; other dtypes go by the decomposition.
   if (inputs.some((i) => i.dtype !== "f32")) return undefined;
-  return LOWERINGS[op.name]?.(inputs, attrs as never);
+  return LOWERINGS[op.name]?.(inputs, attrs as never, read);
 }

@@ -10,6 +10,8 @@ import type { Node } from "../../tensor/node.ts";
 import type { WasmLowering } from "../../wasm/kernel.ts";
 import { lowerFused } from "./lowerings.ts";
 
+/** Any number of results, all of them read. */
+const EVERY: readonly boolean[] = Array.from({ length: 16 }, () => true);
 /** Pieces a large reduction is split into at least. */
 const PARALLELISM = 64;
 /** Rows of a reduction that need no splitting. */
@@ -33,21 +35,25 @@ export class CpuPlanner {
   plan(graph: Graph): Plan {
     return makePlan(graph, {
       maxBindings: MAX_BINDINGS,
-      // Results that nobody reads need memory too.
-      scratchOf: (kernel) => [...kernel.outputs.filter((o) => !o.node), ...this.lower(kernel).scratch],
+      // Results that nobody reads need memory too, where they are written.
+      scratchOf: (kernel) => {
+        const { scratch, unwritten = [] } = this.lower(kernel);
+        return [...kernel.outputs.filter((o, i) => !o.node && !unwritten.includes(i)), ...scratch];
+      },
       sharingKeyOf: ({ batch, m, n, k }: MatmulKernel) => (batch * m * n * k < SMALL_PRODUCT ? "small" : undefined),
     });
   }
 
   lower(kernel: FusedKernel): WasmLowering {
-    const lowering = this.#lowering(kernel.fused, kernel.attrs, kernel.operands);
+    const lowering = this.#lowering(kernel.fused, kernel.attrs, kernel.operands, kernel.outputs.map(({ node }) => node !== undefined));
     if (!lowering) throw new Error(`internal: ${kernel.fused.name} has no kernels of its own`);
     return lowering;
   }
 
-  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[]): WasmLowering | undefined {
-    const key = `${op.name} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
-    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs));
+  /** @param read which results anybody reads; by default all */
+  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[], read?: readonly boolean[]): WasmLowering | undefined {
+    const key = `${op.name} ${read?.map(Number).join("") ?? "all"} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
+    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs, read ?? EVERY));
     return this.#lowerings.get(key);
   }
 }

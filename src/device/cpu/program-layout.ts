@@ -58,7 +58,8 @@ class Arena {
 interface Lowered {
   readonly stages: readonly WasmKernel[];
   readonly inputs: readonly ExprOperand[];
-  readonly outputs: readonly Node[];
+  /** Undefined where the stages do not write it. */
+  readonly outputs: readonly (Node | undefined)[];
   readonly scratch: readonly (Node | TensorSpec)[];
 }
 
@@ -104,7 +105,7 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
     const lowered = step.kernels.map((kernel) => lowerKernel(kernel, step.scratch, lower));
     const stages = lowered.map(({ stages, inputs, outputs, scratch }) => {
       const entry = {
-        inputs: inputs.map(entryFor), outputs: outputs.map(entryFor),
+        inputs: inputs.map(entryFor), outputs: outputs.map((node) => (node ? entryFor(node) : 0)),
         scratch: scratch.map((s) => ("op" in s ? entryFor(s)
           : table.push({ kind: "arena", offset: temporary.place(nodeBytes(s)) }) - 1)),
       };
@@ -121,11 +122,10 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
 
 function lowerKernel(kernel: Kernel, stepScratch: readonly Node[], lower: (kernel: FusedKernel) => WasmLowering): Lowered {
   if (kernel.kind === "fused") {
-    const { kernels } = lower(kernel);
-    const spare = kernel.outputs.filter((o) => !o.node).length;
+    const { kernels, unwritten = [] } = lower(kernel);
     let used = 0;
-    const outputs = kernel.outputs.map((o) => o.node ?? stepScratch[used++]);
-    return { stages: kernels, inputs: kernel.inputs, outputs, scratch: stepScratch.slice(spare) };
+    const outputs = kernel.outputs.map(({ node }, i) => node ?? (unwritten.includes(i) ? undefined : stepScratch[used++]));
+    return { stages: kernels, inputs: kernel.inputs, outputs, scratch: stepScratch.slice(used) };
   }
   const { kernels, operands, scratch } = lowerExprs(kernel);
   return { stages: kernels, inputs: operands, outputs: [], scratch };
