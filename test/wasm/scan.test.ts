@@ -2,14 +2,24 @@
  * The recurrent scans as WebAssembly against the float64 loops of test/shaders, and their results' independence of how
  * units are dealt out.
  */
-import { describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { valueAndGrad } from "../../src/autograd/grad.ts";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import { ReferenceDevice } from "../../src/device/reference/reference.ts";
+import { gruScan, lstmScan } from "../../src/ops/scan.ts";
 import type { ScanSpec } from "../../src/shaders/scan-spec.ts";
+import { setDefaultDevice } from "../../src/tensor/backend.ts";
+import { compile } from "../../src/tensor/compile.ts";
+import { tensor } from "../../src/tensor/create.ts";
+import { sizeOf } from "../../src/tensor/shape.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { wasmFeatures } from "../../src/wasm/features.ts";
 import { gruBackward, gruForward } from "../../src/wasm/gru-scan.ts";
 import type { WasmLowering } from "../../src/wasm/kernel.ts";
 import { lstmBackward, lstmForward } from "../../src/wasm/lstm-scan.ts";
+import { seededRandom } from "../shaders/lowering-runner.ts";
 import type { ScanCell, ScanPass } from "../shaders/scan-problem.ts";
 import { GRU, LSTM, assertPass, scanProblem } from "../shaders/scan-problem.ts";
 import { runLowering } from "./run-lowering.ts";
@@ -113,3 +123,40 @@ for (const scan of scans) {
     });
   });
 }
+
+describe("scans on the cpu device", () => {
+  after(() => setDefaultDevice(undefined));
+
+  test("different scans in one program, with and without what a backward pass needs", async () => {
+    const draw = seededRandom(4);
+    const random = (...shape: number[]) =>
+      tensor(Float32Array.from({ length: sizeOf(shape) }, () => draw() - 0.5), { shape });
+    const scan = (cell: "gru" | "lstm", batch: number, directions: number, hidden: number) => {
+      const rows = (cell === "gru" ? 3 : 4) * hidden;
+      return (x: Tensor, weight: Tensor): Tensor => {
+        const gates = x.slice(null, [0, batch], [0, directions], [0, rows]);
+        const given = { gates, weight: weight.slice([0, directions], [0, rows], [0, hidden]) };
+        const { y, hn } = cell === "gru" ? gruScan(given) : lstmScan(given);
+        return y.square().sum().add(hn.sum());
+      };
+    };
+    const scans = [scan("gru", 5, 1, 9), scan("gru", 5, 2, 9), scan("gru", 2, 2, 9), scan("lstm", 5, 2, 9), scan("lstm", 2, 1, 9)];
+    const all = (x: Tensor, weight: Tensor): Tensor[] => scans.flatMap((f, i) => {
+      if (i % 2 === 0) return [f(x, weight)];
+      const [value, gradient] = valueAndGrad((w: Tensor) => f(x, w))(weight);
+      return [value, gradient, f(x.neg(), weight)];
+    });
+    const given = [random(4, 5, 2, 36), random(2, 36, 9)] as const;
+    const found: number[][] = [];
+    const cpu = await CpuDevice.open({ threads: 2 });
+    for (const on of [cpu, new ReferenceDevice()]) {
+      setDefaultDevice(on);
+      const results = await compile(all)(...given);
+      found.push((await Promise.all(results.map(async (r) => [...(await r.read())]))).flat());
+    }
+    assert.equal(cpu.counters.modulesCompiled, 1);
+    cpu.close();
+    const [actual, expected] = found;
+    expected.forEach((value, i) => assert.ok(Math.abs(actual[i] - value) <= 1e-5 * Math.max(1, Math.abs(value)), `${i}: ${actual[i]}, not ${value}`));
+  });
+});
