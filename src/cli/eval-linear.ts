@@ -19,7 +19,7 @@ export default defineHicoCommand({
     ...EVALUATION_ARGS,
     lr: { type: "string", description: `Learning rate (${PROBE_SETTINGS.lr})` },
     epochs: { type: "string", description: `Epochs (${PROBE_SETTINGS.epochs}); the rate falls at 5/8 and 7/8 of them` },
-    batch: { type: "string", description: `Clips in a step (${PROBE_SETTINGS.batch})` },
+    batch: { type: "string", description: `Clips in a step (${PROBE_SETTINGS.batch}, or fewer where an epoch would have less than 16 steps)` },
     seed: { type: "string", description: `Seed of first values and order (${PROBE_SETTINGS.seed})` },
   },
   run: async ({ args }) => {
@@ -28,7 +28,7 @@ export default defineHicoCommand({
       epochs,
       drops: PROBE_SETTINGS.drops.map((at) => Math.round((at / PROBE_SETTINGS.epochs) * epochs)),
       lr: numberOption("lr", args.lr) ?? PROBE_SETTINGS.lr,
-      batch: wholeOption("batch", args.batch) ?? PROBE_SETTINGS.batch,
+      batch: wholeOption("batch", args.batch),
       seed: wholeOption("seed", args.seed, 0) ?? PROBE_SETTINGS.seed,
     };
     const device = await useDevice(args.device, { adapter: args.adapter });

@@ -2,8 +2,9 @@
  * Linear evaluation: one linear classifier on features that do not change.
  *
  * The paper's settings: weights drawn from N(0, 0.01²), bias 0, SGD with rate 2 and momentum 0.9, batches of 1024, 80
- * epochs, the rate falling to a tenth at 50 and 70. Accuracy is told for the last epoch, and, labelled as what it is,
- * for the epoch that was best on the test clips.
+ * epochs, the rate falling to a tenth at 50 and 70. A set of so few clips that an epoch would have less than 16 steps
+ * gets smaller batches: one step an epoch does not train a classifier. Accuracy is told for the last epoch, and,
+ * labelled as what it is, for the epoch that was best on the test clips.
  */
 import { CounterRandom } from "../data/rng.ts";
 import { Linear } from "../nn/linear.ts";
@@ -30,6 +31,14 @@ export interface ProbeSettings {
   readonly seed: number;
 }
 
+/** Least steps of an epoch, where the batch is not given. */
+const STEPS = 16;
+
+/** The batch for a number of training clips: 1024, or the largest power of two that gives an epoch its steps. */
+export function probeBatch(clips: number): number {
+  return Math.max(1, Math.min(PROBE_SETTINGS.batch, 2 ** Math.floor(Math.log2(clips / (STEPS - 1)))));
+}
+
 export const PROBE_SETTINGS: ProbeSettings = { lr: 2, momentum: 0.9, weightDecay: 0, epochs: 80, batch: 1024, drops: [50, 70], seed: 0 };
 
 export interface ProbeResult {
@@ -48,7 +57,7 @@ export interface ProbeOptions {
 }
 
 export async function linearProbe(train: FeatureTable, test: FeatureTable, classes: readonly string[], options: ProbeOptions = {}): Promise<ProbeResult> {
-  const settings = { ...PROBE_SETTINGS, ...options.settings };
+  const settings = { ...PROBE_SETTINGS, ...options.settings, batch: options.settings?.batch ?? probeBatch(train.rows) };
   const generator = new Generator(settings.seed);
   const layer = new Linear(train.width, classes.length, { generator });
   layer.weight.assign(generator.normal([classes.length, train.width], 0, 0.01));
