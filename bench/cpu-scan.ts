@@ -2,12 +2,13 @@
  * The recurrent scans of the cpu device alone, on one thread: milliseconds and GFLOP/s of one pass, beside the register
  * tile's own rate, below the engine.
  *
- *     node --import tsx bench/cpu-scan.ts [--shapes 64x64x128x1,64x64x256x2,64x64x512x1] [--rounds 5] [--cells gru,lstm]
+ *     node --import tsx bench/cpu-scan.ts [--shapes 64x64x128x1,64x64x256x2,64x64x512x1] [--rounds 5]
+ *                                         [--cells gru,lstm]
  *
  * A shape is steps × batch × hidden × directions. `peak` is the 4×8 tile on panels that stay in the first-level cache,
- * timed between the passes; the best of the rounds counts for both. GFLOP/s count the products with the recurrent weight.
- * Times are of the processor, so that what else the machine does counts less; `first` is by the clock,
- * from the lowering to the end of the first run: printing, compiling, running.
+ * timed between the passes; the best of the rounds counts for both. GFLOP/s count the products with the recurrent
+ * weight. Times are of the processor, so that what else the machine does counts less; `first` is by the clock, of
+ * printing, compiling and the first run.
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -103,7 +104,8 @@ for (const shape of values.shapes.split(",")) {
   const flops = 2 * steps * batch * directions * hidden * hidden;
   for (const { name, lower, signature, gates } of passes) {
     const { inputs, outputs } = signature(spec);
-    const { run, bytes, start } = load(lower(spec), inputs.map((s) => sizeOf(s.shape)), outputs.map((s) => sizeOf(s.shape)));
+    const sizes = (operands: typeof inputs) => operands.map((s) => sizeOf(s.shape));
+    const { run, bytes, start } = load(lower(spec), sizes(inputs), sizes(outputs));
     run();
     const first = performance.now() - start;
     let [best, pack, rate] = [Infinity, Infinity, 0];
@@ -113,9 +115,10 @@ for (const shape of values.shapes.split(",")) {
       rate = Math.max(rate, peakRate());
     }
     const reached = (flops * gates) / best / 1e6;
-    console.log(
-      `${shape.padEnd(18)} ${name.padEnd(14)} ${pack.toFixed(2).padStart(5)} ${best.toFixed(2).padStart(11)} ${reached.toFixed(1).padStart(8)} ` +
-        `${rate.toFixed(1).padStart(6)} ${(reached / rate).toFixed(2).padStart(6)} ${first.toFixed(0).padStart(9)} ${String(bytes).padStart(6)}`,
-    );
+    const column = (value: number, digits: number, width: number): string => value.toFixed(digits).padStart(width);
+    console.log([
+      shape.padEnd(18), name.padEnd(14), column(pack, 2, 5), column(best, 2, 11), column(reached, 1, 8), column(rate, 1, 6),
+      column(reached / rate, 2, 6), column(first, 0, 9), column(bytes, 0, 6),
+    ].join(" "));
   }
 }

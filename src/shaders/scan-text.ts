@@ -1,5 +1,5 @@
 /**
- * The text that the GRU and LSTM scans share: one persistent dispatch that carries a recurrent state over all time steps.
+ * The text that the GRU and LSTM scans share: one persistent dispatch that carries a recurrent state over all steps.
  *
  * A workgroup owns one direction and a tile of batch rows, so steps need barriers inside the workgroup only, never a
  * dispatch of their own (persistent kernels: Diamos et al., "Persistent RNNs", ICML 2016). An invocation owns

@@ -14,7 +14,7 @@ import type { WasmKernel, WasmLowering } from "./kernel.ts";
 import { sigmoid, tanh } from "./math.ts";
 import { packKernel, packedLength, productFunction, resultStride, scanPanels } from "./scan-product.ts";
 import type { Rows } from "./scan-units.ts";
-import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunction, rowsFrom } from "./scan-units.ts";
+import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunction, rowsAt, rowsFrom } from "./scan-units.ts";
 
 const GATES = 3;
 
@@ -35,13 +35,13 @@ export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
     threadBytes: sumBytes + (saves ? 0 : (blocks.rows + 2) * width),
     emit(f, context) {
       const { input, output, scratch, features, threadMemory } = context;
-      const sums: Rows = { at: threadMemory, stride: i32.const(resultStride(panels)) };
-      const ownState: Rows = { at: i32.add(threadMemory, i32.const(sumBytes)), stride: i32.const(width) };
-      const oneRow: Rows = { at: i32.add(threadMemory, i32.const(sumBytes + blocks.rows * width)), stride: i32.const(0) };
+      const sums = rowsAt(threadMemory, 0, resultStride(panels));
+      const ownState = rowsAt(threadMemory, sumBytes, width);
+      const oneRow = rowsAt(threadMemory, sumBytes + blocks.rows * width, 0);
       const copy = copyFunction(context, hidden);
       const product = productFunction(context, panels, batch, saves ? width * directions : width);
       const names = ["sums", "gates", "saved", "h", "next", "y"] as const;
-      // A loop a gate: one loop for all would be a chain of two functions, too long for a processor to overlap its rounds.
+      // A loop a gate: one for all would be a chain of two functions, too long for a processor to overlap its rounds.
       const cell = rowFunction(context, `gruScan.cell ${hidden} ${saves}`, names, masked, (f, row, valid) => {
         for (const g of [0, 1]) {
           eachQuad(f, hidden, ({ offset, load, store }) => {
@@ -54,7 +54,8 @@ export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
           const at = (start: Value) => f.name(i32.add(start, offset));
           const kept = at(row.saved);
           const q = f.name(v128.load(i32.add(row.sums, offset), 8 * panels.padded));
-          const n = f.name(tanh(f, features, f.name(multiplyAdd(features, load(kept), q, load(at(row.gates), 2 * width)))));
+          const before = multiplyAdd(features, load(kept), q, load(at(row.gates), 2 * width));
+          const n = f.name(tanh(f, features, f.name(before)));
           if (saves) {
             store(kept, n, 2 * width);
             store(kept, q, 3 * width);
@@ -103,7 +104,7 @@ export function gruBackward(spec: ScanSpec): WasmLowering {
     name, units: blocks.units, threadBytes: blocks.rows * carryBytes,
     emit(f, context) {
       const { input, output, scratch, threadMemory } = context;
-      const carry: Rows = { at: threadMemory, stride: i32.const(carryBytes) };
+      const carry = rowsAt(threadMemory, 0, carryBytes);
       const one = f32x4.const(1);
       const copy = copyFunction(context, hidden);
       const product = productFunction(context, panels, batch, 3 * width * directions);
@@ -145,7 +146,9 @@ export function gruBackward(spec: ScanSpec): WasmLowering {
             hPrev: rowsFrom(input(3), step.row, width, directions),
             dgatesX: rowsFrom(output(0), step.row, 3 * width, directions),
           }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
-          product(f, { rows: dgatesH.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: threadMemory });
+          product(f, {
+            rows: dgatesH.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: carry.at,
+          });
         });
         copy(f, unit, state(output(2)), carry);
       });

@@ -15,7 +15,7 @@ import type { WasmKernel, WasmLowering } from "./kernel.ts";
 import { sigmoid, tanh } from "./math.ts";
 import { packKernel, packedLength, productFunction, resultStride, scanPanels } from "./scan-product.ts";
 import type { Rows } from "./scan-units.ts";
-import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunction, rowsFrom } from "./scan-units.ts";
+import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunction, rowsAt, rowsFrom } from "./scan-units.ts";
 
 const GATES = 4;
 
@@ -37,14 +37,14 @@ export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
     threadBytes: sumBytes + (saves ? 0 : 2 * stateBytes + GATES * width),
     emit(f, context) {
       const { input, output, scratch, features, threadMemory } = context;
-      const own = (offset: number, stride: number): Rows =>
-        ({ at: i32.add(threadMemory, i32.const(offset)), stride: i32.const(stride) });
-      const sums = own(0, resultStride(panels));
-      const [ownH, ownC, oneRow] = [own(sumBytes, width), own(sumBytes + stateBytes, width), own(sumBytes + 2 * stateBytes, 0)];
+      const sums = rowsAt(threadMemory, 0, resultStride(panels));
+      const ownH = rowsAt(threadMemory, sumBytes, width);
+      const ownC = rowsAt(threadMemory, sumBytes + stateBytes, width);
+      const oneRow = rowsAt(threadMemory, sumBytes + 2 * stateBytes, 0);
       const copy = copyFunction(context, hidden);
       const product = productFunction(context, panels, batch, saves ? width * directions : width);
       const names = ["sums", "gates", "saved", "h", "c", "nextH", "nextC", "y"] as const;
-      // A loop a gate: one loop for all would be a chain of two functions, too long for a processor to overlap its rounds.
+      // A loop a gate: one for all would be a chain of two functions, too long for a processor to overlap its rounds.
       const cell = rowFunction(context, `lstmScan.cell ${hidden}`, names, masked, (f, row, valid) => {
         [sigmoid, sigmoid, tanh, sigmoid].forEach((activation, g) => eachQuad(f, hidden, ({ offset, load, store }) => {
           const recurrent = v128.load(i32.add(row.sums, offset), 4 * g * panels.padded);
@@ -110,8 +110,8 @@ export function lstmBackward(spec: ScanSpec): WasmLowering {
     name, units: blocks.units, threadBytes: 2 * blocks.rows * carryBytes,
     emit(f, context) {
       const { input, output, scratch, features, threadMemory } = context;
-      const carryH: Rows = { at: threadMemory, stride: i32.const(carryBytes) };
-      const carryC: Rows = { at: i32.add(threadMemory, i32.const(blocks.rows * carryBytes)), stride: i32.const(carryBytes) };
+      const carryH = rowsAt(threadMemory, 0, carryBytes);
+      const carryC = rowsAt(threadMemory, blocks.rows * carryBytes, carryBytes);
       const one = f32x4.const(1);
       const copy = copyFunction(context, hidden);
       const product = productFunction(context, panels, batch, 4 * width * directions);
@@ -151,7 +151,9 @@ export function lstmBackward(spec: ScanSpec): WasmLowering {
             dy: rowsFrom(input(0), step.row, width, directions),
             saved: rowsFrom(input(3), step.row, 5 * width, directions),
           }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
-          product(f, { rows: dgates.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: threadMemory });
+          product(f, {
+            rows: dgates.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: carryH.at,
+          });
         });
         copy(f, unit, state(output(1)), carryH);
         copy(f, unit, state(output(2)), carryC);

@@ -1,8 +1,8 @@
 /**
  * The product of a step: a unit's rows times the recurrent weight, which a first kernel has packed into panels.
  *
- * The rows are read where they lie in their tensor (the state in `hPrev`, backward the gates' gradients in their output),
- * so nothing is packed at a step. A panel stays in the first-level cache while all rows of the unit go by.
+ * The rows are read where they lie in their tensor (the state in `hPrev`, backward the gates' gradients in their
+ * output), so nothing is packed at a step. A panel stays in the first-level cache while all rows of the unit go by.
  */
 import type { GateCount, ScanSpec } from "../shaders/scan-spec.ts";
 import type { FunctionBuilder } from "./function.ts";
@@ -57,7 +57,7 @@ export const packedLength = (panels: Panels, directions: number): number => (dir
 /** Bytes of a row of the product's result. */
 export const resultStride = (panels: Panels): number => 4 * panels.padded * (panels.forward ? panels.gates : 1);
 
-/** The kernel that packs input `weight` [D, G·H, H], forward with input `bias` [D, G·H], into scratch 0; a unit a panel. */
+/** The kernel that packs inputs `weight` [D, G·H, H] and, forward, `bias` [D, G·H] into scratch 0; a unit is a panel. */
 export function packKernel(
   name: string, panels: Panels, directions: number, operands: { readonly weight: number; readonly bias?: number },
 ): WasmKernel {
@@ -77,7 +77,8 @@ export function packKernel(
           f.set(to, i32.add(to, i32.const(4 * width)));
           return i32.ne(to, stop);
         });
-        const first = forward ? undefined : i32.add(i32.mul(rest, i32.const(gates * hidden * hidden)), i32.mul(block, i32.const(width)));
+        const first = forward ? undefined
+          : i32.add(i32.mul(rest, i32.const(gates * hidden * hidden)), i32.mul(block, i32.const(width)));
         const columns = (): void => f.for(i32.const(0), i32.const(width), 1, (column) => {
           f.set(to, i32.add(panel, i32.shl(column, i32.const(2))));
           f.set(stop, i32.add(to, i32.const(panelBytes(panels))));
@@ -139,12 +140,14 @@ export function productFunction(
     const [first, count, b, result] = f.parameters;
     const [bias, bEnd, a, c, tileA, tileB, column, whole] = Array.from({ length: 8 }, () => f.local("i32"));
     // A vector of forward's panel belongs to gate v / (NR / 4); those of backward's follow each other.
-    const place = (v: number): number => (forward ? Math.floor(v / (NR / 4)) * 4 * padded + (v % (NR / 4)) * 16 : 16 * v);
+    const place = (v: number): number =>
+      (forward ? Math.floor(v / (NR / 4)) * 4 * padded + (v % (NR / 4)) * 16 : 16 * v);
     const tile = (rows: number): void => {
       f.set(tileA, a);
       f.set(tileB, i32.add(bias, i32.const(4 * width * lead)));
       const strides = { aRow: rowStride, aStep: 4, bStep: 4 * width };
-      const initial = (r: number, v: number) => (forward ? v128.load(bias, 16 * v) : v128.load(c, r * cStride + place(v)));
+      const initial = (r: number, v: number) =>
+        (forward ? v128.load(bias, 16 * v) : v128.load(c, r * cStride + place(v)));
       emitTile(f, context.features, tileA, tileB, bEnd, { rows, vectors: width / 4, strides }, initial)
         .forEach((row, r) => row.forEach((sum, v) => f.store(c, sum, r * cStride + place(v))));
     };

@@ -3,8 +3,8 @@
  * direction, carried over all time steps.
  *
  * Rows never wait for each other, so a scan needs no barrier between steps (as in Diamos et al., "Persistent RNNs",
- * ICML 2016, where a workgroup keeps its rows). A step of a unit is one product of its rows with the recurrent weight and
- * a loop over the rows' gates. More rows a unit read the weight less often; fewer rows make more units for the threads.
+ * ICML 2016, where a workgroup keeps its rows). A step of a unit is one product of its rows with the recurrent weight
+ * and a loop over the rows' gates. More rows a unit read the weight less often; fewer make more units for the threads.
  */
 import type { GateCount, ScanSpec } from "../shaders/scan-spec.ts";
 import { segmentsOf } from "../shaders/scan-spec.ts";
@@ -82,7 +82,7 @@ export function eachUnit(
   });
 }
 
-/** A step of a unit: where the first of its rows stands in tensors `[T, B, D, ..]`, now and at the unit's step after. */
+/** A step of a unit: where the first of its rows stands in tensors `[T, B, D, ..]`, now and at the step that follows. */
 export interface Step {
   readonly row: Local;
   /** Meaningless at the last step. */
@@ -94,7 +94,9 @@ export interface Step {
 }
 
 /** Runs `body` at every step of the unit's sequence, in the order of its direction or (`backwards`) against it. */
-export function eachStep(f: FunctionBuilder, spec: ScanSpec, unit: Unit, backwards: boolean, body: (step: Step) => void): void {
+export function eachStep(
+  f: FunctionBuilder, spec: ScanSpec, unit: Unit, backwards: boolean, body: (step: Step) => void,
+): void {
   const { batch, directions } = spec;
   const [maskRow, row, nextRow, first, last] = Array.from({ length: 5 }, () => f.local("i32", i32.const(0)));
   const rising = i32.eq(unit.direction, i32.const(backwards ? 1 : 0));
@@ -117,7 +119,12 @@ export interface Rows {
   readonly stride: Value;
 }
 
-/** Rows of a tensor whose rows are `stride` bytes apart, from the row of number `first` on; `apart` rows lie between two. */
+/** Rows `stride` bytes apart, `offset` bytes from `base`. */
+export function rowsAt(base: Value, offset: number, stride: number): Rows {
+  return { at: i32.add(base, i32.const(offset)), stride: i32.const(stride) };
+}
+
+/** Every `apart`-th row of a tensor whose rows have `stride` bytes, from the row of number `first` on. */
 export function rowsFrom(tensor: Value, first: Value, stride: number, apart = 1): Rows {
   return { at: i32.add(tensor, i32.mul(first, i32.const(stride))), stride: i32.const(stride * apart) };
 }
@@ -128,8 +135,8 @@ export function either(condition: Value, x: Rows, y: Rows): Rows {
 }
 
 /**
- * A function of the module that runs `body` for some rows with the addresses of the row in each of the tensors `names` and,
- * `masked`, all ones where the row's element of the mask is not 0 and 0 elsewhere. What comes back writes a call of it.
+ * A function of the module that runs `body` for some rows with the addresses of the row in each of the tensors `names`
+ * and, `masked`, all ones where the row's element of the mask is not 0 and 0 elsewhere. What comes back writes a call.
  *
  * What a step does is in functions because an engine replaces slow code of its baseline compiler when a function is
  * called again, and a unit is one call for all its steps.
@@ -156,7 +163,9 @@ export function rowFunction<Name extends string>(
 }
 
 /** The function that copies a state's rows of `hidden` floats from one place to another. */
-export function copyFunction(context: KernelContext, hidden: number): (f: FunctionBuilder, unit: Unit, to: Rows, from: Rows) => void {
+export function copyFunction(
+  context: KernelContext, hidden: number,
+): (f: FunctionBuilder, unit: Unit, to: Rows, from: Rows) => void {
   const copy = rowFunction(context, `scan.copy ${hidden}`, ["to", "from"], false, (f, at) =>
     f.copyBytes(at.to, at.from, i32.const(4 * hidden)));
   return (f, unit, to, from) => copy(f, unit.rows, { to, from });

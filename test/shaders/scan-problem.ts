@@ -1,6 +1,6 @@
 /**
- * Scans to be computed and what they must give: random operands of a forward and a backward pass, and the float64 loops'
- * results.
+ * Scans to be computed and what they must give: random operands of a forward and a backward pass, and the float64
+ * loops' results.
  */
 import assert from "node:assert/strict";
 import type { NamedSpec, ScanSignature, ScanSpec } from "../../src/shaders/scan-spec.ts";
@@ -8,7 +8,9 @@ import { gruBackwardSignature, gruForwardSignature } from "../../src/shaders/gru
 import { lstmBackwardSignature, lstmForwardSignature } from "../../src/shaders/lstm-scan.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { seededRandom } from "./lowering-runner.ts";
-import { gruBackwardLoops, gruForwardLoops, inSegments, lstmBackwardLoops, lstmForwardLoops } from "./scan-reference.ts";
+import {
+  gruBackwardLoops, gruForwardLoops, inSegments, lstmBackwardLoops, lstmForwardLoops,
+} from "./scan-reference.ts";
 
 type Loops = (spec: ScanSpec, inputs: readonly Float64Array[]) => Float64Array[];
 
@@ -111,7 +113,9 @@ export interface ScanPass {
 }
 
 /** Both passes on random operands; `scale` multiplies the input's part of the gates. */
-export function scanProblem(scan: ScanCell, spec: ScanSpec, seed: number, scale = 1): { forward: ScanPass; backward: ScanPass } {
+export function scanProblem(
+  scan: ScanCell, spec: ScanSpec, seed: number, scale = 1,
+): { forward: ScanPass; backward: ScanPass } {
   const random = seededRandom(seed);
   const pass = (signature: ScanSignature, inputs: readonly Float64Array[], loops: Loops): ScanPass => ({
     signature, inputs: inputs.map(single), sizes: signature.outputs.map((s) => sizeOf(s.shape)),

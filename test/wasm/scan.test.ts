@@ -37,20 +37,18 @@ const scans: readonly Scan[] = [
 function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): void {
   const { forward, backward } = scanProblem(scan, spec, seed, scale);
   const label = `${scan.name} ${JSON.stringify(spec)}`;
-  const run = (lowering: WasmLowering, pass: ScanPass): void => {
+  const run = (lowering: WasmLowering, pass: ScanPass): Float32Array[] => {
     const outputs = runLowering(lowering, pass.inputs, pass.sizes);
     assertPass(label, pass, outputs);
     for (const split of [1, 3]) {
-      assert.deepEqual(runLowering(lowering, pass.inputs, pass.sizes, { split }), outputs, `${label}: ${split} units a call`);
+      const parts = runLowering(lowering, pass.inputs, pass.sizes, { split });
+      assert.deepEqual(parts, outputs, `${label}: ${split} units a call`);
     }
+    return outputs;
   };
-  run(scan.forward(spec), forward);
-  const { inputs, sizes } = forward;
-  const results = sizes.slice(0, scan.results);
-  assert.deepEqual(
-    runLowering(scan.forward(spec, false), inputs, results), runLowering(scan.forward(spec), inputs, sizes).slice(0, scan.results),
-    `${label}: results where nothing is kept for a backward pass`,
-  );
+  const results = run(scan.forward(spec), forward).slice(0, scan.results);
+  const alone = runLowering(scan.forward(spec, false), forward.inputs, forward.sizes.slice(0, scan.results));
+  assert.deepEqual(alone, results, `${label}: results where nothing is kept for a backward pass`);
   run(scan.backward(spec), backward);
 }
 
@@ -68,7 +66,8 @@ const specs: fc.Arbitrary<ScanSpec> = fc.record({
 for (const scan of scans) {
   describe(`${scan.name} scan as WebAssembly`, () => {
     test("random sizes", () => {
-      fc.assert(fc.property(specs, fc.integer({ min: 1, max: 1e6 }), (spec, seed) => check(scan, spec, seed)), { numRuns: 40 });
+      const seeds = fc.integer({ min: 1, max: 1e6 });
+      fc.assert(fc.property(specs, seeds, (spec, seed) => check(scan, spec, seed)), { numRuns: 40 });
     });
 
     test("a weight larger than the caches of one core", () => {
@@ -77,7 +76,9 @@ for (const scan of scans) {
 
     test("few rows: every shape of the panels", () => {
       for (const batch of [1, 2, 3]) {
-        for (const hidden of [1, 8, 9, 31, 40]) check(scan, { steps: 3, batch, directions: 2, hidden, masked: batch === 2 }, hidden);
+        for (const hidden of [1, 8, 9, 31, 40]) {
+          check(scan, { steps: 3, batch, directions: 2, hidden, masked: batch === 2 }, hidden);
+        }
       }
     });
 
@@ -105,7 +106,8 @@ for (const scan of scans) {
         assert.ok(mask.includes(0) && mask.includes(1));
         const given = pass.inputs.map((data, i) => {
           const part = data.length / mask.length;
-          return spoiled.some((name) => name === inputs[i].name) ? data.map((x, at) => (mask[Math.floor(at / part)] === 0 ? NaN : x)) : data;
+          if (!spoiled.some((name) => name === inputs[i].name)) return data;
+          return data.map((x, at) => (mask[Math.floor(at / part)] === 0 ? NaN : x));
         });
         const found = runLowering(lowering, given, pass.sizes);
         const clean = runLowering(lowering, pass.inputs, pass.sizes);
@@ -140,13 +142,16 @@ describe("scans on the cpu device", () => {
         return y.square().sum().add(hn.sum());
       };
     };
-    const scans = [scan("gru", 5, 1, 9), scan("gru", 5, 2, 9), scan("gru", 2, 2, 9), scan("lstm", 5, 2, 9), scan("lstm", 2, 1, 9)];
+    const scans = [
+      scan("gru", 6, 1, 9), scan("gru", 6, 2, 9), scan("gru", 2, 2, 9), scan("gru", 6, 1, 7),
+      scan("lstm", 6, 2, 9), scan("lstm", 2, 1, 7),
+    ];
     const all = (x: Tensor, weight: Tensor): Tensor[] => scans.flatMap((f, i) => {
       if (i % 2 === 0) return [f(x, weight)];
       const [value, gradient] = valueAndGrad((w: Tensor) => f(x, w))(weight);
       return [value, gradient, f(x.neg(), weight)];
     });
-    const given = [random(4, 5, 2, 36), random(2, 36, 9)] as const;
+    const given = [random(4, 6, 2, 36), random(2, 36, 9)] as const;
     const found: number[][] = [];
     const cpu = await CpuDevice.open({ threads: 2 });
     for (const on of [cpu, new ReferenceDevice()]) {
@@ -157,6 +162,8 @@ describe("scans on the cpu device", () => {
     assert.equal(cpu.counters.modulesCompiled, 1);
     cpu.close();
     const [actual, expected] = found;
-    expected.forEach((value, i) => assert.ok(Math.abs(actual[i] - value) <= 1e-5 * Math.max(1, Math.abs(value)), `${i}: ${actual[i]}, not ${value}`));
+    expected.forEach((value, i) => {
+      assert.ok(Math.abs(actual[i] - value) <= 1e-5 * Math.max(1, Math.abs(value)), `${i}: ${actual[i]}, not ${value}`);
+    });
   });
 });

@@ -45,14 +45,16 @@ export class CpuPlanner {
   }
 
   lower(kernel: FusedKernel): WasmLowering {
-    const lowering = this.#lowering(kernel.fused, kernel.attrs, kernel.operands, kernel.outputs.map(({ node }) => node !== undefined));
+    const read = kernel.outputs.map(({ node }) => node !== undefined);
+    const lowering = this.#lowering(kernel.fused, kernel.attrs, kernel.operands, read);
     if (!lowering) throw new Error(`internal: ${kernel.fused.name} has no kernels of its own`);
     return lowering;
   }
 
   /** @param read which results anybody reads; by default all */
   #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[], read?: readonly boolean[]): WasmLowering | undefined {
-    const key = `${op.name} ${read?.map(Number).join("") ?? "all"} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
+    const operands = inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join();
+    const key = `${op.name} ${read?.map(Number).join("") ?? "all"} ${JSON.stringify(attrs)} ${operands}`;
     if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs, read ?? EVERY));
     return this.#lowerings.get(key);
   }
