@@ -6,7 +6,7 @@ PyTorch's own layers. Each line of standard input is a request, each line of sta
     {"do": "open", "encoder": "gru", "hidden": 128, "queue": 2048, "state": "weights.pth", "batch": "batch.pth",
      "threads": 2}                        -> {"torch": version, "threads": 2}
     {"do": "loss"}                        -> {"loss": x}     without dropout; nothing is updated
-    {"do": "steps", "count": 3}           -> {"ms": [...], "loss": x, "peak": bytes}
+    {"do": "steps", "count": 3}           -> {"ms": [...], "cpu": ms a step, "loss": x, "peak": bytes}
 
 Needs Debian's python3-torch (1.13 or later).
 """
@@ -191,6 +191,7 @@ class Session:
 
     def steps(self, request):
         times = []
+        used = time.process_time()
         for _ in range(request["count"]):
             start = time.perf_counter()
             self.optimizer.zero_grad(set_to_none=True)
@@ -200,7 +201,8 @@ class Session:
             value = float(loss)
             times.append(1e3 * (time.perf_counter() - start))
         peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"ms": times, "loss": value, "peak": peak}
+        cpu = 1e3 * (time.process_time() - used) / len(times)
+        return {"ms": times, "cpu": cpu, "loss": value, "peak": peak}
 
 
 def main():

@@ -1,0 +1,183 @@
+/**
+ * HiCo pretraining steps on the `cpu` device against PyTorch on the same cores: batch 64, K 2048, widths 128 and 512,
+ * each encoder; the model of `src/hico` and of `bench/torch/hico_step.py`, from the same weights on the same batch.
+ *
+ *     node --import tsx bench/hico-cpu.ts [--encoders gru,lstm,transformer] [--widths 128,512] [--rounds 5]
+ *                                         [--threads 2] [--python /usr/bin/python3] [--json FILE]
+ *
+ * Both first compute the loss without dropout, and must agree to 1e-3. Then come rounds: some steps of ours, some of
+ * PyTorch's, by turns, so that a busy moment of the machine falls on both; the median of all steps counts. PyTorch runs
+ * in a process of its own that waits for its turn. Needs Debian's python3-torch and libopenblas0-pthread; where they are
+ * missing it says so and ends. Exit code 1 if the losses disagree.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { CpuDevice } from "../src/device/cpu/cpu-device.ts";
+import { HiCo, HiCoTrainer, hicoState } from "../src/hico/index.ts";
+import type { EncoderName, HiCoBatch } from "../src/hico/index.ts";
+import { hostTensor, writeTorchCheckpoint } from "../src/io/index.ts";
+import { realize, setDefaultDevice, tensor } from "../src/tensor/index.ts";
+import { Generator } from "../src/tensor/random.ts";
+
+const BATCH = 64;
+const QUEUE = 2048;
+/** Tokens and features of the two views of a clip of two persons. */
+const SHAPES = { queryTemporal: [BATCH, 64, 150], querySpatial: [BATCH, 50, 192], keyTemporal: [BATCH, 64, 150], keySpatial: [BATCH, 50, 192] } as const;
+/** Pause before a turn, in which the other side's threads go to sleep. */
+const PAUSE = 300;
+const LOSS_TOLERANCE = 1e-3;
+
+interface Row {
+  encoder: string;
+  width: number;
+  oursMs: number;
+  torchMs: number;
+  ratio: number;
+  /** Time of the cores a step, the least of all rounds: what counts where others use the machine too. */
+  oursCpuMs: number;
+  torchCpuMs: number;
+  oursLoss: number;
+  torchLoss: number;
+  oursFirstMs: number;
+  torchPeakMb: number;
+  oursPeakMb: number;
+}
+
+const { values: options } = parseArgs({
+  options: {
+    encoders: { type: "string", default: "gru,lstm,transformer" }, widths: { type: "string", default: "128,512" },
+    rounds: { type: "string", default: "5" }, threads: { type: "string", default: "2" },
+    python: { type: "string", default: "/usr/bin/python3" }, json: { type: "string" },
+  },
+});
+const threads = Number(options.threads);
+const rounds = Number(options.rounds);
+
+const found = spawnSync(options.python, ["-c", "import torch; print(torch.__version__)"], { encoding: "utf8" });
+if (found.status !== 0) {
+  console.log(`skipped: ${options.python} has no torch; apt-get install python3-torch libopenblas0-pthread`);
+  process.exit(0);
+}
+console.log(`PyTorch ${found.stdout.trim()} and ours, ${threads} threads each, batch ${BATCH}, K ${QUEUE}`);
+
+const folder = mkdtempSync(join(tmpdir(), "hico-cpu-"));
+const rows: Row[] = [];
+let failed = false;
+try {
+  for (const width of options.widths.split(",").map(Number)) {
+    for (const encoder of options.encoders.split(",") as EncoderName[]) {
+      const row = await measure(encoder, width);
+      rows.push(row);
+      const agree = Math.abs(row.oursLoss - row.torchLoss) <= LOSS_TOLERANCE * Math.abs(row.torchLoss);
+      failed ||= !agree;
+      console.log(`${encoder.padEnd(12)} d ${String(width).padEnd(4)} ours ${row.oursMs.toFixed(1)} ms  PyTorch ${row.torchMs.toFixed(1)} ms  `
+        + `ratio ${row.ratio.toFixed(2)}  core time ${row.oursCpuMs.toFixed(0)} and ${row.torchCpuMs.toFixed(0)} ms  first step ${row.oursFirstMs.toFixed(0)} ms  peak ${row.oursPeakMb.toFixed(0)} and ${row.torchPeakMb.toFixed(0)} MB  `
+        + `loss ${row.oursLoss.toFixed(5)} and ${row.torchLoss.toFixed(5)}${agree ? "" : "  DISAGREE"}`);
+    }
+  }
+} finally {
+  rmSync(folder, { recursive: true });
+}
+const mean = Math.exp(rows.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / rows.length);
+console.log(`geometric mean of the ratios: ${mean.toFixed(2)}`);
+if (options.json) writeFileSync(options.json, JSON.stringify({ torch: found.stdout.trim(), threads, mean, rows }, null, 1));
+process.exit(failed ? 1 : 0);
+
+async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
+  const device = await CpuDevice.open({ threads });
+  setDefaultDevice(device);
+  const random = new Generator(7);
+  const settings = { encoder, hidden, queue: QUEUE, generator: random } as const;
+  const batch: Record<string, Awaited<ReturnType<typeof drawn>>> = {};
+  for (const [name, shape] of Object.entries(SHAPES)) batch[name] = await drawn(name, shape);
+  const inputs = Object.fromEntries(Object.entries(batch).map(([name, { data, shape }]) => [name, tensor(data, { shape })])) as unknown as HiCoBatch;
+  await realize(Object.values(inputs));
+
+  const plain = new HiCo({ ...settings, dropout: 0 });
+  const state = await hicoState(plain);
+  const [stateFile, batchFile] = [join(folder, "state.pth"), join(folder, "batch.pth")];
+  writeTorchCheckpoint(stateFile, new Map(state));
+  writeTorchCheckpoint(batchFile, new Map(Object.entries(batch).map(([name, { data, shape }]) => [name, hostTensor("f32", shape, data)])));
+  const oursLoss = await (await new HiCoTrainer(plain).step(inputs)).loss.item();
+
+  const model = new HiCo(settings);
+  model.loadStateDict(state);
+  const trainer = new HiCoTrainer(model);
+  const start = performance.now();
+  await (await trainer.step(inputs)).loss.item();
+  const oursFirstMs = performance.now() - start;
+
+  const torch = openTorch();
+  try {
+    await torch.ask({ do: "open", encoder, hidden, queue: QUEUE, state: stateFile, batch: batchFile, threads });
+    const torchLoss = Number((await torch.ask({ do: "loss" })).loss);
+    await torch.ask({ do: "steps", count: 1 });
+    const ours: number[] = [];
+    const theirs: number[] = [];
+    let torchPeakMb = 0;
+    let [oursCpuMs, torchCpuMs] = [Infinity, Infinity];
+    for (let round = 0; round <= rounds; round++) {
+      await pause();
+      const mine: number[] = [];
+      const before = process.cpuUsage();
+      for (let i = 0; i < 3; i++) {
+        const from = performance.now();
+        await (await trainer.step(inputs)).loss.item();
+        mine.push(performance.now() - from);
+      }
+      const used = process.cpuUsage(before);
+      await pause();
+      const answer = await torch.ask({ do: "steps", count: 3 });
+      torchPeakMb = Number(answer.peak) / 2 ** 20;
+      // The first round warms both up.
+      if (round === 0) continue;
+      ours.push(...mine);
+      theirs.push(...(answer.ms as number[]));
+      oursCpuMs = Math.min(oursCpuMs, (used.user + used.system) / 1e3 / mine.length);
+      torchCpuMs = Math.min(torchCpuMs, Number(answer.cpu));
+    }
+    const [oursMs, torchMs] = [median(ours), median(theirs)];
+    const oursPeakMb = process.resourceUsage().maxRSS / 1024;
+    return { encoder, width: hidden, oursMs, torchMs, ratio: torchMs / oursMs, oursCpuMs, torchCpuMs, oursLoss, torchLoss, oursFirstMs, torchPeakMb, oursPeakMb };
+  } finally {
+    torch.close();
+    device.close();
+  }
+
+  async function drawn(name: string, shape: readonly number[]): Promise<{ data: Float32Array; shape: number[] }> {
+    return { data: await random.normal([...shape]).read() as Float32Array, shape: [...shape] };
+  }
+}
+
+/** The Python process: one answer a request. */
+function openTorch(): { ask(request: object): Promise<Record<string, unknown>>; close(): void } {
+  const script = fileURLToPath(new URL("torch/hico_step.py", import.meta.url));
+  // Threads that have nothing to do must sleep while it is the other side's turn.
+  const env = { ...process.env, OMP_NUM_THREADS: String(threads), OPENBLAS_NUM_THREADS: String(threads), OMP_WAIT_POLICY: "PASSIVE" };
+  const child = spawn(options.python!, [script], { stdio: ["pipe", "pipe", "inherit"], env });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    async ask(request) {
+      child.stdin.write(`${JSON.stringify(request)}\n`);
+      const { value, done } = await lines.next();
+      if (done) throw new Error(`${script} ended early`);
+      return JSON.parse(String(value)) as Record<string, unknown>;
+    },
+    close: () => child.stdin.end(),
+  };
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PAUSE));
+}
+
+function median(all: readonly number[]): number {
+  const sorted = [...all].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
