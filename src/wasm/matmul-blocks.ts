@@ -50,7 +50,8 @@ export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
     else break;
   }
   const aDirect = a.plain !== undefined && a.plain.k === 4;
-  const bReadable = b.plain !== undefined && b.plain.outer === 4 && n % NR === 0;
+  // Code that reads B where it is knows by the address when it is done: rows of B must not be one and the same.
+  const bReadable = b.plain !== undefined && b.plain.outer === 4 && b.plain.k > 0 && n % NR === 0;
   const bDirect = bReadable && (m <= FEW_ROWS || k * b.plain!.k <= NEAR);
   return {
     rows, columns, depth: cut(k, DEPTH, 4),
