@@ -6,7 +6,8 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs"
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import type { Page } from "puppeteer-core";
 import { cacheFolder } from "../../src/device/software-vulkan.ts";
 
 /** A started browser. */
@@ -16,6 +17,8 @@ export interface Browser {
    * Argument and result are plain data. What the page logs is printed when the call fails.
    */
   run<Result>(file: URL, name: string, argument?: unknown): Promise<Result>;
+  /** Opens the file at `path` in a page of its own, without any network, and hands the page to `look`. */
+  view<Result>(path: string, look: (page: Page, log: readonly string[]) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
 }
 
@@ -85,6 +88,20 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
         } finally {
           await page.close();
           await server.close();
+        }
+      },
+      view: async <Result>(path: string, look: (page: Page, log: readonly string[]) => Promise<Result>): Promise<Result> => {
+        const page = await browser.newPage();
+        const log: string[] = [];
+        page.on("console", (message) => log.push(message.text()));
+        page.on("pageerror", (error) => log.push(String(error)));
+        page.on("request", (request) => { if (!request.url().startsWith("file:")) log.push(`asked for ${request.url()}`); });
+        try {
+          await page.setViewport({ width: 1200, height: 900 });
+          await page.goto(pathToFileURL(path).href);
+          return await look(page, log);
+        } finally {
+          await page.close();
         }
       },
       close: () => browser.close(),
