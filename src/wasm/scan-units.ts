@@ -25,14 +25,18 @@ export interface RowBlocks {
 
 /** Bytes of a recurrent weight that stays in a core's second-level cache from step to step. */
 const CACHED_WEIGHT = 1 << 19;
+/** Units that keep a few cores busy. */
+const ENOUGH_UNITS = 8;
 
 export function rowBlocks(spec: ScanSpec, gates: GateCount): RowBlocks {
   const { batch, directions, hidden } = spec;
-  const wanted = 4 * gates * hidden * hidden <= CACHED_WEIGHT ? 8 : 16;
-  const even = Math.ceil(batch / Math.ceil(batch / wanted));
+  const sequences = directions * segmentsOf(spec);
+  const large = 4 * gates * hidden * hidden > CACHED_WEIGHT && Math.ceil(batch / 16) * sequences >= ENOUGH_UNITS;
+  // Blocks of equal size: 17 rows are 12 and 5, not 16 and 1.
+  const even = Math.ceil(batch / Math.ceil(batch / (large ? 16 : 8)));
   const rows = batch < MR ? batch : Math.ceil(even / MR) * MR;
   const blocks = Math.ceil(batch / rows);
-  return { rows, blocks, units: blocks * directions * segmentsOf(spec) };
+  return { rows, blocks, units: blocks * sequences };
 }
 
 /** A unit as its code sees it: run-time numbers. */

@@ -72,6 +72,7 @@ for (const scan of scans) {
 
     test("a weight larger than the caches of one core", () => {
       check(scan, { steps: 2, batch: 22, directions: 2, hidden: 301, masked: true }, 5);
+      check(scan, { steps: 4, batch: 18, directions: 2, hidden: 211, masked: false, segments: [1, 3] }, 6);
     });
 
     test("few rows: every shape of the panels", () => {
