@@ -34,6 +34,8 @@ export class PhaseError extends Error {
   }
 }
 
+const CONTROL_WORDS = 4096;
+
 interface WorkerHandle {
   terminate(): void;
 }
@@ -41,7 +43,7 @@ interface WorkerHandle {
 export class Threads {
   readonly count: number;
   readonly #memory: CpuMemory;
-  readonly #words: Int32Array<ArrayBufferLike>;
+  #view: Int32Array<ArrayBufferLike>;
   readonly #workers: WorkerHandle[];
   readonly #mayBlock: boolean;
   #counters: Block | undefined;
@@ -51,7 +53,7 @@ export class Threads {
 
   private constructor(memory: CpuMemory, workers: WorkerHandle[]) {
     this.#memory = memory;
-    this.#words = new Int32Array(memory.memory.buffer, 0, 4096);
+    this.#view = new Int32Array(memory.memory.buffer, 0, CONTROL_WORDS);
     this.#workers = workers;
     this.count = workers.length + 1;
     this.#mayBlock = mayBlock();
@@ -69,6 +71,13 @@ export class Threads {
     return new Threads(memory, workers);
   }
 
+  /** The control block. Memory that is not shared leaves its old buffer when it grows. */
+  get #words(): Int32Array<ArrayBufferLike> {
+    const { buffer } = this.#memory.memory;
+    if (this.#view.buffer !== buffer) this.#view = new Int32Array(buffer, 0, CONTROL_WORDS);
+    return this.#view;
+  }
+
   /** Memory of `bytes` for every thread; thread 0's address. */
   threadMemory(bytes: number): number {
     const each = Math.ceil(bytes / 64) * 64 + 64;
@@ -83,9 +92,9 @@ export class Threads {
 
   /** Runs a program on all threads. @throws PhaseError where a kernel fails */
   run(program: SharedProgram, table: number): void {
-    const words = this.#words;
     const own = this.threadMemory(program.threadBytes);
     const counters = this.#countersFor(program.phases);
+    const words = this.#words;
     this.#run = (this.#run + 1) & 0x7fffffff;
     const run = this.#run;
     program.exports.reset(counters, run);
