@@ -70,7 +70,7 @@ function epochLines(run: string): string {
 
 try {
   const whole = join(folder, "whole");
-  const { milliseconds } = await pretrain(whole);
+  let { milliseconds } = await pretrain(whole);
   const expected = lastCheckpoint(whole);
   const expectedLines = epochLines(whole);
   const wanted = Number(values.kills);
@@ -80,10 +80,13 @@ try {
   while (kills < wanted) {
     const run = join(folder, `run${runs++}`);
     for (let ended = false; !ended;) {
-      // Late enough that some progress is likely, anywhere up to the end of an uninterrupted run.
+      // Late enough that some progress is likely, anywhere up to the end of an uninterrupted run as they take now.
       const result = await pretrain(run, kills < wanted ? milliseconds * (0.3 + 0.7 * uniform()) : undefined);
       ended = result.ended;
-      if (ended) break;
+      if (ended) {
+        milliseconds = Math.min(milliseconds, result.milliseconds);
+        break;
+      }
       kills++;
       const saved = new RunFolder(run).checkpoints();
       for (const { path } of saved) readSafetensors(path);

@@ -2,8 +2,8 @@
  * Everything a run needs to go on as if never interrupted, in one safetensors file.
  *
  * Tensors: `model/*` (both networks, queues and pointers) and `optimizer/*` (momentum buffers). Metadata: how many steps
- * are done, the sums of the epoch under way, the best epoch, and the settings. Order and augmentation of the clips and
- * dropout follow from the seed and the step and need no state.
+ * are done, the sums of the epoch under way, the best epoch, and the settings that decide what is computed. Order and
+ * augmentation of the clips and dropout follow from the seed and the step and need no state.
  */
 import type { HostTensor } from "../io/host-tensor.ts";
 import type { SafetensorsContents } from "../io/safetensors.ts";
@@ -13,6 +13,7 @@ import { hicoState } from "./checkpoint.ts";
 import type { HiCo } from "./model.ts";
 import type { HiCoTrainer } from "./trainer.ts";
 import type { RunSettings } from "./settings.ts";
+import { decidingSettings } from "./settings.ts";
 
 /** Where a run is. All numbers survive JSON exactly. */
 export interface RunProgress {
@@ -50,7 +51,7 @@ export function nonFiniteTensor(tensors: ReadonlyMap<string, HostTensor>): { rea
 
 /** Writes the state; the file appears whole or not at all. */
 export function writeRun(path: string, tensors: ReadonlyMap<string, HostTensor>, progress: RunProgress, settings: RunSettings): void {
-  const metadata = { format: FORMAT, progress: JSON.stringify(progress), settings: JSON.stringify(settings) };
+  const metadata = { format: FORMAT, progress: JSON.stringify(progress), settings: JSON.stringify(decidingSettings(settings)) };
   writeSafetensors(path, tensors, metadata);
 }
 

@@ -160,3 +160,8 @@ export function inputSettings(settings: RunSettings): InputSettings {
 export function differingSettings(a: RunSettings, b: RunSettings): (keyof RunSettings)[] {
   return SETTING_NAMES.filter((name) => !SETTINGS[name].free && JSON.stringify(a[name]) !== JSON.stringify(b[name]));
 }
+
+/** The settings that decide what is computed. */
+export function decidingSettings(settings: RunSettings): Partial<RunSettings> {
+  return Object.fromEntries(SETTING_NAMES.filter((name) => !SETTINGS[name].free).map((name) => [name, settings[name]]));
+}

@@ -3,23 +3,28 @@ import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ReferenceDevice } from "../../src/device/reference/reference.ts";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import type { PretrainEvent, PretrainReport, RunSettings } from "../../src/hico/index.ts";
 import { NonFiniteError, pretrain, RunFolder } from "../../src/hico/index.ts";
-import { readSafetensors, toFloat64 } from "../../src/io/index.ts";
+import { readSafetensors } from "../../src/io/index.ts";
 import { readTensorBoard } from "../../src/io/tensorboard.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { temporaryFolder, tinySettings, tinyStore } from "./run-helpers.ts";
 
 const folder = temporaryFolder();
 let data: string;
+let device: CpuDevice;
 let next = 0;
 
 before(async () => {
-  setDefaultDevice(new ReferenceDevice());
+  device = await CpuDevice.open({ threads: 1 });
+  setDefaultDevice(device);
   data = await tinyStore(folder);
 });
-after(() => rmSync(folder, { recursive: true }));
+after(() => {
+  device.close();
+  rmSync(folder, { recursive: true });
+});
 
 function run(settings: RunSettings, more: Partial<Parameters<typeof pretrain>[0]> = {}): Promise<PretrainReport> {
   return pretrain({ settings, run: join(folder, `run${next++}`), ...more });
@@ -79,7 +84,6 @@ describe("a run", () => {
 
 describe("an interrupted run", () => {
   for (const encoder of ["gru", "lstm", "transformer"]) {
-    // The reference device computes in float64 and saves float32, so two interruptions leave rounding behind.
     test(`of the ${encoder} goes on where it stopped, in the middle of an epoch too`, async () => {
       const settings = tinySettings(data, { encoder, dropout: 0.3 });
       const whole = await run(settings);
@@ -90,16 +94,12 @@ describe("an interrupted run", () => {
       }
       const resumed = await run(settings, { run: path, resume: true });
       assert.deepEqual([resumed.finished, resumed.step], [true, 9]);
-      const [expected, found] = [whole, resumed].map(({ checkpoint }) => readSafetensors(checkpoint));
-      assert.deepEqual([...found.tensors.keys()], [...expected.tensors.keys()]);
-      for (const [name, tensor] of expected.tensors) {
-        const [a, b] = [toFloat64(tensor), toFloat64(found.tensors.get(name)!)];
-        const scale = Math.max(1e-3, ...a.map(Math.abs));
-        a.forEach((value, i) => assert.ok(Math.abs(value - b[i]) <= 1e-5 * scale, `${name}[${i}]: ${value} ${b[i]}`));
-      }
-      const [a, b] = [whole, resumed].map((report) => metricsOf(report.run).filter(({ kind }) => kind === "epoch"));
-      assert.deepEqual(b.map(({ step }) => step), [3, 6, 9]);
-      a.forEach(({ loss }, i) => assert.ok(Math.abs((loss as number) - (b[i].loss as number)) < 1e-4 * (loss as number)));
+      const [expected, found] = [whole, resumed].map(({ checkpoint }) => readFileSync(checkpoint));
+      assert.ok(found.equals(expected), "the last checkpoints are equal, byte for byte");
+      const [a, b] = [whole, resumed].map((report) => (
+        metricsOf(report.run).map(({ kind, step, loss, parts, accuracy }) => ({ kind, step, loss, parts, accuracy }))
+      ));
+      assert.deepEqual(b.filter(({ kind }) => kind === "epoch"), a.filter(({ kind }) => kind === "epoch"));
     });
   }
 
