@@ -1,6 +1,7 @@
 /**
  * How a matrix product is cut into blocks, and which operands are packed. Figures are for caches of 32 KiB (L1) and 512
- * KiB (L2) or more; nothing here changes the bits of a result.
+ * KiB (L2) or more. Only the number of parts k is divided into changes the bits of a result, and that follows from the
+ * sizes alone.
  */
 import type { Product } from "./matmul.ts";
 import { MR, NR } from "./micro-kernel.ts";
@@ -9,8 +10,12 @@ export interface Blocks {
   /** Rows and columns of C a unit computes: multiples of 4 and 8. */
   readonly rows: number;
   readonly columns: number;
-  /** Steps of k at a time. */
+  /** Steps of k at a time: a multiple of 4. */
   readonly depth: number;
+  /** Parts of k that are summed up separately, each by units of its own. */
+  readonly parts: number;
+  /** Steps of a part, a multiple of `depth`; the last part may have fewer. */
+  readonly partSteps: number;
   readonly rowBlocks: number;
   readonly columnBlocks: number;
   /** Read where it is, or packed. */
@@ -21,7 +26,7 @@ export interface Blocks {
 /** Steps of k for which a panel of A and one of B lie in half the L1 cache. */
 const DEPTH = 384;
 /** Rows of a block: `DEPTH` steps of them lie in half the L2 cache. */
-const ROWS = 128;
+const ROWS = 160;
 const COLUMNS = 512;
 /** Rows and columns from which packing costs little: every packed element is used that often. */
 const GOOD = 128;
@@ -30,6 +35,8 @@ const UNITS = 16;
 const FEW_UNITS = 8;
 /** Multiply-adds that are worth a unit of their own. */
 const UNIT_WORK = 1 << 19;
+/** Steps of k that are worth a part of their own: its sums are written and read once more. */
+const PART = 512;
 /** Rows up to which B is read where it is: it is used too seldom to be copied. */
 const FEW_ROWS = 8;
 /** Bytes of rows of B that stay in the L1 cache where they stand. */
@@ -41,20 +48,28 @@ export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
   let rows = cut(m, ROWS, MR);
   let columns = cut(n, COLUMNS, NR);
   const units = () => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
-  for (;;) {
-    const wanted = rows > GOOD || columns > GOOD ? UNITS : FEW_UNITS;
-    if (units() >= wanted || rows * columns * k < 2 * UNIT_WORK) break;
-    // Columns first: of each panel of B all rows of the block make use.
-    if (columns >= rows && columns > NR) columns = roundUp(columns / 2, NR);
-    else if (rows > MR) rows = roundUp(rows / 2, MR);
-    else break;
+  // Columns first: of each panel of B all rows of the block make use.
+  const split = (wanted: number, least: number): void => {
+    while (units() < wanted && rows * columns * k >= 2 * UNIT_WORK) {
+      if (columns >= rows && columns >= 2 * least) columns = roundUp(columns / 2, NR);
+      else if (rows >= 2 * least) rows = roundUp(rows / 2, MR);
+      else break;
+    }
+  };
+  split(UNITS, GOOD);
+  let parts = Math.min(Math.ceil(UNITS / units()), Math.floor(k / PART));
+  if (parts <= 1) {
+    parts = 1;
+    split(FEW_UNITS, NR);
   }
+  const depth = cut(Math.ceil(k / parts), DEPTH, 4);
+  const partSteps = parts === 1 ? k : roundUp(Math.ceil(k / parts), depth);
   const aDirect = a.plain !== undefined && a.plain.k === 4;
   // Code that reads B where it is knows by the address when it is done: rows of B must not be one and the same.
   const bReadable = b.plain !== undefined && b.plain.outer === 4 && b.plain.k > 0 && n % NR === 0;
   const bDirect = bReadable && (m <= FEW_ROWS || k * b.plain!.k <= NEAR);
   return {
-    rows, columns, depth: cut(k, DEPTH, 4),
+    rows, columns, depth, parts: Math.ceil(k / partSteps), partSteps,
     rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
     a: aDirect ? "direct" : "packed",
     b: bDirect ? "direct" : "packed",

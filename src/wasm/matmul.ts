@@ -8,11 +8,14 @@
  * memory and a barrier.) When all of k is done, the block of C goes through the epilogue while it is in the cache. Loop
  * order: K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
  *
- * Each element is one chain of multiply-adds in the order of k, however blocks are cut and units shared out.
+ * Where C is small and k long (gradients of weights), parts of k are units too; a second kernel adds their sums up.
+ *
+ * Each element is one chain of multiply-adds a part, in the order of k, however blocks are cut and units shared out.
  */
+import type { TensorSpec } from "../shaders/kernel.ts";
 import type { FunctionBuilder } from "./function.ts";
 import type { Value } from "./instructions.ts";
-import { i32, select, v128 } from "./instructions.ts";
+import { f32x4, i32, select, v128 } from "./instructions.ts";
 import type { KernelContext, WasmKernel } from "./kernel.ts";
 import type { Blocks } from "./matmul-blocks.ts";
 import { chooseBlocks } from "./matmul-blocks.ts";
@@ -41,8 +44,10 @@ export interface BlockPlace {
 
 /** Where C goes. */
 export interface Result {
-  /** Address of the first element of a matrix of the batch where C is stored as it is, row-major. */
+  /** Address of the first element of a matrix of the batch (or of a part's) where C is stored as it is, row-major. */
   readonly address?: (f: FunctionBuilder, context: KernelContext, batch: Value) => Value;
+  /** Bytes from row to row there; default 4·n. With room for a multiple of 8 columns, n need not be one. */
+  readonly stride?: number;
   /**
    * Stores a finished block, which lies at `from`, `stride` bytes from row to row; its first column is a multiple of 4,
    * and rows may be read in fours.
@@ -62,15 +67,65 @@ export interface Product {
   readonly c: Result;
 }
 
-/** The kernel of a product of f32 matrices. */
-export function productKernel(product: Product, blocks: Blocks = chooseBlocks(product)): WasmKernel {
+export interface ProductKernels {
+  readonly kernels: readonly WasmKernel[];
+  /** Sums of the parts; `scratch(0)` of the kernels' contexts. */
+  readonly scratch: readonly TensorSpec[];
+}
+
+/** The kernels of a product of f32 matrices. */
+export function productKernels(product: Product, blocks: Blocks = chooseBlocks(product)): ProductKernels {
+  const { name, batch, m, n } = product;
+  const { parts, rowBlocks, columnBlocks } = blocks;
+  const units = parts * batch * rowBlocks * columnBlocks;
+  const kernel = (target: Product): WasmKernel => ({
+    name: `matmul ${name}`, units, threadBytes: threadLayout(target, blocks).bytes,
+    emit: (f, context) => emitUnits(target, blocks, f, context),
+  });
+  if (parts === 1) return { kernels: [kernel(product)], scratch: [] };
+  const stride = roundUp(n, NR);
+  const partial: Result = {
+    stride: 4 * stride,
+    address: (_, context, matrix) => i32.add(context.scratch(0), i32.mul(matrix, i32.const(4 * m * stride))),
+    store: () => { throw new Error("internal: sums of parts are stored as they are"); },
+  };
   return {
-    name: `matmul ${product.name}`,
-    units: product.batch * blocks.rowBlocks * blocks.columnBlocks,
-    threadBytes: threadLayout(product, blocks).bytes,
-    emit: (f, context) => emitUnits(product, blocks, f, context),
+    kernels: [kernel({ ...product, c: partial }), sumKernel(product, parts)],
+    scratch: [{ shape: [parts * batch * m * stride], dtype: "f32" }],
   };
 }
+
+/** Rows of C that are added up at a time. */
+const SUM_ROWS = 8;
+
+/** Adds up the parts, in their order, and stores C. */
+function sumKernel({ name, batch, m, n, c }: Product, parts: number): WasmKernel {
+  const rowBytes = 4 * roundUp(n, NR);
+  const blocks = Math.ceil(m / SUM_ROWS);
+  const partBytes = i32.const(batch * m * rowBytes);
+  return {
+    name: `add parts ${name}`, units: batch * blocks, threadBytes: SUM_ROWS * rowBytes,
+    emit: (f, context) => f.for(context.begin, context.end, 1, (unit) => {
+      const batchAt = f.name(i32.divU(unit, i32.const(blocks)));
+      const m0 = f.name(i32.mul(i32.sub(unit, i32.mul(batchAt, i32.const(blocks))), i32.const(SUM_ROWS)));
+      const rows = least(f, i32.sub(i32.const(m), m0), SUM_ROWS);
+      const from = f.name(i32.add(context.scratch(0), i32.mul(i32.add(i32.mul(batchAt, i32.const(m)), m0), i32.const(rowBytes))));
+      f.for(i32.const(0), i32.mul(rows, i32.const(rowBytes)), 16, (at) => {
+        const part = f.local("i32", i32.add(from, at));
+        const sum = f.local("v128", v128.load(part));
+        f.for(i32.const(1), i32.const(parts), 1, () => {
+          f.set(part, i32.add(part, partBytes));
+          f.set(sum, f32x4.add(sum, v128.load(part)));
+        });
+        f.store(i32.add(context.threadMemory, at), sum);
+      });
+      const place = { batch: batchAt, m0, n0: i32.const(0), rows, columns: i32.const(n) };
+      c.store(f, context, place, context.threadMemory, rowBytes);
+    }),
+  };
+}
+
+const roundUp = (x: number, to: number): number => Math.ceil(x / to) * to;
 
 function least(f: FunctionBuilder, x: Value, y: number): Value {
   const named = f.name(x);
@@ -92,13 +147,13 @@ function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, colum
   const stripOf = (operand: Operand, packed: boolean, width: number): number =>
     (operand.plain || !packed ? 0 : computedBytes(operand.lanes, width, depth));
   const stripBytes = Math.max(stripOf(aOperand, a === "packed", MR), stripOf(bOperand, b === "packed", NR));
-  const inPlace = c.address !== undefined && n % NR === 0;
+  const inPlace = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;
   const cAt = aBytes + bBytes + stripBytes;
   return { a: 0, b: aBytes, strip: aBytes + bBytes, c: cAt, inPlace, bytes: cAt + (inPlace ? 0 : 4 * rows * columns) };
 }
 
 function emitUnits(product: Product, blocks: Blocks, f: FunctionBuilder, context: KernelContext): void {
-  const { rowBlocks, columnBlocks, rows: blockRows, columns: blockColumns } = blocks;
+  const { parts, rowBlocks, columnBlocks, rows: blockRows, columns: blockColumns } = blocks;
   const { m, n } = product;
   f.for(context.begin, context.end, 1, (unit) => {
     const split = (value: Value, by: number): [Value, Value] => {
@@ -107,24 +162,29 @@ function emitUnits(product: Product, blocks: Blocks, f: FunctionBuilder, context
       return [quotient, f.name(i32.sub(value, i32.mul(quotient, i32.const(by))))];
     };
     const [rest, rowBlock] = split(unit, rowBlocks);
-    const [batch, columnBlock] = split(rest, columnBlocks);
+    const [matrix, columnBlock] = split(rest, columnBlocks);
+    // Sums of parts are matrices like any, those of the first part first.
+    const [part, batch] = parts === 1 ? [i32.const(0), matrix] : split(matrix, product.batch);
     const m0 = f.name(i32.mul(rowBlock, i32.const(blockRows)));
     const n0 = f.name(i32.mul(columnBlock, i32.const(blockColumns)));
     const rows = rowBlocks === 1 ? i32.const(m) : least(f, i32.sub(i32.const(m), m0), blockRows);
     const columns = columnBlocks === 1 ? i32.const(n) : least(f, i32.sub(i32.const(n), n0), blockColumns);
-    emitBlock(product, blocks, f, context, { batch, m0, n0, rows, columns });
+    emitBlock(product, blocks, f, context, { batch, m0, n0, rows, columns }, matrix, part);
   });
 }
 
-function emitBlock(product: Product, blocks: Blocks, f: FunctionBuilder, context: KernelContext, place: BlockPlace): void {
+/** @param matrix which matrix of results it belongs to: the batch's, or the part's of it */
+function emitBlock(
+  product: Product, blocks: Blocks, f: FunctionBuilder, context: KernelContext, place: BlockPlace, matrix: Value, part: Value,
+): void {
   const { batch, m0, n0, rows, columns } = place;
   const { a, b, c, m, n, k } = product;
-  const { depth } = blocks;
+  const { depth, parts, partSteps } = blocks;
   const layout = threadLayout(product, blocks);
   const own = (offset: number): Value => i32.add(context.threadMemory, i32.const(offset));
-  const cStride = layout.inPlace ? 4 * n : 4 * blocks.columns;
+  const cStride = layout.inPlace ? c.stride ?? 4 * n : 4 * blocks.columns;
   const cBase = f.name(layout.inPlace
-    ? i32.add(c.address!(f, context, batch), i32.add(i32.mul(m0, i32.const(cStride)), i32.mul(n0, i32.const(4))))
+    ? i32.add(c.address!(f, context, matrix), i32.add(i32.mul(m0, i32.const(cStride)), i32.mul(n0, i32.const(4))))
     : own(layout.c));
   const stripAt = f.name(own(layout.strip));
   const packA = blocks.a === "packed" ? packerOf(a, m, MR, depth, f, context, batch, stripAt) : undefined;
@@ -137,7 +197,8 @@ function emitBlock(product: Product, blocks: Blocks, f: FunctionBuilder, context
   const panels = f.name(i32.divU(rows, i32.const(MR)));
   const tailRows = m % MR;
 
-  const kBlocks = Math.ceil(k / depth);
+  const kBlocks = Math.ceil(partSteps / depth);
+  const kFirst = f.name(i32.mul(part, i32.const(partSteps)));
   const kBlock = (k0: Value, steps: Value): void => {
     const to = i32.add(k0, steps);
     if (packA) {
@@ -166,13 +227,14 @@ function emitBlock(product: Product, blocks: Blocks, f: FunctionBuilder, context
         });
       };
       if (kBlocks === 1) tiles(false);
-      else f.if(i32.eqz(k0), () => tiles(false), () => tiles(true));
+      else f.if(i32.eq(k0, kFirst), () => tiles(false), () => tiles(true));
     });
   };
-  if (kBlocks === 1) {
+  if (kBlocks === 1 && parts === 1) {
     kBlock(i32.const(0), i32.const(k));
   } else {
-    f.for(i32.const(0), i32.const(k), depth, (k0) => {
+    const kLast = parts === 1 ? i32.const(k) : least(f, i32.add(kFirst, i32.const(partSteps)), k);
+    f.for(kFirst, kLast, depth, (k0) => {
       kBlock(k0, k % depth === 0 ? i32.const(depth) : least(f, i32.sub(i32.const(k), k0), depth));
     });
   }

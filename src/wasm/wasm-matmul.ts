@@ -14,7 +14,7 @@ import type { Value } from "./instructions.ts";
 import { i32, v128 } from "./instructions.ts";
 import type { KernelContext } from "./kernel.ts";
 import type { Operand, Product, Result } from "./matmul.ts";
-import { productKernel } from "./matmul.ts";
+import { productKernels } from "./matmul.ts";
 import type { PlainView } from "./packing.ts";
 import type { ExprMemory, VectorVariable } from "./wasm-expr.ts";
 import { ExprPrinter } from "./wasm-expr.ts";
@@ -25,7 +25,7 @@ type MemoryOf = (context: KernelContext) => ExprMemory;
 export function matmulKernel(kernel: MatmulKernel): ExprKernels {
   const operands = operandsOf(kernel);
   const memory: MemoryOf = (context) => memoryOf(operands, context, kernel.exprs);
-  return { kernels: [productKernel(productOf(kernel, memory))], operands, scratch: [] };
+  return { ...productKernels(productOf(kernel, memory)), operands };
 }
 
 function productOf(kernel: MatmulKernel, memory: MemoryOf): Product {

@@ -12,7 +12,7 @@ import type { KernelContext } from "../../src/wasm/kernel.ts";
 import type { Blocks } from "../../src/wasm/matmul-blocks.ts";
 import { chooseBlocks } from "../../src/wasm/matmul-blocks.ts";
 import type { Operand, Product } from "../../src/wasm/matmul.ts";
-import { productKernel } from "../../src/wasm/matmul.ts";
+import { productKernels } from "../../src/wasm/matmul.ts";
 import { runLowering } from "./run-lowering.ts";
 
 /** How an operand [batch, outer, k] lies in its buffer: elements between neighbours, and what is done to each. */
@@ -99,7 +99,7 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
 
 function check({ product, inputs, expected }: Case, blocks: Blocks, options: { split?: number; relaxed?: boolean } = {}): Float32Array {
   const features = { ...wasmFeatures(), ...(options.relaxed === false ? { relaxedSimd: false } : {}) };
-  const [result] = runLowering({ kernels: [productKernel(product, blocks)], scratch: [] }, inputs, [expected.length], { split: options.split, features });
+  const [result] = runLowering(productKernels(product, blocks), inputs, [expected.length], { split: options.split, features });
   // Of sums of k products, each below 2.25 (computed elements reach 2 and 1.5).
   const bound = 3 * 2 ** -24 * 4.5 * product.k * Math.sqrt(product.k) + 1e-6;
   expected.forEach((x, i) => {
@@ -142,10 +142,10 @@ describe("matrix products of the cpu device", () => {
     fc.assert(fc.property(arbitrary, (drawn) => {
       const { made, a, b } = caseOf(drawn);
       const { rows, columns, depth, pack } = drawn.blocking;
-      const { m, n } = drawn.sizes;
+      const { m, n, k } = drawn.sizes;
       const readable = !b.computed && b.outer === 1 && n % 8 === 0;
       const blocks: Blocks = {
-        rows, columns, depth, rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
+        rows, columns, depth, parts: 1, partSteps: k, rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
         a: pack || a.computed ? "packed" : "direct",
         b: readable && drawn.blocking.b === "direct" ? "direct" : "packed",
       };
@@ -155,9 +155,22 @@ describe("matrix products of the cpu device", () => {
     }), { numRuns: 120 });
   });
 
+  test("parts of k, of any size, add up", () => {
+    fc.assert(fc.property(arbitrary, fc.integer({ min: 1, max: 3 }), (drawn, depths) => {
+      const { made } = caseOf(drawn);
+      const { k } = drawn.sizes;
+      const partSteps = depths * drawn.blocking.depth;
+      const chosen = chooseBlocks(made.product);
+      const blocks = { ...chosen, depth: drawn.blocking.depth, parts: Math.ceil(k / partSteps), partSteps };
+      const whole = check(made, blocks, { relaxed: drawn.relaxed });
+      assert.deepEqual(check(made, blocks, { split: drawn.split, relaxed: drawn.relaxed }), whole);
+    }), { numRuns: 80 });
+  });
+
   for (const [name, s, transposed] of [
     ["more rows and columns than a block", { batch: 1, m: 270, n: 530, k: 20 }, [false, true]],
     ["more steps of k than a block", { batch: 2, m: 9, n: 17, k: 1500 }, [true, false]],
+    ["a small product of many steps", { batch: 2, m: 30, n: 21, k: 2600 }, [true, false]],
     ["a matrix and a vector", { batch: 1, m: 300, n: 1, k: 129 }, [false, false]],
     ["a vector and a matrix", { batch: 1, m: 1, n: 300, k: 129 }, [false, true]],
     ["many small matrices", { batch: 64, m: 7, n: 5, k: 3 }, [false, true]],
