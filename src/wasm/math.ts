@@ -111,10 +111,10 @@ export const log1p: VectorFunction = (f, features, given) => {
   return f.name(v128.bitselect(x, value, f32x4.eq(x, constant(0))));
 };
 
-/** Where tanh rounds to 1. */
-const TANH_END = 9.1;
+/** Here the quotient is above 1 by more than its rounding errors: cut to 1, it is exact from here on. */
+const TANH_END = 10;
 
-/** Hyperbolic tangent, x·P(x²)/Q(x²): 6 ULP. */
+/** Hyperbolic tangent, x·P(x²)/Q(x²): 6 ULP; ±1 beyond ±10. */
 export const tanh: VectorFunction = (f, features, x) => {
   const inside = f.name(pmax(pmin(x, constant(TANH_END)), constant(-TANH_END)));
   const square = f.name(mul(inside, inside));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
+import type { Backend } from "../../src/tensor/backend.ts";
 import * as build from "../../src/tensor/build.ts";
 import type { DType } from "../../src/tensor/dtype.ts";
 import { isFloat } from "../../src/tensor/dtype.ts";
@@ -11,7 +11,7 @@ import type { ElementwiseName, ElementwiseOp } from "../../src/tensor/elementwis
 import { DTYPES } from "../../src/tensor/dtype.ts";
 import { Tensor, tensor } from "../../src/tensor/index.ts";
 import type { Draw, ValueOptions } from "./draw.ts";
-import { devicesAgree, gradientsAgree, openTestDevice, property, valuesOf } from "./helpers.ts";
+import { devicesAgree, gradientsAgree, openTestDevices, property, valuesOf } from "./helpers.ts";
 import type { OpCase } from "./helpers.ts";
 
 const NAMES = Object.keys(ELEMENTWISE) as ElementwiseName[];
@@ -52,17 +52,17 @@ function nonNegative(drawn: ReturnType<Draw["operand"]>) {
 }
 
 describe("elementwise table", () => {
-  let gpu: WebGpuDevice;
-  before(async () => { gpu = await openTestDevice(); });
-  after(() => gpu.close());
+  let devices: Backend[];
+  before(async () => { devices = await openTestDevices(); });
+  after(() => devices.forEach((d) => d.close()));
 
   for (const name of NAMES.filter((n) => inClass("f32", rowOf(n).takes) && !rowOf(n).gives)) {
     test(`${name}: gradient against finite differences`, () =>
       property(6, (draw) => gradientsAgree(drawCase(draw, name, true))));
   }
 
-  test("all rows: webgpu against reference, values and gradients", () =>
-    property(5, (draw) => devicesAgree(gpu, NAMES.map((name) => drawCase(draw, name, false)))));
+  test("all rows: each device against reference, values and gradients", () =>
+    property(5, (draw) => devicesAgree(devices, NAMES.map((name) => drawCase(draw, name, false)))));
 
   test("operands of equal values: ties share the gradient", () =>
     property(4, async (draw) => {
@@ -72,18 +72,20 @@ describe("elementwise table", () => {
         name, leaves: [leaf, draw.data(shape)], bound: 2e-6,
         f: (a, b) => { const mixed = a.gt(0).where(a, b); return new Tensor(build.apply(name, [a.node, mixed.node])); },
       }));
-      await devicesAgree(gpu, cases);
+      await devicesAgree(devices, cases);
     }));
 
   test("rows of float operands at the ends of float32: nothing becomes NaN or infinite that is finite", async () => {
     const far = [-1e4, -300, -89, -50, -20, -9.75, -1e-6, 0, 1e-6, 9.75, 20, 50];
     const names: ElementwiseName[] = ["tanh", "sigmoid", "silu", "softplus", "relu", "elu", "gelu", "geluTanh", "erf", "atan"];
-    await devicesAgree(gpu, names.map((name): OpCase => ({
+    await devicesAgree(devices, names.map((name): OpCase => ({
       name, leaves: [{ data: Float32Array.from([...far, 89, 300, 1e4, 3]), shape: [16], dtype: "f32" }],
       f: (x) => new Tensor(build.apply(name, [x.node])), bound: rowOf(name).bound ?? 2e-6, each: true, gradientBound: 2e-5,
     })));
-    const values = await valuesOf(gpu, names.map((name) => build.apply(name, [tensor(far).node])));
-    for (const [i, v] of values.entries()) assert.ok(v.every(Number.isFinite), `${names[i]}: ${Array.from(v).join()}`);
+    for (const device of devices) {
+      const values = await valuesOf(device, names.map((name) => build.apply(name, [tensor(far).node])));
+      for (const [i, v] of values.entries()) assert.ok(v.every(Number.isFinite), `${names[i]}: ${Array.from(v).join()}`);
+    }
   });
 
   test("rounding takes halves to even, and the other directions", async () => {
@@ -92,7 +94,7 @@ describe("elementwise table", () => {
       round: [-2, -2, 0, 0, 2, 2, 4, 0, 7, 1], floor: [-3, -2, -1, 0, 1, 2, 3, -1, 7, 0],
       ceil: [-2, -1, 0, 1, 2, 3, 4, 0, 7, 1], trunc: [-2, -1, 0, 0, 1, 2, 3, 0, 7, 0],
     };
-    for (const device of [gpu, new ReferenceDevice()]) {
+    for (const device of [...devices, new ReferenceDevice()]) {
       const found = await valuesOf(device, [x.round(), x.floor(), x.ceil(), x.trunc()].map((t) => t.node));
       assert.deepEqual(found.map((v) => Array.from(v, (e) => e + 0)), Object.values(expected));
     }
@@ -100,7 +102,7 @@ describe("elementwise table", () => {
 
   test("NaN and infinities are seen as such, however they came about", async () => {
     const x = tensor(Float32Array.of(NaN, Infinity, -Infinity, 0, 1, -3.4e38, NaN, 1e-45));
-    for (const device of [gpu, new ReferenceDevice()]) {
+    for (const device of [...devices, new ReferenceDevice()]) {
       const [nan, finite] = await valuesOf(device, [x.isNaN().node, x.isFinite().node]);
       assert.deepEqual(Array.from(nan), [1, 0, 0, 0, 0, 0, 1, 0], device.name);
       assert.deepEqual(Array.from(finite), [0, 0, 0, 1, 1, 1, 0, 1], device.name);
@@ -119,7 +121,7 @@ describe("elementwise table", () => {
       ["shiftRight", "u32", [4294967288, 8, 4294967295, 1], [1, 1, 31, 31], [2147483644, 4, 1, 0]],
       ["shiftLeft", "i32", [1, 3, -1, 5], [31, 31, 4, 0], [-2147483648, -2147483648, -16, 5]],
     ];
-    for (const device of [gpu, new ReferenceDevice()]) {
+    for (const device of [...devices, new ReferenceDevice()]) {
       const nodes = cases.map(([name, dtype, a, b]) => build.apply(name, [tensor(a, { dtype }).node, tensor(b, { dtype }).node]));
       const found = await valuesOf(device, nodes);
       cases.forEach(([name, dtype, , , expected], i) => assert.deepEqual(Array.from(found[i]), expected, `${name} ${dtype} on ${device.name}`));

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { gradients } from "../../src/autograd/grad.ts";
 import { gradcheck } from "../../src/autograd/gradcheck.ts";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { GpuOptions } from "../../src/device/webgpu/gpu.ts";
 import { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
@@ -37,6 +38,11 @@ export async function openTestDevice(options: GpuOptions & { profile?: "cpu" | "
   const device = await WebGpuDevice.open({ adapter: testAdapter, ...rest });
   if (profile) Object.assign(device.gpu, { profile: { ...device.gpu.profile, kind: profile } });
   return device;
+}
+
+/** The devices that compute in float32: WebGPU on the test adapter, and cpu with three threads. The caller closes them. */
+export async function openTestDevices(): Promise<[WebGpuDevice, CpuDevice]> {
+  return [await openTestDevice(), await CpuDevice.open({ threads: 3 })];
 }
 
 /** One op on drawn operands. */
@@ -86,8 +92,8 @@ interface Wanted {
   readonly each: boolean;
 }
 
-/** Values and gradients of all cases, computed by `device` in one plan, against the reference device's. */
-export async function devicesAgree(device: Backend, cases: readonly OpCase[]): Promise<void> {
+/** Values and gradients of all cases, computed by each device in one plan, against the reference device's. */
+export async function devicesAgree(devices: Backend | readonly Backend[], cases: readonly OpCase[]): Promise<void> {
   const wanted: Wanted[] = [];
   for (const c of cases) {
     const { bound = 1e-5, each = false } = c;
@@ -108,12 +114,15 @@ export async function devicesAgree(device: Backend, cases: readonly OpCase[]): P
   const nodes = wanted.map((w) => w.node);
   const reference = new ReferenceDevice();
   const expected = await valuesOf(reference, nodes);
-  const found = await valuesOf(device, nodes);
-  const failures = wanted.flatMap((w, i) => {
-    const message = disagreement(found[i], expected[i], w.bound, w.each);
-    return message ? [`${w.label} ${w.node.dtype}${formatShape(w.node.shape)}: ${message}`] : [];
-  });
-  assert.equal(failures.length, 0, `${device.name} and reference disagree on ${failures.length} of ${wanted.length}:\n${failures.slice(0, 12).join("\n")}`);
+  for (const device of [devices].flat()) {
+    const found = await valuesOf(device, nodes);
+    const failures = wanted.flatMap((w, i) => {
+      const message = disagreement(found[i], expected[i], w.bound, w.each);
+      return message ? [`${w.label} ${w.node.dtype}${formatShape(w.node.shape)}: ${message}`] : [];
+    });
+    const list = failures.slice(0, 12).join("\n");
+    assert.equal(failures.length, 0, `${device.name} and reference disagree on ${failures.length} of ${wanted.length}:\n${list}`);
+  }
 }
 
 /** Values of nodes on a device, in one plan. */

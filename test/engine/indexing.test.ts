@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
+import type { Backend } from "../../src/tensor/backend.ts";
 import type { DType } from "../../src/tensor/dtype.ts";
 import { full, oneHot, eye, arange, tensor } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import type { Draw, LeafData } from "./draw.ts";
-import { devicesAgree, gradientsAgree, openTestDevice, property, valuesOf } from "./helpers.ts";
+import { devicesAgree, gradientsAgree, openTestDevices, property, valuesOf } from "./helpers.ts";
 import type { OpCase } from "./helpers.ts";
 
 /** Indices of 0..size−1; with `stray` also some outside, which are clamped. */
@@ -70,9 +70,9 @@ function selectCase(draw: Draw, elements: number): OpCase {
 const CAST: readonly DType[] = ["f32", "i32", "u32", "bool"];
 
 describe("indexing", () => {
-  let gpu: WebGpuDevice;
-  before(async () => { gpu = await openTestDevice(); });
-  after(() => gpu.close());
+  let devices: Backend[];
+  before(async () => { devices = await openTestDevices(); });
+  after(() => devices.forEach((d) => d.close()));
 
   const makers = { gather: gatherCase, take: takeCase, scatterAdd: scatterCase, where: selectCase };
   for (const [name, make] of Object.entries(makers)) {
@@ -81,8 +81,8 @@ describe("indexing", () => {
       if (c.differentiable !== false) await gradientsAgree(c);
     }));
   }
-  test("webgpu against reference, values and gradients", () =>
-    property(5, (draw) => devicesAgree(gpu, Object.values(makers).flatMap((make) => [make(draw, 120), make(draw, 60)]))));
+  test("each device against reference, values and gradients", () =>
+    property(5, (draw) => devicesAgree(devices, Object.values(makers).flatMap((make) => [make(draw, 120), make(draw, 60)]))));
 
   test("scatterAdd by a loop of one's own, several sources at one place", () =>
     property(10, async (draw) => {
@@ -96,7 +96,7 @@ describe("indexing", () => {
     }));
 
   test("casts between all dtypes, by truncation and saturation", () =>
-    property(3, (draw) => devicesAgree(gpu, CAST.flatMap((from) => CAST.map((to): OpCase => {
+    property(3, (draw) => devicesAgree(devices, CAST.flatMap((from) => CAST.map((to): OpCase => {
       const drawn = draw.operand(draw.shape({ elements: 60 }), { dtype: from, wide: true, domain: [-40, 40] });
       return { name: `cast to ${to} (${drawn.how})`, leaves: [drawn.leaf], f: (x) => drawn.view(x).cast(to), differentiable: false };
     })))));
@@ -109,7 +109,7 @@ describe("indexing", () => {
       [-2, 2, 2147483647, -2147483648, 2147483647, 0, 0, 0], [0, 2, 3000000000, 0, 4294967295, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0, 1],
       [4294967295, 2147483648, 2147483647, 0], [-1, -2147483648, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0],
     ];
-    for (const device of [new ReferenceDevice(), gpu]) {
+    for (const device of [new ReferenceDevice(), ...devices]) {
       const found = await valuesOf(device, [
         floats.cast("i32"), floats.cast("u32"), floats.cast("bool"), ints.cast("u32"), words.cast("i32"), ints.cast("bool"), words.cast("bool"),
       ].map((t) => t.node));
@@ -135,7 +135,7 @@ describe("indexing", () => {
   });
 
   test("arange, eye, oneHot and full", async () => {
-    for (const device of [new ReferenceDevice(), gpu]) {
+    for (const device of [new ReferenceDevice(), ...devices]) {
       const found = await valuesOf(device, [
         arange(4), arange(2, 9, 3), arange(3, 0, -1), arange(0, 1, 0.25, "f32"), eye(2, 3), oneHot(tensor(Int32Array.of(2, 0)), 3), full([3], -7, "i32"), full([2], true as unknown as number, "bool"),
       ].map((t) => t.node));

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import * as ops from "../../src/ops/index.ts";
+import type { Backend } from "../../src/tensor/backend.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "./draw.ts";
-import { devicesAgree, gradientsAgree, leafTensor, openTestDevice, property, valuesOf } from "./helpers.ts";
+import { devicesAgree, gradientsAgree, leafTensor, openTestDevice, openTestDevices, property, valuesOf } from "./helpers.ts";
 import type { LeafData } from "./draw.ts";
 import type { OpCase } from "./helpers.ts";
 
@@ -198,9 +198,9 @@ function scan(name: "gruScan" | "lstmScan", gates: number): Maker {
 }
 
 describe("ops above the primitives", () => {
-  let gpu: WebGpuDevice;
-  before(async () => { gpu = await openTestDevice(); });
-  after(() => gpu.close());
+  let devices: Backend[];
+  before(async () => { devices = await openTestDevices(); });
+  after(() => devices.forEach((d) => d.close()));
 
   test("every function that src/ops exports is drawn for here", () => {
     const functions = Object.entries(ops).filter(([, value]) => typeof value === "function").map(([name]) => name);
@@ -216,10 +216,10 @@ describe("ops above the primitives", () => {
   const heavy = Object.keys(MAKERS).filter((name) => /scan|attention/i.test(name));
   const light = Object.keys(MAKERS).filter((name) => !heavy.includes(name));
 
-  test("webgpu against reference, values and gradients: compositions", () =>
-    property(4, (draw) => devicesAgree(gpu, light.map((name) => MAKERS[name](draw, 200)))));
-  test("webgpu against reference, values and gradients: scans and attention", () =>
-    property(2, (draw) => devicesAgree(gpu, heavy.map((name) => MAKERS[name](draw, 200)))));
+  test("each device against reference, values and gradients: compositions", () =>
+    property(4, (draw) => devicesAgree(devices, light.map((name) => MAKERS[name](draw, 200)))));
+  test("each device against reference, values and gradients: scans and attention", () =>
+    property(2, (draw) => devicesAgree(devices, heavy.map((name) => MAKERS[name](draw, 200)))));
 
   test("with the kernels meant for real GPUs", async () => {
     const device = await openTestDevice({ profile: "gpu" });
@@ -232,7 +232,7 @@ describe("ops above the primitives", () => {
   });
 
   test("softmax and its kin of large and of equal values stay finite", () =>
-    devicesAgree(gpu, (["softmax", "logSoftmax", "logSumExp"] as const).map((name): OpCase => ({
+    devicesAgree(devices, (["softmax", "logSoftmax", "logSumExp"] as const).map((name): OpCase => ({
       name, leaves: [{ data: Float32Array.of(1e4, 1e4, -1e4, 0, 90, 90, 90, 90, -200, -201, -202, -203), shape: [3, 4], dtype: "f32" }],
       // The sum's logarithm at 10⁴ is itself rounded by 5e-4, and so is a probability taken from it.
       f: (x) => ops[name](x), bound: 2e-6, each: true, gradientBound: name === "logSumExp" ? 1e-3 : 1e-5,
@@ -244,7 +244,7 @@ describe("ops above the primitives", () => {
       f: (x) => ops.l2Normalize(x, 1, 0.1), bound: 2e-6,
     };
     await gradientsAgree(tiny);
-    await devicesAgree(gpu, [tiny]);
+    await devicesAgree(devices, [tiny]);
   });
 
   test("label smoothing mixes the label with all classes alike (torch.nn.CrossEntropyLoss)", async () => {
@@ -262,14 +262,14 @@ describe("ops above the primitives", () => {
 
   test("ops that differ in their attributes alone are two", () => {
     const draw = (seed: number): LeafData => ({ data: Float32Array.from({ length: 12 }, (_, i) => Math.sin(seed + 3 * i)), shape: [1, 3, 1, 4], dtype: "f32" });
-    return devicesAgree(gpu, [{
+    return devicesAgree(devices, [{
       name: "attention of two scales", leaves: [draw(0), draw(1), draw(2)], bound: 1e-5,
       f: (q, k, v) => [ops.attention(q, k, v, { scale: 0.1 }), ops.attention(q, k, v, { scale: 2 })],
     }]);
   });
 
   test("a label outside the classes counts as if no class were right", async () => {
-    await devicesAgree(gpu, [{
+    await devicesAgree(devices, [{
       name: "stray label", leaves: [{ data: Float32Array.of(1, 2, 3, 4), shape: [2, 2], dtype: "f32" }, { data: Int32Array.of(-1, 7), shape: [2], dtype: "i32" }],
       f: (x, l) => [ops.crossEntropy(x, l, { reduction: "none" }).sub(ops.logSumExp(x)), ops.crossEntropy(x, l)],
     }]);

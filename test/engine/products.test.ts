@@ -1,11 +1,11 @@
 /** Matrix products of plain and viewed operands, with elementwise work before and after, and einsum. */
 import { after, before, describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
+import type { Backend } from "../../src/tensor/backend.ts";
 import { einsum } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "./draw.ts";
-import { assertClose, devicesAgree, gradientsAgree, leafTensor, openTestDevice, property, valuesOf } from "./helpers.ts";
+import { assertClose, devicesAgree, gradientsAgree, leafTensor, openTestDevice, openTestDevices, property, valuesOf } from "./helpers.ts";
 import type { OpCase } from "./helpers.ts";
 
 const SMALL = [1, 2, 3] as const;
@@ -76,9 +76,9 @@ function productSum(equation: string, operands: readonly { data: ArrayLike<numbe
 }
 
 describe("products", () => {
-  let gpu: WebGpuDevice;
-  before(async () => { gpu = await openTestDevice(); });
-  after(() => gpu.close());
+  let devices: Backend[];
+  before(async () => { devices = await openTestDevices(); });
+  after(() => devices.forEach((d) => d.close()));
 
   test("matmul and einsum: gradient against finite differences", () =>
     property(20, async (draw) => {
@@ -88,12 +88,12 @@ describe("products", () => {
   test("a layer: gradient against finite differences", () =>
     property(5, (draw) => gradientsAgree(layerCase(draw, SMALL))));
 
-  test("matmul: webgpu against reference, values and gradients", () =>
-    property(5, (draw) => devicesAgree(gpu, Array.from({ length: 4 }, () => productCase(draw, SIZES)))));
-  test("layers: webgpu against reference, values and gradients", () =>
-    property(5, (draw) => devicesAgree(gpu, [layerCase(draw, SIZES), layerCase(draw, SIZES)])));
-  test("einsum: webgpu against reference, values and gradients", () =>
-    property(3, (draw) => devicesAgree(gpu, Array.from({ length: 5 }, () => einsumCase(draw, [1, 2, 3, 4, 5])))));
+  test("matmul: each device against reference, values and gradients", () =>
+    property(5, (draw) => devicesAgree(devices, Array.from({ length: 4 }, () => productCase(draw, SIZES)))));
+  test("layers: each device against reference, values and gradients", () =>
+    property(5, (draw) => devicesAgree(devices, [layerCase(draw, SIZES), layerCase(draw, SIZES)])));
+  test("einsum: each device against reference, values and gradients", () =>
+    property(3, (draw) => devicesAgree(devices, Array.from({ length: 5 }, () => einsumCase(draw, [1, 2, 3, 4, 5])))));
 
   test("with the kernels meant for real GPUs", async () => {
     const device = await openTestDevice({ profile: "gpu" });
@@ -120,7 +120,7 @@ describe("products", () => {
   test("products of equal operands, with a transposed self, and of one another", () =>
     property(2, (draw) => {
       const leaf = draw.data([draw.int(3, 9), draw.int(3, 9)], { domain: [-1, 1] });
-      return devicesAgree(gpu, [{
+      return devicesAgree(devices, [{
         name: "products of one matrix", leaves: [leaf], bound: 1e-5,
         f: (x: Tensor) => {
           const gram = x.matmul(x.transpose());
@@ -131,7 +131,7 @@ describe("products", () => {
     }));
 
   test("inner size 0 gives zeros, empty results are empty", () =>
-    devicesAgree(gpu, [{
+    devicesAgree(devices, [{
       name: "empty", leaves: [{ data: new Float32Array(0), shape: [3, 0], dtype: "f32" }, { data: new Float32Array(0), shape: [0, 2], dtype: "f32" }],
       f: (a, b) => [a.matmul(b), b.matmul(b.transpose().matmul(a.transpose())), einsum("ab,bc->ac", a, b)],
     }]));

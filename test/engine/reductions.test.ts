@@ -1,14 +1,14 @@
 /** Reductions over every choice of axes, their gradients, argmax and argmin, and the splitting of long sums. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
+import type { Backend } from "../../src/tensor/backend.ts";
 import type { DType } from "../../src/tensor/dtype.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import type { Shape } from "../../src/tensor/shape.ts";
 import { Tensor, tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "./draw.ts";
-import { devicesAgree, gradientsAgree, openTestDevice, property, valuesOf } from "./helpers.ts";
+import { devicesAgree, gradientsAgree, openTestDevice, openTestDevices, property, valuesOf } from "./helpers.ts";
 import type { OpCase } from "./helpers.ts";
 
 type Reduction = "sum" | "prod" | "max" | "min" | "mean" | "variance";
@@ -47,17 +47,17 @@ function emptyCase(draw: Draw, name: "sum" | "prod"): OpCase {
 }
 
 describe("reductions", () => {
-  let gpu: WebGpuDevice;
-  before(async () => { gpu = await openTestDevice(); });
-  after(() => gpu.close());
+  let devices: Backend[];
+  before(async () => { devices = await openTestDevices(); });
+  after(() => devices.forEach((d) => d.close()));
 
   for (const name of REDUCTIONS) {
     test(`${name}: gradient against finite differences`, () =>
       property(8, (draw) => gradientsAgree(reductionCase(draw, name, true))));
   }
 
-  test("webgpu against reference, values and gradients", () =>
-    property(6, (draw) => devicesAgree(gpu, [
+  test("each device against reference, values and gradients", () =>
+    property(6, (draw) => devicesAgree(devices, [
       ...REDUCTIONS.flatMap((name) => [reductionCase(draw, name, false), reductionCase(draw, name, false)]),
       ...(["sum", "prod", "max", "min"] as const).map((name) => reductionCase(draw, name, false, draw.pick(["i32", "u32"]))),
       emptyCase(draw, "sum"), emptyCase(draw, "prod"),
@@ -77,7 +77,7 @@ describe("reductions", () => {
         const leaf = draw.data(shape, { dtype: "bool" });
         cases.push({ name, leaves: [leaf], f: (x) => x[name](axes, draw.seed % 2 === 0) });
       }
-      return devicesAgree(gpu, cases);
+      return devicesAgree(devices, cases);
     }));
 
   test("argmax by a loop of one's own", () =>
@@ -98,7 +98,7 @@ describe("reductions", () => {
       name: `${name} ${axes.join()}`, f: (x) => x[name](axes),
       leaves: [{ data: Float32Array.of(1, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1, 2), shape: [3, 4], dtype: "f32" }],
     })));
-    await devicesAgree(gpu, cases);
+    await devicesAgree(devices, cases);
   });
 
   test("long reductions, which are split, and rows and columns about a workgroup's size", () =>
@@ -115,7 +115,7 @@ describe("reductions", () => {
           f: (x) => drawn.view(x)[name](axes), bound: 1e-6 * Math.sqrt(sizeOf(shape)), gradientBound: 1e-5,
         };
       });
-      return devicesAgree(gpu, cases);
+      return devicesAgree(devices, cases);
     }));
 
   test("with the kernels meant for real GPUs, which share rows among invocations", async () => {
@@ -158,7 +158,7 @@ describe("reductions", () => {
           },
         };
       });
-      return devicesAgree(gpu, cases);
+      return devicesAgree(devices, cases);
     }));
 
   test("a mean of nothing and a maximum of nothing are errors at the call", () => {

@@ -1,22 +1,24 @@
-/** Variables assigned in place, alone and together, on both devices; and the accumulation of gradients in them. */
+/** Variables assigned in place, alone and together, on all devices; and the accumulation of gradients in them. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import "../../src/autograd/grad.ts";
+import type { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { difference } from "../../src/device/webgpu/counters.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { Generator, Tensor, compile, concat, liveScalar, realize, scalar, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
-import { numbers, openTestDevice } from "./helpers.ts";
+import { numbers, openTestDevices } from "./helpers.ts";
 
 let gpu: WebGpuDevice;
-before(async () => { gpu = await openTestDevice(); });
-after(() => gpu.close());
+let cpu: CpuDevice;
+before(async () => { [gpu, cpu] = await openTestDevices(); });
+after(() => { gpu.close(); cpu.close(); });
 
 /** Runs `body` with each device as the default. */
-function onBoth(name: string, body: (device: Backend) => Promise<void>): void {
+function onEach(name: string, body: (device: Backend) => Promise<void>): void {
   test(name, async () => {
-    for (const device of [new ReferenceDevice(), gpu]) {
+    for (const device of [new ReferenceDevice(), gpu, cpu]) {
       setDefaultDevice(device);
       try {
         await body(device);
@@ -32,7 +34,7 @@ function onBoth(name: string, body: (device: Backend) => Promise<void>): void {
 const ramp = (n: number): Tensor => tensor(Float32Array.from({ length: n }, (_, i) => i));
 
 describe("variables", () => {
-  onBoth("an assignment runs at the next realization, and only once", async () => {
+  onEach("an assignment runs at the next realization, and only once", async () => {
     const v = variable(tensor([1, 2, 3]));
     v.assign(v.mul(2));
     assert.deepEqual(await numbers(v), [2, 4, 6]);
@@ -42,7 +44,7 @@ describe("variables", () => {
     assert.deepEqual(await numbers(v), [3, 5, 7]);
   });
 
-  onBoth("reading anything runs all pending assignments, in one plan", async () => {
+  onEach("reading anything runs all pending assignments, in one plan", async () => {
     const [a, b] = [variable(ramp(5)), variable(ramp(5).mul(2))];
     await realize([a, b]);
     a.assign(a.add(b));
@@ -51,7 +53,7 @@ describe("variables", () => {
     assert.deepEqual([await numbers(a), await numbers(b)], [[0, 3, 6, 9, 12], [-1, 1, 3, 5, 7]]);
   });
 
-  onBoth("later assignments see earlier ones; the last one wins", async () => {
+  onEach("later assignments see earlier ones; the last one wins", async () => {
     const [a, b] = [variable(tensor([1, 2])), variable(tensor([10, 20]))];
     a.assign(a.add(1));
     a.assign(a.mul(3));
@@ -59,7 +61,7 @@ describe("variables", () => {
     assert.deepEqual([await numbers(a), await numbers(b)], [[6, 9], [16, 29]]);
   });
 
-  onBoth("two variables are swapped, three rotated", async () => {
+  onEach("two variables are swapped, three rotated", async () => {
     const [a, b, c] = [variable(ramp(7)), variable(ramp(7).mul(-1)), variable(ramp(7).add(100))];
     await realize([a, b, c]);
     const [oldA, oldB, oldC] = [a.mul(1), b.mul(1), c.mul(1)].map((t) => t as Tensor);
@@ -77,7 +79,7 @@ describe("variables", () => {
     void oldC;
   });
 
-  onBoth("a value that reads its own variable elsewhere does not see half of itself", async () => {
+  onEach("a value that reads its own variable elsewhere does not see half of itself", async () => {
     const n = 12;
     const host = Array.from({ length: n * n }, (_, i) => i);
     const at = (i: number, j: number) => i * n + j;
@@ -103,7 +105,7 @@ describe("variables", () => {
     await check("product with itself", (v) => v.matmul(v).mul(0).add(v).mul(2), (i, j) => 2 * at(i, j));
   });
 
-  onBoth("a queue: new rows in at a pointer, the oldest overwritten", async () => {
+  onEach("a queue: new rows in at a pointer, the oldest overwritten", async () => {
     const queue = variable(zeros([6, 2]), { trainable: false });
     const pointer = variable(tensor(Int32Array.of(0)), { name: "pointer" });
     assert.equal(pointer.trainable, false);
@@ -120,7 +122,7 @@ describe("variables", () => {
     assert.deepEqual(await numbers(pointer), [2]);
   });
 
-  onBoth("tensors built from an old value cannot be read any more", async () => {
+  onEach("tensors built from an old value cannot be read any more", async () => {
     const v = variable(tensor([1, 2]), { name: "weight" });
     const doubled = v.mul(2);
     v.assign(v.add(1));
@@ -140,7 +142,7 @@ describe("variables", () => {
     assert.deepEqual(await numbers(v), [3, 4]);
   });
 
-  onBoth("an error leaves variables as they were", async (device) => {
+  onEach("an error leaves variables as they were", async (device) => {
     const v = variable(tensor([1, 2]), { name: "kept" });
     await realize([v]);
     const other = variable(tensor([1]), { name: "elsewhere", device: device.kind === "webgpu" ? new ReferenceDevice() : gpu });
@@ -150,7 +152,7 @@ describe("variables", () => {
     assert.deepEqual(await numbers(v), [1, 2]);
   });
 
-  onBoth("first values: from expressions, draws, other variables; drawn once", async () => {
+  onEach("first values: from expressions, draws, other variables; drawn once", async () => {
     const g = new Generator(1);
     const a = variable(g.normal([20]));
     const b = variable(a.mul(2));
@@ -159,7 +161,7 @@ describe("variables", () => {
     assert.deepEqual(await numbers(b), first.map((v) => v * 2));
   });
 
-  onBoth("scalars, integers and bools are variables too", async () => {
+  onEach("scalars, integers and bools are variables too", async () => {
     const [s, i, b] = [variable(scalar(0.5)), variable(tensor(Uint32Array.of(4294967295))), variable(tensor([true, false]))];
     s.assign(s.add(1));
     i.assign(i.add(1));
@@ -192,7 +194,7 @@ describe("variables", () => {
 });
 
 describe("backward", () => {
-  onBoth("sets grad of trainable variables and of tensors that asked, and adds up", async () => {
+  onEach("sets grad of trainable variables and of tensors that asked, and adds up", async () => {
     const w = variable(tensor([1, -2]));
     const frozen = variable(tensor([3, 3]), { trainable: false });
     const x = tensor([5, 7]).requireGrad();
@@ -208,7 +210,7 @@ describe("backward", () => {
     assert.deepEqual(await numbers(w.grad!), [20, 200]);
   });
 
-  onBoth("a training step: the gradient is of the value before the assignment", async () => {
+  onEach("a training step: the gradient is of the value before the assignment", async () => {
     const w = variable(tensor([1, 2, 3]));
     const losses: number[] = [];
     for (let step = 0; step < 3; step++) {
@@ -233,7 +235,7 @@ describe("backward", () => {
 });
 
 describe("compile", () => {
-  onBoth("replays with other inputs, assigns variables, and plans anew for other shapes", async () => {
+  onEach("replays with other inputs, assigns variables, and plans anew for other shapes", async () => {
     const w = variable(tensor([1, 1]));
     let traces = 0;
     const step = compile((x: Tensor) => {
@@ -253,7 +255,7 @@ describe("compile", () => {
     assert.deepEqual(await numbers(w), [7, 9]);
   });
 
-  onBoth("takes computed tensors, several inputs, and arrays of outputs; live scalars and draws change", async () => {
+  onEach("takes computed tensors, several inputs, and arrays of outputs; live scalars and draws change", async () => {
     let rate = 1;
     const g = new Generator(9);
     const live = liveScalar(() => rate);
@@ -266,7 +268,7 @@ describe("compile", () => {
     assert.notDeepEqual(await numbers(draw), await numbers(other));
   });
 
-  onBoth("draws what the same step draws untraced", async () => {
+  onEach("draws what the same step draws untraced", async () => {
     const draws = async (run: (x: Tensor) => Promise<Tensor>) => {
       const found: number[][] = [];
       for (let i = 0; i < 3; i++) found.push(await numbers(await run(tensor([i]))));
@@ -278,7 +280,7 @@ describe("compile", () => {
     assert.equal(a.calls, b.calls);
   });
 
-  onBoth("pending assignments run before; those made while tracing belong to the plan", async () => {
+  onEach("pending assignments run before; those made while tracing belong to the plan", async () => {
     const v = variable(tensor([1]));
     v.assign(v.mul(5));
     const step = compile((x: Tensor) => { v.assign(v.add(x)); });
@@ -288,7 +290,7 @@ describe("compile", () => {
     assert.deepEqual(await numbers(v), [10]);
   });
 
-  onBoth("a trace that fails leaves nothing behind, and may be tried again", async () => {
+  onEach("a trace that fails leaves nothing behind, and may be tried again", async () => {
     const v = variable(tensor([1, 2]));
     let broken = true;
     const step = compile((x: Tensor) => {

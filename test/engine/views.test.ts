@@ -1,14 +1,14 @@
 /** Movement ops alone and in chains, against index arithmetic done by the reference device one op at a time. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
+import type { Backend } from "../../src/tensor/backend.ts";
 import * as build from "../../src/tensor/build.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { Tensor, arange, concat, stack, tensor } from "../../src/tensor/index.ts";
 import type { Range } from "../../src/tensor/index.ts";
 import type { Draw } from "./draw.ts";
-import { devicesAgree, gradientsAgree, openTestDevice, property, valuesOf } from "./helpers.ts";
+import { devicesAgree, gradientsAgree, openTestDevice, openTestDevices, property, valuesOf } from "./helpers.ts";
 import type { OpCase } from "./helpers.ts";
 import { drawMovement, MOVEMENTS } from "./movements.ts";
 
@@ -65,9 +65,9 @@ function stackCase(draw: Draw, elements: number): OpCase {
 }
 
 describe("views", () => {
-  let gpu: WebGpuDevice;
-  before(async () => { gpu = await openTestDevice(); });
-  after(() => gpu.close());
+  let devices: Backend[];
+  before(async () => { devices = await openTestDevices(); });
+  after(() => devices.forEach((d) => d.close()));
 
   for (const kind of MOVEMENTS) {
     test(`${kind}: gradient against finite differences`, () =>
@@ -80,17 +80,17 @@ describe("views", () => {
       await gradientsAgree(withSquare(stackCase(draw, 8)));
     }));
 
-  test("webgpu against reference, values and gradients: each movement op", () =>
-    property(5, (draw) => devicesAgree(gpu, MOVEMENTS.flatMap((kind) => [movementCase(draw, kind, 150), movementCase(draw, kind, 60)]))));
+  test("each device against reference, values and gradients: each movement op", () =>
+    property(5, (draw) => devicesAgree(devices, MOVEMENTS.flatMap((kind) => [movementCase(draw, kind, 150), movementCase(draw, kind, 60)]))));
 
-  test("webgpu against reference, values and gradients: chains, concat, stack", () =>
-    property(6, (draw) => devicesAgree(gpu, [
+  test("each device against reference, values and gradients: chains, concat, stack", () =>
+    property(6, (draw) => devicesAgree(devices, [
       ...Array.from({ length: 8 }, () => chainCase(draw, 150)),
       joinCase(draw, 60), joinCase(draw, 30), stackCase(draw, 40), stackCase(draw, 40),
     ])));
 
   test("integers and bools move as they are", () =>
-    property(2, (draw) => devicesAgree(gpu, MOVEMENTS.map((kind): OpCase => {
+    property(2, (draw) => devicesAgree(devices, MOVEMENTS.map((kind): OpCase => {
       const shape = draw.shape({ minRank: 1, elements: 100 });
       const leaf = draw.data(shape, { dtype: draw.pick(["i32", "u32", "bool"]), wide: true });
       const move = drawMovement(draw, kind, shape);
@@ -109,15 +109,17 @@ describe("views", () => {
   });
 
   test("windows read where torch.Tensor.unfold does", async () => {
-    const [values] = await valuesOf(gpu, [arange(7).window(0, 3, 2).node]);
-    assert.deepEqual(Array.from(values), [0, 1, 2, 2, 3, 4, 4, 5, 6]);
-    const [dilated] = await valuesOf(gpu, [arange(7).window(0, 2, 3, 3).node]);
-    assert.deepEqual(Array.from(dilated), [0, 3, 3, 6]);
+    for (const device of devices) {
+      const [values] = await valuesOf(device, [arange(7).window(0, 3, 2).node]);
+      assert.deepEqual(Array.from(values), [0, 1, 2, 2, 3, 4, 4, 5, 6]);
+      const [dilated] = await valuesOf(device, [arange(7).window(0, 2, 3, 3).node]);
+      assert.deepEqual(Array.from(dilated), [0, 3, 3, 6]);
+    }
   });
 
   test("parts so short that every index is a constant, in front of their start too", async () => {
     const pair = { data: Float32Array.of(3, 5), shape: [2], dtype: "f32" } as const;
-    await devicesAgree(gpu, [{
+    await devicesAgree(devices, [{
       name: "pairs", leaves: [pair], bound: 1e-6,
       f: (x) => [x.pad([[2, 0]]), x.pad([[1, 1]]), concat([x, x]), concat([x.exp(), x]).sum(), x.pad([[2, 0]]).sum(), x.reshape([1, 2]).pad([[0, 0], [6, 0]])],
     }]);
@@ -126,7 +128,7 @@ describe("views", () => {
   test("views read by several kernels, and results that are bare views", () =>
     property(3, async (draw) => {
       const leaf = draw.data([6, 10]);
-      await devicesAgree(gpu, [{
+      await devicesAgree(devices, [{
         name: "bare views", leaves: [leaf], bound: 2e-5,
         f: (x) => {
           const y = x.exp().add(1);

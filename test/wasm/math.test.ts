@@ -115,17 +115,12 @@ for (const [build, features] of builds) {
         ["log", 0, -Infinity], ["log", -1, NaN], ["log", Infinity, Infinity], ["log", 1, 0],
         ["log", 1e-40, Math.log(Math.fround(1e-40))],
         ["log1p", -1, -Infinity], ["log1p", -2, NaN], ["log1p", Infinity, Infinity], ["log1p", 0, 0],
-        ["tanh", 0, 0], ["tanh", -0, -0],
+        ["tanh", 0, 0], ["tanh", -0, -0], ["tanh", Infinity, 1], ["tanh", -Infinity, -1], ["tanh", 10, 1], ["tanh", -10, -1],
         ["sigmoid", Infinity, 1], ["sigmoid", -Infinity, 0], ["sigmoid", 0, 0.5],
         ["erf", Infinity, 1], ["erf", -Infinity, -1], ["erf", -5, -1], ["sin", Infinity, NaN], ["cos", Infinity, NaN],
         ["atan", Infinity, Math.PI / 2], ["atan", -Infinity, -Math.PI / 2],
       ];
       for (const [name, x, wanted] of limits) check(name, x, wanted);
-    });
-
-    test("tanh at its ends", () => {
-      const [low, high] = compiled(math.tanh, features)(Float32Array.of(-Infinity, Infinity));
-      assert.ok(Math.abs(low + 1) <= 6 * 2 ** -24 && Math.abs(high - 1) <= 6 * 2 ** -24, `${low}, ${high}`);
     });
 
     test("tanh and sigmoid stay within their bounds and never fall back by more than their error", () => {
