@@ -56,7 +56,7 @@ export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
       else break;
     }
   };
-  split(UNITS, GOOD);
+  split(UNITS, k >= 2 * PART ? 2 * GOOD : GOOD);
   let parts = Math.min(Math.ceil(UNITS / units()), Math.floor(k / PART));
   if (parts <= 1) {
     parts = 1;
