@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { disagreement, openTestDevice } from "./helpers.ts";
 import { buildProgram, drawProgram, evaluateGraph, expectedOf, mismatch, printProgram, shrink, withoutUnused } from "./random-graph.ts";
 import type { Program } from "./random-graph.ts";
@@ -14,30 +15,34 @@ const SEED = Number(process.env.HICO_SEED ?? Math.floor(Math.random() * 2 ** 30)
 /** Long enough for all graphs on two idle cores; a slow machine runs fewer, never none. */
 const MILLISECONDS = 45_000 * Number(process.env.HICO_RUNS ?? 1);
 
-test(`random graphs from seed ${SEED}: webgpu, traced, replayed and compiled, against the reference`, async (t) => {
-  const until = Date.now() + MILLISECONDS;
-  const device = await openTestDevice();
-  let done = 0;
-  let [compared, loose] = [0, 0];
-  try {
-    for (; done < GRAPHS && (done < 20 || Date.now() < until); done++) {
-      const program = drawProgram(SEED + done);
-      const thorough = done % 4 === 0;
-      const outcome = await runProgram(program, device, thorough);
-      const failures = [...outcome.failures, ...(thorough ? await checkReference(program) : [])];
-      compared += outcome.compared;
-      loose += outcome.loose;
-      if (failures.length > 0) {
-        const small = await shrink(program, async (p) => (await runProgram(p, device, thorough)).failures.length > 0);
-        assert.fail(`seed ${program.seed}: ${failures.join("\n")}\nnpm run fuzz -- --seed ${program.seed} --graphs 1\n${printProgram(small)}`);
+const openers = { webgpu: openTestDevice, cpu: () => CpuDevice.open({ threads: 2 }) } as const;
+
+for (const [name, open] of Object.entries(openers)) {
+  test(`random graphs from seed ${SEED}: ${name}, traced, replayed and compiled, against the reference`, async (t) => {
+    const until = Date.now() + MILLISECONDS;
+    const device = await open();
+    let done = 0;
+    let [compared, loose] = [0, 0];
+    try {
+      for (; done < GRAPHS && (done < 20 || Date.now() < until); done++) {
+        const program = drawProgram(SEED + done);
+        const thorough = done % 4 === 0;
+        const outcome = await runProgram(program, device, thorough);
+        const failures = [...outcome.failures, ...(thorough ? await checkReference(program) : [])];
+        compared += outcome.compared;
+        loose += outcome.loose;
+        if (failures.length > 0) {
+          const small = await shrink(program, async (p) => (await runProgram(p, device, thorough)).failures.length > 0);
+          assert.fail(`seed ${program.seed}: ${failures.join("\n")}\nnpm run fuzz -- --seed ${program.seed} --graphs 1 --device ${name}\n${printProgram(small)}`);
+        }
       }
+    } finally {
+      device.close();
     }
-  } finally {
-    device.close();
-  }
-  t.diagnostic(`seed ${SEED}: ${done} graphs, ${compared} values compared`);
-  assert.ok(loose <= 0.1 * compared, `${loose} of ${compared} comparisons say little: graphs are drawn badly`);
-});
+    t.diagnostic(`seed ${SEED}: ${done} graphs, ${compared} values compared`);
+    assert.ok(loose <= 0.1 * compared, `${loose} of ${compared} comparisons say little: graphs are drawn badly`);
+  });
+}
 
 test("every kind of step occurs, sizes vary, and a seed gives one program", () => {
   const names = new Set<string>();

@@ -45,6 +45,17 @@ test("all cases on WebGPU, to 1e-4: SwiftShader under Node", async () => {
   assertAll(await replay({ file: golden, device: "webgpu", software: "swiftshader" }), 1e-4);
 });
 
+test("all cases on the cpu device, to 1e-4: Node", async () => {
+  assertAll(await replay({ file: golden, device: "cpu" }), 1e-4);
+});
+
+test("all cases on the cpu device, to 1e-4: Deno", async (context) => {
+  const unavailable = denoUnavailable();
+  if (unavailable !== undefined) return context.skip(unavailable);
+  const asked: Replay = { file: golden, device: "cpu" };
+  assertAll(await runInDeno<VerifyReport>(new URL("./replay.ts", import.meta.url), "replay", asked), 1e-4);
+});
+
 test("all cases on WebGPU, to 1e-4: lavapipe under Deno", async (context) => {
   const unavailable = denoUnavailable() ?? await lavapipeUnavailable();
   if (unavailable !== undefined) return context.skip(unavailable);

@@ -36,12 +36,17 @@ describe("training steps equal the reference implementation's", () => {
   test("LSTM, three levels: float64 to 1e-8", () => assertMet(fixture, "reference", 1e-8));
   test("LSTM, three levels: WebGPU to 1e-3, the first step to 1e-4", () => assertMet(fixture, "webgpu", 1e-3));
 
+  test("LSTM, three levels: cpu to 1e-3, the first step to 1e-4", () => assertMet(fixture, "cpu", 1e-3));
+
   for (const [name, device, bar] of [
     ["hico_transformer_f64", "reference", 1e-8],
     ["hico_gru2_f64", "reference", 1e-8],
     ["hico_transformer_f32", "webgpu", 1e-3],
     ["hico_gru_f32", "webgpu", 1e-3],
     ["hico_lstm_f32", "webgpu", 1e-3],
+    ["hico_transformer_f32", "cpu", 1e-4],
+    ["hico_gru_f32", "cpu", 1e-4],
+    ["hico_lstm_f32", "cpu", 1e-4],
   ] as const) {
     test(`${name} on ${device}`, async (context) => {
       if (!existsSync(golden(name))) return context.skip(`${golden(name)} is absent`);

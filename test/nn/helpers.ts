@@ -1,5 +1,6 @@
 /** What the tests of layers share: devices, values, and plain loops to compare with. */
 import { test } from "node:test";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
@@ -26,9 +27,10 @@ export function holds(name: string, runs: number, body: (draw: Draw) => Promise<
 }
 
 /** A test with each of the devices as the default; `gpu` is asked for when the test runs. */
-export function onBoth(name: string, gpu: () => WebGpuDevice, body: (device: Backend) => Promise<void>): void {
+export function onEach(name: string, gpu: () => WebGpuDevice, body: (device: Backend) => Promise<void>): void {
   test(name, async () => {
-    for (const device of [new ReferenceDevice(), gpu()]) {
+    const cpu = await CpuDevice.open({ threads: 2 });
+    for (const device of [new ReferenceDevice(), gpu(), cpu]) {
       setDefaultDevice(device);
       try {
         await body(device);
@@ -38,6 +40,7 @@ export function onBoth(name: string, gpu: () => WebGpuDevice, body: (device: Bac
         setDefaultDevice(undefined);
       }
     }
+    cpu.close();
   });
 }
 

@@ -10,7 +10,7 @@ import {
 import type { Tensor } from "../../src/tensor/index.ts";
 import { Generator, compile, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import { assertClose, numbers, openTestDevice } from "../engine/helpers.ts";
-import { onBoth } from "./helpers.ts";
+import { onEach } from "./helpers.ts";
 
 let gpu: WebGpuDevice;
 before(async () => { gpu = await openTestDevice(); });
@@ -38,7 +38,7 @@ async function train(
 }
 
 describe("training", () => {
-  onBoth("an MLP learns exclusive or", () => gpu, async () => {
+  onEach("an MLP learns exclusive or", () => gpu, async () => {
     const generator = new Generator(4);
     const model = new Sequential(new Linear(2, 16, { generator }), (x) => x.tanh(), new Linear(16, 2, { generator }));
     const x = tensor([[0, 0], [0, 1], [1, 0], [1, 1]]);
@@ -48,7 +48,7 @@ describe("training", () => {
     assert.deepEqual(await numbers(model.forward(x).argmax()), [0, 1, 1, 0]);
   });
 
-  onBoth("a GRU remembers its first step", () => gpu, async () => {
+  onEach("a GRU remembers its first step", () => gpu, async () => {
     class Classifier extends Module {
       gru = new GRU(1, 12, { generator: new Generator(1) });
       head = new Linear(12, 2, { generator: new Generator(2) });
