@@ -9,18 +9,22 @@ import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { WasmFeatures } from "../../wasm/features.ts";
 import { debugLevel } from "../environment.ts";
+import { collectGarbage, prepareCollection } from "../webgpu/garbage.ts";
 import { fromDevice, toDevice } from "../webgpu/host-data.ts";
 import type { CpuCounters } from "./counters.ts";
 import { newCounters } from "./counters.ts";
 import { chooseThreads, prepareEngine } from "./engine.ts";
 import type { Block } from "./memory.ts";
-import { CpuMemory } from "./memory.ts";
+import { CpuMemory, CpuOutOfMemoryError } from "./memory.ts";
 import { CpuPlanner } from "./planner.ts";
 import { layOut } from "./program-layout.ts";
 import type { KernelTime, LeafValue, Machine } from "./runner.ts";
 import { Runner } from "./runner.ts";
 import { CpuStorage, StorageOwner } from "./storage.ts";
 import { Threads } from "./threads.ts";
+
+/** JavaScript does not know how large the tensors are that it could collect: after this many bytes it is told to look. */
+const COLLECT_AFTER = 1 << 28;
 
 /** Plans remembered; the least recently used is forgotten. */
 const MAX_PLANS = 256;
@@ -66,6 +70,7 @@ export class CpuDevice implements Backend {
   /** Starts the threads. @throws Error where WebAssembly SIMD is missing */
   static async open(options: CpuOptions = {}): Promise<CpuDevice> {
     const features = await prepareEngine();
+    await prepareCollection();
     const count = await chooseThreads(options.threads, features);
     const counters = newCounters();
     const memory = new CpuMemory(count > 1, counters);
@@ -190,8 +195,26 @@ export class CpuDevice implements Backend {
     return runner;
   }
 
-  #run(runner: Runner, values: readonly LeafValue[]): CpuStorage[] {
-    return runner.run(values, this.timing ? this.#times : undefined);
+  async #run(runner: Runner, values: readonly LeafValue[]): Promise<CpuStorage[]> {
+    const times = this.timing ? this.#times : undefined;
+    if (this.#owner.bytesSince > COLLECT_AFTER) await this.#collect();
+    try {
+      return runner.run(values, times);
+    } catch (error) {
+      if (!(error instanceof CpuOutOfMemoryError)) throw error;
+      // Memory is taken before anything is computed: with what garbage and other plans held, there may be enough.
+      await this.#collect();
+      this.#freeArena();
+      return runner.run(values, times);
+    }
+  }
+
+  /** Frees the memory of tensors that nobody refers to. */
+  async #collect(): Promise<void> {
+    collectGarbage();
+    this.#owner.bytesSince = 0;
+    // What was collected is told in a task of its own.
+    for (let i = 0; i < 2; i++) await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
   #arenaOf(bytes: number): number {

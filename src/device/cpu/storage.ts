@@ -31,7 +31,7 @@ export class CpuStorage implements Storage {
 export class StorageOwner {
   readonly #memory: CpuMemory;
   readonly #registry: FinalizationRegistry<Block>;
-  /** Bytes handed out since storages were last collected: what garbage may hold. */
+  /** Bytes handed out and not disposed of since the last collection: what garbage may hold. Set to 0 by who collects. */
   bytesSince = 0;
 
   constructor(memory: CpuMemory) {
@@ -46,6 +46,7 @@ export class StorageOwner {
 
   release(storage: CpuStorage, block: Block): void {
     this.#registry.unregister(storage);
+    this.bytesSince -= block.size;
     this.#memory.free(block);
   }
 }

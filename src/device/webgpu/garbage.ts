@@ -34,6 +34,11 @@ export async function prepareCollection(): Promise<void> {
   }
 }
 
+/** Collects now, where collections are available. */
+export function collectGarbage(): void {
+  collect?.();
+}
+
 /** To be called once for each submit of a loop. */
 export function collectAfterSubmit(): void {
   if (collect === undefined || ++submits < SUBMITS) return;
