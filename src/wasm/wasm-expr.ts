@@ -14,7 +14,7 @@
  */
 import type { Expr, ExprBuilder } from "../compiler/expr.ts";
 import type { IntExpr, Term } from "../compiler/int-expr.ts";
-import { dependencies, factorOf, loopVariable, substitute } from "../compiler/int-expr.ts";
+import { dependencies, factorOf, isMultiple, loopVariable, substitute } from "../compiler/int-expr.ts";
 import type { Store } from "../compiler/kernels.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { ElementwiseName } from "../tensor/elementwise.ts";
@@ -361,6 +361,11 @@ export class ExprPrinter {
         return cast(this.value(expr.args[0]), expr.args[0].dtype, expr.dtype);
       case "bits": {
         const [k0, k1, call] = expr.args.map((a) => f.name(this.value(a)));
+        const resolved = this.#resolve(expr.index);
+        const fixed = expr.args.every((arg) => this.variablesOf(arg).size === 0);
+        if (fixed && this.#step(resolved) === 1 && isMultiple(resolved, 4, this.#o.vector!.name)) {
+          return this.#bitsOfEight([k0, k1, call], this.#index(resolved, 0));
+        }
         const index = f.name(this.#integers(expr.index));
         const [even, odd] = threefry(f, k0, k1, f.name(i32x4.shrU(index, i32.const(1))), call);
         const isOdd = i32x4.ne(v128.and(index, i32x4.const(1)), i32x4.const(0));
@@ -389,6 +394,26 @@ export class ExprPrinter {
         return i32x4.minS(i32x4.maxS(value, i32x4.const(0)), i32x4.const(expr.max));
       }
     }
+  }
+
+  /**
+   * Bits of four neighbours from `index` on, a multiple of 4. A block has two words, so four lanes of blocks are the bits
+   * of eight elements: those of the other four are kept for the round of the loop that asks for them.
+   */
+  #bitsOfEight([k0, k1, call]: readonly Value[], index: Value): Value {
+    const f = this.#f;
+    const first = f.name(index);
+    // 0, which locals are at the start, is none.
+    const wanted = f.name(i32.add(i32.shrU(first, i32.const(3)), i32.const(1)));
+    const [known, low, high] = [f.local("i32"), f.local("v128"), f.local("v128")];
+    f.if(i32.ne(known, wanted), () => {
+      f.set(known, wanted);
+      const block = i32.shl(i32.sub(wanted, i32.const(1)), i32.const(2));
+      const [even, odd] = threefry(f, k0, k1, f.name(i32x4.add(i32x4.splat(block), v128.const(LANES))), call);
+      f.set(low, v128.shuffle32(even, odd, [0, 4, 1, 5]));
+      f.set(high, v128.shuffle32(even, odd, [2, 6, 3, 7]));
+    });
+    return select(i32.and(first, i32.const(4)), high, low);
   }
 
   /** An index in all lanes. */
