@@ -49,10 +49,10 @@ export interface Result {
   /** Bytes from row to row there; default 4·n. With room for a multiple of 8 columns, n need not be one. */
   readonly stride?: number;
   /**
-   * Stores a finished block, which lies at `from`, `stride` bytes from row to row; its first column is a multiple of 4,
+   * Stores a finished block (absent: it is computed at `address`), which lies at `from`, `stride` bytes from row to row; its first column is a multiple of 4,
    * and rows may be read in fours.
    */
-  store(f: FunctionBuilder, context: KernelContext, place: BlockPlace, from: Value, stride: number): void;
+  store?(f: FunctionBuilder, context: KernelContext, place: BlockPlace, from: Value, stride: number): void;
 }
 
 /** Sizes are at least 1. */
@@ -87,7 +87,6 @@ export function productKernels(product: Product, blocks: Blocks = chooseBlocks(p
   const partial: Result = {
     stride: 4 * stride,
     address: (_, context, matrix) => i32.add(context.scratch(0), i32.mul(matrix, i32.const(4 * m * stride))),
-    store: () => { throw new Error("internal: sums of parts are stored as they are"); },
   };
   return {
     kernels: [kernel({ ...product, c: partial }), sumKernel(product, parts)],
@@ -120,7 +119,7 @@ function sumKernel({ name, batch, m, n, c }: Product, parts: number): WasmKernel
         f.store(i32.add(context.threadMemory, at), sum);
       });
       const place = { batch: batchAt, m0, n0: i32.const(0), rows, columns: i32.const(n) };
-      c.store(f, context, place, context.threadMemory, rowBytes);
+      c.store!(f, context, place, context.threadMemory, rowBytes);
     }),
   };
 }
@@ -141,13 +140,15 @@ function packerOf(
 }
 
 /** A thread's memory: a block of packed A, a panel of packed B, a strip that packing uses, a block of C. */
-function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, columns, depth, a, b }: Blocks) {
+function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, columns, depth, partSteps, a, b }: Blocks) {
   const aBytes = a === "packed" ? 4 * rows * depth : 0;
   const bBytes = b === "packed" ? 4 * NR * depth : 0;
   const stripOf = (operand: Operand, packed: boolean, width: number): number =>
     (operand.plain || !packed ? 0 : computedBytes(operand.lanes, width, depth));
   const stripBytes = Math.max(stripOf(aOperand, a === "packed", MR), stripOf(bOperand, b === "packed", NR));
-  const inPlace = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;
+  // What is added to block of k by block of k does so faster where it lies close together.
+  const fits = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;
+  const inPlace = fits && (partSteps <= depth || c.store === undefined);
   const cAt = aBytes + bBytes + stripBytes;
   return { a: 0, b: aBytes, strip: aBytes + bBytes, c: cAt, inPlace, bytes: cAt + (inPlace ? 0 : 4 * rows * columns) };
 }
@@ -238,7 +239,7 @@ function emitBlock(
       kBlock(k0, k % depth === 0 ? i32.const(depth) : least(f, i32.sub(i32.const(k), k0), depth));
     });
   }
-  if (!layout.inPlace) c.store(f, context, place, cBase, cStride);
+  if (!layout.inPlace) c.store!(f, context, place, cBase, cStride);
 }
 
 /** Address of row (or column) `first` of a plain operand. */
