@@ -19,8 +19,11 @@ import { readSafetensors } from "../src/io/safetensors.ts";
 
 const { values } = parseArgs({
   options: {
-    kills: { type: "string", default: "100" }, device: { type: "string", default: "auto" }, encoder: { type: "string", default: "gru" },
-    seed: { type: "string", default: "1" }, epochs: { type: "string", default: "30" },
+    kills: { type: "string", default: "100" },
+    device: { type: "string", default: "auto" },
+    encoder: { type: "string", default: "gru" },
+    seed: { type: "string", default: "1" },
+    epochs: { type: "string", default: "30" },
   },
 });
 const main = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
@@ -29,23 +32,71 @@ const data = join(folder, "data.clips");
 await prepareStore(generatedSource({ subjects: 2, repetitions: 2 }), data);
 
 const ARGS = [
-  "--data", data, "--encoder", values.encoder, "--hidden", "8", "--heads", "2", "--projection", "4", "--queue", "16",
-  "--granularity", "2", "--batch", "4", "--frames", "16", "--min-frames", "8", "--epochs", values.epochs, "--save-every", "1",
-  "--log-every", "3", "--seed", "3", "--dropout", "0.2", "--device", values.device,
+  "--data",
+  data,
+  "--encoder",
+  values.encoder,
+  "--hidden",
+  "8",
+  "--heads",
+  "2",
+  "--projection",
+  "4",
+  "--queue",
+  "16",
+  "--granularity",
+  "2",
+  "--batch",
+  "4",
+  "--frames",
+  "16",
+  "--min-frames",
+  "8",
+  "--epochs",
+  values.epochs,
+  "--save-every",
+  "1",
+  "--log-every",
+  "3",
+  "--seed",
+  "3",
+  "--dropout",
+  "0.2",
+  "--device",
+  values.device,
 ];
 
-/** Runs or resumes; kills after `limit` milliseconds. @returns whether it ended by itself, and how long it took. */
-function pretrain(run: string, limit?: number): Promise<{ ended: boolean; milliseconds: number }> {
+interface Outcome {
+  readonly ended: boolean;
+  /** From the first line of a run, after which training begins, to the end. */
+  readonly training: number;
+}
+
+/** Runs or resumes, and kills `after` milliseconds: from the start of training, or of the process. */
+function pretrain(run: string, after?: number, from: "training" | "process" = "training"): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const start = performance.now();
+    let began = performance.now();
     let errors = "";
-    const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), main, "pretrain", "--run", run, "--resume", ...ARGS], { stdio: ["ignore", "ignore", "pipe"] });
-    child.stderr.on("data", (text: Buffer) => (errors += text.toString()));
-    const timer = limit === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), limit);
+    let timer: NodeJS.Timeout | undefined;
+    const child = spawn(
+      process.execPath,
+      ["--import", import.meta.resolve("tsx"), main, "pretrain", "--run", run, "--resume", ...ARGS],
+      { stdio: ["ignore", "ignore", "pipe"] },
+    );
+    const arm = (): void => {
+      if (after !== undefined) timer ??= setTimeout(() => child.kill("SIGKILL"), after);
+    };
+    if (from === "process") arm();
+    child.stderr.on("data", (text: Buffer) => {
+      if (!errors.includes("steps an epoch") && (errors += text.toString()).includes("steps an epoch")) {
+        began = performance.now();
+        arm();
+      } else errors += text.toString();
+    });
     child.on("exit", (code, signal) => {
       clearTimeout(timer);
       if (code !== 0 && signal !== "SIGKILL") reject(new Error(`pretraining ended with code ${code}:\n${errors}`));
-      else resolve({ ended: code === 0, milliseconds: performance.now() - start });
+      else resolve({ ended: code === 0, training: performance.now() - began });
     });
   });
 }
@@ -64,43 +115,47 @@ function lastCheckpoint(run: string): Buffer {
 }
 
 function epochLines(run: string): string {
-  const lines = readFileSync(join(run, "metrics.jsonl"), "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+  const lines = readFileSync(join(run, "metrics.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
   return JSON.stringify(lines.map(({ kind, step, loss, parts, accuracy }) => ({ kind, step, loss, parts, accuracy })));
 }
 
 try {
   const whole = join(folder, "whole");
-  let { milliseconds } = await pretrain(whole);
+  const { training } = await pretrain(whole);
   const expected = lastCheckpoint(whole);
   const expectedLines = epochLines(whole);
   const wanted = Number(values.kills);
   let kills = 0;
   let runs = 0;
-  let midEpoch = 0;
+  let withCheckpoints = 0;
   while (kills < wanted) {
     const run = join(folder, `run${runs++}`);
     for (let ended = false; !ended;) {
-      // Late enough that some progress is likely, anywhere up to the end of an uninterrupted run as they take now.
-      const result = await pretrain(run, kills < wanted ? milliseconds * (0.3 + 0.7 * uniform()) : undefined);
+      // Anywhere in the time that training takes, so that most resumes have something to go on from; one in eight
+      // anywhere in the time before it.
+      const early = uniform() < 1 / 8;
+      const after = kills < wanted ? training * uniform() * (early ? 1 : 0.7) : undefined;
+      const result = await pretrain(run, after, early ? "process" : "training");
       ended = result.ended;
-      if (ended) {
-        milliseconds = Math.min(milliseconds, result.milliseconds);
-        break;
-      }
+      if (ended) break;
       kills++;
       const saved = new RunFolder(run).checkpoints();
       for (const { path } of saved) readSafetensors(path);
-      if (saved.length > 0) midEpoch++;
+      if (saved.length > 0) withCheckpoints++;
       process.stderr.write(`\r${kills} kills, ${runs} runs`);
     }
-    if (!lastCheckpoint(run).equals(expected)) throw new Error(`run ${runs} ended with another checkpoint after being killed`);
+    if (!lastCheckpoint(run).equals(expected))
+      throw new Error(`run ${runs} ended with another checkpoint after being killed`);
     if (epochLines(run) !== expectedLines) throw new Error(`run ${runs} ended with other metrics after being killed`);
     rmSync(run, { recursive: true });
   }
   process.stderr.write("\n");
   console.log(
-    `${kills} kills over ${runs} runs of ${values.encoder} (${midEpoch} with checkpoints already there): every resume succeeded, ` +
-      `every run ended bit-identical to the uninterrupted one, no checkpoint was unreadable`,
+    `${kills} kills over ${runs} runs of ${values.encoder} (${withCheckpoints} with checkpoints to go on from): ` +
+      `every resume succeeded, every run ended bit-identical to the uninterrupted one, no checkpoint was unreadable`,
   );
 } finally {
   rmSync(folder, { recursive: true, force: true });

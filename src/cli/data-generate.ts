@@ -23,8 +23,10 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const options = {
-      seed: wholeOption("seed", args.seed, 0), subjects: wholeOption("subjects", args.subjects, 2),
-      repetitions: wholeOption("repetitions", args.repetitions), noise: numberOption("noise", args.noise),
+      seed: wholeOption("seed", args.seed, 0),
+      subjects: wholeOption("subjects", args.subjects, 2),
+      repetitions: wholeOption("repetitions", args.repetitions),
+      noise: numberOption("noise", args.noise),
       variety: numberOption("variety", args.variety),
     };
     const line = new ProgressLine();

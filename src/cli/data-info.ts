@@ -5,7 +5,10 @@ import { JSON_ARG } from "./options.ts";
 
 export default defineHicoCommand({
   meta: { name: "info", description: "What a clip store holds; exit code 1 where clips are damaged" },
-  examples: ["hico data info nw-ucla.clips", "hico data info nw-ucla.clips --verify     read every clip and compare checksums"],
+  examples: [
+    "hico data info nw-ucla.clips",
+    "hico data info nw-ucla.clips --verify     read every clip and compare checksums",
+  ],
   args: {
     store: { type: "positional", description: "The clip store", required: true },
     verify: { type: "boolean", description: "Read every clip" },
@@ -16,9 +19,12 @@ export default defineHicoCommand({
     if (args.json) console.log(JSON.stringify(description, null, 2));
     else {
       const { clips, classes, layout, persons, frames, normalized, protocols, damaged } = description;
-      console.log(`${args.store}: ${clips} clips of ${classes.length} classes, ${layout} × ${persons}, ` +
-        `${frames.least} to ${frames.most} frames (${frames.median} in the middle), ${normalized ? "" : "not "}normalised`);
-      for (const { name, rule, train, test } of protocols) console.log(`  ${name}: ${train} train, ${test} test (${rule})`);
+      console.log(
+        `${args.store}: ${clips} clips of ${classes.length} classes, ${layout} × ${persons}, ` +
+          `${frames.least} to ${frames.most} frames (median ${frames.median}), ${normalized ? "" : "not "}normalised`,
+      );
+      for (const { name, rule, train, test } of protocols)
+        console.log(`  ${name}: ${train} train, ${test} test (${rule})`);
       console.log(`  classes: ${classes.map(({ name, clips: count }) => `${name} ${count}`).join(", ")}`);
       if (damaged) console.log(damaged.length === 0 ? "  every checksum matches" : `  damaged: ${damaged.join("; ")}`);
     }

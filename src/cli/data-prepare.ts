@@ -22,31 +22,48 @@ export default defineHicoCommand({
     layout: { type: "string", description: "npy: the skeleton, a built-in name or a JSON file (ntu25)" },
     map: { type: "string", description: "JSON map to the 25 joints of NTU, or none to keep the joints as they are" },
     missing: { type: "string", description: "ntu: the published list of samples to leave out" },
-    labels: { type: "string", description: "pku-mmd: folder of label files; csv: table file,label[,subject,camera,split]" },
+    labels: {
+      type: "string",
+      description: "pku-mmd: folder of label files; csv: table file,label[,subject,camera,split]",
+    },
     "split-list": { type: "string", description: "pku-mmd: the list of recordings that train and test" },
     spec: { type: "string", description: "csv: how columns are read, as JSON (raw Kinect v2)" },
     "test-subjects": { type: "string", description: "npy, csv: subjects that test; the others train" },
     persons: { type: "string", description: "Persons kept, those that move most" },
     "max-frames": { type: "string", description: "Frames kept of a clip (300)" },
-    normalize: { type: "boolean", default: true, description: "Pre-normalise", negativeDescription: "Keep the sensor's coordinates" },
+    normalize: {
+      type: "boolean",
+      default: true,
+      description: "Pre-normalise",
+      negativeDescription: "Keep the sensor's coordinates",
+    },
     "on-bad": { type: "string", description: "What to do with a clip that cannot be used: skip (default) or fail" },
     ...JSON_ARG,
   },
   run: async ({ args }) => {
     const kind = choiceOption("kind", args.kind, SOURCE_KINDS)!;
     const { source, map } = openSourceOf(kind, args.source, {
-      layout: args.layout, map: args.map, missing: args.missing, labels: args.labels, splitList: args["split-list"], spec: args.spec,
+      layout: args.layout,
+      map: args.map,
+      missing: args.missing,
+      labels: args.labels,
+      splitList: args["split-list"],
+      spec: args.spec,
       testSubjects: listOption("test-subjects", args["test-subjects"]),
     });
     const stop = interruption();
     const line = new ProgressLine();
     try {
       const report = await prepareStore(source, args.store, {
-        map, normalize: args.normalize, signal: stop.signal,
-        persons: wholeOption("persons", args.persons), maxFrames: wholeOption("max-frames", args["max-frames"]),
+        map,
+        normalize: args.normalize,
+        signal: stop.signal,
+        persons: wholeOption("persons", args.persons),
+        maxFrames: wholeOption("max-frames", args["max-frames"]),
         onBad: choiceOption("on-bad", args["on-bad"], ["skip", "fail"]),
         notes: { kind, source: args.source },
-        onProgress: ({ done, total, clips, bad }) => line.update(() => `${bar(done / total)} ${done}/${total}  ${clips} clips, ${bad} bad`),
+        onProgress: ({ done, total, clips, bad }) =>
+          line.update(() => `${bar(done / total)} ${done}/${total}  ${clips} clips, ${bad} bad`),
       });
       line.clear();
       console.log(args.json ? JSON.stringify(report, null, 2) : formatPrepareReport(report));

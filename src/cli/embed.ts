@@ -6,7 +6,10 @@ import { choiceOption, DEVICE_ARGS, JSON_ARG } from "./options.ts";
 import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "embed", description: "Write a run's features of clips as npy, with names and labels as JSON beside it" },
+  meta: {
+    name: "embed",
+    description: "Write a run's features of clips as npy, with names and labels as JSON beside it",
+  },
   examples: [
     "hico embed runs/nw-ucla features.npy                    all clips of the run's store",
     "hico embed runs/nw-ucla test.npy --split test           those that test under the run's protocol",
@@ -31,7 +34,11 @@ export default defineHicoCommand({
       const onProgress = (done: number, total: number): void => line.update(() => `features ${percent(done / total)}`);
       const report = await embed({ run, out, checkpoint, data, protocol, split, onProgress });
       line.clear();
-      console.log(args.json ? JSON.stringify(report, null, 2) : `${report.out}: ${report.clips} clips × ${report.width}; ${report.facts}`);
+      console.log(
+        args.json
+          ? JSON.stringify(report, null, 2)
+          : `${report.out}: ${report.clips} clips × ${report.width}; ${report.facts}`,
+      );
     } finally {
       device.close();
     }

@@ -22,14 +22,25 @@ export default defineHicoCommand({
     const line = new ProgressLine();
     try {
       const { run, checkpoint, data, protocol, baselines } = args;
-      const found = await evaluateKnn({ run, checkpoint, data, protocol, baselines, k, onProgress: showProgress(line) });
+      const found = await evaluateKnn({
+        run,
+        checkpoint,
+        data,
+        protocol,
+        baselines,
+        k,
+        onProgress: showProgress(line),
+      });
       line.clear();
       if (args.json) console.log(JSON.stringify(found, null, 2));
       else {
         const rows = Object.entries(found.results).map(([subject, result]) => [
-          SUBJECT_NAMES[subject as Subject], percent(result.accuracy),
+          SUBJECT_NAMES[subject as Subject],
+          percent(result.accuracy),
         ]);
-        console.log(`${found.protocol}: ${found.testClips} test clips against ${found.trainClips}, ${found.checkpoint}`);
+        console.log(
+          `${found.protocol}: ${found.testClips} test clips against ${found.trainClips}, ${found.checkpoint}`,
+        );
         console.log(formatTable([["", `${k ?? 1}-NN`], ...rows]));
         console.log(`hardest classes: ${worstClasses(found.results.pretrained!.perClass)}`);
       }

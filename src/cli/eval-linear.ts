@@ -19,7 +19,10 @@ export default defineHicoCommand({
     ...EVALUATION_ARGS,
     lr: { type: "string", description: `Learning rate (${PROBE_SETTINGS.lr})` },
     epochs: { type: "string", description: `Epochs (${PROBE_SETTINGS.epochs}); the rate falls at 5/8 and 7/8 of them` },
-    batch: { type: "string", description: `Clips in a step (${PROBE_SETTINGS.batch}, or fewer where an epoch would have less than 16 steps)` },
+    batch: {
+      type: "string",
+      description: `Clips in a step (${PROBE_SETTINGS.batch}, or fewer where an epoch would have less than 16 steps)`,
+    },
     seed: { type: "string", description: `Seed of first values and order (${PROBE_SETTINGS.seed})` },
   },
   run: async ({ args }) => {
@@ -35,14 +38,28 @@ export default defineHicoCommand({
     const line = new ProgressLine();
     try {
       const { run, checkpoint, data, protocol, baselines } = args;
-      const found = await evaluateLinear({ run, checkpoint, data, protocol, baselines, probe, onProgress: showProgress(line) });
+      const found = await evaluateLinear({
+        run,
+        checkpoint,
+        data,
+        protocol,
+        baselines,
+        probe,
+        onProgress: showProgress(line),
+      });
       line.clear();
       if (args.json) console.log(JSON.stringify(found, null, 2));
       else {
         const rows = Object.entries(found.results).map(([subject, { last, best }]) => [
-          SUBJECT_NAMES[subject as Subject], percent(last.accuracy), percent(last.top5), percent(best.accuracy), String(best.epoch),
+          SUBJECT_NAMES[subject as Subject],
+          percent(last.accuracy),
+          percent(last.top5),
+          percent(best.accuracy),
+          String(best.epoch),
         ]);
-        console.log(`${found.protocol}: ${found.trainClips} training and ${found.testClips} test clips, ${found.checkpoint}`);
+        console.log(
+          `${found.protocol}: ${found.trainClips} training and ${found.testClips} test clips, ${found.checkpoint}`,
+        );
         console.log(formatTable([["", "last epoch", "top-5", "best epoch", "at"], ...rows]));
         console.log("best epoch: chosen on the test clips, so an upper bound");
         console.log(`hardest classes: ${worstClasses(found.results.pretrained!.last.perClass)}`);

@@ -9,7 +9,9 @@ export const DEVICE_ARGS = {
   adapter: { type: "string", description: "Part of a WebGPU adapter's name (else HICO_ADAPTER)" },
 } as const satisfies ArgsDef;
 
-export const JSON_ARG = { json: { type: "boolean", description: "Print the result as JSON" } } as const satisfies ArgsDef;
+export const JSON_ARG = {
+  json: { type: "boolean", description: "Print the result as JSON" },
+} as const satisfies ArgsDef;
 
 /** `queue` → `queue`, `keyMomentum` → `key-momentum`. */
 export function flagOf(name: string): string {
@@ -18,12 +20,17 @@ export function flagOf(name: string): string {
 
 /** Every setting as an option: its help, its choices, its default. */
 export function settingArgs(): Record<string, { type: "string"; description: string; valueHint?: string }> {
-  return Object.fromEntries(SETTING_NAMES.map((name) => {
-    const setting: Setting = SETTINGS[name];
-    const choices = setting.kind === "choice" ? `: ${setting.choices.join(", ")}` : "";
-    const value = Array.isArray(setting.default) ? setting.default.join(",") : String(setting.default);
-    return [flagOf(name), { type: "string" as const, description: `${setting.help}${choices}${value === "" ? "" : ` (${value})`}` }];
-  }));
+  return Object.fromEntries(
+    SETTING_NAMES.map((name) => {
+      const setting: Setting = SETTINGS[name];
+      const choices = setting.kind === "choice" ? `: ${setting.choices.join(", ")}` : "";
+      const value = Array.isArray(setting.default) ? setting.default.join(",") : String(setting.default);
+      return [
+        flagOf(name),
+        { type: "string" as const, description: `${setting.help}${choices}${value === "" ? "" : ` (${value})`}` },
+      ];
+    }),
+  );
 }
 
 /** The settings among parsed options. */
@@ -44,12 +51,17 @@ export function wholeOption(name: string, value: string | undefined, least = 1):
 export function numberOption(name: string, value: string | undefined, least = 0, whole = false): number | undefined {
   if (value === undefined) return undefined;
   const number = Number(value);
-  if (value.trim() !== "" && Number.isFinite(number) && number >= least && (!whole || Number.isSafeInteger(number))) return number;
+  if (value.trim() !== "" && Number.isFinite(number) && number >= least && (!whole || Number.isSafeInteger(number)))
+    return number;
   throw new Error(`--${name} is "${value}"; it must be a ${whole ? "whole " : ""}number of at least ${least}`);
 }
 
 /** A choice, or undefined where not given. */
-export function choiceOption<T extends string>(name: string, value: string | undefined, choices: readonly T[]): T | undefined {
+export function choiceOption<T extends string>(
+  name: string,
+  value: string | undefined,
+  choices: readonly T[],
+): T | undefined {
   if (value === undefined || choices.includes(value as T)) return value as T | undefined;
   throw new Error(`--${name} is "${value}"; it must be one of ${choices.join(", ")}`);
 }

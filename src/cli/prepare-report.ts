@@ -12,7 +12,9 @@ export function formatPrepareReport(report: PrepareReport): string {
   ];
   if (report.leftOut > 0) lines.push(`  left out by the list of missing samples: ${report.leftOut}`);
   if (report.bad.length > 0) {
-    const counts = Object.entries(report.badByReason).map(([reason, count]) => `${count} ${reason}`).join(", ");
+    const counts = Object.entries(report.badByReason)
+      .map(([reason, count]) => `${count} ${reason}`)
+      .join(", ");
     lines.push(`  skipped ${report.bad.length}: ${counts}`);
     for (const { file, reason, detail } of report.bad.slice(0, LISTED)) lines.push(`    ${file}: ${reason}: ${detail}`);
     if (report.bad.length > LISTED) lines.push(`    and ${report.bad.length - LISTED} more (--json lists all)`);

@@ -36,13 +36,18 @@ export default defineHicoCommand({
     const line = new ProgressLine({ every: 10_000 });
     try {
       const report = await pretrain({
-        settings, run: args.run, resume: args.resume, signal: stop.signal, onEvent: pretrainProgress(line),
+        settings,
+        run: args.run,
+        resume: args.resume,
+        signal: stop.signal,
+        onEvent: pretrainProgress(line),
       });
       line.clear();
       if (args.json) console.log(JSON.stringify(report, null, 2));
       else {
         console.log(
-          `${report.finished ? "done" : "interrupted"} at step ${report.step} of ${report.steps} in ${duration(report.seconds)}: ` +
+          `${report.finished ? "done" : "interrupted"} at step ${report.step} of ${report.steps} ` +
+            `in ${duration(report.seconds)}: ` +
             `loss ${report.loss.toFixed(4)}, contrastive accuracy ${percent(report.accuracy)}, ` +
             `${report.examplesPerSecond.toFixed(1)} clips/s, waiting for data ${percent(report.dataWait)}\n` +
             `checkpoint ${report.checkpoint}`,
@@ -58,10 +63,13 @@ export default defineHicoCommand({
 });
 
 /** Defaults, preset, file, flags; a resumed run's own settings in place of the first three. */
-function settingsOf(args: Readonly<Record<string, unknown>> & { run: string; preset?: string; config?: string; resume?: boolean }): RunSettings {
+function settingsOf(
+  args: Readonly<Record<string, unknown>> & { run: string; preset?: string; config?: string; resume?: boolean },
+): RunSettings {
   const flags = { from: "option", given: givenSettings(args) };
   const folder = new RunFolder(args.run);
-  if (args.resume && folder.exists) return resolveSettings({ from: CONFIG_FILE, given: { ...folder.settings() } }, flags);
+  if (args.resume && folder.exists)
+    return resolveSettings({ from: CONFIG_FILE, given: { ...folder.settings() } }, flags);
   const path = args.config ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
   const { preset: filePreset, ...file } = path === undefined ? {} : readConfig(path);
   const preset = args.preset ?? filePreset;

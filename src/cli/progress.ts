@@ -18,7 +18,7 @@ export class ProgressLine {
     if (this.quiet) return;
     const now = performance.now();
     const terminal = process.stderr.isTTY;
-    if (now - this.shown < (terminal ? 100 : this.options.every ?? 10_000)) return;
+    if (now - this.shown < (terminal ? 100 : (this.options.every ?? 10_000))) return;
     this.shown = now;
     this.written = true;
     const width = process.stderr.columns ?? 120;

@@ -10,7 +10,12 @@ export interface StoreDescription {
   readonly persons: number;
   readonly normalized: boolean;
   readonly frames: { readonly least: number; readonly median: number; readonly most: number };
-  readonly protocols: readonly { readonly name: string; readonly rule: string; readonly train: number; readonly test: number }[];
+  readonly protocols: readonly {
+    readonly name: string;
+    readonly rule: string;
+    readonly train: number;
+    readonly test: number;
+  }[];
   readonly notes: unknown;
   /** What is wrong with damaged clips; only where asked for. */
   readonly damaged?: readonly string[];
@@ -25,13 +30,20 @@ export function describeStore(path: string, verify = false): StoreDescription {
     const counts = new Array<number>(header.classes.length).fill(0);
     for (let i = 0; i < length; i++) if (store.label(i) >= 0) counts[store.label(i)]++;
     return {
-      path, clips: length,
+      path,
+      clips: length,
       classes: header.classes.map((name, i) => ({ name, clips: counts[i] })),
-      layout: header.layout.name, joints: header.layout.joints.length, persons: header.layout.persons, normalized: header.normalized,
+      layout: header.layout.name,
+      joints: header.layout.joints.length,
+      persons: header.layout.persons,
+      normalized: header.normalized,
       frames: { least: frames[0], median: frames[length >> 1], most: frames[length - 1] },
-      protocols: header.protocols.map(({ name, rule }) => (
-        { name, rule, train: store.indices(name, "train").length, test: store.indices(name, "test").length }
-      )),
+      protocols: header.protocols.map(({ name, rule }) => ({
+        name,
+        rule,
+        train: store.indices(name, "train").length,
+        test: store.indices(name, "test").length,
+      })),
       notes: header.notes,
       damaged: verify ? store.verify().map(({ message }) => message) : undefined,
     };

@@ -51,14 +51,18 @@ export type BatchPlan = {
   readonly clips: readonly number[];
   readonly batch: number;
   readonly inputs: InputSettings;
-} & (
+} &
   /** Shuffled anew in every epoch; the last incomplete batch is dropped. */
-  | { readonly kind: "pretrain"; readonly seed: number }
-  /** Once, in order. */
-  | { readonly kind: "evaluation" }
-);
+  (
+    | { readonly kind: "pretrain"; readonly seed: number }
+    /** Once, in order. */
+    | { readonly kind: "evaluation" }
+  );
 
-export function inputShape(layout: { readonly joints: readonly string[]; readonly persons: number }, settings: InputSettings): InputShape {
+export function inputShape(
+  layout: { readonly joints: readonly string[]; readonly persons: number },
+  settings: InputSettings,
+): InputShape {
   const frames = settings.augmentation?.size ?? FRAMES_IN;
   const tokens = layout.persons * layout.joints.length;
   return { temporal: [frames, tokens * 3], spatial: [tokens, frames * 3] };
@@ -71,14 +75,20 @@ export function batchesOf({ kind, clips, batch }: BatchPlan): number {
 
 /** The clips of an epoch in its own order. */
 export function epochOrder(seed: number, epoch: number, clips: readonly number[]): number[] {
-  return CounterRandom.fromSeed(seed).fold(epoch).distinct(clips.length, clips.length).map((i) => clips[i]);
+  return CounterRandom.fromSeed(seed)
+    .fold(epoch)
+    .distinct(clips.length, clips.length)
+    .map((i) => clips[i]);
 }
 
 /** Makes the batches of a plan. */
 export class BatchMaker {
   private order: { readonly epoch: number; readonly clips: readonly number[] } | undefined;
 
-  constructor(private readonly store: ClipStore, private readonly plan: BatchPlan) {}
+  constructor(
+    private readonly store: ClipStore,
+    private readonly plan: BatchPlan,
+  ) {}
 
   /** Batch `number`, counted through all epochs. @throws DataError naming a damaged clip. */
   make(number: number): PretrainBatch | EvaluationBatch {
@@ -94,14 +104,29 @@ export class BatchMaker {
     const { layout } = this.store.header;
     const values = valuesOf(inputShape(layout, inputs));
     const room = (): Float32Array => new Float32Array(batch * values);
-    const made = { kind: "pretrain", count: batch, queryTemporal: room(), querySpatial: room(), keyTemporal: room(), keySpatial: room() } as const;
-    const views = [[made.queryTemporal, made.querySpatial], [made.keyTemporal, made.keySpatial]] as const;
+    const made = {
+      kind: "pretrain",
+      count: batch,
+      queryTemporal: room(),
+      querySpatial: room(),
+      keyTemporal: room(),
+      keySpatial: room(),
+    } as const;
+    const views = [
+      [made.queryTemporal, made.querySpatial],
+      [made.keyTemporal, made.keySpatial],
+    ] as const;
     this.order.clips.slice(first, first + batch).forEach((index, at) => {
       const clip = this.store.read(index);
       views.forEach(([temporal, spatial], view) => {
         const random = augmentationRandom(seed, epoch, index, view);
         const draw = drawAugmentation(random, clip.frames, clip.joints, inputs.augmentation);
-        put(augmentClip(clip, draw, inputs.stream, layout.parents, inputs.augmentation), at * values, temporal, spatial);
+        put(
+          augmentClip(clip, draw, inputs.stream, layout.parents, inputs.augmentation),
+          at * values,
+          temporal,
+          spatial,
+        );
       });
     });
     return made;

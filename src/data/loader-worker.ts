@@ -13,9 +13,13 @@ port.on("message", (number: number) => {
   try {
     const batch = maker.make(number);
     const arrays = Object.values(batch).filter((value): value is Float32Array => value instanceof Float32Array);
-    port.postMessage({ number, batch } satisfies LoaderReply, arrays.map((array) => array.buffer as ArrayBuffer));
+    port.postMessage(
+      { number, batch } satisfies LoaderReply,
+      arrays.map((array) => array.buffer as ArrayBuffer),
+    );
   } catch (error) {
-    const data = error instanceof DataError ? { file: error.file, reason: error.reason, detail: error.detail } : undefined;
+    const data =
+      error instanceof DataError ? { file: error.file, reason: error.reason, detail: error.detail } : undefined;
     port.postMessage({ number, error: { message: (error as Error).message, data } } satisfies LoaderReply);
   }
 });

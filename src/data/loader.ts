@@ -29,16 +29,23 @@ export interface LoaderSetup {
 
 export type LoaderReply =
   | { readonly number: number; readonly batch: PretrainBatch | EvaluationBatch }
-  | { readonly number: number; readonly error: { readonly message: string; readonly data?: { readonly file: string; readonly reason: BadInput; readonly detail: string } } };
+  | {
+      readonly number: number;
+      readonly error: {
+        readonly message: string;
+        readonly data?: { readonly file: string; readonly reason: BadInput; readonly detail: string };
+      };
+    };
 
 /**
  * Starts the worker. In a build it is a JavaScript file; from the sources, a thread does not inherit what reads
  * TypeScript (Node 20), so it registers tsx first.
  */
 function startWorker(setup: LoaderSetup): Worker {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./loader-worker.js", import.meta.url), { workerData: setup });
+  if (!import.meta.url.endsWith(".ts"))
+    return new Worker(new URL("./loader-worker.js", import.meta.url), { workerData: setup });
   const [tsx, worker] = [import.meta.resolve("tsx/esm/api"), new URL("./loader-worker.ts", import.meta.url).href];
-  const code = `import(${JSON.stringify(tsx)}).then(({ register }) => { register(); return import(${JSON.stringify(worker)}); })`;
+  const code = `import("${tsx}").then(({ register }) => { register(); return import("${worker}"); })`;
   return new Worker(code, { eval: true, workerData: setup });
 }
 
@@ -56,8 +63,10 @@ export class Loader<Batch extends PretrainBatch | EvaluationBatch = PretrainBatc
   private wake: (() => void) | undefined;
 
   constructor(setup: LoaderSetup, { from, until, workers = 1, prefetch = 4 }: LoaderOptions) {
-    if (!Number.isInteger(workers) || workers < 0) throw new Error(`loader: workers is ${workers}; it must be a whole number of at least 0`);
-    if (!Number.isInteger(prefetch) || prefetch < 1) throw new Error(`loader: prefetch is ${prefetch}; it must be a whole number of at least 1`);
+    if (!Number.isInteger(workers) || workers < 0)
+      throw new Error(`loader: workers is ${workers}; it must be a whole number of at least 0`);
+    if (!Number.isInteger(prefetch) || prefetch < 1)
+      throw new Error(`loader: prefetch is ${prefetch}; it must be a whole number of at least 1`);
     this.asked = from;
     this.given = from;
     this.until = until;

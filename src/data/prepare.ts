@@ -67,7 +67,11 @@ export interface PrepareReport {
 const NOTED = 1000;
 
 /** Writes the store at `path`. @throws DataError for the first bad clip with `onBad: "fail"`, or where none is good. */
-export async function prepareStore(source: ClipSource, path: string, options: PrepareOptions = {}): Promise<PrepareReport> {
+export async function prepareStore(
+  source: ClipSource,
+  path: string,
+  options: PrepareOptions = {},
+): Promise<PrepareReport> {
   const start = performance.now();
   const layout = storedLayout(source, options);
   const { classes, protocols } = source;
@@ -105,15 +109,27 @@ export async function prepareStore(source: ClipSource, path: string, options: Pr
     }
     if (writer.length === 0 && bad.length > 0) {
       const [{ file, reason, detail }] = bad;
-      throw new DataError(file, reason, `${detail} (and so on: not one of ${source.inputs} inputs can be used, so no store is written)`);
+      throw new DataError(
+        file,
+        reason,
+        `${detail} (and so on: not one of ${source.inputs} inputs can be used, so no store is written)`,
+      );
     }
     const badByReason: Partial<Record<BadInput, number>> = {};
     for (const { reason } of bad) badByReason[reason] = (badByReason[reason] ?? 0) + 1;
     const leftOut = source.leftOut ?? 0;
     writer.commit({ ...options.notes, leftOut, badByReason, bad: bad.slice(0, NOTED) });
     return {
-      path, bytes: statSync(path).size, clips: writer.length, classes: classes.length, layout: layout.name,
-      persons: layout.persons, protocols: splitSizes(path), leftOut, bad, badByReason,
+      path,
+      bytes: statSync(path).size,
+      clips: writer.length,
+      classes: classes.length,
+      layout: layout.name,
+      persons: layout.persons,
+      protocols: splitSizes(path),
+      leftOut,
+      bad,
+      badByReason,
       seconds: (performance.now() - start) / 1000,
     };
   } finally {
@@ -123,7 +139,8 @@ export async function prepareStore(source: ClipSource, path: string, options: Pr
 }
 
 function storedLayout(source: ClipSource, { map, persons = source.layout.persons }: PrepareOptions): SkeletonLayout {
-  if (!Number.isInteger(persons) || persons < 1) throw new Error(`prepare: persons is ${persons}; it must be at least 1`);
+  if (!Number.isInteger(persons) || persons < 1)
+    throw new Error(`prepare: persons is ${persons}; it must be at least 1`);
   if (map && map.from.name !== source.layout.name) {
     throw new Error(`prepare: the map is from layout "${map.from.name}", the clips have "${source.layout.name}"`);
   }
@@ -134,9 +151,11 @@ function storedLayout(source: ClipSource, { map, persons = source.layout.persons
 function splitSizes(path: string): PrepareReport["protocols"] {
   const store = ClipStore.open(path);
   try {
-    return store.header.protocols.map(({ name }) => (
-      { name, train: store.indices(name, "train").length, test: store.indices(name, "test").length }
-    ));
+    return store.header.protocols.map(({ name }) => ({
+      name,
+      train: store.indices(name, "train").length,
+      test: store.indices(name, "test").length,
+    }));
   } finally {
     store.close();
   }

@@ -35,7 +35,8 @@ export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipS
   const listed = files.filter((file) => table === undefined || table.has(nameOf(file)));
   const classes = [...new Set(listed.map(labelOf))].sort(byNumber);
   const protocols = [...(options.protocols ?? [])];
-  if (table && [...table.values()].some(({ split }) => split !== undefined)) protocols.push(tableProtocol(table, options.labels!));
+  if (table && [...table.values()].some(({ split }) => split !== undefined))
+    protocols.push(tableProtocol(table, options.labels!));
   return {
     layout: { ...spec.layout, persons: Math.max(spec.layout.persons, spec.persons ?? spec.columns?.length ?? 1) },
     classes,
@@ -47,7 +48,10 @@ export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipS
           const row = table?.get(nameOf(file));
           if (table && !row) throw new DataError(file, "label", `has no line in ${options.labels}`);
           const facts: ClipFacts = {
-            name: nameOf(file), label: classes.indexOf(labelOf(file)), subject: row?.subject, camera: row?.camera,
+            name: nameOf(file),
+            label: classes.indexOf(labelOf(file)),
+            subject: row?.subject,
+            camera: row?.camera,
           };
           return { facts, clip: parseSkeletonCsv(readText(file), file, spec).clip };
         });
@@ -79,7 +83,11 @@ function readLabels(path: string): Map<string, LabelRow> {
   const columns = heading.split(",").map((word) => word.trim());
   const unknown = columns.find((name) => !TABLE_COLUMNS.includes(name));
   if (unknown !== undefined || !columns.includes("file") || !columns.includes("label")) {
-    throw new DataError(path, "format", `its first line must name the columns file,label and may name subject,camera,split; it is "${heading}"`);
+    throw new DataError(
+      path,
+      "format",
+      `its first line must name the columns file,label and may name subject,camera,split; it is "${heading}"`,
+    );
   }
   const rows = new Map<string, LabelRow>();
   lines.forEach((line, i) => {
@@ -96,11 +104,14 @@ function readLabels(path: string): Map<string, LabelRow> {
       return /^\d{1,9}$/.test(text) ? Number(text) : fail(`${name} is "${text}"; it must be a whole number`);
     };
     const split = word("split");
-    if (split !== undefined && split !== "train" && split !== "test") fail(`split is "${split}"; it must be train or test`);
+    if (split !== undefined && split !== "train" && split !== "test")
+      fail(`split is "${split}"; it must be train or test`);
     const file = word("file") ?? fail("no file is named");
     if (rows.has(file)) fail(`${file} is listed twice`);
     rows.set(file, {
-      label: word("label") ?? fail("no label is given"), subject: whole("subject"), camera: whole("camera"),
+      label: word("label") ?? fail("no label is given"),
+      subject: whole("subject"),
+      camera: whole("camera"),
       split: split as Split | undefined,
     });
   });
@@ -133,12 +144,14 @@ export function loadCsvSpec(path: string): CsvSpec {
   } catch (cause) {
     return fail((cause as Error).message);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return fail("a CSV specification is a JSON object");
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return fail("a CSV specification is a JSON object");
   const unknown = Object.keys(value).find((key) => !SPEC_KEYS.includes(key));
   if (unknown !== undefined) fail(`unknown key "${unknown}"; there is ${SPEC_KEYS.join(", ")}`);
   let layout: SkeletonLayout;
   if (typeof value.layout === "string") {
-    if (!LAYOUTS.some(({ name }) => name === value.layout)) fail(`no layout "${value.layout}"; built in are ${LAYOUTS.map((l) => l.name).join(", ")}`);
+    if (!LAYOUTS.some(({ name }) => name === value.layout))
+      fail(`no layout "${value.layout}"; built in are ${LAYOUTS.map((l) => l.name).join(", ")}`);
     layout = layoutNamed(value.layout);
   } else layout = parseLayout(value.layout, path);
   return { ...(value as unknown as CsvSpec), layout };

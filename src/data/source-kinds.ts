@@ -30,15 +30,22 @@ export interface SourceKindOptions {
 
 /** Which options a kind takes, besides `map`. */
 const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> = {
-  "nw-ucla": [], "utd-mhad": [], sbu: [],
-  ntu60: ["missing"], ntu120: ["missing"],
+  "nw-ucla": [],
+  "utd-mhad": [],
+  sbu: [],
+  ntu60: ["missing"],
+  ntu120: ["missing"],
   "pku-mmd": ["labels", "splitList"],
   npy: ["layout", "testSubjects"],
   csv: ["spec", "labels", "testSubjects"],
 };
 
 /** @throws Error for an option that the kind does not take; DataError naming the file that is wrong. */
-export function openSourceOf(kind: SourceKind, folder: string, options: SourceKindOptions = {}): { source: ClipSource; map: LayoutMap | undefined } {
+export function openSourceOf(
+  kind: SourceKind,
+  folder: string,
+  options: SourceKindOptions = {},
+): { source: ClipSource; map: LayoutMap | undefined } {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || name === "map" || TAKES[kind].includes(name as keyof SourceKindOptions)) continue;
     const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
@@ -61,19 +68,29 @@ function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions):
     case "ntu120":
       return ntuSource(folder, kind === "ntu60" ? 60 : 120, { missing: options.missing });
     case "pku-mmd":
-      if (options.labels === undefined) throw new Error("pku-mmd needs --labels: the folder of label files that cut recordings into clips");
+      if (options.labels === undefined)
+        throw new Error("pku-mmd needs --labels: the folder of label files that cut recordings into clips");
       return pkuSource(folder, { labels: options.labels, splitList: options.splitList });
     case "csv":
-      return csvSource(folder, { spec: options.spec === undefined ? undefined : loadCsvSpec(options.spec), labels: options.labels, protocols });
+      return csvSource(folder, {
+        spec: options.spec === undefined ? undefined : loadCsvSpec(options.spec),
+        labels: options.labels,
+        protocols,
+      });
     default:
-      return npySource(folder, { layout: options.layout === undefined ? undefined : layoutOf(options.layout), protocols });
+      return npySource(folder, {
+        layout: options.layout === undefined ? undefined : layoutOf(options.layout),
+        protocols,
+      });
   }
 }
 
 function layoutOf(name: string): SkeletonLayout {
   if (LAYOUTS.some((layout) => layout.name === name)) return layoutNamed(name);
   if (existsSync(name)) return loadLayout(name);
-  throw new Error(`no layout "${name}": neither built in (${LAYOUTS.map((layout) => layout.name).join(", ")}) nor a file`);
+  throw new Error(
+    `no layout "${name}": neither built in (${LAYOUTS.map((layout) => layout.name).join(", ")}) nor a file`,
+  );
 }
 
 /** The small data sets are mapped to NTU's joints unless told otherwise, others only when told. */
@@ -84,5 +101,11 @@ function mapOf(kind: SourceKind, from: SkeletonLayout, given: string | undefined
 }
 
 function subjectsProtocol(testing: readonly number[]): Protocol {
-  return factProtocol("xsub", `subjects ${testing.join(", ")} test, the others train`, "subject", 1e9, (subject) => !testing.includes(subject));
+  return factProtocol(
+    "xsub",
+    `subjects ${testing.join(", ")} test, the others train`,
+    "subject",
+    1e9,
+    (subject) => !testing.includes(subject),
+  );
 }

@@ -42,7 +42,8 @@ export function npySource(folder: string, options: NpySourceOptions = {}, useSpl
   requireFolder(folder);
   const files = npyFilesIn(folder);
   for (const path of [files.data, files.labels]) {
-    if (!existsSync(path)) throw new DataError(path, "unreadable", "there is no such file; a folder of npy files needs it");
+    if (!existsSync(path))
+      throw new DataError(path, "unreadable", "there is no such file; a folder of npy files needs it");
   }
   const classes = readClasses(folder, files.labels);
   const clips = NpyClips.open(files, options.layout ?? NTU25, classes.length);
@@ -65,10 +66,12 @@ export function npySource(folder: string, options: NpySourceOptions = {}, useSpl
 }
 
 function givenProtocol(clips: NpyClips): Protocol {
-  const splits = new Map(Array.from({ length: clips.length }, (_, i) => {
-    const { name, split } = clips.factsOf(i);
-    return [name, split] as const;
-  }));
+  const splits = new Map(
+    Array.from({ length: clips.length }, (_, i) => {
+      const { name, split } = clips.factsOf(i);
+      return [name, split] as const;
+    }),
+  );
   return {
     name: "given",
     rule: "split.npy: 0 trains, 1 tests",

@@ -19,7 +19,8 @@ export interface NtuSourceOptions {
 /** `actions` is 60 or 120: the first or both parts of the data set. */
 export function ntuSource(folder: string, actions: 60 | 120, options: NtuSourceOptions = {}): ClipSource {
   requireFolder(folder);
-  const missing = options.missing === undefined ? new Set<string>() : parseMissingList(readText(options.missing), options.missing);
+  const missing =
+    options.missing === undefined ? new Set<string>() : parseMissingList(readText(options.missing), options.missing);
   const files = someFilesBelow(folder, ".skeleton", "NTU RGB+D comes as one .skeleton file a clip");
   const protocols: Protocol[] = PROTOCOLS.filter((protocol) => protocol.name.startsWith(`ntu${actions}-`));
   let leftOut = 0;

@@ -28,9 +28,16 @@ export function pkuSource(folder: string, options: PkuSourceOptions): ClipSource
   requireFolder(options.labels);
   const files = someFilesBelow(folder, ".txt", "PKU-MMD comes as one text file a recording");
   const { splitList } = options;
-  const protocols = splitList === undefined
-    ? []
-    : [parseSplitList(readText(splitList), splitList, `pku-mmd-${stem(splitList, ".txt").replace(/[^a-z0-9]+/gi, "-")}`)];
+  const protocols =
+    splitList === undefined
+      ? []
+      : [
+          parseSplitList(
+            readText(splitList),
+            splitList,
+            `pku-mmd-${stem(splitList, ".txt").replace(/[^a-z0-9]+/gi, "-")}`,
+          ),
+        ];
   return {
     layout: NTU25,
     classes: Array.from({ length: PKU_CLASSES }, (_, i) => `A${String(i + 1).padStart(2, "0")}`),
@@ -43,11 +50,17 @@ export function pkuSource(folder: string, options: PkuSourceOptions): ClipSource
           const labels = join(options.labels, basename(file));
           if (!existsSync(labels)) throw new DataError(file, "label", `there is no label file ${labels}`);
           return {
-            name, actions: parsePkuLabels(readText(labels), labels), clip: parsePkuSkeleton(readText(file), file),
+            name,
+            actions: parsePkuLabels(readText(labels), labels),
+            clip: parsePkuSkeleton(readText(file), file),
           };
         });
         if (recording) {
-          const { name: { name, subject, view }, actions, clip } = recording;
+          const {
+            name: { name, subject, view },
+            actions,
+            clip,
+          } = recording;
           for (const cut of cutPkuRecording(clip, actions, name, onBad)) {
             yield { facts: { name: cut.name, label: cut.label, subject, camera: VIEWS[view] }, clip: cut.clip };
           }

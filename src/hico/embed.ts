@@ -34,11 +34,20 @@ export async function embed(options: EmbedOptions): Promise<EmbedReport> {
   const { settings, store, model, checkpoint } = openRun(options);
   try {
     const clips = split === "all" ? Array.from({ length: store.length }, (_, i) => i) : clipsOf(store, split, settings);
-    if (clips.length === 0) throw new Error(`${store.path}: no clip to ${split} with under protocol "${settings.protocol}"`);
-    const table = await encodeClips(model, store, clips, { inputs: inputSettings(settings), onProgress: options.onProgress });
+    if (clips.length === 0)
+      throw new Error(`${store.path}: no clip to ${split} with under protocol "${settings.protocol}"`);
+    const table = await encodeClips(model, store, clips, {
+      inputs: inputSettings(settings),
+      onProgress: options.onProgress,
+    });
     writeNpy(out, hostTensor("f32", [table.rows, table.width], table.data));
     const facts = out.replace(/\.npy$/, ".json");
-    writeJson(facts, { checkpoint, data: store.path, classes: store.header.classes, clips: clips.map((i) => ({ index: i, ...store.facts(i) })) });
+    writeJson(facts, {
+      checkpoint,
+      data: store.path,
+      classes: store.header.classes,
+      clips: clips.map((i) => ({ index: i, ...store.facts(i) })),
+    });
     return { out, facts, clips: table.rows, width: table.width, checkpoint };
   } finally {
     store.close();

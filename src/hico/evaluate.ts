@@ -77,7 +77,12 @@ export interface OpenedRun {
 }
 
 /** Opens a run's store and loads its model. @throws Error where a checkpoint does not fit the settings. */
-export function openRun({ run, checkpoint, data, protocol }: Pick<EvaluationOptions, "run" | "checkpoint" | "data" | "protocol">): OpenedRun {
+export function openRun({
+  run,
+  checkpoint,
+  data,
+  protocol,
+}: Pick<EvaluationOptions, "run" | "checkpoint" | "data" | "protocol">): OpenedRun {
   const folder = new RunFolder(run);
   const own = folder.settings();
   const settings = { ...own, data: data ?? own.data, protocol: protocol ?? (data === undefined ? own.protocol : "") };
@@ -107,18 +112,31 @@ export async function evaluateKnn(options: EvaluationOptions & { readonly k?: nu
 }
 
 /** Accuracy of a linear classifier. Written to `eval/linear.json`. */
-export async function evaluateLinear(options: EvaluationOptions & { readonly probe?: Partial<ProbeSettings> }): Promise<LinearEvaluation> {
+export async function evaluateLinear(
+  options: EvaluationOptions & { readonly probe?: Partial<ProbeSettings> },
+): Promise<LinearEvaluation> {
   return evaluate<ProbeResult, LinearEvaluation>("linear", options, (train, test, classes, subject, progress) => {
     const [from, to] = subject === "raw" ? centred(train, test) : [train, test];
-    return linearProbe(from, to, classes, { settings: options.probe, onEpoch: (epoch, epochs) => progress(epoch, epochs) });
+    return linearProbe(from, to, classes, {
+      settings: options.probe,
+      onEpoch: (epoch, epochs) => progress(epoch, epochs),
+    });
   });
 }
 
 type Judge<R> = (
-  train: FeatureTable, test: FeatureTable, classes: readonly string[], subject: Subject, progress: (done: number, total: number) => void,
+  train: FeatureTable,
+  test: FeatureTable,
+  classes: readonly string[],
+  subject: Subject,
+  progress: (done: number, total: number) => void,
 ) => Promise<R>;
 
-async function evaluate<R, E extends EvaluationHead>(kind: "knn" | "linear", options: EvaluationOptions, judge: Judge<R>): Promise<E> {
+async function evaluate<R, E extends EvaluationHead>(
+  kind: "knn" | "linear",
+  options: EvaluationOptions,
+  judge: Judge<R>,
+): Promise<E> {
   const start = performance.now();
   const { folder, settings, store, model, checkpoint } = openRun(options);
   try {
@@ -129,25 +147,37 @@ async function evaluate<R, E extends EvaluationHead>(kind: "knn" | "linear", opt
     const subjects: readonly Subject[] = options.baselines === false ? ["pretrained"] : ["pretrained", "random", "raw"];
     const results: Partial<Record<Subject, R>> = {};
     for (const subject of subjects) {
-      const progress = (stage: EvaluationProgress["stage"]) => (done: number, total: number): void => {
-        options.onProgress?.({ subject, stage, done, total });
-      };
+      const progress =
+        (stage: EvaluationProgress["stage"]) =>
+        (done: number, total: number): void => {
+          options.onProgress?.({ subject, stage, done, total });
+        };
       // The very first values of this run: what the same network knows without pretraining.
       if (subject === "random") {
         model.loadStateDict(modelFor(settings, layout).stateDict());
         await realize([...model.stateDict().values()]);
       }
-      const features = (clips: readonly number[], stage: EvaluationProgress["stage"]): Promise<FeatureTable> => (
-        subject === "raw" ? rawFeatures(store, clips, { inputs }) : encodeClips(model, store, clips, { inputs, onProgress: progress(stage) })
-      );
+      const features = (clips: readonly number[], stage: EvaluationProgress["stage"]): Promise<FeatureTable> =>
+        subject === "raw"
+          ? rawFeatures(store, clips, { inputs })
+          : encodeClips(model, store, clips, { inputs, onProgress: progress(stage) });
       const train = await features(trainClips, "train features");
       const test = await features(testClips, "test features");
       results[subject] = await judge(train, test, classes, subject, progress(kind));
     }
     const evaluation = {
-      kind, run: options.run, checkpoint, data: store.path, protocol: settings.protocol || protocols[0]?.name,
-      holdOut: settings.holdOut, device: (await defaultDevice()).name, classes, trainClips: trainClips.length,
-      testClips: testClips.length, seconds: (performance.now() - start) / 1000, results,
+      kind,
+      run: options.run,
+      checkpoint,
+      data: store.path,
+      protocol: settings.protocol || protocols[0]?.name,
+      holdOut: settings.holdOut,
+      device: (await defaultDevice()).name,
+      classes,
+      trainClips: trainClips.length,
+      testClips: testClips.length,
+      seconds: (performance.now() - start) / 1000,
+      results,
     };
     folder.writeEvaluation(kind, evaluation);
     return evaluation as unknown as E;
@@ -156,7 +186,7 @@ async function evaluate<R, E extends EvaluationHead>(kind: "knn" | "linear", opt
   }
 }
 
-/** Both tables less the training clips' mean, scaled so that training rows have `RAW_NORM` as their root mean square norm. */
+/** Both tables less the training clips' mean, and scaled: training rows get the root mean square norm `RAW_NORM`. */
 function centred(train: FeatureTable, test: FeatureTable): [FeatureTable, FeatureTable] {
   const { width, rows } = train;
   const mean = new Float64Array(width);
@@ -164,6 +194,9 @@ function centred(train: FeatureTable, test: FeatureTable): [FeatureTable, Featur
   let squares = 0;
   train.data.forEach((value, i) => (squares += (value - mean[i % width]) ** 2 / rows));
   const factor = squares > 0 ? RAW_NORM / Math.sqrt(squares) : 1;
-  const apply = (table: FeatureTable): FeatureTable => ({ ...table, data: table.data.map((value, i) => (value - mean[i % width]) * factor) });
+  const apply = (table: FeatureTable): FeatureTable => ({
+    ...table,
+    data: table.data.map((value, i) => (value - mean[i % width]) * factor),
+  });
   return [apply(train), apply(test)];
 }

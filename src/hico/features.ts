@@ -33,7 +33,12 @@ export interface FeatureOptions {
 }
 
 /** The 2·G·d features of clips: dropout off, the fixed crop. */
-export async function encodeClips(model: HiCo, store: ClipStore, clips: readonly number[], options: FeatureOptions): Promise<FeatureTable> {
+export async function encodeClips(
+  model: HiCo,
+  store: ClipStore,
+  clips: readonly number[],
+  options: FeatureOptions,
+): Promise<FeatureTable> {
   const { inputs } = options;
   const { temporal, spatial } = inputShape(store.header.layout, inputs);
   const encode = encoderOf(model);
@@ -75,7 +80,11 @@ function encoderOf(model: HiCo): Encoder {
 }
 
 /** The input itself as features: time-majored coordinates, resampled. What a representation has to beat. */
-export async function rawFeatures(store: ClipStore, clips: readonly number[], options: FeatureOptions): Promise<FeatureTable> {
+export async function rawFeatures(
+  store: ClipStore,
+  clips: readonly number[],
+  options: FeatureOptions,
+): Promise<FeatureTable> {
   const { temporal } = inputShape(store.header.layout, options.inputs);
   const width = temporal[0] * temporal[1];
   const table = emptyTable(store, clips, width);
@@ -91,7 +100,9 @@ function emptyTable(store: ClipStore, clips: readonly number[], width: number): 
 }
 
 async function* evaluationBatches(
-  store: ClipStore, clips: readonly number[], { inputs, batch = 64, workers = 1 }: FeatureOptions,
+  store: ClipStore,
+  clips: readonly number[],
+  { inputs, batch = 64, workers = 1 }: FeatureOptions,
 ): AsyncGenerator<{ readonly batch: EvaluationBatch; readonly first: number }> {
   const plan = { kind: "evaluation", clips, batch, inputs } as const;
   const loader = new Loader<EvaluationBatch>({ store: store.path, plan }, { from: 0, until: batchesOf(plan), workers });

@@ -28,8 +28,10 @@ const QUERY_BLOCK = 1024;
 const GALLERY_BLOCK = 4096;
 
 export async function nearest(gallery: FeatureTable, queries: FeatureTable, k = 1): Promise<Neighbours> {
-  if (gallery.width !== queries.width) throw new Error(`kNN: features of width ${queries.width} against ${gallery.width}`);
-  if (!Number.isInteger(k) || k < 1 || k > gallery.rows) throw new Error(`kNN: k is ${k}; it must be from 1 to the gallery's ${gallery.rows} clips`);
+  if (gallery.width !== queries.width)
+    throw new Error(`kNN: features of width ${queries.width} against ${gallery.width}`);
+  if (!Number.isInteger(k) || k < 1 || k > gallery.rows)
+    throw new Error(`kNN: k is ${k}; it must be from 1 to the gallery's ${gallery.rows} clips`);
   const rows = new Int32Array(queries.rows * k).fill(-1);
   const similarities = new Float32Array(queries.rows * k).fill(-Infinity);
   for (let g = 0; g < gallery.rows; g += GALLERY_BLOCK) {
@@ -37,13 +39,16 @@ export async function nearest(gallery: FeatureTable, queries: FeatureTable, k = 
     const held = Math.min(k, block.shape[0]);
     const normalized = l2Normalize(block);
     await realize([normalized]);
-    const search = compile((q: Tensor, all: Tensor) => noGrad(() => topK(l2Normalize(q).matmul(all.transpose()), held)));
+    const search = compile((q: Tensor, all: Tensor) =>
+      noGrad(() => topK(l2Normalize(q).matmul(all.transpose()), held)),
+    );
     for (let from = 0; from < queries.rows; from += QUERY_BLOCK) {
       const query = blockOf(queries, from, QUERY_BLOCK);
       const { values, indices } = await search(query, normalized);
       const [found, places] = [await values.read(), await indices.read()];
       for (let i = 0; i < query.shape[0]; i++) {
-        for (let j = 0; j < held; j++) insert(rows, similarities, (from + i) * k, k, g + places[i * held + j], found[i * held + j]);
+        for (let j = 0; j < held; j++)
+          insert(rows, similarities, (from + i) * k, k, g + places[i * held + j], found[i * held + j]);
       }
       values.dispose();
       indices.dispose();
@@ -59,7 +64,14 @@ function blockOf(table: FeatureTable, from: number, most: number): Tensor {
 }
 
 /** Puts a candidate where it belongs among the k best of a query; of equals the earlier stays first. */
-function insert(rows: Int32Array, similarities: Float32Array, at: number, k: number, row: number, similarity: number): void {
+function insert(
+  rows: Int32Array,
+  similarities: Float32Array,
+  at: number,
+  k: number,
+  row: number,
+  similarity: number,
+): void {
   let place = k;
   while (place > 0 && similarity > similarities[at + place - 1]) place--;
   for (let i = k - 1; i > place; i--) {
@@ -91,7 +103,12 @@ export interface KnnResult extends Scores {
 }
 
 /** Accuracy of k-NN with the training clips as gallery. */
-export async function knnAccuracy(train: FeatureTable, test: FeatureTable, classes: readonly string[], k = 1): Promise<KnnResult> {
+export async function knnAccuracy(
+  train: FeatureTable,
+  test: FeatureTable,
+  classes: readonly string[],
+  k = 1,
+): Promise<KnnResult> {
   const answers = vote(await nearest(train, test, k), train, classes.length);
   return { k, ...scoresOf(answers, test.labels, classes) };
 }

@@ -39,7 +39,15 @@ export function probeBatch(clips: number): number {
   return Math.max(1, Math.min(PROBE_SETTINGS.batch, 2 ** Math.floor(Math.log2(clips / (STEPS - 1)))));
 }
 
-export const PROBE_SETTINGS: ProbeSettings = { lr: 2, momentum: 0.9, weightDecay: 0, epochs: 80, batch: 1024, drops: [50, 70], seed: 0 };
+export const PROBE_SETTINGS: ProbeSettings = {
+  lr: 2,
+  momentum: 0.9,
+  weightDecay: 0,
+  epochs: 80,
+  batch: 1024,
+  drops: [50, 70],
+  seed: 0,
+};
 
 export interface ProbeResult {
   readonly settings: ProbeSettings;
@@ -56,14 +64,23 @@ export interface ProbeOptions {
   readonly onEpoch?: (epoch: number, epochs: number, loss: number, accuracy: number) => void;
 }
 
-export async function linearProbe(train: FeatureTable, test: FeatureTable, classes: readonly string[], options: ProbeOptions = {}): Promise<ProbeResult> {
+export async function linearProbe(
+  train: FeatureTable,
+  test: FeatureTable,
+  classes: readonly string[],
+  options: ProbeOptions = {},
+): Promise<ProbeResult> {
   const settings = { ...PROBE_SETTINGS, ...options.settings, batch: options.settings?.batch ?? probeBatch(train.rows) };
   const generator = new Generator(settings.seed);
   const layer = new Linear(train.width, classes.length, { generator });
   layer.weight.assign(generator.normal([classes.length, train.width], 0, 0.01));
   layer.bias!.assign(layer.bias!.mul(0));
   await realize([layer.weight, layer.bias!]);
-  const optimizer = new SGD(layer.parameters(), { lr: settings.lr, momentum: settings.momentum, weightDecay: settings.weightDecay });
+  const optimizer = new SGD(layer.parameters(), {
+    lr: settings.lr,
+    momentum: settings.momentum,
+    weightDecay: settings.weightDecay,
+  });
   const rate = stepSchedule(settings.lr, settings.drops);
   const step = compile((x: Tensor, labels: Tensor) => {
     optimizer.zeroGrad();
@@ -75,7 +92,13 @@ export async function linearProbe(train: FeatureTable, test: FeatureTable, class
   });
   const classify = compile((x: Tensor) => noGrad(() => layer.forward(x)));
   const order = CounterRandom.fromSeed(settings.seed).fold(0);
-  const whole = settings.batch >= train.rows ? await batchOf(train, Array.from({ length: train.rows }, (_, i) => i)).realized() : undefined;
+  const whole =
+    settings.batch >= train.rows
+      ? await batchOf(
+          train,
+          Array.from({ length: train.rows }, (_, i) => i),
+        ).realized()
+      : undefined;
 
   const curve: ProbeResult["curve"][number][] = [];
   let best: ProbeResult["best"] | undefined;
@@ -96,7 +119,8 @@ export async function linearProbe(train: FeatureTable, test: FeatureTable, class
     const { answers, top5 } = await answersOf(classify, test, classes.length);
     const scores = { ...scoresOf(answers, test.labels, classes), top5, epoch };
     const loss = sum / train.rows;
-    if (!Number.isFinite(loss)) throw new Error(`linear evaluation: the loss is ${loss} in epoch ${epoch}; use a lower rate than ${settings.lr}`);
+    if (!Number.isFinite(loss))
+      throw new Error(`linear evaluation: the loss is ${loss} in epoch ${epoch}; use a lower rate than ${settings.lr}`);
     curve.push({ epoch, loss, accuracy: scores.accuracy });
     if (!best || scores.accuracy > best.accuracy) best = scores;
     last = scores;
@@ -105,7 +129,10 @@ export async function linearProbe(train: FeatureTable, test: FeatureTable, class
   return { settings, last: last!, best: best!, curve };
 }
 
-function batchOf(table: FeatureTable, rows: readonly number[]): { x: Tensor; labels: Tensor; realized(): Promise<{ x: Tensor; labels: Tensor }> } {
+function batchOf(
+  table: FeatureTable,
+  rows: readonly number[],
+): { x: Tensor; labels: Tensor; realized(): Promise<{ x: Tensor; labels: Tensor }> } {
   const { width } = table;
   const data = new Float32Array(rows.length * width);
   rows.forEach((row, i) => data.set(table.data.subarray(row * width, (row + 1) * width), i * width));
@@ -119,7 +146,11 @@ function batchOf(table: FeatureTable, rows: readonly number[]): { x: Tensor; lab
 }
 
 /** The class with the largest logit of each clip, and how often the right one is among the five largest. */
-async function answersOf(classify: (x: Tensor) => Promise<Tensor>, test: FeatureTable, classes: number): Promise<{ answers: Int32Array; top5: number }> {
+async function answersOf(
+  classify: (x: Tensor) => Promise<Tensor>,
+  test: FeatureTable,
+  classes: number,
+): Promise<{ answers: Int32Array; top5: number }> {
   const answers = new Int32Array(test.rows);
   let among = 0;
   for (let from = 0; from < test.rows; from += 1024) {

@@ -3,14 +3,34 @@ import type { RunSettings } from "./settings.ts";
 
 /** What a GRU of width 128 on a small data set takes. */
 const SMALL: Partial<RunSettings> = {
-  encoder: "gru", hidden: 128, queue: 512, temperature: 0.2, keyMomentum: 0.999, batch: 64, lr: 0.01, epochs: 100,
-  schedule: "step", drops: [0.78], stream: "joint", variant: "released",
+  encoder: "gru",
+  hidden: 128,
+  queue: 512,
+  temperature: 0.2,
+  keyMomentum: 0.999,
+  batch: 64,
+  lr: 0.01,
+  epochs: 100,
+  schedule: "step",
+  drops: [0.78],
+  stream: "joint",
+  variant: "released",
 };
 
 export const PRESETS = {
   paper: {
-    encoder: "transformer", hidden: 512, queue: 2048, temperature: 0.2, keyMomentum: 0.999, batch: 64, lr: 0.01, epochs: 451,
-    schedule: "step", drops: [351], stream: "joint", variant: "corrected",
+    encoder: "transformer",
+    hidden: 512,
+    queue: 2048,
+    temperature: 0.2,
+    keyMomentum: 0.999,
+    batch: 64,
+    lr: 0.01,
+    epochs: 451,
+    schedule: "step",
+    drops: [351],
+    stream: "joint",
+    variant: "corrected",
   },
   "nw-ucla": { ...SMALL, protocol: "nw-ucla-xview" },
   "utd-mhad": { ...SMALL, protocol: "utd-mhad-xsub", queue: 256 },

@@ -7,7 +7,18 @@
  *     checkpoints/step-*.safetensors   the last ones; `best.safetensors`
  *     eval/*.json                   results of evaluations
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { writeFileAtomic } from "../io/byte-sink.ts";
 import type { RunSettings } from "./settings.ts";
@@ -44,7 +55,8 @@ export class RunFolder {
   /** The settings the run was begun with. @throws Error where there is no run or its file is not one. */
   settings(): RunSettings {
     const path = this.#at(CONFIG_FILE);
-    if (!existsSync(path)) throw new Error(`${this.path} holds no run: there is no ${CONFIG_FILE} in it; hico pretrain --run makes one`);
+    if (!existsSync(path))
+      throw new Error(`${this.path} holds no run: there is no ${CONFIG_FILE} in it; hico pretrain --run makes one`);
     return resolveSettings({ from: path, given: readConfig(path) });
   }
 
@@ -93,14 +105,18 @@ export class RunFolder {
   /** Drops the lines of metrics after `step`, which a resumed run writes again, and any line cut off by a kill. */
   rewindMetrics(step: number): void {
     if (!existsSync(this.metricsPath)) return;
-    const kept = readFileSync(this.metricsPath, "utf8").split("\n").filter((line) => {
-      try {
-        return (JSON.parse(line) as { step: number }).step <= step;
-      } catch {
-        return false;
-      }
-    });
-    writeFileAtomic(this.metricsPath, (sink) => sink.write(new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))));
+    const kept = readFileSync(this.metricsPath, "utf8")
+      .split("\n")
+      .filter((line) => {
+        try {
+          return (JSON.parse(line) as { step: number }).step <= step;
+        } catch {
+          return false;
+        }
+      });
+    writeFileAtomic(this.metricsPath, (sink) =>
+      sink.write(new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))),
+    );
   }
 
   writeEvaluation(name: string, value: unknown): string {

@@ -7,11 +7,27 @@ import { inputSettings } from "./settings.ts";
 import { StepGenerator } from "./step-generator.ts";
 
 /** @param generator default: one of its own from the settings' seed, so that first values are those of the run. */
-export function modelFor(settings: RunSettings, layout: SkeletonLayout, generator = new StepGenerator(settings.seed)): HiCo {
+export function modelFor(
+  settings: RunSettings,
+  layout: SkeletonLayout,
+  generator = new StepGenerator(settings.seed),
+): HiCo {
   const { temporal, spatial } = inputShape(layout, inputSettings(settings));
   const { encoder, hidden, heads, layers, dropout, granularity, projection, queue, temperature, variant } = settings;
   return new HiCo({
-    encoder, hidden, heads, layers, dropout, granularity, projection, queue, temperature, variant, generator,
-    momentum: settings.keyMomentum, temporalInput: temporal[1], spatialInput: spatial[1],
+    encoder,
+    hidden,
+    heads,
+    layers,
+    dropout,
+    granularity,
+    projection,
+    queue,
+    temperature,
+    variant,
+    generator,
+    momentum: settings.keyMomentum,
+    temporalInput: temporal[1],
+    spatialInput: spatial[1],
   });
 }

@@ -1,9 +1,9 @@
 /**
  * Everything a run needs to go on as if never interrupted, in one safetensors file.
  *
- * Tensors: `model/*` (both networks, queues and pointers) and `optimizer/*` (momentum buffers). Metadata: how many steps
- * are done, the sums of the epoch under way, the best epoch, and the settings that decide what is computed. Order and
- * augmentation of the clips and dropout follow from the seed and the step and need no state.
+ * Tensors: `model/*` (both networks, queues and pointers) and `optimizer/*` (momentum buffers). Metadata: how many
+ * steps are done, the sums of the epoch under way, the best epoch, and the settings that decide what is computed. Order
+ * and augmentation of the clips and dropout follow from the seed and the step and need no state.
  */
 import type { HostTensor } from "../io/host-tensor.ts";
 import type { SafetensorsContents } from "../io/safetensors.ts";
@@ -38,7 +38,9 @@ export async function readRunState(trainer: HiCoTrainer): Promise<Map<string, Ho
 }
 
 /** The name of a tensor that holds a NaN or an infinity, and that value. */
-export function nonFiniteTensor(tensors: ReadonlyMap<string, HostTensor>): { readonly name: string; readonly value: number } | undefined {
+export function nonFiniteTensor(
+  tensors: ReadonlyMap<string, HostTensor>,
+): { readonly name: string; readonly value: number } | undefined {
   for (const [name, { data }] of tensors) {
     if (!(data instanceof Float32Array)) continue;
     // A sum of finite numbers as doubles stays finite, and shows a NaN or an infinity among them.
@@ -50,8 +52,17 @@ export function nonFiniteTensor(tensors: ReadonlyMap<string, HostTensor>): { rea
 }
 
 /** Writes the state; the file appears whole or not at all. */
-export function writeRun(path: string, tensors: ReadonlyMap<string, HostTensor>, progress: RunProgress, settings: RunSettings): void {
-  const metadata = { format: FORMAT, progress: JSON.stringify(progress), settings: JSON.stringify(decidingSettings(settings)) };
+export function writeRun(
+  path: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  progress: RunProgress,
+  settings: RunSettings,
+): void {
+  const metadata = {
+    format: FORMAT,
+    progress: JSON.stringify(progress),
+    settings: JSON.stringify(decidingSettings(settings)),
+  };
   writeSafetensors(path, tensors, metadata);
 }
 
@@ -69,9 +80,12 @@ export function loadRun(path: string, trainer: HiCoTrainer): RunProgress {
     const index = Number(match[1]);
     state.set(index, (state.get(index) ?? new Map<string, HostTensor>()).set(match[2], value));
   }
-  optimizer.loadTorchState(new Map<string, unknown>([
-    ["state", state], ["param_groups", [new Map([["params", optimizer.parameters.map((_, i) => i)]])]],
-  ]));
+  optimizer.loadTorchState(
+    new Map<string, unknown>([
+      ["state", state],
+      ["param_groups", [new Map([["params", optimizer.parameters.map((_, i) => i)]])]],
+    ]),
+  );
   return progress;
 }
 
@@ -87,5 +101,7 @@ function readRun(path: string): SafetensorsContents {
 }
 
 function part({ tensors }: SafetensorsContents, prefix: string): Map<string, HostTensor> {
-  return new Map([...tensors].filter(([name]) => name.startsWith(prefix)).map(([name, value]) => [name.slice(prefix.length), value]));
+  return new Map(
+    [...tensors].filter(([name]) => name.startsWith(prefix)).map(([name, value]) => [name.slice(prefix.length), value]),
+  );
 }

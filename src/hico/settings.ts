@@ -57,44 +57,49 @@ export type Setting<T = unknown> = {
 } & (
   | { readonly kind: "text" }
   | { readonly kind: "choice"; readonly choices: readonly string[] }
-  | { readonly kind: "number" | "whole" | "numbers"; readonly least: number; readonly most?: number; readonly above?: boolean }
+  | {
+      readonly kind: "number" | "whole" | "numbers";
+      readonly least: number;
+      readonly most?: number;
+      readonly above?: boolean;
+    }
 );
 
 export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettings[Name]> } = {
-  data: { kind: "text", default: "", help: "Clip store made by hico data prepare", free: true },
-  protocol: { kind: "text", default: "", help: "Protocol of the store whose training clips are used; default its first" },
-  holdOut: { kind: "numbers", default: [], least: 0, help: "Training subjects held out, to choose settings by: they test, and the test clips rest" },
-  stream: { kind: "choice", default: "joint", choices: STREAMS, help: "Input stream" },
-  encoder: { kind: "choice", default: "transformer", choices: ENCODER_NAMES, help: "Sequence encoder" },
-  hidden: { kind: "whole", default: 512, least: 1, help: "Width d of tokens and features" },
-  heads: { kind: "whole", default: 4, least: 1, help: "Heads of the Transformer" },
-  layers: { kind: "whole", default: 1, least: 1, help: "Layers of the encoder" },
-  dropout: { kind: "number", default: 0.1, least: 0, most: 0.99, help: "Dropout of the Transformer" },
-  granularity: { kind: "whole", default: 4, least: 1, help: "Levels G of the hierarchy" },
-  projection: { kind: "whole", default: 128, least: 1, help: "Width of projected vectors" },
-  queue: { kind: "whole", default: 2048, least: 1, help: "Negatives K in a queue" },
-  temperature: { kind: "number", default: 0.2, least: 0, above: true, help: "Temperature T of the losses" },
-  keyMomentum: { kind: "number", default: 0.999, least: 0, most: 1, help: "Share m that the key network keeps of itself" },
-  variant: { kind: "choice", default: "corrected", choices: ["corrected", "released"], help: "Bookkeeping of the queues: as it should be, or as published" },
-  frames: { kind: "whole", default: 64, least: 1, help: "Frames that every clip is resampled to" },
-  minScale: { kind: "number", default: 0.1, least: 0, most: 1, help: "Least part of a clip that a temporal crop keeps" },
-  minFrames: { kind: "whole", default: 64, least: 1, help: "Least frames that a temporal crop keeps" },
-  corruptJoints: { kind: "whole", default: 0, least: 0, help: "Joints that corruption touches; 0: three fifths of them" },
-  amplitude: { kind: "number", default: 1, least: 0, help: "Range of the entries of shear and corruption matrices" },
-  epochs: { kind: "whole", default: 451, least: 1, help: "Passes over the training clips" },
-  batch: { kind: "whole", default: 64, least: 1, help: "Clips in a step" },
-  lr: { kind: "number", default: 0.01, least: 0, above: true, help: "Learning rate" },
-  momentum: { kind: "number", default: 0.9, least: 0, most: 0.9999, help: "Momentum of SGD" },
-  weightDecay: { kind: "number", default: 1e-4, least: 0, help: "Weight decay of SGD" },
-  schedule: { kind: "choice", default: "step", choices: ["step", "cosine"], help: "How the learning rate falls" },
-  drops: { kind: "numbers", default: [0.78], least: 0, help: "Where a step schedule multiplies the rate by 0.1: epochs, or parts of the run below 1" },
-  warmup: { kind: "number", default: 0, least: 0, help: "Epochs over which the rate rises from 0" },
-  seed: { kind: "whole", default: 0, least: 0, help: "Seed of first values, order, augmentation and dropout" },
-  saveEvery: { kind: "whole", default: 5, least: 1, help: "Epochs between checkpoints", free: true },
-  keep: { kind: "whole", default: 2, least: 1, help: "Last checkpoints kept, besides the best", free: true },
-  logEvery: { kind: "whole", default: 10, least: 1, help: "Steps between readings of the losses", free: true },
-  workers: { kind: "whole", default: -1, least: -1, help: "Loader threads; 0: none, -1: by the number of cores", free: true },
-  prefetch: { kind: "whole", default: 4, least: 1, help: "Batches made ahead of time", free: true },
+  data: free(text("Clip store made by hico data prepare")),
+  protocol: text("Protocol of the store whose training clips are used; default its first"),
+  holdOut: numbers([], 0, "Training subjects held out to choose settings by: they test, and the test clips rest"),
+  stream: choice("joint", STREAMS, "Input stream"),
+  encoder: choice("transformer", ENCODER_NAMES, "Sequence encoder"),
+  hidden: whole(512, 1, "Width d of tokens and features"),
+  heads: whole(4, 1, "Heads of the Transformer"),
+  layers: whole(1, 1, "Layers of the encoder"),
+  dropout: number(0.1, { least: 0, most: 0.99 }, "Dropout of the Transformer"),
+  granularity: whole(4, 1, "Levels G of the hierarchy"),
+  projection: whole(128, 1, "Width of projected vectors"),
+  queue: whole(2048, 1, "Negatives K in a queue"),
+  temperature: number(0.2, { least: 0, above: true }, "Temperature T of the losses"),
+  keyMomentum: number(0.999, { least: 0, most: 1 }, "Share m that the key network keeps of itself"),
+  variant: choice("corrected", ["corrected", "released"], "Bookkeeping of queues: as it should be, or as published"),
+  frames: whole(64, 1, "Frames that every clip is resampled to"),
+  minScale: number(0.1, { least: 0, most: 1 }, "Least part of a clip that a temporal crop keeps"),
+  minFrames: whole(64, 1, "Least frames that a temporal crop keeps"),
+  corruptJoints: whole(0, 0, "Joints that corruption touches; 0: three fifths of them"),
+  amplitude: number(1, { least: 0 }, "Range of the entries of shear and corruption matrices"),
+  epochs: whole(451, 1, "Passes over the training clips"),
+  batch: whole(64, 1, "Clips in a step"),
+  lr: number(0.01, { least: 0, above: true }, "Learning rate"),
+  momentum: number(0.9, { least: 0, most: 0.9999 }, "Momentum of SGD"),
+  weightDecay: number(1e-4, { least: 0 }, "Weight decay of SGD"),
+  schedule: choice("step", ["step", "cosine"], "How the learning rate falls"),
+  drops: numbers([0.78], 0, "Where a step schedule takes a tenth of the rate: epochs, or parts of the run below 1"),
+  warmup: number(0, { least: 0 }, "Epochs over which the rate rises from 0"),
+  seed: whole(0, 0, "Seed of first values, order, augmentation and dropout"),
+  saveEvery: free(whole(5, 1, "Epochs between checkpoints")),
+  keep: free(whole(2, 1, "Last checkpoints kept, besides the best")),
+  logEvery: free(whole(10, 1, "Steps between readings of the losses")),
+  workers: free(whole(-1, -1, "Loader threads; 0: none, -1: by the number of cores")),
+  prefetch: free(whole(4, 1, "Batches made ahead of time")),
 };
 
 export const SETTING_NAMES = Object.keys(SETTINGS) as readonly (keyof RunSettings)[];
@@ -106,24 +111,36 @@ export type GivenSettings = Readonly<Record<string, unknown>>;
  * The settings with defaults, later layers over earlier ones; undefined leaves what is there.
  * @throws Error naming the setting, its rule and where it came from.
  */
-export function resolveSettings(...layers: readonly { readonly from: string; readonly given: GivenSettings }[]): RunSettings {
-  const settings = Object.fromEntries(SETTING_NAMES.map((name) => [name, SETTINGS[name].default])) as unknown as Record<string, unknown>;
+export function resolveSettings(
+  ...layers: readonly { readonly from: string; readonly given: GivenSettings }[]
+): RunSettings {
+  const settings = Object.fromEntries(SETTING_NAMES.map((name) => [name, SETTINGS[name].default])) as unknown as Record<
+    string,
+    unknown
+  >;
   for (const { from, given } of layers) {
     for (const [name, value] of Object.entries(given)) {
       if (value === undefined) continue;
-      if (!Object.hasOwn(SETTINGS, name)) throw new Error(`${from}: there is no setting "${name}"; there is ${SETTING_NAMES.join(", ")}`);
+      if (!Object.hasOwn(SETTINGS, name))
+        throw new Error(`${from}: there is no setting "${name}"; there is ${SETTING_NAMES.join(", ")}`);
       settings[name] = checkSetting(name as keyof RunSettings, value, from);
     }
   }
   const resolved = settings as unknown as RunSettings;
   if (resolved.encoder !== "transformer" && resolved.hidden % 2 !== 0) {
-    throw new Error(`hidden is ${resolved.hidden}; the encoder ${resolved.encoder} needs an even number, half for each direction`);
+    throw new Error(
+      `hidden is ${resolved.hidden}; the encoder ${resolved.encoder} needs an even number, half for each direction`,
+    );
   }
   if (resolved.encoder === "transformer" && resolved.hidden % resolved.heads !== 0) {
-    throw new Error(`hidden is ${resolved.hidden}; a Transformer of ${resolved.heads} heads needs a multiple of ${resolved.heads}`);
+    throw new Error(
+      `hidden is ${resolved.hidden}; a Transformer of ${resolved.heads} heads needs a multiple of ${resolved.heads}`,
+    );
   }
   if (resolved.variant === "released" && resolved.queue % resolved.batch !== 0) {
-    throw new Error(`batch is ${resolved.batch}; the variant "released" needs one that divides the queue, ${resolved.queue}`);
+    throw new Error(
+      `batch is ${resolved.batch}; the variant "released" needs one that divides the queue, ${resolved.queue}`,
+    );
   }
   return resolved;
 }
@@ -138,11 +155,16 @@ function checkSetting(name: keyof RunSettings, value: unknown, from: string): un
     return setting.choices.includes(value as string) ? value : refuse(`one of ${setting.choices.join(", ")}`);
   }
   const { kind, least, most = Infinity, above } = setting;
-  const rule = `${kind === "whole" ? "a whole number" : kind === "numbers" ? "a list of numbers" : "a number"} ` +
+  const rule =
+    `${kind === "whole" ? "a whole number" : kind === "numbers" ? "a list of numbers" : "a number"} ` +
     `${above ? "above" : "of at least"} ${least}${most === Infinity ? "" : ` and at most ${most}`}`;
   const one = (given: unknown): number => {
     const number = typeof given === "string" && given.trim() !== "" ? Number(given) : given;
-    const fits = typeof number === "number" && Number.isFinite(number) && (above ? number > least : number >= least) && number <= most;
+    const fits =
+      typeof number === "number" &&
+      Number.isFinite(number) &&
+      (above ? number > least : number >= least) &&
+      number <= most;
     return fits && (kind !== "whole" || Number.isSafeInteger(number)) ? number : refuse(rule);
   };
   if (kind !== "numbers") return one(value);
@@ -164,4 +186,30 @@ export function differingSettings(a: RunSettings, b: RunSettings): (keyof RunSet
 /** The settings that decide what is computed. */
 export function decidingSettings(settings: RunSettings): Partial<RunSettings> {
   return Object.fromEntries(SETTING_NAMES.filter((name) => !SETTINGS[name].free).map((name) => [name, settings[name]]));
+}
+
+type Range = { readonly least: number; readonly most?: number; readonly above?: boolean };
+
+function text(help: string): Setting<string> {
+  return { kind: "text", default: "", help };
+}
+
+function choice<T extends string>(first: T, choices: readonly T[], help: string): Setting<T> {
+  return { kind: "choice", default: first, choices, help };
+}
+
+function number(value: number, range: Range, help: string): Setting<number> {
+  return { kind: "number", default: value, ...range, help };
+}
+
+function whole(value: number, least: number, help: string): Setting<number> {
+  return { kind: "whole", default: value, least, help };
+}
+
+function numbers(value: number[], least: number, help: string): Setting<number[]> {
+  return { kind: "numbers", default: value, least, help };
+}
+
+function free<T>(setting: Setting<T>): Setting<T> {
+  return { ...setting, free: true };
 }

@@ -23,13 +23,19 @@ export class StepGenerator extends Generator {
 
   /** From now on, traced or replayed, draws are those of this step. */
   begin(step: number): void {
-    if (!Number.isSafeInteger(step) || step < 0) throw new Error(`StepGenerator: step ${step} is not a whole number of at least 0`);
+    if (!Number.isSafeInteger(step) || step < 0)
+      throw new Error(`StepGenerator: step ${step} is not a whole number of at least 0`);
     this.#step = this.#keyOf(step);
     this.#place = 0;
   }
 
   #keyOf(step: number): [number, number] {
-    return threefry2x32(this.seed >>> 0, Math.floor(this.seed / 2 ** 32) >>> 0, step >>> 0, Math.floor(step / 2 ** 32) >>> 0);
+    return threefry2x32(
+      this.seed >>> 0,
+      Math.floor(this.seed / 2 ** 32) >>> 0,
+      step >>> 0,
+      Math.floor(step / 2 ** 32) >>> 0,
+    );
   }
 
   override bits(shape: Shape): Tensor {

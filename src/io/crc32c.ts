@@ -18,7 +18,10 @@ export function crc32c(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** Rotated by 15 bits and moved, so that a checksum of data that holds checksums stays a good one (tensorflow/core/lib/hash/crc32c.h). */
+/**
+ * Rotated by 15 bits and moved, so that a checksum of data that holds checksums stays a good one
+ * (tensorflow/core/lib/hash/crc32c.h).
+ */
 export function maskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;

@@ -38,7 +38,10 @@ export class TensorBoardWriter {
   /** @param resumedAt the step that training goes on from. */
   constructor(folder: string, resumedAt?: number) {
     const seconds = Math.floor(Date.now() / 1000);
-    this.path = join(folder, `events.out.tfevents.${String(seconds).padStart(10, "0")}.${hostname()}.${process.pid}.${counter++}`);
+    this.path = join(
+      folder,
+      `events.out.tfevents.${String(seconds).padStart(10, "0")}.${hostname()}.${process.pid}.${counter++}`,
+    );
     this.descriptor = openSync(this.path, "wx");
     this.append({ wallTime: Date.now() / 1000, step: 0, fileVersion: "brain.Event:2" });
     if (resumedAt !== undefined) this.append({ wallTime: Date.now() / 1000, step: resumedAt, sessionStart: true });
@@ -133,7 +136,10 @@ export function decodeEvent(bytes: Uint8Array, name = "<bytes>"): TensorBoardEve
     else if (field === 3 && wire === BYTES) event = { ...event, fileVersion: textOf(value) };
     else if (field === 5 && wire === BYTES) event = { ...event, scalars: decodeSummary(value as Uint8Array, name) };
     else if (field === 7 && wire === BYTES) {
-      event = { ...event, sessionStart: fieldsOf(value as Uint8Array, name).some((f) => f.field === 1 && f.value === START) };
+      event = {
+        ...event,
+        sessionStart: fieldsOf(value as Uint8Array, name).some((f) => f.field === 1 && f.value === START),
+      };
     }
   }
   return event;
@@ -156,7 +162,8 @@ class Message {
   private readonly parts: number[] = [];
 
   varint(field: number, value: number): void {
-    if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`event: ${value} is not an integer from 0 to 2^53-1`);
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new RangeError(`event: ${value} is not an integer from 0 to 2^53-1`);
     this.number(field * 8 + VARINT);
     this.number(value);
   }

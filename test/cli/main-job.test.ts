@@ -25,7 +25,10 @@ interface Result {
 function hico(args: readonly string[], interruptAt?: RegExp): Promise<Result> {
   return new Promise((resolve) => {
     const env = { ...process.env, NO_COLOR: "1", HICO_DEVICE: "reference" };
-    const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), main, ...args], { env, cwd: folder });
+    const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), main, ...args], {
+      env,
+      cwd: folder,
+    });
     let [stdout, stderr, sent] = ["", "", false];
     child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
     child.stderr.on("data", (text: Buffer) => {
@@ -37,18 +40,55 @@ function hico(args: readonly string[], interruptAt?: RegExp): Promise<Result> {
 }
 
 const TINY = [
-  "--encoder", "gru", "--hidden", "8", "--projection", "4", "--queue", "16", "--granularity", "2", "--batch", "4",
-  "--frames", "16", "--min-frames", "8", "--save-every", "1", "--log-every", "1",
+  "--encoder",
+  "gru",
+  "--hidden",
+  "8",
+  "--projection",
+  "4",
+  "--queue",
+  "16",
+  "--granularity",
+  "2",
+  "--batch",
+  "4",
+  "--frames",
+  "16",
+  "--min-frames",
+  "8",
+  "--save-every",
+  "1",
+  "--log-every",
+  "1",
 ];
 
 describe("the main job", () => {
   test("generate, pretrain, judge, embed", async () => {
-    const generated = await hico(["data", "generate", at("gen.clips"), "--subjects", "2", "--repetitions", "1", "--json"]);
+    const generated = await hico([
+      "data",
+      "generate",
+      at("gen.clips"),
+      "--subjects",
+      "2",
+      "--repetitions",
+      "1",
+      "--json",
+    ]);
     assert.equal(generated.code, 0, generated.stderr);
     const store = JSON.parse(generated.stdout) as PrepareReport;
     assert.deepEqual([store.clips, store.protocols], [28, [{ name: "synthetic-xsub", train: 14, test: 14 }]]);
 
-    const pretrained = await hico(["pretrain", "--data", at("gen.clips"), "--run", at("run"), "--epochs", "2", "--json", ...TINY]);
+    const pretrained = await hico([
+      "pretrain",
+      "--data",
+      at("gen.clips"),
+      "--run",
+      at("run"),
+      "--epochs",
+      "2",
+      "--json",
+      ...TINY,
+    ]);
     assert.equal(pretrained.code, 0, pretrained.stderr);
     const report = JSON.parse(pretrained.stdout) as PretrainReport;
     assert.deepEqual([report.finished, report.step], [true, 6]);
@@ -93,11 +133,37 @@ describe("the main job", () => {
   });
 
   test("settings come from a preset, a file and flags, in this order", async () => {
-    writeFileSync(at("hico.config.json"), JSON.stringify({ preset: "nw-ucla", protocol: "", hidden: 8, batch: 4, queue: 16, projection: 4, frames: 16, minFrames: 8, epochs: 1 }));
-    const { code, stderr } = await hico(["pretrain", "--data", at("gen.clips"), "--run", at("layers"), "--projection", "2", "--granularity", "2"]);
+    writeFileSync(
+      at("hico.config.json"),
+      JSON.stringify({
+        preset: "nw-ucla",
+        protocol: "",
+        hidden: 8,
+        batch: 4,
+        queue: 16,
+        projection: 4,
+        frames: 16,
+        minFrames: 8,
+        epochs: 1,
+      }),
+    );
+    const { code, stderr } = await hico([
+      "pretrain",
+      "--data",
+      at("gen.clips"),
+      "--run",
+      at("layers"),
+      "--projection",
+      "2",
+      "--granularity",
+      "2",
+    ]);
     rmSync(at("hico.config.json"));
     assert.equal(code, 0, stderr);
-    const resolved = JSON.parse(readFileSync(join(at("layers"), "hico.config.json"), "utf8")) as Record<string, unknown>;
+    const resolved = JSON.parse(readFileSync(join(at("layers"), "hico.config.json"), "utf8")) as Record<
+      string,
+      unknown
+    >;
     assert.deepEqual(
       [resolved.encoder, resolved.variant, resolved.hidden, resolved.projection, resolved.data],
       ["gru", "released", 8, 2, at("gen.clips")],
@@ -118,7 +184,10 @@ describe("data", () => {
     const skipped = await hico(["data", "prepare", "csv", at("csv"), at("csv.clips"), "--json"]);
     assert.equal(skipped.code, 0, skipped.stderr);
     const report = JSON.parse(skipped.stdout) as PrepareReport;
-    assert.deepEqual([report.clips, report.classes, report.badByReason], [2, 2, { "not-finite": 1, shape: 1, empty: 1 }]);
+    assert.deepEqual(
+      [report.clips, report.classes, report.badByReason],
+      [2, 2, { "not-finite": 1, shape: 1, empty: 1 }],
+    );
     assert.ok(report.bad.every(({ file, detail }) => existsSync(file) && detail.length > 10));
     const before = readFileSync(at("csv.clips"));
 
@@ -140,8 +209,14 @@ describe("data", () => {
       [["data", "prepare", "nw-ucla", folder, at("x.clips")], /data\.npy: unreadable/],
       [["data", "prepare", "nw-ucla", folder, at("x.clips"), "--missing", "list"], /nw-ucla takes no --missing/],
       [["data", "prepare", "pku-mmd", folder, at("x.clips")], /pku-mmd needs --labels/],
-      [["pretrain", "--run", at("x"), "--data", at("gen.clips"), "--lr", "fast"], /lr is "fast"; it must be a number above 0/],
-      [["pretrain", "--run", at("x"), "--data", at("gen.clips"), "--learning-rate", "1"], /unknown option --learning-rate/],
+      [
+        ["pretrain", "--run", at("x"), "--data", at("gen.clips"), "--lr", "fast"],
+        /lr is "fast"; it must be a number above 0/,
+      ],
+      [
+        ["pretrain", "--run", at("x"), "--data", at("gen.clips"), "--learning-rate", "1"],
+        /unknown option --learning-rate/,
+      ],
       [["pretrain", "--run", at("x"), "--preset", "huge"], /there is no preset "huge"; there is paper/],
       [["eval", "knn", at("nothing")], /holds no run: there is no hico\.config\.json/],
       [["embed", at("run"), "features.txt"], /must end in \.npy/],
@@ -154,7 +229,15 @@ describe("data", () => {
 });
 
 test("every command has help with examples", async () => {
-  for (const command of ["data prepare", "data generate", "data info", "pretrain", "eval linear", "eval knn", "embed"]) {
+  for (const command of [
+    "data prepare",
+    "data generate",
+    "data info",
+    "pretrain",
+    "eval linear",
+    "eval knn",
+    "embed",
+  ]) {
     const { code, stdout } = await hico([...command.split(" "), "--help"]);
     assert.equal(code, 0);
     assert.match(stdout, new RegExp(`EXAMPLES\\s+hico ${command} `));

@@ -6,8 +6,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clip, PrepareOptions, PrepareReport, SourceKind, SourceKindOptions } from "../../src/data/index.ts";
 import {
-  ClipStore, DataError, describeStore, generatedSource, KINECT_V1_20, layoutMap, mapClip, normalizeClip, NTU25, openSourceOf,
-  prepareStore, toChannelsFirst,
+  ClipStore,
+  DataError,
+  describeStore,
+  generatedSource,
+  KINECT_V1_20,
+  layoutMap,
+  mapClip,
+  normalizeClip,
+  NTU25,
+  openSourceOf,
+  prepareStore,
+  toChannelsFirst,
 } from "../../src/data/index.ts";
 import { hostTensor, writeNpy } from "../../src/io/index.ts";
 import { SHARED_DATA, unless } from "./helpers.ts";
@@ -23,7 +33,12 @@ function inFolder(): string {
   return path;
 }
 
-function prepare(kind: SourceKind, source: string, options: SourceKindOptions = {}, more: PrepareOptions = {}): Promise<PrepareReport> {
+function prepare(
+  kind: SourceKind,
+  source: string,
+  options: SourceKindOptions = {},
+  more: PrepareOptions = {},
+): Promise<PrepareReport> {
   const opened = openSourceOf(kind, source, options);
   return prepareStore(opened.source, join(folder, `${next++}.clips`), { map: opened.map, ...more });
 }
@@ -36,7 +51,11 @@ function clipsOf(path: string): Map<string, Clip> {
 }
 
 /** Clips of `joints` joints as a folder of npy files. */
-function writeNpyFolder(clips: readonly Clip[], labels: readonly number[], columns: Readonly<Record<string, readonly number[]>> = {}): string {
+function writeNpyFolder(
+  clips: readonly Clip[],
+  labels: readonly number[],
+  columns: Readonly<Record<string, readonly number[]>> = {},
+): string {
   const path = inFolder();
   const frames = Math.max(...clips.map((clip) => clip.frames));
   const [{ joints, persons }] = clips;
@@ -44,7 +63,8 @@ function writeNpyFolder(clips: readonly Clip[], labels: readonly number[], colum
   clips.forEach((clip, i) => data.set(toChannelsFirst(clip, frames), (i * data.length) / clips.length));
   writeNpy(join(path, "data.npy"), hostTensor("f32", [clips.length, 3, frames, joints, persons], data));
   const all = { labels, num_frame: clips.map((clip) => clip.frames), ...columns };
-  for (const [name, values] of Object.entries(all)) writeNpy(join(path, `${name}.npy`), hostTensor("i32", [values.length], Int32Array.from(values)));
+  for (const [name, values] of Object.entries(all))
+    writeNpy(join(path, `${name}.npy`), hostTensor("i32", [values.length], Int32Array.from(values)));
   return path;
 }
 
@@ -66,25 +86,51 @@ describe("npy", () => {
     const report = await prepare("nw-ucla", source, { map: "none" }, { normalize: false, maxFrames: 6 });
     const stored = clipsOf(report.path);
     assert.deepEqual([report.layout, describeStore(report.path).normalized], ["kinect-v1-20", false]);
-    clips.forEach((clip, i) => assert.deepEqual(stored.get(String(i))!.data, clip.data.slice(0, Math.min(6, clip.frames) * 60)));
+    clips.forEach((clip, i) =>
+      assert.deepEqual(stored.get(String(i))!.data, clip.data.slice(0, Math.min(6, clip.frames) * 60)),
+    );
   });
 
   test("anybody's own skeleton: a layout and a map from files; split.npy or test subjects as protocols", async () => {
     const own = [randomClip(4, 8, 1, 3), randomClip(5, 8, 1, 3)];
     const source = writeNpyFolder(own, [0, 1], { subjects: [4, 7], split: [0, 1] });
     const [layout, map] = [join(folder, "stick.json"), join(folder, "stick-map.json")];
-    writeFileSync(layout, JSON.stringify({
-      name: "stick", joints: ["foot", "hip", "head"], parents: [-1, 0, 1], axes: { centre: "hip", up: ["foot", "head"], across: ["foot", "hip"] },
-    }));
-    writeFileSync(map, JSON.stringify(NTU25.joints.map((_, v) => (v % 2 ? [[0, 0.5], [1, 0.5]] : [[2, 1]]))));
+    writeFileSync(
+      layout,
+      JSON.stringify({
+        name: "stick",
+        joints: ["foot", "hip", "head"],
+        parents: [-1, 0, 1],
+        axes: { centre: "hip", up: ["foot", "head"], across: ["foot", "hip"] },
+      }),
+    );
+    writeFileSync(
+      map,
+      JSON.stringify(
+        NTU25.joints.map((_, v) =>
+          v % 2
+            ? [
+                [0, 0.5],
+                [1, 0.5],
+              ]
+            : [[2, 1]],
+        ),
+      ),
+    );
     const plain = await prepare("npy", source, { layout, testSubjects: [7] });
-    assert.deepEqual(plain.protocols, [{ name: "xsub", train: 1, test: 1 }, { name: "given", train: 1, test: 1 }]);
+    assert.deepEqual(plain.protocols, [
+      { name: "xsub", train: 1, test: 1 },
+      { name: "given", train: 1, test: 1 },
+    ]);
     assert.equal(plain.layout, "stick");
     const mapped = await prepare("npy", source, { layout, map }, { normalize: false });
     const [clip] = clipsOf(mapped.path).values();
     assert.equal(clip.joints, 25);
     assert.deepEqual(clip.data.slice(0, 3), own[0].data.slice(6, 9));
-    assert.deepEqual(clip.data.slice(3, 6), Float32Array.from({ length: 3 }, (_, c) => 0.5 * own[0].data[c] + 0.5 * own[0].data[3 + c]));
+    assert.deepEqual(
+      clip.data.slice(3, 6),
+      Float32Array.from({ length: 3 }, (_, c) => 0.5 * own[0].data[c] + 0.5 * own[0].data[3 + c]),
+    );
   });
 
   test("wrong shapes, labels and NaN are named with file and reason", async () => {
@@ -94,11 +140,17 @@ describe("npy", () => {
     const report = await prepare("nw-ucla", source);
     assert.deepEqual([report.clips, report.badByReason], [1, { "not-finite": 1 }]);
     assert.match(report.bad[0].file, /data\.npy\[1\] \(1\)/);
-    await assert.rejects(prepare("nw-ucla", source, {}, { onBad: "fail" }), /not-finite: coordinate z is NaN in frame 0, person 0, joint 5/);
+    await assert.rejects(
+      prepare("nw-ucla", source, {}, { onBad: "fail" }),
+      /not-finite: coordinate z is NaN in frame 0, person 0, joint 5/,
+    );
     writeFileSync(join(source, "class_names.json"), `["only one"]`);
     await assert.rejects(async () => prepare("nw-ucla", source), /labels\.npy: label: entry 1 is 1, outside 0\.\.0/);
     await assert.rejects(async () => prepare("sbu", source), /has 20 joints; layout "sbu15" has 15/);
-    await assert.rejects(async () => prepare("npy", source, { layout: "human" }), /no layout "human": neither built in \(ntu25, /);
+    await assert.rejects(
+      async () => prepare("npy", source, { layout: "human" }),
+      /no layout "human": neither built in \(ntu25, /,
+    );
   });
 
   for (const [kind, set, clipCount, protocols] of [
@@ -124,7 +176,9 @@ describe("NTU RGB+D", () => {
     mkdirSync(join(source, "more"));
     const two = randomClip(7, 6, 2, 25);
     erase(two, 3, 1);
-    const bodies = Array.from({ length: 6 }, (_, t) => (t === 3 ? [["11", 0] as const] : [["11", 0] as const, ["12", 1] as const]));
+    const bodies = Array.from({ length: 6 }, (_, t) =>
+      t === 3 ? [["11", 0] as const] : [["11", 0] as const, ["12", 1] as const],
+    );
     writeFileSync(join(source, "S001C001P001R001A001.skeleton"), skeletonText(two, bodies));
     writeFileSync(join(source, "more", "S001C002P003R001A050.skeleton"), skeletonText(two, bodies, "\r\n"));
     writeFileSync(join(source, "S001C003P001R001A002.skeleton"), "5\n1\n");
@@ -133,7 +187,10 @@ describe("NTU RGB+D", () => {
     writeFileSync(missing, "Samples with missing skeletons\nS001C003P001R001A003\n");
     const report = await prepare("ntu60", source, { missing });
     assert.deepEqual([report.clips, report.classes, report.leftOut, report.badByReason], [2, 60, 1, { format: 1 }]);
-    assert.deepEqual(report.protocols, [{ name: "ntu60-xsub", train: 1, test: 1 }, { name: "ntu60-xview", train: 1, test: 1 }]);
+    assert.deepEqual(report.protocols, [
+      { name: "ntu60-xsub", train: 1, test: 1 },
+      { name: "ntu60-xview", train: 1, test: 1 },
+    ]);
     const store = ClipStore.open(report.path);
     assert.deepEqual(store.facts(0), { name: "S001C001P001R001A001", label: 0, subject: 1, camera: 1, setup: 1 });
     assert.deepEqual(store.facts(1), { name: "S001C002P003R001A050", label: 49, subject: 3, camera: 2, setup: 1 });
@@ -145,7 +202,10 @@ describe("NTU RGB+D", () => {
     const report = await prepare("ntu60", `${SHARED_DATA}/raw_samples/ntu`);
     assert.deepEqual([report.clips, report.bad], [10, []]);
     const both = await prepare("ntu120", `${SHARED_DATA}/raw_samples/ntu`);
-    assert.deepEqual(both.protocols.map(({ name }) => name), ["ntu120-xsub", "ntu120-xset"]);
+    assert.deepEqual(
+      both.protocols.map(({ name }) => name),
+      ["ntu120-xsub", "ntu120-xset"],
+    );
   });
 });
 
@@ -161,7 +221,14 @@ test("PKU-MMD: label files cut recordings into clips; the split list names recor
   const report = await prepare("pku-mmd", source, { labels, splitList });
   assert.deepEqual([report.clips, report.classes, report.badByReason], [3, 51, { label: 1 }]);
   assert.deepEqual(report.protocols, [{ name: "pku-mmd-cross-subject-v2-list", train: 2, test: 1 }]);
-  assert.deepEqual([...clipsOf(report.path)].map(([name, clip]) => [name, clip.frames]), [["A01N01-L_0", 10], ["A01N01-L_1", 18], ["A02N05-R_0", 35]]);
+  assert.deepEqual(
+    [...clipsOf(report.path)].map(([name, clip]) => [name, clip.frames]),
+    [
+      ["A01N01-L_0", 10],
+      ["A01N01-L_1", 18],
+      ["A02N05-R_0", 35],
+    ],
+  );
   rmSync(join(labels, "A02N05-R.txt"));
   const without = await prepare("pku-mmd", source, { labels });
   assert.deepEqual([without.clips, without.protocols], [2, []]);
@@ -171,17 +238,33 @@ test("PKU-MMD: label files cut recordings into clips; the split list names recor
 test("CSV: a table of labels with subjects and splits, columns by a specification", async () => {
   const source = inFolder();
   const row = (x: number): string => [x, x + 1, x + 2, x + 3, x + 4, x + 5].join(";");
-  for (const [name, x] of [["a", 1], ["b", 2], ["c", 3]] as const) writeFileSync(join(source, `${name}.csv`), `${row(x)}\n${row(x)}\n`);
+  for (const [name, x] of [
+    ["a", 1],
+    ["b", 2],
+    ["c", 3],
+  ] as const)
+    writeFileSync(join(source, `${name}.csv`), `${row(x)}\n${row(x)}\n`);
   const labels = join(source, "labels.csv");
   writeFileSync(labels, "file,label,subject,split\na.csv,10,1,train\nb.csv,9,2,test\n");
   const spec = join(folder, "spec.json");
-  const layout = { name: "two", joints: ["low", "high"], parents: [-1, 0], axes: { centre: "low", up: ["low", "high"], across: ["low", "high"] } };
+  const layout = {
+    name: "two",
+    joints: ["low", "high"],
+    parents: [-1, 0],
+    axes: { centre: "low", up: ["low", "high"], across: ["low", "high"] },
+  };
   writeFileSync(spec, JSON.stringify({ layout, fields: ["x", "y", "z"], delimiter: ";" }));
   const report = await prepare("csv", source, { spec, labels, testSubjects: [2] }, { normalize: false });
   assert.deepEqual([report.clips, report.badByReason], [2, { label: 1 }]);
   assert.match(report.bad[0].detail, /has no line in .*labels\.csv/);
-  assert.deepEqual(report.protocols, [{ name: "xsub", train: 1, test: 1 }, { name: "given", train: 1, test: 1 }]);
-  assert.deepEqual(describeStore(report.path).classes, [{ name: "9", clips: 1 }, { name: "10", clips: 1 }]);
+  assert.deepEqual(report.protocols, [
+    { name: "xsub", train: 1, test: 1 },
+    { name: "given", train: 1, test: 1 },
+  ]);
+  assert.deepEqual(describeStore(report.path).classes, [
+    { name: "9", clips: 1 },
+    { name: "10", clips: 1 },
+  ]);
   assert.deepEqual([...clipsOf(report.path).get("a.csv")!.data.slice(0, 6)], [1, 2, 3, 4, 5, 6]);
   for (const [text, message] of [
     ["name,label\n", /first line must name the columns file,label/],
@@ -201,10 +284,21 @@ describe("a store appears whole or not at all", () => {
     await prepareStore(generatedSource({ subjects: 2, repetitions: 1 }), path);
     const before = readFileSync(path);
     const controller = new AbortController();
-    await assert.rejects(prepareStore(generatedSource({ subjects: 4, repetitions: 2 }), path, {
-      signal: controller.signal, onProgress: ({ done }) => { if (done === 20) controller.abort(new Error("stop")); },
-    }), /stop/);
-    const failing = { ...generatedSource({ subjects: 2, repetitions: 1 }), *clips(): Generator<never> { throw new DataError("x", "format", "broken"); } };
+    await assert.rejects(
+      prepareStore(generatedSource({ subjects: 4, repetitions: 2 }), path, {
+        signal: controller.signal,
+        onProgress: ({ done }) => {
+          if (done === 20) controller.abort(new Error("stop"));
+        },
+      }),
+      /stop/,
+    );
+    const failing = {
+      ...generatedSource({ subjects: 2, repetitions: 1 }),
+      *clips(): Generator<never> {
+        throw new DataError("x", "format", "broken");
+      },
+    };
     await assert.rejects(prepareStore(failing, path, { onBad: "fail" }), /x: format: broken/);
     assert.deepEqual(readFileSync(path), before);
     assert.deepEqual(readdirSync(own), ["kept.clips"]);
@@ -213,8 +307,14 @@ describe("a store appears whole or not at all", () => {
   test("where not one clip can be used, the first fault is told", async () => {
     const source = inFolder();
     writeFileSync(join(source, "S001C001P001R001A001.skeleton"), "x");
-    await assert.rejects(async () => prepare("ntu60", source), /A001\.skeleton: format: .*not one of 1 inputs can be used/);
-    await assert.rejects(async () => prepare("ntu60", join(folder, "nowhere")), /nowhere: unreadable: there is no such folder/);
+    await assert.rejects(
+      async () => prepare("ntu60", source),
+      /A001\.skeleton: format: .*not one of 1 inputs can be used/,
+    );
+    await assert.rejects(
+      async () => prepare("ntu60", join(folder, "nowhere")),
+      /nowhere: unreadable: there is no such folder/,
+    );
     assert.ok(!existsSync(join(folder, `${next - 1}.clips`)));
   });
 });

@@ -23,8 +23,23 @@ export function tinySettings(data: string, given: GivenSettings = {}): RunSettin
   return resolveSettings({
     from: "test",
     given: {
-      data, encoder: "gru", hidden: 8, heads: 2, projection: 4, queue: 16, granularity: 2, batch: 4, frames: 16, minFrames: 8,
-      epochs: 3, saveEvery: 1, logEvery: 2, seed: 3, keep: 2, workers: 0, ...given,
+      data,
+      encoder: "gru",
+      hidden: 8,
+      heads: 2,
+      projection: 4,
+      queue: 16,
+      granularity: 2,
+      batch: 4,
+      frames: 16,
+      minFrames: 8,
+      epochs: 3,
+      saveEvery: 1,
+      logEvery: 2,
+      seed: 3,
+      keep: 2,
+      workers: 0,
+      ...given,
     },
   });
 }

@@ -9,7 +9,8 @@ const resolve = (given: Record<string, unknown>) => resolveSettings({ from: "tes
 describe("settings", () => {
   test("later layers stand over earlier ones; text is read as numbers and lists", () => {
     const settings = resolveSettings(
-      { from: "a", given: { lr: 0.5, queue: 64, batch: 8 } }, { from: "b", given: { lr: "0.25", drops: "10,0.5", queue: undefined } },
+      { from: "a", given: { lr: 0.5, queue: 64, batch: 8 } },
+      { from: "b", given: { lr: "0.25", drops: "10,0.5", queue: undefined } },
     );
     assert.deepEqual([settings.lr, settings.queue, settings.drops, settings.epochs], [0.25, 64, [10, 0.5], 451]);
   });
@@ -34,16 +35,18 @@ describe("settings", () => {
   });
 
   test("no value at all gets through that is not of its setting's kind", () => {
-    fc.assert(fc.property(fc.constantFrom(...SETTING_NAMES), fc.anything(), (name, value) => {
-      if (value === undefined) return;
-      let settings;
-      try {
-        settings = resolve({ [name]: value });
-      } catch (error) {
-        assert.match((error as Error).message, new RegExp(`${name} is|hidden is|batch is`));
-        return;
-      }
-      assert.equal(typeof settings[name], typeof SETTINGS[name].default);
-    }));
+    fc.assert(
+      fc.property(fc.constantFrom(...SETTING_NAMES), fc.anything(), (name, value) => {
+        if (value === undefined) return;
+        let settings;
+        try {
+          settings = resolve({ [name]: value });
+        } catch (error) {
+          assert.match((error as Error).message, new RegExp(`${name} is|hidden is|batch is`));
+          return;
+        }
+        assert.equal(typeof settings[name], typeof SETTINGS[name].default);
+      }),
+    );
   });
 });

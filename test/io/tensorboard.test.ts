@@ -7,7 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { crc32c, maskedCrc32c } from "../../src/io/crc32c.ts";
-import { decodeEvent, decodeRecords, encodeEvent, encodeRecord, readTensorBoard, TensorBoardWriter } from "../../src/io/tensorboard.ts";
+import {
+  decodeEvent,
+  decodeRecords,
+  encodeEvent,
+  encodeRecord,
+  readTensorBoard,
+  TensorBoardWriter,
+} from "../../src/io/tensorboard.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hico-tensorboard-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -46,17 +53,22 @@ describe("CRC-32C", () => {
 
 describe("events", () => {
   test("any event comes back as it was", () => {
-    fc.assert(fc.property(
-      fc.record({
-        wallTime: fc.double({ noNaN: true }),
-        step: fc.nat({ max: Number.MAX_SAFE_INTEGER }),
-        scalars: fc.dictionary(fc.string({ minLength: 1 }), fc.float({ noNaN: true }), { noNullPrototype: true }),
-      }, { noNullPrototype: true }),
-      (event) => {
-        const [record] = decodeRecords(encodeRecord(encodeEvent(event)));
-        assert.deepEqual(decodeEvent(record), event);
-      },
-    ));
+    fc.assert(
+      fc.property(
+        fc.record(
+          {
+            wallTime: fc.double({ noNaN: true }),
+            step: fc.nat({ max: Number.MAX_SAFE_INTEGER }),
+            scalars: fc.dictionary(fc.string({ minLength: 1 }), fc.float({ noNaN: true }), { noNullPrototype: true }),
+          },
+          { noNullPrototype: true },
+        ),
+        (event) => {
+          const [record] = decodeRecords(encodeRecord(encodeEvent(event)));
+          assert.deepEqual(decodeEvent(record), event);
+        },
+      ),
+    );
   });
 
   test("a file holds its version, then scalars by step; a resumed one says where", () => {
@@ -80,7 +92,10 @@ describe("events", () => {
     writer.close();
     const whole = readFileSync(writer.path);
     truncateSync(writer.path, whole.length - 3);
-    assert.deepEqual(readTensorBoard(writer.path).map(({ step }) => step), [0, 1]);
+    assert.deepEqual(
+      readTensorBoard(writer.path).map(({ step }) => step),
+      [0, 1],
+    );
     for (let i = 0; i < whole.length; i++) {
       const changed = Uint8Array.from(whole);
       changed[i] ^= 1;
@@ -89,7 +104,8 @@ describe("events", () => {
   });
 
   test("TensorBoard reads it", (context) => {
-    if (spawnSync("python3", ["-c", "import tensorboard"]).status !== 0) return context.skip("python3 has no tensorboard");
+    if (spawnSync("python3", ["-c", "import tensorboard"]).status !== 0)
+      return context.skip("python3 has no tensorboard");
     const own = mkdtempSync(join(folder, "tb-"));
     const writer = new TensorBoardWriter(own);
     for (let step = 1; step <= 40; step++) writer.scalars(step, { "train/loss": 1 / step });
@@ -100,15 +116,17 @@ describe("events", () => {
   });
 
   test("bytes that are no records give an error with the name, never another exception", () => {
-    fc.assert(fc.property(fc.uint8Array({ minLength: 12, maxLength: 200 }), (bytes) => {
-      const path = join(folder, "noise");
-      writeFileSync(path, bytes);
-      try {
-        readTensorBoard(path);
-      } catch (error) {
-        assert.equal((error as Error).name, "FormatError");
-        assert.match((error as Error).message, /noise/);
-      }
-    }));
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 12, maxLength: 200 }), (bytes) => {
+        const path = join(folder, "noise");
+        writeFileSync(path, bytes);
+        try {
+          readTensorBoard(path);
+        } catch (error) {
+          assert.equal((error as Error).name, "FormatError");
+          assert.match((error as Error).message, /noise/);
+        }
+      }),
+    );
   });
 });
