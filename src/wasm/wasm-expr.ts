@@ -73,6 +73,8 @@ export class ExprPrinter {
   #scope = new Scope();
   readonly #indices = new Map<string, IntExpr>();
   readonly #variables = new Map<number, ReadonlySet<string>>();
+  readonly #namesOfIndex = new Map<string, ReadonlySet<string>>();
+  readonly #namesOfVariable = new Map<string, ReadonlySet<string>>();
 
   constructor(options: PrinterOptions) {
     this.#f = options.f;
@@ -113,11 +115,10 @@ export class ExprPrinter {
 
   /** What was computed under this key, unless a variable it depends on has another value by now. */
   #known(key: string, variables: Iterable<string>): Value | undefined {
-    const names = [...variables];
     for (let s: Scope | undefined = this.#scope; s; s = s.parent) {
       const value = s.values.get(key);
       if (value) return value;
-      if (names.some((n) => s!.variables.has(n))) return undefined;
+      if (s.variables.size > 0) for (const name of variables) if (s.variables.has(name)) return undefined;
     }
     return undefined;
   }
@@ -149,21 +150,25 @@ export class ExprPrinter {
     if (names) return names;
     const found = new Set<string>();
     if (expr.kind === "result") found.add(resultName(expr.number));
-    for (const index of indicesOf(expr)) this.#addVariables(this.#resolve(index), found);
+    for (const index of indicesOf(expr)) for (const name of this.#indexVariables(this.#resolve(index))) found.add(name);
     if ("args" in expr) for (const arg of expr.args) for (const name of this.variablesOf(arg)) found.add(name);
     this.#variables.set(expr.id, (names = found));
     return names;
   }
 
-  #addVariables(resolved: IntExpr, into: Set<string>): Set<string> {
-    const { names, values } = dependencies(resolved);
-    for (const name of names) into.add(name);
-    for (const id of values) for (const name of this.variablesOf(this.#o.exprs.byId(id))) into.add(name);
-    return into;
+  /** Bound variables that an index depends on, those of its run-time values too. */
+  #indexVariables(resolved: IntExpr): ReadonlySet<string> {
+    let names = this.#namesOfIndex.get(resolved.key);
+    if (!names) this.#namesOfIndex.set(resolved.key, (names = new Set(resolved.terms.flatMap((t) => [...this.#termVariables(t)]))));
+    return names;
   }
 
-  #indexVariables(resolved: IntExpr): Set<string> {
-    return this.#addVariables(resolved, new Set());
+  #termVariables({ atom, key }: Term): ReadonlySet<string> {
+    if (atom.kind === "value") return this.variablesOf(this.#o.exprs.byId(atom.id));
+    if (atom.kind !== "variable") return this.#indexVariables(atom.of);
+    let names = this.#namesOfVariable.get(key);
+    if (!names) this.#namesOfVariable.set(key, (names = new Set([atom.name])));
+    return names;
   }
 
   /** Elements from one lane's to the next one's; undefined where that is no constant. */
@@ -262,7 +267,7 @@ export class ExprPrinter {
   #sum(base: Value, resolved: IntExpr, unit: number, lane: number, which: "all" | "bound" = "all"): Value {
     const depthOf = (term: Term): number => {
       let deepest = 0;
-      for (const name of this.#indexVariables({ ...resolved, terms: [term] })) {
+      for (const name of this.#termVariables(term)) {
         let s: Scope | undefined = this.#scope;
         while (s && !s.variables.has(name)) s = s.parent;
         if (!s) return Infinity;
@@ -283,7 +288,7 @@ export class ExprPrinter {
       const terms = levels.get(depth)!;
       for (const t of terms) {
         key += `+${t.factor}*${t.key}`;
-        this.#addVariables({ ...resolved, terms: [t] }, names);
+        for (const name of this.#termVariables(t)) names.add(name);
       }
       const laneKey = [...dependencies({ ...resolved, terms }).values].length > 0 ? `@${lane}` : "";
       const before = sum;
@@ -293,13 +298,13 @@ export class ExprPrinter {
     return sum;
   }
 
-  #scaled({ atom, key, factor }: Term, unit: number, lane: number): Value {
+  #scaled(term: Term, unit: number, lane: number): Value {
+    const { atom, key, factor } = term;
     const value = this.#atom(atom, key, lane);
     const by = factor * unit;
     if (value.constant !== undefined || by === 1) return i32.mul(value, i32.const(by));
     const laneKey = atom.kind === "variable" ? "" : `@${lane}`;
-    const names = this.#indexVariables({ terms: [{ atom, key, factor: 1 }], constant: 0, min: 0, max: 0, key });
-    return this.#once(`scaled ${key} ${by}${laneKey}`, names, () => i32.mul(value, i32.const(by)));
+    return this.#once(`scaled ${key} ${by}${laneKey}`, this.#termVariables(term), () => i32.mul(value, i32.const(by)));
   }
 
   #atom(atom: Term["atom"], key: string, lane: number): Value {

@@ -11,9 +11,17 @@ import type { Value } from "./instructions.ts";
 import { i32, i64, select } from "./instructions.ts";
 import type { ModuleBuilder } from "./module.ts";
 
-/** Kernels by number that may run side by side. */
+/** A call of a kernel, by number. */
+export interface Call {
+  readonly kernel: number;
+  readonly units: number;
+  /** Bytes into the table of addresses where those of this call begin; default 0. */
+  readonly table?: number;
+}
+
+/** Calls that may run side by side. */
 export interface Phase {
-  readonly kernels: readonly { readonly kernel: number; readonly units: number }[];
+  readonly kernels: readonly Call[];
   /** Set where the kernels wait for each other all the same: they have one unit each, and one thread runs them. */
   readonly serial?: boolean;
 }
@@ -61,7 +69,7 @@ export function emitPhases(module: ModuleBuilder, kernels: readonly Callee[], ph
   module.function({ parameters: ["i32", "i32"] }, (f) => {
     const [table, threadMemory] = f.parameters;
     for (const phase of phases) {
-      for (const { kernel, units } of phase.kernels) f.call(kernels[kernel], [table, i32.const(0), i32.const(units), threadMemory]);
+      for (const call of phase.kernels) f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(call.units), threadMemory]);
     }
   }, "alone");
   if (!shared) return;
@@ -78,6 +86,8 @@ export function emitPhases(module: ModuleBuilder, kernels: readonly Callee[], ph
     phases.forEach((phase, number) => emitPhase(f, kernels, phase, number, number === phases.length - 1));
   }, "run");
 }
+
+const tableOf = (table: Value, call: Call): Value => i32.add(table, i32.const(call.table ?? 0));
 
 function emitPhase(f: FunctionBuilder, kernels: readonly Callee[], phase: Phase, number: number, isLast: boolean): void {
   const [table, run, counters, thread, threadMemory, mayBlock] = f.parameters;
@@ -130,13 +140,14 @@ function emitUnits(
   { table, threadMemory }: { table: Value; threadMemory: Value },
 ): void {
   if (serial) {
-    for (const { kernel } of parts) f.call(kernels[kernel], [table, i32.const(0), i32.const(1), threadMemory]);
+    for (const call of parts) f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(1), threadMemory]);
     return;
   }
   let start = 0;
-  for (const { kernel, units } of parts) {
+  for (const call of parts) {
+    const { kernel, units } = call;
     if (parts.length === 1) {
-      f.call(kernels[kernel], [table, first, past, threadMemory]);
+      f.call(kernels[kernel], [tableOf(table, call), first, past, threadMemory]);
       return;
     }
     const at = (x: Value): Value => f.name(i32.sub(x, i32.const(start)));
@@ -144,7 +155,7 @@ function emitUnits(
     const to = at(past);
     const begin = f.name(select(i32.gtS(from, i32.const(0)), from, i32.const(0)));
     const end = f.name(select(i32.ltS(to, i32.const(units)), to, i32.const(units)));
-    f.if(i32.ltS(begin, end), () => f.call(kernels[kernel], [table, begin, end, threadMemory]));
+    f.if(i32.ltS(begin, end), () => f.call(kernels[kernel], [tableOf(table, call), begin, end, threadMemory]));
     start += units;
   }
 }

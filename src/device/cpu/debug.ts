@@ -8,8 +8,9 @@ import type { ProgramLayout } from "./program-layout.ts";
 export function reportPlan(plan: Plan, layout: ProgramLayout, module: Uint8Array): void {
   const level = debugLevel();
   if (level === 0) return;
+  const kernels = layout.phases.reduce((sum, p) => sum + p.kernels.length, 0);
   console.error(
-    `[hico] plan: ${plan.graph.nodes.length} nodes, ${layout.entries.length} kernels in ${layout.phases.length} phases; ` +
+    `[hico] plan: ${plan.graph.nodes.length} nodes, ${kernels} kernels of ${layout.entries.length} kinds in ${layout.phases.length} phases; ` +
       `module ${kib(module.length)}, memory while it runs ${kib(layout.arenaBytes)} (alive at once ${kib(plan.memory.needed)})`,
   );
   if (level < 2) return;

@@ -1,6 +1,7 @@
 /**
  * A plan as kernels in phases, and where everything they touch lies.
  *
+ * Kernels whose code is the same (two branches of a network, layers of one size) are one function with several calls.
  * Kernels find their tensors through a table of addresses. What lives only while a plan runs (slots of intermediates,
  * inputs from the host, temporary tensors of lowerings) lies at fixed places of an arena, which all plans share: they
  * never run at the same time.
@@ -10,13 +11,14 @@ import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { TensorSpec } from "../../shaders/kernel.ts";
 import type { Node } from "../../tensor/node.ts";
+import { codeKey } from "../../wasm/expr-kernel.ts";
 import type { ExprKernels, ExprOperand } from "../../wasm/expr-kernel.ts";
 import type { WasmKernel, WasmLowering } from "../../wasm/kernel.ts";
 import { loopKernel } from "../../wasm/loop.ts";
 import type { ProgramEntry } from "../../wasm/program.ts";
 import { reduceKernel } from "../../wasm/reduce.ts";
 import { matmulKernel } from "../../wasm/wasm-matmul.ts";
-import type { Phase } from "../../wasm/work-sharing.ts";
+import type { Call, Phase } from "../../wasm/work-sharing.ts";
 import { joinPhases } from "../../wasm/work-sharing.ts";
 
 /** Where an entry of the table points. */
@@ -26,6 +28,7 @@ export type Location =
   | { readonly kind: "output"; readonly output: number };
 
 export interface ProgramLayout {
+  /** Functions; their operands are counted from where a call's begin in the table. */
   readonly entries: readonly ProgramEntry[];
   readonly phases: readonly Phase[];
   readonly table: readonly Location[];
@@ -61,6 +64,8 @@ interface Lowered {
   /** Undefined where the stages do not write it. */
   readonly outputs: readonly (Node | undefined)[];
   readonly scratch: readonly (Node | TensorSpec)[];
+  /** Equal where the stages' code is. */
+  readonly code: string;
 }
 
 export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering): ProgramLayout {
@@ -84,17 +89,11 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
   };
 
   const table: Location[] = [];
-  const entryOf = new Map<ExprOperand, number>();
-  const entryFor = (operand: ExprOperand): number => {
-    let entry = entryOf.get(operand);
-    if (entry === undefined) {
-      entry = table.push(operand === "parameters" ? { kind: "arena", offset: parameters } : locate(operand)) - 1;
-      entryOf.set(operand, entry);
-    }
-    return entry;
-  };
+  const locationOf = (operand: ExprOperand): Location =>
+    (operand === "parameters" ? { kind: "arena", offset: parameters } : locate(operand));
 
   const entries: ProgramEntry[] = [];
+  const functions = new Map<string, number>();
   const phases: Phase[] = [];
   // Temporary tensors of a step lie behind everything else; those of different steps in the same place.
   const shared = arena.bytes;
@@ -102,14 +101,19 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
   for (const step of plan.steps) {
     const temporary = new Arena();
     temporary.bytes = shared;
-    const lowered = step.kernels.map((kernel) => lowerKernel(kernel, step.scratch, lower));
-    const stages = lowered.map(({ stages, inputs, outputs, scratch }) => {
-      const entry = {
-        inputs: inputs.map(entryFor), outputs: outputs.map((node) => (node ? entryFor(node) : 0)),
-        scratch: scratch.map((s) => ("op" in s ? entryFor(s)
-          : table.push({ kind: "arena", offset: temporary.place(nodeBytes(s)) }) - 1)),
-      };
-      return stages.map((kernel) => ({ kernel: entries.push({ kernel, ...entry }) - 1, units: kernel.units }));
+    const stages = step.kernels.map((kernel) => {
+      const lowered = lowerKernel(kernel, step.scratch, lower);
+      const first = table.length;
+      for (const operand of lowered.inputs) table.push(locationOf(operand));
+      // A result that is neither read nor written needs no address.
+      for (const node of lowered.outputs) table.push(node ? locate(node) : { kind: "arena", offset: 0 });
+      for (const s of lowered.scratch) table.push("op" in s ? locate(s) : { kind: "arena", offset: temporary.place(nodeBytes(s)) });
+      return lowered.stages.map((stage, number): Call => {
+        const key = `${number} ${lowered.code}`;
+        let at = functions.get(key);
+        if (at === undefined) functions.set(key, (at = entries.push(entryOf(stage, lowered)) - 1));
+        return { kernel: at, units: stage.units, table: 4 * first };
+      });
     });
     arenaBytes = Math.max(arenaBytes, temporary.bytes);
     for (let stage = 0; stage < Math.max(...stages.map((s) => s.length)); stage++) {
@@ -120,15 +124,35 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
   return { entries, phases: joinPhases(phases), table, arenaBytes, parameters, staging, locate };
 }
 
+/** Operands in the order in which they stand in the table. */
+function entryOf(kernel: WasmKernel, { inputs, outputs, scratch }: Lowered): ProgramEntry {
+  const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
+  return {
+    kernel, inputs: range(0, inputs.length), outputs: range(inputs.length, outputs.length),
+    scratch: range(inputs.length + outputs.length, scratch.length),
+  };
+}
+
 function lowerKernel(kernel: Kernel, stepScratch: readonly Node[], lower: (kernel: FusedKernel) => WasmLowering): Lowered {
   if (kernel.kind === "fused") {
-    const { kernels, unwritten = [] } = lower(kernel);
+    const lowering = lower(kernel);
+    const { kernels, unwritten = [] } = lowering;
     let used = 0;
     const outputs = kernel.outputs.map(({ node }, i) => node ?? (unwritten.includes(i) ? undefined : stepScratch[used++]));
-    return { stages: kernels, inputs: kernel.inputs, outputs, scratch: stepScratch.slice(used) };
+    return { stages: kernels, inputs: kernel.inputs, outputs, scratch: stepScratch.slice(used), code: `fused ${numberOf(lowering)}` };
   }
   const { kernels, operands, scratch } = lowerExprs(kernel);
-  return { stages: kernels, inputs: operands, outputs: [], scratch };
+  return { stages: kernels, inputs: operands, outputs: [], scratch, code: codeKey(kernel, operands) };
+}
+
+/** Lowerings are remembered by the planner: the same one has the same code. */
+const numbers = new WeakMap<WasmLowering, number>();
+let known = 0;
+
+function numberOf(lowering: WasmLowering): number {
+  let number = numbers.get(lowering);
+  if (number === undefined) numbers.set(lowering, (number = known++));
+  return number;
 }
 
 function lowerExprs(kernel: Exclude<Kernel, FusedKernel>): ExprKernels {

@@ -48,6 +48,7 @@ export class Runner {
   readonly #layout: ProgramLayout;
   readonly #exports: ProgramExports;
   readonly #threadBytes: number;
+  readonly #kernels: number;
   readonly #table: Block;
   /** Set where several threads have something to do. */
   readonly #shared: SharedProgram | undefined;
@@ -58,6 +59,7 @@ export class Runner {
     this.#layout = layout;
     this.#exports = instance.exports as unknown as ProgramExports;
     this.#threadBytes = Math.max(0, ...layout.entries.map((e) => e.kernel.threadBytes));
+    this.#kernels = layout.phases.reduce((sum, p) => sum + p.kernels.length, 0);
     this.#table = machine.memory.allocate(4 * layout.table.length);
     if (machine.threads.count > 1 && layout.phases.some((p) => unitsOf(p) > 1)) {
       const module = machine.memory.allocate(bytes.length);
@@ -112,7 +114,7 @@ export class Runner {
     layout.table.forEach((location, i) => (table[i] = address(location)));
 
     counters.runs++;
-    counters.kernels += layout.entries.length;
+    counters.kernels += this.#kernels;
     try {
       if (times) this.#runTimed(own, times);
       else if (this.#shared) threads.run(this.#shared, this.#table.address);
@@ -159,10 +161,10 @@ export class Runner {
   #runTimed(own: number, times: Map<string, KernelTime>): void {
     const functions = this.#exports as unknown as Record<string, (table: number, begin: number, end: number, own: number) => void>;
     for (const { kernels } of this.#layout.phases) {
-      for (const { kernel, units } of kernels) {
+      for (const { kernel, units, table = 0 } of kernels) {
         const { name } = this.#layout.entries[kernel].kernel;
         const start = performance.now();
-        functions[`kernel${kernel}`](this.#table.address, 0, units, own);
+        functions[`kernel${kernel}`](this.#table.address + table, 0, units, own);
         const time = times.get(name) ?? { name, runs: 0, milliseconds: 0 };
         times.set(name, time);
         time.runs++;
@@ -180,7 +182,7 @@ export class Runner {
       return new Error(`the cpu device failed in ${names}${why}`, { cause: error.cause });
     }
     if (!(error instanceof WebAssembly.RuntimeError)) return error;
-    return new Error(`the cpu device failed in a plan of ${this.#layout.entries.length} kernels: ${error.message}`, { cause: error });
+    return new Error(`the cpu device failed in a plan of ${this.#kernels} kernels: ${error.message}`, { cause: error });
   }
 
   /** Gives the runner's memory back. */
