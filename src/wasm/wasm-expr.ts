@@ -421,6 +421,22 @@ export class ExprPrinter {
     return select(i32.and(first, i32.const(4)), high, low);
   }
 
+  /**
+   * Random bits for eight neighbours, from the vector variable's value on, in two vectors: each block of the generator is
+   * two neighbours' bits, so four blocks are enough. Undefined where neighbours do not share blocks.
+   */
+  bitsOfEight(expr: Expr): [Value, Value] | undefined {
+    const { vector } = this.#o;
+    if (expr.kind !== "bits" || !vector) return undefined;
+    const f = this.#f;
+    const resolved = this.#resolve(expr.index);
+    if (this.#step(resolved) !== 1 || !isMultiple(resolved, 2, vector.name)) return undefined;
+    const [k0, k1, call] = expr.args.map((a) => f.name(this.value(a)));
+    const first = i32x4.splat(i32.shrU(this.#index(resolved, 0), i32.const(1)));
+    const [even, odd] = threefry(f, k0, k1, f.name(i32x4.add(first, v128.const(LANES))), call);
+    return [f.name(v128.shuffle32(even, odd, [0, 4, 1, 5])), f.name(v128.shuffle32(even, odd, [2, 6, 3, 7]))];
+  }
+
   /** An index in all lanes. */
   #integers(index: IntExpr): Value {
     const resolved = this.#resolve(index);
