@@ -5,7 +5,7 @@ import type { Subject } from "../hico/evaluate.ts";
 import type { RunSettings } from "../hico/settings.ts";
 import { defineHicoCommand } from "./command.ts";
 import { SUBJECT_NAMES } from "./evaluation.ts";
-import { DEVICE_ARGS, JSON_ARG, wholeOption } from "./options.ts";
+import { DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
 import { bar, duration, formatTable, interruption, percent, ProgressLine } from "./progress.ts";
 
@@ -29,7 +29,7 @@ export default defineHicoCommand({
       seed: wholeOption("seed", args.seed, 0), subjects: wholeOption("subjects", args.subjects, 2), repetitions: wholeOption("repetitions", args.repetitions),
     };
     const settings: Partial<RunSettings> = { epochs: wholeOption("epochs", args.epochs), seed: data.seed };
-    const device = await useDevice(args.device, { adapter: args.adapter });
+    const device = await useDevice(args.device, deviceOptions(args));
     const [line, stop] = [new ProgressLine({ every: 5000 }), interruption()];
     try {
       const found = await runDemo({

@@ -2,7 +2,7 @@
 import { useDevice } from "../device/index.ts";
 import { embed } from "../hico/embed.ts";
 import { defineHicoCommand } from "./command.ts";
-import { choiceOption, DEVICE_ARGS, JSON_ARG } from "./options.ts";
+import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG } from "./options.ts";
 import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
@@ -27,7 +27,7 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const split = choiceOption("split", args.split, ["all", "train", "test"]);
-    const device = await useDevice(args.device, { adapter: args.adapter });
+    const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {
       const { run, out, checkpoint, data, protocol } = args;

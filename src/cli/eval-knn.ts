@@ -4,7 +4,7 @@ import type { Subject } from "../hico/evaluate.ts";
 import { evaluateKnn } from "../hico/evaluate.ts";
 import { defineHicoCommand } from "./command.ts";
 import { EVALUATION_ARGS, showProgress, SUBJECT_NAMES, worstClasses } from "./evaluation.ts";
-import { wholeOption } from "./options.ts";
+import { deviceOptions, wholeOption } from "./options.ts";
 import { formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
@@ -18,7 +18,7 @@ export default defineHicoCommand({
   args: { ...EVALUATION_ARGS, k: { type: "string", description: "Neighbours that vote (1)" } },
   run: async ({ args }) => {
     const k = wholeOption("k", args.k);
-    const device = await useDevice(args.device, { adapter: args.adapter });
+    const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {
       const { run, checkpoint, data, protocol, baselines } = args;

@@ -5,7 +5,7 @@ import { evaluateLinear } from "../hico/evaluate.ts";
 import { PROBE_SETTINGS } from "../hico/linear-probe.ts";
 import { defineHicoCommand } from "./command.ts";
 import { EVALUATION_ARGS, showProgress, SUBJECT_NAMES, worstClasses } from "./evaluation.ts";
-import { numberOption, wholeOption } from "./options.ts";
+import { deviceOptions, numberOption, wholeOption } from "./options.ts";
 import { formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
@@ -34,7 +34,7 @@ export default defineHicoCommand({
       batch: wholeOption("batch", args.batch),
       seed: wholeOption("seed", args.seed, 0) ?? PROBE_SETTINGS.seed,
     };
-    const device = await useDevice(args.device, { adapter: args.adapter });
+    const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {
       const { run, checkpoint, data, protocol, baselines } = args;

@@ -1,6 +1,7 @@
 /** `hico info`: the adapters found, what they can do, and which device "auto" takes and why. */
 import { describeSystem, formatSystem } from "../device/info.ts";
 import { defineHicoCommand } from "./command.ts";
+import { deviceOptions } from "./options.ts";
 
 export default defineHicoCommand({
   meta: { name: "info", description: 'Show the WebGPU adapters and the CPU, what they can do, and the device that "auto" takes' },
@@ -16,10 +17,11 @@ export default defineHicoCommand({
       type: "string",
       description: "Part of an adapter's name, or swiftshader or lavapipe (else HICO_ADAPTER)",
     },
+    threads: { type: "string", description: "Threads of the cpu device (else HICO_THREADS, else one a core)" },
     json: { type: "boolean", description: "Print JSON" },
   },
   run: async ({ args }) => {
-    const system = await describeSystem({ device: args.device, adapter: args.adapter });
+    const system = await describeSystem({ device: args.device, ...deviceOptions(args) });
     console.log(args.json ? JSON.stringify(system, null, 2) : formatSystem(system));
     if (system.choice === undefined) process.exitCode = 1;
   },

@@ -1,5 +1,6 @@
 /** Options that several commands take, and settings as command-line options. */
 import type { ArgsDef } from "citty";
+import type { DeviceOptions } from "../device/index.ts";
 import type { GivenSettings, RunSettings, Setting } from "../hico/settings.ts";
 import { SETTING_NAMES, SETTINGS } from "../hico/settings.ts";
 
@@ -7,7 +8,13 @@ import { SETTING_NAMES, SETTINGS } from "../hico/settings.ts";
 export const DEVICE_ARGS = {
   device: { type: "string", description: "Device: auto, webgpu, cpu or reference (else HICO_DEVICE)" },
   adapter: { type: "string", description: "Part of a WebGPU adapter's name (else HICO_ADAPTER)" },
+  threads: { type: "string", description: "Threads of the cpu device (else HICO_THREADS, else one a core)" },
 } as const satisfies ArgsDef;
+
+/** What `DEVICE_ARGS` say besides the device's name. */
+export function deviceOptions(args: { readonly adapter?: string; readonly threads?: string }): DeviceOptions {
+  return { adapter: args.adapter, threads: wholeOption("threads", args.threads) };
+}
 
 export const JSON_ARG = {
   json: { type: "boolean", description: "Print the result as JSON" },

@@ -7,7 +7,7 @@ import { CONFIG_FILE, readConfig, RunFolder } from "../hico/run-folder.ts";
 import type { RunSettings } from "../hico/settings.ts";
 import { resolveSettings } from "../hico/settings.ts";
 import { defineHicoCommand } from "./command.ts";
-import { DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs } from "./options.ts";
+import { DEVICE_ARGS, deviceOptions, givenSettings, JSON_ARG, settingArgs } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
 import { duration, interruption, percent, ProgressLine } from "./progress.ts";
 
@@ -31,7 +31,7 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const settings = settingsOf(args);
-    const device = await useDevice(args.device, { adapter: args.adapter });
+    const device = await useDevice(args.device, deviceOptions(args));
     const stop = interruption();
     const line = new ProgressLine({ every: 10_000 });
     try {

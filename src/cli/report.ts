@@ -2,7 +2,7 @@
 import { useDevice } from "../device/index.ts";
 import { writeReport } from "../report/index.ts";
 import { defineHicoCommand } from "./command.ts";
-import { DEVICE_ARGS, JSON_ARG, wholeOption } from "./options.ts";
+import { DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
 import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
@@ -29,7 +29,7 @@ export default defineHicoCommand({
     const sizes = {
       mapClips: wholeOption("map", args.map), queries: wholeOption("queries", args.queries), neighbours: wholeOption("neighbours", args.neighbours),
     };
-    const device = await useDevice(args.device, { adapter: args.adapter });
+    const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {
       const written = await writeReport({

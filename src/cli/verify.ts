@@ -2,6 +2,7 @@
 import { device } from "../device/index.ts";
 import { formatCase, verifyFile } from "../verify/verify.ts";
 import { defineHicoCommand } from "./command.ts";
+import { DEVICE_ARGS, deviceOptions } from "./options.ts";
 
 export default defineHicoCommand({
   meta: { name: "verify", description: "Replay a file of golden numbers and compare; exit code 1 if a case fails" },
@@ -14,8 +15,7 @@ export default defineHicoCommand({
   ],
   args: {
     file: { type: "positional", description: "A safetensors file of golden cases", required: true },
-    device: { type: "string", description: "Device to replay on: auto, webgpu, cpu or reference (else HICO_DEVICE)" },
-    adapter: { type: "string", description: "Part of an adapter's name, or swiftshader or lavapipe (else HICO_ADAPTER)" },
+    ...DEVICE_ARGS,
     tolerance: {
       type: "string",
       description: "Largest error relative to each tensor's scale (1e-9 in float64, 1e-4 in float32)",
@@ -24,7 +24,7 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const tolerance = args.tolerance === undefined ? undefined : Number(args.tolerance);
-    const opened = await device(args.device, { adapter: args.adapter });
+    const opened = await device(args.device, deviceOptions(args));
     try {
       const report = await verifyFile(args.file, opened, {
         tolerance,

@@ -38,8 +38,8 @@ function runtime(): string {
   return `${versions.deno === undefined ? `Node ${versions.node}` : `Deno ${versions.deno}`} on ${platform}-${arch}`;
 }
 
-/** Looks at the machine. Options fall back to HICO_DEVICE and HICO_ADAPTER. */
-export async function describeSystem(options: { device?: string; adapter?: string } = {}): Promise<SystemDescription> {
+/** Looks at the machine. Options fall back to HICO_DEVICE, HICO_ADAPTER and HICO_THREADS. */
+export async function describeSystem(options: { device?: string; adapter?: string; threads?: number } = {}): Promise<SystemDescription> {
   const device = options.device ?? environmentVariable("HICO_DEVICE") ?? "auto";
   const adapter = options.adapter ?? environmentVariable("HICO_ADAPTER");
   let adapters: SystemDescription["adapters"] = [];
@@ -61,15 +61,15 @@ export async function describeSystem(options: { device?: string; adapter?: strin
     choiceError = (error as Error).message;
   }
   return {
-    runtime: runtime(), cpu: await describeCpu(), adapters, adapterError, softwareDrivers: await surveySoftwareDrivers(), devices,
+    runtime: runtime(), cpu: await describeCpu(options.threads), adapters, adapterError, softwareDrivers: await surveySoftwareDrivers(), devices,
     asked: { device, adapter }, choice, choiceError,
   };
 }
 
-async function describeCpu(): Promise<SystemDescription["cpu"]> {
+async function describeCpu(threads?: number): Promise<SystemDescription["cpu"]> {
   const features = await prepareEngine();
   const { relaxedSimd, threads: sharedMemory } = features;
-  return { threads: await chooseThreads(undefined, features), relaxedSimd, sharedMemory };
+  return { threads: await chooseThreads(threads, features), relaxedSimd, sharedMemory };
 }
 
 function formatLimit(name: LimitName, value: number): string {

@@ -63,6 +63,6 @@ test("help has examples; an unknown option is refused and the known ones are nam
   assert.match(help.stdout, /USAGE hico info[^]*--adapter[^]*EXAMPLES[^]*hico info --adapter swiftshader/);
   const unknown = await hico(["info", "--jsno"]);
   assert.equal(unknown.code, 1);
-  assert.match(unknown.stderr, /^hico: unknown option --jsno; there is --device, --adapter, --json$/m);
+  assert.match(unknown.stderr, /^hico: unknown option --jsno; there is --device, --adapter, --threads, --json$/m);
   assert.equal(unknown.stdout, "");
 });
