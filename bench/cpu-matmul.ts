@@ -44,7 +44,10 @@ const CHECKED = 32;
 const SAMPLE = 20;
 
 const { values: options } = parseArgs({
-  options: { threads: { type: "string", default: "2" }, rounds: { type: "string", default: "7" }, shapes: { type: "string" }, json: { type: "string" } },
+  options: {
+    threads: { type: "string", default: "2" }, rounds: { type: "string", default: "7" },
+    shapes: { type: "string" }, json: { type: "string" },
+  },
 });
 const threads = Number(options.threads);
 const wanted = options.shapes?.split(",");
@@ -81,7 +84,8 @@ async function measure(shape: Shape) {
     for (let i = 0; i < 6; i++) await run();
     const start = performance.now();
     await run();
-    runs.push({ run, repeats: Math.max(1, Math.ceil(SAMPLE / (performance.now() - start))), wall: Infinity, core: Infinity });
+    const repeats = Math.max(1, Math.ceil(SAMPLE / (performance.now() - start)));
+    runs.push({ run, repeats, wall: Infinity, core: Infinity });
   }
   for (let round = 0; round < Number(options.rounds); round++) {
     for (const one of runs) {
@@ -94,9 +98,13 @@ async function measure(shape: Shape) {
   }
   const speed = (ms: number): number => flops / ms / 1e6;
   const [one, more] = runs;
-  const figures = { core: [speed(one.core), speed(more.core)], wall: [speed(one.wall), speed(more.wall)], ratio: one.wall / more.wall };
-  const size = `${batch > 1 ? `${batch} × ` : ""}${m}×${n}×${k}${transposed.some(Boolean) ? ` ${transposed.map((t) => (t ? "T" : "N")).join("")}` : ""}`;
-  console.log(`${name.padEnd(24)} ${size.padEnd(20)} ${[...figures.core, ...figures.wall].map((x) => x.toFixed(1).padStart(6)).join(" ")}  ${figures.ratio.toFixed(2)}`);
+  const figures = {
+    core: [speed(one.core), speed(more.core)], wall: [speed(one.wall), speed(more.wall)], ratio: one.wall / more.wall,
+  };
+  const letters = transposed.some(Boolean) ? ` ${transposed.map((t) => (t ? "T" : "N")).join("")}` : "";
+  const size = `${batch > 1 ? `${batch} × ` : ""}${m}×${n}×${k}${letters}`;
+  const columns = [...figures.core, ...figures.wall].map((x) => x.toFixed(1).padStart(6)).join(" ");
+  console.log(`${name.padEnd(24)} ${size.padEnd(20)} ${columns}  ${figures.ratio.toFixed(2)}`);
   return { ...shape, ...figures };
 }
 
@@ -118,6 +126,7 @@ function check({ name, batch, m, n, k, transposed }: Shape, a: Float32Array, b: 
       sum += a[matrix * m * k + (transposed[0] ? s * m + row : row * k + s)]
         * b[matrix * k * n + (transposed[1] ? column * k + s : s * n + column)];
     }
-    if (!(Math.abs(c[at] - sum) <= 1e-5 * Math.sqrt(k))) throw new Error(`${name}: entry ${at} is ${c[at]}, not ${sum} (batch ${batch})`);
+    const close = Math.abs(c[at] - sum) <= 1e-5 * Math.sqrt(k);
+    if (!close) throw new Error(`${name}: entry ${at} is ${c[at]}, not ${sum} (batch ${batch})`);
   }
 }

@@ -7,8 +7,8 @@
  *
  * Both first compute the loss without dropout, and must agree to 1e-3. Then come rounds: some steps of ours, some of
  * PyTorch's, by turns, so that a busy moment of the machine falls on both; the median of all steps counts. PyTorch runs
- * in a process of its own that waits for its turn. Needs Debian's python3-torch and libopenblas0-pthread; where they are
- * missing it says so and ends. Exit code 1 if the losses disagree.
+ * in a process of its own that waits for its turn. Needs Debian's python3-torch and libopenblas0-pthread; where they
+ * are missing it says so and ends. Exit code 1 if the losses disagree.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -27,7 +27,10 @@ import { Generator } from "../src/tensor/random.ts";
 const BATCH = 64;
 const QUEUE = 2048;
 /** Tokens and features of the two views of a clip of two persons. */
-const SHAPES = { queryTemporal: [BATCH, 64, 150], querySpatial: [BATCH, 50, 192], keyTemporal: [BATCH, 64, 150], keySpatial: [BATCH, 50, 192] } as const;
+const SHAPES = {
+  queryTemporal: [BATCH, 64, 150], querySpatial: [BATCH, 50, 192],
+  keyTemporal: [BATCH, 64, 150], keySpatial: [BATCH, 50, 192],
+} as const;
 /** Pause before a turn, in which the other side's threads go to sleep. */
 const PAUSE = 300;
 const LOSS_TOLERANCE = 1e-3;
@@ -75,8 +78,13 @@ try {
       rows.push(row);
       const agree = Math.abs(row.oursLoss - row.torchLoss) <= LOSS_TOLERANCE * Math.abs(row.torchLoss);
       failed ||= !agree;
-      console.log(`${encoder.padEnd(12)} d ${String(width).padEnd(4)} ours ${row.oursMs.toFixed(1)} ms  PyTorch ${row.torchMs.toFixed(1)} ms  `
-        + `ratio ${row.ratio.toFixed(2)}  core time ${row.oursCpuMs.toFixed(0)} and ${row.torchCpuMs.toFixed(0)} ms  first step ${row.oursFirstMs.toFixed(0)} ms  peak ${row.oursPeakMb.toFixed(0)} and ${row.torchPeakMb.toFixed(0)} MB  `
+      const figures = [
+        `ours ${row.oursMs.toFixed(1)} ms`, `PyTorch ${row.torchMs.toFixed(1)} ms`, `ratio ${row.ratio.toFixed(2)}`,
+        `core time ${row.oursCpuMs.toFixed(0)} and ${row.torchCpuMs.toFixed(0)} ms`,
+        `first step ${row.oursFirstMs.toFixed(0)} ms`,
+        `peak ${row.oursPeakMb.toFixed(0)} and ${row.torchPeakMb.toFixed(0)} MB`,
+      ];
+      console.log(`${encoder.padEnd(12)} d ${String(width).padEnd(4)} ${figures.join("  ")}  `
         + `loss ${row.oursLoss.toFixed(5)} and ${row.torchLoss.toFixed(5)}${agree ? "" : "  DISAGREE"}`);
     }
   }
@@ -85,7 +93,9 @@ try {
 }
 const mean = Math.exp(rows.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / rows.length);
 console.log(`geometric mean of the ratios: ${mean.toFixed(2)}`);
-if (options.json) writeFileSync(options.json, JSON.stringify({ torch: found.stdout.trim(), threads, mean, rows }, null, 1));
+if (options.json) {
+  writeFileSync(options.json, JSON.stringify({ torch: found.stdout.trim(), threads, mean, rows }, null, 1));
+}
 process.exit(failed ? 1 : 0);
 
 async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
@@ -95,14 +105,16 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
   const settings = { encoder, hidden, queue: QUEUE, generator: random } as const;
   const batch: Record<string, Awaited<ReturnType<typeof drawn>>> = {};
   for (const [name, shape] of Object.entries(SHAPES)) batch[name] = await drawn(name, shape);
-  const inputs = Object.fromEntries(Object.entries(batch).map(([name, { data, shape }]) => [name, tensor(data, { shape })])) as unknown as HiCoBatch;
+  const inputs = Object.fromEntries(Object.entries(batch).map(([name, { data, shape }]) =>
+    [name, tensor(data, { shape })])) as unknown as HiCoBatch;
   await realize(Object.values(inputs));
 
   const plain = new HiCo({ ...settings, dropout: 0 });
   const state = await hicoState(plain);
   const [stateFile, batchFile] = [join(folder, "state.pth"), join(folder, "batch.pth")];
   writeTorchCheckpoint(stateFile, new Map(state));
-  writeTorchCheckpoint(batchFile, new Map(Object.entries(batch).map(([name, { data, shape }]) => [name, hostTensor("f32", shape, data)])));
+  writeTorchCheckpoint(batchFile, new Map(Object.entries(batch).map(([name, { data, shape }]) =>
+    [name, hostTensor("f32", shape, data)])));
   const oursLoss = await (await new HiCoTrainer(plain).step(inputs)).loss.item();
 
   const model = new HiCo(settings);
@@ -143,7 +155,10 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
     }
     const [oursMs, torchMs] = [median(ours), median(theirs)];
     const oursPeakMb = process.resourceUsage().maxRSS / 1024;
-    return { encoder, width: hidden, oursMs, torchMs, ratio: torchMs / oursMs, oursCpuMs, torchCpuMs, oursLoss, torchLoss, oursFirstMs, torchPeakMb, oursPeakMb };
+    return {
+      encoder, width: hidden, oursMs, torchMs, ratio: torchMs / oursMs, oursCpuMs, torchCpuMs,
+      oursLoss, torchLoss, oursFirstMs, torchPeakMb, oursPeakMb,
+    };
   } finally {
     torch.close();
     device.close();
@@ -158,7 +173,8 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
 function openTorch(): { ask(request: object): Promise<Record<string, unknown>>; close(): void } {
   const script = fileURLToPath(new URL("torch/hico_step.py", import.meta.url));
   // Threads that have nothing to do must sleep while it is the other side's turn.
-  const env = { ...process.env, OMP_NUM_THREADS: String(threads), OPENBLAS_NUM_THREADS: String(threads), OMP_WAIT_POLICY: "PASSIVE" };
+  const count = String(threads);
+  const env = { ...process.env, OMP_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count, OMP_WAIT_POLICY: "PASSIVE" };
   const child = spawn(options.python!, [script], { stdio: ["pipe", "pipe", "inherit"], env });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {

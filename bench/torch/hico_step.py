@@ -113,7 +113,8 @@ class Network(nn.Module):
 
 
 class HiCo(nn.Module):
-    def __init__(self, encoder, width, queue, temporal_input, spatial_input, projection=128, temperature=0.2, momentum=0.999):
+    def __init__(self, encoder, width, queue, temporal_input, spatial_input,
+                 projection=128, temperature=0.2, momentum=0.999):
         super().__init__()
         self.temperature, self.momentum = temperature, momentum
         self.encoder_q = Network(encoder, width, temporal_input, spatial_input)
@@ -155,7 +156,8 @@ class HiCo(nn.Module):
         kc, kp, kt, ks, ki = keys
         negatives = {part: self.queue(part).clone() for part in PARTS}
         loss = (self.contrast(qc[:, 0], kc, negatives["c"]) + self.contrast(qp[:, 0], kp, negatives["p"])
-                + self.contrast(qt, ks.unsqueeze(1), negatives["s"]) + self.contrast(qs, kt.unsqueeze(1), negatives["t"])
+                + self.contrast(qt, ks.unsqueeze(1), negatives["s"])
+                + self.contrast(qs, kt.unsqueeze(1), negatives["t"])
                 + self.contrast(qi, ki.unsqueeze(1), negatives["i"]))
         if update:
             for part, z in zip(PARTS, keys):
@@ -209,7 +211,8 @@ def main():
     session = Session()
     for line in sys.stdin:
         request = json.loads(line)
-        print(json.dumps({"open": session.open, "loss": session.loss, "steps": session.steps}[request["do"]](request)), flush=True)
+        answers = {"open": session.open, "loss": session.loss, "steps": session.steps}
+        print(json.dumps(answers[request["do"]](request)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 /**
  * Matrix products C = A·B on the `cpu` device: blocked as caches want it, on the register tile of `micro-kernel.ts`.
  *
- * A unit of work is a block of C of one matrix of the batch. Within it, k runs in blocks; of B one panel of 8 columns at
- * a time is in the L1 cache, while all rows of the block pass by. Operands that stand so that the tile can read them are
- * read where they are; others are packed by each unit into its thread's memory, A block by block, B panel by panel. (Blocks
- * are so large that this costs 2% where several of them pack the same; a kernel before, that packs once for all, costs
- * memory and a barrier.) When all of k is done, the block of C goes through the epilogue while it is in the cache. Loop
- * order: K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+ * A unit of work is a block of C of one matrix of the batch. Within it, k runs in blocks; of B one panel of 8 columns
+ * at a time is in the L1 cache, while all rows of the block pass by. Operands that stand so that the tile can read them
+ * are read where they are; others are packed by each unit into its thread's memory, A block by block, B panel by panel.
+ * (Blocks are so large that this costs 2% where several of them pack the same; a kernel before, that packs once for
+ * all, costs memory and a barrier.) When all of k is done, the block of C goes through the epilogue while it is in the
+ * cache. Loop order: K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
  *
  * Where C is small and k long (gradients of weights), parts of k are units too; a second kernel adds their sums up.
  *
@@ -49,8 +49,8 @@ export interface Result {
   /** Bytes from row to row there; default 4·n. With room for a multiple of 8 columns, n need not be one. */
   readonly stride?: number;
   /**
-   * Stores a finished block (absent: it is computed at `address`), which lies at `from`, `stride` bytes from row to row; its first column is a multiple of 4,
-   * and rows may be read in fours.
+   * Stores a finished block, which lies at `from`, `stride` bytes from row to row; its first column is a multiple of 4,
+   * and rows may be read in fours. Absent: C is computed at `address`.
    */
   store?(f: FunctionBuilder, context: KernelContext, place: BlockPlace, from: Value, stride: number): void;
 }
@@ -108,7 +108,8 @@ function sumKernel({ name, batch, m, n, c }: Product, parts: number): WasmKernel
       const batchAt = f.name(i32.divU(unit, i32.const(blocks)));
       const m0 = f.name(i32.mul(i32.sub(unit, i32.mul(batchAt, i32.const(blocks))), i32.const(SUM_ROWS)));
       const rows = least(f, i32.sub(i32.const(m), m0), SUM_ROWS);
-      const from = f.name(i32.add(context.scratch(0), i32.mul(i32.add(i32.mul(batchAt, i32.const(m)), m0), i32.const(rowBytes))));
+      const row = i32.add(i32.mul(batchAt, i32.const(m)), m0);
+      const from = f.name(i32.add(context.scratch(0), i32.mul(row, i32.const(rowBytes))));
       f.for(i32.const(0), i32.mul(rows, i32.const(rowBytes)), 16, (at) => {
         const part = f.local("i32", i32.add(from, at));
         const sum = f.local("v128", v128.load(part));
@@ -135,7 +136,9 @@ function packerOf(
   operand: Operand, size: number, width: number, depth: number, f: FunctionBuilder, context: KernelContext,
   batch: Value, strip: Value,
 ): PackPanel {
-  if (operand.plain) return packPlain(f, context, width, size, operand.plain, f.name(operand.address(f, context, batch)));
+  if (operand.plain) {
+    return packPlain(f, context, width, size, operand.plain, f.name(operand.address(f, context, batch)));
+  }
   return packComputed(f, context, width, size, operand.elements(f, context, batch), strip, depth);
 }
 
@@ -176,7 +179,8 @@ function emitUnits(product: Product, blocks: Blocks, f: FunctionBuilder, context
 
 /** @param matrix which matrix of results it belongs to: the batch's, or the part's of it */
 function emitBlock(
-  product: Product, blocks: Blocks, f: FunctionBuilder, context: KernelContext, place: BlockPlace, matrix: Value, part: Value,
+  product: Product, blocks: Blocks, f: FunctionBuilder, context: KernelContext, place: BlockPlace,
+  matrix: Value, part: Value,
 ): void {
   const { batch, m0, n0, rows, columns } = place;
   const { a, b, c, m, n, k } = product;
@@ -219,7 +223,8 @@ function emitBlock(
       const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
       const tiles = (accumulate: boolean) => {
         const call = (height: number, aAt: Value, to: Value, count: Value) => f.call(
-          strip(context, { rows: height, strides, accumulate }), [aAt, bAt, bEnd, to, i32.const(cStride), count, aPanel]);
+          strip(context, { rows: height, strides, accumulate }),
+          [aAt, bAt, bEnd, to, i32.const(cStride), count, aPanel]);
         if (m >= MR) f.if(panels, () => call(MR, aFirst, cAt, panels));
         if (tailRows === 0) return;
         f.if(i32.and(rows, i32.const(MR - 1)), () => {
@@ -243,7 +248,9 @@ function emitBlock(
 }
 
 /** Address of row (or column) `first` of a plain operand. */
-function firstOf({ plain, ...operand }: Operand, f: FunctionBuilder, context: KernelContext, batch: Value, first: Value): Value {
+function firstOf(
+  { plain, ...operand }: Operand, f: FunctionBuilder, context: KernelContext, batch: Value, first: Value,
+): Value {
   if (!plain || !("address" in operand)) throw new Error("internal: computed elements have no address");
   return i32.add(operand.address(f, context, batch), i32.mul(first, i32.const(plain.outer)));
 }

@@ -2,7 +2,8 @@
  * Matrix products of a schedule on the `cpu` device: operands and stores printed from expressions, so that elementwise
  * work before and after the product runs inside it.
  *
- * An operand that is a view of a tensor, linear in both axes, is read as such; any other is computed while it is packed.
+ * An operand that is a view of a tensor, linear in both axes, is read as such; any other is computed while it is
+ * packed.
  */
 import type { Expr } from "../compiler/expr.ts";
 import { dependencies, factorOf } from "../compiler/int-expr.ts";
@@ -40,7 +41,8 @@ function productOf(kernel: MatmulKernel, memory: MemoryOf): Product {
 }
 
 function printerOf(
-  kernel: MatmulKernel, f: FunctionBuilder, context: KernelContext, memory: MemoryOf, vector: VectorVariable | undefined,
+  kernel: MatmulKernel, f: FunctionBuilder, context: KernelContext, memory: MemoryOf,
+  vector: VectorVariable | undefined,
 ): ExprPrinter {
   return new ExprPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memory(context), vector });
 }
@@ -53,12 +55,14 @@ function operand(kernel: MatmulKernel, value: Expr, outer: "m" | "n", memory: Me
     const address = (f: FunctionBuilder, context: KernelContext, batch: Value): Value => {
       const printer = printerOf(kernel, f, context, memory, undefined);
       const base = memory(context).address(value.buffer);
-      const index = printer.scope({ b: batch, [outer]: i32.const(0), k: i32.const(0) }, () => printer.index(value.index));
+      const first = { b: batch, [outer]: i32.const(0), k: i32.const(0) };
+      const index = printer.scope(first, () => printer.index(value.index));
       return i32.add(base, i32.shl(index, i32.const(2)));
     };
     return { plain, address };
   }
-  const lanes = kernel[outer] > 1 && (kernel.k === 1 || neighbours(value, outer) > neighbours(value, "k")) ? "outer" : "k";
+  const isOuter = kernel[outer] > 1 && (kernel.k === 1 || neighbours(value, outer) > neighbours(value, "k"));
+  const lanes = isOuter ? "outer" : "k";
   const [along, across] = lanes === "k" ? ["k", outer] as const : [outer, "k"] as const;
   return {
     lanes,

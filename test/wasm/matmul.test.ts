@@ -31,14 +31,20 @@ const offsetOf = (l: Layout, b: number, o: number, k: number): number => b * l.b
 function layout(batch: number, outer: number, k: number, transposed: boolean, gap: number, computed: boolean): Layout {
   const [inner, rows] = transposed ? [outer, k] : [k, outer];
   const line = inner + gap;
-  return { ...(transposed ? { outer: 1, k: line } : { outer: line, k: 1 }), batch: rows * line, words: batch * rows * line, computed };
+  const strides = transposed ? { outer: 1, k: line } : { outer: line, k: 1 };
+  return { ...strides, batch: rows * line, words: batch * rows * line, computed };
 }
 
 function operand(input: number, l: Layout): Operand {
-  const at = (context: KernelContext, batch: Value, outer: Value, k: Value): Value => i32.add(context.input(input), i32.shl(
-    i32.add(i32.mul(batch, i32.const(l.batch)), i32.add(i32.mul(outer, i32.const(l.outer)), i32.mul(k, i32.const(l.k)))), i32.const(2)));
+  const at = (context: KernelContext, batch: Value, outer: Value, k: Value): Value => {
+    const inside = i32.add(i32.mul(outer, i32.const(l.outer)), i32.mul(k, i32.const(l.k)));
+    return i32.add(context.input(input), i32.shl(i32.add(i32.mul(batch, i32.const(l.batch)), inside), i32.const(2)));
+  };
   if (!l.computed) {
-    return { plain: { outer: 4 * l.outer, k: 4 * l.k }, address: (_, context, batch) => at(context, batch, i32.const(0), i32.const(0)) };
+    return {
+      plain: { outer: 4 * l.outer, k: 4 * l.k },
+      address: (_, context, batch) => at(context, batch, i32.const(0), i32.const(0)),
+    };
   }
   const change = (x: Value): Value => f32x4.add(f32x4.mul(x, f32x4.const(2)), f32x4.const(1));
   const lanes = l.k === 1 ? "k" : "outer";
@@ -69,7 +75,8 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
   };
   const inputs = [a, b].map((l) => Float32Array.from({ length: l.words }, random));
   const expected = new Float64Array(batch * m * n);
-  const read = (which: 0 | 1, l: Layout, at: number): number => (l.computed ? 2 * inputs[which][at] + 1 : inputs[which][at]);
+  const read = (which: 0 | 1, l: Layout, at: number): number =>
+    (l.computed ? 2 * inputs[which][at] + 1 : inputs[which][at]);
   for (let bi = 0; bi < batch; bi++) {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
@@ -79,15 +86,18 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
       }
     }
   }
-  const cAt = (context: KernelContext, batchAt: Value, row: Value, column: Value): Value => i32.add(context.output(0), i32.shl(
-    i32.add(i32.mul(i32.add(i32.mul(batchAt, i32.const(m)), row), i32.const(n)), column), i32.const(2)));
+  const cAt = (context: KernelContext, batchAt: Value, row: Value, column: Value): Value => {
+    const line = i32.mul(i32.add(i32.mul(batchAt, i32.const(m)), row), i32.const(n));
+    return i32.add(context.output(0), i32.shl(i32.add(line, column), i32.const(2)));
+  };
   const product: Product = {
     name: "test", batch, m, n, k, a: operand(0, a), b: operand(1, b),
     c: {
       address: epilogue ? undefined : (_, context, batchAt) => cAt(context, batchAt, i32.const(0), i32.const(0)),
       store: (f, context, { batch: batchAt, m0, n0, rows, columns }, from, stride) => {
         f.for(i32.const(0), rows, 1, (row) => f.for(i32.const(0), columns, 1, (column) => {
-          const x = v128.load32Zero(i32.add(from, i32.add(i32.mul(row, i32.const(stride)), i32.shl(column, i32.const(2)))));
+          const line = i32.add(from, i32.mul(row, i32.const(stride)));
+          const x = v128.load32Zero(i32.add(line, i32.shl(column, i32.const(2))));
           const changed = epilogue ? f32x4.sub(f32x4.mul(x, f32x4.const(3)), f32x4.const(1)) : x;
           f.store32Lane(cAt(context, batchAt, i32.add(m0, row), i32.add(n0, column)), changed, 0);
         }));
@@ -97,31 +107,47 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
   return { product, inputs, expected };
 }
 
-function check({ product, inputs, expected }: Case, blocks: Blocks, options: { split?: number; relaxed?: boolean } = {}): Float32Array {
+function check(
+  { product, inputs, expected }: Case, blocks: Blocks, options: { split?: number; relaxed?: boolean } = {},
+): Float32Array {
   const features = { ...wasmFeatures(), ...(options.relaxed === false ? { relaxedSimd: false } : {}) };
-  const [result] = runLowering(productKernels(product, blocks), inputs, [expected.length], { split: options.split, features });
+  const lowering = productKernels(product, blocks);
+  const [result] = runLowering(lowering, inputs, [expected.length], { split: options.split, features });
   // Of sums of k products, each below 2.25 (computed elements reach 2 and 1.5).
   const bound = 3 * 2 ** -24 * 4.5 * product.k * Math.sqrt(product.k) + 1e-6;
   expected.forEach((x, i) => {
     if (!(Math.abs(result[i] - x) <= bound)) {
       const { batch, m, n, k } = product;
-      assert.fail(`${batch} x [${m}, ${k}] x [${k}, ${n}] in ${JSON.stringify(blocks)}: element ${i} is ${result[i]}, not ${x}`);
+      const sizes = `${batch} x [${m}, ${k}] x [${k}, ${n}]`;
+      assert.fail(`${sizes} in ${JSON.stringify(blocks)}: element ${i} is ${result[i]}, not ${x}`);
     }
   });
   return result;
 }
 
 const sizes = fc.record({
-  batch: fc.integer({ min: 1, max: 3 }), m: fc.integer({ min: 1, max: 40 }), n: fc.integer({ min: 1, max: 40 }), k: fc.integer({ min: 1, max: 50 }),
+  batch: fc.integer({ min: 1, max: 3 }), m: fc.integer({ min: 1, max: 40 }),
+  n: fc.integer({ min: 1, max: 40 }), k: fc.integer({ min: 1, max: 50 }),
 });
 const layoutOf = fc.record({ transposed: fc.boolean(), gap: fc.nat(3), computed: fc.boolean() });
 const blocking = fc.record({
   rows: fc.integer({ min: 1, max: 12 }).map((x) => 4 * x), columns: fc.integer({ min: 1, max: 6 }).map((x) => 8 * x),
   depth: fc.integer({ min: 1, max: 15 }).map((x) => 4 * x), pack: fc.boolean(), b: fc.constantFrom("direct", "packed"),
 });
-const arbitrary = fc.record({ sizes, a: layoutOf, b: layoutOf, epilogue: fc.boolean(), seed: fc.nat(), blocking, split: fc.integer({ min: 1, max: 5 }), relaxed: fc.boolean() });
+const arbitrary = fc.record({
+  sizes, a: layoutOf, b: layoutOf, epilogue: fc.boolean(), seed: fc.nat(), blocking,
+  split: fc.integer({ min: 1, max: 5 }), relaxed: fc.boolean(),
+});
 
-function caseOf(drawn: { sizes: Sizes; a: LayoutChoice; b: LayoutChoice; epilogue: boolean; seed: number }): { made: Case; a: Layout; b: Layout } {
+interface Drawn {
+  readonly sizes: Sizes;
+  readonly a: LayoutChoice;
+  readonly b: LayoutChoice;
+  readonly epilogue: boolean;
+  readonly seed: number;
+}
+
+function caseOf(drawn: Drawn): { made: Case; a: Layout; b: Layout } {
   const { batch, m, n, k } = drawn.sizes;
   const a = layout(batch, m, k, drawn.a.transposed, drawn.a.gap, drawn.a.computed);
   const b = layout(batch, n, k, drawn.b.transposed, drawn.b.gap, drawn.b.computed);
@@ -145,7 +171,8 @@ describe("matrix products of the cpu device", () => {
       const { m, n, k } = drawn.sizes;
       const readable = !b.computed && b.outer === 1 && n % 8 === 0;
       const blocks: Blocks = {
-        rows, columns, depth, parts: 1, partSteps: k, rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
+        rows, columns, depth, parts: 1, partSteps: k,
+        rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
         a: pack || a.computed ? "packed" : "direct",
         b: readable && drawn.blocking.b === "direct" ? "direct" : "packed",
       };

@@ -28,7 +28,8 @@ function values(count: number, seed: number, whole = false): number[] {
 }
 
 const make = (shape: readonly number[], seed: number, dtype: "f32" | "i32" = "f32"): Tensor =>
-  tensor((dtype === "i32" ? Int32Array : Float32Array).from(values(shape.reduce((x, y) => x * y, 1), seed, dtype === "i32")), { shape: [...shape] });
+  tensor((dtype === "i32" ? Int32Array : Float32Array).from(
+    values(shape.reduce((x, y) => x * y, 1), seed, dtype === "i32")), { shape: [...shape] });
 
 /** One product's kernels on the graph's leaves. */
 function run(result: Tensor): ArrayLike<number> {
@@ -42,7 +43,8 @@ function run(result: Tensor): ArrayLike<number> {
     new Float32Array((dtype === "f32" ? Float32Array.from(data) : Int32Array.from(data)).buffer);
   const parameters = new Float32Array(graph.parameterWords);
   for (const { node, role, offset } of graph.leaves) {
-    if (role === "parameter" && node.op.kind === "data") parameters.set(words(node.op.data as ArrayLike<number>, node.dtype), offset);
+    if (role !== "parameter" || node.op.kind !== "data") continue;
+    parameters.set(words(node.op.data as ArrayLike<number>, node.dtype), offset);
   }
   const target = kernel.stores[0].target;
   const at = operands.indexOf(target);
@@ -71,7 +73,8 @@ async function agree(f: () => Tensor, bound = 1e-5): Promise<void> {
   const wanted = await expected.read() as ArrayLike<number>;
   assert.equal(found.length, wanted.length);
   for (let i = 0; i < wanted.length; i++) {
-    assert.ok(Math.abs(found[i] - wanted[i]) <= bound * Math.max(1, Math.abs(wanted[i])), `element ${i}: ${found[i]}, not ${wanted[i]}`);
+    const close = Math.abs(found[i] - wanted[i]) <= bound * Math.max(1, Math.abs(wanted[i]));
+    assert.ok(close, `element ${i}: ${found[i]}, not ${wanted[i]}`);
   }
 }
 
@@ -80,12 +83,14 @@ describe("matrix products of a schedule", () => {
     "a product": () => make([5, 7], 1).matmul(make([7, 9], 2)),
     "both operands transposed": () => make([37, 26], 1).transpose().matmul(make([33, 37], 2).transpose()),
     "a batch, broadcast": () => make([3, 1, 6, 10], 1).matmul(make([4, 10, 11], 2)),
-    "a linear layer with bias and activation": () => make([70, 33], 1).matmul(make([18, 33], 2).transpose()).add(make([18], 3)).relu(),
+    "a linear layer with bias and activation": () =>
+      make([70, 33], 1).matmul(make([18, 33], 2).transpose()).add(make([18], 3)).relu(),
     "scaled by a host value": () => make([20, 33], 1).matmul(make([33, 18], 2)).mul(tensor([0.5])),
     "a rectified operand, transposed": () => make([40, 18], 2).relu().transpose().matmul(make([40, 21], 3)),
     "both operands computed": () => make([19, 50], 1).mul(2).add(1).matmul(make([31, 50], 3).square().transpose()),
     "a computed operand of many blocks": () => make([300, 20], 1).mul(2).matmul(make([20, 70], 3)),
-    "slices with steps and flips": () => make([30, 40], 1).slice([0, 30, 2], [1, 40, 3]).matmul(make([13, 25], 2).flip(0)),
+    "slices with steps and flips": () =>
+      make([30, 40], 1).slice([0, 30, 2], [1, 40, 3]).matmul(make([13, 25], 2).flip(0)),
     "padded operands": () => make([11, 6], 1).pad([[2, 1], [0, 3]]).matmul(make([7, 22], 2).pad([[1, 1], [3, 0]])),
     "heads of a packed projection": () => {
       const packed = make([2, 12, 3, 4, 8], 1);
@@ -93,12 +98,13 @@ describe("matrix products of a schedule", () => {
       return q.matmul(k.transpose()).mul(0.25);
     },
     "a matrix and a vector": () => make([50, 30], 1).matmul(make([30, 1], 2)),
-    "a transposed matrix and a vector, with an epilogue": () => make([30, 50], 1).transpose().matmul(make([30, 1], 2)).add(make([50, 1], 3)).tanh(),
+    "a transposed matrix and a vector, with an epilogue": () =>
+      make([30, 50], 1).transpose().matmul(make([30, 1], 2)).add(make([50, 1], 3)).tanh(),
     "a vector and a matrix": () => make([1, 30], 1).matmul(make([30, 50], 2)),
     "two vectors": () => make([1, 30], 1).matmul(make([30, 1], 2)),
     "an outer product": () => make([30, 1], 1).matmul(make([1, 50], 2)),
     "one by one": () => make([1, 1], 1).matmul(make([1, 1], 2)),
-    "gathered rows": () => make([9, 12], 1).gather(0, make([17, 12], 4, "i32").mod(9).cast("i32")).matmul(make([12, 10], 2)),
+    "gathered rows": () => make([9, 12], 1).gather(0, make([17, 12], 4, "i32").mod(9)).matmul(make([12, 10], 2)),
   };
   for (const [name, f] of Object.entries(cases)) test(name, () => agree(f));
 });
