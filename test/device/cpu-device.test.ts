@@ -21,7 +21,8 @@ import { f32x4, i32 } from "../../src/wasm/instructions.ts";
 import type { WasmKernel } from "../../src/wasm/kernel.ts";
 import { emitProgram } from "../../src/wasm/program.ts";
 import { emitPhases } from "../../src/wasm/work-sharing.ts";
-import { numbers } from "../engine/helpers.ts";
+import { Draw } from "../engine/draw.ts";
+import { devicesAgree, numbers } from "../engine/helpers.ts";
 
 /** A training step with products, reductions of every kind, draws and assignments. */
 function network() {
@@ -73,6 +74,18 @@ describe("the cpu device", () => {
     assert.ok(expected[0].every(Number.isFinite) && new Set(expected[0]).size === 4);
     for (const threads of [2, 3, 7]) assert.deepEqual(await run(threads), expected, `${threads} threads`);
   });
+
+  test("products of operands that are the same along an axis, or stand in any order", () => on(2, (d) => {
+    const draw = new Draw(2);
+    const leaves = [[6, 9, 16], [6, 16, 24], [24], [1, 3]].map((shape) => draw.data(shape));
+    return devicesAgree(d, [{
+      name: "products", leaves,
+      f: (x, y, row, small) => [
+        x.matmul(row.expand([6, 16, 24])), x.slice([0, 1]).expand([6, 9, 16]).matmul(y), x.matmul(y.flip(1)).transpose(1, 2),
+        small.matmul(y.slice([0, 2], [0, 1]).expand([2, 3, 24])), x.transpose(1, 2).matmul(x.flip(0)),
+      ],
+    }]);
+  }));
 
   test("a step traced again compiles nothing; memory is flat over 300 steps", () => on(2, async (d) => {
     const { step } = network();
