@@ -3,12 +3,14 @@
  */
 import type { Graph } from "../../compiler/graph.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
-import type { Assignment, Backend, CompiledStep, Storage } from "../../tensor/backend.ts";
+import type { Assignment, Storage } from "../../tensor/backend.ts";
 import type { DType, HostArray } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
+import type { Shape } from "../../tensor/shape.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { WasmFeatures } from "../../wasm/features.ts";
 import { debugLevel } from "../environment.ts";
+import { PlanDevice } from "../plan-device.ts";
 import { collectGarbage, prepareCollection } from "../webgpu/garbage.ts";
 import { fromDevice, toDevice } from "../webgpu/host-data.ts";
 import type { CpuCounters } from "./counters.ts";
@@ -26,15 +28,12 @@ import { Threads } from "./threads.ts";
 /** JavaScript does not know how large the tensors are that it could collect: after this many bytes it is told to look. */
 const COLLECT_AFTER = 1 << 28;
 
-/** Plans remembered; the least recently used is forgotten. */
-const MAX_PLANS = 256;
-
 export interface CpuOptions {
   /** Threads, the calling one among them; default HICO_THREADS, else one a core. */
   readonly threads?: number;
 }
 
-export class CpuDevice implements Backend {
+export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
   readonly kind = "cpu";
   readonly name: string;
   readonly features: WasmFeatures;
@@ -45,15 +44,13 @@ export class CpuDevice implements Backend {
   readonly #threads: Threads;
   readonly #owner: StorageOwner;
   readonly #planner = new CpuPlanner();
-  readonly #runners = new Map<string, Runner>();
-  /** How often a host tensor took part in a plan; the second time it is given memory of its own. */
-  readonly #uses = new WeakMap<Node, number>();
   readonly #times = new Map<string, KernelTime>();
   readonly #machine: Machine;
   #arena: Block | undefined;
   #closed = false;
 
   private constructor(features: WasmFeatures, memory: CpuMemory, threads: Threads, counters: CpuCounters) {
+    super();
     this.features = features;
     this.#counters = counters;
     this.#memory = memory;
@@ -63,7 +60,7 @@ export class CpuDevice implements Backend {
     this.#machine = {
       memory, threads, features, counters,
       arena: (bytes) => this.#arenaOf(bytes),
-      store: (node) => this.#empty(node),
+      store: (node) => this.empty(node),
     };
   }
 
@@ -81,61 +78,14 @@ export class CpuDevice implements Backend {
     return this.#threads.count;
   }
 
-  supports(dtype: DType): boolean {
-    return dtype !== "f64" && dtype !== "f16";
-  }
-
   /** Kernels, modules, bytes so far. */
   get counters(): Readonly<CpuCounters> {
     return this.#counters;
   }
 
-  /** Plans compiled and still remembered. */
-  get plans(): number {
-    return this.#runners.size;
-  }
-
   /** Time of every kernel that ran while `timing` was on, the longest first. */
   kernelTimes(): KernelTime[] {
     return [...this.#times.values()].sort((a, b) => b.milliseconds - a.milliseconds);
-  }
-
-  async realize(outputs: readonly Node[], assignments: readonly Assignment[]): Promise<Storage[]> {
-    this.#checkOpen();
-    const uploads = outputs.every((n) => n.op.kind === "data") && assignments.every((a) => isFreshUpload(a));
-    if (uploads) return this.#upload(outputs, assignments);
-    const graph = this.#graph(outputs, assignments);
-    const runner = await this.#runner(graph);
-    return this.#run(runner, graph.leaves.map((leaf) => this.#leafValue(leaf.source, true)));
-  }
-
-  async compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep> {
-    this.#checkOpen();
-    const graph = this.#graph(outputs, assignments);
-    const runner = await this.#prepare(graph);
-    const inputOf = new Map(inputs.map((node, i) => [node, i]));
-    // Constants of the function are copied in once.
-    const constants = new Map<Node, CpuStorage>();
-    for (const { source, role } of graph.leaves) {
-      if (role === "buffer" && source.op.kind === "data" && !source.op.refresh && !inputOf.has(source)) {
-        constants.set(source, this.#store(source, source.op.data));
-      }
-    }
-    // The first run takes what tracing drew, so that a compiled step draws what a traced one does.
-    let traced = true;
-    return {
-      run: async (given) => {
-        this.#checkOpen();
-        const values = graph.leaves.map(({ source }) => {
-          const at = inputOf.get(source);
-          if (at !== undefined) return given[at] as LeafValue;
-          if (traced && source.op.kind === "data" && source.op.refresh) return source.op.data;
-          return constants.get(source) ?? this.#leafValue(source, false);
-        });
-        traced = false;
-        return this.#run(runner, values);
-      },
-    };
   }
 
   async read(storage: Storage): Promise<HostArray> {
@@ -148,10 +98,8 @@ export class CpuDevice implements Backend {
   /** Plans run to their end before anything else does: there is nothing to wait for. */
   async synchronize(): Promise<void> {}
 
-  /** Forgets all plans and frees the memory they hold. Tensors and variables stay. */
-  trim(): void {
-    for (const runner of this.#runners.values()) runner.dispose();
-    this.#runners.clear();
+  override trim(): void {
+    super.trim();
     this.#freeArena();
   }
 
@@ -161,41 +109,25 @@ export class CpuDevice implements Backend {
     this.#threads.close();
   }
 
-  #checkOpen(): void {
+  protected checkOpen(): void {
     if (this.#closed) throw new Error("the cpu device was closed");
   }
 
-  // --- planning
-
-  #graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
-    const graph = this.#planner.graph(outputs, assignments);
-    for (const node of graph.nodes) {
-      if (this.supports(node.dtype)) continue;
-      const hint = node.dtype === "f64" ? "it exists on the reference device only" : "WebAssembly computes in 32 bits";
-      throw new Error(`${this.name} has no ${node.dtype} tensors: ${hint}; cast to f32 with .cast("f32")`);
-    }
-    return graph;
+  protected missing(dtype: DType): string | undefined {
+    if (dtype === "f64") return "it exists on the reference device only";
+    return dtype === "f16" ? "WebAssembly computes in 32 bits" : undefined;
   }
 
-  #prepare(graph: Graph): Promise<Runner> {
+  protected graphOf(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
+    return this.#planner.graph(outputs, assignments);
+  }
+
+  protected prepare(graph: Graph): Promise<Runner> {
     const plan = this.#planner.plan(graph);
     return Runner.prepare(this.#machine, plan, layOut(plan, (kernel) => this.#planner.lower(kernel)));
   }
 
-  async #runner(graph: Graph): Promise<Runner> {
-    let runner = this.#runners.get(graph.key);
-    if (runner) this.#runners.delete(graph.key);
-    else runner = await this.#prepare(graph);
-    this.#runners.set(graph.key, runner);
-    if (this.#runners.size > MAX_PLANS) {
-      const [oldest, dropped] = this.#runners.entries().next().value!;
-      this.#runners.delete(oldest);
-      dropped.dispose();
-    }
-    return runner;
-  }
-
-  async #run(runner: Runner, values: readonly LeafValue[]): Promise<CpuStorage[]> {
+  protected async run(runner: Runner, values: readonly LeafValue[]): Promise<CpuStorage[]> {
     const times = this.timing ? this.#times : undefined;
     if (this.#owner.bytesSince > COLLECT_AFTER) await this.#collect();
     try {
@@ -230,58 +162,13 @@ export class CpuDevice implements Backend {
     this.#arena = undefined;
   }
 
-  // --- leaves
-
-  #leafValue(node: Node, promote: boolean): LeafValue {
-    const op = node.op;
-    switch (op.kind) {
-      case "storage":
-        return op.storage as CpuStorage;
-      case "variable":
-        if (!op.variable.storage) {
-          op.variable.storage = this.#empty(node);
-          op.variable.device = this;
-        }
-        return op.variable.storage as CpuStorage;
-      case "data": {
-        if (op.refresh) return promote ? op.data : op.refresh();
-        if (!promote || sizeOf(node.shape) <= 16) return op.data;
-        const uses = (this.#uses.get(node) ?? 0) + 1;
-        this.#uses.set(node, uses);
-        if (uses < 2) return op.data;
-        const storage = this.#store(node, op.data);
-        node.become({ kind: "storage", storage });
-        return storage;
-      }
-      default:
-        throw new Error(`internal: ${op.kind} is no leaf`);
-    }
+  protected empty({ shape, dtype }: { readonly shape: Shape; readonly dtype: DType }): CpuStorage {
+    return new CpuStorage(this, shape, dtype, this.#memory.allocate(nodeBytes({ shape, dtype })), this.#owner);
   }
 
-  #empty(node: { readonly shape: Node["shape"]; readonly dtype: DType }): CpuStorage {
-    return new CpuStorage(this, node.shape, node.dtype, this.#memory.allocate(nodeBytes(node)), this.#owner);
-  }
-
-  #store(node: { readonly shape: Node["shape"]; readonly dtype: DType }, data: HostArray): CpuStorage {
-    if (!this.supports(node.dtype)) throw new Error(`${this.name} has no ${node.dtype} tensors; cast to f32 first`);
-    const storage = this.#empty(node);
-    const view = toDevice(data, node.dtype);
-    this.#memory.bytes.set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), storage.address);
+  protected write({ address, dtype }: CpuStorage, data: HostArray): void {
+    const view = toDevice(data, dtype);
+    this.#memory.bytes.set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), address);
     this.#counters.bytesWritten += view.byteLength;
-    return storage;
   }
-
-  #upload(outputs: readonly Node[], assignments: readonly Assignment[]): Storage[] {
-    for (const { variable, value } of assignments) {
-      if (value.op.kind !== "data") continue;
-      variable.storage = this.#store(value, value.op.data);
-      variable.device = this;
-    }
-    return outputs.map((node) => this.#store(node, node.op.kind === "data" ? node.op.data : new Float32Array(0)));
-  }
-}
-
-/** A first value that is plain host data: it needs no kernel. */
-function isFreshUpload({ variable, value }: Assignment): boolean {
-  return !variable.storage && value.op.kind === "data" && !value.op.refresh;
 }

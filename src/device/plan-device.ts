@@ -1,0 +1,174 @@
+/**
+ * What devices that run plans have in common: plans remembered by the structure of their graph, and the values that
+ * stand behind a graph's leaves from run to run.
+ */
+import type { Graph } from "../compiler/graph.ts";
+import type { Assignment, CompiledStep, Storage, Backend } from "../tensor/backend.ts";
+import type { DType, HostArray } from "../tensor/dtype.ts";
+import type { Node } from "../tensor/node.ts";
+import type { Shape } from "../tensor/shape.ts";
+import { sizeOf } from "../tensor/shape.ts";
+
+/** Plans remembered; the least recently used gives its memory back. */
+const MAX_PLANS = 256;
+/** Host tensors of at most this many elements always travel with a run. */
+const SMALL_ELEMENTS = 16;
+
+/** A plan made ready to run. */
+interface Prepared {
+  dispose(): void;
+}
+
+interface ValueSpec {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** @typeParam S the device's storage. @typeParam R its plans, ready to run. */
+export abstract class PlanDevice<S extends Storage, R extends Prepared> implements Backend {
+  abstract readonly kind: string;
+  abstract readonly name: string;
+  readonly #prepared = new Map<string, R>();
+  /** How often a host tensor took part in a plan; the second time it is given memory of its own. */
+  readonly #uses = new WeakMap<Node, number>();
+
+  /** Why a dtype is missing here, or undefined where it is not. */
+  protected abstract missing(dtype: DType): string | undefined;
+  protected abstract graphOf(outputs: readonly Node[], assignments: readonly Assignment[]): Graph;
+  protected abstract prepare(graph: Graph): Promise<R>;
+  /** @param values one for every leaf of the graph */
+  protected abstract run(prepared: R, values: readonly (HostArray | S)[]): Promise<S[]>;
+  /** Memory for a tensor, contents undefined. */
+  protected abstract empty(spec: ValueSpec): S;
+  protected abstract write(storage: S, data: HostArray): void;
+  /** @throws Error where the device can no longer be used */
+  protected abstract checkOpen(): void;
+
+  abstract read(storage: Storage): Promise<HostArray>;
+  abstract synchronize(): Promise<void>;
+  abstract close(): void;
+
+  supports(dtype: DType): boolean {
+    return this.missing(dtype) === undefined;
+  }
+
+  /** Plans compiled and still remembered. */
+  get plans(): number {
+    return this.#prepared.size;
+  }
+
+  async realize(outputs: readonly Node[], assignments: readonly Assignment[]): Promise<S[]> {
+    this.checkOpen();
+    const uploads = outputs.every((n) => n.op.kind === "data") && assignments.every((a) => isFreshUpload(a));
+    if (uploads) return this.#upload(outputs, assignments);
+    const graph = this.#graph(outputs, assignments);
+    const prepared = await this.#remembered(graph);
+    return this.run(prepared, graph.leaves.map((leaf) => this.#leafValue(leaf.source, true)));
+  }
+
+  async compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep> {
+    this.checkOpen();
+    const graph = this.#graph(outputs, assignments);
+    const prepared = await this.prepare(graph);
+    const inputOf = new Map(inputs.map((node, i) => [node, i]));
+    // Constants of the function are uploaded once.
+    const constants = new Map<Node, S>();
+    for (const { source, role } of graph.leaves) {
+      if (role === "buffer" && source.op.kind === "data" && !source.op.refresh && !inputOf.has(source)) {
+        constants.set(source, this.#store(source, source.op.data));
+      }
+    }
+    // The first run takes what tracing drew, so that a compiled step draws what a traced one does.
+    let traced = true;
+    return {
+      run: async (given) => {
+        this.checkOpen();
+        const values = graph.leaves.map(({ source }) => {
+          const at = inputOf.get(source);
+          if (at !== undefined) return given[at] as HostArray | S;
+          if (traced && source.op.kind === "data" && source.op.refresh) return source.op.data;
+          return constants.get(source) ?? this.#leafValue(source, false);
+        });
+        traced = false;
+        return this.run(prepared, values);
+      },
+    };
+  }
+
+  /** Forgets all plans and gives their memory back. Tensors and variables stay. */
+  trim(): void {
+    for (const prepared of this.#prepared.values()) prepared.dispose();
+    this.#prepared.clear();
+  }
+
+  #graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
+    const graph = this.graphOf(outputs, assignments);
+    for (const { dtype } of graph.nodes) {
+      const why = this.missing(dtype);
+      if (why !== undefined) throw new Error(`${this.name} has no ${dtype} tensors: ${why}; cast to f32 with .cast("f32")`);
+    }
+    return graph;
+  }
+
+  async #remembered(graph: Graph): Promise<R> {
+    let prepared = this.#prepared.get(graph.key);
+    if (prepared) this.#prepared.delete(graph.key);
+    else prepared = await this.prepare(graph);
+    this.#prepared.set(graph.key, prepared);
+    if (this.#prepared.size > MAX_PLANS) {
+      const [oldest, dropped] = this.#prepared.entries().next().value!;
+      this.#prepared.delete(oldest);
+      dropped.dispose();
+    }
+    return prepared;
+  }
+
+  /** @param promote whether a host tensor that is used again may be given memory of its own */
+  #leafValue(node: Node, promote: boolean): HostArray | S {
+    const op = node.op;
+    switch (op.kind) {
+      case "storage":
+        return op.storage as S;
+      case "variable":
+        if (!op.variable.storage) {
+          op.variable.storage = this.empty(node);
+          op.variable.device = this;
+        }
+        return op.variable.storage as S;
+      case "data": {
+        if (op.refresh) return promote ? op.data : op.refresh();
+        if (!promote || sizeOf(node.shape) <= SMALL_ELEMENTS) return op.data;
+        const uses = (this.#uses.get(node) ?? 0) + 1;
+        this.#uses.set(node, uses);
+        if (uses < 2) return op.data;
+        const storage = this.#store(node, op.data);
+        node.become({ kind: "storage", storage });
+        return storage;
+      }
+      default:
+        throw new Error(`internal: ${op.kind} is no leaf`);
+    }
+  }
+
+  #store(node: ValueSpec, data: HostArray): S {
+    const why = this.missing(node.dtype);
+    if (why !== undefined) throw new Error(`${this.name} has no ${node.dtype} tensors: ${why}; cast to f32 first`);
+    const storage = this.empty(node);
+    this.write(storage, data);
+    return storage;
+  }
+
+  #upload(outputs: readonly Node[], assignments: readonly Assignment[]): S[] {
+    for (const { variable, value } of assignments) {
+      if (value.op.kind !== "data") continue;
+      variable.storage = this.#store(value, value.op.data);
+      variable.device = this;
+    }
+    return outputs.map((node) => this.#store(node, node.op.kind === "data" ? node.op.data : new Float32Array(0)));
+  }
+}
+
+/** A first value that is plain host data: it needs no kernel. */
+function isFreshUpload({ variable, value }: Assignment): boolean {
+  return !variable.storage && value.op.kind === "data" && !value.op.refresh;
+}
