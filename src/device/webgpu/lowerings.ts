@@ -4,16 +4,14 @@ import type { AttentionAttrs } from "../../ops/attention.ts";
 import type { InfoNceAttrs } from "../../ops/contrastive.ts";
 import type { ScanAttrs } from "../../ops/scan.ts";
 import type { TopKAttrs } from "../../ops/top-k.ts";
-import type { AttentionSpec } from "../../shaders/attention.ts";
 import { attentionBackward, attentionForward } from "../../shaders/attention.ts";
 import { gruBackward, gruForward } from "../../shaders/gru-scan.ts";
-import type { InfoNceSpec } from "../../shaders/info-nce.ts";
 import { infoNceBackward, infoNceForward } from "../../shaders/info-nce.ts";
 import type { AdapterProfile, Lowering, TensorSpec } from "../../shaders/kernel.ts";
 import { lstmBackward, lstmForward } from "../../shaders/lstm-scan.ts";
-import type { ScanSpec } from "../../shaders/scan-spec.ts";
 import { topK } from "../../shaders/top-k.ts";
 import type { FusedOp } from "../../tensor/fused.ts";
+import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
 
 /** @param read which of the op's results anybody reads */
 type Lower = (
@@ -36,24 +34,6 @@ const LOWERINGS: Record<string, Lower> = {
     isSmall(k, queue, profile) ? undefined : infoNceBackward(infoNceSpec(k, queue, attrs), profile),
   topK: ([x], { k }: TopKAttrs, profile) => topK(x.shape, k, profile),
 };
-
-function scanSpec(perStep: readonly number[], state: readonly number[], { masked, segments }: ScanAttrs): ScanSpec {
-  const [steps, batch, directions] = perStep;
-  return { steps, batch, directions, hidden: state[2], masked, segments };
-}
-
-function attentionSpec(inputs: readonly TensorSpec[], attrs: AttentionAttrs): AttentionSpec {
-  const { heads, scale, packed, mask, keep, segments } = attrs;
-  const [batch, queries, width] = inputs[0].shape;
-  const keys = packed ? queries : inputs[1].shape[1];
-  const dim = packed ? width / (3 * heads) : inputs[0].shape[3];
-  return { batch, heads, queries, keys, dim, scale, packed, mask, keep, segments };
-}
-
-function infoNceSpec(k: TensorSpec, queue: TensorSpec, { temperature }: InfoNceAttrs): InfoNceSpec {
-  const [rows, positives, channels] = k.shape;
-  return { rows, channels, positives, negatives: queue.shape[1], temperature };
-}
 
 /**
  * Whether logits are so few that a GPU is done with them before it is asked for the next thing: the products and
