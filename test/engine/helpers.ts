@@ -29,7 +29,13 @@ const SEED = process.env.HICO_SEED === undefined ? undefined : Number(process.en
 export async function property(runs: number, body: (draw: Draw) => Promise<void> | void): Promise<void> {
   const numbers = fc.noBias(fc.noShrink(fc.integer({ min: 0, max: 0x7fffffff })));
   const checked = fc.asyncProperty(numbers, async (seed) => body(new Draw(seed)));
-  await fc.assert(checked, { numRuns: Math.max(1, Math.round(runs * MORE)), ...(SEED === undefined ? {} : { seed: SEED }) });
+  try {
+    await fc.assert(checked, { numRuns: Math.max(1, Math.round(runs * MORE)), ...(SEED === undefined ? {} : { seed: SEED }) });
+  } catch (error) {
+    // What was wrong stands in the cause, which test reporters leave out.
+    const { message, cause } = error as Error;
+    throw new Error(`${message}\n${cause instanceof Error ? cause.message : ""}`, { cause });
+  }
 }
 
 /** A WebGPU device on the test adapter. `profile: "gpu"` takes the kernels meant for real GPUs. The caller closes it. */
