@@ -23,14 +23,8 @@ import type { EncoderName, HiCoBatch } from "../src/hico/index.ts";
 import { hostTensor, writeTorchCheckpoint } from "../src/io/index.ts";
 import { realize, setDefaultDevice, tensor } from "../src/tensor/index.ts";
 import { Generator } from "../src/tensor/random.ts";
+import { BATCH, QUEUE, SHAPES } from "./hico-shapes.ts";
 
-const BATCH = 64;
-const QUEUE = 2048;
-/** Tokens and features of the two views of a clip of two persons. */
-const SHAPES = {
-  queryTemporal: [BATCH, 64, 150], querySpatial: [BATCH, 50, 192],
-  keyTemporal: [BATCH, 64, 150], keySpatial: [BATCH, 50, 192],
-} as const;
 /** Pause before a turn, in which the other side's threads go to sleep. */
 const PAUSE = 300;
 const LOSS_TOLERANCE = 1e-3;
@@ -154,7 +148,7 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
       torchCpuMs = Math.min(torchCpuMs, Number(answer.cpu));
     }
     const [oursMs, torchMs] = [median(ours), median(theirs)];
-    const oursPeakMb = process.resourceUsage().maxRSS / 1024;
+    const oursPeakMb = peakOf(encoder, hidden);
     return {
       encoder, width: hidden, oursMs, torchMs, ratio: torchMs / oursMs, oursCpuMs, torchCpuMs,
       oursLoss, torchLoss, oursFirstMs, torchPeakMb, oursPeakMb,
@@ -186,6 +180,15 @@ function openTorch(): { ask(request: object): Promise<Record<string, unknown>>; 
     },
     close: () => child.stdin.end(),
   };
+}
+
+/** Of a process of its own: this one holds the model twice. */
+function peakOf(encoder: EncoderName, hidden: number): number {
+  const script = fileURLToPath(new URL("hico-memory.ts", import.meta.url));
+  const args = ["--import", "tsx", script, encoder, String(hidden), "--threads", String(threads)];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${script} failed: ${stderr}`);
+  return Number(stdout);
 }
 
 function pause(): Promise<void> {
