@@ -62,7 +62,6 @@ export function loopKernel(kernel: LoopKernel): ExprKernels {
   const split = chooseSplit({ exprs: kernel.exprs, values, stores: kernel.stores }, "i", kernel.size);
   const units = chooseUnits(split);
   const [row, column] = [rowName("i"), columnName("i")];
-  const draws = kernel.exprs.all.filter((e) => e.kind === "bits");
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new ExprPrinter({
       f, features: context.features, exprs: kernel.exprs, memory: memoryOf(operands, context, kernel.exprs),
@@ -71,22 +70,11 @@ export function loopKernel(kernel: LoopKernel): ExprKernels {
     printer.hoist(values, kernel.stores);
     forRows(f, context, split, units, (rowAt, from, to) => printer.scope({ [row]: rowAt }, () => {
       printer.hoist(values, kernel.stores);
-      const four = () => {
+      f.for(from, to, 4, (at) => printer.scope({ [column]: at }, () => {
         // All values first: one stored in place may be read by another.
         const printed = values.map((v) => printer.value(v));
         kernel.stores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
-      };
-      if (draws.length === 0 || split.length % 8 !== 0) {
-        f.for(from, to, 4, (at) => printer.scope({ [column]: at }, four));
-        return;
-      }
-      f.for(from, to, 8, (at) => {
-        const drawn = printer.scope({ [column]: at }, () => draws.map((e) => printer.bitsOfEight(e)));
-        [at, i32.add(at, i32.const(4))].forEach((place, half) => printer.scope({ [column]: place }, () => {
-          drawn.forEach((bits, k) => bits && printer.setValue(draws[k], bits[half]));
-          four();
-        }));
-      });
+      }));
     }));
   };
   const name = `loop ${kernel.stores.map((s) => `[${s.target.shape.join()}]`).join(" ")}`;

@@ -369,7 +369,7 @@ export class ExprPrinter {
         const resolved = this.#resolve(expr.index);
         const fixed = expr.args.every((arg) => this.variablesOf(arg).size === 0);
         if (fixed && this.#step(resolved) === 1 && isMultiple(resolved, 4, this.#o.vector!.name)) {
-          return this.#bitsOfEight([k0, k1, call], this.#index(resolved, 0));
+          return this.#bitsOfFour([k0, k1, call], this.#index(resolved, 0));
         }
         const index = f.name(this.#integers(expr.index));
         const [even, odd] = threefry(f, k0, k1, f.name(i32x4.shrU(index, i32.const(1))), call);
@@ -405,7 +405,7 @@ export class ExprPrinter {
    * Bits of four neighbours from `index` on, a multiple of 4. A block has two words, so four lanes of blocks are the bits
    * of eight elements: those of the other four are kept for the round of the loop that asks for them.
    */
-  #bitsOfEight([k0, k1, call]: readonly Value[], index: Value): Value {
+  #bitsOfFour([k0, k1, call]: readonly Value[], index: Value): Value {
     const f = this.#f;
     const first = f.name(index);
     // 0, which locals are at the start, is none.
@@ -419,22 +419,6 @@ export class ExprPrinter {
       f.set(high, v128.shuffle32(even, odd, [2, 6, 3, 7]));
     });
     return select(i32.and(first, i32.const(4)), high, low);
-  }
-
-  /**
-   * Random bits for eight neighbours, from the vector variable's value on, in two vectors: each block of the generator is
-   * two neighbours' bits, so four blocks are enough. Undefined where neighbours do not share blocks.
-   */
-  bitsOfEight(expr: Expr): [Value, Value] | undefined {
-    const { vector } = this.#o;
-    if (expr.kind !== "bits" || !vector) return undefined;
-    const f = this.#f;
-    const resolved = this.#resolve(expr.index);
-    if (this.#step(resolved) !== 1 || !isMultiple(resolved, 2, vector.name)) return undefined;
-    const [k0, k1, call] = expr.args.map((a) => f.name(this.value(a)));
-    const first = i32x4.splat(i32.shrU(this.#index(resolved, 0), i32.const(1)));
-    const [even, odd] = threefry(f, k0, k1, f.name(i32x4.add(first, v128.const(LANES))), call);
-    return [f.name(v128.shuffle32(even, odd, [0, 4, 1, 5])), f.name(v128.shuffle32(even, odd, [2, 6, 3, 7]))];
   }
 
   /** An index in all lanes. */
