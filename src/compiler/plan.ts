@@ -37,7 +37,6 @@ export interface Plan {
   readonly slots: readonly number[];
   /** After the last step: values to copy into variables. */
   readonly copies: readonly { readonly from: Node; readonly leaf: number }[];
-  /** Outputs equal to another output or to a leaf, which are copied from there. */
   readonly memory: MemoryAccount;
 }
 

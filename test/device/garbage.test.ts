@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isNode } from "../../src/device/environment.ts";
-import { collectAfterSubmit, prepareCollection } from "../../src/device/webgpu/garbage.ts";
+import { collectAfterSubmit, prepareCollection } from "../../src/device/garbage.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => { setTimeout(resolve, 0); });
 

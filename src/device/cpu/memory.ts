@@ -44,6 +44,7 @@ export class CpuMemory {
   readonly #bins: Set<number>[] = Array.from({ length: 33 }, () => new Set<number>());
   #end: number;
   #bytes: Uint8Array<ArrayBufferLike>;
+  #words: Int32Array<ArrayBufferLike>;
 
   /** @param shared whether threads shall share it */
   constructor(readonly shared: boolean, counters: CpuCounters) {
@@ -51,12 +52,19 @@ export class CpuMemory {
     this.#counters = counters;
     this.#end = HEAP;
     this.#bytes = new Uint8Array(this.memory.buffer);
+    this.#words = new Int32Array(this.memory.buffer);
   }
 
   /** The whole memory; ask for it anew after every allocation. */
   get bytes(): Uint8Array<ArrayBufferLike> {
     if (this.#bytes.buffer !== this.memory.buffer) this.#bytes = new Uint8Array(this.memory.buffer);
     return this.#bytes;
+  }
+
+  /** The same in 32-bit words. */
+  get words(): Int32Array<ArrayBufferLike> {
+    if (this.#words.buffer !== this.memory.buffer) this.#words = new Int32Array(this.memory.buffer);
+    return this.#words;
   }
 
   /** @throws CpuOutOfMemoryError */

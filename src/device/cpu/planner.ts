@@ -5,13 +5,11 @@ import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { makePlan } from "../../compiler/plan.ts";
 import type { Assignment } from "../../tensor/backend.ts";
-import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { WasmLowering } from "../../wasm/kernel.ts";
+import { LoweringCache } from "../lowering-cache.ts";
 import { lowerFused } from "./lowerings.ts";
 
-/** Any number of results, all of them read. */
-const EVERY: readonly boolean[] = Array.from({ length: 16 }, () => true);
 /** Pieces a large reduction is split into at least. */
 const PARALLELISM = 64;
 /** Rows of a reduction that need no splitting. */
@@ -22,11 +20,11 @@ const MAX_BINDINGS = 48;
 const SMALL_PRODUCT = 1 << 24;
 
 export class CpuPlanner {
-  readonly #lowerings = new Map<string, WasmLowering | undefined>();
+  readonly #lowerings = new LoweringCache<WasmLowering>(lowerFused);
 
   graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
     return buildGraph(outputs, assignments, {
-      canLower: (op, node) => this.#lowering(op, node.op.kind === "fused" ? node.op.attrs : {}, node.inputs) !== undefined,
+      canLower: (op, node) => this.#lowerings.canLower(op, node),
       parallelism: PARALLELISM,
       busyRows: BUSY_ROWS,
     });
@@ -45,17 +43,6 @@ export class CpuPlanner {
   }
 
   lower(kernel: FusedKernel): WasmLowering {
-    const read = kernel.outputs.map(({ node }) => node !== undefined);
-    const lowering = this.#lowering(kernel.fused, kernel.attrs, kernel.operands, read);
-    if (!lowering) throw new Error(`internal: ${kernel.fused.name} has no kernels of its own`);
-    return lowering;
-  }
-
-  /** @param read which results anybody reads; by default all */
-  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[], read?: readonly boolean[]): WasmLowering | undefined {
-    const operands = inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join();
-    const key = `${op.name} ${read?.map(Number).join("") ?? "all"} ${JSON.stringify(attrs)} ${operands}`;
-    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs, read ?? EVERY));
-    return this.#lowerings.get(key);
+    return this.#lowerings.of(kernel);
   }
 }

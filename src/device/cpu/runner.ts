@@ -9,7 +9,7 @@ import type { Node } from "../../tensor/node.ts";
 import type { WasmFeatures } from "../../wasm/features.ts";
 import { emitProgram } from "../../wasm/program.ts";
 import { emitPhases, unitsOf } from "../../wasm/work-sharing.ts";
-import { toDevice } from "../webgpu/host-data.ts";
+import { toDevice } from "../host-data.ts";
 import type { CpuCounters } from "./counters.ts";
 import { reportPlan } from "./debug.ts";
 import type { Block, CpuMemory } from "./memory.ts";

@@ -34,8 +34,6 @@ export class PhaseError extends Error {
   }
 }
 
-const CONTROL_WORDS = 4096;
-
 interface WorkerHandle {
   terminate(): void;
 }
@@ -43,7 +41,6 @@ interface WorkerHandle {
 export class Threads {
   readonly count: number;
   readonly #memory: CpuMemory;
-  #view: Int32Array<ArrayBufferLike>;
   readonly #workers: WorkerHandle[];
   readonly #mayBlock: boolean;
   #counters: Block | undefined;
@@ -53,7 +50,6 @@ export class Threads {
 
   private constructor(memory: CpuMemory, workers: WorkerHandle[]) {
     this.#memory = memory;
-    this.#view = new Int32Array(memory.memory.buffer, 0, CONTROL_WORDS);
     this.#workers = workers;
     this.count = workers.length + 1;
     this.#mayBlock = mayBlock();
@@ -69,13 +65,6 @@ export class Threads {
       if (hasProcess) throw error;
     }
     return new Threads(memory, workers);
-  }
-
-  /** The control block. Memory that is not shared leaves its old buffer when it grows. */
-  get #words(): Int32Array<ArrayBufferLike> {
-    const { buffer } = this.#memory.memory;
-    if (this.#view.buffer !== buffer) this.#view = new Int32Array(buffer, 0, CONTROL_WORDS);
-    return this.#view;
   }
 
   /** Memory of `bytes` for every thread; thread 0's address. */
@@ -94,7 +83,7 @@ export class Threads {
   run(program: SharedProgram, table: number): void {
     const own = this.threadMemory(program.threadBytes);
     const counters = this.#countersFor(program.phases);
-    const words = this.#words;
+    const words = this.#memory.words;
     this.#run = (this.#run + 1) & 0x7fffffff;
     const run = this.#run;
     program.exports.reset(counters, run);
@@ -119,14 +108,14 @@ export class Threads {
   }
 
   #announce(): void {
-    Atomics.add(this.#words, JOB.sequence, 1);
-    Atomics.notify(this.#words, JOB.sequence);
+    Atomics.add(this.#memory.words, JOB.sequence, 1);
+    Atomics.notify(this.#memory.words, JOB.sequence);
   }
 
   /** A program's memory is about to be freed: no worker may look at it any more. */
   forget(program: SharedProgram): void {
-    if (Atomics.load(this.#words, JOB.program) !== program.id) return;
-    Atomics.store(this.#words, JOB.program, 0);
+    if (Atomics.load(this.#memory.words, JOB.program) !== program.id) return;
+    Atomics.store(this.#memory.words, JOB.program, 0);
     this.#announce();
   }
 
@@ -139,7 +128,7 @@ export class Threads {
   }
 
   close(): void {
-    Atomics.store(this.#words, JOB.exit, 1);
+    Atomics.store(this.#memory.words, JOB.exit, 1);
     this.#announce();
     for (const worker of this.#workers) worker.terminate();
   }

@@ -6,6 +6,7 @@
  */
 import type { Plan } from "../../compiler/plan.ts";
 import type { Node } from "../../tensor/node.ts";
+import { formatBytes } from "../bytes.ts";
 import { debugLevel } from "../environment.ts";
 import type { RecordedDispatch } from "./runner.ts";
 
@@ -14,8 +15,8 @@ export function reportPlan(plan: Plan, dispatches: readonly RecordedDispatch[]):
   if (level === 0) return;
   const { held, needed, total } = plan.memory;
   console.error(
-    `[hico] plan: ${plan.graph.nodes.length} nodes, ${dispatches.length} dispatches; intermediates hold ${mib(held)} ` +
-      `(alive at once ${mib(needed)}, in all ${mib(total)})`,
+    `[hico] plan: ${plan.graph.nodes.length} nodes, ${dispatches.length} dispatches; intermediates hold ${formatBytes(held)} ` +
+      `(alive at once ${formatBytes(needed)}, in all ${formatBytes(total)})`,
   );
   if (level < 2) return;
   dispatches.forEach((d, i) => {
@@ -30,8 +31,4 @@ function describe(plan: Plan, node: Node | "parameters"): string {
   const place = plan.placeOf.get(node);
   const where = !place ? "scratch" : place.kind === "slot" ? `slot ${place.slot}` : place.kind === "output" ? `output ${place.output}` : `leaf ${place.leaf}`;
   return `${node.dtype}[${node.shape.join(", ")}] ${where}`;
-}
-
-function mib(bytes: number): string {
-  return bytes >= 1 << 20 ? `${(bytes / (1 << 20)).toFixed(1)} MiB` : `${(bytes / 1024).toFixed(1)} KiB`;
 }

@@ -18,7 +18,7 @@ import { newCounters, snapshot } from "./counters.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { adapterName, profileOf, usefulFeatures, usefulLimits } from "./describe.ts";
 import { DeviceLostError, GpuError, inFlight, KernelError } from "./errors.ts";
-import { collectAfterSubmit, prepareCollection } from "./garbage.ts";
+import { collectAfterSubmit, prepareCollection } from "../garbage.ts";
 import type { Pipeline, PipelineSource } from "./pipelines.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { ReadRequest, Staging } from "./readback.ts";

@@ -14,18 +14,16 @@ import { describeKernel } from "../../shaders/wgsl-program.ts";
 import type { Assignment } from "../../tensor/backend.ts";
 import type { Outputs } from "../../tensor/compile.ts";
 import { traceGraph } from "../../tensor/compile.ts";
-import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { LoweringCache } from "../lowering-cache.ts";
 import { lowerFused, spareOutputs } from "./lowerings.ts";
 
 /** Invocations that keep a device busy, roughly. */
 const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
 /** Rows of a reduction that do: a GPU puts a workgroup on each, a software driver one invocation. */
 const BUSY_ROWS = { gpu: 64, cpu: 16 } as const;
-
-/** Any number of results, all of them read. */
-const EVERY: readonly boolean[] = Array.from({ length: 16 }, () => true);
 
 export interface PlannerOptions {
   /** A tile for all matrix products, instead of the one chosen for each. */
@@ -38,7 +36,7 @@ export class Planner {
   readonly #adapter: { readonly profile: AdapterProfile };
   readonly #options: PlannerOptions;
   readonly #sharingKeys = new WeakMap<MatmulKernel, string | undefined>();
-  readonly #lowerings = new Map<string, Lowering | undefined>();
+  readonly #lowerings = new LoweringCache<Lowering>((op, attrs, inputs, read) => lowerFused(op, attrs, inputs, this.profile, read));
 
   /** @param adapter what has the profile; it is asked at every plan. */
   constructor(adapter: { readonly profile: AdapterProfile }, options: PlannerOptions = {}) {
@@ -52,7 +50,7 @@ export class Planner {
 
   graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
     return buildGraph(outputs, assignments, {
-      canLower: (op, node) => this.#lowering(op, node.op.kind === "fused" ? node.op.attrs : {}, node.inputs) !== undefined,
+      canLower: (op, node) => this.#lowerings.canLower(op, node),
       parallelism: PARALLELISM[this.profile.kind],
       busyRows: BUSY_ROWS[this.profile.kind],
     });
@@ -62,7 +60,7 @@ export class Planner {
     return makePlan(graph, {
       maxBindings: this.profile.maxStorageBuffers,
       scratchOf: (kernel: FusedKernel): ValueSpec[] => {
-        const lowering = this.lower(kernel)!;
+        const lowering = this.lower(kernel);
         return [...spareOutputs(kernel, lowering).map((i) => kernel.outputs[i]), ...lowering.scratch];
       },
       sharingKeyOf: (kernel) => this.#sharingKey(kernel),
@@ -76,16 +74,9 @@ export class Planner {
     return this.#sharingKeys.get(kernel);
   }
 
-  /** The kernels of a fused op, or undefined where it runs its decomposition. */
-  lower(kernel: FusedKernel): Lowering | undefined {
-    return this.#lowering(kernel.fused, kernel.attrs, kernel.operands, kernel.outputs.map(({ node }) => node !== undefined));
-  }
-
-  /** @param read which results anybody reads; by default all */
-  #lowering(op: FusedOp, attrs: object, inputs: readonly ValueSpec[], read?: readonly boolean[]): Lowering | undefined {
-    const key = `${op.name} ${read?.map(Number).join("") ?? "all"} ${JSON.stringify(attrs)} ${inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join()}`;
-    if (!this.#lowerings.has(key)) this.#lowerings.set(key, lowerFused(op, attrs, inputs, this.profile, read ?? EVERY));
-    return this.#lowerings.get(key);
+  /** The kernels of a fused op of the plan. */
+  lower(kernel: FusedKernel): Lowering {
+    return this.#lowerings.of(kernel);
   }
 }
 
@@ -111,7 +102,7 @@ export function planOf<I extends readonly Tensor[]>(
   const plan = planner.plan(planner.graph(outputs, assignments));
   const dispatches = plan.steps.flatMap(({ kernels }) => {
     const [kernel] = kernels;
-    if (kernel.kind === "fused") return planner.lower(kernel)!.kernels.map((k) => k.name);
+    if (kernel.kind === "fused") return planner.lower(kernel).kernels.map((k) => k.name);
     return [kernels.map(describeKernel).join(" + ")];
   });
   return { plan, dispatches, copies: plan.copies.length, memory: plan.memory };

@@ -19,7 +19,7 @@ import type { BufferSlice } from "./bindings.ts";
 import type { GpuBuffer } from "./buffers.ts";
 import { reportPlan } from "./debug.ts";
 import type { Command, Gpu } from "./gpu.ts";
-import { toDevice } from "./host-data.ts";
+import { toDevice } from "../host-data.ts";
 import { spareOutputs } from "./lowerings.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { GpuMemory } from "./storage.ts";
@@ -30,7 +30,7 @@ export type LeafValue = HostArray | GpuStorage;
 
 /** Device-specific choices a runner asks for. */
 export interface RunnerOptions {
-  lower(kernel: FusedKernel, profile: AdapterProfile): Lowering | undefined;
+  lower(kernel: FusedKernel): Lowering;
   tileFor(kernel: MatmulKernel): Promise<MatmulTile | undefined>;
 }
 
@@ -82,7 +82,7 @@ export class Runner {
     for (const step of plan.steps) {
       const [kernel] = step.kernels;
       if (kernel.kind === "fused") {
-        const lowering = options.lower(kernel, profile)!;
+        const lowering = options.lower(kernel);
         const spare = spareOutputs(kernel, lowering);
         const outputs = kernel.outputs.map((o, i) => o.node ?? step.scratch[spare.indexOf(i)]);
         const scratch = step.scratch.slice(spare.length);

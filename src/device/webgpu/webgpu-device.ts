@@ -17,7 +17,7 @@ import { adapterName } from "./describe.ts";
 import type { Counters } from "./counters.ts";
 import type { GpuOptions } from "./gpu.ts";
 import { Gpu } from "./gpu.ts";
-import { fromDevice, toDevice } from "./host-data.ts";
+import { fromDevice, toDevice } from "../host-data.ts";
 import { Planner } from "./planner.ts";
 import type { LeafValue } from "./runner.ts";
 import { Runner } from "./runner.ts";

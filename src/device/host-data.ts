@@ -1,6 +1,6 @@
 /** Host arrays in the form device buffers hold: bools as u32, f16 as half-precision words, and back. */
-import { f16ToFloat32, float32ToF16 } from "../../io/float16.ts";
-import type { DType, HostArray } from "../../tensor/dtype.ts";
+import { f16ToFloat32, float32ToF16 } from "../io/float16.ts";
+import type { DType, HostArray } from "../tensor/dtype.ts";
 
 /** The bytes a buffer of `dtype` is filled with. */
 export function toDevice(data: HostArray, dtype: DType): ArrayBufferView {

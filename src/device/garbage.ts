@@ -6,7 +6,7 @@
  * memory. A full collection once in a few hundred submits, at no more than five percent of the time, keeps resident
  * memory flat. Young collections are not enough, since the wrappers soon count as old.
  */
-import { importLate, isNode } from "../environment.ts";
+import { importLate, isNode } from "./environment.ts";
 
 /** Submits between two collections, at least. */
 const SUBMITS = 256;
