@@ -24,6 +24,7 @@ import { hostTensor, writeTorchCheckpoint } from "../src/io/index.ts";
 import { realize, setDefaultDevice, tensor } from "../src/tensor/index.ts";
 import { Generator } from "../src/tensor/random.ts";
 import { BATCH, QUEUE, SHAPES } from "./hico-shapes.ts";
+import { median } from "./statistics.ts";
 
 /** Pause before a turn, in which the other side's threads go to sleep. */
 const PAUSE = 300;
@@ -193,10 +194,4 @@ function peakOf(encoder: EncoderName, hidden: number): number {
 
 function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, PAUSE));
-}
-
-function median(all: readonly number[]): number {
-  const sorted = [...all].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

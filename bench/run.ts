@@ -26,6 +26,7 @@ import { engines as allEngines } from "./engines/all.ts";
 import type { Engine, TrainingRun } from "./engines/engine.ts";
 import { referenceLoss } from "./reference-loss.ts";
 import { type AdapterChoice, installWebGpu } from "./webgpu-environment.ts";
+import { median } from "./statistics.ts";
 import { type Workload, workload as makeWorkload, workloadNames } from "./workloads.ts";
 
 /** Steps of the agreement check; also the warm-up. */
@@ -235,12 +236,6 @@ async function callsPerStep(run: TrainingRun): Promise<WebGpuCalls> {
   } finally {
     counter.uninstall();
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 function printReport(report: Report): void {

@@ -1,20 +1,13 @@
 /** Our engine's matrix product: a compiled function of two tensors on the device. */
 import { compile, setDefaultDevice, tensor, type Tensor } from "../../src/index.ts";
 import type { MatmulEngine } from "./matmul-engine.ts";
-import { open } from "./ours.ts";
+import { available, open } from "./ours.ts";
 
 export function oursMatmul(kind: "webgpu" | "cpu"): MatmulEngine {
   return {
     name: `ours-${kind}`,
     adapter: kind,
-    async available() {
-      try {
-        await open(kind);
-        return true;
-      } catch (error) {
-        return (error as Error).message;
-      }
-    },
+    available: () => available(kind),
     async prepare({ rows, inner, columns, a, b }) {
       const backend = await open(kind);
       setDefaultDevice(backend);

@@ -19,16 +19,19 @@ export function ours(kind: Extract<AdapterKind, "webgpu" | "cpu">): Engine {
   return {
     name: `ours-${kind}`,
     adapter: kind,
-    async available() {
-      try {
-        await open(kind);
-        return true;
-      } catch (error) {
-        return (error as Error).message;
-      }
-    },
+    available: () => available(kind),
     prepare: (workload) => prepare(workload, kind),
   };
+}
+
+/** Whether the device can be had, or why not. */
+export async function available(kind: AdapterKind): Promise<true | string> {
+  try {
+    await open(kind);
+    return true;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 /** One device a kind for the whole process, on the adapter that the peers use. */

@@ -4,15 +4,19 @@ import type { ClipStore } from "../data/store.ts";
 import { DataError } from "../data/errors.ts";
 import type { RunSettings } from "./settings.ts";
 
+/** The protocol that settings name, else the store's first; undefined where it has none. */
+export function protocolOf(store: ClipStore, { protocol }: Pick<RunSettings, "protocol">): string | undefined {
+  return protocol || store.header.protocols[0]?.name;
+}
+
 /** The store's clips of a split, ascending. Without any protocol in the store, all of its clips train. */
 export function clipsOf(
   store: ClipStore,
   split: Split,
   { protocol, holdOut }: Pick<RunSettings, "protocol" | "holdOut">,
 ): number[] {
-  const { protocols } = store.header;
   const all = (): number[] => Array.from({ length: store.length }, (_, i) => i);
-  const name = protocol || protocols[0]?.name;
+  const name = protocolOf(store, { protocol });
   if (holdOut.length === 0) {
     if (name !== undefined) return store.indices(name, split);
     return split === "train" ? all() : [];

@@ -12,6 +12,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { concat } from "../tensor/tensor.ts";
 import type { TensorModule } from "../nn/module.ts";
 import { Module } from "../nn/module.ts";
+import type { RecurrentSettings } from "../nn/recurrent.ts";
 import { GRU, LSTM } from "../nn/recurrent.ts";
 import { TransformerEncoderLayer } from "../nn/transformer.ts";
 
@@ -82,13 +83,16 @@ function halfWidth({ width }: EncoderSettings): number {
   throw new Error(`HiCo: hidden is ${width}; a bidirectional encoder needs an even number, half for each direction`);
 }
 
+function bidirectional({ layers, dtype, generator }: EncoderSettings): RecurrentSettings {
+  return { numLayers: layers, bidirectional: true, batchFirst: true, dtype, generator };
+}
+
 /** Bidirectional GRU, d/2 units a direction. Parameters are those of torch.nn.GRU. */
 class GruEncoder extends GRU implements SequenceEncoder {
   readonly timeMajor = true;
 
   constructor(settings: EncoderSettings) {
-    const { width, layers, dtype, generator } = settings;
-    super(width, halfWidth(settings), { numLayers: layers, bidirectional: true, batchFirst: true, dtype, generator });
+    super(settings.width, halfWidth(settings), bidirectional(settings));
   }
   encode(x: Tensor, lengths: readonly number[]): Tensor {
     return this.forward(x, { segments: lengths }).y;
@@ -100,8 +104,7 @@ class LstmEncoder extends LSTM implements SequenceEncoder {
   readonly timeMajor = true;
 
   constructor(settings: EncoderSettings) {
-    const { width, layers, dtype, generator } = settings;
-    super(width, halfWidth(settings), { numLayers: layers, bidirectional: true, batchFirst: true, dtype, generator });
+    super(settings.width, halfWidth(settings), bidirectional(settings));
   }
   encode(x: Tensor, lengths: readonly number[]): Tensor {
     return this.forward(x, { segments: lengths }).y;

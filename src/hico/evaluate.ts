@@ -5,7 +5,7 @@
 import { ClipStore } from "../data/store.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import { realize } from "../tensor/realize.ts";
-import { labelledClips } from "./clips.ts";
+import { labelledClips, protocolOf } from "./clips.ts";
 import type { FeatureTable } from "./features.ts";
 import { encodeClips, rawFeatures } from "./features.ts";
 import { loadModel } from "./checkpoint.ts";
@@ -143,7 +143,7 @@ async function evaluate<R, E extends EvaluationHead>(
     const trainClips = labelledClips(store, "train", settings);
     const testClips = labelledClips(store, "test", settings);
     const inputs = inputSettings(settings);
-    const { classes, layout, protocols } = store.header;
+    const { classes, layout } = store.header;
     const subjects: readonly Subject[] = options.baselines === false ? ["pretrained"] : ["pretrained", "random", "raw"];
     const results: Partial<Record<Subject, R>> = {};
     for (const subject of subjects) {
@@ -170,7 +170,7 @@ async function evaluate<R, E extends EvaluationHead>(
       run: options.run,
       checkpoint,
       data: store.path,
-      protocol: settings.protocol || protocols[0]?.name,
+      protocol: protocolOf(store, settings),
       holdOut: settings.holdOut,
       device: (await defaultDevice()).name,
       classes,

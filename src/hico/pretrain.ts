@@ -6,7 +6,6 @@
  * and draws follow from the seed and the step, and the checkpoint holds the rest.
  */
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
 import type { BatchPlan, InputShape, PretrainBatch } from "../data/inputs.ts";
 import { batchesOf, inputShape } from "../data/inputs.ts";
 import { DataError } from "../data/errors.ts";
@@ -23,7 +22,7 @@ import { clipsOf } from "./clips.ts";
 import { contrastiveAccuracy } from "./loss.ts";
 import type { Measures } from "./measures.ts";
 import { nonFiniteMeasure, zeroSums } from "./measures.ts";
-import { RunFolder, writeJson } from "./run-folder.ts";
+import { RunFolder } from "./run-folder.ts";
 import type { Logged, Pace } from "./run-log.ts";
 import { RunLog } from "./run-log.ts";
 import { modelFor } from "./run-model.ts";
@@ -203,7 +202,7 @@ export async function pretrain({
       ...{ run, device: device.name, finished: done === steps, step: done, steps, epochs: settings.epochs },
       ...{ ...log.measures(done), ...pace(), checkpoint: checkpoint!, best },
     };
-    writeJson(join(run, "pretrain.json"), report);
+    folder.writePretraining(report);
     return report;
   } catch (error) {
     if (error instanceof NonFiniteError || error instanceof DataError || checkpoint === undefined) throw error;

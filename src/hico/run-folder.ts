@@ -5,6 +5,7 @@
  *     metrics.jsonl                 one line an epoch, and one for every reading of the losses
  *     events.out.tfevents.*         the same for TensorBoard
  *     checkpoints/step-*.safetensors   the last ones; `best.safetensors`
+ *     pretrain.json                 how pretraining went
  *     eval/*.json                   results of evaluations
  */
 import {
@@ -25,6 +26,8 @@ import type { RunSettings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 
 export const CONFIG_FILE = "hico.config.json";
+
+const PRETRAINING_FILE = "pretrain.json";
 
 export class RunFolder {
   readonly path: string;
@@ -125,6 +128,20 @@ export class RunFolder {
     writeJson(path, value);
     return path;
   }
+
+  /** What was evaluated under this name, if anything was. */
+  evaluation(name: string): unknown {
+    return readJson(this.#at("eval", `${name}.json`));
+  }
+
+  writePretraining(report: object): void {
+    writeJson(this.#at(PRETRAINING_FILE), report);
+  }
+
+  /** How pretraining went, if it has ended or was interrupted. */
+  pretraining(): Record<string, unknown> | undefined {
+    return readJson(this.#at(PRETRAINING_FILE)) as Record<string, unknown> | undefined;
+  }
 }
 
 /** Lines of metrics, appended; each is on the disk when the checkpoint after it is. */
@@ -149,6 +166,10 @@ export class MetricsLog {
     closeSync(this.#descriptor);
     this.#descriptor = undefined;
   }
+}
+
+function readJson(path: string): unknown {
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
 }
 
 export function writeJson(path: string, value: unknown): void {

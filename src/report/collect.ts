@@ -3,10 +3,9 @@
  * of the representation and, for some queries, the clips it holds to be nearest.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Clip } from "../data/clip.ts";
 import type { ClipStore } from "../data/store.ts";
-import { labelledClips } from "../hico/clips.ts";
+import { labelledClips, protocolOf } from "../hico/clips.ts";
 import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/evaluate.ts";
 import { openRun } from "../hico/evaluate.ts";
 import type { FeatureTable } from "../hico/features.ts";
@@ -92,13 +91,12 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
     const clips: Record<number, PlayableClip> = {};
     for (const clip of wanted) clips[clip] = playable(store, clip);
 
-    const linear = readEvaluation<LinearEvaluation>(folder.path, "linear");
-    const knn = readEvaluation<KnnEvaluation>(folder.path, "knn");
-    const pretraining = join(folder.path, "pretrain.json");
-    const { layout: skeleton, classes, protocols, normalized } = store.header;
+    const linear = folder.evaluation("linear") as LinearEvaluation | undefined;
+    const knn = folder.evaluation("knn") as KnnEvaluation | undefined;
+    const { layout: skeleton, classes, normalized } = store.header;
     return {
-      title: folder.path, checkpoint, data: store.path, protocol: settings.protocol || (protocols[0]?.name ?? ""), device: (await defaultDevice()).name,
-      settings: { ...settings }, pretraining: existsSync(pretraining) ? JSON.parse(readFileSync(pretraining, "utf8")) as Record<string, unknown> : {},
+      title: folder.path, checkpoint, data: store.path, protocol: protocolOf(store, settings) ?? "", device: (await defaultDevice()).name,
+      settings: { ...settings }, pretraining: folder.pretraining() ?? {},
       classes, trainClips: train.rows, testClips: test.rows,
       curves: curvesOf(folder.metricsPath),
       results: [...linearResults(linear), ...knnResults(knn)],
@@ -111,11 +109,6 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
   } finally {
     store.close();
   }
-}
-
-function readEvaluation<E>(run: string, name: string): E | undefined {
-  const path = join(run, "eval", `${name}.json`);
-  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) as E : undefined;
 }
 
 function linearResults(linear: LinearEvaluation | undefined): ReportData["results"] {

@@ -24,7 +24,7 @@ import { ELEMENTWISE_FORMS } from "./elementwise-forms.ts";
 import type { WasmFeatures } from "./features.ts";
 import type { FunctionBuilder } from "./function.ts";
 import type { Value } from "./instructions.ts";
-import { f32, f32x4, i32, i32x4, select, v128 } from "./instructions.ts";
+import { f32x4, i32, i32x4, select, v128 } from "./instructions.ts";
 import { threefry } from "./threefry.ts";
 
 /** Where tensors lie. */

@@ -8,7 +8,7 @@ import type { FusedKernel } from "../../compiler/kernels.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { Leaf } from "../../compiler/graph.ts";
-import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
+import type { Lowering } from "../../shaders/kernel.ts";
 import type { MatmulTile } from "../../shaders/matmul.ts";
 import { describeKernel, printMatmulProgram, printMatmulsProgram, printSegments, segmentOf } from "../../shaders/wgsl-program.ts";
 import type { MatmulKernel } from "../../compiler/kernels.ts";
