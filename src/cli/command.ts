@@ -29,6 +29,11 @@ export function defineHicoCommand<const Args extends ArgsDef>(definition: {
   return { ...definition, run };
 }
 
+/** A subcommand whose file is loaded when it is called. */
+export function subcommand(load: () => Promise<{ readonly default: unknown }>): () => Promise<CommandDef> {
+  return async () => (await load()).default as CommandDef;
+}
+
 /** citty's usage text, with the command's examples. */
 export async function showUsage<Args extends ArgsDef = ArgsDef>(
   command: CommandDef<Args>, parent?: CommandDef<Args>,

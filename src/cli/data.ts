@@ -1,12 +1,15 @@
 /** `hico data`: clip stores, made and looked at. */
-import type { CommandDef } from "citty";
 import { defineCommand } from "citty";
+import { subcommand } from "./command.ts";
 
-export default defineCommand({
+// TypeScript rewrites the extensions of dynamic imports everywhere but inside an `export default` expression.
+const dataCommand = defineCommand({
   meta: { name: "data", description: "Prepare, generate and check clip stores" },
   subCommands: {
-    prepare: () => import("./data-prepare.ts").then((module) => module.default as CommandDef),
-    generate: () => import("./data-generate.ts").then((module) => module.default as CommandDef),
-    info: () => import("./data-info.ts").then((module) => module.default as CommandDef),
+    prepare: subcommand(() => import("./data-prepare.ts")),
+    generate: subcommand(() => import("./data-generate.ts")),
+    info: subcommand(() => import("./data-info.ts")),
   },
 });
+
+export default dataCommand;
