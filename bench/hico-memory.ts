@@ -3,7 +3,7 @@
  *
  *     node --import tsx bench/hico-memory.ts gru 128 [--threads 2]
  *
- * `bench/hico-cpu.ts` runs it for every configuration; its own process holds the model twice, to compare losses.
+ * `bench/hico-step.ts` runs it for every configuration; its own process holds the model twice, to compare losses.
  */
 import { parseArgs } from "node:util";
 import { CpuDevice } from "../src/device/cpu/cpu-device.ts";

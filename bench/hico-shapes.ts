@@ -1,4 +1,4 @@
-/** The pretraining step that `hico-cpu.ts` and `hico-memory.ts` take. */
+/** The pretraining step that `hico-step.ts` and `hico-memory.ts` take. */
 export const BATCH = 64;
 export const QUEUE = 2048;
 /** Tokens and features of the two views of a clip of two persons. */

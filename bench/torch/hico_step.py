@@ -1,12 +1,14 @@
-"""HiCo pretraining steps in PyTorch on the CPU, told what to do by lines of JSON: the peer of bench/hico-cpu.ts.
+"""HiCo pretraining steps in PyTorch, told what to do by lines of JSON: the peer of bench/hico-step.ts.
 
 The model is that of src/hico under the same parameter names (Dong et al., AAAI 2023, arXiv 2212.02082), written with
 PyTorch's own layers. Each line of standard input is a request, each line of standard output its answer:
 
     {"do": "open", "encoder": "gru", "hidden": 128, "queue": 2048, "state": "weights.pth", "batch": "batch.pth",
-     "threads": 2}                        -> {"torch": version, "threads": 2}
+     "threads": 2, "device": "cpu"}       -> {"torch": version, "threads": 2}
     {"do": "loss"}                        -> {"loss": x}     without dropout; nothing is updated
-    {"do": "steps", "count": 3}           -> {"ms": [...], "cpu": ms a step, "loss": x, "peak": bytes}
+    {"do": "steps", "count": 3, "each": 1}
+        -> {"ms": [...], "cpu": ms a step, "loss": x, "peak": bytes}
+                                          count samples of a step's time, each the mean of some steps
 
 Needs Debian's python3-torch (1.13 or later).
 """
@@ -137,7 +139,7 @@ class HiCo(nn.Module):
     @torch.no_grad()
     def enqueue(self, part, keys):
         queue, pointer = self.queue(part), getattr(self, f"{part}_queue_ptr")
-        columns = (torch.arange(keys.shape[0]) + pointer) % queue.shape[1]
+        columns = (torch.arange(keys.shape[0], device=keys.device) + pointer) % queue.shape[1]
         queue[:, columns] = keys.T
         pointer[0] = (pointer[0] + keys.shape[0]) % queue.shape[1]
 
@@ -169,10 +171,15 @@ class Session:
     def open(self, request):
         torch.set_num_threads(request["threads"])
         torch.manual_seed(0)
-        self.batch = torch.load(request["batch"])
+        # Float32 on both sides.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        device = request["device"]
+        self.batch = {name: value.to(device) for name, value in torch.load(request["batch"]).items()}
         inputs = (self.batch["queryTemporal"].shape[2], self.batch["querySpatial"].shape[2])
         self.model = HiCo(request["encoder"], request["hidden"], request["queue"], *inputs)
         self.model.load_state_dict(torch.load(request["state"]))
+        self.model.to(device)
         self.optimizer = torch.optim.SGD(self.model.encoder_q.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
         self.model.train()
         return {"torch": torch.__version__, "threads": torch.get_num_threads()}
@@ -196,14 +203,15 @@ class Session:
         used = time.process_time()
         for _ in range(request["count"]):
             start = time.perf_counter()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = self.model(self.batch, update=True)
-            loss.backward()
-            self.optimizer.step()
+            for _ in range(request["each"]):
+                self.optimizer.zero_grad(set_to_none=True)
+                loss = self.model(self.batch, update=True)
+                loss.backward()
+                self.optimizer.step()
             value = float(loss)
-            times.append(1e3 * (time.perf_counter() - start))
+            times.append(1e3 * (time.perf_counter() - start) / request["each"])
         peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        cpu = 1e3 * (time.process_time() - used) / len(times)
+        cpu = 1e3 * (time.process_time() - used) / len(times) / request["each"]
         return {"ms": times, "cpu": cpu, "loss": value, "peak": peak}
 
 

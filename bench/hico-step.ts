@@ -1,14 +1,16 @@
 /**
- * HiCo pretraining steps on the `cpu` device against PyTorch on the same cores: batch 64, K 2048, widths 128 and 512,
- * each encoder; the model of `src/hico` and of `bench/torch/hico_step.py`, from the same weights on the same batch.
+ * HiCo pretraining steps against PyTorch on the same cores or the same GPU: batch 64, K 2048, widths 128 and 512, each
+ * encoder; the model of `src/hico` and of `bench/torch/hico_step.py`, from the same weights on the same batch.
  *
- *     node --import tsx bench/hico-cpu.ts [--encoders gru,lstm,transformer] [--widths 128,512] [--rounds 5]
- *                                         [--threads 2] [--python /usr/bin/python3] [--json FILE]
+ *     node --import tsx bench/hico-step.ts [--device cpu|webgpu] [--encoders gru,lstm,transformer] [--widths 128,512]
+ *                                          [--rounds 5] [--threads 2] [--python /usr/bin/python3] [--json FILE]
  *
- * Both first compute the loss without dropout, and must agree to 1e-3. Then come rounds: some steps of ours, some of
- * PyTorch's, by turns, so that a busy moment of the machine falls on both; the median of all steps counts. PyTorch runs
- * in a process of its own that waits for its turn. Needs Debian's python3-torch and libopenblas0-pthread; where they
- * are missing it says so and ends. Exit code 1 if the losses disagree.
+ * `--device cpu` is held to PyTorch on the CPU, `--device webgpu` to PyTorch with CUDA, both in float32 (TF32 off). Both
+ * first compute the loss without dropout, and must agree to 1e-3. Then come rounds: some samples of ours, some of
+ * PyTorch's, by turns, so that a busy moment of the machine falls on both; the median of all samples counts. A sample
+ * is one step on a CPU and twenty on a GPU, where reading a loss waits for everything before it. PyTorch runs in a
+ * process of its own that waits for its turn. On a CPU it needs Debian's python3-torch and libopenblas0-pthread; where
+ * PyTorch is missing this says so and ends. Exit code 1 if the losses disagree.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +19,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { CpuDevice } from "../src/device/cpu/cpu-device.ts";
+import { device as openDevice } from "../src/device/index.ts";
 import { HiCo, HiCoTrainer, hicoState } from "../src/hico/index.ts";
 import type { EncoderName, HiCoBatch } from "../src/hico/index.ts";
 import { hostTensor, writeTorchCheckpoint } from "../src/io/index.ts";
@@ -26,6 +28,9 @@ import { Generator } from "../src/tensor/random.ts";
 import { BATCH, QUEUE, SHAPES } from "./hico-shapes.ts";
 import { median } from "./statistics.ts";
 
+/** Samples of a turn, and steps of a sample. */
+const SAMPLES = 3;
+const STEPS = { cpu: 1, webgpu: 20 } as const;
 /** Pause before a turn, in which the other side's threads go to sleep. */
 const PAUSE = 300;
 const LOSS_TOLERANCE = 1e-3;
@@ -43,11 +48,13 @@ interface Row {
   torchLoss: number;
   oursFirstMs: number;
   torchPeakMb: number;
-  oursPeakMb: number;
+  /** On the CPU: of a process that only trains. */
+  oursPeakMb?: number;
 }
 
 const { values: options } = parseArgs({
   options: {
+    device: { type: "string", default: "cpu" },
     encoders: { type: "string", default: "gru,lstm,transformer" }, widths: { type: "string", default: "128,512" },
     rounds: { type: "string", default: "5" }, threads: { type: "string", default: "2" },
     python: { type: "string", default: "/usr/bin/python3" }, json: { type: "string" },
@@ -55,13 +62,22 @@ const { values: options } = parseArgs({
 });
 const threads = Number(options.threads);
 const rounds = Number(options.rounds);
+if (options.device !== "cpu" && options.device !== "webgpu") {
+  throw new Error(`--device is "${options.device}"; it must be cpu or webgpu`);
+}
+const where = options.device;
+const peer = where === "cpu" ? "cpu" : "cuda";
 
-const found = spawnSync(options.python, ["-c", "import torch; print(torch.__version__)"], { encoding: "utf8" });
+const version = "import sys, torch; print(torch.__version__); sys.exit(sys.argv[1] == 'cuda' and not torch.cuda.is_available())";
+const found = spawnSync(options.python, ["-c", version, peer], { encoding: "utf8" });
 if (found.status !== 0) {
-  console.log(`skipped: ${options.python} has no torch; apt-get install python3-torch libopenblas0-pthread`);
+  console.log(where === "cpu"
+    ? `skipped: ${options.python} has no torch; apt-get install python3-torch libopenblas0-pthread`
+    : `skipped: ${options.python} has no torch that sees a GPU`);
   process.exit(0);
 }
-console.log(`PyTorch ${found.stdout.trim()} and ours, ${threads} threads each, batch ${BATCH}, K ${QUEUE}`);
+console.log(`PyTorch ${found.stdout.trim()} (${peer}) and ours (${where}), batch ${BATCH}, K ${QUEUE}`
+  + (where === "cpu" ? `, ${threads} threads each` : ""));
 
 const folder = mkdtempSync(join(tmpdir(), "hico-cpu-"));
 const rows: Row[] = [];
@@ -77,7 +93,7 @@ try {
         `ours ${row.oursMs.toFixed(1)} ms`, `PyTorch ${row.torchMs.toFixed(1)} ms`, `ratio ${row.ratio.toFixed(2)}`,
         `core time ${row.oursCpuMs.toFixed(0)} and ${row.torchCpuMs.toFixed(0)} ms`,
         `first step ${row.oursFirstMs.toFixed(0)} ms`,
-        `peak ${row.oursPeakMb.toFixed(0)} and ${row.torchPeakMb.toFixed(0)} MB`,
+        ...(row.oursPeakMb === undefined ? [] : [`peak ${row.oursPeakMb.toFixed(0)} and ${row.torchPeakMb.toFixed(0)} MB`]),
       ];
       console.log(`${encoder.padEnd(12)} d ${String(width).padEnd(4)} ${figures.join("  ")}  `
         + `loss ${row.oursLoss.toFixed(5)} and ${row.torchLoss.toFixed(5)}${agree ? "" : "  DISAGREE"}`);
@@ -89,12 +105,12 @@ try {
 const mean = Math.exp(rows.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / rows.length);
 console.log(`geometric mean of the ratios: ${mean.toFixed(2)}`);
 if (options.json) {
-  writeFileSync(options.json, JSON.stringify({ torch: found.stdout.trim(), threads, mean, rows }, null, 1));
+  writeFileSync(options.json, JSON.stringify({ torch: found.stdout.trim(), device: where, threads, mean, rows }, null, 1));
 }
 process.exit(failed ? 1 : 0);
 
 async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
-  const device = await CpuDevice.open({ threads });
+  const device = await openDevice(where, { threads });
   setDefaultDevice(device);
   const random = new Generator(7);
   const settings = { encoder, hidden, queue: QUEUE, generator: random } as const;
@@ -121,9 +137,9 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
 
   const torch = openTorch();
   try {
-    await torch.ask({ do: "open", encoder, hidden, queue: QUEUE, state: stateFile, batch: batchFile, threads });
+    await torch.ask({ do: "open", encoder, hidden, queue: QUEUE, state: stateFile, batch: batchFile, threads, device: peer });
     const torchLoss = Number((await torch.ask({ do: "loss" })).loss);
-    await torch.ask({ do: "steps", count: 1 });
+    await torch.ask({ do: "steps", count: 1, each: 1 });
     const ours: number[] = [];
     const theirs: number[] = [];
     let torchPeakMb = 0;
@@ -132,24 +148,25 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
       await pause();
       const mine: number[] = [];
       const before = process.cpuUsage();
-      for (let i = 0; i < 3; i++) {
+      for (let i = 0; i < SAMPLES; i++) {
         const from = performance.now();
+        for (let step = 1; step < STEPS[where]; step++) (await trainer.step(inputs)).loss.dispose();
         await (await trainer.step(inputs)).loss.item();
-        mine.push(performance.now() - from);
+        mine.push((performance.now() - from) / STEPS[where]);
       }
       const used = process.cpuUsage(before);
       await pause();
-      const answer = await torch.ask({ do: "steps", count: 3 });
+      const answer = await torch.ask({ do: "steps", count: SAMPLES, each: STEPS[where] });
       torchPeakMb = Number(answer.peak) / 2 ** 20;
       // The first round warms both up.
       if (round === 0) continue;
       ours.push(...mine);
       theirs.push(...(answer.ms as number[]));
-      oursCpuMs = Math.min(oursCpuMs, (used.user + used.system) / 1e3 / mine.length);
+      oursCpuMs = Math.min(oursCpuMs, (used.user + used.system) / 1e3 / SAMPLES / STEPS[where]);
       torchCpuMs = Math.min(torchCpuMs, Number(answer.cpu));
     }
     const [oursMs, torchMs] = [median(ours), median(theirs)];
-    const oursPeakMb = peakOf(encoder, hidden);
+    const oursPeakMb = where === "cpu" ? peakOf(encoder, hidden) : undefined;
     return {
       encoder, width: hidden, oursMs, torchMs, ratio: torchMs / oursMs, oursCpuMs, torchCpuMs,
       oursLoss, torchLoss, oursFirstMs, torchPeakMb, oursPeakMb,
