@@ -6,3 +6,5 @@ export type { PlayableClip, ReportData, ReportOptions } from "./collect.ts";
 export { reportPage } from "./page.ts";
 export { tsne } from "./tsne.ts";
 export type { TsneOptions } from "./tsne.ts";
+export { seriesColor, svgChart } from "./svg-chart.ts";
+export type { Axis, BarSeries, Chart, LineSeries, Point, ScatterSeries, Series } from "./svg-chart.ts";

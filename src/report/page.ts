@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { ReportData } from "./collect.ts";
+import { escapeMarkup } from "./markup.ts";
 import { PAGE_SCRIPT } from "./page-script.ts";
 import { PAGE_STYLE } from "./page-style.ts";
 
@@ -21,13 +22,13 @@ export function reportPage(data: ReportData): string {
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(data.title)} – HiCo report</title>
+<title>${escapeMarkup(data.title)} – HiCo report</title>
 <style>${chartStyle}${PAGE_STYLE}</style>
 </head>
 <body>
 <header>
-  <h1>${escapeHtml(data.title)}</h1>
-  <p>${escapeHtml(summary(data))}</p>
+  <h1>${escapeMarkup(data.title)}</h1>
+  <p>${escapeMarkup(summary(data))}</p>
 </header>
 <main>
   <section id="results"><h2>What the representation is worth</h2><div class="results"></div></section>
@@ -54,11 +55,6 @@ function summary({ data, protocol, trainClips, testClips, classes, device, setti
   return `${String(settings.encoder)} encoder, ${String(settings.stream)} stream · ${data}, ${protocol || "no protocol"}: ${trainClips} training and ` +
     `${testClips} test clips of ${classes.length} actions · features computed on ${device}`;
 }
-
-function escapeHtml(text: string): string {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
-}
-
 /** JSON within a script element: nothing in it may end the element or begin a comment. */
 function escapeScript(json: string): string {
   return json.replace(/</g, "\\u003c");
