@@ -30,7 +30,7 @@ export function settingArgs(): Record<string, { type: "string"; description: str
   return Object.fromEntries(
     SETTING_NAMES.map((name) => {
       const setting: Setting = SETTINGS[name];
-      const choices = setting.kind === "choice" ? `: ${setting.choices.join(", ")}` : "";
+      const choices = "choices" in setting ? `: ${setting.choices.join(", ")}` : "";
       const value = Array.isArray(setting.default) ? setting.default.join(",") : String(setting.default);
       return [
         flagOf(name),

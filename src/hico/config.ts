@@ -2,6 +2,8 @@
 import type { DType } from "../tensor/dtype.ts";
 import type { Generator } from "../tensor/random.ts";
 import type { EncoderFactory, EncoderName } from "./encoders.ts";
+import type { ContrastLevel } from "./loss.ts";
+import { CONTRAST_LEVELS } from "./loss.ts";
 
 /**
  * `released`: the arithmetic of the published implementation, bit for bit in its bookkeeping: the clip and part queues
@@ -32,6 +34,11 @@ export interface HiCoConfig {
   readonly padding: number;
   /** Tokens pooled into one from level to level. Default 2. */
   readonly factor: number;
+  /**
+   * Levels of contrast that enter the loss. Default all four. Heads and queues of the others are there and stay as they
+   * began, so that checkpoints have one form.
+   */
+  readonly contrast: readonly ContrastLevel[];
   /** Width of projected vectors. Default 128. */
   readonly projection: number;
   /** Negatives K of a queue; the clip and part queues hold G·K. Default 2048. */
@@ -63,6 +70,7 @@ export const HICO_DEFAULTS: HiCoConfig = {
   stride: 1,
   padding: 2,
   factor: 2,
+  contrast: CONTRAST_LEVELS,
   projection: 128,
   queue: 2048,
   temperature: 0.2,
@@ -94,6 +102,9 @@ export function resolveConfig(options: HiCoOptions): HiCoConfig {
   if (!(config.temperature > 0)) refuse("temperature", "above 0");
   if (!(config.momentum >= 0 && config.momentum <= 1)) refuse("momentum", "in [0, 1]");
   if (config.variant !== "released" && config.variant !== "corrected") refuse("variant", '"released" or "corrected"');
+  if (config.contrast.length === 0 || !config.contrast.every((level) => CONTRAST_LEVELS.includes(level))) {
+    refuse("contrast", `one or more of ${CONTRAST_LEVELS.join(", ")}`);
+  }
   if (!config.dtype.startsWith("f")) refuse("dtype", "a floating one");
   return config;
 }

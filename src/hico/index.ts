@@ -13,8 +13,10 @@ export { ENCODER_NAMES } from "./encoders.ts";
 export type { EncoderFactory, EncoderName, EncoderSettings, SequenceEncoder } from "./encoders.ts";
 export { HiCoNetwork, HierarchicalEncoder } from "./network.ts";
 export type { Features, Projections } from "./network.ts";
-export { LOSS_PARTS, contrastiveAccuracy, contrasts, hierarchicalLosses, logitsOf, normalizeProjections } from "./loss.ts";
-export type { Contrast, LossPart } from "./loss.ts";
+export {
+  CONTRAST_LEVELS, LOSS_PARTS, contrastiveAccuracy, contrasts, hierarchicalLosses, logitsOf, normalizeProjections, partsOfLevels,
+} from "./loss.ts";
+export type { Contrast, ContrastLevel, LossPart } from "./loss.ts";
 export { HiCoTrainer, PRETRAIN_SETTINGS } from "./trainer.ts";
 export type { StepLosses } from "./trainer.ts";
 export { hicoState, loadCheckpoint, loadModel, saveCheckpoint } from "./checkpoint.ts";

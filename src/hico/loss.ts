@@ -14,6 +14,15 @@ import type { Projections } from "./network.ts";
 export type LossPart = keyof Projections;
 export const LOSS_PARTS: readonly LossPart[] = ["clip", "part", "temporal", "spatial", "instance"];
 
+/** Levels of contrast, which can be left out one by one; the domain level is the two crossed parts. */
+export type ContrastLevel = "clip" | "part" | "domain" | "instance";
+export const CONTRAST_LEVELS: readonly ContrastLevel[] = ["clip", "part", "domain", "instance"];
+
+/** The parts of the loss that belong to these levels, in the order of LOSS_PARTS. */
+export function partsOfLevels(levels: readonly ContrastLevel[]): readonly LossPart[] {
+  return LOSS_PARTS.filter((name) => levels.includes(name === "temporal" || name === "spatial" ? "domain" : name));
+}
+
 /** What one part compares: query [N, C], positives [N, P, C] or [N, C], and the queue [C, K] of negatives. */
 export interface Contrast {
   readonly query: Tensor;

@@ -2,11 +2,12 @@
 import type { LossPart } from "./loss.ts";
 import { LOSS_PARTS } from "./loss.ts";
 
-/** What a step, or the mean over several, has: the sum of the five losses, each of them, contrastive accuracy. */
+/** What a step, or the mean over several, has: the sum of the losses, each of the five, contrastive accuracy. */
 export interface Measures {
   readonly loss: number;
+  /** 0 for levels of contrast that are left out. */
   readonly parts: Readonly<Record<LossPart, number>>;
-  /** Share of instances whose key is nearer than every negative. */
+  /** Share of instances (or what the last level of contrast compares) whose key is nearer than every negative. */
   readonly accuracy: number;
 }
 

@@ -19,7 +19,7 @@ import { variable } from "../tensor/variable.ts";
 import type { HiCoConfig, HiCoOptions } from "./config.ts";
 import { resolveConfig } from "./config.ts";
 import type { Contrast, LossPart } from "./loss.ts";
-import { LOSS_PARTS, contrasts, hierarchicalLosses, mapParts, normalizeProjections } from "./loss.ts";
+import { LOSS_PARTS, contrasts, hierarchicalLosses, mapParts, normalizeProjections, partsOfLevels } from "./loss.ts";
 import type { Projections } from "./network.ts";
 import { HiCoNetwork } from "./network.ts";
 import { enqueue } from "./queue.ts";
@@ -33,9 +33,9 @@ export interface HiCoBatch {
 }
 
 export interface HiCoResult {
-  /** The sum of the five losses, to call `backward()` on. */
+  /** The sum of the losses, to call `backward()` on. */
   readonly loss: Tensor;
-  /** The five losses in the order of `LOSS_PARTS`: [5]. */
+  /** The five losses in the order of `LOSS_PARTS`: [5]. Those of levels that are left out are 0. */
   readonly parts: Tensor;
   /** The query network's projections, not normalised. */
   readonly queries: Projections;
@@ -111,7 +111,8 @@ export class HiCo extends Module {
   /** One step's forward part, with the key network's move before it and the enqueueing of keys after it. */
   contrast(batch: HiCoBatch): HiCoResult {
     this.#check(batch);
-    const { temperature } = this.#config;
+    const { temperature, contrast, dtype } = this.#config;
+    const on = partsOfLevels(contrast);
     emaUpdate(this.encoder_k, this.encoder_q, this.#config.momentum);
     const queries = this.encoder_q.forward(batch.queryTemporal, batch.querySpatial);
     const keys = noGrad(() => normalizeProjections(this.encoder_k.forward(batch.keyTemporal, batch.keySpatial)));
@@ -119,14 +120,14 @@ export class HiCo extends Module {
     const queues = mapParts((name) => new Tensor(this.#queues[name].columns.node));
     const compared = contrasts(normalizeProjections(queries), keys, queues);
     const losses = hierarchicalLosses(compared, temperature);
-    const parts = stack(LOSS_PARTS.map((name) => losses[name]));
-    this.#enqueue(keys);
+    const parts = stack(LOSS_PARTS.map((name) => (on.includes(name) ? losses[name] : zeros([], dtype))));
+    this.#enqueue(keys, on);
     return { loss: parts.sum(), parts, queries, compared };
   }
 
-  #enqueue(keys: Projections): void {
+  #enqueue(keys: Projections, parts: readonly LossPart[]): void {
     const { variant, queue, projection } = this.#config;
-    for (const name of LOSS_PARTS) {
+    for (const name of parts) {
       const { columns, pointer } = this.#queues[name];
       const period = variant === "released" ? queue : columns.shape[1];
       enqueue(columns, pointer, keys[name].reshape([-1, projection]), period);

@@ -19,7 +19,7 @@ import { tensor } from "../tensor/create.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { concat } from "../tensor/tensor.ts";
 import { clipsOf } from "./clips.ts";
-import { contrastiveAccuracy } from "./loss.ts";
+import { contrastiveAccuracy, partsOfLevels } from "./loss.ts";
 import type { Measures } from "./measures.ts";
 import { nonFiniteMeasure, zeroSums } from "./measures.ts";
 import { RunFolder } from "./run-folder.ts";
@@ -252,9 +252,11 @@ type StepInputs = [queryTemporal: Tensor, querySpatial: Tensor, keyTemporal: Ten
 
 /** A training step that gives loss, five parts and contrastive accuracy in one tensor. */
 function measuredStep(trainer: HiCoTrainer): (...inputs: StepInputs) => Promise<Tensor> {
+  // Of instances; where they are left out, of the last part that is compared.
+  const judged = partsOfLevels(trainer.model.config.contrast).at(-1)!;
   return compile((...[queryTemporal, querySpatial, keyTemporal, keySpatial]: StepInputs) => {
     const { loss, parts, compared } = trainer.update({ queryTemporal, querySpatial, keyTemporal, keySpatial });
-    return concat([loss.reshape([1]), parts, contrastiveAccuracy(compared.instance).reshape([1])]);
+    return concat([loss.reshape([1]), parts, contrastiveAccuracy(compared[judged]).reshape([1])]);
   });
 }
 

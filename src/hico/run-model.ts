@@ -13,7 +13,7 @@ export function modelFor(
   generator = new StepGenerator(settings.seed),
 ): HiCo {
   const { temporal, spatial } = inputShape(layout, inputSettings(settings));
-  const { encoder, hidden, heads, layers, dropout, granularity, projection, queue, temperature, variant } = settings;
+  const { encoder, hidden, heads, layers, dropout, granularity, contrast, projection, queue, temperature, variant } = settings;
   return new HiCo({
     encoder,
     hidden,
@@ -21,6 +21,7 @@ export function modelFor(
     layers,
     dropout,
     granularity,
+    contrast,
     projection,
     queue,
     temperature,

@@ -10,6 +10,8 @@ import { STREAMS } from "../data/streams.ts";
 import type { Variant } from "./config.ts";
 import type { EncoderName } from "./encoders.ts";
 import { ENCODER_NAMES } from "./encoders.ts";
+import type { ContrastLevel } from "./loss.ts";
+import { CONTRAST_LEVELS } from "./loss.ts";
 
 export interface RunSettings {
   data: string;
@@ -22,6 +24,7 @@ export interface RunSettings {
   layers: number;
   dropout: number;
   granularity: number;
+  contrast: ContrastLevel[];
   projection: number;
   queue: number;
   temperature: number;
@@ -57,6 +60,7 @@ export type Setting<T = unknown> = {
 } & (
   | { readonly kind: "text" }
   | { readonly kind: "choice"; readonly choices: readonly string[] }
+  | { readonly kind: "choices"; readonly choices: readonly string[] }
   | {
       readonly kind: "number" | "whole" | "numbers";
       readonly least: number;
@@ -76,6 +80,7 @@ export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettin
   layers: whole(1, 1, "Layers of the encoder"),
   dropout: number(0.1, { least: 0, most: 0.99 }, "Dropout of the Transformer"),
   granularity: whole(4, 1, "Levels G of the hierarchy"),
+  contrast: choices([...CONTRAST_LEVELS], "Levels of contrast in the loss"),
   projection: whole(128, 1, "Width of projected vectors"),
   queue: whole(2048, 1, "Negatives K in a queue"),
   temperature: number(0.2, { least: 0, above: true }, "Temperature T of the losses"),
@@ -154,6 +159,12 @@ function checkSetting(name: keyof RunSettings, value: unknown, from: string): un
   if (setting.kind === "choice") {
     return setting.choices.includes(value as string) ? value : refuse(`one of ${setting.choices.join(", ")}`);
   }
+  if (setting.kind === "choices") {
+    const words = wordsOf(value) ?? (Array.isArray(value) ? (value as unknown[]) : []);
+    const rule = `one or more of ${setting.choices.join(", ")}`;
+    if (words.length === 0 || !words.every((word) => setting.choices.includes(word as string))) return refuse(rule);
+    return setting.choices.filter((word) => words.includes(word));
+  }
   const { kind, least, most = Infinity, above } = setting;
   const rule =
     `${kind === "whole" ? "a whole number" : kind === "numbers" ? "a list of numbers" : "a number"} ` +
@@ -168,8 +179,14 @@ function checkSetting(name: keyof RunSettings, value: unknown, from: string): un
     return fits && (kind !== "whole" || Number.isSafeInteger(number)) ? number : refuse(rule);
   };
   if (kind !== "numbers") return one(value);
-  const list = typeof value === "string" ? value.split(",").filter((word) => word.trim() !== "") : value;
+  const list = wordsOf(value) ?? value;
   return Array.isArray(list) ? list.map(one) : typeof value === "number" ? [one(value)] : refuse(rule);
+}
+
+/** The words of a text with commas; undefined where the value is no text. */
+function wordsOf(value: unknown): string[] | undefined {
+  if (typeof value !== "string") return undefined;
+  return value.split(",").map((word) => word.trim()).filter((word) => word !== "");
 }
 
 /** How clips become inputs under these settings. */
@@ -196,6 +213,11 @@ function text(help: string): Setting<string> {
 
 function choice<T extends string>(first: T, choices: readonly T[], help: string): Setting<T> {
   return { kind: "choice", default: first, choices, help };
+}
+
+/** All of them, or fewer. */
+function choices<T extends string>(all: T[], help: string): Setting<T[]> {
+  return { kind: "choices", default: all, choices: all, help };
 }
 
 function number(value: number, range: Range, help: string): Setting<number> {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { EncoderFactory, EncoderName, HiCoOptions } from "../../src/hico/index.ts";
-import { ENCODER_NAMES, HiCo, HiCoTrainer, LOSS_PARTS } from "../../src/hico/index.ts";
+import { ENCODER_NAMES, HiCo, HiCoTrainer, LOSS_PARTS, partsOfLevels } from "../../src/hico/index.ts";
 import { readSafetensors } from "../../src/io/index.ts";
 import { GRU, Linear, Module } from "../../src/nn/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
@@ -196,6 +196,28 @@ describe("a step", () => {
     // At this temperature all logits are alike: P positives of P + K.
     const expected = [Math.log((3 + 24) / 3), Math.log((3 + 24) / 3), Math.log(9), Math.log(9), Math.log(9)];
     values.forEach((v, i) => assert.ok(Math.abs(v - expected[i]) < 0.05, `${LOSS_PARTS[i]} is ${v}, not ${expected[i]}`));
+  });
+
+  test("levels that are left out: loss 0, no gradient in their heads, queues as they began; the others as ever", async () => {
+    const all = new HiCo(small()).contrast(batchOf(3));
+    const expected = [...(await all.parts.read())];
+    for (const contrast of [["instance"], ["clip", "domain"], ["part"]] as const) {
+      const model = new HiCo(small({ contrast }));
+      const queues = ["c", "p", "t", "s", "i"].map((letter) => model.stateDict().get(`${letter}_queue`)!);
+      const before = await Promise.all(queues.map(async (queue) => [...(await queue.read())]));
+      const { loss, parts } = model.contrast(batchOf(3));
+      loss.backward();
+      const on = partsOfLevels(contrast);
+      assert.deepEqual([...(await parts.read())], LOSS_PARTS.map((name, i) => (on.includes(name) ? expected[i] : 0)));
+      const after = await Promise.all(queues.map(async (queue) => [...(await queue.read())]));
+      LOSS_PARTS.forEach((name, i) => assert.equal(JSON.stringify(after[i]) !== JSON.stringify(before[i]), on.includes(name), name));
+      const { clip_proj, part_proj, td_proj, sd_proj, instance_proj } = model.encoder_q;
+      [clip_proj, part_proj, td_proj, sd_proj, instance_proj].forEach((head, i) => {
+        for (const p of head.parameters()) assert.equal(p.grad !== undefined, on.includes(LOSS_PARTS[i]), LOSS_PARTS[i]);
+      });
+      model.encoder_q.zeroGrad();
+    }
+    assert.throws(() => new HiCo(small({ contrast: [] })), /contrast is ; it must be one or more of clip, part, domain, instance/);
   });
 
   test("dropout is drawn in training, anew each time and for both networks, and not in evaluation", async () => {

@@ -153,6 +153,16 @@ describe("an interrupted run", () => {
   });
 });
 
+test("a run without some levels of contrast resumes with the same bits, and its losses of those levels are 0", async () => {
+  const settings = tinySettings(data, { contrast: "part,domain" });
+  const path = join(folder, "levels");
+  await interrupted(settings, 4, path);
+  const [whole, resumed] = [await run(settings), await run(settings, { run: path, resume: true })];
+  assert.ok(readFileSync(resumed.checkpoint).equals(readFileSync(whole.checkpoint)));
+  assert.deepEqual([whole.parts.clip, whole.parts.instance], [0, 0]);
+  assert.ok(whole.parts.part > 0 && whole.parts.temporal > 0 && whole.parts.spatial > 0);
+});
+
 describe("what stops a run", () => {
   test("a loss that is not finite is named by step and level, and the checkpoint before it is kept", async () => {
     const settings = tinySettings(data, { epochs: 40, lr: 1e6, momentum: 0, saveEvery: 1, temperature: 1e-6 });
