@@ -91,14 +91,14 @@ export function range(count: number): number[] {
 
 /** The text of a kernel: declarations, workgroup memory, and `main` with the given body. */
 export function kernelText(
-  spec: MatmulSpec, { title, invocations, memory, body }: KernelParts,
+  spec: MatmulSpec, { title, invocations, sharedVectors, body }: KernelParts,
   directives: readonly string[] = [], parameters: readonly string[] = [], declarations: readonly string[] = [],
 ): string {
   return [
     `// ${spec.name}: ${spec.batch} x [${spec.m}, ${spec.k}] x [${spec.k}, ${spec.n}], ${title}`,
     ...directives,
     spec.declarations,
-    ...memoryLines(memory),
+    ...sharedLines(sharedVectors),
     ...declarations,
     `@compute @workgroup_size(${invocations})`,
     "fn main(@builtin(workgroup_id) mm_group: vec3<u32>, @builtin(local_invocation_index) mm_index: u32"
@@ -109,7 +109,7 @@ export function kernelText(
   ].join("\n");
 }
 
-/** Declarations of workgroup memory, in vec4s by name. */
-export function memoryLines(memory: Readonly<Record<string, number>>): string[] {
-  return Object.entries(memory).map(([name, size]) => `var<workgroup> ${name}: array<vec4<f32>, ${size}>;`);
+/** The declaration of workgroup memory, where there is any. */
+export function sharedLines(vectors: number): string[] {
+  return vectors > 0 ? [`var<workgroup> mm_shared: array<vec4<f32>, ${vectors}>;`] : [];
 }

@@ -69,7 +69,7 @@ export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulKerne
       columns: range(columns).map((c) => ({ first: `mm_o${c}`, value: `mm_c${r}_${c}` })),
     }), "}");
   }
-  const parts = { title: `${rows} rows x ${columns} vec4 an invocation`, invocations: x * y, memory: {}, body };
+  const parts = { title: `${rows} rows x ${columns} vec4 an invocation`, invocations: x * y, sharedVectors: 0, body };
   return { wgsl: kernelText(spec, parts), workgroups, parts };
 }
 

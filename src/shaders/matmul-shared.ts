@@ -15,7 +15,8 @@ import { blockGrid, clampIndex, COMPONENTS, kernelText, range, storeRow } from "
 
 /** One operand's staging area: `kTile` lines, each of `width / 4` vec4 along m or n and perhaps one of padding. */
 interface Panel {
-  readonly name: string;
+  /** Its first vec4 in workgroup memory. */
+  readonly start: number;
   readonly operand: MatmulOperand;
   /** Rows or columns of the block, a multiple of 4. */
   readonly width: number;
@@ -32,7 +33,8 @@ interface Panel {
 export function sharedBytes(tile: SharedTile, axisA: VectorAxis, axisB: VectorAxis): number {
   const { rows, columns, workgroup: [x, y], kTile, slices } = tile;
   const staged = kTile * (pitchOf(rows * y, axisA) + pitchOf(columns * 4 * x, axisB));
-  return 16 * (staged + (slices > 1 ? rows * columns * x * y : 0));
+  // Sums of slices are added up where the last blocks lay.
+  return 16 * Math.max(staged, slices > 1 ? rows * columns * x * y : 0);
 }
 
 /**
@@ -60,13 +62,12 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
   const { workgroups, lines } = blockGrid(spec, blockM, blockN);
   const coveredRows = Math.ceil(spec.m / blockM) * blockM;
   const coveredColumns = Math.ceil(spec.n / blockN) * blockN;
-  const a: Panel = { name: "mm_a", operand: spec.a, width: blockM, extent: spec.m, covered: coveredRows,
+  const a: Panel = { start: 0, operand: spec.a, width: blockM, extent: spec.m, covered: coveredRows,
     first: "mm_m0", pitch: pitchOf(blockM, spec.a.vectorAxis) };
-  const b: Panel = { name: "mm_b", operand: spec.b, width: blockN, extent: spec.n, covered: coveredColumns,
+  const b: Panel = { start: kTile * a.pitch, operand: spec.b, width: blockN, extent: spec.n, covered: coveredColumns,
     first: "mm_n0", pitch: pitchOf(blockN, spec.b.vectorAxis) };
   const groups = rows / 4;
 
-  const memory: Record<string, number> = { mm_a: kTile * a.pitch, mm_b: kTile * b.pitch };
   const body = [
     ...lines,
     "let mm_thread = i32(mm_index);",
@@ -89,8 +90,8 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
     ...stage(b, spec, kTile, threads, "outer").map((line) => `  ${line}`),
     "  workgroupBarrier();",
     `  for (var mm_j = 0; mm_j < ${depth}; mm_j++) {`,
-    ...range(groups).map((g) => `    let mm_a${g} = mm_a[${at} * ${a.pitch} + ${g * y} + mm_y];`),
-    ...range(columns).map((c) => `    let mm_b${c} = mm_b[${at} * ${b.pitch} + ${c * x} + mm_x];`),
+    ...range(groups).map((g) => `    let mm_a${g} = mm_shared[${at} * ${a.pitch} + ${a.start + g * y} + mm_y];`),
+    ...range(columns).map((c) => `    let mm_b${c} = mm_shared[${at} * ${b.pitch} + ${b.start + c * x} + mm_x];`),
     ...range(rows).flatMap((r) => range(columns).map((c) =>
       `    mm_c${r}_${c} = fma(vec4<f32>(mm_a${r >> 2}.${COMPONENTS[r & 3]}), mm_b${c}, mm_c${r}_${c});`)),
     "  }",
@@ -100,10 +101,9 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
 
   if (slices > 1) {
     const size = x * y;
-    memory.mm_sum = rows * columns * size;
     body.push(`let mm_own = mm_thread % ${size};`);
     const each = (statement: (name: string, index: string) => string): string[] => range(rows * columns).map((i) =>
-      `  ${statement(`mm_c${Math.floor(i / columns)}_${i % columns}`, `mm_sum[mm_own + ${i * size}]`)}`);
+      `  ${statement(`mm_c${Math.floor(i / columns)}_${i % columns}`, `mm_shared[mm_own + ${i * size}]`)}`);
     for (const slice of range(slices - 1).map((i) => i + 1)) {
       body.push(
         `if (mm_slice == ${slice}) {`, ...each((name, index) => `${index} = ${name};`), "}",
@@ -129,7 +129,7 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
     );
   }
   const title = `blocks of ${blockM}x${blockN}x${kTile}, ${rows} rows x ${columns} vec4 an invocation`;
-  const parts = { title, invocations: threads, memory, body };
+  const parts = { title, invocations: threads, sharedVectors: bytes / 16, body };
   return { wgsl: kernelText(spec, parts), workgroups, parts };
 }
 
@@ -139,7 +139,8 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
  * that is stored depends on. `fastest` is the axis along which neighbouring threads read single elements.
  */
 function stage(panel: Panel, spec: MatmulSpec, kTile: number, threads: number, fastest: "k" | "outer"): string[] {
-  const { operand, name, pitch, width } = panel;
+  const { operand, start: origin, pitch, width } = panel;
+  const place = (k: string): string => `mm_shared[${k} * ${pitch} + ${origin} + mm_q]`;
   const quads = width / 4;
   const axis = operand.vectorAxis;
   const deep = axis === "k" ? kTile / 4 : kTile;
@@ -170,17 +171,17 @@ function stage(panel: Panel, spec: MatmulSpec, kTile: number, threads: number, f
       }
       for (const j of range(4)) {
         const column = range(4).map((i) => `mm_t${i}.${COMPONENTS[j]}`).join(", ");
-        lines.push(`  ${name}[(mm_kk + ${j}) * ${pitch} + mm_q] = vec4<f32>(${column});`);
+        lines.push(`  ${place(`(mm_kk + ${j})`)} = vec4<f32>(${column});`);
       }
     } else if (axis === "outer") {
       lines.push(
         `  let mm_i0 = ${outerAt(0, 4)};`,
-        `  ${name}[mm_kk * ${pitch} + mm_q] = ${kept(operand.load4("mm_batch", "mm_i0", "mm_kg"))};`,
+        `  ${place("mm_kk")} = ${kept(operand.load4("mm_batch", "mm_i0", "mm_kg"))};`,
       );
     } else {
       for (const i of range(4)) lines.push(`  let mm_i${i} = ${outerAt(i)};`);
       const values = range(4).map((i) => operand.load("mm_batch", `mm_i${i}`, "mm_kg"));
-      lines.push(`  ${name}[mm_kk * ${pitch} + mm_q] = ${kept(`vec4<f32>(${values.join(", ")})`)};`);
+      lines.push(`  ${place("mm_kk")} = ${kept(`vec4<f32>(${values.join(", ")})`)};`);
     }
     lines.push("}");
   }

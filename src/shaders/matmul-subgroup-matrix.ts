@@ -204,7 +204,7 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
   const title = `subgroup matrices ${m}x${n}x${k}, blocks of ${blockM}x${blockN}x${kTile}`;
   // Offsets must be the same for a whole subgroup, and Dawn's analysis knows that of this builtin alone.
   const parameters = ["@builtin(subgroup_id) mm_subgroup: u32"];
-  return { wgsl: kernelText(spec, { title, invocations: threads, memory: {}, body }, DIRECTIVES, parameters, memory), workgroups };
+  return { wgsl: kernelText(spec, { title, invocations: threads, sharedVectors: 0, body }, DIRECTIVES, parameters, memory), workgroups };
 }
 
 /** Statements that copy one block into workgroup memory as f16; zero beyond the end of k (see ./matmul-shared.ts). */

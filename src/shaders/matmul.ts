@@ -97,12 +97,12 @@ export interface MatmulKernel {
   readonly parts?: KernelParts;
 }
 
-/** The inside of a kernel: statements that use `mm_group` (vec3<u32>) and `mm_index` (u32), and workgroup memory. */
+/** The inside of a kernel: statements that use `mm_group` (vec3<u32>), `mm_index` (u32) and the workgroup's `mm_shared`. */
 export interface KernelParts {
   readonly title: string;
   readonly invocations: number;
-  /** Vec4s of workgroup memory by name. */
-  readonly memory: Readonly<Record<string, number>>;
+  /** Length of `mm_shared`, in vec4<f32>. One array, for products that share a kernel to use the same memory. */
+  readonly sharedVectors: number;
   readonly body: readonly string[];
 }
 

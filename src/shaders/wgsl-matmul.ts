@@ -9,7 +9,7 @@ import type { MatmulKernel } from "../compiler/kernels.ts";
 import type { AdapterProfile } from "./kernel.ts";
 import type { MatmulKernel as MatmulText, MatmulOperand, MatmulProblem, MatmulTile, VectorAxis } from "./matmul.ts";
 import { chooseTile, emitMatmul, invocationsOf } from "./matmul.ts";
-import { memoryLines } from "./matmul-edges.ts";
+import { sharedLines } from "./matmul-edges.ts";
 import type { BindingTable } from "./wgsl-bindings.ts";
 import { ExprPrinter, Scope } from "./wgsl-expr.ts";
 import type { VectorVariable } from "./wgsl-expr.ts";
@@ -87,7 +87,7 @@ export function printMatmulGroup(
   gridOf: (total: number) => [number, number],
 ): Printed {
   const helpers = new Set<string>();
-  const memory: Record<string, number> = {};
+  let sharedVectors = 0;
   const lines: string[] = [];
   const main: string[] = [];
   let invocations = 0;
@@ -97,7 +97,7 @@ export function printMatmulGroup(
     const { parts, workgroups: [x, y] } = text;
     if (!parts || (i > 0 && parts.invocations !== invocations)) throw new Error(`internal: ${name}: products that cannot share`);
     invocations = parts.invocations;
-    for (const [key, size] of Object.entries(parts.memory)) memory[key] = Math.max(memory[key] ?? 0, size);
+    sharedVectors = Math.max(sharedVectors, parts.sharedVectors);
     lines.push(
       ...functions,
       `// ${parts.title}`,
@@ -113,7 +113,7 @@ export function printMatmulGroup(
   const [x, y] = gridOf(first);
   const guard = x * y === first ? [] : [`if (flat >= ${first}u) { return; }`];
   lines.push(
-    ...memoryLines(memory),
+    ...sharedLines(sharedVectors),
     `@compute @workgroup_size(${invocations})`,
     "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {",
     ...[`let flat = group.x + group.y * ${x}u;`, ...guard, ...main, "}"].map((line) => `  ${line}`),

@@ -91,7 +91,9 @@ describe("variables", () => {
       await realize([]);
       const found = await numbers(v);
       const wanted = host.map((_, k) => expected(Math.floor(k / n), k % n));
-      assert.deepEqual(found, wanted, name);
+      // A GPU may divide by a multiplication, which is off by a rounding.
+      const largest = Math.max(...found.map((x, k) => Math.abs(x - wanted[k])));
+      assert.ok(found.length === wanted.length && largest <= 1e-4, `${name}: off by ${largest}`);
     };
     await check("transposed", (v) => v.transpose(), (i, j) => at(j, i));
     await check("sum with its transpose", (v) => v.add(v.transpose()), (i, j) => at(i, j) + at(j, i));

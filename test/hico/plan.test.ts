@@ -11,6 +11,7 @@ import { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import type { EncoderName } from "../../src/hico/index.ts";
 import { ENCODER_NAMES, HiCo, HiCoTrainer } from "../../src/hico/index.ts";
 import type { AdapterProfile } from "../../src/shaders/kernel.ts";
+import { describeKernel, printMatmulsProgram } from "../../src/shaders/wgsl-program.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { zeros } from "../../src/tensor/create.ts";
 import { realize } from "../../src/tensor/realize.ts";
@@ -23,8 +24,8 @@ const gpu: AdapterProfile = {
 };
 const software: AdapterProfile = { ...gpu, kind: "cpu", maxStorageBuffers: 12 };
 
-function planned(encoder: EncoderName, profile: AdapterProfile): PlanReport {
-  const trainer = new HiCoTrainer(new HiCo({ encoder }));
+function planned(encoder: EncoderName, profile: AdapterProfile, hidden = 512): PlanReport {
+  const trainer = new HiCoTrainer(new HiCo({ encoder, hidden }));
   const step = (queryTemporal: Tensor, querySpatial: Tensor, keyTemporal: Tensor, keySpatial: Tensor) => {
     const { loss, parts } = trainer.update({ queryTemporal, querySpatial, keyTemporal, keySpatial });
     return { loss, parts };
@@ -74,4 +75,19 @@ test("in steady state a step is one submit, and makes no buffer, bind group or p
     device.close();
     setDefaultDevice(undefined);
   }
+});
+
+test("products that share a dispatch take no more workgroup memory than the adapter has", () => {
+  const profile = { ...gpu, maxWorkgroupBytes: 49152 };
+  let shared = 0;
+  for (const { kernels } of planned("gru", profile, 128).plan.steps) {
+    const products = kernels.filter((kernel) => kernel.kind === "matmul");
+    if (products.length < 2) continue;
+    const { name, wgsl } = printMatmulsProgram(kernels.map(describeKernel).join(" + "), products, [], profile, (node) => node);
+    const vectors = [...wgsl.matchAll(/var<workgroup> \w+: array<vec4<f32>, (\d+)>/g)].map(([, size]) => Number(size));
+    const bytes = 16 * vectors.reduce((sum, size) => sum + size, 0);
+    assert.ok(bytes > 0 && bytes <= profile.maxWorkgroupBytes, `${name}: ${bytes} bytes`);
+    shared++;
+  }
+  assert.ok(shared > 10, `${shared} dispatches of several products`);
 });

@@ -1,17 +1,13 @@
 /**
- * Runs a `Lowering` alone on whatever WebGPU adapter this runtime offers: Deno's, or Dawn's over SwiftShader in Node.
+ * Runs a `Lowering` alone on the adapter that GPU tests run on.
  *
  * Kernel tests and benchmarks use it below the engine, so that a kernel is held to its own contract (bindings, sizes,
  * scratch of undefined content) and not to what a planner happens to do with it.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { execFileSync } from "node:child_process";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import process from "node:process";
-import { brotliDecompressSync } from "node:zlib";
+import { adapterName } from "../../src/device/webgpu/describe.ts";
+import { requestAdapter } from "../../src/device/webgpu/adapter.ts";
 import type { AdapterProfile, Lowering } from "../../src/shaders/kernel.ts";
+import { testAdapter } from "../environments/test-gpu.ts";
 
 export interface Runner {
   /** Held because Dawn frees its instance, with every device of it, once this object is collected. */
@@ -37,27 +33,6 @@ export function testProfile(kind: "cpu" | "gpu", overrides: Partial<AdapterProfi
   };
 }
 
-/** Unpacks the SwiftShader that ships inside `@sparticuz/chromium` and points the Vulkan loader at it. */
-function useSwiftShader(): void {
-  if (process.env.VK_ICD_FILENAMES !== undefined) return;
-  const require = createRequire(import.meta.url);
-  const marker = join("@sparticuz", "chromium");
-  const entry = require.resolve("@sparticuz/chromium");
-  const root = entry.slice(0, entry.lastIndexOf(marker) + marker.length);
-  const archive = join(root, "bin", "swiftshader.tar.br");
-  const folder = join(tmpdir(), "hico-swiftshader-runner");
-  const icd = join(folder, "vk_swiftshader_icd.json");
-  if (!existsSync(icd)) {
-    mkdirSync(folder, { recursive: true });
-    const tar = join(folder, `archive-${process.pid}.tar`);
-    writeFileSync(tar, brotliDecompressSync(readFileSync(archive)));
-    execFileSync("tar", ["xf", tar, "-C", folder]);
-  }
-  process.env.VK_ICD_FILENAMES = icd;
-  process.env.XDG_RUNTIME_DIR ??= folder;
-  process.env.LD_LIBRARY_PATH ??= folder;
-}
-
 let opened: Promise<Runner> | undefined;
 
 /** The one device of this process, with the adapter's maximum storage-buffer and workgroup limits. */
@@ -67,17 +42,8 @@ export function openRunner(): Promise<Runner> {
 }
 
 async function open(): Promise<Runner> {
-  let gpu: GPU;
-  if (isDeno) {
-    gpu = navigator.gpu;
-  } else {
-    useSwiftShader();
-    const dawn = await import("webgpu");
-    Object.assign(globalThis, dawn.globals);
-    gpu = dawn.create([]);
-  }
-  const adapter = await gpu.requestAdapter();
-  if (!adapter) throw new Error("no WebGPU adapter: SwiftShader could not be loaded");
+  if (!isDeno) Object.assign(globalThis, (await import("webgpu")).globals);
+  const { gpu, adapter, info } = await requestAdapter({ adapter: testAdapter });
   const device = await adapter.requestDevice({
     requiredLimits: {
       maxStorageBuffersPerShaderStage: Math.min(adapter.limits.maxStorageBuffersPerShaderStage, 10),
@@ -88,8 +54,7 @@ async function open(): Promise<Runner> {
       maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize,
     },
   });
-  const info = adapter.info;
-  return { gpu, device, title: `${isDeno ? "Deno" : "Dawn"} / ${info.description || info.device || info.vendor}` };
+  return { gpu, device, title: `${isDeno ? "Deno" : "Dawn"} / ${adapterName(info)}` };
 }
 
 /** Resolves when `pending` does, without Dawn's busy wait (which steals a core from a software driver). */
