@@ -1,4 +1,4 @@
-/** Which clips of a store train and test: a protocol of the store, and subjects held out to choose settings by. */
+/** Which clips of a store train and test: a protocol of the store, and what is held out to choose settings by. */
 import type { Split } from "../data/protocol.ts";
 import type { ClipStore } from "../data/store.ts";
 import { DataError } from "../data/errors.ts";
@@ -9,36 +9,47 @@ export function protocolOf(store: ClipStore, { protocol }: Pick<RunSettings, "pr
   return protocol || store.header.protocols[0]?.name;
 }
 
+/** Settings that say which clips train and which test. */
+export type SplitSettings = Pick<RunSettings, "protocol" | "holdOut" | "holdOutCameras">;
+
 /** The store's clips of a split, ascending. Without any protocol in the store, all of its clips train. */
 export function clipsOf(
   store: ClipStore,
   split: Split,
-  { protocol, holdOut }: Pick<RunSettings, "protocol" | "holdOut">,
+  { protocol, holdOut, holdOutCameras }: SplitSettings,
 ): number[] {
   const all = (): number[] => Array.from({ length: store.length }, (_, i) => i);
   const name = protocolOf(store, { protocol });
-  if (holdOut.length === 0) {
+  if (holdOut.length + holdOutCameras.length === 0) {
     if (name !== undefined) return store.indices(name, split);
     return split === "train" ? all() : [];
   }
   const training = name === undefined ? all() : store.indices(name, "train");
-  const subjects = new Set(training.map((i) => store.facts(i).subject));
-  const stranger = holdOut.find((subject) => !subjects.has(subject));
+  const held = [heldBy(store, training, "subject", holdOut), heldBy(store, training, "camera", holdOutCameras)];
+  return training.filter((i) => held.some((isHeld) => isHeld(i)) === (split === "test"));
+}
+
+/** Whether a clip is of one of the subjects, or cameras. @throws Error where no training clip is of one of them. */
+function heldBy(
+  store: ClipStore, training: readonly number[], fact: "subject" | "camera", values: readonly number[],
+): (clip: number) => boolean {
+  const there = new Set(training.map((i) => store.facts(i)[fact]));
+  const stranger = values.find((value) => !there.has(value));
   if (stranger !== undefined) {
-    const known = [...subjects].filter((subject) => subject !== undefined).sort((a, b) => a - b);
+    const known = [...there].filter((value) => value !== undefined).sort((a, b) => a - b);
     throw new Error(
-      `${store.path}: no training clip of subject ${stranger}; there are ${known.join(", ") || "no subjects"}`,
+      `${store.path}: no training clip of ${fact} ${stranger}; there are ${known.join(", ") || `no ${fact}s`}`,
     );
   }
-  const held = new Set<number | undefined>(holdOut);
-  return training.filter((i) => held.has(store.facts(i).subject) === (split === "test"));
+  const held = new Set<number | undefined>(values);
+  return (i) => held.has(store.facts(i)[fact]);
 }
 
 /** The clips of a split that have a label. @throws DataError where there are none. */
 export function labelledClips(
   store: ClipStore,
   split: Split,
-  settings: Pick<RunSettings, "protocol" | "holdOut">,
+  settings: SplitSettings,
 ): number[] {
   const clips = clipsOf(store, split, settings).filter((i) => store.label(i) >= 0);
   if (clips.length > 0) return clips;

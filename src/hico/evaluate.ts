@@ -86,7 +86,7 @@ export function openRun({
   const folder = new RunFolder(run);
   const own = folder.settings();
   const settings = { ...own, data: data ?? own.data, protocol: protocol ?? (data === undefined ? own.protocol : "") };
-  if (protocol !== undefined) settings.holdOut = [];
+  if (protocol !== undefined) Object.assign(settings, { holdOut: [], holdOutCameras: [] });
   const path = folder.checkpoint(checkpoint);
   const store = ClipStore.open(settings.data);
   try {
@@ -172,6 +172,7 @@ async function evaluate<R, E extends EvaluationHead>(
       data: store.path,
       protocol: protocolOf(store, settings),
       holdOut: settings.holdOut,
+      holdOutCameras: settings.holdOutCameras,
       device: (await defaultDevice()).name,
       classes,
       trainClips: trainClips.length,

@@ -17,6 +17,7 @@ export interface RunSettings {
   data: string;
   protocol: string;
   holdOut: number[];
+  holdOutCameras: number[];
   stream: Stream;
   encoder: EncoderName;
   hidden: number;
@@ -73,6 +74,7 @@ export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettin
   data: free(text("Clip store made by hico data prepare")),
   protocol: text("Protocol of the store whose training clips are used; default its first"),
   holdOut: numbers([], 0, "Training subjects held out to choose settings by: they test, and the test clips rest"),
+  holdOutCameras: numbers([], 0, "Training cameras held out likewise"),
   stream: choice("joint", STREAMS, "Input stream"),
   encoder: choice("transformer", ENCODER_NAMES, "Sequence encoder"),
   hidden: whole(512, 1, "Width d of tokens and features"),

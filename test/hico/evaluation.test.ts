@@ -6,6 +6,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { ClipStore } from "../../src/data/store.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
+import type { SplitSettings } from "../../src/hico/clips.ts";
 import type { FeatureTable } from "../../src/hico/index.ts";
 import {
   clipsOf,
@@ -181,15 +182,16 @@ test("scores count right answers by class", () => {
 });
 
 describe("clips", () => {
-  test("are those of the protocol's split; held-out subjects test and the test clips rest", async () => {
+  test("are those of the protocol's split; held-out subjects and cameras test and the test clips rest", async () => {
     const many = join(folder, "many.clips");
     const { generatedSource, prepareStore } = await import("../../src/data/index.ts");
     await prepareStore(generatedSource({ subjects: 6, repetitions: 1, actions: ["wave", "kick"] }), many);
     const store = ClipStore.open(many);
-    const subjects = (split: "train" | "test", holdOut: number[]): number[] =>
-      [...new Set(clipsOf(store, split, { protocol: "", holdOut }).map((i) => store.facts(i).subject!))].sort(
-        (a, b) => a - b,
-      );
+    const own: SplitSettings = { protocol: "", holdOut: [], holdOutCameras: [] };
+    const of = (fact: "subject" | "camera", split: "train" | "test", given: Partial<SplitSettings>): number[] =>
+      [...new Set(clipsOf(store, split, { ...own, ...given }).map((i) => store.facts(i)[fact]!))].sort((a, b) => a - b);
+    const subjects = (split: "train" | "test", holdOut: number[]): number[] => of("subject", split, { holdOut });
+    const cameras = (split: "train" | "test", ...holdOutCameras: number[]): number[] => of("camera", split, { holdOutCameras });
     assert.deepEqual(
       [subjects("train", []), subjects("test", [])],
       [
@@ -198,12 +200,15 @@ describe("clips", () => {
       ],
     );
     assert.deepEqual([subjects("train", [3]), subjects("test", [3])], [[1, 5], [3]]);
+    const [first, ...others] = cameras("train");
+    assert.ok(others.length > 0, "clips of several cameras");
+    assert.deepEqual([cameras("train", first), cameras("test", first)], [others, [first]]);
     assert.throws(
-      () => clipsOf(store, "train", { protocol: "", holdOut: [2] }),
+      () => clipsOf(store, "train", { ...own, holdOut: [2] }),
       /no training clip of subject 2; there are 1, 3, 5/,
     );
     assert.throws(
-      () => clipsOf(store, "train", { protocol: "ntu60-xsub", holdOut: [] }),
+      () => clipsOf(store, "train", { ...own, protocol: "ntu60-xsub" }),
       /no protocol "ntu60-xsub"; this store has synthetic-xsub/,
     );
     store.close();
