@@ -19,6 +19,8 @@ await runMain(defineCommand({
     pretrain: subcommand(() => import("./pretrain.ts")),
     eval: subcommand(() => import("./eval.ts")),
     embed: subcommand(() => import("./embed.ts")),
+    import: subcommand(() => import("./import.ts")),
+    export: subcommand(() => import("./export.ts")),
     demo: subcommand(() => import("./demo.ts")),
     report: subcommand(() => import("./report.ts")),
     info: subcommand(() => import("./info.ts")),

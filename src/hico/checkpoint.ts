@@ -61,7 +61,7 @@ export function loadCheckpoint(trainer: HiCoTrainer, input: BytesOrPath, name?: 
 }
 
 function loadInto(model: HiCo, value: Parameters<typeof stateDictOf>[0], name?: string): void {
-  model.loadStateDict(stateDictOf(value, "state_dict", name), { name: `HiCo with the encoder ${encoderName(model)}` });
+  model.loadStateDict(stateDictOf(value, "state_dict", name), { strict: true, name: `HiCo with the encoder ${encoderName(model)}` });
 }
 
 function encoderName(model: HiCo): string {

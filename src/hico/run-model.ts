@@ -1,6 +1,7 @@
 /** The model that a run's settings and a store's skeletons ask for. */
 import { inputShape } from "../data/inputs.ts";
 import type { SkeletonLayout } from "../data/layout.ts";
+import type { HiCoConfig } from "./config.ts";
 import { HiCo } from "./model.ts";
 import type { RunSettings } from "./settings.ts";
 import { inputSettings } from "./settings.ts";
@@ -13,6 +14,15 @@ export function modelFor(
   generator = new StepGenerator(settings.seed),
 ): HiCo {
   const { temporal, spatial } = inputShape(layout, inputSettings(settings));
+  return modelOfInputs(settings, { temporalInput: temporal[1], spatialInput: spatial[1] }, generator);
+}
+
+/** The same where the sizes of the inputs are known and no store is at hand. */
+export function modelOfInputs(
+  settings: RunSettings,
+  inputs: Pick<HiCoConfig, "temporalInput" | "spatialInput">,
+  generator = new StepGenerator(settings.seed),
+): HiCo {
   const { encoder, hidden, heads, layers, dropout, granularity, contrast, projection, queue, temperature, variant } = settings;
   return new HiCo({
     encoder,
@@ -28,7 +38,7 @@ export function modelFor(
     variant,
     generator,
     momentum: settings.keyMomentum,
-    temporalInput: temporal[1],
-    spatialInput: spatial[1],
+    temporalInput: inputs.temporalInput,
+    spatialInput: inputs.spatialInput,
   });
 }

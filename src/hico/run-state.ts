@@ -91,7 +91,12 @@ export function loadRun(path: string, trainer: HiCoTrainer): RunProgress {
 
 /** Takes the model alone, strictly: another encoder or size is an error that lists what does not fit. */
 export function loadRunModel(path: string, model: HiCo): void {
-  model.loadStateDict(part(readRun(path), MODEL), { name: `the model of ${path}` });
+  model.loadStateDict(readRunModel(path), { strict: true, name: `the model of ${path}` });
+}
+
+/** The model's tensors by their names in it. @throws Error where the file is no checkpoint of a run. */
+export function readRunModel(path: string): Map<string, HostTensor> {
+  return part(readRun(path), MODEL);
 }
 
 function readRun(path: string): SafetensorsContents {

@@ -1,6 +1,6 @@
 /**
- * Files of tensors: safetensors, npy, npz and PyTorch checkpoints, read and written on plain host arrays. It needs no
- * device, and nothing else of this package at run time but shape arithmetic.
+ * Files of tensors: safetensors, npy, npz and PyTorch checkpoints, read and written on plain host arrays; ONNX models,
+ * written. It needs no device, and nothing else of this package at run time but shape arithmetic.
  *
  * Readers treat every file as untrusted: malformed input gives a {@link FormatError} that names the file and the
  * fault, in time and memory bounded by the file's size and the limits stated at each reader.
@@ -45,6 +45,7 @@ export {
   type NpyArray,
 } from "./npy.ts";
 export { encodeNpz, NpzFile, openNpz, readNpz, writeNpz, type NamedArrays, type NpzReadOptions } from "./npz.ts";
+export { encodeOnnx, writeOnnx, type OnnxAttribute, type OnnxModel, type OnnxNode, type OnnxValue } from "./onnx.ts";
 export type { ZipLimits } from "./zip-read.ts";
 export { readPickle, readTorchCheckpoint, stateDictOf, type TorchReadOptions } from "./torch-read.ts";
 export { encodeTorchCheckpoint, stateDictFor, writeTorchCheckpoint } from "./torch-write.ts";

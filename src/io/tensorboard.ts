@@ -10,6 +10,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { maskedCrc32c } from "./crc32c.ts";
 import { FormatError } from "./format-error.ts";
+import { BYTES, fieldsOf, FIXED32, FIXED64, Message, VARINT } from "./protobuf.ts";
 
 /** One event: scalars of a step, the file's version, or the start of a session. */
 export interface TensorBoardEvent {
@@ -23,10 +24,6 @@ export interface TensorBoardEvent {
   readonly sessionStart?: boolean;
 }
 
-const VARINT = 0;
-const FIXED64 = 1;
-const BYTES = 2;
-const FIXED32 = 5;
 /** SessionLog.START */
 const START = 1;
 
@@ -116,14 +113,14 @@ export function encodeEvent({ wallTime, step, fileVersion, scalars, sessionStart
       const entry = new Message();
       entry.text(1, tag);
       entry.float(2, value);
-      summary.bytes(1, entry.toBytes());
+      summary.message(1, entry);
     }
-    event.bytes(5, summary.toBytes());
+    event.message(5, summary);
   }
   if (sessionStart) {
     const log = new Message();
     log.varint(1, START);
-    event.bytes(7, log.toBytes());
+    event.message(7, log);
   }
   return event.toBytes();
 }
@@ -155,79 +152,6 @@ function decodeSummary(bytes: Uint8Array, name: string): Record<string, number> 
     if (tag && value) scalars.push([textOf(tag.value), viewOf(value.value).getFloat32(0, true)]);
   }
   return Object.fromEntries(scalars);
-}
-
-/** A protocol-buffer message under construction. */
-class Message {
-  private readonly parts: number[] = [];
-
-  varint(field: number, value: number): void {
-    if (!Number.isSafeInteger(value) || value < 0)
-      throw new RangeError(`event: ${value} is not an integer from 0 to 2^53-1`);
-    this.number(field * 8 + VARINT);
-    this.number(value);
-  }
-  double(field: number, value: number): void {
-    this.number(field * 8 + FIXED64);
-    this.parts.push(...new Uint8Array(Float64Array.of(value).buffer));
-  }
-  float(field: number, value: number): void {
-    this.number(field * 8 + FIXED32);
-    this.parts.push(...new Uint8Array(Float32Array.of(value).buffer));
-  }
-  text(field: number, value: string): void {
-    this.bytes(field, new TextEncoder().encode(value));
-  }
-  bytes(field: number, value: Uint8Array): void {
-    this.number(field * 8 + BYTES);
-    this.number(value.length);
-    for (const byte of value) this.parts.push(byte);
-  }
-  toBytes(): Uint8Array {
-    return Uint8Array.from(this.parts);
-  }
-
-  private number(value: number): void {
-    let rest = value;
-    for (; rest >= 128; rest = Math.floor(rest / 128)) this.parts.push((rest % 128) | 128);
-    this.parts.push(rest);
-  }
-}
-
-interface Field {
-  readonly field: number;
-  readonly wire: number;
-  /** A number for a varint, else its bytes. */
-  readonly value: number | Uint8Array;
-}
-
-function fieldsOf(bytes: Uint8Array, name: string): Field[] {
-  const fields: Field[] = [];
-  let at = 0;
-  const take = (count: number): Uint8Array => {
-    if (at + count > bytes.length) throw new FormatError(name, "an event's message is cut off");
-    at += count;
-    return bytes.subarray(at - count, at);
-  };
-  const number = (): number => {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      const [byte] = take(1);
-      value += (byte & 127) * scale;
-      if (byte < 128) return value;
-      if (scale > 2 ** 56) throw new FormatError(name, "an event's message holds an endless number");
-    }
-  };
-  while (at < bytes.length) {
-    const key = number();
-    const [field, wire] = [Math.floor(key / 8), key % 8];
-    if (wire === VARINT) fields.push({ field, wire, value: number() });
-    else if (wire === FIXED64) fields.push({ field, wire, value: take(8) });
-    else if (wire === FIXED32) fields.push({ field, wire, value: take(4) });
-    else if (wire === BYTES) fields.push({ field, wire, value: take(number()) });
-    else throw new FormatError(name, `an event's message has a field of wire type ${wire}`);
-  }
-  return fields;
 }
 
 function viewOf(value: number | Uint8Array): DataView {

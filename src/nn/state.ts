@@ -24,7 +24,7 @@ export type StateValue = Tensor | HostTensor | ShapedArray;
 export type StateSource = ReadonlyMap<unknown, unknown> | Readonly<Record<string, unknown>>;
 
 export interface LoadOptions {
-  /** Whether missing and unexpected names are errors; default true. A wrong shape always is. */
+  /** Whether missing and unexpected names are errors; default true (said out loud, errors do not offer false). A wrong shape always is. */
   readonly strict?: boolean;
   /** What is loaded, in errors. */
   readonly name?: string;
@@ -57,7 +57,7 @@ export function loadState(variables: ReadonlyMap<string, Variable>, source: Stat
     ...list("of another shape", misshapen),
   ];
   if (faults.length > 0) {
-    const hint = strict && misshapen.length === 0 ? "\nPass { strict: false } to load what is there." : "";
+    const hint = options.strict === undefined && misshapen.length === 0 ? "\nPass { strict: false } to load what is there." : "";
     throw new Error(`loadStateDict: the dictionary does not fit ${name}\n${faults.join("\n")}${hint}`);
   }
   // All are converted before the first is assigned: a conversion may throw as well.
