@@ -4,6 +4,7 @@
  *
  *     node --import tsx bench/hico-step.ts [--device cpu|webgpu] [--encoders gru,lstm,transformer] [--widths 128,512]
  *                                          [--rounds 5] [--threads 2] [--python /usr/bin/python3] [--json FILE]
+ *                                          [--svg FILE]
  *
  * `--device cpu` is held to PyTorch on the CPU, `--device webgpu` to PyTorch with CUDA, both in float32 (TF32 off). Both
  * first compute the loss without dropout, and must agree to 1e-3. Then come rounds: some samples of ours, some of
@@ -25,6 +26,7 @@ import type { EncoderName, HiCoBatch } from "../src/hico/index.ts";
 import { hostTensor, writeTorchCheckpoint } from "../src/io/index.ts";
 import { realize, setDefaultDevice, tensor } from "../src/tensor/index.ts";
 import { Generator } from "../src/tensor/random.ts";
+import { writeBarChart } from "./charts.ts";
 import { BATCH, QUEUE, SHAPES } from "./hico-shapes.ts";
 import { median } from "./statistics.ts";
 
@@ -58,6 +60,7 @@ const { values: options } = parseArgs({
     encoders: { type: "string", default: "gru,lstm,transformer" }, widths: { type: "string", default: "128,512" },
     rounds: { type: "string", default: "5" }, threads: { type: "string", default: "2" },
     python: { type: "string", default: "/usr/bin/python3" }, json: { type: "string" },
+    svg: { type: "string" },
   },
 });
 const threads = Number(options.threads);
@@ -106,6 +109,13 @@ const mean = Math.exp(rows.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) 
 console.log(`geometric mean of the ratios: ${mean.toFixed(2)}`);
 if (options.json) {
   writeFileSync(options.json, JSON.stringify({ torch: found.stdout.trim(), device: where, threads, mean, rows }, null, 1));
+}
+if (options.svg) {
+  writeBarChart(options.svg, `HiCo pretraining steps, batch ${BATCH}, K ${QUEUE}`, "median ms a step",
+    rows.map(({ encoder, width }) => `${encoder}, d ${width}`), [
+      { engine: `${where} device`, values: rows.map(({ oursMs }) => oursMs) },
+      { engine: `PyTorch ${found.stdout.trim()} (${peer})`, values: rows.map(({ torchMs }) => torchMs) },
+    ]);
 }
 process.exit(failed ? 1 : 0);
 

@@ -2,7 +2,7 @@
  * The training-step benchmark: our engine and its peers on the same numbers, in one process, interleaved.
  *
  *     node --import tsx bench/run.ts [--workloads mlp,encoder,gru] [--engines NAME,…] [--rounds 5] [--sample-ms 250]
- *                                    [--adapter swiftshader|lavapipe|system] [--json FILE] [--list]
+ *                                    [--adapter swiftshader|lavapipe|system] [--json FILE] [--svg FILE] [--list]
  *     npx deno run -A --unstable-webgpu bench/run.ts …
  *
  * Deno reads the TypeScript as it is and finds the packages in `node_modules`; it needs no other flag. The adapter is
@@ -15,12 +15,13 @@
  * one sample, in an order that rotates, so that a busy moment of the machine falls on all. A sample is as many steps
  * as fill `--sample-ms`, then one read of the loss, which waits for the device. Reported are the best and the median
  * sample in milliseconds a step, the ratio to the first engine of the table (by default ours), and the WebGPU calls of
- * one steady step. Exit code 1 if losses disagree or an engine fails.
+ * one steady step; `--svg` draws the medians. Exit code 1 if losses disagree or an engine fails.
  */
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { softwareDrivers } from "../src/device/software-vulkan.ts";
 import { disagreements } from "./agreement.ts";
+import { writeBarChart } from "./charts.ts";
 import { countWebGpuCalls, type WebGpuCalls } from "./count-webgpu-calls.ts";
 import { engines as allEngines } from "./engines/all.ts";
 import type { Engine, TrainingRun } from "./engines/engine.ts";
@@ -79,6 +80,13 @@ for (const name of options.workloads) {
 if (options.json) {
   writeFileSync(options.json, JSON.stringify({ runtime: runtime(), adapter, reports }, null, 1));
 }
+if (options.svg) {
+  const names = [...new Set(reports.flatMap(({ results }) => results.map(({ engine }) => engine)))];
+  writeBarChart(options.svg, `Training steps, ${runtime()}`, "median ms a step", reports.map(({ workload }) => workload),
+    names.map((engine) => ({
+      engine, values: reports.map(({ results }) => results.find((result) => result.engine === engine)?.medianMs ?? NaN),
+    })));
+}
 for (const failure of failures) console.error(`FAILED: ${failure}`);
 process.exit(failures.length > 0 || reports.every((report) => report.results.length === 0) ? 1 : 0);
 
@@ -91,6 +99,7 @@ function readOptions() {
       "sample-ms": { type: "string", default: "250" },
       adapter: { type: "string" },
       json: { type: "string" },
+      svg: { type: "string" },
       list: { type: "boolean", default: false },
     },
   });
@@ -118,6 +127,7 @@ function readOptions() {
     sampleMs: positive("--sample-ms", values["sample-ms"]),
     adapter: values.adapter as AdapterChoice | undefined,
     json: values.json,
+    svg: values.svg,
   };
 }
 

@@ -86,6 +86,22 @@ export function workload(name: string): Workload {
   }
 }
 
+/** PyTorch's [out, in] to [in, out]. */
+export function transposed({ shape: [rows, columns], data }: ArrayData): ArrayData {
+  const result = new Float32Array(data.length);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) result[c * rows + r] = data[r * columns + c];
+  }
+  return { shape: [columns, rows], data: result };
+}
+
+/** The labels as rows [batch, classes] of a 1 among zeros, for engines that take no indices. */
+export function oneHot({ labels, batch, classes }: Workload): ArrayData {
+  const data = new Float32Array(batch * classes);
+  labels.forEach((label, i) => { data[i * classes + label] = 1; });
+  return { shape: [batch, classes], data };
+}
+
 function mlp(): MlpWorkload {
   const random = new Random(seeds.mlp);
   const widths = [784, 256, 256, 10];

@@ -2,6 +2,7 @@
 import type { Engine } from "./engine.ts";
 import { jaxJs } from "./jax-js.ts";
 import { ours } from "./ours.ts";
+import { tfjs } from "./tfjs.ts";
 
 export interface EngineEntry {
   readonly name: string;
@@ -15,6 +16,7 @@ export const engines: readonly EngineEntry[] = [
   { name: "ours-cpu", byDefault: true, make: () => ours("cpu") },
   { name: "jax-js-webgpu-jit", byDefault: true, make: () => jaxJs("webgpu", true) },
   { name: "jax-js-wasm-jit", byDefault: true, make: () => jaxJs("wasm", true) },
+  { name: "tfjs-wasm", byDefault: true, make: tfjs },
   { name: "jax-js-webgpu-eager", byDefault: false, make: () => jaxJs("webgpu", false) },
   { name: "jax-js-wasm-eager", byDefault: false, make: () => jaxJs("wasm", false) },
 ];

@@ -7,7 +7,7 @@
  * The wasm backend uses threads where there is a global `Worker` (Deno, browsers) and one thread in Node.
  */
 import { blockUntilReady, defaultDevice, init, jit, numpy as np, valueAndGrad } from "@jax-js/jax";
-import type { ArrayData, Workload } from "../workloads.ts";
+import { type ArrayData, oneHot, transposed, type Workload } from "../workloads.ts";
 import { waitFor as waitPolitely } from "../../src/device/webgpu/wait.ts";
 import { installWebGpu } from "../webgpu-environment.ts";
 import type { AdapterKind, Engine, TrainingRun } from "./engine.ts";
@@ -82,19 +82,4 @@ async function prepare(workload: Workload, device: Backend, compiled: boolean): 
       trainCompiled?.dispose();
     },
   };
-}
-
-/** PyTorch's [out, in] to [in, out]. */
-function transposed({ shape: [rows, columns], data }: ArrayData): ArrayData {
-  const result = new Float32Array(data.length);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) result[c * rows + r] = data[r * columns + c];
-  }
-  return { shape: [columns, rows], data: result };
-}
-
-function oneHot({ labels, batch, classes }: Workload): ArrayData {
-  const data = new Float32Array(batch * classes);
-  labels.forEach((label, i) => { data[i * classes + label] = 1; });
-  return { shape: [batch, classes], data };
 }

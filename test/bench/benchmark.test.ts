@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";
-import { disagreements } from "../../bench/agreement.ts";
+import { disagreements, type LossCurve } from "../../bench/agreement.ts";
 import { countWebGpuCalls } from "../../bench/count-webgpu-calls.ts";
 import { jaxJs } from "../../bench/engines/jax-js.ts";
+import { ours } from "../../bench/engines/ours.ts";
+import { tfjs } from "../../bench/engines/tfjs.ts";
 import { referenceLoss } from "../../bench/reference-loss.ts";
 import { requestAdapter } from "../../bench/webgpu-environment.ts";
 import { workload, workloadNames } from "../../bench/workloads.ts";
@@ -44,17 +46,23 @@ describe("workloads", () => {
   });
 });
 
-test("a peer trains the mlp to the float64 reference's loss, and downwards", async () => {
-  const mlp = workload("mlp");
-  const run = await jaxJs("wasm", true).prepare(mlp);
-  try {
-    await run.step();
-    const first = await run.loss();
-    assert.ok(Math.abs(first - referenceLoss(mlp)) < 1e-5 * first);
-    await run.step();
-    assert.ok(await run.loss() < first - 1e-3);
-  } finally {
-    await run.dispose();
+test("peers train the mlp and the GRU to the float64 reference's loss, and downwards as this engine does", async () => {
+  for (const [name, peers] of [["mlp", [jaxJs("wasm", true), tfjs()]], ["gru", [tfjs()]]] as const) {
+    const data = workload(name);
+    const curves: LossCurve[] = [];
+    for (const engine of [ours("cpu"), ...peers]) {
+      assert.equal(await engine.available(), true);
+      const run = await engine.prepare(data);
+      const losses: number[] = [];
+      for (let i = 0; i < 3; i++) {
+        await run.step();
+        losses.push(await run.loss());
+      }
+      await run.dispose();
+      assert.ok(losses[1] < losses[0] - 1e-3 && losses[2] < losses[1] - 1e-3, `${engine.name}: ${losses}`);
+      curves.push({ engine: engine.name, losses });
+    }
+    assert.deepEqual(disagreements(referenceLoss(data), curves), []);
   }
 });
 
