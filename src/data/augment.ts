@@ -2,7 +2,7 @@
  * Augmentation arithmetic: what the draws of `draws.ts` do to a clip.
  *
  * Temporal crop and resize (linear interpolation, PyTorch's `interpolate(mode="linear", align_corners=False)`), joint
- * corruption, pose shear; and the fixed centre crop of evaluation. HiCo, arXiv 2212.02082, section 4.2.
+ * corruption, pose shear, turns; and the fixed centre crop of evaluation. HiCo, arXiv 2212.02082, section 4.2.
  */
 import type { Clip } from "./clip.ts";
 import { newClip, personStride } from "./clip.ts";
@@ -89,7 +89,19 @@ export function shearPose(clip: Clip, draw: ShearDraw): void {
   }
 }
 
-/** One pretraining input: crop, corrupt or shear, then the stream. A fresh clip of `size` frames. */
+/** A turn about z, in place. */
+export function turnPose(clip: Clip, angle: number): void {
+  const { data } = clip;
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  for (let i = 0; i < data.length; i += 3) {
+    const x = data[i];
+    const y = data[i + 1];
+    data[i] = c * x - s * y;
+    data[i + 1] = s * x + c * y;
+  }
+}
+
+/** One pretraining input: crop, turn, corrupt or shear, then the stream. A fresh clip of `size` frames. */
 export function augmentClip(
   clip: Clip,
   draw: AugmentationDraw,
@@ -98,6 +110,7 @@ export function augmentClip(
   options: AugmentationOptions = {},
 ): Clip {
   const cropped = temporalCrop(clip, draw.crop, options);
+  if (draw.turn) turnPose(cropped, draw.turn);
   if (draw.spatial.kind === "corrupt") corruptJoints(cropped, draw.spatial);
   else shearPose(cropped, draw.spatial);
   return toStream(cropped, stream, parents);

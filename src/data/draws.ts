@@ -3,7 +3,8 @@
  *
  * A draw is plain data: it can be replayed from a file, sent to a worker, or shown. `drawAugmentation` makes one from
  * the counter-based generator in the distribution of HiCo (arXiv 2212.02082, section 4.2): a temporal crop, then with
- * probability 1/2 joint corruption, otherwise pose shear.
+ * probability 1/2 joint corruption, otherwise pose shear. Beyond the paper, `rotation` turns the body about the upright
+ * axis, as another camera would see it.
  */
 import { CounterRandom } from "./rng.ts";
 
@@ -29,6 +30,8 @@ export interface ShearDraw {
 export interface AugmentationDraw {
   readonly crop: CropDraw;
   readonly spatial: CorruptDraw | ShearDraw;
+  /** Angle about the upright axis (z of a normalised clip), in radians, before the rest. Default 0. */
+  readonly turn?: number;
 }
 
 export interface AugmentationOptions {
@@ -42,6 +45,8 @@ export interface AugmentationOptions {
   readonly corruptJoints?: number;
   /** Entries of the shear and corruption matrices are drawn from (-amplitude, amplitude). Default 1. */
   readonly amplitude?: number;
+  /** Turns are drawn from (-rotation, rotation), in degrees. Default 0: none, and nothing is drawn. */
+  readonly rotation?: number;
 }
 
 export const FRAMES_IN = 64;
@@ -69,10 +74,15 @@ export function drawAugmentation(
   const crop = { scale, start: random.integer(frames - length + 1) };
   const entries = (count: number): number[] =>
     Array.from({ length: count }, () => random.between(-amplitude, amplitude));
-  if (random.uniform() >= 0.5) return { crop, spatial: { kind: "shear", matrix: shearMatrix(entries(6)) } };
-  const zeroed = random.uniform() < 0.5;
-  const touched = random.distinct(options.corruptJoints ?? Math.round(0.6 * joints), joints);
-  return { crop, spatial: { kind: "corrupt", joints: touched, matrix: zeroed ? null : entries(9) } };
+  const corrupted = (): CorruptDraw => {
+    const zeroed = random.uniform() < 0.5;
+    const touched = random.distinct(options.corruptJoints ?? Math.round(0.6 * joints), joints);
+    return { kind: "corrupt", joints: touched, matrix: zeroed ? null : entries(9) };
+  };
+  const spatial = random.uniform() < 0.5 ? corrupted() : { kind: "shear", matrix: shearMatrix(entries(6)) } as const;
+  if (!options.rotation) return { crop, spatial };
+  const most = (options.rotation / 180) * Math.PI;
+  return { crop, spatial, turn: random.between(-most, most) };
 }
 
 /**

@@ -36,6 +36,7 @@ export interface RunSettings {
   minFrames: number;
   corruptJoints: number;
   amplitude: number;
+  rotation: number;
   epochs: number;
   batch: number;
   lr: number;
@@ -93,6 +94,7 @@ export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettin
   minFrames: whole(64, 1, "Least frames that a temporal crop keeps"),
   corruptJoints: whole(0, 0, "Joints that corruption touches; 0: three fifths of them"),
   amplitude: number(1, { least: 0 }, "Range of the entries of shear and corruption matrices"),
+  rotation: number(0, { least: 0, most: 180 }, "Range of turns about the upright axis, in degrees; the paper has none"),
   epochs: whole(451, 1, "Passes over the training clips"),
   batch: whole(64, 1, "Clips in a step"),
   lr: number(0.01, { least: 0, above: true }, "Learning rate"),
@@ -193,8 +195,9 @@ function wordsOf(value: unknown): string[] | undefined {
 
 /** How clips become inputs under these settings. */
 export function inputSettings(settings: RunSettings): InputSettings {
-  const { stream, frames: size, minScale, minFrames, corruptJoints, amplitude } = settings;
-  return { stream, augmentation: { size, minScale, minFrames, corruptJoints: corruptJoints || undefined, amplitude } };
+  const { stream, frames: size, minScale, minFrames, corruptJoints, amplitude, rotation } = settings;
+  const joints = corruptJoints || undefined;
+  return { stream, augmentation: { size, minScale, minFrames, corruptJoints: joints, amplitude, rotation } };
 }
 
 /** Names of settings that decide what is computed and differ between two runs. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { corruptJoints, evaluationCrop, resizeFrames, shearPose } from "../../src/data/augment.ts";
+import { corruptJoints, evaluationCrop, resizeFrames, shearPose, turnPose } from "../../src/data/augment.ts";
 import {
   checkClip, fromChannelsFirst, limitFrames, newClip, sliceFrames, toChannelsFirst, withPersons,
 } from "../../src/data/clip.ts";
@@ -69,6 +69,37 @@ describe("counter-based random numbers", () => {
 });
 
 describe("draws", () => {
+  test("turns fill their range, and change no other draw", () => {
+    const turns = Array.from({ length: 400 }, (_, seed) => {
+      const { turn, ...rest } = drawAugmentation(CounterRandom.fromSeed(seed), 80, 25, { rotation: 30 });
+      assert.deepEqual(rest, drawAugmentation(CounterRandom.fromSeed(seed), 80, 25));
+      return turn!;
+    });
+    const most = Math.PI / 6;
+    assert.ok(turns.every((turn) => Math.abs(turn) < most));
+    assert.ok(Math.min(...turns) < -0.9 * most && Math.max(...turns) > 0.9 * most);
+  });
+
+  test("a turn keeps lengths and heights, and is undone by its opposite", () => {
+    fc.assert(
+      fc.property(fc.double({ min: -Math.PI, max: Math.PI, noNaN: true }), fc.nat(), (angle, seed) => {
+        const clip = randomClip(seed, 3, 2, 5);
+        const turned = { ...clip, data: clip.data.slice() };
+        turnPose(turned, angle);
+        for (let i = 0; i < clip.data.length; i += 3) {
+          const [x, y, z] = clip.data.subarray(i, i + 3);
+          const [u, v, w] = turned.data.subarray(i, i + 3);
+          assert.equal(w, z);
+          assert.ok(Math.abs(Math.hypot(u, v) - Math.hypot(x, y)) < 1e-5);
+          // Counterclockwise about z: the cross product has the sign of the angle's sine.
+          assert.ok(Math.abs(x * v - y * u - (x * x + y * y) * Math.sin(angle)) < 1e-4);
+        }
+        turnPose(turned, -angle);
+        assert.ok(maxDifference(turned.data, clip.data) < 1e-5);
+      }),
+    );
+  });
+
   test("crops lie inside the clip; matrices and joints are as specified", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 300 }), fc.nat(), (frames, seed) => {
