@@ -8,6 +8,10 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
   version: string;
 };
 
+// A command that was started with a channel, as a sweep starts its runs, ends when the other end does.
+process.once("disconnect", () => process.exit(1));
+process.channel?.unref();
+
 await runMain(defineCommand({
   meta: {
     name: "hico",
@@ -21,6 +25,7 @@ await runMain(defineCommand({
     embed: subcommand(() => import("./embed.ts")),
     import: subcommand(() => import("./import.ts")),
     export: subcommand(() => import("./export.ts")),
+    sweep: subcommand(() => import("./sweep.ts")),
     demo: subcommand(() => import("./demo.ts")),
     report: subcommand(() => import("./report.ts")),
     info: subcommand(() => import("./info.ts")),

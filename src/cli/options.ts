@@ -2,7 +2,7 @@
 import type { ArgsDef } from "citty";
 import type { DeviceOptions } from "../device/index.ts";
 import type { GivenSettings, RunSettings, Setting } from "../hico/settings.ts";
-import { SETTING_NAMES, SETTINGS } from "../hico/settings.ts";
+import { flagOf, SETTING_NAMES, SETTINGS } from "../hico/settings.ts";
 
 /** Where to compute. */
 export const DEVICE_ARGS = {
@@ -19,11 +19,6 @@ export function deviceOptions(args: { readonly adapter?: string; readonly thread
 export const JSON_ARG = {
   json: { type: "boolean", description: "Print the result as JSON" },
 } as const satisfies ArgsDef;
-
-/** `queue` → `queue`, `keyMomentum` → `key-momentum`. */
-export function flagOf(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
 
 /** Every setting as an option: its help, its choices, its default. */
 export function settingArgs(): Record<string, { type: "string"; description: string; valueHint?: string }> {

@@ -1,9 +1,9 @@
 /** `hico pretrain`: learns representations from a clip store, without labels. */
-import { existsSync } from "node:fs";
 import { useDevice } from "../device/index.ts";
-import { PRESET_NAMES, presetNamed } from "../hico/presets.ts";
+import { PRESET_NAMES } from "../hico/presets.ts";
 import { pretrain } from "../hico/pretrain.ts";
-import { CONFIG_FILE, readConfig, RunFolder } from "../hico/run-folder.ts";
+import { CONFIG_FILE, RunFolder } from "../hico/run-folder.ts";
+import { layeredSettings } from "../hico/setting-layers.ts";
 import type { RunSettings } from "../hico/settings.ts";
 import { resolveSettings } from "../hico/settings.ts";
 import { defineHicoCommand } from "./command.ts";
@@ -70,13 +70,6 @@ function settingsOf(
   const folder = new RunFolder(args.run);
   if (args.resume && folder.exists)
     return resolveSettings({ from: CONFIG_FILE, given: { ...folder.settings() } }, flags);
-  const path = args.config ?? (existsSync(CONFIG_FILE) ? CONFIG_FILE : undefined);
-  const { preset: filePreset, ...file } = path === undefined ? {} : readConfig(path);
-  const preset = args.preset ?? filePreset;
-  if (preset !== undefined && typeof preset !== "string") throw new Error(`${path}: "preset" must be a name`);
-  return resolveSettings(
-    { from: `preset ${preset}`, given: preset === undefined ? {} : { ...presetNamed(preset) } },
-    { from: path ?? "no file", given: file },
-    flags,
-  );
+  const { preset, config } = args;
+  return layeredSettings({ preset, config, ...flags });
 }

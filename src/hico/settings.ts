@@ -113,6 +113,11 @@ export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettin
 
 export const SETTING_NAMES = Object.keys(SETTINGS) as readonly (keyof RunSettings)[];
 
+/** A setting's option: `queue` → `queue`, `keyMomentum` → `key-momentum`. */
+export function flagOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
 /** Settings as a user gives them: values, or their text. */
 export type GivenSettings = Readonly<Record<string, unknown>>;
 

@@ -1,0 +1,119 @@
+/** `hico sweep`: a grid of pretraining runs, judged, and the table of what came of them. */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defaultWorkers } from "../data/loader.ts";
+import type { Grid, SweepEvent, SweepProgress } from "../sweep/index.ts";
+import {
+  kubernetesJob, readGrid, readResult, runSweep, shellLine, slurmScript, SORT_ORDERS, stagesOf, summarize, tableNote, tableRows, writeSweepFile, writeSweepFiles,
+} from "../sweep/index.ts";
+import { defineHicoCommand } from "./command.ts";
+import { choiceOption, DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs, wholeOption } from "./options.ts";
+import { bar, formatTable, interruption, percent, ProgressLine } from "./progress.ts";
+
+export default defineHicoCommand({
+  meta: { name: "sweep", description: "A grid of pretraining runs, each judged, and a table over seeds" },
+  examples: [
+    "hico sweep examples/sweeps/ablation-levels.json --data nw-ucla.clips    everything in sweeps/ablation-levels; again, it goes on",
+    "hico sweep grid.json --data nw-ucla.clips --jobs 2                      two runs side by side",
+    "hico sweep grid.json --data nw-ucla.clips --hold-out 9,10               chosen on held-out training subjects",
+    "hico sweep grid.json --data nw-ucla.clips --table --sort linear         what is finished so far, the best first",
+    "hico sweep grid.json --data nw-ucla.clips --dry-run                     the runs and their commands",
+    "hico sweep grid.json --data nw-ucla.clips --emit slurm --jobs 8         a job array's script, eight tasks at once",
+  ],
+  args: {
+    grid: { type: "positional", description: "The grid, as JSON", required: true },
+    folder: { type: "string", description: "Where runs, logs, table and plot go (sweeps/NAME of the grid)" },
+    jobs: { type: "string", description: "Runs side by side (1); cores are shared between them" },
+    table: { type: "boolean", description: "Print the table of what is finished, and run nothing" },
+    sort: { type: "string", description: `Order of the table: ${SORT_ORDERS.join(", ")} (grid)` },
+    "dry-run": { type: "boolean", description: "List runs and commands, and run nothing" },
+    emit: { type: "string", description: "Write a cluster's job in place of running: slurm or k8s" },
+    image: { type: "string", default: "node:22", description: "With --emit k8s: the image of the tasks" },
+    claim: { type: "string", default: "hico", description: "With --emit k8s: the volume claim that holds package, data and runs" },
+    ...settingArgs(),
+    ...DEVICE_ARGS,
+    ...JSON_ARG,
+  },
+  run: async ({ args }) => {
+    const jobs = wholeOption("jobs", args.jobs);
+    const order = choiceOption("sort", args.sort, SORT_ORDERS);
+    const cluster = choiceOption("emit", args.emit, ["slurm", "k8s"]);
+    const grid = readGrid(args.grid, givenSettings(args));
+    const folder = args.folder ?? join("sweeps", grid.name);
+    const common = Object.keys(DEVICE_ARGS).flatMap((name) => {
+      const value = args[name as keyof typeof DEVICE_ARGS];
+      return value === undefined ? [] : [`--${name}=${value}`];
+    });
+    const print = (words: () => string, value: unknown): void => console.log(args.json ? JSON.stringify(value, null, 2) : words());
+
+    if (cluster !== undefined) {
+      const options = { folder, common, jobs, image: args.image, claim: args.claim };
+      const [name, text, submit] = cluster === "slurm"
+        ? ["sweep.slurm.sh", slurmScript(grid, options), "sbatch"] : ["sweep.k8s.json", kubernetesJob(grid, options), "kubectl apply -f"];
+      // Slurm does not make the folder of its logs.
+      writeSweepFile(join(folder, "logs"), ".keep", "");
+      const path = writeSweepFile(folder, name, text);
+      print(() => `${path}: ${grid.runs.length} tasks; ${submit} ${path}, and hico sweep ${args.grid} --table for what is finished`, { path, tasks: grid.runs.length });
+      return;
+    }
+    if (args["dry-run"]) {
+      const runs = grid.runs.map((run) => ({ name: run.name, stages: stagesOf(grid, run, { folder, common }) }));
+      print(() => runs.map(({ name, stages }) => [
+        `# ${name}`, ...stages.map(({ args: words, done }) => `${done ? "# done: " : ""}${shellLine(["hico", ...words])}`),
+      ].join("\n")).join("\n"), runs);
+      return;
+    }
+    if (args.table) {
+      const summary = summarize(grid, grid.runs.map((run) => readResult(grid, run, folder)), folder);
+      writeSweepFiles(summary);
+      print(() => `${formatTable(tableRows(summary, order))}\n${tableNote(summary)}`, summary);
+      return;
+    }
+
+    const [line, stop] = [new ProgressLine(), interruption()];
+    const share = Math.max(1, Math.floor(availableParallelism() / (jobs ?? 1)));
+    try {
+      const outcome = await runSweep({
+        grid, folder, jobs, common, signal: stop.signal,
+        defaults: { workers: defaultWorkers(share) },
+        program: [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url).replace(/sweep(\.\w+)$/, "main$1")],
+        environment: { HICO_THREADS: String(share), ...process.env },
+        onEvent: show(grid, line),
+      });
+      line.clear();
+      const { summary, failures, interrupted } = outcome;
+      print(() => `${formatTable(tableRows(summary, order))}\n${tableNote(summary)}\n${folder}: table.md, table.csv, plot.svg, sweep.json`, outcome);
+      for (const { run, stage, message, log } of failures) console.error(`hico: ${run}: ${stage} failed: ${message} (${log})`);
+      if (interrupted) console.error("interrupted; the same command goes on from here");
+      if (interrupted || failures.length > 0) process.exitCode = interrupted ? stop.code() : 1;
+    } finally {
+      stop.done();
+      line.clear();
+    }
+  },
+});
+
+/** Runs that end stay on the screen; what is under way shares one line. */
+function show(grid: Grid, line: ProgressLine): (event: SweepEvent) => void {
+  return (event) => {
+    if (event.kind === "failed") line.print(`failed: ${event.failure.run}: ${event.failure.message}`);
+    else if (event.kind === "finished") {
+      const { name, knn, linear } = event.result;
+      const found = [knn === undefined ? "" : `${grid.evaluation.knn?.k ?? 1}-NN ${percent(knn)}`, linear === undefined ? "" : `linear ${percent(linear)}`];
+      line.print(`done: ${name}: ${found.filter((words) => words !== "").join(", ")}`);
+    } else {
+      const { done, failed, total, active } = event.progress;
+      line.update(() => `${bar(done / total)} ${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}  ` +
+        under(active));
+    }
+  };
+}
+
+/** Runs under way that a line names. */
+const NAMED = 4;
+
+function under(active: SweepProgress["active"]): string {
+  const named = [...active].slice(0, NAMED).map(([name, { stage, part }]) => `${name} ${stage}${part === undefined ? "" : ` ${percent(part)}`}`);
+  return [...named, ...(active.size > NAMED ? [`${active.size - NAMED} more`] : [])].join(", ");
+}

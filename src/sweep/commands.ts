@@ -1,0 +1,69 @@
+/** The commands of a run: an ordinary `hico pretrain`, which goes on where it stopped, and `hico eval` after it. */
+import { join } from "node:path";
+import { RunFolder } from "../hico/run-folder.ts";
+import type { GivenSettings } from "../hico/settings.ts";
+import { differingSettings, flagOf } from "../hico/settings.ts";
+import type { EvaluationKind } from "./evaluation-plan.ts";
+import { EVALUATION_KINDS, evaluationFlags, evaluationOf } from "./evaluation-plan.ts";
+import type { Grid, SweepRun } from "./grid.ts";
+import { textOf } from "./grid.ts";
+
+/** Arguments of `hico`. */
+export type HicoArguments = readonly string[];
+
+export interface RunStage {
+  readonly kind: "pretrain" | EvaluationKind;
+  readonly args: HicoArguments;
+  /** Whether there is nothing left to do. */
+  readonly done: boolean;
+}
+
+export interface CommandOptions {
+  /** The sweep's folder. */
+  readonly folder: string;
+  /** Options that every command gets: a device, a number of threads. */
+  readonly common?: readonly string[];
+  /** Settings where the grid gives none; only such as change no result. */
+  readonly defaults?: GivenSettings;
+}
+
+export function runFolder(folder: string, run: SweepRun): RunFolder {
+  return new RunFolder(join(folder, "runs", run.name));
+}
+
+/** The stages of a run, in order. @throws Error where its folder holds a run of other settings. */
+export function stagesOf(grid: Grid, run: SweepRun, { folder, common = [], defaults = {} }: CommandOptions): RunStage[] {
+  const place = runFolder(folder, run);
+  const pretrained = isPretrained(place, run);
+  const options = Object.entries({ ...defaults, ...run.given }).map(([name, value]) => `--${flagOf(name)}=${textOf(value)}`);
+  const preset = grid.preset === undefined ? [] : [`--preset=${grid.preset}`];
+  return [
+    {
+      kind: "pretrain",
+      args: ["pretrain", `--run=${place.path}`, "--resume", ...preset, ...options, ...common],
+      done: pretrained,
+    },
+    ...EVALUATION_KINDS.filter((kind) => grid.evaluation[kind] !== undefined).map((kind): RunStage => ({
+      kind,
+      args: ["eval", kind, place.path, ...evaluationFlags(kind, grid.evaluation), ...common],
+      done: pretrained && evaluationOf(place, kind, grid.evaluation) !== undefined,
+    })),
+  ];
+}
+
+/** Whether pretraining has ended. @throws Error where the folder holds a run of other settings. */
+export function isPretrained(folder: RunFolder, run: SweepRun): boolean {
+  if (!folder.exists) return false;
+  const differing = differingSettings(folder.settings(), run.settings);
+  if (differing.length > 0) {
+    throw new Error(
+      `${folder.path} was begun with other settings: ${differing.join(", ")}; name another folder for this grid (--folder), or remove that run`,
+    );
+  }
+  return folder.pretraining()?.finished === true && folder.checkpoints().length > 0;
+}
+
+/** A line for a shell. */
+export function shellLine(words: readonly string[]): string {
+  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, `'\\''`)}'`)).join(" ");
+}

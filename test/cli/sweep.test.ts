@@ -1,0 +1,147 @@
+/**
+ * `hico sweep` as it is used: killed and started again it ends where an uninterrupted one does; one run that fails stops
+ * no other; a cluster's task is the same run.
+ */
+import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { generatedSource } from "../../src/data/source-generated.ts";
+import { prepareStore } from "../../src/data/prepare.ts";
+import type { LinearEvaluation } from "../../src/hico/index.ts";
+import type { RunStage, SweepOutcome, SweepSummary } from "../../src/sweep/index.ts";
+
+const node = [process.execPath, "--import", import.meta.resolve("tsx"), fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))];
+// Not the reference device: its float64 is rounded where it is saved, so that a resumed run has other last digits.
+const env = { ...process.env, NO_COLOR: "1", HICO_DEVICE: "cpu", HICO_THREADS: "1" };
+const folder = mkdtempSync(join(tmpdir(), "hico-sweep-"));
+const at = (...names: string[]): string => join(folder, ...names);
+after(() => rmSync(folder, { recursive: true }));
+
+const GRID = {
+  settings: {
+    data: "tiny.clips", encoder: "gru", hidden: 8, projection: 4, queue: 16, granularity: 2, batch: 4, frames: 16, minFrames: 8, epochs: 12,
+    saveEvery: 1, logEvery: 1,
+  },
+  cases: { "all four": {}, "instance only": { contrast: ["instance"] }, diverges: { lr: 1e6, temperature: 1e-6 } },
+  seeds: [3],
+  eval: { linear: { epochs: 3 }, knn: { k: 3 } },
+};
+const [ALL, INSTANCE, DIVERGES] = ["all-four", "instance-only", "diverges"].map((name) => `case=${name}_seed=3`);
+
+before(async () => {
+  await prepareStore(generatedSource({ subjects: 2, repetitions: 1 }), at("tiny.clips"));
+  writeFileSync(at("grid.json"), JSON.stringify(GRID));
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function hico(args: readonly string[], onStart?: (child: ChildProcess) => void): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(node[0], [...node.slice(1), ...args], { env, cwd: folder });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
+    child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+    onStart?.(child);
+  });
+}
+
+/** Sends a signal once a run has its first checkpoint. */
+function endedOnceSaved(run: string, signal: NodeJS.Signals): (child: ChildProcess) => void {
+  const checkpoints = at("sweeps", "grid", "runs", run, "checkpoints");
+  return (child) => {
+    const seen = existsSync(checkpoints) ? readdirSync(checkpoints).length : 0;
+    const poll = setInterval(() => {
+      if (child.exitCode !== null) clearInterval(poll);
+      else if (existsSync(checkpoints) && readdirSync(checkpoints).length > seen) {
+        clearInterval(poll);
+        child.kill(signal);
+      }
+    }, 5);
+  };
+}
+
+const checkpointOf = (run: string): string => {
+  const names = readdirSync(join(run, "checkpoints")).filter((name) => name.startsWith("step-")).sort();
+  return join(run, "checkpoints", names.at(-1)!);
+};
+
+test("a sweep that was killed, then interrupted, ends as if nothing had happened; a run that fails is told", async () => {
+  await hico(["sweep", "grid.json"], endedOnceSaved(ALL, "SIGKILL"));
+  await hico(["sweep", "grid.json", "--jobs", "2"], endedOnceSaved(INSTANCE, "SIGINT"));
+  const { code, stdout, stderr } = await hico(["sweep", "grid.json", "--jobs", "2", "--json"]);
+  assert.equal(code, 1, stderr);
+  const { summary, failures } = JSON.parse(stdout) as SweepOutcome;
+  assert.deepEqual(failures.map(({ run, stage }) => [run, stage]), [[DIVERGES, "pretrain"]]);
+  assert.match(failures[0].message, / is (NaN|-?Infinity) at step \d+: training stopped/);
+  assert.match(stderr, new RegExp(`done: ${INSTANCE}: 3-NN \\d+\\.\\d %, linear \\d+\\.\\d %`));
+  assert.deepEqual(summary.rows.map(({ labels, runs }) => [...labels, runs[0].state]), [["all four", "done"], ["instance only", "done"], ["diverges", "begun"]]);
+
+  const listed = await hico(["sweep", "grid.json", "--dry-run", "--json"]);
+  const runs = JSON.parse(listed.stdout) as { name: string; stages: RunStage[] }[];
+  for (const { name, stages } of runs.slice(0, 2)) {
+    const alone = await hico(stages[0].args.map((word) => (word.startsWith("--run=") ? `--run=${at("alone", name)}` : word)));
+    assert.equal(alone.code, 0, alone.stderr);
+    const [own, uninterrupted] = [at("sweeps/grid/runs", name), at("alone", name)].map(checkpointOf);
+    assert.ok(readFileSync(own).equals(readFileSync(uninterrupted)), `${name}: the last checkpoints are equal, byte for byte`);
+    const linear = JSON.parse(readFileSync(at("sweeps/grid/runs", name, "eval/linear.json"), "utf8")) as LinearEvaluation;
+    assert.equal(linear.results.pretrained!.settings.epochs, 3);
+    assert.equal(linear.results.pretrained!.last.accuracy, summary.rows.find(({ runs: [run] }) => run.name === name)!.measures.linear!.mean);
+  }
+});
+
+test("what is finished is kept, and shown at any time; other probe settings judge again, other settings are refused", async () => {
+  const table = await hico(["sweep", "grid.json", "--table"]);
+  assert.match(table.stdout, /# +case +runs +3-NN % +linear % .*\n1 +all four +1\/1 .*\n2 +instance only +1\/1 .*\n3 +diverges +0\/1 +–/);
+  for (const name of ["table.md", "table.csv", "plot.svg", "sweep.json"]) assert.ok(statSync(at("sweeps/grid", name)).size > 0, name);
+
+  const two = { ...GRID, cases: { "all four": {} } };
+  writeFileSync(at("grid.json"), JSON.stringify(two));
+  const checkpoint = checkpointOf(at("sweeps/grid/runs", ALL));
+  const written = statSync(checkpoint).mtimeMs;
+  assert.equal((await hico(["sweep", "grid.json"])).code, 0);
+  writeFileSync(at("grid.json"), JSON.stringify({ ...two, eval: { ...GRID.eval, knn: { k: 1 } } }));
+  const again = await hico(["sweep", "grid.json", "--json"]);
+  assert.equal((JSON.parse(again.stdout) as SweepOutcome).summary.k, 1);
+  const log = readFileSync(at("sweeps/grid/logs", `${ALL}.log`), "utf8");
+  assert.deepEqual(log.match(/^\$ hico eval \w+/gm), ["$ hico eval knn", "$ hico eval linear", "$ hico eval knn"]);
+  assert.equal(statSync(checkpoint).mtimeMs, written);
+
+  const other = await hico(["sweep", "grid.json", "--lr", "0.5"]);
+  assert.equal(other.code, 1);
+  assert.match(other.stderr, /was begun with other settings: lr; name another folder for this grid \(--folder\)/);
+});
+
+test("a cluster's task is one run by ordinary commands", async () => {
+  writeFileSync(at("grid.json"), JSON.stringify({ ...GRID, cases: { "it's all": { epochs: 1 }, none: {} }, settings: { ...GRID.settings, epochs: undefined } }));
+  const args = ["sweep", "grid.json", "--folder", "cluster", "--epochs", "1"];
+  assert.match((await hico([...args, "--emit", "slurm"])).stderr, /epochs is set by options and by case/);
+  writeFileSync(at("grid.json"), JSON.stringify({ ...GRID, cases: { "it's all": {}, none: {} } }));
+  assert.match((await hico([...args, "--emit", "slurm", "--jobs", "4"])).stdout, /cluster\/sweep\.slurm\.sh: 2 tasks; sbatch cluster/);
+  const script = readFileSync(at("cluster/sweep.slurm.sh"), "utf8");
+  assert.match(script, /^#SBATCH --array=0-1%4$/m);
+
+  // `npx hico` stands for this package's command, as it does where it is installed.
+  mkdirSync(at("bin"));
+  writeFileSync(at("bin/npx"), `#!/bin/sh\nshift\nexec ${node.map((word) => `'${word}'`).join(" ")} "$@"\n`);
+  chmodSync(at("bin/npx"), 0o755);
+  const shell = { ...env, PATH: `${at("bin")}:${process.env.PATH}`, SLURM_ARRAY_TASK_ID: "1" };
+  execFileSync("bash", [at("cluster/sweep.slurm.sh")], { cwd: "/", env: shell, stdio: "pipe" });
+  const table = await hico([...args, "--table", "--json"]);
+  assert.deepEqual((JSON.parse(table.stdout) as SweepSummary).rows.map(({ runs }) => runs[0].state), ["waiting", "done"]);
+
+  await hico([...args, "--emit", "k8s", "--image", "registry/hico:1", "--claim", "data"]);
+  const job = JSON.parse(readFileSync(at("cluster/sweep.k8s.json"), "utf8")) as { metadata: { name: string }; spec: { completions: number; completionMode: string; template: { spec: { containers: { command: string[] }[] } } } };
+  assert.deepEqual([job.metadata.name, job.spec.completions, job.spec.completionMode], ["hico-grid", 2, "Indexed"]);
+  const [program, ...words] = job.spec.template.spec.containers[0].command;
+  assert.throws(() => execFileSync(program, words, { cwd: folder, env: { ...shell, JOB_COMPLETION_INDEX: "2" }, stdio: "pipe" }), /there is no task 2/);
+});
