@@ -12,7 +12,8 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { generatedSource } from "../../src/data/source-generated.ts";
 import { prepareStore } from "../../src/data/prepare.ts";
-import type { LinearEvaluation } from "../../src/hico/index.ts";
+import type { KnnEvaluation, LinearEvaluation } from "../../src/hico/index.ts";
+import { SHARED_DATA, unless } from "../data/helpers.ts";
 import type { RunStage, SweepOutcome, SweepSummary } from "../../src/sweep/index.ts";
 
 const node = [process.execPath, "--import", import.meta.resolve("tsx"), fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))];
@@ -144,4 +145,20 @@ test("a cluster's task is one run by ordinary commands", async () => {
   assert.deepEqual([job.metadata.name, job.spec.completions, job.spec.completionMode], ["hico-grid", 2, "Indexed"]);
   const [program, ...words] = job.spec.template.spec.containers[0].command;
   assert.throws(() => execFileSync(program, words, { cwd: folder, env: { ...shell, JOB_COMPLETION_INDEX: "2" }, stdio: "pipe" }), /there is no task 2/);
+});
+
+test("on recorded clips, chosen by a training subject that is held out", { skip: unless(`${SHARED_DATA}/utd_mhad`) }, async () => {
+  const prepared = await hico(["data", "prepare", "utd-mhad", `${SHARED_DATA}/utd_mhad`, "utd-mhad.clips"]);
+  assert.equal(prepared.code, 0, prepared.stderr);
+  writeFileSync(at("recorded.json"), JSON.stringify({
+    preset: "utd-mhad", settings: { data: "utd-mhad.clips", epochs: 1, hidden: 16, projection: 8 }, axes: { contrast: [["instance"]] }, eval: { linear: false },
+  }));
+  const { code, stdout, stderr } = await hico(["sweep", "recorded.json", "--hold-out", "7", "--json"]);
+  assert.equal(code, 0, stderr);
+  const [{ labels, measures, runs }] = (JSON.parse(stdout) as SweepOutcome).summary.rows;
+  assert.deepEqual(labels, ["instance"]);
+  const knn = JSON.parse(readFileSync(at(runs[0].folder, "eval/knn.json"), "utf8")) as KnnEvaluation;
+  assert.equal(knn.trainClips + knn.testClips, 431);
+  // Of 27 classes, with hardly any training: better than chance.
+  assert.ok(measures.knn!.mean > 0.1, String(measures.knn!.mean));
 });
