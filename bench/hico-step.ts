@@ -71,15 +71,15 @@ if (options.device !== "cpu" && options.device !== "webgpu") {
 const where = options.device;
 const peer = where === "cpu" ? "cpu" : "cuda";
 
-const version = "import sys, torch; print(torch.__version__); sys.exit(sys.argv[1] == 'cuda' and not torch.cuda.is_available())";
-const found = spawnSync(options.python, ["-c", version, peer], { encoding: "utf8" });
-if (found.status !== 0) {
-  console.log(where === "cpu"
-    ? `skipped: ${options.python} has no torch; apt-get install python3-torch libopenblas0-pthread`
-    : `skipped: ${options.python} has no torch that sees a GPU`);
+const greeter = openTorch();
+const greeting = await greeter.ask({ do: "hello" }).catch(() => undefined);
+greeter.close();
+if (greeting === undefined || (peer === "cuda" && !greeting.cuda)) {
+  console.log(greeting !== undefined ? `skipped: PyTorch of ${options.python} sees no GPU`
+    : `skipped: ${options.python} has no torch; apt-get install python3-torch libopenblas0-pthread`);
   process.exit(0);
 }
-console.log(`PyTorch ${found.stdout.trim()} (${peer}) and ours (${where}), batch ${BATCH}, K ${QUEUE}`
+console.log(`PyTorch ${greeting.torch} (${peer}) and ours (${where}), batch ${BATCH}, K ${QUEUE}`
   + (where === "cpu" ? `, ${threads} threads each` : ""));
 
 const folder = mkdtempSync(join(tmpdir(), "hico-cpu-"));
@@ -108,18 +108,21 @@ try {
 const mean = Math.exp(rows.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / rows.length);
 console.log(`geometric mean of the ratios: ${mean.toFixed(2)}`);
 if (options.json) {
-  writeFileSync(options.json, JSON.stringify({ torch: found.stdout.trim(), device: where, threads, mean, rows }, null, 1));
+  writeFileSync(options.json, JSON.stringify({ torch: greeting.torch, device: where, threads, mean, rows }, null, 1));
 }
 if (options.svg) {
   writeBarChart(options.svg, `HiCo pretraining steps, batch ${BATCH}, K ${QUEUE}`, "median ms a step",
     rows.map(({ encoder, width }) => `${encoder}, d ${width}`), [
       { engine: `${where} device`, values: rows.map(({ oursMs }) => oursMs) },
-      { engine: `PyTorch ${found.stdout.trim()} (${peer})`, values: rows.map(({ torchMs }) => torchMs) },
+      { engine: `PyTorch ${greeting.torch} (${peer})`, values: rows.map(({ torchMs }) => torchMs) },
     ]);
 }
 process.exit(failed ? 1 : 0);
 
 async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
+  const torch = openTorch();
+  // On a CPU its start would take from ours; beside a GPU it need not be waited for.
+  if (where === "cpu") await torch.ask({ do: "hello" });
   const device = await openDevice(where, { threads });
   setDefaultDevice(device);
   const random = new Generator(7);
@@ -145,7 +148,6 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
   await (await trainer.step(inputs)).loss.item();
   const oursFirstMs = performance.now() - start;
 
-  const torch = openTorch();
   try {
     await torch.ask({ do: "open", encoder, hidden, queue: QUEUE, state: stateFile, batch: batchFile, threads, device: peer });
     const torchLoss = Number((await torch.ask({ do: "loss" })).loss);
@@ -198,11 +200,14 @@ function openTorch(): { ask(request: object): Promise<Record<string, unknown>>; 
   const count = String(threads);
   const env = { ...process.env, OMP_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count, OMP_WAIT_POLICY: "PASSIVE" };
   const child = spawn(options.python!, [script], { stdio: ["pipe", "pipe", "inherit"], env });
+  const failed = new Promise<never>((_, reject) => void child.on("error", reject));
+  failed.catch(() => undefined);
+  child.stdin.on("error", () => undefined);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
     async ask(request) {
       child.stdin.write(`${JSON.stringify(request)}\n`);
-      const { value, done } = await lines.next();
+      const { value, done } = await Promise.race([lines.next(), failed]);
       if (done) throw new Error(`${script} ended early`);
       return JSON.parse(String(value)) as Record<string, unknown>;
     },

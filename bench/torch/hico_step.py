@@ -3,6 +3,7 @@
 The model is that of src/hico under the same parameter names (Dong et al., AAAI 2023, arXiv 2212.02082), written with
 PyTorch's own layers. Each line of standard input is a request, each line of standard output its answer:
 
+    {"do": "hello"}                       -> {"torch": version, "cuda": whether there is a GPU}
     {"do": "open", "encoder": "gru", "hidden": 128, "queue": 2048, "state": "weights.pth", "batch": "batch.pth",
      "threads": 2, "device": "cpu"}       -> {"torch": version, "threads": 2}
     {"do": "loss"}                        -> {"loss": x}     without dropout; nothing is updated
@@ -17,7 +18,10 @@ import resource
 import sys
 import time
 
-import torch
+try:
+    import torch
+except ImportError:
+    sys.exit("no torch")
 from torch import nn
 from torch.nn import functional as F
 
@@ -168,6 +172,9 @@ class HiCo(nn.Module):
 
 
 class Session:
+    def hello(self, _):
+        return {"torch": torch.__version__, "cuda": torch.cuda.is_available()}
+
     def open(self, request):
         torch.set_num_threads(request["threads"])
         torch.manual_seed(0)
@@ -208,7 +215,7 @@ class Session:
                 loss = self.model(self.batch, update=True)
                 loss.backward()
                 self.optimizer.step()
-            value = float(loss)
+            value = float(loss.detach())
             times.append(1e3 * (time.perf_counter() - start) / request["each"])
         peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         cpu = 1e3 * (time.process_time() - used) / len(times) / request["each"]
@@ -219,7 +226,7 @@ def main():
     session = Session()
     for line in sys.stdin:
         request = json.loads(line)
-        answers = {"open": session.open, "loss": session.loss, "steps": session.steps}
+        answers = {"hello": session.hello, "open": session.open, "loss": session.loss, "steps": session.steps}
         print(json.dumps(answers[request["do"]](request)), flush=True)
 
 
