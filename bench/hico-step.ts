@@ -27,7 +27,8 @@ import { hostTensor, writeTorchCheckpoint } from "../src/io/index.ts";
 import { realize, setDefaultDevice, tensor } from "../src/tensor/index.ts";
 import { Generator } from "../src/tensor/random.ts";
 import { writeBarChart } from "./charts.ts";
-import { BATCH, QUEUE, SHAPES } from "./hico-shapes.ts";
+import { trainAlone } from "./hico-alone.ts";
+import { BATCH, QUEUE, shapesOf } from "./hico-shapes.ts";
 import { median } from "./statistics.ts";
 
 /** Samples of a turn, and steps of a sample. */
@@ -128,7 +129,7 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
   const random = new Generator(7);
   const settings = { encoder, hidden, queue: QUEUE, generator: random } as const;
   const batch: Record<string, Awaited<ReturnType<typeof drawn>>> = {};
-  for (const [name, shape] of Object.entries(SHAPES)) batch[name] = await drawn(name, shape);
+  for (const [name, shape] of Object.entries(shapesOf(BATCH))) batch[name] = await drawn(name, shape);
   const inputs = Object.fromEntries(Object.entries(batch).map(([name, { data, shape }]) =>
     [name, tensor(data, { shape })])) as unknown as HiCoBatch;
   await realize(Object.values(inputs));
@@ -178,7 +179,7 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
       torchCpuMs = Math.min(torchCpuMs, Number(answer.cpu));
     }
     const [oursMs, torchMs] = [median(ours), median(theirs)];
-    const oursPeakMb = where === "cpu" ? peakOf(encoder, hidden) : undefined;
+    const oursPeakMb = where === "cpu" ? trainAlone(encoder, hidden, { threads }).peakMb : undefined;
     return {
       encoder, width: hidden, oursMs, torchMs, ratio: torchMs / oursMs, oursCpuMs, torchCpuMs,
       oursLoss, torchLoss, oursFirstMs, torchPeakMb, oursPeakMb,
@@ -213,15 +214,6 @@ function openTorch(): { ask(request: object): Promise<Record<string, unknown>>; 
     },
     close: () => child.stdin.end(),
   };
-}
-
-/** Of a process of its own: this one holds the model twice. */
-function peakOf(encoder: EncoderName, hidden: number): number {
-  const script = fileURLToPath(new URL("hico-memory.ts", import.meta.url));
-  const args = ["--import", "tsx", script, encoder, String(hidden), "--threads", String(threads)];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`${script} failed: ${stderr}`);
-  return Number(stdout);
 }
 
 function pause(): Promise<void> {

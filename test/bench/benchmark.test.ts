@@ -7,6 +7,7 @@ import { countWebGpuCalls } from "../../bench/count-webgpu-calls.ts";
 import { jaxJs } from "../../bench/engines/jax-js.ts";
 import { ours } from "../../bench/engines/ours.ts";
 import { tfjs } from "../../bench/engines/tfjs.ts";
+import { linearGrowth } from "../../bench/linear-growth.ts";
 import { referenceLoss } from "../../bench/reference-loss.ts";
 import { requestAdapter } from "../../bench/webgpu-environment.ts";
 import { workload, workloadNames } from "../../bench/workloads.ts";
@@ -64,6 +65,24 @@ test("peers train the mlp and the GRU to the float64 reference's loss, and downw
     }
     assert.deepEqual(disagreements(referenceLoss(data), curves), []);
   }
+});
+
+describe("linear growth", () => {
+  const sizes = [32, 64, 128, 256];
+
+  test("a straight line is found, and has no steps", () => {
+    const { intercept, slope, points, steps } = linearGrowth(sizes, sizes.map((size) => 20 + 3 * size));
+    assert.ok(Math.abs(intercept - 20) < 1e-9 && Math.abs(slope - 3) < 1e-12);
+    assert.ok(points.every(({ cost, line }) => Math.abs(cost - line) < 1e-9));
+    assert.deepEqual(steps, []);
+    // Some noise is no step.
+    assert.deepEqual(linearGrowth(sizes, [116 * 1.03, 212 * 0.97, 404 * 1.03, 788 * 0.98]).steps, []);
+  });
+
+  test("a jump is a step where it is, and quadratic growth one at the end", () => {
+    assert.deepEqual(linearGrowth(sizes, sizes.map((size) => 20 + 3 * size + (size >= 128 ? 150 : 0))).steps, [128]);
+    assert.deepEqual(linearGrowth(sizes, sizes.map((size) => 20 + 3 * size + size * size / 50)).steps, [256]);
+  });
 });
 
 describe("agreement", () => {
