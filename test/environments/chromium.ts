@@ -14,16 +14,21 @@ import { cacheFolder } from "../../src/device/software-vulkan.ts";
 export interface Browser {
   /**
    * Bundles the module at `file` (a URL), imports it in a page and calls its export `name` with `argument`.
-   * Argument and result are plain data. What the page logs is printed when the call fails.
+   * Argument and result are plain data. What the page logs is printed when the call fails. An `isolated` page is
+   * cross-origin isolated, as shared memory asks for.
    */
-  run<Result>(file: URL, name: string, argument?: unknown): Promise<Result>;
+  run<Result>(file: URL, name: string, argument?: unknown, options?: { readonly isolated?: boolean }): Promise<Result>;
   /** Opens the file at `path` in a page of its own, without any network, and hands the page to `look`. */
   view<Result>(path: string, look: (page: Page, log: readonly string[]) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
 }
 
-/** Arguments of the package that would turn WebGPU off or put everything into one process. */
-const unwanted = /disable-gpu|use-gl|use-angle|single-process|in-process-gpu|no-zygote|headless/;
+/**
+ * Arguments of the package that would turn WebGPU off, put everything into one process, or keep a page from being
+ * cross-origin isolated and yet give it shared memory.
+ */
+const unwanted = new RegExp("disable-gpu|use-gl|use-angle|single-process|in-process-gpu|no-zygote|headless"
+  + "|site-isolation|site-per-process|web-security|SharedArrayBuffer");
 
 const wanted = [
   "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan", "--ignore-gpu-blocklist",
@@ -69,10 +74,10 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
       timeout: 60_000,
     });
     return {
-      run: async <Result>(file: URL, name: string, argument?: unknown): Promise<Result> => {
+      run: async <Result>(file: URL, name: string, argument?: unknown, options: { readonly isolated?: boolean } = {}): Promise<Result> => {
         const script = await bundle(file);
         const page = await browser.newPage();
-        const server = await serve(script);
+        const server = await serve(script, options.isolated ?? false);
         const log: string[] = [];
         page.on("console", (message) => log.push(message.text()));
         page.on("pageerror", (error) => log.push(String(error)));
@@ -122,9 +127,13 @@ export async function bundle(file: URL): Promise<string> {
   return outputFiles[0]!.text;
 }
 
-async function serve(script: string): Promise<{ port: number; close: () => Promise<void> }> {
+async function serve(script: string, isolated: boolean): Promise<{ port: number; close: () => Promise<void> }> {
   const server = createServer((request, response) => {
     const isModule = request.url === "/module.js";
+    if (isolated) {
+      response.setHeader("cross-origin-opener-policy", "same-origin");
+      response.setHeader("cross-origin-embedder-policy", "require-corp");
+    }
     response.setHeader("content-type", isModule ? "text/javascript" : "text/html");
     response.end(isModule ? script : "<!doctype html><title>hico-webgpu</title>");
   });
