@@ -14,6 +14,7 @@ export default defineHicoCommand({
     "hico data prepare pku-mmd PKU_Skeleton pku.clips --labels Train_Label_PKU_final --split-list cross_subject_v2.txt",
     "hico data prepare npy my-folder my.clips --layout coco17.json --map coco17-to-ntu25.json",
     "hico data prepare csv recordings my.clips --spec columns.json --labels labels.csv",
+    "hico data prepare csv recordings my.clips --labels labels.csv --window 4s --hop 1s",
   ],
   args: {
     kind: { type: "positional", description: SOURCE_KINDS.join(", "), required: true },
@@ -29,6 +30,8 @@ export default defineHicoCommand({
     "split-list": { type: "string", description: "pku-mmd: the list of recordings that train and test" },
     spec: { type: "string", description: "csv: how columns are read, as JSON (raw Kinect v2)" },
     "test-subjects": { type: "string", description: "npy, csv: subjects that test; the others train" },
+    window: { type: "string", description: "csv: cut recordings into windows of so many frames (90) or seconds (3s)" },
+    hop: { type: "string", description: "csv: from one window to the next, likewise (half a window)" },
     persons: { type: "string", description: "Persons kept, those that move most" },
     "max-frames": { type: "string", description: "Frames kept of a clip (300)" },
     normalize: {
@@ -49,6 +52,8 @@ export default defineHicoCommand({
       labels: args.labels,
       splitList: args["split-list"],
       spec: args.spec,
+      window: args.window,
+      hop: args.hop,
       testSubjects: listOption("test-subjects", args["test-subjects"]),
     });
     const stop = interruption();

@@ -23,6 +23,7 @@ await runMain(defineCommand({
     pretrain: subcommand(() => import("./pretrain.ts")),
     eval: subcommand(() => import("./eval.ts")),
     embed: subcommand(() => import("./embed.ts")),
+    search: subcommand(() => import("./search.ts")),
     import: subcommand(() => import("./import.ts")),
     export: subcommand(() => import("./export.ts")),
     sweep: subcommand(() => import("./sweep.ts")),

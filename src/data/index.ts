@@ -36,3 +36,4 @@ export * from "./streams.ts";
 export * from "./synthetic-actions.ts";
 export * from "./text.ts";
 export * from "./views.ts";
+export * from "./windows.ts";

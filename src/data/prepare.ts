@@ -74,6 +74,10 @@ export async function prepareStore(
 ): Promise<PrepareReport> {
   const start = performance.now();
   const layout = storedLayout(source, options);
+  const most = options.maxFrames ?? MAX_FRAMES;
+  if ((source.longest ?? 0) > most) {
+    throw new Error(`windows of ${source.longest} frames are longer than the ${most} frames kept of a clip; cut shorter ones, or keep more (--max-frames)`);
+  }
   const { classes, protocols } = source;
   const normalized = options.normalize !== false;
   const writer = new ClipStoreWriter(path, { layout, classes, protocols, normalized });
@@ -91,7 +95,7 @@ export async function prepareStore(
   try {
     for (const { facts, clip } of source.clips(onBad, progress)) {
       try {
-        let kept = limitFrames(clip, options.maxFrames ?? MAX_FRAMES);
+        let kept = limitFrames(clip, most);
         if (kept.persons > layout.persons) kept = mainBodies(kept, layout.persons);
         if (options.map) kept = mapClip(kept, options.map);
         if (normalized) kept = normalizeClip(kept, layout.axes);

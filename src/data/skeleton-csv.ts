@@ -37,6 +37,13 @@ export interface CsvSpec {
   readonly scale?: number;
   /** Factors of x, y, z, e.g. [1, -1, 1] where y points down. Default [1, 1, 1]. */
   readonly flip?: readonly [number, number, number];
+  /**
+   * Metres added to x, y, z, after scale and flip. For recordings whose origin lies within the body, such as MediaPipe's
+   * world landmarks, since a joint at exactly (0, 0, 0) counts as missing everywhere. Default [0, 0, 0].
+   */
+  readonly offset?: readonly [number, number, number];
+  /** Frames a second, for windows given in seconds. Default 30. */
+  readonly rate?: number;
   /** Words that stand for a missing coordinate, whose joint becomes zero, e.g. ["", "NaN"]. Default none: an error. */
   readonly missing?: readonly string[];
 }
@@ -72,6 +79,7 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
   const hasStates = spec.fields?.includes("state") ?? false;
   const states = hasStates ? new Uint8Array(rows.length * persons.length * joints) : undefined;
   const scale = (spec.flip ?? [1, 1, 1]).map((sign) => sign * (spec.scale ?? 1));
+  const offset = spec.offset ?? [0, 0, 0];
   const missing = new Set(spec.missing ?? []);
 
   rows.forEach((row, frame) => {
@@ -88,7 +96,7 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
         const joint = (frame * persons.length + m) * joints + v;
         const values = columns.xyz.map((column) => (column === null ? "0" : word(column)));
         if (!values.some((value) => missing.has(value))) {
-          for (let c = 0; c < 3; c++) clip.data[joint * 3 + c] = scale[c] * parseFinite(values[c], file, row.line);
+          for (let c = 0; c < 3; c++) clip.data[joint * 3 + c] = scale[c] * parseFinite(values[c], file, row.line) + offset[c];
         }
         if (states && columns.state !== null) states[joint] = parseFinite(word(columns.state), file, row.line);
       });

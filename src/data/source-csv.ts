@@ -1,21 +1,24 @@
 /**
- * CSV files as a source: one file a clip.
+ * CSV files as a source: one file a clip, or a recording that is cut into windows.
  *
  * What a clip shows comes from a table with the columns `file` and `label`, and where known `subject`, `camera` and
  * `split` (train or test); without a table, the folder a file lies in is its class.
  */
-import { readFileSync } from "node:fs";
-import { basename, dirname, relative, sep } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, dirname, relative, resolve, sep } from "node:path";
+import { sliceFrames } from "./clip.ts";
 import { DataError } from "./errors.ts";
 import type { SkeletonLayout } from "./layout.ts";
-import { layoutNamed, LAYOUTS, parseLayout } from "./layout.ts";
+import { layoutNamed, LAYOUTS, loadLayout, parseLayout } from "./layout.ts";
 import type { Protocol, Split } from "./protocol.ts";
 import type { CsvSpec } from "./skeleton-csv.ts";
 import { KINECT_V2_CSV, parseSkeletonCsv } from "./skeleton-csv.ts";
 import type { ClipFacts } from "./store-format.ts";
-import type { ClipSource } from "./source.ts";
+import type { ClipSource, SourceClip } from "./source.ts";
 import { orBad, requireFolder, someFilesBelow } from "./source.ts";
 import { readText, splitLines } from "./text.ts";
+import type { Windows } from "./windows.ts";
+import { recordingOf, windowsOf } from "./windows.ts";
 
 export interface CsvSourceOptions {
   /** How columns are read. Default: raw Kinect v2 recordings. */
@@ -23,6 +26,8 @@ export interface CsvSourceOptions {
   /** The table of labels. */
   readonly labels?: string;
   readonly protocols?: readonly Protocol[];
+  /** Cuts every recording into windows. Default: a recording is a clip. */
+  readonly windows?: Windows;
 }
 
 export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipSource {
@@ -36,30 +41,57 @@ export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipS
   const classes = [...new Set(listed.map(labelOf))].sort(byNumber);
   const protocols = [...(options.protocols ?? [])];
   if (table && [...table.values()].some(({ split }) => split !== undefined))
-    protocols.push(tableProtocol(table, options.labels!));
+    protocols.push(tableProtocol(table, options.labels!, options.windows ? recordingOf : (name) => name));
   return {
-    layout: { ...spec.layout, persons: Math.max(spec.layout.persons, spec.persons ?? spec.columns?.length ?? 1) },
+    layout: layoutOf(spec),
     classes,
     protocols,
     inputs: files.length,
+    longest: options.windows?.length,
     *clips(onBad, onInput) {
       for (const file of files) {
         const read = orBad(onBad, () => {
           const row = table?.get(nameOf(file));
           if (table && !row) throw new DataError(file, "label", `has no line in ${options.labels}`);
-          const facts: ClipFacts = {
-            name: nameOf(file),
-            label: classes.indexOf(labelOf(file)),
-            subject: row?.subject,
-            camera: row?.camera,
-          };
+          const label = classes.indexOf(labelOf(file));
+          const facts: ClipFacts = { name: nameOf(file), label, subject: row?.subject, camera: row?.camera };
           return { facts, clip: parseSkeletonCsv(readText(file), file, spec).clip };
         });
-        if (read) yield read;
+        if (read) yield* cut(read, options.windows);
         onInput();
       }
     },
   };
+}
+
+/** One recording, without a label: what to search with. */
+export function csvFileSource(file: string, options: Pick<CsvSourceOptions, "spec" | "windows"> = {}): ClipSource {
+  const spec = options.spec ?? KINECT_V2_CSV;
+  return {
+    layout: layoutOf(spec),
+    classes: [],
+    protocols: [],
+    inputs: 1,
+    longest: options.windows?.length,
+    *clips(onBad, onInput) {
+      const clip = orBad(onBad, () => parseSkeletonCsv(readText(file), file, spec).clip);
+      if (clip) yield* cut({ facts: { name: basename(file), label: -1 }, clip }, options.windows);
+      onInput();
+    },
+  };
+}
+
+/** Room for as many persons as a file has. */
+function layoutOf(spec: CsvSpec): SkeletonLayout {
+  const persons = Math.max(spec.layout.persons, spec.persons ?? spec.columns?.length ?? 1);
+  return { ...spec.layout, persons };
+}
+
+function* cut({ facts, clip }: SourceClip, windows: Windows | undefined): Generator<SourceClip> {
+  if (!windows) return yield { facts, clip };
+  for (const [start, end] of windowsOf(clip.frames, windows)) {
+    yield { facts: { ...facts, name: `${facts.name}@${start}` }, clip: sliceFrames(clip, start, end) };
+  }
 }
 
 /** Numbers by size, words by alphabet. */
@@ -119,21 +151,28 @@ function readLabels(path: string): Map<string, LabelRow> {
   return rows;
 }
 
-function tableProtocol(table: ReadonlyMap<string, LabelRow>, file: string): Protocol {
+function tableProtocol(
+  table: ReadonlyMap<string, LabelRow>,
+  file: string,
+  recording: (clip: string) => string,
+): Protocol {
   return {
     name: "given",
     rule: `the column split of ${basename(file)}`,
     split: ({ name }) => {
-      const split = table.get(name)?.split;
+      const split = table.get(recording(name))?.split;
       if (!split) throw new DataError(name, "label", `has no split in ${file}; give every clip one, or none`);
       return split;
     },
   };
 }
 
-const SPEC_KEYS = ["layout", "delimiter", "header", "skip", "fields", "columns", "persons", "scale", "flip", "missing"];
+const SPEC_KEYS = [
+  ...["layout", "delimiter", "header", "skip", "fields", "columns", "persons", "scale", "flip", "offset", "rate"],
+  "missing",
+];
 
-/** A CSV specification from a JSON file; its layout is a name or the layout itself. */
+/** A CSV specification from a JSON file; its layout is a name, a JSON file beside it, or the layout itself. */
 export function loadCsvSpec(path: string): CsvSpec {
   const fail = (detail: string): never => {
     throw new DataError(path, "format", detail);
@@ -150,9 +189,10 @@ export function loadCsvSpec(path: string): CsvSpec {
   if (unknown !== undefined) fail(`unknown key "${unknown}"; there is ${SPEC_KEYS.join(", ")}`);
   let layout: SkeletonLayout;
   if (typeof value.layout === "string") {
-    if (!LAYOUTS.some(({ name }) => name === value.layout))
-      fail(`no layout "${value.layout}"; built in are ${LAYOUTS.map((l) => l.name).join(", ")}`);
-    layout = layoutNamed(value.layout);
+    const file = resolve(dirname(path), value.layout);
+    if (LAYOUTS.some(({ name }) => name === value.layout)) layout = layoutNamed(value.layout);
+    else if (existsSync(file)) layout = loadLayout(file);
+    else return fail(`no layout "${value.layout}": neither built in (${LAYOUTS.map((l) => l.name).join(", ")}) nor a file beside it`);
   } else layout = parseLayout(value.layout, path);
   return { ...(value as unknown as CsvSpec), layout };
 }

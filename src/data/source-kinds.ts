@@ -7,10 +7,12 @@ import { layoutNamed, LAYOUTS, loadLayout, NTU25 } from "./layout.ts";
 import { factProtocol } from "./protocol.ts";
 import type { Protocol } from "./protocol.ts";
 import type { ClipSource } from "./source.ts";
-import { csvSource, loadCsvSpec } from "./source-csv.ts";
+import type { CsvSourceOptions } from "./source-csv.ts";
+import { csvFileSource, csvSource, loadCsvSpec } from "./source-csv.ts";
 import { namedNpySource, NPY_SETS, npySource } from "./source-npy.ts";
 import { ntuSource } from "./source-ntu.ts";
 import { pkuSource } from "./source-pku.ts";
+import { parseWindows } from "./windows.ts";
 
 export const SOURCE_KINDS = ["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const;
 export type SourceKind = (typeof SOURCE_KINDS)[number];
@@ -26,6 +28,9 @@ export interface SourceKindOptions {
   readonly splitList?: string;
   readonly spec?: string;
   readonly testSubjects?: readonly number[];
+  /** Frames ("90") or seconds ("3s") of the windows that recordings are cut into, and from one to the next. */
+  readonly window?: string;
+  readonly hop?: string;
 }
 
 /** Which options a kind takes, besides `map`. */
@@ -37,7 +42,7 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
   ntu120: ["missing"],
   "pku-mmd": ["labels", "splitList"],
   npy: ["layout", "testSubjects"],
-  csv: ["spec", "labels", "testSubjects"],
+  csv: ["spec", "labels", "testSubjects", "window", "hop"],
 };
 
 /** @throws Error for an option that the kind does not take; DataError naming the file that is wrong. */
@@ -72,17 +77,27 @@ function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions):
         throw new Error("pku-mmd needs --labels: the folder of label files that cut recordings into clips");
       return pkuSource(folder, { labels: options.labels, splitList: options.splitList });
     case "csv":
-      return csvSource(folder, {
-        spec: options.spec === undefined ? undefined : loadCsvSpec(options.spec),
-        labels: options.labels,
-        protocols,
-      });
+      return csvSource(folder, { ...csvReading(options), labels: options.labels, protocols });
     default:
       return npySource(folder, {
         layout: options.layout === undefined ? undefined : layoutOf(options.layout),
         protocols,
       });
   }
+}
+
+/** One CSV recording by itself, read as `openSourceOf("csv", …)` reads a folder of them. */
+export function openRecording(
+  file: string,
+  options: Pick<SourceKindOptions, "spec" | "map" | "window" | "hop">,
+): { source: ClipSource; map: LayoutMap | undefined } {
+  const source = csvFileSource(file, csvReading(options));
+  return { source, map: mapOf("csv", source.layout, options.map) };
+}
+
+function csvReading(options: Pick<SourceKindOptions, "spec" | "window" | "hop">): Pick<CsvSourceOptions, "spec" | "windows"> {
+  const spec = options.spec === undefined ? undefined : loadCsvSpec(options.spec);
+  return { spec, windows: parseWindows(options.window, options.hop, spec?.rate) };
 }
 
 function layoutOf(name: string): SkeletonLayout {

@@ -24,6 +24,8 @@ export interface ClipSource {
   readonly protocols: readonly Protocol[];
   /** Inputs to go through: clips, files or recordings; for progress. */
   readonly inputs: number;
+  /** Most frames that a clip can have, where that is known before one is read. */
+  readonly longest?: number;
   /** Samples left out on purpose (a published list of missing ones), so far. */
   readonly leftOut?: number;
   /** The clips; `onBad` is told of each that cannot be used, and may throw. `onInput` comes after each input. */

@@ -48,5 +48,7 @@ export { importCheckpoint } from "./import.ts";
 export type { ImportOptions, ImportReport } from "./import.ts";
 export { EXPORT_FORMATS, exportRun } from "./export.ts";
 export type { ExportFormat, ExportOptions, ExportReport } from "./export.ts";
+export { search } from "./search.ts";
+export type { FoundClip, SearchedQuery, SearchOptions, SearchReport, SearchResult } from "./search.ts";
 export { embed } from "./embed.ts";
 export type { EmbedOptions, EmbedReport } from "./embed.ts";

@@ -3,8 +3,6 @@
  * of the representation and, for some queries, the clips it holds to be nearest.
  */
 import { existsSync, readFileSync } from "node:fs";
-import type { Clip } from "../data/clip.ts";
-import type { ClipStore } from "../data/store.ts";
 import { labelledClips, protocolOf } from "../hico/clips.ts";
 import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/evaluate.ts";
 import { openRun } from "../hico/evaluate.ts";
@@ -14,6 +12,8 @@ import { nearest } from "../hico/knn.ts";
 import { LOSS_PARTS } from "../hico/loss.ts";
 import { inputSettings } from "../hico/settings.ts";
 import { defaultDevice } from "../tensor/backend.ts";
+import type { GalleryData, PlayableClip } from "./gallery.ts";
+import { playable, skeletonOf } from "./gallery.ts";
 import { tsne } from "./tsne.ts";
 
 export interface ReportOptions {
@@ -30,17 +30,7 @@ export interface ReportOptions {
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }
 
-/** A clip as the page plays it: 16-bit coordinates [frames, persons, joints, 3] in base64, times `scale`. */
-export interface PlayableClip {
-  readonly name: string;
-  readonly label: number;
-  readonly frames: number;
-  readonly persons: number;
-  readonly scale: number;
-  readonly data: string;
-}
-
-export interface ReportData {
+export interface ReportData extends GalleryData {
   readonly title: string;
   readonly checkpoint: string;
   readonly data: string;
@@ -49,7 +39,6 @@ export interface ReportData {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Of pretraining: facts for the table of timings. */
   readonly pretraining: Readonly<Record<string, unknown>>;
-  readonly classes: readonly string[];
   readonly trainClips: number;
   readonly testClips: number;
   /** Loss, five parts and accuracy by epoch. */
@@ -57,16 +46,7 @@ export interface ReportData {
   readonly results: readonly { readonly name: string; readonly note: string; readonly values: Readonly<Partial<Record<Subject, number>>> }[];
   readonly confusion?: { readonly from: string; readonly counts: readonly (readonly number[])[] };
   readonly map: { readonly clips: readonly number[]; readonly x: readonly number[]; readonly y: readonly number[] };
-  readonly gallery: readonly { readonly query: number; readonly nearest: readonly { readonly clip: number; readonly similarity: number }[] }[];
-  /** Clips of map and gallery, by number in the store. */
-  readonly clips: Readonly<Record<number, PlayableClip>>;
-  readonly skeleton: { readonly joints: readonly string[]; readonly parents: readonly number[]; readonly up: "y" | "z" };
 }
-
-/** Frames of a clip on the page. */
-const SHOWN_FRAMES = 32;
-/** Coordinates are whole numbers up to this. */
-const STEPS = 32767;
 
 export async function collectReport(options: ReportOptions): Promise<ReportData> {
   const { mapClips = 600, queries = 8, neighbours = 5, onProgress } = options;
@@ -89,11 +69,11 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
     }));
     const wanted = new Set([...mapped, ...gallery.flatMap((g) => [g.query, ...g.nearest.map((n) => n.clip)])]);
     const clips: Record<number, PlayableClip> = {};
-    for (const clip of wanted) clips[clip] = playable(store, clip);
+    for (const clip of wanted) clips[clip] = playable(store.read(clip), store.facts(clip));
 
     const linear = folder.evaluation("linear") as LinearEvaluation | undefined;
     const knn = folder.evaluation("knn") as KnnEvaluation | undefined;
-    const { layout: skeleton, classes, normalized } = store.header;
+    const { classes } = store.header;
     return {
       title: folder.path, checkpoint, data: store.path, protocol: protocolOf(store, settings) ?? "", device: (await defaultDevice()).name,
       settings: { ...settings }, pretraining: folder.pretraining() ?? {},
@@ -104,7 +84,7 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
         : knn?.results.pretrained ? { from: `${knn.results.pretrained.k}-NN`, counts: knn.results.pretrained.confusion } : undefined,
       map: { clips: mapped, x: shown.map((_, i) => round(layout[2 * i], 3)), y: shown.map((_, i) => round(layout[2 * i + 1], 3)) },
       gallery, clips,
-      skeleton: { joints: skeleton.joints, parents: skeleton.parents, up: normalized ? "z" : "y" },
+      skeleton: skeletonOf(store.header),
     };
   } finally {
     store.close();
@@ -183,20 +163,6 @@ function unitRows(table: FeatureTable, rows: readonly number[]): Float32Array {
     for (let c = 0; c < width; c++) row[c] /= length;
   }
   return data;
-}
-
-function playable(store: ClipStore, number: number): PlayableClip {
-  const { name, label } = store.facts(number);
-  const { data, frames, persons, joints }: Clip = store.read(number);
-  const count = Math.min(frames, SHOWN_FRAMES);
-  const perFrame = persons * joints * 3;
-  const largest = data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) || 1;
-  const steps = new Int16Array(count * perFrame);
-  for (let t = 0; t < count; t++) {
-    const from = Math.floor((t * frames) / count) * perFrame;
-    for (let i = 0; i < perFrame; i++) steps[t * perFrame + i] = Math.round((data[from + i] / largest) * STEPS);
-  }
-  return { name, label, frames: count, persons, scale: largest / STEPS, data: Buffer.from(steps.buffer).toString("base64") };
 }
 
 function round(value: number, digits: number): number {

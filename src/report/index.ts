@@ -2,8 +2,10 @@
 export { writeReport } from "./report.ts";
 export type { WrittenReport } from "./report.ts";
 export { collectReport } from "./collect.ts";
-export type { PlayableClip, ReportData, ReportOptions } from "./collect.ts";
+export type { ReportData, ReportOptions } from "./collect.ts";
+export type { GalleryData, PlayableClip, ShownSkeleton } from "./gallery.ts";
 export { reportPage } from "./page.ts";
+export { writeSearchReport } from "./search-page.ts";
 export { tsne } from "./tsne.ts";
 export type { TsneOptions } from "./tsne.ts";
 export { seriesColor, svgChart } from "./svg-chart.ts";

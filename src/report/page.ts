@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { ReportData } from "./collect.ts";
-import { escapeMarkup } from "./markup.ts";
+import { htmlPage } from "./html-page.ts";
 import { PAGE_SCRIPT } from "./page-script.ts";
 import { PAGE_STYLE } from "./page-style.ts";
 
@@ -17,21 +17,12 @@ const VALID_LANGUAGE = `try { new Intl.NumberFormat(navigator.language); } catch
 export function reportPage(data: ReportData): string {
   const chartScript = readFileSync(packageFile.resolve("uplot/dist/uPlot.iife.min.js"), "utf8");
   const chartStyle = readFileSync(packageFile.resolve("uplot/dist/uPlot.min.css"), "utf8");
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeMarkup(data.title)} – HiCo report</title>
-<style>${chartStyle}${PAGE_STYLE}</style>
-</head>
-<body>
-<header>
-  <h1>${escapeMarkup(data.title)}</h1>
-  <p>${escapeMarkup(summary(data))}</p>
-</header>
-<main>
-  <section id="results"><h2>What the representation is worth</h2><div class="results"></div></section>
+  return htmlPage({
+    title: `${data.title} – HiCo report`,
+    heading: data.title,
+    summary: summary(data),
+    styles: [chartStyle, PAGE_STYLE],
+    sections: `<section id="results"><h2>What the representation is worth</h2><div class="results"></div></section>
   <section id="map"><h2>Map of the test clips</h2>
     <p class="note">t-SNE of the features (${data.map.clips.length} of ${data.testClips} test clips). Point at one to see its clip; a class in the legend shows or hides it.</p>
     <div class="map"><canvas class="points" width="1120" height="880"></canvas><div class="side"><canvas class="hovered" width="440" height="440"></canvas><p class="hovered-name">&nbsp;</p><ul class="legend"></ul></div></div></section>
@@ -40,22 +31,13 @@ export function reportPage(data: ReportData): string {
     <div class="gallery"></div></section>
   <section id="confusion"><h2>Confusion matrix</h2><p class="note"></p><div class="matrix"></div></section>
   <section id="curves"><h2>Pretraining</h2><div class="charts"></div></section>
-  <section id="facts"><h2>Settings and timings</h2><div class="facts"></div></section>
-</main>
-<script id="data" type="application/json">${escapeScript(JSON.stringify(data))}</script>
-<script>${VALID_LANGUAGE}</script>
-<script>${chartScript}</script>
-<script>${PAGE_SCRIPT}</script>
-</body>
-</html>
-`;
+  <section id="facts"><h2>Settings and timings</h2><div class="facts"></div></section>`,
+    data,
+    scripts: [VALID_LANGUAGE, chartScript, PAGE_SCRIPT],
+  });
 }
 
 function summary({ data, protocol, trainClips, testClips, classes, device, settings }: ReportData): string {
   return `${String(settings.encoder)} encoder, ${String(settings.stream)} stream · ${data}, ${protocol || "no protocol"}: ${trainClips} training and ` +
     `${testClips} test clips of ${classes.length} actions · features computed on ${device}`;
-}
-/** JSON within a script element: nothing in it may end the element or begin a comment. */
-function escapeScript(json: string): string {
-  return json.replace(/</g, "\\u003c");
 }

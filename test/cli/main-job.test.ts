@@ -1,42 +1,22 @@
 /** The main job by its commands: exit codes, what is printed and written, interruption, and help. */
 import { after, describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { PrepareReport } from "../../src/data/prepare.ts";
 import type { KnnEvaluation, LinearEvaluation, PretrainReport } from "../../src/hico/index.ts";
 import { readNpy } from "../../src/io/index.ts";
+import type { CommandResult } from "./run-hico.ts";
+import { runHico } from "./run-hico.ts";
 
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "hico-cli-"));
 after(() => rmSync(folder, { recursive: true }));
 const at = (name: string): string => join(folder, name);
 
-interface Result {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** Runs `hico`; `interruptAt` sends SIGINT once standard error shows these words. */
-function hico(args: readonly string[], interruptAt?: RegExp): Promise<Result> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, NO_COLOR: "1", HICO_DEVICE: "reference" };
-    const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), main, ...args], {
-      env,
-      cwd: folder,
-    });
-    let [stdout, stderr, sent] = ["", "", false];
-    child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
-    child.stderr.on("data", (text: Buffer) => {
-      stderr += text.toString();
-      if (!sent && interruptAt?.test(stderr)) sent = child.kill("SIGINT");
-    });
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
-  });
+function hico(args: readonly string[], interruptAt?: RegExp): Promise<CommandResult> {
+  return runHico(folder, args, { interruptAt });
 }
 
 const TINY = [
@@ -237,6 +217,9 @@ test("every command has help with examples", async () => {
     "eval linear",
     "eval knn",
     "embed",
+    "search",
+    "import",
+    "export",
   ]) {
     const { code, stdout } = await hico([...command.split(" "), "--help"]);
     assert.equal(code, 0);

@@ -1,0 +1,31 @@
+/** The command as users run it: a process of its own. */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `hico` in `folder`; `interruptAt` sends SIGINT once standard error shows these words. */
+export function runHico(
+  folder: string,
+  args: readonly string[],
+  options: { readonly device?: string; readonly interruptAt?: RegExp } = {},
+): Promise<CommandResult> {
+  const { device = "reference", interruptAt } = options;
+  return new Promise((resolve) => {
+    const env = { ...process.env, NO_COLOR: "1", HICO_DEVICE: device };
+    const child = spawn(process.execPath, ["--import", import.meta.resolve("tsx"), main, ...args], { env, cwd: folder });
+    let [stdout, stderr, sent] = ["", "", false];
+    child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
+    child.stderr.on("data", (text: Buffer) => {
+      stderr += text.toString();
+      if (!sent && interruptAt?.test(stderr)) sent = child.kill("SIGINT");
+    });
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
