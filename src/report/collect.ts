@@ -14,6 +14,11 @@ import { inputSettings } from "../hico/settings.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import type { GalleryData, PlayableClip } from "./gallery.ts";
 import { playable, skeletonOf } from "./gallery.ts";
+import type { Comparison } from "./compare.ts";
+import { compareRuns, judgedBy } from "./compare.ts";
+import { evenly, rowsOf, unitRows } from "./feature-rows.ts";
+import type { LevelMaps } from "./levels.ts";
+import { levelMaps } from "./levels.ts";
 import { tsne } from "./tsne.ts";
 
 export interface ReportOptions {
@@ -23,6 +28,10 @@ export interface ReportOptions {
   readonly protocol?: string;
   /** Test clips on the map at most. Default 600. */
   readonly mapClips?: number;
+  /** Test clips on the map of each level at most. Default 300. */
+  readonly levelClips?: number;
+  /** Folder of a run to compare with, class by class. */
+  readonly compare?: string;
   /** Queries of the retrieval gallery. Default 8. */
   readonly queries?: number;
   /** Neighbours of each. Default 5. */
@@ -46,10 +55,14 @@ export interface ReportData extends GalleryData {
   readonly results: readonly { readonly name: string; readonly note: string; readonly values: Readonly<Partial<Record<Subject, number>>> }[];
   readonly confusion?: { readonly from: string; readonly counts: readonly (readonly number[])[] };
   readonly map: { readonly clips: readonly number[]; readonly x: readonly number[]; readonly y: readonly number[] };
+  /** Each level of the hierarchy alone, where there are several. */
+  readonly levels?: LevelMaps;
+  readonly comparison?: Comparison;
 }
 
 export async function collectReport(options: ReportOptions): Promise<ReportData> {
-  const { mapClips = 600, queries = 8, neighbours = 5, onProgress } = options;
+  const { mapClips = 600, levelClips = Math.min(300, mapClips), queries = 8, neighbours = 5, onProgress } = options;
+  const comparison = options.compare === undefined ? undefined : compareRuns(options.run, options.compare);
   const { folder, settings, store, model, checkpoint } = openRun(options);
   try {
     const inputs = inputSettings(settings);
@@ -58,7 +71,9 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
     const test = await encodeClips(model, store, testClips, { inputs, onProgress: (d, n) => onProgress?.("test features", d, n) });
 
     const shown = evenly(test.rows, mapClips);
-    const layout = tsne(unitRows(test, shown), shown.length, { onIteration: (d, n) => onProgress?.("map", d, n) });
+    const layout = tsne(unitRows(rowsOf(test, shown)).data, shown.length, { onIteration: (d, n) => onProgress?.("map", d, n) });
+    const levels = settings.granularity > 1
+      ? levelMaps(test, settings.granularity, levelClips, (d, n) => onProgress?.("maps of levels", d, n)) : undefined;
     const mapped = shown.map((row) => test.clips[row]);
     const asked = queriesOf(test, queries);
     const k = Math.min(neighbours, train.rows);
@@ -73,6 +88,7 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
 
     const linear = folder.evaluation("linear") as LinearEvaluation | undefined;
     const knn = folder.evaluation("knn") as KnnEvaluation | undefined;
+    const judged = judgedBy("linear", folder) ?? judgedBy("knn", folder);
     const { classes } = store.header;
     return {
       title: folder.path, checkpoint, data: store.path, protocol: protocolOf(store, settings) ?? "", device: (await defaultDevice()).name,
@@ -80,10 +96,9 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
       classes, trainClips: train.rows, testClips: test.rows,
       curves: curvesOf(folder.metricsPath),
       results: [...linearResults(linear), ...knnResults(knn)],
-      confusion: linear?.results.pretrained ? { from: "linear classifier, last epoch", counts: linear.results.pretrained.last.confusion }
-        : knn?.results.pretrained ? { from: `${knn.results.pretrained.k}-NN`, counts: knn.results.pretrained.confusion } : undefined,
+      confusion: judged && { from: judged.from, counts: judged.scores.confusion },
       map: { clips: mapped, x: shown.map((_, i) => round(layout[2 * i], 3)), y: shown.map((_, i) => round(layout[2 * i + 1], 3)) },
-      gallery, clips,
+      levels, gallery, clips, comparison,
       skeleton: skeletonOf(store.header),
     };
   } finally {
@@ -129,12 +144,6 @@ function curvesOf(path: string): ReportData["curves"] {
   return { epoch, series };
 }
 
-/** `most` rows of `count`, evenly spread. */
-function evenly(count: number, most: number): number[] {
-  const n = Math.min(count, most);
-  return Array.from({ length: n }, (_, i) => Math.floor((i * count) / n));
-}
-
 /** Test rows to ask with: the classes in turn, so that the gallery shows as many as it can. */
 function queriesOf(test: FeatureTable, count: number): number[] {
   const byClass = new Map<number, number[]>();
@@ -146,23 +155,6 @@ function queriesOf(test: FeatureTable, count: number): number[] {
     for (const rows of queues) if (n < rows.length) chosen.push(rows[Math.floor((n * rows.length) / rounds)]);
   }
   return chosen.slice(0, count);
-}
-
-function rowsOf({ data, width, labels, clips }: FeatureTable, rows: readonly number[]): FeatureTable {
-  const picked = new Float32Array(rows.length * width);
-  rows.forEach((row, i) => picked.set(data.subarray(row * width, (row + 1) * width), i * width));
-  return { data: picked, rows: rows.length, width, labels: Int32Array.from(rows, (r) => labels[r]), clips: rows.map((r) => clips[r]) };
-}
-
-/** Rows of length 1: squared distances then are 2 − 2·cosine, what retrieval goes by. */
-function unitRows(table: FeatureTable, rows: readonly number[]): Float32Array {
-  const { data, width } = rowsOf(table, rows);
-  for (let i = 0; i < rows.length; i++) {
-    const row = data.subarray(i * width, (i + 1) * width);
-    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0)) || 1;
-    for (let c = 0; c < width; c++) row[c] /= length;
-  }
-  return data;
 }
 
 function round(value: number, digits: number): number {

@@ -118,8 +118,9 @@ function chart(title, names, format) {
   }, [epoch, ...names.map((name) => series[name])], box);
 }
 if (epoch.length > 0) {
-  chart("Loss, sum of the five", ["loss"], (v) => v.toFixed(2));
-  chart("Its parts", ["clip", "part", "temporal", "spatial", "instance"], (v) => v.toFixed(2));
+  chart("Loss, sum of its parts", ["loss"], (v) => v.toFixed(2));
+  // Parts that are 0 throughout were left out.
+  chart("Its parts", ["clip", "part", "temporal", "spatial", "instance"].filter((name) => series[name].some((v) => v !== 0)), (v) => v.toFixed(2));
   chart("Contrastive accuracy (the key is nearer than all negatives)", ["accuracy"], (v) => (100 * v).toFixed(0) + " %");
 } else one("#curves").remove();
 

@@ -26,6 +26,7 @@ h2 { margin: 0 0 8px; font-size: 18px; }
 .matrix { overflow-x: auto; } .matrix table { border-collapse: collapse; font-size: 11px; } .matrix th { font-weight: 400; color: var(--soft); padding: 1px 6px; text-align: right; white-space: nowrap; }
 .matrix thead th { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; padding: 6px 1px; } .matrix td { width: 26px; min-width: 26px; height: 24px; text-align: center; border: 1px solid var(--line); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 16px; } .charts h3 { font-size: 14px; margin: 0 0 4px; }
+.figure { overflow-x: auto; } .figure svg { display: block; max-width: 100%; height: auto; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(280px, 1fr)); gap: 0 28px; } .facts div { display: flex; justify-content: space-between; gap: 16px; border-bottom: 1px solid var(--line); font-size: 13px; padding: 2px 0; } .facts span:last-child { text-align: right; overflow-wrap: anywhere; }
 .u-legend { font-size: 12px; color: var(--ink); }
 `;

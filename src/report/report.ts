@@ -1,21 +1,40 @@
 /** A run's report: gathered and written as one HTML file that needs no network. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { writeFileAtomic } from "../io/byte-sink.ts";
 import type { ReportData, ReportOptions } from "./collect.ts";
 import { collectReport } from "./collect.ts";
+import { reportFigures } from "./figures.ts";
 import { reportPage } from "./page.ts";
 
 export interface WrittenReport {
   readonly path: string;
   readonly bytes: number;
+  /** The figures that were written as files. */
+  readonly figures: readonly string[];
   readonly data: ReportData;
 }
 
-/** Writes `out`, by default `report.html` in the run's folder. */
-export async function writeReport(options: ReportOptions & { readonly out?: string }): Promise<WrittenReport> {
+/** Writes `out`, by default `report.html` in the run's folder, and with `svg` its figures as SVG files into that folder. */
+export async function writeReport(options: ReportOptions & { readonly out?: string; readonly svg?: string }): Promise<WrittenReport> {
   const path = options.out ?? `${options.run}/report.html`;
   if (!path.endsWith(".html")) throw new Error(`report: the output ${path} must end in .html`);
   const data = await collectReport(options);
-  const bytes = new TextEncoder().encode(reportPage(data));
+  const bytes = write(path, reportPage(data));
+  const { svg } = options;
+  if (svg === undefined) return { path, bytes, figures: [], data };
+  mkdirSync(svg, { recursive: true });
+  const figures = [...reportFigures(data)].map(([name, text]) => {
+    const file = join(svg, `${name}.svg`);
+    write(file, text);
+    return file;
+  });
+  return { path, bytes, figures, data };
+}
+
+/** @returns the file's size in bytes. */
+function write(path: string, text: string): number {
+  const bytes = new TextEncoder().encode(text);
   writeFileAtomic(path, (sink) => sink.write(bytes));
-  return { path, bytes: bytes.length, data };
+  return bytes.length;
 }

@@ -4,11 +4,11 @@
  * anywhere, scales, and can be told from another by a text comparison.
  *
  * Colours are Okabe and Ito's, which the colour-blind can tell apart (M. Okabe, K. Ito, "Color Universal Design", 2008);
- * past their number hues follow steps of the golden angle. The style lies within the class `svg-chart` and follows the
- * reader's light or dark mode, in a page as in an image.
+ * past their number hues follow steps of the golden angle.
  */
 import { scaleBand, scaleLinear, scaleLog } from "d3-scale";
 import { escapeMarkup } from "./markup.ts";
+import { FONT, LINE, px, svgDocument, text, textWidth } from "./svg-document.ts";
 
 /** [x, y]; points that are not finite are left out, and a line is broken there. */
 export type Point = readonly [number, number];
@@ -53,7 +53,7 @@ export interface Axis {
   readonly label?: string;
   /** Base of a logarithmic axis; linear where left out. */
   readonly log?: 2 | 10;
-  /** Where ticks are; default round numbers. [] draws none, as for the coordinates of a t-SNE map. */
+  /** Where ticks are; default round numbers. [] draws none, and no line, as for the coordinates of a t-SNE map. */
   readonly ticks?: readonly number[];
   /** Lowest and highest value shown; default all data, and 0 on a linear y axis with bars. */
   readonly range?: readonly [number, number];
@@ -74,16 +74,9 @@ export interface Chart {
 }
 
 const [WIDTH, HEIGHT] = [560, 360];
-const [FONT, LINE] = [12, 18];
 /** Space around everything, and between a tick's label and its axis. */
 const [PAD, GAP] = [12, 6];
 const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f"];
-
-const STYLE = `.svg-chart{--ink:#1c2330;--soft:#667085;--line:#e4e7ec;--paper:#fff;font:${FONT}px system-ui,sans-serif}`
-  + "@media(prefers-color-scheme:dark){.svg-chart{--ink:#e6e9ef;--soft:#98a2b3;--line:#2a3240;--paper:#161b24}}"
-  + ".svg-chart text{fill:var(--ink)}.svg-chart .soft{fill:var(--soft)}.svg-chart .grid{stroke:var(--line)}"
-  + ".svg-chart .axis{stroke:var(--soft)}.svg-chart .paper{fill:var(--paper)}"
-  + ".svg-chart .title{font-weight:600;font-size:14px}";
 
 /** Colour of the i-th series, or class. */
 export function seriesColor(i: number): string {
@@ -101,9 +94,7 @@ export function svgChart(charts: Chart | readonly Chart[], options: { readonly c
   const [width, height] = [cell.width * columns, cell.height * Math.ceil(panels.length / columns)];
   const drawn = panels.map((panel, i) =>
     `<g transform="translate(${i % columns * cell.width} ${Math.floor(i / columns) * cell.height})">\n${draw(panel)}</g>\n`);
-  return `<svg xmlns="http://www.w3.org/2000/svg" class="svg-chart" width="${width}" height="${height}" `
-    + `viewBox="0 0 ${width} ${height}" role="img">\n<style>${STYLE}</style>\n`
-    + `<rect class="paper" width="${width}" height="${height}"/>\n${drawn.join("")}</svg>\n`;
+  return svgDocument(width, height, drawn.join(""));
 }
 
 function widthOf(chart: Chart): number {
@@ -155,7 +146,7 @@ function draw(chart: Chart): string {
     labelled = place + half + 4;
     parts.push(text(place, bottom + LINE - 3, label, `class="soft" text-anchor="middle"`));
   }
-  parts.push(line(left, bottom, right, bottom, `class="axis"`));
+  if (chart.x?.ticks?.length !== 0) parts.push(line(left, bottom, right, bottom, `class="axis"`));
   if (chart.x?.label) {
     parts.push(text((left + right) / 2, bottom + 2 * LINE - 2, chart.x.label, `text-anchor="middle"`));
   }
@@ -323,11 +314,6 @@ function legendOf(chart: Chart): LegendEntry[] {
   return entries;
 }
 
-/** About: what digits of a wide sans-serif font take. */
-function textWidth(words: string): number {
-  return words.length * FONT * 0.62;
-}
-
 function pointText({ name }: Named, [x, y]: Point): string {
   return `${name ? `${name}: ` : ""}${number(x)}, ${number(y)}`;
 }
@@ -342,13 +328,4 @@ function dot(x: number, y: number, radius: number, color: string, title: string)
 
 function line(x1: number, y1: number, x2: number, y2: number, attributes: string): string {
   return `<path d="M${px(x1)} ${px(y1)}L${px(x2)} ${px(y2)}" ${attributes}/>`;
-}
-
-function text(x: number, y: number, words: string, attributes = ""): string {
-  return `<text x="${px(x)}" y="${px(y)}"${attributes ? ` ${attributes}` : ""}>${escapeMarkup(words)}</text>`;
-}
-
-/** A tenth of a pixel is enough, and keeps files of many points small. */
-function px(value: number): string {
-  return String(Math.round(value * 10) / 10);
 }

@@ -43,7 +43,7 @@ function linesAlong(summary: SweepSummary, axis: number): Chart[] {
   const names = [...new Set(rows.map(others))];
   if (names.length > MOST_LINES) return [];
   return ACCURACIES.filter((measure) => rows.some((row) => row.measures[measure])).map((measure): Chart => ({
-    title: `${measureTitle(measure, summary)} by ${axes[axis]}`, x: { label: axes[axis] }, y: { label: "accuracy, %" },
+    title: `${measureTitle(measure, summary)} by ${axes[axis]}`, x: { label: axes[axis], ticks: [...values].sort((a, b) => a - b) }, y: { label: "accuracy, %" },
     series: names.map((name): Series => {
       const along = rows.filter((row) => others(row) === name && row.measures[measure]).sort((a, b) => Number(a.labels[axis]) - Number(b.labels[axis]));
       return {

@@ -5,16 +5,17 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, test } from "node:test";
 import type { DemoResult } from "../../src/demo/index.ts";
 import { runDemo } from "../../src/demo/index.ts";
 import { device } from "../../src/device/index.ts";
 import type { ReportData } from "../../src/report/index.ts";
-import { reportPage } from "../../src/report/index.ts";
+import { reportPage, writeReport } from "../../src/report/index.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { startChromium } from "../environments/chromium.ts";
+import { elements } from "./svg.ts";
 
 const small = {
   data: { subjects: 4, repetitions: 1, seed: 2 },
@@ -48,6 +49,24 @@ test("the demo ends with results of all three and a page that holds them", () =>
   assert.equal(data.map.clips.length, 28);
   assert.equal(data.gallery.length, 8);
   assert.deepEqual(data.confusion!.counts, found.linear.results.pretrained!.last.confusion);
+  assert.equal(data.levels!.levels.length, 4);
+  for (const { daviesBouldin, x } of data.levels!.levels) assert.ok(daviesBouldin! > 0 && x.length === 28);
+});
+
+test("figures are written as files, those that the page shows the same in both", async () => {
+  const run = join(folder, "run");
+  const { figures } = await writeReport({ run, out: join(folder, "with-figures.html"), svg: join(folder, "figures"), compare: run });
+  const names = figures.map((path) => basename(path, ".svg"));
+  assert.deepEqual(names, ["map", "levels", "loss", "confusion", "classes", "compare-classes", "compare-confusion"]);
+  const page = readFileSync(join(folder, "with-figures.html"), "utf8");
+  for (const path of figures) {
+    const svg = readFileSync(path, "utf8");
+    assert.ok(elements(svg).length > 20, path);
+    const shown = /levels|classes|compare/.test(path);
+    assert.equal(page.includes(svg), shown, path);
+  }
+  const dots = elements(readFileSync(join(folder, "figures", "levels.svg"), "utf8")).filter(({ name }) => name === "circle");
+  assert.equal(dots.length, 4 * 28);
 });
 
 test("run again, the demo trains no further and writes the same page", async () => {
@@ -74,6 +93,7 @@ const LOOK = `(() => {
   return {
     bars: all(".bar").length, map: all(".points").every(painted), hovered: all(".hovered").every(painted),
     players: all(".card canvas").filter(painted).length, cells: all(".matrix td").length,
+    figures: all(".figure svg").filter((svg) => svg.getBoundingClientRect().height > 100).length,
     charts: all(".charts canvas").filter(painted).length, wide: document.documentElement.scrollWidth > innerWidth,
   };
 })()`;
@@ -85,7 +105,7 @@ test("in Chromium: bars, map, players, matrix and curves are drawn, without netw
     await browser.view(found.report, async (page, log) => {
       await page.waitForSelector("body[data-ready=yes]", { timeout: 30_000 });
       const seen = await page.evaluate(LOOK);
-      assert.deepEqual(seen, { bars: 12, map: true, hovered: true, players: 48, cells: 196, charts: 3, wide: false });
+      assert.deepEqual(seen, { bars: 12, map: true, hovered: true, players: 48, cells: 196, figures: 2, charts: 3, wide: false });
       const frame = (): Promise<string> => page.$eval(".card canvas", (canvas) => (canvas as HTMLCanvasElement).toDataURL());
       // What is not on the screen stands still.
       await page.$eval(".card canvas", (canvas) => canvas.scrollIntoView());

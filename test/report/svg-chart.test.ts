@@ -3,24 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { seriesColor, svgChart, type Chart } from "../../src/report/index.ts";
-
-interface Element { readonly name: string; readonly attributes: Record<string, string> }
-
-/** All elements of a document; fails unless every one is closed in order. */
-function elements(svg: string): Element[] {
-  const found: Element[] = [];
-  const open: string[] = [];
-  for (const [, close, name, rest, alone] of svg.matchAll(/<(\/?)([a-z]+)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>/g)) {
-    if (close) assert.equal(open.pop(), name);
-    else {
-      found.push({ name, attributes: Object.fromEntries([...rest.matchAll(/([\w:-]+)="([^"]*)"/g)].map(([, k, v]) => [k, v])) });
-      if (!alone) open.push(name);
-    }
-  }
-  assert.deepEqual(open, []);
-  assert.equal(svg.replace(/<(\/?)([a-z]+)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>/g, "").includes("<"), false);
-  return found;
-}
+import { elements } from "./svg.ts";
 
 const dots = (svg: string) => elements(svg).filter(({ name }) => name === "circle")
   .map(({ attributes }) => [Number(attributes.cx), Number(attributes.cy)]);

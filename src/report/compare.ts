@@ -1,0 +1,67 @@
+/** Two runs beside each other, class by class and confusion by confusion, from what was evaluated of both. */
+import { resolve, sep } from "node:path";
+import type { KnnEvaluation, LinearEvaluation } from "../hico/evaluate.ts";
+import { RunFolder } from "../hico/run-folder.ts";
+import type { Scores } from "../hico/scores.ts";
+
+export interface ComparedRun {
+  readonly name: string;
+  readonly accuracy: number;
+  /** Counts: row the true class, column the answer. */
+  readonly confusion: readonly (readonly number[])[];
+}
+
+export interface Comparison {
+  /** By what both were judged. */
+  readonly from: string;
+  readonly classes: readonly string[];
+  readonly own: ComparedRun;
+  readonly other: ComparedRun;
+}
+
+interface Judged {
+  readonly from: string;
+  readonly classes: readonly string[];
+  readonly scores: Scores;
+}
+
+/** How a run was judged by its linear classifier or its neighbours; undefined where it was not. */
+export function judgedBy(kind: "linear" | "knn", folder: RunFolder): Judged | undefined {
+  const found = folder.evaluation(kind) as LinearEvaluation | KnnEvaluation | undefined;
+  if (!found?.results.pretrained) return undefined;
+  const { classes } = found;
+  if (found.kind === "linear") return { from: "linear classifier, last epoch", classes, scores: found.results.pretrained!.last };
+  const scores = found.results.pretrained!;
+  return { from: `${scores.k}-NN`, classes, scores };
+}
+
+/** @throws Error where the two were not judged alike, or have other classes. */
+export function compareRuns(run: string, against: string): Comparison {
+  const [own, other] = [new RunFolder(run), new RunFolder(against)];
+  for (const folder of [own, other]) folder.settings();
+  for (const kind of ["linear", "knn"] as const) {
+    const [a, b] = [judgedBy(kind, own), judgedBy(kind, other)];
+    if (!a || !b || a.from !== b.from) continue;
+    if (a.classes.join("\n") !== b.classes.join("\n")) throw new Error(`${run} and ${against} were judged on other classes; compare runs on one data set`);
+    const side = (name: string, { scores }: Judged): ComparedRun => ({ name, accuracy: scores.accuracy, confusion: scores.confusion });
+    const [ownName, otherName] = shortNames(run, against);
+    return { from: a.from, classes: a.classes, own: side(ownName, a), other: side(otherName, b) };
+  }
+  throw new Error(`${run} and ${against} were not judged alike; run hico eval linear, or hico eval knn, on both`);
+}
+
+/** Two paths without the folders that both begin with. */
+function shortNames(a: string, b: string): [string, string] {
+  const [first, second] = [a, b].map((path) => resolve(path).split(sep));
+  let common = 0;
+  while (common < Math.min(first.length, second.length) - 1 && first[common] === second[common]) common++;
+  return [first.slice(common).join(sep), second.slice(common).join(sep)];
+}
+
+/** Shares of each row; a row without clips is all 0. */
+export function rowShares(counts: readonly (readonly number[])[]): number[][] {
+  return counts.map((row) => {
+    const total = row.reduce((sum, count) => sum + count, 0);
+    return row.map((count) => (total > 0 ? count / total : 0));
+  });
+}
