@@ -12,7 +12,7 @@ export default defineHicoCommand({
   meta: { name: "linear", description: "A linear classifier on frozen features" },
   examples: [
     "hico eval linear runs/nw-ucla                     the paper's settings",
-    "hico eval linear runs/nw-ucla --lr 1 --epochs 40",
+    "hico eval linear runs/nw-ucla --lr 0.3 --weight-decay 0.005    for sets of a few hundred clips",
     "hico eval linear runs/nw-ucla --checkpoint best --no-baselines --json",
   ],
   args: {
@@ -23,6 +23,10 @@ export default defineHicoCommand({
       type: "string",
       description: `Clips in a step (${PROBE_SETTINGS.batch}, or fewer where an epoch would have less than 16 steps)`,
     },
+    "weight-decay": {
+      type: "string",
+      description: `Weight decay (${PROBE_SETTINGS.weightDecay}); a few hundred clips want some, with a lower rate`,
+    },
     seed: { type: "string", description: `Seed of first values and order (${PROBE_SETTINGS.seed})` },
   },
   run: async ({ args }) => {
@@ -31,6 +35,7 @@ export default defineHicoCommand({
       epochs,
       drops: PROBE_SETTINGS.drops.map((at) => Math.round((at / PROBE_SETTINGS.epochs) * epochs)),
       lr: numberOption("lr", args.lr) ?? PROBE_SETTINGS.lr,
+      weightDecay: numberOption("weight-decay", args["weight-decay"]) ?? PROBE_SETTINGS.weightDecay,
       batch: wholeOption("batch", args.batch),
       seed: wholeOption("seed", args.seed, 0) ?? PROBE_SETTINGS.seed,
     };
