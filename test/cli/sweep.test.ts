@@ -4,21 +4,19 @@
  */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { generatedSource } from "../../src/data/source-generated.ts";
 import { prepareStore } from "../../src/data/prepare.ts";
 import type { KnnEvaluation, LinearEvaluation } from "../../src/hico/index.ts";
 import { SHARED_DATA, unless } from "../data/helpers.ts";
 import type { RunStage, SweepOutcome, SweepSummary } from "../../src/sweep/index.ts";
+import type { CommandResult } from "./run-hico.ts";
+import { HICO, runHico } from "./run-hico.ts";
 
-const node = [process.execPath, "--import", import.meta.resolve("tsx"), fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))];
-// Not the reference device: its float64 is rounded where it is saved, so that a resumed run has other last digits.
-const env = { ...process.env, NO_COLOR: "1", HICO_DEVICE: "cpu", HICO_THREADS: "1" };
 const folder = mkdtempSync(join(tmpdir(), "hico-sweep-"));
 const at = (...names: string[]): string => join(folder, ...names);
 after(() => rmSync(folder, { recursive: true }));
@@ -39,22 +37,9 @@ before(async () => {
   writeFileSync(at("grid.json"), JSON.stringify(GRID));
 });
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function hico(args: readonly string[], onStart?: (child: ChildProcess) => void): Promise<Ended> {
-  return new Promise((resolve) => {
-    const child = spawn(node[0], [...node.slice(1), ...args], { env, cwd: folder });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
-    child.stderr.on("data", (text: Buffer) => (stderr += text.toString()));
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
-    onStart?.(child);
-  });
-}
+// Not the reference device: its float64 is rounded where it is saved, so that a resumed run has other last digits.
+const hico = (args: readonly string[], onStart?: (child: ChildProcess) => void): Promise<CommandResult> =>
+  runHico(folder, args, { device: "cpu", onStart });
 
 /** Sends a signal once a run has its first checkpoint. */
 function endedOnceSaved(run: string, signal: NodeJS.Signals): (child: ChildProcess) => void {
@@ -133,9 +118,9 @@ test("a cluster's task is one run by ordinary commands", async () => {
 
   // `npx hico` stands for this package's command, as it does where it is installed.
   mkdirSync(at("bin"));
-  writeFileSync(at("bin/npx"), `#!/bin/sh\nshift\nexec ${node.map((word) => `'${word}'`).join(" ")} "$@"\n`);
+  writeFileSync(at("bin/npx"), `#!/bin/sh\nshift\nexec ${HICO.map((word) => `'${word}'`).join(" ")} "$@"\n`);
   chmodSync(at("bin/npx"), 0o755);
-  const shell = { ...env, PATH: `${at("bin")}:${process.env.PATH}`, SLURM_ARRAY_TASK_ID: "1" };
+  const shell = { ...process.env, HICO_DEVICE: "cpu", PATH: `${at("bin")}:${process.env.PATH}`, SLURM_ARRAY_TASK_ID: "1" };
   execFileSync("bash", [at("cluster/sweep.slurm.sh")], { cwd: "/", env: shell, stdio: "pipe" });
   const table = await hico([...args, "--table", "--json"]);
   assert.deepEqual((JSON.parse(table.stdout) as SweepSummary).rows.map(({ runs }) => runs[0].state), ["waiting", "done"]);
@@ -161,4 +146,10 @@ test("on recorded clips, chosen by a training subject that is held out", { skip:
   assert.equal(knn.trainClips + knn.testClips, 431);
   // Of 27 classes, with hardly any training: better than chance.
   assert.ok(measures.knn!.mean > 0.1, String(measures.knn!.mean));
+
+  const report = await hico(["report", runs[0].folder, "--map", "80", "--queries", "1", "--svg", "figures", "--compare", runs[0].folder, "--json"]);
+  assert.equal(report.code, 0, report.stderr);
+  const { figures, daviesBouldin } = JSON.parse(report.stdout) as { figures: string[]; daviesBouldin: number[] };
+  assert.deepEqual([figures.length, daviesBouldin.length], [7, 4]);
+  for (const index of daviesBouldin) assert.ok(index > 0.5 && index < 50, String(index));
 });

@@ -1,6 +1,9 @@
 /** Grids: which runs they stand for, in which order, and what is refused. */
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import type { Grid } from "../../src/sweep/index.ts";
 import { parseGrid, readGrid, shellLine, stagesOf } from "../../src/sweep/index.ts";
 
@@ -47,6 +50,12 @@ describe("a grid", () => {
       ["hico eval linear /nowhere/s/runs/case=a_seed=0 --batch=1024 --lr=1 --checkpoint=best --no-baselines --device=cpu", false],
     ]);
     assert.equal(shellLine(["it's"]), `'it'\\''s'`);
+  });
+
+  test("in the examples is whole", () => {
+    const folder = fileURLToPath(new URL("../../examples/sweeps", import.meta.url));
+    const grids = readdirSync(folder).map((name) => readGrid(join(folder, name)));
+    assert.deepEqual(grids.map(({ name, runs }) => [name, runs.length]).sort(), [["generated", 12], ["nw-ucla-ablation", 9]]);
   });
 
   test("that cannot be meant is refused with the key and the rule", () => {
