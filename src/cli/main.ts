@@ -22,6 +22,7 @@ await runMain(defineCommand({
     data: subcommand(() => import("./data.ts")),
     pretrain: subcommand(() => import("./pretrain.ts")),
     eval: subcommand(() => import("./eval.ts")),
+    ensemble: subcommand(() => import("./ensemble.ts")),
     embed: subcommand(() => import("./embed.ts")),
     search: subcommand(() => import("./search.ts")),
     import: subcommand(() => import("./import.ts")),

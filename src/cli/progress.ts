@@ -82,3 +82,17 @@ export function interruption(): { readonly signal: AbortSignal; readonly code: (
     },
   };
 }
+
+/** Long work that stores what is done as it goes: stopped by Ctrl-C it exits with its code, and goes on when called again. */
+export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const stop = interruption();
+  try {
+    await work(stop.signal);
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    process.stderr.write("stopped; the same command goes on after what is done\n");
+    process.exitCode = stop.code();
+  } finally {
+    stop.done();
+  }
+}

@@ -41,6 +41,8 @@ export interface AugmentationOptions {
   readonly minScale?: number;
   /** A crop is not shorter than this, nor longer than the clip. Default 64. */
   readonly minFrames?: number;
+  /** How often joints are corrupted; otherwise the pose is sheared. Default 0.5. */
+  readonly corruption?: number;
   /** Distinct joints that corruption touches. Default 3/5 of the joints: the 15 of 25 that HiCo uses. */
   readonly corruptJoints?: number;
   /** Entries of the shear and corruption matrices are drawn from (-amplitude, amplitude). Default 1. */
@@ -79,7 +81,7 @@ export function drawAugmentation(
     const touched = random.distinct(options.corruptJoints ?? Math.round(0.6 * joints), joints);
     return { kind: "corrupt", joints: touched, matrix: zeroed ? null : entries(9) };
   };
-  const spatial = random.uniform() < 0.5 ? corrupted() : { kind: "shear", matrix: shearMatrix(entries(6)) } as const;
+  const spatial = random.uniform() < (options.corruption ?? 0.5) ? corrupted() : { kind: "shear", matrix: shearMatrix(entries(6)) } as const;
   if (!options.rotation) return { crop, spatial };
   const most = (options.rotation / 180) * Math.PI;
   return { crop, spatial, turn: random.between(-most, most) };

@@ -5,7 +5,7 @@
  * number of workers changes nothing but the speed. How long `next` had to wait is counted.
  */
 import { Worker } from "node:worker_threads";
-import type { BatchPlan, EvaluationBatch, PretrainBatch } from "./inputs.ts";
+import type { BatchPlan, InputBatch, PretrainBatch } from "./inputs.ts";
 import { BatchMaker } from "./inputs.ts";
 import type { BadInput } from "./errors.ts";
 import { DataError } from "./errors.ts";
@@ -28,7 +28,7 @@ export interface LoaderSetup {
 }
 
 export type LoaderReply =
-  | { readonly number: number; readonly batch: PretrainBatch | EvaluationBatch }
+  | { readonly number: number; readonly batch: InputBatch }
   | {
       readonly number: number;
       readonly error: {
@@ -49,7 +49,7 @@ function startWorker(setup: LoaderSetup): Worker {
   return new Worker(code, { eval: true, workerData: setup });
 }
 
-export class Loader<Batch extends PretrainBatch | EvaluationBatch = PretrainBatch> {
+export class Loader<Batch extends InputBatch = PretrainBatch> {
   /** Milliseconds that `next` has waited for batches. */
   waited = 0;
   private asked: number;

@@ -32,6 +32,8 @@ export class ClipStore {
   readonly path: string;
   readonly header: StoreHeader;
   readonly length: number;
+  /** CRC-32 of the index, which holds the checksum of every clip: equal for stores of equal contents. */
+  readonly checksum: number;
   private readonly source: ByteSource;
   private readonly rows: readonly IndexRow[];
   private readonly names: readonly string[];
@@ -39,7 +41,8 @@ export class ClipStore {
   private constructor(source: ByteSource) {
     this.source = source;
     this.path = source.name;
-    const { header, rows, names } = readTail(source);
+    const { header, rows, names, checksum } = readTail(source);
+    this.checksum = checksum;
     this.header = header;
     this.rows = rows;
     this.names = names;
@@ -130,7 +133,9 @@ export class ClipStore {
 }
 
 /** Index, names and header, checked against the checksum and against each other. */
-function readTail(source: ByteSource): { header: StoreHeader; rows: IndexRow[]; names: string[] } {
+function readTail(
+  source: ByteSource,
+): { header: StoreHeader; rows: IndexRow[]; names: string[]; checksum: number } {
   const fail = (detail: string): never => {
     throw new DataError(source.name, "format", detail);
   };
@@ -169,7 +174,7 @@ function readTail(source: ByteSource): { header: StoreHeader; rows: IndexRow[]; 
     at += row.frames * row.persons * header.layout.joints.length * 12;
   }
   if (at !== indexOffset) fail("the records do not end where the index starts");
-  return { header, rows, names };
+  return { header, rows, names, checksum: footer.checksum };
 }
 
 function parseHeader(text: string, file: string): StoreHeader {

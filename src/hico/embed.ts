@@ -2,10 +2,9 @@
 import { writeNpy } from "../io/npy.ts";
 import { hostTensor } from "../io/host-tensor.ts";
 import { clipsOf } from "./clips.ts";
-import { openRun } from "./evaluate.ts";
 import { encodeClips } from "./features.ts";
+import { openRun } from "./open-run.ts";
 import { writeJson } from "./run-folder.ts";
-import { inputSettings } from "./settings.ts";
 
 export interface EmbedOptions {
   readonly run: string;
@@ -31,15 +30,12 @@ export interface EmbedReport {
 export async function embed(options: EmbedOptions): Promise<EmbedReport> {
   const { out, split = "all" } = options;
   if (!out.endsWith(".npy")) throw new Error(`embed: the output ${out} must end in .npy`);
-  const { settings, store, model, checkpoint } = openRun(options);
+  const { settings, store, model, inputs, checkpoint } = openRun(options);
   try {
     const clips = split === "all" ? Array.from({ length: store.length }, (_, i) => i) : clipsOf(store, split, settings);
     if (clips.length === 0)
       throw new Error(`${store.path}: no clip to ${split} with under protocol "${settings.protocol}"`);
-    const table = await encodeClips(model, store, clips, {
-      inputs: inputSettings(settings),
-      onProgress: options.onProgress,
-    });
+    const table = await encodeClips(model, store, clips, { inputs, onProgress: options.onProgress });
     writeNpy(out, hostTensor("f32", [table.rows, table.width], table.data));
     const facts = out.replace(/\.npy$/, ".json");
     writeJson(facts, {

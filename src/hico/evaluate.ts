@@ -2,36 +2,27 @@
  * Evaluation of a run on a store: linear and k-NN, each beside what raw coordinates and a random encoder reach, so that
  * it shows what pretraining brought.
  */
-import { ClipStore } from "../data/store.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import { realize } from "../tensor/realize.ts";
+import { tableOf, writeClipTable } from "./clip-table.ts";
 import { labelledClips, protocolOf } from "./clips.ts";
 import type { FeatureTable } from "./features.ts";
 import { encodeClips, rawFeatures } from "./features.ts";
-import { loadModel } from "./checkpoint.ts";
+import { keptFeatures, linearOrigin, resultName } from "./kept.ts";
 import type { KnnResult } from "./knn.ts";
 import { knnAccuracy } from "./knn.ts";
 import type { ProbeResult, ProbeSettings } from "./linear-probe.ts";
-import { linearProbe } from "./linear-probe.ts";
-import type { HiCo } from "./model.ts";
-import { RunFolder } from "./run-folder.ts";
+import { probe as trainProbe } from "./linear-probe.ts";
+import type { OpenedRun, OpenOptions } from "./open-run.ts";
+import { heldOut, openRun, seenInPretraining } from "./open-run.ts";
 import { modelFor } from "./run-model.ts";
-import { loadRunModel } from "./run-state.ts";
-import type { RunSettings } from "./settings.ts";
-import { inputSettings } from "./settings.ts";
 
 /** Whose features are judged. */
 export type Subject = "pretrained" | "random" | "raw";
 
-export interface EvaluationOptions {
-  /** The run's folder. */
-  readonly run: string;
-  /** "last" (default), "best", or the path of a checkpoint, ours or the published implementation's `.pth.tar`. */
-  readonly checkpoint?: string;
-  /** Another store than the run's. */
-  readonly data?: string;
-  /** Another protocol than the run's. */
-  readonly protocol?: string;
+export interface EvaluationOptions extends OpenOptions {
+  /** What the result's name begins with. Default "linear" or "knn". */
+  readonly name?: string;
   /** Raw coordinates and the random encoder as well. Default true. */
   readonly baselines?: boolean;
   readonly onProgress?: (progress: EvaluationProgress) => void;
@@ -54,6 +45,8 @@ export interface EvaluationHead {
   readonly classes: readonly string[];
   readonly trainClips: number;
   readonly testClips: number;
+  /** Test clips that the run was pretrained on, without their labels: 0 where the protocol is the run's. */
+  readonly seenInPretraining: number;
   readonly seconds: number;
 }
 
@@ -67,70 +60,47 @@ export interface LinearEvaluation extends EvaluationHead {
   readonly results: Readonly<Partial<Record<Subject, ProbeResult>>>;
 }
 
-/** A run opened for evaluation; close it afterwards. */
-export interface OpenedRun {
-  readonly folder: RunFolder;
-  readonly settings: RunSettings;
-  readonly store: ClipStore;
-  readonly model: HiCo;
-  readonly checkpoint: string;
-}
-
-/** Opens a run's store and loads its model. @throws Error where a checkpoint does not fit the settings. */
-export function openRun({
-  run,
-  checkpoint,
-  data,
-  protocol,
-}: Pick<EvaluationOptions, "run" | "checkpoint" | "data" | "protocol">): OpenedRun {
-  const folder = new RunFolder(run);
-  const own = folder.settings();
-  const settings = { ...own, data: data ?? own.data, protocol: protocol ?? (data === undefined ? own.protocol : "") };
-  if (protocol !== undefined) Object.assign(settings, { holdOut: [], holdOutCameras: [] });
-  const path = folder.checkpoint(checkpoint);
-  const store = ClipStore.open(settings.data);
-  try {
-    const model = modelFor(settings, store.header.layout);
-    if (path.endsWith(".safetensors")) loadRunModel(path, model);
-    else loadModel(model, path);
-    return { folder, settings, store, model, checkpoint: path };
-  } catch (error) {
-    store.close();
-    throw error;
-  }
-}
-
 /** The classifier for raw coordinates: its features are centred and scaled so that the paper's rate suits them. */
 const RAW_NORM = 3;
 
 /** k-NN accuracy. The gallery are the training clips. Written to `eval/knn.json`. */
 export async function evaluateKnn(options: EvaluationOptions & { readonly k?: number }): Promise<KnnEvaluation> {
-  return evaluate<KnnResult, KnnEvaluation>("knn", options, (train, test, classes, _subject, progress) => {
+  return evaluate<KnnResult, KnnEvaluation>("knn", options, ({ train, test, classes, progress }) => {
     progress(0, 1);
     return knnAccuracy(train, test, classes, options.k ?? 1);
   });
 }
 
-/** Accuracy of a linear classifier. Written to `eval/linear.json`. */
+/**
+ * Accuracy of a linear classifier. Written to `eval/linear.json`, and what it makes of every test clip after the last
+ * epoch to `eval/linear-scores.npz`.
+ */
 export async function evaluateLinear(
   options: EvaluationOptions & { readonly probe?: Partial<ProbeSettings> },
 ): Promise<LinearEvaluation> {
-  return evaluate<ProbeResult, LinearEvaluation>("linear", options, (train, test, classes, subject, progress) => {
+  const judge: Judge<ProbeResult> = async ({ opened, train, test, classes, subject, progress }) => {
     const [from, to] = subject === "raw" ? centred(train, test) : [train, test];
-    return linearProbe(from, to, classes, {
+    const { result, probabilities } = await trainProbe(from, to, classes, {
       settings: options.probe,
       onEpoch: (epoch, epochs) => progress(epoch, epochs),
     });
-  });
+    if (subject === "pretrained") {
+      const path = opened.folder.evaluationPath(`${resultName("linear-scores", opened)}.npz`);
+      writeClipTable(path, tableOf(opened.store, test, probabilities), linearOrigin(opened, result.settings));
+    }
+    return result;
+  };
+  return evaluate<ProbeResult, LinearEvaluation>("linear", options, judge);
 }
 
-type Judge<R> = (
-  train: FeatureTable,
-  test: FeatureTable,
-  classes: readonly string[],
-  subject: Subject,
-  progress: (done: number, total: number) => void,
-) => Promise<R>;
+type Judge<R> = (given: {
+  readonly opened: OpenedRun;
+  readonly train: FeatureTable;
+  readonly test: FeatureTable;
+  readonly classes: readonly string[];
+  readonly subject: Subject;
+  readonly progress: (done: number, total: number) => void;
+}) => Promise<R>;
 
 async function evaluate<R, E extends EvaluationHead>(
   kind: "knn" | "linear",
@@ -138,12 +108,11 @@ async function evaluate<R, E extends EvaluationHead>(
   judge: Judge<R>,
 ): Promise<E> {
   const start = performance.now();
-  const { folder, settings, store, model, checkpoint } = openRun(options);
+  const opened = openRun(options);
+  const { folder, settings, store, model, inputs, skeleton, checkpoint } = opened;
   try {
-    const trainClips = labelledClips(store, "train", settings);
-    const testClips = labelledClips(store, "test", settings);
-    const inputs = inputSettings(settings);
-    const { classes, layout } = store.header;
+    const clips = { train: labelledClips(store, "train", settings), test: labelledClips(store, "test", settings) };
+    const { classes } = store.header;
     const subjects: readonly Subject[] = options.baselines === false ? ["pretrained"] : ["pretrained", "random", "raw"];
     const results: Partial<Record<Subject, R>> = {};
     for (const subject of subjects) {
@@ -154,16 +123,17 @@ async function evaluate<R, E extends EvaluationHead>(
         };
       // The very first values of this run: what the same network knows without pretraining.
       if (subject === "random") {
-        model.loadStateDict(modelFor(settings, layout).stateDict());
+        model.loadStateDict(modelFor(settings, skeleton).stateDict());
         await realize([...model.stateDict().values()]);
       }
-      const features = (clips: readonly number[], stage: EvaluationProgress["stage"]): Promise<FeatureTable> =>
-        subject === "raw"
-          ? rawFeatures(store, clips, { inputs })
-          : encodeClips(model, store, clips, { inputs, onProgress: progress(stage) });
-      const train = await features(trainClips, "train features");
-      const test = await features(testClips, "test features");
-      results[subject] = await judge(train, test, classes, subject, progress(kind));
+      const features = async (split: "train" | "test"): Promise<FeatureTable> => {
+        const onProgress = progress(`${split} features`);
+        if (subject === "pretrained") return keptFeatures(opened, split, onProgress);
+        if (subject === "raw") return rawFeatures(store, clips[split], { inputs });
+        return encodeClips(model, store, clips[split], { inputs, onProgress });
+      };
+      const [train, test] = [await features("train"), await features("test")];
+      results[subject] = await judge({ opened, train, test, classes, subject, progress: progress(kind) });
     }
     const evaluation = {
       kind,
@@ -171,16 +141,16 @@ async function evaluate<R, E extends EvaluationHead>(
       checkpoint,
       data: store.path,
       protocol: protocolOf(store, settings),
-      holdOut: settings.holdOut,
-      holdOutCameras: settings.holdOutCameras,
+      ...heldOut(settings),
       device: (await defaultDevice()).name,
       classes,
-      trainClips: trainClips.length,
-      testClips: testClips.length,
+      trainClips: clips.train.length,
+      testClips: clips.test.length,
+      seenInPretraining: seenInPretraining(opened, clips.test),
       seconds: (performance.now() - start) / 1000,
       results,
     };
-    folder.writeEvaluation(kind, evaluation);
+    folder.writeEvaluation(resultName(options.name ?? kind, opened), evaluation);
     return evaluation as unknown as E;
   } finally {
     store.close();

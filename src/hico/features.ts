@@ -2,7 +2,7 @@
  * Features of clips: what the frozen query encoder makes of each, computed once and kept on the host.
  */
 import { batchesOf, inputShape } from "../data/inputs.ts";
-import type { EvaluationBatch, InputSettings } from "../data/inputs.ts";
+import type { EvaluationBatch, InputSettings, InputShape } from "../data/inputs.ts";
 import { Loader } from "../data/loader.ts";
 import type { ClipStore } from "../data/store.ts";
 import { noGrad } from "../autograd/grad.ts";
@@ -40,14 +40,11 @@ export async function encodeClips(
   options: FeatureOptions,
 ): Promise<FeatureTable> {
   const { inputs } = options;
-  const { temporal, spatial } = inputShape(store.header.layout, inputs);
+  const shape = inputShape(store.header.layout, inputs);
   const encode = encoderOf(model);
   let table: FeatureTable | undefined;
   for await (const { batch, first } of evaluationBatches(store, clips, options)) {
-    const features = await encode(
-      tensor(batch.temporal, { shape: [batch.temporal.length / (temporal[0] * temporal[1]), ...temporal] }),
-      tensor(batch.spatial, { shape: [batch.spatial.length / (spatial[0] * spatial[1]), ...spatial] }),
-    );
+    const features = await encode(...viewsOf(batch, shape));
     const width = features.shape[1];
     table ??= emptyTable(store, clips, width);
     const values = (await features.read()) as Float32Array;
@@ -56,6 +53,16 @@ export async function encodeClips(
     options.onProgress?.(first + batch.count, clips.length);
   }
   return table ?? emptyTable(store, clips, 0);
+}
+
+/** A batch's two views as tensors [clips, tokens, features]. */
+export function viewsOf(
+  { temporal, spatial }: { readonly temporal: Float32Array; readonly spatial: Float32Array },
+  shape: InputShape,
+): [temporal: Tensor, spatial: Tensor] {
+  const view = (data: Float32Array, [tokens, features]: readonly [number, number]): Tensor =>
+    tensor(data, { shape: [data.length / (tokens * features), tokens, features] });
+  return [view(temporal, shape.temporal), view(spatial, shape.spatial)];
 }
 
 type Encoder = (temporal: Tensor, spatial: Tensor) => Promise<Tensor>;
@@ -99,7 +106,8 @@ function emptyTable(store: ClipStore, clips: readonly number[], width: number): 
   return { data: new Float32Array(clips.length * width), rows: clips.length, width, labels, clips };
 }
 
-async function* evaluationBatches(
+/** The fixed views of clips, batch by batch; `first` is the row that a batch begins with. */
+export async function* evaluationBatches(
   store: ClipStore,
   clips: readonly number[],
   { inputs, batch = 64, workers = 1 }: FeatureOptions,

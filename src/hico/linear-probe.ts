@@ -18,8 +18,8 @@ import { Generator } from "../tensor/random.ts";
 import { realize } from "../tensor/realize.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { FeatureTable } from "./features.ts";
-import type { Scores } from "./scores.ts";
-import { scoresOf } from "./scores.ts";
+import type { RankedScores } from "./scores.ts";
+import { rankedScores, softmaxRows } from "./scores.ts";
 
 export interface ProbeSettings {
   readonly lr: number;
@@ -52,9 +52,9 @@ export const PROBE_SETTINGS: ProbeSettings = {
 export interface ProbeResult {
   readonly settings: ProbeSettings;
   /** After the last epoch: the number to report. */
-  readonly last: Scores & { readonly top5: number; readonly epoch: number };
+  readonly last: RankedScores & { readonly epoch: number };
   /** Of the epoch that was best on the test clips: an upper bound that looked at them. */
-  readonly best: Scores & { readonly top5: number; readonly epoch: number };
+  readonly best: RankedScores & { readonly epoch: number };
   /** Mean cross-entropy of the training clips, epoch by epoch, and test accuracy. */
   readonly curve: readonly { readonly epoch: number; readonly loss: number; readonly accuracy: number }[];
 }
@@ -64,13 +64,29 @@ export interface ProbeOptions {
   readonly onEpoch?: (epoch: number, epochs: number, loss: number, accuracy: number) => void;
 }
 
+/** The settings with defaults, for a number of training clips. */
+export function resolveProbe(settings: Partial<ProbeSettings> | undefined, clips: number): ProbeSettings {
+  return { ...PROBE_SETTINGS, ...settings, batch: settings?.batch ?? probeBatch(clips) };
+}
+
+/** Trains and judges a classifier. */
 export async function linearProbe(
   train: FeatureTable,
   test: FeatureTable,
   classes: readonly string[],
   options: ProbeOptions = {},
 ): Promise<ProbeResult> {
-  const settings = { ...PROBE_SETTINGS, ...options.settings, batch: options.settings?.batch ?? probeBatch(train.rows) };
+  return (await probe(train, test, classes, options)).result;
+}
+
+/** As `linearProbe`, and what the classifier of the last epoch makes of every test clip: softmax [clips, classes]. */
+export async function probe(
+  train: FeatureTable,
+  test: FeatureTable,
+  classes: readonly string[],
+  options: ProbeOptions = {},
+): Promise<{ readonly result: ProbeResult; readonly probabilities: Float32Array }> {
+  const settings = resolveProbe(options.settings, train.rows);
   const generator = new Generator(settings.seed);
   const layer = new Linear(train.width, classes.length, { generator });
   layer.weight.assign(generator.normal([classes.length, train.width], 0, 0.01));
@@ -103,6 +119,7 @@ export async function linearProbe(
   const curve: ProbeResult["curve"][number][] = [];
   let best: ProbeResult["best"] | undefined;
   let last: ProbeResult["last"] | undefined;
+  let logits: Float32Array = new Float32Array(0);
   for (let epoch = 1; epoch <= settings.epochs; epoch++) {
     optimizer.lr = rate(epoch - 1);
     const losses: { readonly loss: Tensor; readonly count: number }[] = [];
@@ -116,8 +133,8 @@ export async function linearProbe(
     }
     let sum = 0;
     for (const { loss, count } of losses) sum += (await loss.item()) * count;
-    const { answers, top5 } = await answersOf(classify, test, classes.length);
-    const scores = { ...scoresOf(answers, test.labels, classes), top5, epoch };
+    logits = await logitsOf(classify, test, classes.length);
+    const scores = { ...rankedScores(logits, test.labels, classes), epoch };
     const loss = sum / train.rows;
     if (!Number.isFinite(loss))
       throw new Error(`linear evaluation: the loss is ${loss} in epoch ${epoch}; use a lower rate than ${settings.lr}`);
@@ -126,7 +143,8 @@ export async function linearProbe(
     last = scores;
     options.onEpoch?.(epoch, settings.epochs, loss, scores.accuracy);
   }
-  return { settings, last: last!, best: best!, curve };
+  const result = { settings, last: last!, best: best!, curve };
+  return { result, probabilities: softmaxRows(logits, classes.length) };
 }
 
 function batchOf(
@@ -145,31 +163,18 @@ function batchOf(
   return { x, labels, realized };
 }
 
-/** The class with the largest logit of each clip, and how often the right one is among the five largest. */
-async function answersOf(
+async function logitsOf(
   classify: (x: Tensor) => Promise<Tensor>,
   test: FeatureTable,
   classes: number,
-): Promise<{ answers: Int32Array; top5: number }> {
-  const answers = new Int32Array(test.rows);
-  let among = 0;
+): Promise<Float32Array> {
+  const logits = new Float32Array(test.rows * classes);
   for (let from = 0; from < test.rows; from += 1024) {
     const rows = Math.min(1024, test.rows - from);
     const x = tensor(test.data.slice(from * test.width, (from + rows) * test.width), { shape: [rows, test.width] });
     const scores = await classify(x);
-    const logits = await scores.read();
+    logits.set((await scores.read()) as ArrayLike<number>, from * classes);
     scores.dispose();
-    for (let i = 0; i < rows; i++) {
-      const own = logits[i * classes + test.labels[from + i]];
-      let larger = 0;
-      let top = 0;
-      for (let c = 0; c < classes; c++) {
-        if (logits[i * classes + c] > logits[i * classes + top]) top = c;
-        if (logits[i * classes + c] > own) larger++;
-      }
-      answers[from + i] = top;
-      if (larger < 5) among++;
-    }
   }
-  return { answers, top5: test.rows > 0 ? among / test.rows : 0 };
+  return logits;
 }

@@ -6,7 +6,7 @@
  *     events.out.tfevents.*         the same for TensorBoard
  *     checkpoints/step-*.safetensors   the last ones; `best.safetensors`
  *     pretrain.json                 how pretraining went
- *     eval/*.json                   results of evaluations
+ *     eval/*.json                   results of evaluations; eval/*.npz: features and scores of clips, by name
  */
 import {
   closeSync,
@@ -20,7 +20,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { writeFileAtomic } from "../io/byte-sink.ts";
 import type { RunSettings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
@@ -122,16 +122,21 @@ export class RunFolder {
     );
   }
 
+  /** A file among the results of evaluations. */
+  evaluationPath(file: string): string {
+    return this.#at("eval", file);
+  }
+
   writeEvaluation(name: string, value: unknown): string {
-    mkdirSync(this.#at("eval"), { recursive: true });
-    const path = this.#at("eval", `${name}.json`);
+    const path = this.evaluationPath(`${name}.json`);
+    mkdirSync(dirname(path), { recursive: true });
     writeJson(path, value);
     return path;
   }
 
   /** What was evaluated under this name, if anything was. */
   evaluation(name: string): unknown {
-    return readJson(this.#at("eval", `${name}.json`));
+    return readJson(this.evaluationPath(`${name}.json`));
   }
 
   writePretraining(report: object): void {

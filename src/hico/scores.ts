@@ -22,3 +22,51 @@ export function scoresOf(answers: ArrayLike<number>, labels: ArrayLike<number>, 
   });
   return { accuracy: labels.length > 0 ? right / labels.length : 0, clips: labels.length, perClass, confusion };
 }
+
+/** Scores of ranked answers. */
+export interface RankedScores extends Scores {
+  /** Share of clips whose class is among the five that score highest. */
+  readonly top5: number;
+}
+
+/** Scores of answers given as numbers a class, float [clips, classes]: the largest is the answer. */
+export function rankedScores(
+  values: ArrayLike<number>,
+  labels: ArrayLike<number>,
+  classes: readonly string[],
+): RankedScores {
+  const width = classes.length;
+  const answers = new Int32Array(labels.length);
+  let among = 0;
+  for (let i = 0; i < labels.length; i++) {
+    const own = values[i * width + labels[i]];
+    let larger = 0;
+    let top = 0;
+    for (let c = 0; c < width; c++) {
+      if (values[i * width + c] > values[i * width + top]) top = c;
+      if (values[i * width + c] > own) larger++;
+    }
+    answers[i] = top;
+    if (larger < 5) among++;
+  }
+  return { ...scoresOf(answers, labels, classes), top5: labels.length > 0 ? among / labels.length : 0 };
+}
+
+/** Softmax of every row of logits [rows, width]. */
+export function softmaxRows(logits: Float32Array, width: number): Float32Array {
+  const out = new Float32Array(logits.length);
+  for (let from = 0; from < logits.length; from += width) {
+    const row = logits.subarray(from, from + width);
+    const most = row.reduce((m, x) => Math.max(m, x), -Infinity);
+    const sum = row.reduce((total, x) => total + Math.exp(x - most), 0);
+    for (let c = 0; c < width; c++) out[from + c] = Math.exp(row[c] - most) / sum;
+  }
+  return out;
+}
+
+/** Mean and sample standard deviation (0 of a single value). */
+export function meanAndDeviation(values: readonly number[]): { readonly mean: number; readonly deviation: number } {
+  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
+  const squares = values.reduce((sum, x) => sum + (x - mean) ** 2, 0);
+  return { mean, deviation: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : 0 };
+}

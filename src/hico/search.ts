@@ -14,10 +14,9 @@ import { openRecording } from "../data/source-kinds.ts";
 import { ClipStore } from "../data/store.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import { clipsOf } from "./clips.ts";
-import { openRun } from "./evaluate.ts";
 import { encodeClips } from "./features.ts";
 import { nearest } from "./knn.ts";
-import { inputSettings } from "./settings.ts";
+import { openRun } from "./open-run.ts";
 
 export interface SearchOptions {
   /** Name or number of a clip, or the path of a CSV recording. */
@@ -84,11 +83,10 @@ export async function search(options: SearchOptions): Promise<SearchResult> {
   const start = performance.now();
   const { run, data, checkpoint, split = "all", onProgress } = options;
   const opened = openRun({ run, data, checkpoint });
-  const { store, model, settings } = opened;
+  const { store, model, settings, inputs } = opened;
   let asked: Query | undefined;
   try {
     asked = await openQuery(options, store);
-    const inputs = inputSettings(settings);
     const searched = split === "all" ? Array.from({ length: store.length }, (_, i) => i) : clipsOf(store, split, settings);
     const gallery = await encodeClips(model, store, searched, { inputs, onProgress: (d, n) => onProgress?.("clips", d, n) });
     const queries = await encodeClips(model, asked.store, asked.clips, { inputs, onProgress: (d, n) => onProgress?.("query", d, n) });

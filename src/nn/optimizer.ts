@@ -124,6 +124,11 @@ export abstract class Optimizer<S extends CommonSettings> {
     for (const p of this.parameters) p.grad = undefined;
   }
 
+  /** Slots and the count of steps as before the first step, for other values of the parameters. Lazy, as `step`. */
+  reset(): void {
+    for (const state of this.stateDict().values()) state.assign(zeros(state.shape, state.dtype));
+  }
+
   /**
    * All variables that are saved, by name: `state.0.momentum_buffer`, numbered as the parameters are; and `step`.
    * Parameters that have had no gradient yet have none.

@@ -5,12 +5,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { labelledClips, protocolOf } from "../hico/clips.ts";
 import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/evaluate.ts";
-import { openRun } from "../hico/evaluate.ts";
 import type { FeatureTable } from "../hico/features.ts";
 import { encodeClips } from "../hico/features.ts";
 import { nearest } from "../hico/knn.ts";
 import { LOSS_PARTS } from "../hico/loss.ts";
-import { inputSettings } from "../hico/settings.ts";
+import { openRun } from "../hico/open-run.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import type { GalleryData, PlayableClip } from "./gallery.ts";
 import { playable, skeletonOf } from "./gallery.ts";
@@ -63,9 +62,8 @@ export interface ReportData extends GalleryData {
 export async function collectReport(options: ReportOptions): Promise<ReportData> {
   const { mapClips = 600, levelClips = Math.min(300, mapClips), queries = 8, neighbours = 5, onProgress } = options;
   const comparison = options.compare === undefined ? undefined : compareRuns(options.run, options.compare);
-  const { folder, settings, store, model, checkpoint } = openRun(options);
+  const { folder, settings, store, model, inputs, checkpoint } = openRun(options);
   try {
-    const inputs = inputSettings(settings);
     const [trainClips, testClips] = [labelledClips(store, "train", settings), labelledClips(store, "test", settings)];
     const train = await encodeClips(model, store, trainClips, { inputs, onProgress: (d, n) => onProgress?.("train features", d, n) });
     const test = await encodeClips(model, store, testClips, { inputs, onProgress: (d, n) => onProgress?.("test features", d, n) });

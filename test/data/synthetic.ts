@@ -3,6 +3,10 @@
  */
 import type { Clip } from "../../src/data/clip.ts";
 import { newClip } from "../../src/data/clip.ts";
+import { KINECT_V1_20 } from "../../src/data/layout.ts";
+import type { SkeletonLayout } from "../../src/data/layout.ts";
+import type { PrepareReport } from "../../src/data/prepare.ts";
+import { prepareStore } from "../../src/data/prepare.ts";
 import { CounterRandom } from "../../src/data/rng.ts";
 
 /** A clip of random joints (no zeros), every person in every frame. */
@@ -37,4 +41,28 @@ export function skeletonText(clip: Clip, appearances: readonly (readonly Appeara
     }
   });
   return lines.join(lineEnd) + lineEnd;
+}
+
+/** Folds of made-up stores: fold 1 or 2 tests, by the clip's subject. */
+const FOLDS = [1, 2].map((fold) => ({
+  name: `made-up-fold${fold}`,
+  rule: `subject ${fold} tests`,
+  split: ({ subject }: { readonly subject?: number }) => (subject === fold ? "test" : "train") as "test" | "train",
+}));
+
+/** A store of `count` random clips of one person, two classes and two subjects in turn, with two folds. */
+export function kinectStore(
+  path: string, count: number, layout: SkeletonLayout = KINECT_V1_20, order = (i: number): number => i,
+): Promise<PrepareReport> {
+  const source = {
+    layout, classes: ["even", "odd"], protocols: FOLDS, inputs: count,
+    *clips() {
+      for (let place = 0; place < count; place++) {
+        const i = order(place);
+        const facts = { name: `clip-${i}`, label: i % 2, subject: 1 + (Math.floor(i / 2) % 2) };
+        yield { facts, clip: randomClip(i, 20, layout.persons, layout.joints.length) };
+      }
+    },
+  };
+  return prepareStore(source, path);
 }
