@@ -4,8 +4,9 @@ import type { EvaluationHead, KnnEvaluation, LinearEvaluation } from "../hico/ev
 import type { ProbeSettings } from "../hico/linear-probe.ts";
 import { PROBE_SETTINGS, probeBatch } from "../hico/linear-probe.ts";
 import type { RunFolder } from "../hico/run-folder.ts";
+import { flagOf } from "../hico/settings.ts";
 
-type ProbeOptions = Partial<Pick<ProbeSettings, "lr" | "epochs" | "batch" | "seed">>;
+type ProbeOptions = Partial<Pick<ProbeSettings, "lr" | "weightDecay" | "epochs" | "batch" | "seed">>;
 
 export interface EvaluationPlan {
   /** Undefined: not judged so. */
@@ -19,7 +20,19 @@ export interface EvaluationPlan {
 
 export type EvaluationKind = "knn" | "linear";
 export const EVALUATION_KINDS: readonly EvaluationKind[] = ["knn", "linear"];
-const OPTIONS = { knn: ["k"], linear: ["lr", "epochs", "batch", "seed"] } as const;
+
+/** Options of each kind, and what they may be. */
+const OPTIONS: Readonly<Record<EvaluationKind, Readonly<Record<string, readonly [rule: string, fits: (value: number) => boolean]>>>> = {
+  knn: { k: wholeFrom(1) },
+  linear: {
+    lr: ["a number above 0", (value) => value > 0], weightDecay: ["a number of at least 0", (value) => value >= 0],
+    epochs: wholeFrom(1), batch: wholeFrom(1), seed: wholeFrom(0),
+  },
+};
+
+function wholeFrom(least: number): readonly [string, (value: number) => boolean] {
+  return [`a whole number of at least ${least}`, (value) => Number.isSafeInteger(value) && value >= least];
+}
 
 /** @throws Error naming the key and the rule. */
 export function parseEvaluationPlan(source: unknown, at: string): EvaluationPlan {
@@ -37,13 +50,11 @@ export function parseEvaluationPlan(source: unknown, at: string): EvaluationPlan
 function optionsOf(kind: EvaluationKind, source: unknown, at: string): Record<string, number> | undefined {
   if (source === false) return undefined;
   if (typeof source !== "object" || source === null) throw new Error(`${at}: ${kind} must be an object of options, or false`);
-  const known: readonly string[] = OPTIONS[kind];
+  const known = OPTIONS[kind];
   for (const [name, value] of Object.entries(source)) {
-    if (!known.includes(name)) throw new Error(`${at}: ${kind} has no "${name}"; it has ${known.join(", ")}`);
-    const whole = name !== "lr";
-    const least = name === "seed" ? 0 : whole ? 1 : Number.MIN_VALUE;
-    if (typeof value === "number" && value >= least && (!whole || Number.isSafeInteger(value))) continue;
-    throw new Error(`${at}: ${kind}.${name} is ${JSON.stringify(value)}; it must be a ${whole ? `whole number of at least ${least}` : "number above 0"}`);
+    if (!Object.hasOwn(known, name)) throw new Error(`${at}: ${kind} has no "${name}"; it has ${Object.keys(known).join(", ")}`);
+    const [rule, fits] = known[name];
+    if (typeof value !== "number" || !fits(value)) throw new Error(`${at}: ${kind}.${name} is ${JSON.stringify(value)}; it must be ${rule}`);
   }
   return source as Record<string, number>;
 }
@@ -62,8 +73,8 @@ export function evaluationOf(folder: RunFolder, kind: EvaluationKind, plan: Eval
 
 function madeAsPlanned(found: KnnEvaluation | LinearEvaluation, plan: EvaluationPlan): boolean {
   if (found.kind === "knn") return found.results.pretrained?.k === (plan.knn?.k ?? 1);
-  const { lr, epochs, seed } = { ...PROBE_SETTINGS, ...plan.linear };
-  const wanted: ProbeOptions = { lr, epochs, seed, batch: plan.linear?.batch ?? probeBatch(found.trainClips) };
+  const { lr, weightDecay, epochs, seed } = { ...PROBE_SETTINGS, ...plan.linear };
+  const wanted: ProbeOptions = { lr, weightDecay, epochs, seed, batch: plan.linear?.batch ?? probeBatch(found.trainClips) };
   const had = found.results.pretrained?.settings;
   return had !== undefined && Object.entries(wanted).every(([name, value]) => had[name as keyof ProbeOptions] === value);
 }
@@ -71,7 +82,7 @@ function madeAsPlanned(found: KnnEvaluation | LinearEvaluation, plan: Evaluation
 /** The options that make `hico eval KIND` do so. */
 export function evaluationFlags(kind: EvaluationKind, plan: EvaluationPlan): string[] {
   return [
-    ...Object.entries(plan[kind] ?? {}).map(([name, value]) => `--${name}=${value}`),
+    ...Object.entries(plan[kind] ?? {}).map(([name, value]) => `--${flagOf(name)}=${value}`),
     ...(plan.checkpoint === "last" ? [] : [`--checkpoint=${plan.checkpoint}`]),
     ...(plan.baselines ? [] : ["--no-baselines"]),
   ];

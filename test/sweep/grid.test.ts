@@ -42,12 +42,12 @@ describe("a grid", () => {
   test("becomes commands that a shell takes as they are", () => {
     const { runs, ...rest } = grid({
       preset: "sbu", settings: { data: "my clips.clips" }, cases: { a: { contrast: ["clip", "instance"] } },
-      eval: { knn: false, linear: { batch: 1024, lr: 1 }, checkpoint: "best" },
+      eval: { knn: false, linear: { batch: 1024, lr: 1, weightDecay: 0.005 }, checkpoint: "best" },
     });
     const stages = stagesOf({ runs, ...rest }, runs[0], { folder: "/nowhere/s", common: ["--device=cpu"], defaults: { workers: 1, data: "unused" } });
     assert.deepEqual(stages.map(({ args, done }) => [shellLine(["hico", ...args]), done]), [
       ["hico pretrain --run=/nowhere/s/runs/case=a_seed=0 --resume --preset=sbu --workers=1 '--data=my clips.clips' --contrast=clip,instance --seed=0 --device=cpu", false],
-      ["hico eval linear /nowhere/s/runs/case=a_seed=0 --batch=1024 --lr=1 --checkpoint=best --no-baselines --device=cpu", false],
+      ["hico eval linear /nowhere/s/runs/case=a_seed=0 --batch=1024 --lr=1 --weight-decay=0.005 --checkpoint=best --no-baselines --device=cpu", false],
     ]);
     assert.equal(shellLine(["it's"]), `'it'\\''s'`);
   });
@@ -72,8 +72,9 @@ describe("a grid", () => {
       [{ seeds: [1, 1] }, /"seeds" is \[1,1\]; it must be a list of different whole numbers/],
       [{ seeds: 3 }, /"seeds" is 3; it must be a list/],
       [{ preset: "huge" }, /there is no preset "huge"/],
-      [{ eval: { linear: { rate: 1 } } }, /eval: linear has no "rate"; it has lr, epochs, batch, seed/],
+      [{ eval: { linear: { rate: 1 } } }, /eval: linear has no "rate"; it has lr, weightDecay, epochs, batch, seed/],
       [{ eval: { knn: { k: 0 } } }, /knn\.k is 0; it must be a whole number of at least 1/],
+      [{ eval: { linear: { weightDecay: -1 } } }, /linear\.weightDecay is -1; it must be a number of at least 0/],
       [{ eval: { knn: false, linear: false } }, /neither knn nor linear/],
       [{ eval: { checkpoint: "x" } }, /checkpoint is "x"; it must be "last" or "best"/],
     ] as const) assert.throws(() => grid(source), message);
