@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { PrepareReport } from "../../src/data/prepare.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { ExportReport, ImportReport, SearchReport } from "../../src/hico/index.ts";
+import type { ExportReport, ImportReport, KnnEvaluation, SearchReport } from "../../src/hico/index.ts";
 import { HiCo, HiCoTrainer, saveCheckpoint } from "../../src/hico/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { SHARED_DATA, unless } from "../data/helpers.ts";
@@ -34,13 +34,18 @@ before(async () => {
   setDefaultDevice(undefined);
 });
 
-test("import, search, export", async () => {
+test("import, judge, report, search, export", async () => {
   const { code, stdout, stderr } = await hico("import", "given.pth.tar", "--run", "run", "--data", "tiny.clips");
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^run: transformer, d 8, 1 layer, G 2, projection 4, K 8; 16 frames × 50 joints \(ntu25\)$/m);
   assert.match(stdout, /step-00000000\.safetensors, trained for 12 epochs\ntaken as 4 heads, which no tensor tells; --heads says otherwise/);
   const two = await json<ImportReport>("import", "given.pth.tar", "--run", "two", "--data", "tiny.clips", "--heads", "2");
   assert.equal(two.heads, 2);
+
+  const { testClips, results } = await json<KnnEvaluation>("eval", "knn", "run");
+  assert.deepEqual([testClips, Object.keys(results)], [14, ["pretrained", "random", "raw"]]);
+  const reported = await json<{ path: string }>("report", "run");
+  assert.ok(existsSync(at(reported.path)));
 
   const found = await hico("search", "wave_p1_r1", "tiny.clips", "--run", "run", "--k", "3", "--report", "wave.html");
   assert.equal(found.code, 0, found.stderr);
