@@ -8,12 +8,10 @@ import { EVALUATION_KINDS, evaluationFlags, evaluationOf } from "./evaluation-pl
 import type { Grid, SweepRun } from "./grid.ts";
 import { textOf } from "./grid.ts";
 
-/** Arguments of `hico`. */
-export type HicoArguments = readonly string[];
-
 export interface RunStage {
   readonly kind: "pretrain" | EvaluationKind;
-  readonly args: HicoArguments;
+  /** Of `hico`. */
+  readonly args: readonly string[];
   /** Whether there is nothing left to do. */
   readonly done: boolean;
 }

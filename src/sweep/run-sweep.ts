@@ -5,7 +5,7 @@
 import { spawn } from "node:child_process";
 import { createWriteStream, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { CommandOptions, HicoArguments, RunStage } from "./commands.ts";
+import type { CommandOptions, RunStage } from "./commands.ts";
 import { stagesOf } from "./commands.ts";
 import { writeSweepFiles } from "./files.ts";
 import type { Grid, SweepRun } from "./grid.ts";
@@ -75,9 +75,9 @@ export async function runSweep(options: SweepOptions): Promise<SweepOutcome> {
         progress();
       });
       active.delete(run.name);
-      if (signal?.aborted) return;
       const result = readResult(grid, run, folder);
       results.set(run.name, result);
+      if (signal?.aborted) return;
       if (failure) failures.push(failure);
       onEvent?.(failure ? { kind: "failed", failure } : { kind: "finished", result });
       write();
@@ -122,7 +122,7 @@ function command({ args }: RunStage, log: string, options: SweepOptions, onLine:
     out.write(`$ hico ${args.join(" ")}\n`);
     // A group of its own, so that a terminal's Ctrl-C reaches it once, through us; and a channel, at whose end it ends:
     // nothing of a sweep that is killed goes on writing into folders that the next one takes up.
-    const child = spawn(program, [...first, ...(args satisfies HicoArguments)], {
+    const child = spawn(program, [...first, ...args], {
       env: environment, detached: true, stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     const interrupt = (): void => void child.kill("SIGINT");
