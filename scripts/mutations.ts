@@ -4,6 +4,8 @@
  * Edits whose effect no result shows (a slower order, a fusion not made) do not belong here. A test is `folder/name`,
  * or `folder/name#pattern` where a few of its tests are enough.
  */
+import { CPU_MUTATIONS } from "./cpu-mutations.ts";
+
 export interface Mutation {
   readonly file: string;
   /** Text that occurs in the file; its first occurrence is replaced. */
@@ -161,4 +163,6 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("src/compiler/graph.ts", "`full ${Object.is(op.value, -0) ? \"-0\" : op.value}`", "`full`", "engine/steady-state#same structure"),
   edit("src/compiler/graph.ts", "if (role === \"parameter\") parameterWords += size;", "if (role === \"parameter\") parameterWords += 1;", FUZZ),
   edit("src/tensor/realize.ts", "if (op.kind !== \"variable\" || op.version === op.variable.version) return;", "return;", "engine/variables"),
+
+  ...CPU_MUTATIONS,
 ];

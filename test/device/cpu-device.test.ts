@@ -15,8 +15,10 @@ import type { ProgramExports, SharedProgram } from "../../src/device/cpu/threads
 import { PhaseError, Threads } from "../../src/device/cpu/threads.ts";
 import { device } from "../../src/device/index.ts";
 import { crossEntropy, layerNorm, softmax } from "../../src/ops/index.ts";
-import { Generator, compile, realize, setDefaultDevice, tensor, variable } from "../../src/tensor/index.ts";
-import type { Tensor } from "../../src/tensor/index.ts";
+import { apply } from "../../src/tensor/build.ts";
+import type { ElementwiseName, ElementwiseOp } from "../../src/tensor/elementwise.ts";
+import { ELEMENTWISE } from "../../src/tensor/elementwise.ts";
+import { Generator, Tensor, compile, realize, setDefaultDevice, tensor, variable } from "../../src/tensor/index.ts";
 import { f32x4, i32 } from "../../src/wasm/instructions.ts";
 import type { WasmKernel } from "../../src/wasm/kernel.ts";
 import { emitProgram } from "../../src/wasm/program.ts";
@@ -85,6 +87,28 @@ describe("the cpu device", () => {
         small.matmul(y.slice([0, 2], [0, 1]).expand([2, 3, 24])), x.transpose(1, 2).matmul(x.flip(0)),
       ],
     }]);
+  }));
+
+  test("a NaN stays one: through every op of one float, beside a number, and through reductions", () => on(1, async () => {
+    const names = Object.entries<ElementwiseOp>(ELEMENTWISE)
+      .filter(([, { arity, takes, gives }]) => arity === 1 && takes !== "integer" && takes !== "bool" && gives !== "bool")
+      .map(([name]) => name as ElementwiseName);
+    assert.ok(names.length > 20);
+    const x = tensor(Float32Array.from({ length: 150 }, (_, i) => (i === 77 || i === 149 ? NaN : 0.5)), { shape: [2, 75] });
+    const one = names.map((name) => new Tensor(apply(name, [x.node])));
+    const two = [x.maximum(0), tensor(0).maximum(x), x.minimum(0), x.add(1), x.mul(3), x.pow(2)];
+    const rows = [x.sum(1), x.max(1), x.min(1), x.prod(1), softmax(x).sum(1), layerNorm(x).sum(1)];
+    const columns = [x.sum(0), x.max(0), x.min(0)];
+    await realize([...one, ...two, ...rows, ...columns]);
+    for (const [k, t] of [...one, ...two].entries()) {
+      const wrong = Array.from(await t.read()).findIndex((value, i) => Number.isNaN(value) !== (i === 77 || i === 149));
+      assert.equal(wrong, -1, names[k] ?? `operation ${k - names.length} of two operands`);
+    }
+    for (const [k, t] of rows.entries()) assert.deepEqual(Array.from(await t.read(), Number.isNaN), [false, true], `reduction ${k}`);
+    for (const [k, t] of columns.entries()) {
+      const found = Array.from(await t.read(), Number.isNaN);
+      assert.deepEqual(found.flatMap((nan, i) => (nan ? [i] : [])), [2, 74], `reduction ${k} over rows`);
+    }
   }));
 
   test("a step traced again compiles nothing; memory is flat over 300 steps", () => on(2, async (d) => {

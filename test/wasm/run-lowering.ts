@@ -13,11 +13,15 @@ v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
 /** Words beside every tensor that must stay as they are. */
 const GUARD = 16;
 const SENTINEL = 0x7fc0dead;
+/** Bytes behind a tensor that may be read: those the device's memory leaves there. */
+const PADDING = 16;
 
 /**
+ * One of the inputs ends, but for its padding, where the memory ends: what reads further on traps.
+ *
  * @param sizes elements of every output
  * @param split units each call gets; by default all in one call
- * @throws Error where a kernel writes beside its tensors
+ * @throws Error where a kernel writes beside its tensors, or reads behind that input
  */
 export function runLowering(
   lowering: WasmLowering, inputs: readonly Float32Array[], sizes: readonly number[],
@@ -32,10 +36,13 @@ export function runLowering(
     ends.push(at + 4 * words);
     return at;
   };
-  const at = [...inputs.map((x) => x.length), ...sizes, ...lowering.scratch.map((s) => s.shape.reduce((a, b) => a * b, 1))].map(place);
+  const at: number[] = [...inputs.map((x) => x.length), ...sizes, ...lowering.scratch.map((s) => s.shape.reduce((a, b) => a * b, 1))].map(place);
   const threadBytes = Math.max(0, ...lowering.kernels.map((k) => k.threadBytes));
   const threadMemory = place(Math.ceil(threadBytes / 4));
-  memory.grow(Math.ceil(top / 65536));
+  // A different one from call to call, the same every time for the same sizes.
+  const last = inputs.reduce((sum, x) => sum + x.length, 0) % inputs.length;
+  memory.grow(Math.ceil((top + 4 * inputs[last].length + PADDING) / 65536));
+  at[last] = memory.buffer.byteLength - PADDING - 4 * inputs[last].length;
   const words = new Uint32Array(memory.buffer);
   words.fill(SENTINEL, 256);
   words.set(at, 0);
