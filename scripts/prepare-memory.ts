@@ -1,6 +1,7 @@
 /**
  * Whether `hico data prepare` holds one clip at a time: thousands of generated clips in the real layouts of NTU RGB+D 120
- * and PKU-MMD, prepared a quarter of them, half, and all; clips a second and peak resident memory of each.
+ * and PKU-MMD, prepared a quarter of them, half, and all; clips a second, of the clock and of CPU time, peak resident
+ * memory, and what of the heap is still held at the end.
  *
  *     node --import tsx scripts/prepare-memory.ts [--clips 4000] [--folder DIR] [--json]
  *
@@ -29,8 +30,10 @@ if (!Number.isInteger(clips) || clips < 4) throw new Error(`--clips is ${values.
 /** Parts of the set, the smallest first. */
 const PARTS = [1 / 4, 1 / 2, 1];
 const main = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
-/** Run within the command's process as it ends. Linux counts in KiB. */
-const TELL_PEAK = `process.on("exit",()=>process.stderr.write("peak "+process.resourceUsage().maxRSS+"\\n"))`;
+/** Run within the command's process as it ends. Linux counts in KiB and microseconds. */
+const TELL_USE =
+  `process.on("exit",()=>{const {maxRSS,userCPUTime,systemCPUTime}=process.resourceUsage();gc();` +
+  `process.stderr.write(["used",maxRSS,userCPUTime+systemCPUTime,process.memoryUsage().heapUsed].join(" ")+"\\n")})`;
 
 interface Measured {
   readonly set: string;
@@ -38,7 +41,10 @@ interface Measured {
   readonly clips: number;
   readonly textMegabytes: number;
   readonly clipsPerSecond: number;
-  readonly peakMegabytes: number;
+  readonly clipsPerCpuSecond: number;
+  /** MiB */
+  readonly peak: number;
+  readonly held: number;
 }
 
 function measure(set: string, files: readonly string[], folder: string, options: readonly string[]): Measured {
@@ -49,7 +55,7 @@ function measure(set: string, files: readonly string[], folder: string, options:
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [
-      ...["--import", import.meta.resolve("tsx"), "--import", `data:text/javascript,${encodeURIComponent(TELL_PEAK)}`],
+      ...["--import", import.meta.resolve("tsx"), "--import", `data:text/javascript,${encodeURIComponent(TELL_USE)}`, "--expose-gc"],
       ...[main, "data", "prepare", set, source, store, "--on-bad", "fail", "--json", ...options],
     ],
     { encoding: "utf8", maxBuffer: 2 ** 30 },
@@ -57,6 +63,7 @@ function measure(set: string, files: readonly string[], folder: string, options:
   rmSync(source, { recursive: true });
   if (status !== 0) throw new Error(stderr);
   const report = JSON.parse(stdout) as PrepareReport;
+  const [peak, cpu, held] = /^used (\d+) (\d+) (\d+)$/m.exec(stderr)!.slice(1).map(Number);
   rmSync(store);
   return {
     set,
@@ -64,7 +71,9 @@ function measure(set: string, files: readonly string[], folder: string, options:
     clips: report.clips,
     textMegabytes: files.reduce((sum, file) => sum + statSync(file).size, 0) / 1e6,
     clipsPerSecond: report.clips / report.seconds,
-    peakMegabytes: Number(/^peak (\d+)$/m.exec(stderr)![1]) / 1024,
+    clipsPerCpuSecond: report.clips / (cpu / 1e6),
+    peak: peak / 1024,
+    held: held / 2 ** 20,
   };
 }
 
@@ -81,10 +90,10 @@ try {
   }
   const rows = measured.map((m) => [
     ...[m.set, String(m.inputs), String(m.clips), m.textMegabytes.toFixed(0)],
-    ...[m.clipsPerSecond.toFixed(0), m.peakMegabytes.toFixed(0)],
+    ...[m.clipsPerSecond.toFixed(0), m.clipsPerCpuSecond.toFixed(0), m.peak.toFixed(0), m.held.toFixed(1)],
   ]);
   console.log(
-    values.json ? JSON.stringify(measured, null, 2) : formatTable([["set", "files", "clips", "MB of text", "clips/s", "peak MiB"], ...rows]),
+    values.json ? JSON.stringify(measured, null, 2) : formatTable([["set", "files", "clips", "MB of text", "clips/s", "clips/CPU s", "peak MiB", "held MiB"], ...rows]),
   );
 } finally {
   rmSync(folder, { recursive: true, force: true });

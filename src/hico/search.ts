@@ -88,6 +88,7 @@ export async function search(options: SearchOptions): Promise<SearchResult> {
   try {
     asked = await openQuery(options, store);
     const searched = split === "all" ? Array.from({ length: store.length }, (_, i) => i) : clipsOf(store, split, settings);
+    if (searched.length === 0) throw new Error(`${store.path}: no clip to ${split} with; search all of them, or a store with a split`);
     const gallery = await encodeClips(model, store, searched, { inputs, onProgress: (d, n) => onProgress?.("clips", d, n) });
     const queries = await encodeClips(model, asked.store, asked.clips, { inputs, onProgress: (d, n) => onProgress?.("query", d, n) });
     const k = Math.min((options.k ?? 10) + 1, gallery.rows);

@@ -110,6 +110,9 @@ test("a recording is read as the store's own were, whole or in windows", async (
 test("what there is not is said", async () => {
   await assert.rejects(search({ query: "dance", data, run }), /tiny\.clips has no clip "dance", and there is no such file; its 28 clips are named like "wave_p1_r1"/);
   await assert.rejects(search({ query: "28", data, run }), /has no clip "28"/);
+  const { source } = openSourceOf("csv", at("recordings"));
+  await prepareStore(source, at("unsplit.clips"));
+  await assert.rejects(search({ query: "0", data: at("unsplit.clips"), run, split: "test" }), /unsplit\.clips: no clip to test with/);
   await assert.rejects(search({ query: "wave_p1_r1", data, run, window: "20" }), /there is no recording wave_p1_r1 to read with --window/);
   await assert.rejects(search({ query: "0", data, run, from: at("none.clips") }), /none\.clips: unreadable/);
 });
