@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import type { InferenceSession } from "onnxruntime-node";
 import type { OnnxModel } from "../../src/io/index.ts";
 import { encodeOnnx, hostTensor, writeOnnx } from "../../src/io/index.ts";
 import { fieldsOf, Message } from "../../src/io/protobuf.ts";
@@ -43,7 +44,7 @@ test("a model computes what it says, for any number of rows", async (context) =>
     [[3, 1], [1, 1, 3, 1]],
     [[3, 1, 1, 2], [1, 1, -0.75, 3, 1, 1, 2]],
   ]) {
-    const results = await session.run({ x: new runtime.Tensor("float32", Float32Array.from(x), [x.length / 2, 2]) });
+    const results: InferenceSession.OnnxValueMapType = await session.run({ x: new runtime.Tensor("float32", Float32Array.from(x), [x.length / 2, 2]) });
     assert.deepEqual([...(results.y.data as Float32Array)], y);
   }
   await session.release();
