@@ -111,12 +111,13 @@ for (const { query, nearest } of report.gallery) {
   const card = (number, kind, small) => {
     const box = element("div", "card " + kind), canvas = element("canvas");
     canvas.width = canvas.height = 264;
-    box.title = report.clips[number].name;
-    box.append(canvas, element("p", "", nameOf(report.clips[number].label)), element("p", "small", small));
+    const { name, label } = report.clips[number];
+    box.title = name;
+    box.append(canvas, element("p", "", label < 0 ? name : nameOf(label)), element("p", "small", small));
     row.append(box);
     play(canvas, number);
   };
-  card(query, "query", "query " + report.clips[query].name);
+  card(query, "query", report.clips[query].label < 0 ? "query" : "query " + report.clips[query].name);
   for (const { clip, similarity } of nearest) {
     const [label, asked] = [report.clips[clip].label, report.clips[query].label];
     card(clip, asked < 0 ? "" : label === asked ? "right" : "wrong", "similarity " + similarity.toFixed(3));

@@ -38,6 +38,7 @@ function galleryOf(store: ClipStore, queries: readonly SearchedQuery[], asked: S
 }
 
 function searchPage({ data, from, clips, run, device, queries }: SearchReport, gallery: GalleryData): string {
+  const labelled = queries.some(({ label }) => label !== undefined);
   const heading = queries.length === 1 ? queries[0].name : `${queries.length} windows of ${from}`;
   return htmlPage({
     title: `${heading} – HiCo search`,
@@ -45,7 +46,7 @@ function searchPage({ data, from, clips, run, device, queries }: SearchReport, g
     summary: `the nearest of ${clips} clips in ${data} by the features of ${run} · query from ${from} · features computed on ${device}`,
     styles: [PAGE_STYLE],
     sections: `<section id="gallery"><h2>Nearest clips</h2>
-    <p class="note">The query, and the clips whose features are nearest (cosine similarity). Green: the same action.</p>
+    <p class="note">The query, and the clips whose features are nearest (cosine similarity).${labelled ? " Green: the same action." : ""}</p>
     <div class="gallery"></div></section>`,
     data: gallery,
     scripts: [PLAYER_SCRIPT, GALLERY_SCRIPT, `document.body.dataset.ready = "yes";`],
