@@ -12,7 +12,7 @@ export default defineHicoCommand({
   examples: [
     "hico eval finetune runs/nw-ucla                     last epoch, best epoch, by class",
     "hico eval finetune runs/nw-ucla --from-scratch      random weights beside it",
-    "hico eval finetune runs/nw-ucla --optimizer adamw --lr 0.0003 --epochs 40 --json",
+    "hico eval finetune runs/nw-ucla --optimizer sgd --lr 0.01 --head-lr 0.1 --json",
   ],
   args: {
     ...FINETUNE_ARGS,

@@ -12,7 +12,7 @@ const { baselines: _, ...COMMON } = EVALUATION_ARGS;
 
 export const FINETUNE_ARGS = {
   ...COMMON,
-  optimizer: { type: "string", description: `sgd (momentum ${D.momentum}) or adamw (${D.optimizer})` },
+  optimizer: { type: "string", description: `adamw or sgd, of momentum ${D.momentum} (${D.optimizer})` },
   lr: { type: "string", description: `Learning rate (${D.lr}); a tenth after ${D.drops.join(" and ")} of the training` },
   "head-lr": { type: "string", description: `Learning rate of the classifier (${D.headLr})` },
   "weight-decay": { type: "string", description: `Weight decay (${D.weightDecay})` },

@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { layoutNamed } from "../../src/data/layout.ts";
+import { prepareStore } from "../../src/data/prepare.ts";
+import { NTU60_TRAIN_SUBJECTS, PROTOCOLS } from "../../src/data/protocol.ts";
 import { ClipStore } from "../../src/data/store.ts";
 import { device } from "../../src/device/index.ts";
 import {
@@ -16,7 +18,7 @@ import { bestWeights, fuseFeatures, fuseScores, weightGrid } from "../../src/hic
 import { heldOutGroups } from "../../src/hico/held-out.ts";
 import { readNpz } from "../../src/io/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
-import { kinectStore } from "../data/synthetic.ts";
+import { kinectStore, randomClip } from "../data/synthetic.ts";
 import { temporaryFolder, tinySettings } from "./run-helpers.ts";
 
 const folder = temporaryFolder();
@@ -181,6 +183,32 @@ describe("folds", () => {
     const accuracies = both.results.map((r) => r.results.pretrained!.accuracy);
     assert.ok(Math.abs(both.mean.pretrained.mean - (accuracies[0] + accuracies[1]) / 2) < 1e-12);
     assert.throws(() => pairings([at("joint"), at("bone")], { protocol: "all" }), /no run was pretrained on made-up-fold2/);
+  });
+});
+
+test("NTU RGB+D's protocols judge the clips that their rules name", async () => {
+  const layout = { ...layoutNamed("ntu25"), persons: 1 };
+  const protocols = PROTOCOLS.filter(({ name }) => name.startsWith("ntu"));
+  // Subjects and setups that are in both data sets.
+  const facts = Array.from({ length: 24 }, (_, i) => ({
+    name: `S${i}`, label: i % 2, subject: 1 + ((i * 7) % 40), camera: 1 + (i % 3), setup: 1 + (i % 17),
+  }));
+  const clips = () => facts.map((f, i) => ({ facts: f, clip: randomClip(i, 20, 1, 25) }));
+  await prepareStore({ layout, classes: ["a", "b"], protocols, inputs: 24, clips }, at("ntu.clips"));
+  await pretrain({ settings: tinySettings(at("ntu.clips"), { epochs: 1, protocol: "ntu60-xview" }), run: at("ntu") });
+  const { results } = await evaluatePairings(
+    pairings([at("ntu")], { protocol: "all" }),
+    ({ run, protocol }) => evaluateKnn({ run, protocol, baselines: false }),
+    (found) => ({ pretrained: found.results.pretrained!.accuracy }),
+  );
+  const trains = facts.map((f) => [
+    NTU60_TRAIN_SUBJECTS.includes(f.subject), f.camera !== 1, NTU60_TRAIN_SUBJECTS.includes(f.subject), f.setup % 2 === 0,
+  ]);
+  assert.deepEqual(results.map((r) => r.protocol), ["ntu60-xsub", "ntu60-xview", "ntu120-xsub", "ntu120-xset"]);
+  results.forEach((r, p) => {
+    const [train, test] = [true, false].map((split) => facts.filter((_, i) => trains[i][p] === split).length);
+    assert.deepEqual([r.trainClips, r.testClips], [train, test]);
+    assert.equal(r.seenInPretraining, facts.filter((f, i) => f.camera !== 1 && !trains[i][p]).length);
   });
 });
 
