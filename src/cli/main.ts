@@ -12,6 +12,12 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 process.once("disconnect", () => process.exit(1));
 process.channel?.unref();
 
+// A reader that has seen enough (`hico … | head`) ends the command in peace.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
 await runMain(defineCommand({
   meta: {
     name: "hico",
