@@ -79,7 +79,9 @@ const DEPTHWISE: FusedOp<DepthwiseAttrs> = {
     if (!dy) return [];
     const dx = depthwiseInputGradient(x, weight, dy, attrs);
     const windows = padAxis(x, attrs).window(attrs.axis, weight.shape[1], attrs.stride);
-    return [dx, windows.mul(dy.unsqueeze(-1)).sum(dy.shape.slice(0, -1).map((_, i) => i))];
+    // Summed as [K, C]: neighbouring sums are then of neighbouring channels, which lie side by side in memory.
+    const turned = windows.permute([dy.rank, ...dy.shape.keys()]);
+    return [dx, turned.mul(dy.unsqueeze(0)).sum(dy.shape.slice(0, -1).map((_, i) => i + 1)).transpose()];
   },
 };
 
