@@ -25,7 +25,7 @@ const TUNED: Partial<RunSettings> = {
   ...SMALL,
   variant: "corrected",
   temperature: 0.07,
-  corruptJoints: 6,
+  corruptJoints: 3,
   minScale: 0.5,
   minFrames: 8,
   keyMomentum: 0.99,
@@ -49,7 +49,8 @@ export const PRESETS = {
   "nw-ucla": { ...SMALL, protocol: "nw-ucla-xview" },
   "utd-mhad": { ...SMALL, protocol: "utd-mhad-xsub", queue: 256 },
   sbu: { ...SMALL, protocol: "sbu-fold1", queue: 128, batch: 32 },
-  "nw-ucla-tuned": { ...TUNED, protocol: "nw-ucla-xview", rotation: 60 },
+  "nw-ucla-tuned": { ...TUNED, protocol: "nw-ucla-xview", rotation: 60, epochs: 200 },
+  "utd-mhad-tuned": { ...TUNED, protocol: "utd-mhad-xsub", queue: 256, amplitude: 0.5, minFrames: 64 },
 } as const satisfies Record<string, Partial<RunSettings>>;
 
 export type PresetName = keyof typeof PRESETS;
