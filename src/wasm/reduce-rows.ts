@@ -21,8 +21,8 @@ import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { combine, identity } from "./reduce.ts";
 import { ExprPrinter, indicesOf } from "./wasm-expr.ts";
 
-/** Rows of a block: enough for stretches of a cache line at least, few enough for the cache. */
-const LEAST_ROWS = 16;
+/** Rows of a block: enough for stretches of two cache lines at least (of one, a sum takes a fifth longer), few enough for the cache. */
+const LEAST_ROWS = 32;
 const MOST_ROWS = 256;
 
 function blockUnits({ rows, length, total }: Split, columns: number): Units {
