@@ -48,7 +48,7 @@ export function tunerOf(
   return { tuner, origin };
 }
 
-/** Accuracy after training the whole network. Written to `eval/finetune.json`; scores to `eval/finetune-scores.npz`. */
+/** Accuracy after training the whole network. Written to `eval/finetune.json`; scores to `eval/finetune-FROM-scores.npz`. */
 export async function evaluateFinetune(options: FinetuneOptions): Promise<FinetuneEvaluation> {
   const start = performance.now();
   const opened = openRun(options);
