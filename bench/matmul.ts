@@ -1,5 +1,6 @@
 /**
- * The matrix-product benchmark: C = A·B in float32, our engine and jax-js against a plain WGSL kernel, in one process.
+ * The matrix-product benchmark: C = A·B in float32, our engine, jax-js and TensorFlow.js against a plain WGSL kernel, in
+ * one process.
  *
  *     node --import tsx bench/matmul.ts [--shapes 1024x1024x1024,13632x512x512] [--engines NAME,…] [--rounds 5]
  *                                       [--adapter swiftshader|lavapipe|system] [--json FILE]

@@ -3,7 +3,7 @@
  *
  * The packages are its core and the backend; `@tensorflow/tfjs` only gathers them with others (layers, converters, WebGL)
  * that the step does not use. The binaries lie in the package. In Node the backend has one thread, by its own choice
- * (https://github.com/tensorflow/tfjs/issues/3830).
+ * (https://github.com/tensorflow/tfjs/issues/3830). Deno does not load its gradients, whose imports leave out extensions.
  */
 import * as tf from "@tensorflow/tfjs-core";
 import { setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
