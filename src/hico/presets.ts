@@ -51,6 +51,7 @@ export const PRESETS = {
   sbu: { ...SMALL, protocol: "sbu-fold1", queue: 128, batch: 32 },
   "nw-ucla-tuned": { ...TUNED, protocol: "nw-ucla-xview", rotation: 60, epochs: 200 },
   "utd-mhad-tuned": { ...TUNED, protocol: "utd-mhad-xsub", queue: 256, amplitude: 0.5, minFrames: 64 },
+  "sbu-tuned": { ...TUNED, protocol: "sbu-fold1", queue: 128, batch: 32, corruptJoints: 6 },
 } as const satisfies Record<string, Partial<RunSettings>>;
 
 export type PresetName = keyof typeof PRESETS;
