@@ -1,6 +1,7 @@
 /** What the evaluation commands share: their options, their progress, their table. */
 import type { ArgsDef } from "citty";
-import type { EvaluationHead, EvaluationProgress, KnnEvaluation, LinearEvaluation, Subject } from "../hico/evaluate.ts";
+import type { EvaluationProgress, KnnEvaluation, LinearEvaluation, Subject } from "../hico/evaluate.ts";
+import type { EvaluationHead } from "../hico/evaluation-head.ts";
 import { DEVICE_ARGS, JSON_ARG } from "./options.ts";
 import { formatTable, percent, ProgressLine } from "./progress.ts";
 

@@ -1,5 +1,6 @@
 /** Several runs, or several protocols, in one evaluation command. */
-import type { EvaluationHead, Subject } from "../hico/evaluate.ts";
+import type { Subject } from "../hico/evaluate.ts";
+import type { EvaluationHead } from "../hico/evaluation-head.ts";
 import type { FoldsEvaluation, Pairing } from "../hico/folds.ts";
 import { evaluatePairings, pairings } from "../hico/folds.ts";
 import { SUBJECT_NAMES } from "./evaluation.ts";

@@ -2,15 +2,15 @@
  * Fine-tuning as an evaluation of a run: the whole query network with labels of the training clips, from the run's
  * weights, and from random ones beside it. A training that is done is kept, so that a command that was killed goes on.
  */
-import { defaultDevice } from "../tensor/backend.ts";
 import { tableOf, writeClipTable } from "./clip-table.ts";
-import { labelledClips, protocolOf } from "./clips.ts";
-import type { EvaluationHead } from "./evaluate.ts";
+import { labelledClips } from "./clips.ts";
+import type { EvaluationHead } from "./evaluation-head.ts";
+import { evaluationHead } from "./evaluation-head.ts";
 import type { FinetuneResult, FinetuneSettings, Start } from "./finetune.ts";
 import { Finetuner } from "./finetune.ts";
 import { featureOrigin, resultName } from "./kept.ts";
 import type { OpenedRun, OpenOptions } from "./open-run.ts";
-import { heldOut, openRun, seenInPretraining } from "./open-run.ts";
+import { openRun } from "./open-run.ts";
 
 export interface FinetuneOptions extends OpenOptions {
   readonly settings?: Partial<FinetuneSettings>;
@@ -76,17 +76,7 @@ export async function evaluateFinetune(options: FinetuneOptions): Promise<Finetu
     }
     const evaluation = {
       kind: "finetune",
-      run: options.run,
-      checkpoint: opened.checkpoint,
-      data: store.path,
-      protocol: protocolOf(store, settings) ?? "",
-      ...heldOut(settings),
-      device: (await defaultDevice()).name,
-      classes: store.header.classes,
-      trainClips: train.length,
-      testClips: test.length,
-      seenInPretraining: seenInPretraining(opened, test),
-      seconds: (performance.now() - start) / 1000,
+      ...(await evaluationHead(opened, { train, test }, start)),
       results,
     } as const;
     folder.writeEvaluation(resultName(name, opened), evaluation);

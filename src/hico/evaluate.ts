@@ -2,10 +2,11 @@
  * Evaluation of a run on a store: linear and k-NN, each beside what raw coordinates and a random encoder reach, so that
  * it shows what pretraining brought.
  */
-import { defaultDevice } from "../tensor/backend.ts";
 import { realize } from "../tensor/realize.ts";
 import { tableOf, writeClipTable } from "./clip-table.ts";
-import { labelledClips, protocolOf } from "./clips.ts";
+import { labelledClips } from "./clips.ts";
+import type { EvaluationHead } from "./evaluation-head.ts";
+import { evaluationHead } from "./evaluation-head.ts";
 import type { FeatureTable } from "./features.ts";
 import { encodeClips, rawFeatures } from "./features.ts";
 import { keptFeatures, linearOrigin, resultName } from "./kept.ts";
@@ -14,7 +15,7 @@ import { knnAccuracy } from "./knn.ts";
 import type { ProbeResult, ProbeSettings } from "./linear-probe.ts";
 import { probe as trainProbe } from "./linear-probe.ts";
 import type { OpenedRun, OpenOptions } from "./open-run.ts";
-import { heldOut, openRun, seenInPretraining } from "./open-run.ts";
+import { openRun } from "./open-run.ts";
 import { modelFor } from "./run-model.ts";
 
 /** Whose features are judged. */
@@ -33,21 +34,6 @@ export interface EvaluationProgress {
   readonly stage: "train features" | "test features" | "linear" | "knn";
   readonly done: number;
   readonly total: number;
-}
-
-/** What every result begins with. */
-export interface EvaluationHead {
-  readonly run: string;
-  readonly checkpoint: string;
-  readonly data: string;
-  readonly protocol: string;
-  readonly device: string;
-  readonly classes: readonly string[];
-  readonly trainClips: number;
-  readonly testClips: number;
-  /** Test clips that the run was pretrained on, without their labels: 0 where the protocol is the run's. */
-  readonly seenInPretraining: number;
-  readonly seconds: number;
 }
 
 export interface KnnEvaluation extends EvaluationHead {
@@ -109,7 +95,7 @@ async function evaluate<R, E extends EvaluationHead>(
 ): Promise<E> {
   const start = performance.now();
   const opened = openRun(options);
-  const { folder, settings, store, model, inputs, skeleton, checkpoint } = opened;
+  const { folder, settings, store, model, inputs, skeleton } = opened;
   try {
     const clips = { train: labelledClips(store, "train", settings), test: labelledClips(store, "test", settings) };
     const { classes } = store.header;
@@ -137,17 +123,7 @@ async function evaluate<R, E extends EvaluationHead>(
     }
     const evaluation = {
       kind,
-      run: options.run,
-      checkpoint,
-      data: store.path,
-      protocol: protocolOf(store, settings),
-      ...heldOut(settings),
-      device: (await defaultDevice()).name,
-      classes,
-      trainClips: clips.train.length,
-      testClips: clips.test.length,
-      seenInPretraining: seenInPretraining(opened, clips.test),
-      seconds: (performance.now() - start) / 1000,
+      ...(await evaluationHead(opened, clips, start)),
       results,
     };
     folder.writeEvaluation(resultName(options.name ?? kind, opened), evaluation);

@@ -6,7 +6,8 @@
  * of that fold, if without labels: each result says how many. Clean numbers of all folds take a run for each.
  */
 import { ClipStore } from "../data/store.ts";
-import type { EvaluationHead, EvaluationOptions } from "./evaluate.ts";
+import type { EvaluationOptions } from "./evaluate.ts";
+import type { EvaluationHead } from "./evaluation-head.ts";
 import { RunFolder } from "./run-folder.ts";
 import { meanAndDeviation } from "./scores.ts";
 

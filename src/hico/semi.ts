@@ -4,16 +4,16 @@
  *
  * Every training that is done is a file; a command that was killed, or is asked for more draws, goes on from there.
  */
-import { defaultDevice } from "../tensor/backend.ts";
-import { labelledClips, protocolOf } from "./clips.ts";
-import type { EvaluationHead } from "./evaluate.ts";
+import { labelledClips } from "./clips.ts";
 import { tunerOf } from "./evaluate-finetune.ts";
+import type { EvaluationHead } from "./evaluation-head.ts";
+import { evaluationHead } from "./evaluation-head.ts";
 import type { FinetuneSettings, Start } from "./finetune.ts";
 import { resultName } from "./kept.ts";
 import type { LabelDraw } from "./label-draws.ts";
 import { drawLabelled } from "./label-draws.ts";
 import type { OpenOptions } from "./open-run.ts";
-import { heldOut, openRun, seenInPretraining } from "./open-run.ts";
+import { openRun } from "./open-run.ts";
 import { meanAndDeviation } from "./scores.ts";
 
 export interface SemiOptions extends OpenOptions {
@@ -123,17 +123,7 @@ export async function evaluateSemi(options: SemiOptions): Promise<SemiEvaluation
     }
     const evaluation = {
       kind: "semi",
-      run: options.run,
-      checkpoint: opened.checkpoint,
-      data: store.path,
-      protocol: protocolOf(store, settings) ?? "",
-      ...heldOut(settings),
-      device: (await defaultDevice()).name,
-      classes: store.header.classes,
-      trainClips: train.length,
-      testClips: test.length,
-      seenInPretraining: seenInPretraining(opened, test),
-      seconds: (performance.now() - start) / 1000,
+      ...(await evaluationHead(opened, { train, test }, start)),
       draw,
       settings: tuner.settings,
       fractions: table,

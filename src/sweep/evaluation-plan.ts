@@ -1,6 +1,7 @@
 /** How the runs of a sweep are judged, as options of `hico eval`, and whether a run was judged so already. */
 import { basename } from "node:path";
-import type { EvaluationHead, KnnEvaluation, LinearEvaluation } from "../hico/evaluate.ts";
+import type { KnnEvaluation, LinearEvaluation } from "../hico/evaluate.ts";
+import type { EvaluationHead } from "../hico/evaluation-head.ts";
 import type { ProbeSettings } from "../hico/linear-probe.ts";
 import { PROBE_SETTINGS, probeBatch } from "../hico/linear-probe.ts";
 import type { RunFolder } from "../hico/run-folder.ts";
