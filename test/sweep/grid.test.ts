@@ -55,7 +55,14 @@ describe("a grid", () => {
   test("in the examples is whole", () => {
     const folder = fileURLToPath(new URL("../../examples/sweeps", import.meta.url));
     const grids = readdirSync(folder).map((name) => readGrid(join(folder, name)));
-    assert.deepEqual(grids.map(({ name, runs }) => [name, runs.length]).sort(), [["generated", 12], ["nw-ucla-ablation", 9]]);
+    assert.deepEqual(grids.map(({ name, runs }) => [name, runs.length]).sort(), [
+      ["generated", 12],
+      ["nw-ucla-ablation", 9],
+      ["nw-ucla-tuned", 3],
+      ["sbu-hold-out", 4],
+      ["sbu-tuned", 5],
+      ["utd-mhad-tuned", 3],
+    ]);
   });
 
   test("that cannot be meant is refused with the key and the rule", () => {
