@@ -13,7 +13,7 @@
  * process of its own that waits for its turn. On a CPU it needs Debian's python3-torch and libopenblas0-pthread; where
  * PyTorch is missing this says so and ends. Exit code 1 if the losses disagree.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -83,7 +83,7 @@ if (greeting === undefined || (peer === "cuda" && !greeting.cuda)) {
 console.log(`PyTorch ${greeting.torch} (${peer}) and ours (${where}), batch ${BATCH}, K ${QUEUE}`
   + (where === "cpu" ? `, ${threads} threads each` : ""));
 
-const folder = mkdtempSync(join(tmpdir(), "hico-cpu-"));
+const folder = mkdtempSync(join(tmpdir(), "hico-step-"));
 const rows: Row[] = [];
 let failed = false;
 try {
