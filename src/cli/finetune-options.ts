@@ -1,5 +1,6 @@
 /** Options of the commands that train a whole network with labels, and what they show. */
 import type { ArgsDef } from "citty";
+import { CLASSIFIERS } from "../hico/classifier.ts";
 import type { FinetuneResult, FinetuneSettings, Start } from "../hico/finetune.ts";
 import { FINETUNE_SETTINGS } from "../hico/finetune.ts";
 import { EVALUATION_ARGS, worstClasses } from "./evaluation.ts";
@@ -14,6 +15,10 @@ export const FINETUNE_ARGS = {
   ...COMMON,
   optimizer: { type: "string", description: `adamw or sgd, of momentum ${D.momentum} (${D.optimizer})` },
   lr: { type: "string", description: `Learning rate (${D.lr}); a tenth after ${D.drops.join(" and ")} of the training` },
+  classifier: {
+    type: "string",
+    description: `linear, or cosine: to one vector a class, from the means of the labelled clips (${D.classifier})`,
+  },
   "head-lr": { type: "string", description: `Learning rate of the classifier (${D.headLr})` },
   "weight-decay": { type: "string", description: `Weight decay (${D.weightDecay})` },
   epochs: { type: "string", description: `Epochs (${D.epochs})` },
@@ -31,6 +36,7 @@ export function finetuneSettings(args: { readonly [Name in keyof typeof FINETUNE
   return {
     optimizer: choiceOption("optimizer", text("optimizer"), ["sgd", "adamw"]),
     lr: numberOption("lr", text("lr")),
+    classifier: choiceOption("classifier", text("classifier"), CLASSIFIERS),
     headLr: numberOption("head-lr", text("head-lr")),
     weightDecay: numberOption("weight-decay", text("weight-decay")),
     epochs: wholeOption("epochs", text("epochs")),

@@ -1,6 +1,6 @@
 /**
- * Supervised training of the whole query network with one linear layer on its features: fine-tuning from a run's
- * weights, or from random ones, which shows what pretraining brought.
+ * Supervised training of the whole query network with a classifier of its features: fine-tuning from a run's weights, or
+ * from random ones, which shows what pretraining brought.
  *
  * The rate rises at first and falls to a tenth at 5/8 and 7/8, as in the field's linear and fine-tuning settings (HiCo's
  * own; HiCLR, arXiv 2211.13466); AdamW in place of their SGD, whose rate of 0.01 on held-out subjects of NW-UCLA left of
@@ -16,16 +16,17 @@ import type { ClipStore } from "../data/store.ts";
 import { noGrad } from "../autograd/grad.ts";
 import type { HostTensor } from "../io/host-tensor.ts";
 import { AdamW } from "../nn/adam.ts";
-import { Linear } from "../nn/linear.ts";
 import { stepSchedule, warmUp } from "../nn/schedules.ts";
 import { SGD } from "../nn/sgd.ts";
 import { readState } from "../nn/state.ts";
 import { crossEntropy } from "../ops/losses.ts";
 import { compile } from "../tensor/compile.ts";
-import { tensor, zeros } from "../tensor/create.ts";
+import { tensor } from "../tensor/create.ts";
 import { realize } from "../tensor/realize.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { evaluationBatches, viewsOf } from "./features.ts";
+import type { Classifier, ClassifierKind } from "./classifier.ts";
+import { classifierOf } from "./classifier.ts";
+import { encodeClips, evaluationBatches, viewsOf } from "./features.ts";
 import type { HiCo } from "./model.ts";
 import { modelFor } from "./run-model.ts";
 import type { RankedScores } from "./scores.ts";
@@ -37,7 +38,9 @@ import { StepGenerator } from "./step-generator.ts";
 export interface FinetuneSettings {
   readonly optimizer: "sgd" | "adamw";
   readonly lr: number;
-  /** Rate of the linear layer, which begins from nothing. */
+  /** What classifies: a linear layer from random values, or cosines to class means of the labelled clips. */
+  readonly classifier: ClassifierKind;
+  /** Rate of the classifier. */
   readonly headLr: number;
   /** Of SGD. */
   readonly momentum: number;
@@ -63,6 +66,7 @@ export interface FinetuneSettings {
 export const FINETUNE_SETTINGS: FinetuneSettings = {
   optimizer: "adamw",
   lr: 5e-4,
+  classifier: "linear",
   headLr: 1e-3,
   momentum: 0.9,
   weightDecay: 0.01,
@@ -116,8 +120,7 @@ const HELD_BYTES = 512e6;
 /** Trains one model again and again, from the run's weights or from first values. */
 export class Finetuner {
   readonly settings: FinetuneSettings;
-  /** The linear layer on the features. */
-  readonly head: Linear;
+  readonly head: Classifier;
   readonly #optimizer: SGD | AdamW;
   readonly #generator: StepGenerator;
   readonly #model: HiCo;
@@ -143,7 +146,7 @@ export class Finetuner {
     const { run, skeleton, classes } = given;
     const defined = Object.entries(given.settings ?? {}).filter(([, value]) => value !== undefined);
     this.settings = { ...FINETUNE_SETTINGS, ...Object.fromEntries(defined) };
-    const { optimizer, lr, headLr, momentum, weightDecay, minScale, amplitude, rotation } = this.settings;
+    const { optimizer, lr, headLr, classifier, momentum, weightDecay, minScale, amplitude, rotation } = this.settings;
     this.#inputs = {
       ...given.inputs,
       augmentation: { ...given.inputs.augmentation, minScale, minFrames: 1, amplitude, rotation, corruption: 0 },
@@ -154,7 +157,7 @@ export class Finetuner {
     this.#first = (seed) => modelFor({ ...run, seed }, skeleton);
     this.#pretrained = readState(pretrained.encoder_q.hi_encoder.stateDict());
     const network = this.#model.encoder_q;
-    this.head = new Linear(2 * run.granularity * run.hidden, classes, { generator: this.#generator });
+    this.head = classifierOf(classifier, 2 * run.granularity * run.hidden, classes, this.#generator);
     const groups = [
       { params: network.hi_encoder.parameters(), lr },
       { params: this.head.parameters(), lr: headLr },
@@ -186,7 +189,7 @@ export class Finetuner {
     if (!(Number.isInteger(seed) && seed >= 0 && seed < MOST_SEED))
       throw new Error(`fine-tuning: the seed is ${seed}; it must be a whole number below ${MOST_SEED}`);
     const { classes, layout } = store.header;
-    await this.#begin(from, seed);
+    await this.#begin(task, seed);
 
     const plan = { kind: "supervised", clips: train, batch, inputs: this.#inputs, seed } as const;
     const perEpoch = batchesOf(plan);
@@ -243,16 +246,16 @@ export class Finetuner {
   }
 
   /** First values of a training. */
-  async #begin(from: Start, seed: number): Promise<void> {
+  async #begin({ from, store, train }: FinetuneTask, seed: number): Promise<void> {
     const { hi_encoder } = this.#model.encoder_q;
     const source = from === "pretrained" ? await this.#pretrained : this.#first(seed).encoder_q.hi_encoder.stateDict();
     hi_encoder.loadStateDict(source);
-    const { weight, bias } = this.head;
     this.#generator.begin(stepOf(seed, 0));
-    weight.assign(this.#generator.normal(weight.shape, 0, 0.01));
-    bias!.assign(zeros(bias!.shape));
+    await this.head.begin(this.#generator, () =>
+      encodeClips(this.#model, store, train, { inputs: this.#inputs, workers: this.#workers }),
+    );
     this.#optimizer.reset();
-    await realize([...hi_encoder.parameters(), weight, bias!, ...this.#optimizer.stateDict().values()]);
+    await realize([...hi_encoder.parameters(), ...this.head.parameters(), ...this.#optimizer.stateDict().values()]);
   }
 
   async #logits(store: ClipStore, clips: readonly number[]): Promise<Float32Array> {

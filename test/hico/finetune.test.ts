@@ -6,6 +6,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { ClipStore } from "../../src/data/store.ts";
 import { device } from "../../src/device/index.ts";
+import { classMeans } from "../../src/hico/classifier.ts";
+import { nearest } from "../../src/hico/knn.ts";
 import { drawLabelled, encodeClips, evaluateFinetune, evaluateSemi, Finetuner, openRun, pretrain } from "../../src/hico/index.ts";
 import type { Start } from "../../src/hico/index.ts";
 import { readNpz } from "../../src/io/index.ts";
@@ -74,6 +76,44 @@ describe("fine-tuning", () => {
       logits.forEach((x, c) => assert.ok(Math.abs(Math.exp(x) / total - probabilities[i * 14 + c]) < 1e-5));
     }
     store.close();
+  });
+
+  test("of rate 0 with a cosine classifier answers as the nearest class mean does", async () => {
+    const { store, model, settings, skeleton, inputs } = openRun({ run });
+    const still = { ...SETTINGS, classifier: "cosine", lr: 0, headLr: 0, epochs: 1, leastSteps: 1 } as const;
+    const tuner = new Finetuner(model, { run: settings, skeleton, inputs, classes: 14, settings: still });
+    const [train, test] = (["train", "test"] as const).map((split) => store.indices("synthetic-xsub", split));
+    const { probabilities } = await tuner.run({ store, train, test, from: "pretrained", looks: 1 });
+    const [labelled, queries] = await Promise.all(
+      [train, test].map((clips) => encodeClips(model, store, clips, { inputs, workers: 0 })),
+    );
+    const { width } = labelled;
+    const means = { data: classMeans(labelled, 14), rows: 14, width, labels: Int32Array.from({ length: 14 }, (_, c) => c), clips: [] };
+    const { rows, similarities } = await nearest(means, queries, 14);
+    for (let i = 0; i < queries.rows; i++) {
+      const total = similarities.subarray(i * 14, (i + 1) * 14).reduce((sum, cosine) => sum + Math.exp(16 * cosine), 0);
+      for (let j = 0; j < 14; j++) {
+        const expected = Math.exp(16 * similarities[i * 14 + j]) / total;
+        assert.ok(Math.abs(expected - probabilities[i * 14 + rows[i * 14 + j]]) < 1e-5);
+      }
+    }
+    store.close();
+  });
+
+  test("a cosine classifier learns, from the run's weights and from random ones", async () => {
+    const settings = { ...SETTINGS, classifier: "cosine" } as const;
+    const found = await evaluateFinetune({ run, settings, fromScratch: true, name: "finetune-cosine" });
+    for (const from of ["pretrained", "scratch"] as const) {
+      const [first, last] = found.results[from]!.curve;
+      assert.ok(last.loss < first.loss, `${from}: ${first.loss}, ${last.loss}`);
+    }
+  });
+
+  test("class means are of normalised features; a class without a clip has zeros", () => {
+    const labels = Int32Array.of(2, 0, 2);
+    const means = classMeans({ data: Float32Array.of(3, 4, 0, 2, 0, 5), rows: 3, width: 2, labels, clips: [] }, 3);
+    assert.deepEqual([...means], [0, 1, 0, 0, Math.fround(0.3), Math.fround(0.9)]);
+    assert.deepEqual([...classMeans({ data: new Float32Array(2), rows: 1, width: 2, labels: Int32Array.of(0), clips: [] }, 1)], [0, 0]);
   });
 
   test("as an evaluation: results, scores by name, and nothing trained twice", async () => {

@@ -58,9 +58,11 @@ describe("a grid", () => {
     assert.deepEqual(grids.map(({ name, runs }) => [name, runs.length]).sort(), [
       ["generated", 12],
       ["nw-ucla-ablation", 9],
+      ["nw-ucla-streams", 9],
       ["nw-ucla-tuned", 3],
       ["sbu-hold-out", 4],
       ["sbu-tuned", 5],
+      ["utd-mhad-streams", 9],
       ["utd-mhad-tuned", 3],
     ]);
   });
