@@ -14,6 +14,7 @@ export default defineHicoCommand({
   examples: [
     "hico eval semi runs/nw-ucla                          1, 5, 10, 20 and 50 % of labels, 5 draws of each",
     "hico eval semi runs/nw-ucla --fractions 10 --draw random --draws 3",
+    "hico eval semi runs/utd-mhad --fractions 10 --classifier cosine --lr 2e-4 --amplitude 1   for a clip or two a class",
     "hico eval semi runs/nw-ucla                          again after Ctrl-C: goes on after the last draw done",
   ],
   args: {
