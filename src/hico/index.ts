@@ -46,6 +46,8 @@ export { evaluateKnn, evaluateLinear } from "./evaluate.ts";
 export type { EvaluationOptions, EvaluationProgress, KnnEvaluation, LinearEvaluation, Subject } from "./evaluate.ts";
 export { evaluateFinetune } from "./evaluate-finetune.ts";
 export type { FinetuneEvaluation, FinetuneOptions } from "./evaluate-finetune.ts";
+export { CLASSIFIERS } from "./classifier.ts";
+export type { Classifier, ClassifierKind } from "./classifier.ts";
 export { FINETUNE_SETTINGS, Finetuner } from "./finetune.ts";
 export type { FinetuneResult, FinetuneSettings, FinetuneTask, Start } from "./finetune.ts";
 export { evaluateSemi, FRACTIONS } from "./semi.ts";
