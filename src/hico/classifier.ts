@@ -14,6 +14,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import { variable } from "../tensor/variable.ts";
 import type { FeatureTable } from "./features.ts";
+import { rowLength } from "./features.ts";
 
 export const CLASSIFIERS = ["linear", "cosine"] as const;
 export type ClassifierKind = (typeof CLASSIFIERS)[number];
@@ -61,14 +62,14 @@ class CosineClassifier extends Module implements Classifier {
 }
 
 /** Means of normalised features by class, [classes, width]; zeros for a class without a clip. */
-export function classMeans({ data, rows, width, labels }: FeatureTable, classes: number): Float32Array {
+export function classMeans(table: FeatureTable, classes: number): Float32Array {
+  const { data, rows, width, labels } = table;
   const sums = new Float64Array(classes * width);
   const counts = new Int32Array(classes);
   for (let row = 0; row < rows; row++) {
-    const features = data.subarray(row * width, (row + 1) * width);
-    const length = Math.sqrt(features.reduce((sum, x) => sum + x * x, 0)) || 1;
+    const length = rowLength(table, row);
     counts[labels[row]]++;
-    for (let j = 0; j < width; j++) sums[labels[row] * width + j] += features[j] / length;
+    for (let j = 0; j < width; j++) sums[labels[row] * width + j] += data[row * width + j] / length;
   }
   return Float32Array.from(sums, (sum, i) => sum / (counts[Math.floor(i / width)] || 1));
 }

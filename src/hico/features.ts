@@ -23,6 +23,11 @@ export interface FeatureTable {
   readonly clips: readonly number[];
 }
 
+/** Euclidean length of a row; 1 where the row is all zeros, so that dividing by it is always possible. */
+export function rowLength({ data, width }: Pick<FeatureTable, "data" | "width">, row: number): number {
+  return Math.sqrt(data.subarray(row * width, (row + 1) * width).reduce((sum, x) => sum + x * x, 0)) || 1;
+}
+
 export interface FeatureOptions {
   readonly inputs: InputSettings;
   /** Clips encoded at once. Default 64. */

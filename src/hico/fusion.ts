@@ -7,6 +7,7 @@
  */
 import type { ClipTable } from "./clip-table.ts";
 import type { FeatureTable } from "./features.ts";
+import { rowLength } from "./features.ts";
 
 /** Σ weight · scores, [clips, classes]. The tables have been matched. */
 export function fuseScores(tables: readonly Pick<ClipTable, "data">[], weights: readonly number[]): Float32Array {
@@ -26,7 +27,7 @@ export function fuseFeatures(tables: readonly ClipTable[], weights: readonly num
     const factor = Math.sqrt(weights[t]);
     for (let row = 0; row < rows; row++) {
       const own = table.data.subarray(row * table.width, (row + 1) * table.width);
-      const length = Math.sqrt(own.reduce((sum, x) => sum + x * x, 0)) || 1;
+      const length = rowLength(table, row);
       for (let c = 0; c < own.length; c++) data[row * width + at + c] = (own[c] * factor) / length;
     }
     at += table.width;
