@@ -10,19 +10,19 @@
  * backward; it uses the library's own matmul with the tile the library would choose.
  */
 import process from "node:process";
-import { attentionBackward, attentionForward } from "../src/shaders/attention.ts";
+import { attentionBackward, attentionForward } from "../src/shaders/attention/attention.ts";
 import {
   attentionBackwardInputs, attentionBackwardOutputs, attentionForwardInputs, attentionForwardOutputs,
-} from "../src/shaders/attention.ts";
-import type { AttentionSpec } from "../src/shaders/attention.ts";
+} from "../src/shaders/attention/attention.ts";
+import type { AttentionSpec } from "../src/shaders/attention/attention.ts";
 import {
   infoNceBackward, infoNceBackwardInputs, infoNceBackwardOutputs, infoNceForward, infoNceForwardInputs,
   infoNceForwardOutputs,
-} from "../src/shaders/info-nce.ts";
-import type { InfoNceSpec } from "../src/shaders/info-nce.ts";
+} from "../src/shaders/info-nce/info-nce.ts";
+import type { InfoNceSpec } from "../src/shaders/info-nce/info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource, Lowering, TensorSpec } from "../src/shaders/kernel.ts";
-import { chooseTile, emitMatmul } from "../src/shaders/matmul.ts";
-import type { MatmulOperand } from "../src/shaders/matmul.ts";
+import { chooseTile, emitMatmul } from "../src/shaders/matmul/matmul.ts";
+import type { MatmulOperand } from "../src/shaders/matmul/matmul.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { LoadedLowering, openRunner, seededRandom, testProfile } from "../test/shaders/lowering-runner.ts";
 

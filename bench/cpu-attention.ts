@@ -11,15 +11,15 @@
 import { parseArgs } from "node:util";
 import {
   attentionBackwardInputs, attentionBackwardOutputs, attentionForwardInputs, attentionForwardOutputs,
-} from "../src/shaders/attention.ts";
-import type { AttentionSpec } from "../src/shaders/attention.ts";
+} from "../src/shaders/attention/attention.ts";
+import type { AttentionSpec } from "../src/shaders/attention/attention.ts";
 import {
   infoNceBackwardInputs, infoNceBackwardOutputs, infoNceForwardInputs, infoNceForwardOutputs,
-} from "../src/shaders/info-nce.ts";
-import type { InfoNceSpec } from "../src/shaders/info-nce.ts";
+} from "../src/shaders/info-nce/info-nce.ts";
+import type { InfoNceSpec } from "../src/shaders/info-nce/info-nce.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
-import { attentionBackward, attentionForward } from "../src/wasm/attention.ts";
-import { infoNceBackward, infoNceForward } from "../src/wasm/info-nce.ts";
+import { attentionBackward, attentionForward } from "../src/wasm/attention/attention.ts";
+import { infoNceBackward, infoNceForward } from "../src/wasm/info-nce/info-nce.ts";
 import type { WasmLowering } from "../src/wasm/kernel.ts";
 import { loadKernels, peakRate } from "./cpu-kernel.ts";
 

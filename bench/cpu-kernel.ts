@@ -6,10 +6,10 @@
 import process from "node:process";
 import v8 from "node:v8";
 import { sizeOf } from "../src/tensor/shape.ts";
-import { wasmFeatures } from "../src/wasm/features.ts";
-import { i32 } from "../src/wasm/instructions.ts";
+import { wasmFeatures } from "../src/wasm/assembler/features.ts";
+import { i32 } from "../src/wasm/assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "../src/wasm/kernel.ts";
-import { microKernel } from "../src/wasm/micro-kernel.ts";
+import { microKernel } from "../src/wasm/matmul/micro-kernel.ts";
 import { emitProgram } from "../src/wasm/program.ts";
 
 v8.setFlagsFromString("--experimental-wasm-relaxed-simd");

@@ -11,11 +11,11 @@
  * printing, compiling and the first run.
  */
 import { parseArgs } from "node:util";
-import { gruBackwardSignature, gruForwardSignature } from "../src/shaders/gru-scan.ts";
-import { lstmBackwardSignature, lstmForwardSignature } from "../src/shaders/lstm-scan.ts";
+import { gruBackwardSignature, gruForwardSignature } from "../src/shaders/scan/gru.ts";
+import { lstmBackwardSignature, lstmForwardSignature } from "../src/shaders/scan/lstm.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
-import { gruBackward, gruForward } from "../src/wasm/gru-scan.ts";
-import { lstmBackward, lstmForward } from "../src/wasm/lstm-scan.ts";
+import { gruBackward, gruForward } from "../src/wasm/scan/gru.ts";
+import { lstmBackward, lstmForward } from "../src/wasm/scan/lstm.ts";
 import { loadKernels, peakRate } from "./cpu-kernel.ts";
 
 const { values } = parseArgs({

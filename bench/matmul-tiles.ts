@@ -9,13 +9,13 @@
  * hits all alike. A plain kernel reads row-major operands whatever the case's layout, as a yardstick of equal work.
  */
 import process from "node:process";
-import { Gpu } from "../src/device/webgpu/gpu.ts";
+import { Gpu } from "../src/device/webgpu/gpu/gpu.ts";
 import type { SoftwareDriver } from "../src/device/software-vulkan.ts";
-import type { DispatchCommand } from "../src/device/webgpu/gpu.ts";
-import type { MatmulKernel } from "../src/shaders/matmul.ts";
-import { candidateTiles, chooseTile, emitMatmul, formatTile, parseTile } from "../src/shaders/matmul.ts";
-import type { Product } from "../test/shaders/matmul-problem.ts";
-import { bindings, specOf, values } from "../test/shaders/matmul-problem.ts";
+import type { DispatchCommand } from "../src/device/webgpu/gpu/gpu.ts";
+import type { MatmulKernel } from "../src/shaders/matmul/matmul.ts";
+import { candidateTiles, chooseTile, emitMatmul, formatTile, parseTile } from "../src/shaders/matmul/matmul.ts";
+import type { Product } from "../test/shaders/matmul/matmul-problem.ts";
+import { bindings, specOf, values } from "../test/shaders/matmul/matmul-problem.ts";
 
 const CASES: Record<string, Product> = {
   "1024": { batch: 1, m: 1024, n: 1024, k: 1024 },

@@ -10,8 +10,8 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { gruBackward, gruBackwardSignature, gruForward, gruForwardSignature } from "../src/shaders/gru-scan.ts";
-import { lstmBackward, lstmBackwardSignature, lstmForward, lstmForwardSignature } from "../src/shaders/lstm-scan.ts";
+import { gruBackward, gruBackwardSignature, gruForward, gruForwardSignature } from "../src/shaders/scan/gru.ts";
+import { lstmBackward, lstmBackwardSignature, lstmForward, lstmForwardSignature } from "../src/shaders/scan/lstm.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { LoadedLowering, openRunner, seededRandom, testProfile } from "../test/shaders/lowering-runner.ts";
 

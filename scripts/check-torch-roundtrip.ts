@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bytesOf, type HostDType } from "../src/io/host-tensor.ts";
-import { TORCH_DTYPES } from "../src/io/torch-globals.ts";
+import { TORCH_DTYPES } from "../src/io/torch/globals.ts";
 import {
   arrayTypeOf,
   HOST_DTYPES,

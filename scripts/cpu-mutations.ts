@@ -7,13 +7,13 @@ const wasm = (file: string, find: string, replace: string, ...tests: string[]): 
 const cpu = (file: string, find: string, replace: string, ...tests: string[]): Mutation =>
   ({ file: `src/device/cpu/${file}.ts`, find, replace, tests });
 
-const MATMUL = ["wasm/matmul", "wasm/wasm-matmul"];
-const SCANS = "wasm/scan";
-const ATTENTION = "wasm/attention";
-const INFO_NCE = "wasm/info-nce";
-const REDUCTIONS = "engine/reductions#each device against|long reductions|share a kernel";
-const ROWS = "engine/elementwise#all rows|NaN and infinities|integers: division";
-const VIEWS = "engine/views#each device against|parts so short";
+const MATMUL = ["wasm/matmul/matmul", "wasm/print/matmul"];
+const SCANS = "wasm/scan/scan";
+const ATTENTION = "wasm/attention/attention";
+const INFO_NCE = "wasm/info-nce/info-nce";
+const REDUCTIONS = "tensor/reductions#each device against|long reductions|share a kernel";
+const ROWS = "tensor/elementwise#all rows|NaN and infinities|integers: division";
+const VIEWS = "tensor/views#each device against|parts so short";
 const DEVICE = "device/cpu-device#same bits|every unit|operands that are the same";
 
 export const CPU_MUTATIONS: readonly Mutation[] = [
@@ -65,19 +65,19 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("reduce-columns", "[1, 0, 3, 2]", "[0, 1, 2, 3]", REDUCTIONS),
   wasm("reduce-columns", "return join(join(sums[0], sums[1]), join(sums[2], sums[3]));", "return join(sums[0], sums[1]);", REDUCTIONS),
   wasm("reduce-columns", "f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true))", "f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, false))", REDUCTIONS),
-  wasm("reduce-rows", "const sum = v128.load(here, lineOf(a.number));", "const sum = v128.load(here, 0);", REDUCTIONS, "engine/nn-ops#compositions"),
-  wasm("reduce-rows", "(accumulators.length + kept.length + k)", "(accumulators.length + k)", REDUCTIONS, "engine/nn-ops#compositions", DEVICE),
+  wasm("reduce-rows", "const sum = v128.load(here, lineOf(a.number));", "const sum = v128.load(here, 0);", REDUCTIONS, "ops/nn-ops#compositions"),
+  wasm("reduce-rows", "(accumulators.length + kept.length + k)", "(accumulators.length + k)", REDUCTIONS, "ops/nn-ops#compositions", DEVICE),
   wasm("reduce", "float ? f32x4.const(-Infinity)", "float ? f32x4.const(0)", REDUCTIONS),
   wasm("loop", "f.name(select(i32.ltS(past, whole), past, whole))", "past", REDUCTIONS, ROWS),
 
   // --- elementwise forms, functions, indices behind guards, random bits
   wasm("elementwise-forms", "relu: plain1((x) => f32x4.pmax(x, zero))", "relu: plain1((x) => f32x4.pmax(zero, x))", "device/cpu-device#NaN"),
   wasm("elementwise-forms", "f32x4.const(0.044715)", "f32x4.const(0.045)", ROWS),
-  wasm("math", "0.1666652011", "0.1666752011", "wasm/math"),
-  wasm("math", "1.5 * 2 ** 23 + 126", "1.5 * 2 ** 23 + 127", "wasm/math"),
+  wasm("math", "0.1666652011", "0.1666752011", "wasm/print/math"),
+  wasm("math", "1.5 * 2 ** 23 + 126", "1.5 * 2 ** 23 + 127", "wasm/print/math"),
   wasm("wasm-expr", "i32x4.ltU(this.#integers(at), i32x4.const(size))", "i32x4.ltS(this.#integers(at), i32x4.const(size))", VIEWS),
   wasm("wasm-expr", "step === 1 ? masked : v128.and(masked, this.#multipleMask(at, step))", "masked", VIEWS),
-  wasm("wasm-expr", "f.set(high, v128.shuffle32(even, odd, [2, 6, 3, 7]));", "f.set(high, v128.shuffle32(even, odd, [2, 6, 7, 3]));", "engine/random"),
+  wasm("wasm-expr", "f.set(high, v128.shuffle32(even, odd, [2, 6, 3, 7]));", "f.set(high, v128.shuffle32(even, odd, [2, 6, 7, 3]));", "tensor/random"),
   wasm("top-k", "f32.gt(value, least)", "f32.ge(value, least)", "wasm/top-k"),
 
   // --- InfoNCE

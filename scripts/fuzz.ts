@@ -1,15 +1,15 @@
 /**
  * npm run fuzz -- --graphs 10000 [--seed S] [--device webgpu|cpu|reference] [--minutes M] [--thorough N]
  *
- * Random graphs (test/engine/random-graph.ts) on a device against the float64 evaluation of the same graph. Graph i of a
+ * Random graphs (test/support/random-graph.ts) on a device against the float64 evaluation of the same graph. Graph i of a
  * run has seed S + i, so a failure is repeated with `--seed THAT --graphs 1`. Every Nth graph (default 4) is also
  * replayed from the plan cache, compiled, and checked on the reference device. Exit code 1 where anything disagreed.
  */
 import { parseArgs } from "node:util";
 import { device } from "../src/device/index.ts";
 import type { Backend } from "../src/tensor/backend.ts";
-import { drawProgram, printProgram, shrink } from "../test/engine/random-graph.ts";
-import { checkReference, runProgram } from "../test/engine/run-graph.ts";
+import { drawProgram, printProgram, shrink } from "../test/support/random-graph.ts";
+import { checkReference, runProgram } from "../test/support/run-graph.ts";
 import { testAdapter } from "../test/environments/test-gpu.ts";
 
 const { values } = parseArgs({

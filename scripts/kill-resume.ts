@@ -12,9 +12,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { generatedSource } from "../src/data/source-generated.ts";
-import { prepareStore } from "../src/data/prepare.ts";
-import { RunFolder } from "../src/hico/run-folder.ts";
+import { generatedSource } from "../src/data/sources/generated.ts";
+import { prepareStore } from "../src/data/sources/prepare.ts";
+import { RunFolder } from "../src/hico/run/folder.ts";
 import { readSafetensors } from "../src/io/safetensors.ts";
 
 const { values } = parseArgs({

@@ -14,7 +14,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { formatTable } from "../src/cli/progress.ts";
-import type { PrepareReport } from "../src/data/prepare.ts";
+import type { PrepareReport } from "../src/data/sources/prepare.ts";
 import { writeNtu120, writePkuMmd } from "./raw-layouts.ts";
 
 const { values } = parseArgs({

@@ -17,12 +17,12 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { formatTable } from "../src/cli/progress.ts";
-import { STREAMS } from "../src/data/streams.ts";
+import { STREAMS } from "../src/data/skeleton/streams.ts";
 import { useDevice } from "../src/device/index.ts";
 import type { EnsembleEvaluation, EnsembleMethod, FinetuneSettings, PresetName, ProbeSettings, RunSettings } from "../src/hico/index.ts";
 import { evaluateEnsemble, evaluateSemi, presetNamed, pretrain, resolveSettings, RunFolder } from "../src/hico/index.ts";
-import { readConfig, writeJson } from "../src/hico/run-folder.ts";
-import { meanAndDeviation } from "../src/hico/scores.ts";
+import { readConfig, writeJson } from "../src/hico/run/folder.ts";
+import { meanAndDeviation } from "../src/hico/judge/scores.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -2,16 +2,16 @@
  * Generated actions as files in the real layouts of NTU RGB+D 120 and PKU-MMD: names, line ends, columns, label files and
  * lists as the data sets are handed out, so that preparing them is what preparing the real ones is.
  *
- * Formats: headers of src/data/ntu-skeleton.ts and src/data/pku-mmd.ts.
+ * Formats: headers of src/data/formats/ntu-skeleton.ts and src/data/formats/pku-mmd.ts.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Clip } from "../src/data/clip.ts";
-import { isPresent } from "../src/data/clip.ts";
-import type { GeneratedClip } from "../src/data/generator.ts";
-import { generateClip } from "../src/data/generator.ts";
-import { PKU_CLASSES } from "../src/data/pku-mmd.ts";
-import { SYNTHETIC_ACTIONS } from "../src/data/synthetic-actions.ts";
+import type { Clip } from "../src/data/skeleton/clip.ts";
+import { isPresent } from "../src/data/skeleton/clip.ts";
+import type { GeneratedClip } from "../src/data/synthetic/generator.ts";
+import { generateClip } from "../src/data/synthetic/generator.ts";
+import { PKU_CLASSES } from "../src/data/formats/pku-mmd.ts";
+import { SYNTHETIC_ACTIONS } from "../src/data/synthetic/actions.ts";
 
 const NTU_ACTIONS = 120;
 const NTU_SUBJECTS = 106;

@@ -1,6 +1,6 @@
 /** jax-js's matrix product: `np.matmul` under `jit`, the form its own benchmarks use. */
 import { blockUntilReady, init, jit, numpy as np } from "@jax-js/jax";
-import { waitFor } from "../../src/device/webgpu/wait.ts";
+import { waitFor } from "../../src/device/webgpu/gpu/wait.ts";
 import { installWebGpu } from "../webgpu-environment.ts";
 import type { MatmulEngine } from "./matmul-engine.ts";
 

@@ -8,7 +8,7 @@
  */
 import { blockUntilReady, defaultDevice, init, jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { type ArrayData, oneHot, transposed, type Workload } from "../workloads.ts";
-import { waitFor as waitPolitely } from "../../src/device/webgpu/wait.ts";
+import { waitFor as waitPolitely } from "../../src/device/webgpu/gpu/wait.ts";
 import { installWebGpu } from "../webgpu-environment.ts";
 import type { AdapterKind, Engine, TrainingRun } from "./engine.ts";
 import { type Arrays, lossOf } from "./jax-js-models.ts";

@@ -3,7 +3,7 @@
  * 4 vec4 columns in registers and reads both factors straight from storage; no shared memory, no packing, no tuning.
  * It is the yardstick of the matrix-product benchmark, so it must not follow the engine's own kernels.
  */
-import { waitFor } from "../../src/device/webgpu/wait.ts";
+import { waitFor } from "../../src/device/webgpu/gpu/wait.ts";
 import { installWebGpu, requestAdapter } from "../webgpu-environment.ts";
 import type { MatmulEngine, MatmulProblem, MatmulRun } from "./matmul-engine.ts";
 

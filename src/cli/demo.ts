@@ -1,10 +1,10 @@
 /** `hico demo`: the whole way, from generated clips to a report, without any data. */
 import { runDemo } from "../demo/index.ts";
 import { useDevice } from "../device/index.ts";
-import type { Subject } from "../hico/evaluate.ts";
-import type { RunSettings } from "../hico/settings.ts";
+import type { Subject } from "../hico/judge/evaluate.ts";
+import type { RunSettings } from "../hico/run/settings.ts";
 import { defineHicoCommand } from "./command.ts";
-import { SUBJECT_NAMES } from "./evaluation.ts";
+import { SUBJECT_NAMES } from "./eval/evaluation.ts";
 import { DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
 import { bar, duration, formatTable, interruption, percent, ProgressLine } from "./progress.ts";

@@ -1,6 +1,6 @@
 /** `hico embed`: features of clips as an npy file. */
 import { useDevice } from "../device/index.ts";
-import { embed } from "../hico/embed.ts";
+import { embed } from "../hico/exchange/embed.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG } from "./options.ts";
 import { percent, ProgressLine } from "./progress.ts";

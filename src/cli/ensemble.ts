@@ -1,13 +1,13 @@
 /** `hico ensemble`: several runs fused, and each of them alone. */
 import { useDevice } from "../device/index.ts";
-import type { EnsembleEvaluation } from "../hico/ensemble.ts";
-import { ENSEMBLE_METHODS, evaluateEnsemble } from "../hico/ensemble.ts";
-import { writeJson } from "../hico/run-folder.ts";
-import type { Scores } from "../hico/scores.ts";
+import type { EnsembleEvaluation } from "../hico/judge/fusion/ensemble.ts";
+import { ENSEMBLE_METHODS, evaluateEnsemble } from "../hico/judge/fusion/ensemble.ts";
+import { writeJson } from "../hico/run/folder.ts";
+import type { Scores } from "../hico/judge/scores.ts";
 import { defineHicoCommand } from "./command.ts";
-import { worstClasses } from "./evaluation.ts";
+import { worstClasses } from "./eval/evaluation.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG, numberOption, wholeOption } from "./options.ts";
-import { PROBE_ARGS, probeSettings } from "./probe-options.ts";
+import { PROBE_ARGS, probeSettings } from "./eval/probe-options.ts";
 import { formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({

@@ -1,6 +1,6 @@
 /** `hico export`: a run's network for other programs. */
 import { useDevice } from "../device/index.ts";
-import { EXPORT_FORMATS, exportRun } from "../hico/export.ts";
+import { EXPORT_FORMATS, exportRun } from "../hico/exchange/export.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG } from "./options.ts";
 

@@ -1,8 +1,8 @@
 /** `hico import`: a checkpoint of the published implementation becomes a run. */
-import { STREAMS } from "../data/streams.ts";
+import { STREAMS } from "../data/skeleton/streams.ts";
 import { useDevice } from "../device/index.ts";
-import type { ImportReport } from "../hico/import.ts";
-import { importCheckpoint } from "../hico/import.ts";
+import type { ImportReport } from "../hico/exchange/import.ts";
+import { importCheckpoint } from "../hico/exchange/import.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
 

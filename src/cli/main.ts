@@ -25,9 +25,9 @@ await runMain(defineCommand({
     description: "Training on any GPU from TypeScript, and HiCo: contrastive learning of skeleton actions",
   },
   subCommands: {
-    data: subcommand(() => import("./data.ts")),
+    data: subcommand(() => import("./data/data.ts")),
     pretrain: subcommand(() => import("./pretrain.ts")),
-    eval: subcommand(() => import("./eval.ts")),
+    eval: subcommand(() => import("./eval/eval.ts")),
     ensemble: subcommand(() => import("./ensemble.ts")),
     embed: subcommand(() => import("./embed.ts")),
     search: subcommand(() => import("./search.ts")),

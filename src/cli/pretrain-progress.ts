@@ -1,5 +1,5 @@
 /** What a terminal shows of a pretraining run. */
-import type { PretrainEvent } from "../hico/pretrain.ts";
+import type { PretrainEvent } from "../hico/run/pretrain.ts";
 import { bar, duration, percent, type ProgressLine } from "./progress.ts";
 
 /** Shows the events of one run on a line. */

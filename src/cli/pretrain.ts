@@ -1,11 +1,11 @@
 /** `hico pretrain`: learns representations from a clip store, without labels. */
 import { useDevice } from "../device/index.ts";
-import { PRESET_NAMES } from "../hico/presets.ts";
-import { pretrain } from "../hico/pretrain.ts";
-import { CONFIG_FILE, RunFolder } from "../hico/run-folder.ts";
-import { layeredSettings } from "../hico/setting-layers.ts";
-import type { RunSettings } from "../hico/settings.ts";
-import { resolveSettings } from "../hico/settings.ts";
+import { PRESET_NAMES } from "../hico/run/presets.ts";
+import { pretrain } from "../hico/run/pretrain.ts";
+import { CONFIG_FILE, RunFolder } from "../hico/run/folder.ts";
+import { layeredSettings } from "../hico/run/setting-layers.ts";
+import type { RunSettings } from "../hico/run/settings.ts";
+import { resolveSettings } from "../hico/run/settings.ts";
 import { defineHicoCommand } from "./command.ts";
 import { DEVICE_ARGS, deviceOptions, givenSettings, JSON_ARG, settingArgs } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";

@@ -1,7 +1,7 @@
 /** `hico search`: the clips of a store that are nearest to a query. */
 import { useDevice } from "../device/index.ts";
-import type { SearchedQuery } from "../hico/search.ts";
-import { search } from "../hico/search.ts";
+import type { SearchedQuery } from "../hico/judge/search.ts";
+import { search } from "../hico/judge/search.ts";
 import { writeSearchReport } from "../report/index.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { defaultWorkers } from "../data/loader.ts";
+import { defaultWorkers } from "../data/batches/loader.ts";
 import type { Grid, SweepEvent, SweepProgress } from "../sweep/index.ts";
 import {
   kubernetesJob, readGrid, readResult, runSweep, shellLine, slurmScript, SORT_ORDERS, stagesOf, summarize, tableNote, tableRows, writeSweepFile, writeSweepFiles,

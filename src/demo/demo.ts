@@ -4,16 +4,16 @@
  */
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { GeneratorOptions } from "../data/generator.ts";
-import { prepareStore } from "../data/prepare.ts";
-import { generatedSource } from "../data/source-generated.ts";
-import type { KnnEvaluation, LinearEvaluation } from "../hico/evaluate.ts";
-import { evaluateKnn, evaluateLinear } from "../hico/evaluate.ts";
-import type { PretrainEvent, PretrainReport } from "../hico/pretrain.ts";
-import { pretrain } from "../hico/pretrain.ts";
-import { RunFolder } from "../hico/run-folder.ts";
-import type { RunSettings } from "../hico/settings.ts";
-import { resolveSettings } from "../hico/settings.ts";
+import type { GeneratorOptions } from "../data/synthetic/generator.ts";
+import { prepareStore } from "../data/sources/prepare.ts";
+import { generatedSource } from "../data/sources/generated.ts";
+import type { KnnEvaluation, LinearEvaluation } from "../hico/judge/evaluate.ts";
+import { evaluateKnn, evaluateLinear } from "../hico/judge/evaluate.ts";
+import type { PretrainEvent, PretrainReport } from "../hico/run/pretrain.ts";
+import { pretrain } from "../hico/run/pretrain.ts";
+import { RunFolder } from "../hico/run/folder.ts";
+import type { RunSettings } from "../hico/run/settings.ts";
+import { resolveSettings } from "../hico/run/settings.ts";
 import { writeReport } from "../report/index.ts";
 
 /** Sixteen people do fourteen actions six times: 672 clips to learn from, as many of other people to be judged on. */

@@ -4,8 +4,8 @@
  * A software Vulkan adapter is slower than plain WebAssembly on the same CPU, so "auto" never takes one unless it was
  * asked for by name.
  */
-import type { AdapterDescription } from "./webgpu/describe.ts";
-import { adapterName, pickAdapter } from "./webgpu/describe.ts";
+import type { AdapterDescription } from "./webgpu/gpu/describe.ts";
+import { adapterName, pickAdapter } from "./webgpu/gpu/describe.ts";
 
 /** Devices of the design; which of them exist is told to `chooseDevice`. */
 export const deviceNames = ["webgpu", "cpu", "reference"] as const;

@@ -2,10 +2,10 @@
 import type { AttentionAttrs } from "../ops/attention.ts";
 import type { InfoNceAttrs } from "../ops/contrastive.ts";
 import type { ScanAttrs } from "../ops/scan.ts";
-import type { AttentionSpec } from "../shaders/attention-layout.ts";
-import type { InfoNceSpec } from "../shaders/info-nce.ts";
+import type { AttentionSpec } from "../ops/specs/attention.ts";
+import type { InfoNceSpec } from "../shaders/info-nce/info-nce.ts";
 import type { TensorSpec } from "../shaders/kernel.ts";
-import type { ScanSpec } from "../shaders/scan-spec.ts";
+import type { ScanSpec } from "../ops/specs/scan.ts";
 
 /** @param perStep shape [T, B, D, …]; @param state shape of a state, [D, B, H] */
 export function scanSpec(perStep: readonly number[], state: readonly number[], { masked, segments }: ScanAttrs): ScanSpec {

@@ -7,7 +7,7 @@ import { CpuDevice } from "./cpu/cpu-device.ts";
 import { environmentVariable } from "./environment.ts";
 import { devices } from "./info.ts";
 import { ReferenceDevice } from "./reference/reference.ts";
-import { listAdapters, resolveAdapterOptions } from "./webgpu/adapter.ts";
+import { listAdapters, resolveAdapterOptions } from "./webgpu/gpu/adapter.ts";
 import type { WebGpuOptions } from "./webgpu/webgpu-device.ts";
 import { WebGpuDevice } from "./webgpu/webgpu-device.ts";
 
@@ -15,12 +15,12 @@ export { CpuDevice } from "./cpu/cpu-device.ts";
 export { CpuOutOfMemoryError } from "./cpu/memory.ts";
 export { ReferenceDevice } from "./reference/reference.ts";
 export { WebGpuDevice } from "./webgpu/webgpu-device.ts";
-export { DeviceLostError, GpuError, KernelError, OutOfMemoryError } from "./webgpu/errors.ts";
-export { difference } from "./webgpu/counters.ts";
+export { DeviceLostError, GpuError, KernelError, OutOfMemoryError } from "./webgpu/gpu/errors.ts";
+export { difference } from "./webgpu/gpu/counters.ts";
 export type { CpuCounters } from "./cpu/counters.ts";
 export type { CpuOptions } from "./cpu/cpu-device.ts";
 export type { WebGpuOptions } from "./webgpu/webgpu-device.ts";
-export type { Counters } from "./webgpu/counters.ts";
+export type { Counters } from "./webgpu/gpu/counters.ts";
 
 /** Options of every kind of device; each takes what concerns it. */
 export type DeviceOptions = WebGpuOptions & CpuOptions;

@@ -8,9 +8,9 @@ import { chooseDevice } from "./choose.ts";
 import { chooseThreads, prepareEngine } from "./cpu/engine.ts";
 import { environmentVariable } from "./environment.ts";
 import { surveySoftwareDrivers } from "./software-vulkan.ts";
-import { listAdapters, resolveAdapterOptions } from "./webgpu/adapter.ts";
-import type { AdapterDescription, LimitName } from "./webgpu/describe.ts";
-import { adapterName, profileOf, usefulFeatures, usefulLimits } from "./webgpu/describe.ts";
+import { listAdapters, resolveAdapterOptions } from "./webgpu/gpu/adapter.ts";
+import type { AdapterDescription, LimitName } from "./webgpu/gpu/describe.ts";
+import { adapterName, profileOf, usefulFeatures, usefulLimits } from "./webgpu/gpu/describe.ts";
 
 /** Devices that this build has. */
 export const devices: readonly DeviceName[] = ["webgpu", "cpu", "reference"];

@@ -43,11 +43,11 @@ export {
   writeNpy,
   type HostStrings,
   type NpyArray,
-} from "./npy.ts";
-export { encodeNpz, NpzFile, openNpz, readNpz, writeNpz, type NamedArrays, type NpzReadOptions } from "./npz.ts";
-export { encodeOnnx, writeOnnx, type OnnxAttribute, type OnnxModel, type OnnxNode, type OnnxValue } from "./onnx.ts";
-export type { ZipLimits } from "./zip-read.ts";
-export { readPickle, readTorchCheckpoint, stateDictOf, type TorchReadOptions } from "./torch-read.ts";
-export { encodeTorchCheckpoint, stateDictFor, writeTorchCheckpoint } from "./torch-write.ts";
-export type { PicklableValue } from "./pickle-write.ts";
-export { OrderedDict, TorchDevice, TorchDType, type PythonValue } from "./python-values.ts";
+} from "./numpy/npy.ts";
+export { encodeNpz, NpzFile, openNpz, readNpz, writeNpz, type NamedArrays, type NpzReadOptions } from "./numpy/npz.ts";
+export { encodeOnnx, writeOnnx, type OnnxAttribute, type OnnxModel, type OnnxNode, type OnnxValue } from "./protobuf/onnx.ts";
+export type { ZipLimits } from "./zip/read.ts";
+export { readPickle, readTorchCheckpoint, stateDictOf, type TorchReadOptions } from "./torch/read.ts";
+export { encodeTorchCheckpoint, stateDictFor, writeTorchCheckpoint } from "./torch/write.ts";
+export type { PicklableValue } from "./torch/pickle-write.ts";
+export { OrderedDict, TorchDevice, TorchDType, type PythonValue } from "./torch/python-values.ts";

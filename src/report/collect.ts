@@ -3,22 +3,22 @@
  * of the representation and, for some queries, the clips it holds to be nearest.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { labelledClips, protocolOf } from "../hico/clips.ts";
-import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/evaluate.ts";
-import type { FeatureTable } from "../hico/features.ts";
-import { encodeClips } from "../hico/features.ts";
-import { nearest } from "../hico/knn.ts";
-import { LOSS_PARTS } from "../hico/loss.ts";
-import { openRun } from "../hico/open-run.ts";
+import { labelledClips, protocolOf } from "../hico/run/clips.ts";
+import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/judge/evaluate.ts";
+import type { FeatureTable } from "../hico/judge/features.ts";
+import { encodeClips } from "../hico/judge/features.ts";
+import { nearest } from "../hico/judge/knn.ts";
+import { LOSS_PARTS } from "../hico/model/loss.ts";
+import { openRun } from "../hico/run/open-run.ts";
 import { defaultDevice } from "../tensor/backend.ts";
-import type { GalleryData, PlayableClip } from "./gallery.ts";
-import { playable, skeletonOf } from "./gallery.ts";
+import type { GalleryData, PlayableClip } from "./page/gallery.ts";
+import { playable, skeletonOf } from "./page/gallery.ts";
 import type { Comparison } from "./compare.ts";
 import { compareRuns, judgedBy } from "./compare.ts";
-import { evenly, rowsOf, unitRows } from "./feature-rows.ts";
-import type { LevelMaps } from "./levels.ts";
-import { levelMaps } from "./levels.ts";
-import { tsne } from "./tsne.ts";
+import { evenly, rowsOf, unitRows } from "./measures/feature-rows.ts";
+import type { LevelMaps } from "./measures/levels.ts";
+import { levelMaps } from "./measures/levels.ts";
+import { tsne } from "./measures/tsne.ts";
 
 export interface ReportOptions {
   readonly run: string;

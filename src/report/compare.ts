@@ -1,8 +1,8 @@
 /** Two runs beside each other, class by class and confusion by confusion, from what was evaluated of both. */
 import { resolve, sep } from "node:path";
-import type { KnnEvaluation, LinearEvaluation } from "../hico/evaluate.ts";
-import { RunFolder } from "../hico/run-folder.ts";
-import type { Scores } from "../hico/scores.ts";
+import type { KnnEvaluation, LinearEvaluation } from "../hico/judge/evaluate.ts";
+import { RunFolder } from "../hico/run/folder.ts";
+import type { Scores } from "../hico/judge/scores.ts";
 
 export interface ComparedRun {
   readonly name: string;

@@ -2,11 +2,11 @@
 import type { ReportData } from "./collect.ts";
 import type { ComparedRun } from "./compare.ts";
 import { rowShares } from "./compare.ts";
-import type { Chart, ScatterSeries } from "./svg-chart.ts";
-import { svgChart } from "./svg-chart.ts";
-import { svgBarRows } from "./svg-bar-rows.ts";
-import type { MatrixCell } from "./svg-matrix.ts";
-import { svgMatrix } from "./svg-matrix.ts";
+import type { Chart, ScatterSeries } from "./charts/chart.ts";
+import { svgChart } from "./charts/chart.ts";
+import { svgBarRows } from "./charts/bar-rows.ts";
+import type { MatrixCell } from "./charts/matrix.ts";
+import { svgMatrix } from "./charts/matrix.ts";
 
 export type FigureName = "map" | "levels" | "loss" | "confusion" | "classes" | "compare-classes" | "compare-confusion";
 

@@ -5,7 +5,7 @@ import { writeFileAtomic } from "../io/byte-sink.ts";
 import type { ReportData, ReportOptions } from "./collect.ts";
 import { collectReport } from "./collect.ts";
 import { reportFigures } from "./figures.ts";
-import { reportPage } from "./page.ts";
+import { reportPage } from "./page/page.ts";
 
 export interface WrittenReport {
   readonly path: string;

@@ -7,7 +7,7 @@
 import type { Shape } from "../tensor/shape.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { AdapterProfile, Lowering } from "./kernel.ts";
-import { grid } from "./wgsl-program.ts";
+import { grid } from "./print/program.ts";
 
 const SHARE = 64;
 

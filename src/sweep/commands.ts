@@ -1,8 +1,8 @@
 /** The commands of a run: an ordinary `hico pretrain`, which goes on where it stopped, and `hico eval` after it. */
 import { join } from "node:path";
-import { RunFolder } from "../hico/run-folder.ts";
-import type { GivenSettings } from "../hico/settings.ts";
-import { differingSettings, flagOf } from "../hico/settings.ts";
+import { RunFolder } from "../hico/run/folder.ts";
+import type { GivenSettings } from "../hico/run/settings.ts";
+import { differingSettings, flagOf } from "../hico/run/settings.ts";
 import type { EvaluationKind } from "./evaluation-plan.ts";
 import { EVALUATION_KINDS, evaluationFlags, evaluationOf } from "./evaluation-plan.ts";
 import type { Grid, SweepRun } from "./grid.ts";

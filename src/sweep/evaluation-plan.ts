@@ -1,11 +1,11 @@
 /** How the runs of a sweep are judged, as options of `hico eval`, and whether a run was judged so already. */
 import { basename } from "node:path";
-import type { KnnEvaluation, LinearEvaluation } from "../hico/evaluate.ts";
-import type { EvaluationHead } from "../hico/evaluation-head.ts";
-import type { ProbeSettings } from "../hico/linear-probe.ts";
-import { PROBE_SETTINGS, probeBatch } from "../hico/linear-probe.ts";
-import type { RunFolder } from "../hico/run-folder.ts";
-import { flagOf } from "../hico/settings.ts";
+import type { KnnEvaluation, LinearEvaluation } from "../hico/judge/evaluate.ts";
+import type { EvaluationHead } from "../hico/judge/evaluation-head.ts";
+import type { ProbeSettings } from "../hico/judge/linear-probe.ts";
+import { PROBE_SETTINGS, probeBatch } from "../hico/judge/linear-probe.ts";
+import type { RunFolder } from "../hico/run/folder.ts";
+import { flagOf } from "../hico/run/settings.ts";
 
 type ProbeOptions = Partial<Pick<ProbeSettings, "lr" | "weightDecay" | "epochs" | "batch" | "seed">>;
 

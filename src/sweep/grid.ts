@@ -17,10 +17,10 @@
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
-import { readConfig } from "../hico/run-folder.ts";
-import { layeredSettings } from "../hico/setting-layers.ts";
-import type { GivenSettings, RunSettings } from "../hico/settings.ts";
-import { SETTING_NAMES } from "../hico/settings.ts";
+import { readConfig } from "../hico/run/folder.ts";
+import { layeredSettings } from "../hico/run/setting-layers.ts";
+import type { GivenSettings, RunSettings } from "../hico/run/settings.ts";
+import { SETTING_NAMES } from "../hico/run/settings.ts";
 import type { EvaluationPlan } from "./evaluation-plan.ts";
 import { parseEvaluationPlan } from "./evaluation-plan.ts";
 

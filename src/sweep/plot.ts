@@ -1,6 +1,6 @@
 /** A sweep as a chart: accuracies of all configurations as bars, and along every axis of numbers as lines. */
-import type { Chart, Series } from "../report/svg-chart.ts";
-import { svgChart } from "../report/svg-chart.ts";
+import type { Chart, Series } from "../report/charts/chart.ts";
+import { svgChart } from "../report/charts/chart.ts";
 import type { MeasureName, SweepRow, SweepSummary } from "./results.ts";
 import { measureTitle } from "./table.ts";
 

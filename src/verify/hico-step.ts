@@ -7,13 +7,13 @@
  * steps then run from the start as training runs them.
  */
 import type { HostTensor } from "../io/host-tensor.ts";
-import type { HiCoBatch } from "../hico/model.ts";
-import { HiCo } from "../hico/model.ts";
-import type { HiCoOptions } from "../hico/config.ts";
-import type { EncoderName } from "../hico/encoders.ts";
-import type { LossPart } from "../hico/loss.ts";
-import { LOSS_PARTS, logitsOf } from "../hico/loss.ts";
-import { HiCoTrainer } from "../hico/trainer.ts";
+import type { HiCoBatch } from "../hico/model/model.ts";
+import { HiCo } from "../hico/model/model.ts";
+import type { HiCoOptions } from "../hico/model/config.ts";
+import type { EncoderName } from "../hico/model/encoders.ts";
+import type { LossPart } from "../hico/model/loss.ts";
+import { LOSS_PARTS, logitsOf } from "../hico/model/loss.ts";
+import { HiCoTrainer } from "../hico/model/trainer.ts";
 import { noGrad } from "../autograd/grad.ts";
 import { compile } from "../tensor/compile.ts";
 import type { Tensor } from "../tensor/tensor.ts";

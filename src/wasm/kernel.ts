@@ -5,10 +5,10 @@
  * shared out. Kernels of a program run one after the other; all units of one are done before the next begins.
  */
 import type { TensorSpec } from "../shaders/kernel.ts";
-import type { WasmFeatures } from "./features.ts";
-import type { Callee, FunctionBuilder } from "./function.ts";
-import type { Value } from "./instructions.ts";
-import type { ModuleBuilder } from "./module.ts";
+import type { WasmFeatures } from "./assembler/features.ts";
+import type { Callee, FunctionBuilder } from "./assembler/function.ts";
+import type { Value } from "./assembler/instructions.ts";
+import type { ModuleBuilder } from "./assembler/module.ts";
 
 export interface WasmKernel {
   /** Shown by HICO_DEBUG and in errors, for example `gruScan.forward`. */

@@ -2,12 +2,12 @@
  * Kernels as one WebAssembly module. Function `kernel{i}` takes the address of a table of addresses, the first and last
  * (exclusive) unit, and the address of the calling thread's own memory.
  */
-import type { WasmFeatures } from "./features.ts";
-import type { Callee, Signature } from "./function.ts";
-import type { Value } from "./instructions.ts";
-import { i32 } from "./instructions.ts";
+import type { WasmFeatures } from "./assembler/features.ts";
+import type { Callee, Signature } from "./assembler/function.ts";
+import type { Value } from "./assembler/instructions.ts";
+import { i32 } from "./assembler/instructions.ts";
 import type { KernelContext, Operands, WasmKernel } from "./kernel.ts";
-import { ModuleBuilder } from "./module.ts";
+import { ModuleBuilder } from "./assembler/module.ts";
 
 /** A kernel and where its operands' addresses stand in the table. */
 export interface ProgramEntry {

@@ -6,8 +6,8 @@
  */
 import type { Shape } from "../tensor/shape.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import type { Value } from "./instructions.ts";
-import { f32, f32x4, i32, select, v128 } from "./instructions.ts";
+import type { Value } from "./assembler/instructions.ts";
+import { f32, f32x4, i32, select, v128 } from "./assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "./kernel.ts";
 
 /** What a list holds before it is filled; not-a-numbers and what is below stay outside. */

@@ -6,10 +6,10 @@
  * A claim counter carries the number of the run in its upper half. A thread that slept through the end of its run finds
  * another number there, and leaves: it can take no unit of a later run.
  */
-import type { Callee, FunctionBuilder } from "./function.ts";
-import type { Value } from "./instructions.ts";
-import { i32, i64, select } from "./instructions.ts";
-import type { ModuleBuilder } from "./module.ts";
+import type { Callee, FunctionBuilder } from "./assembler/function.ts";
+import type { Value } from "./assembler/instructions.ts";
+import { i32, i64, select } from "./assembler/instructions.ts";
+import type { ModuleBuilder } from "./assembler/module.ts";
 
 /** A call of a kernel, by number. */
 export interface Call {

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { SystemDescription } from "../../src/device/info.ts";
-import { usefulLimits } from "../../src/device/webgpu/describe.ts";
+import { usefulLimits } from "../../src/device/webgpu/gpu/describe.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 

@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { PrepareReport } from "../../src/data/prepare.ts";
+import type { PrepareReport } from "../../src/data/sources/prepare.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { ExportReport, ImportReport, KnnEvaluation, SearchReport } from "../../src/hico/index.ts";
 import { HiCo, HiCoTrainer, saveCheckpoint } from "../../src/hico/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { SHARED_DATA, unless } from "../data/helpers.ts";
-import { temporaryFolder, tinyStore } from "../hico/run-helpers.ts";
+import { temporaryFolder, tinyStore } from "../hico/run/run-helpers.ts";
 import type { CommandResult } from "./run-hico.ts";
 import { runHico } from "./run-hico.ts";
 

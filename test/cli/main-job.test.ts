@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { PrepareReport } from "../../src/data/prepare.ts";
+import type { PrepareReport } from "../../src/data/sources/prepare.ts";
 import type { KnnEvaluation, LinearEvaluation, PretrainReport } from "../../src/hico/index.ts";
 import { readNpy } from "../../src/io/index.ts";
 import type { CommandResult } from "./run-hico.ts";

@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { device } from "../../src/device/index.ts";
-import { namedNpySource } from "../../src/data/source-npy.ts";
+import { namedNpySource } from "../../src/data/sources/npy.ts";
 import { layoutMap, NTU25, prepareStore } from "../../src/data/index.ts";
 import { pretrain } from "../../src/hico/index.ts";
 import type { EnsembleEvaluation, FoldsEvaluation, KnnEvaluation, LinearEvaluation, SemiEvaluation } from "../../src/hico/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { SHARED_DATA, unless } from "../data/helpers.ts";
-import { temporaryFolder, tinySettings, tinyStore } from "../hico/run-helpers.ts";
+import { temporaryFolder, tinySettings, tinyStore } from "../hico/run/run-helpers.ts";
 import { runHico } from "./run-hico.ts";
 
 const folder = temporaryFolder();

@@ -9,8 +9,8 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { generatedSource } from "../../src/data/source-generated.ts";
-import { prepareStore } from "../../src/data/prepare.ts";
+import { generatedSource } from "../../src/data/sources/generated.ts";
+import { prepareStore } from "../../src/data/sources/prepare.ts";
 import type { KnnEvaluation, LinearEvaluation } from "../../src/hico/index.ts";
 import { SHARED_DATA, unless } from "../data/helpers.ts";
 import type { RunStage, SweepOutcome, SweepSummary } from "../../src/sweep/index.ts";

@@ -7,14 +7,14 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import {
   augmentClip, corruptJoints, evaluationClip, evaluationCrop, shearPose, temporalCrop,
-} from "../../src/data/augment.ts";
-import type { Clip } from "../../src/data/clip.ts";
-import { fromChannelsFirst, toChannelsFirst, withPersons } from "../../src/data/clip.ts";
-import { NTU25 } from "../../src/data/layout.ts";
-import { fillEmptyFrames, normalizeClip } from "../../src/data/normalize.ts";
-import { ntuClip, parseNtuSkeleton } from "../../src/data/ntu-skeleton.ts";
-import { STREAMS } from "../../src/data/streams.ts";
-import { spaceMajored, timeMajored } from "../../src/data/views.ts";
+} from "../../src/data/batches/augment.ts";
+import type { Clip } from "../../src/data/skeleton/clip.ts";
+import { fromChannelsFirst, toChannelsFirst, withPersons } from "../../src/data/skeleton/clip.ts";
+import { NTU25 } from "../../src/data/skeleton/layout.ts";
+import { fillEmptyFrames, normalizeClip } from "../../src/data/skeleton/normalize.ts";
+import { ntuClip, parseNtuSkeleton } from "../../src/data/formats/ntu-skeleton.ts";
+import { STREAMS } from "../../src/data/skeleton/streams.ts";
+import { spaceMajored, timeMajored } from "../../src/data/batches/views.ts";
 import type { HostTensor } from "../../src/io/host-tensor.ts";
 import { readSafetensors } from "../../src/io/safetensors.ts";
 import {

@@ -5,8 +5,8 @@
  * `np.rand` u (scale = 0.1 + 0.9 u), `np.randint` start, `py.random` (below 1/2: corrupt, resp. zero the joints),
  * `np.choice` joints, then nine (corruption) or six (shear) `py.uniform`.
  */
-import type { AugmentationDraw, CorruptDraw, CropDraw, ShearDraw } from "../../src/data/draws.ts";
-import { shearMatrix } from "../../src/data/draws.ts";
+import type { AugmentationDraw, CorruptDraw, CropDraw, ShearDraw } from "../../src/data/batches/draws.ts";
+import { shearMatrix } from "../../src/data/batches/draws.ts";
 
 export class DrawRecord {
   private at = 0;

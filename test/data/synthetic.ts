@@ -1,12 +1,12 @@
 /**
  * Made-up recordings for the format tests, and writers of the text formats that share no code with the parsers.
  */
-import type { Clip } from "../../src/data/clip.ts";
-import { newClip } from "../../src/data/clip.ts";
-import { KINECT_V1_20 } from "../../src/data/layout.ts";
-import type { SkeletonLayout } from "../../src/data/layout.ts";
-import type { PrepareReport } from "../../src/data/prepare.ts";
-import { prepareStore } from "../../src/data/prepare.ts";
+import type { Clip } from "../../src/data/skeleton/clip.ts";
+import { newClip } from "../../src/data/skeleton/clip.ts";
+import { KINECT_V1_20 } from "../../src/data/skeleton/layout.ts";
+import type { SkeletonLayout } from "../../src/data/skeleton/layout.ts";
+import type { PrepareReport } from "../../src/data/sources/prepare.ts";
+import { prepareStore } from "../../src/data/sources/prepare.ts";
 import { CounterRandom } from "../../src/data/rng.ts";
 
 /** A clip of random joints (no zeros), every person in every frame. */

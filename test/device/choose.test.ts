@@ -3,9 +3,9 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { chooseDevice, deviceNames } from "../../src/device/choose.ts";
 import type { DeviceName } from "../../src/device/choose.ts";
-import type { AdapterDescription } from "../../src/device/webgpu/describe.ts";
+import type { AdapterDescription } from "../../src/device/webgpu/gpu/describe.ts";
 import { describeAdapter, fitsAdapter, namesSoftware, pickAdapter, profileOf, usefulLimits }
-  from "../../src/device/webgpu/describe.ts";
+  from "../../src/device/webgpu/gpu/describe.ts";
 
 const limits = Object.fromEntries(usefulLimits.map((name) => [name, 64])) as AdapterDescription["limits"];
 

@@ -19,12 +19,12 @@ import { apply } from "../../src/tensor/build.ts";
 import type { ElementwiseName, ElementwiseOp } from "../../src/tensor/elementwise.ts";
 import { ELEMENTWISE } from "../../src/tensor/elementwise.ts";
 import { Generator, Tensor, compile, realize, setDefaultDevice, tensor, variable } from "../../src/tensor/index.ts";
-import { f32x4, i32 } from "../../src/wasm/instructions.ts";
+import { f32x4, i32 } from "../../src/wasm/assembler/instructions.ts";
 import type { WasmKernel } from "../../src/wasm/kernel.ts";
 import { emitProgram } from "../../src/wasm/program.ts";
 import { emitPhases } from "../../src/wasm/work-sharing.ts";
-import { Draw } from "../engine/draw.ts";
-import { devicesAgree, numbers } from "../engine/helpers.ts";
+import { Draw } from "../support/draw.ts";
+import { devicesAgree, numbers } from "../support/helpers.ts";
 
 /** A training step with products, reductions of every kind, draws and assignments. */
 function network() {

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { newCounters } from "../../src/device/cpu/counters.ts";
 import type { Block } from "../../src/device/cpu/memory.ts";
 import { CpuMemory, CpuOutOfMemoryError } from "../../src/device/cpu/memory.ts";
-import { property } from "../engine/helpers.ts";
+import { property } from "../support/helpers.ts";
 
 describe("memory of the cpu device", () => {
   test("blocks are aligned, hold what was asked for with padding, and never overlap", () =>

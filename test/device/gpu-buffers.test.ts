@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
-import type { GpuBuffer } from "../../src/device/webgpu/buffers.ts";
-import { sizeClass } from "../../src/device/webgpu/buffers.ts";
-import { difference } from "../../src/device/webgpu/counters.ts";
-import { OutOfMemoryError } from "../../src/device/webgpu/errors.ts";
-import type { Gpu } from "../../src/device/webgpu/gpu.ts";
+import type { GpuBuffer } from "../../src/device/webgpu/gpu/buffers.ts";
+import { sizeClass } from "../../src/device/webgpu/gpu/buffers.ts";
+import { difference } from "../../src/device/webgpu/gpu/counters.ts";
+import { OutOfMemoryError } from "../../src/device/webgpu/gpu/errors.ts";
+import type { Gpu } from "../../src/device/webgpu/gpu/gpu.ts";
 import { openTestGpu } from "../environments/test-gpu.ts";
 
 test("size classes waste at most 25 %, or 255 bytes, and grow with the size", () => {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
 import { isDeno } from "../../src/device/environment.ts";
-import { difference } from "../../src/device/webgpu/counters.ts";
-import { KernelError } from "../../src/device/webgpu/errors.ts";
-import type { Command, Gpu } from "../../src/device/webgpu/gpu.ts";
+import { difference } from "../../src/device/webgpu/gpu/counters.ts";
+import { KernelError } from "../../src/device/webgpu/gpu/errors.ts";
+import type { Command, Gpu } from "../../src/device/webgpu/gpu/gpu.ts";
 import { openTestGpu } from "../environments/test-gpu.ts";
 import { affine, busy, counting, dispatch } from "./kernels.ts";
 

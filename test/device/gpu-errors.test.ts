@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { DeviceLostError, GpuError, inFlight, KernelError, OutOfMemoryError } from "../../src/device/webgpu/errors.ts";
-import type { Gpu } from "../../src/device/webgpu/gpu.ts";
+import { DeviceLostError, GpuError, inFlight, KernelError, OutOfMemoryError } from "../../src/device/webgpu/gpu/errors.ts";
+import type { Gpu } from "../../src/device/webgpu/gpu/gpu.ts";
 import { openTestGpu, testAdapter } from "../environments/test-gpu.ts";
 import { affine, busy, counting, dispatch } from "./kernels.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { GpuError } from "../../src/device/webgpu/errors.ts";
-import type { Gpu } from "../../src/device/webgpu/gpu.ts";
-import { KernelTimer } from "../../src/device/webgpu/timing.ts";
+import { GpuError } from "../../src/device/webgpu/gpu/errors.ts";
+import type { Gpu } from "../../src/device/webgpu/gpu/gpu.ts";
+import { KernelTimer } from "../../src/device/webgpu/gpu/timing.ts";
 import { openTestGpu } from "../environments/test-gpu.ts";
 import { affine, busy, counting, dispatch } from "./kernels.ts";
 

@@ -1,7 +1,7 @@
 /** Small kernels for tests of the host layer, whose results are known exactly. */
-import type { DispatchCommand, Gpu } from "../../src/device/webgpu/gpu.ts";
-import type { GpuBuffer } from "../../src/device/webgpu/buffers.ts";
-import type { PipelineSource } from "../../src/device/webgpu/pipelines.ts";
+import type { DispatchCommand, Gpu } from "../../src/device/webgpu/gpu/gpu.ts";
+import type { GpuBuffer } from "../../src/device/webgpu/gpu/buffers.ts";
+import type { PipelineSource } from "../../src/device/webgpu/gpu/pipelines.ts";
 
 /** `out[i] = factor * in[i] + 1` in u32 arithmetic. */
 export function affine(factor: number): PipelineSource {

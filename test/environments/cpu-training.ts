@@ -3,9 +3,9 @@
  * scans, products, normalisation, dropout, queues, the contrastive losses, and SGD. The result is plain data.
  */
 import { CpuDevice, Generator, realize, setDefaultDevice } from "../../src/index.ts";
-import { HiCo } from "../../src/hico/model.ts";
-import type { HiCoBatch } from "../../src/hico/model.ts";
-import { HiCoTrainer } from "../../src/hico/trainer.ts";
+import { HiCo } from "../../src/hico/model/model.ts";
+import type { HiCoBatch } from "../../src/hico/model/model.ts";
+import { HiCoTrainer } from "../../src/hico/model/trainer.ts";
 import { CONTROL } from "../../src/wasm/work-sharing.ts";
 
 export interface CpuTraining {

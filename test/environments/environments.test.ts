@@ -48,5 +48,5 @@ test("Chromium with SwiftShader", async (context) => {
 });
 
 test("the host layer bundles for browsers without a Node module", async () => {
-  assert.doesNotMatch(await bundle(new URL("../../src/device/webgpu/gpu.ts", import.meta.url)), /from\s*"node:/);
+  assert.doesNotMatch(await bundle(new URL("../../src/device/webgpu/gpu/gpu.ts", import.meta.url)), /from\s*"node:/);
 });

@@ -1,6 +1,6 @@
 /** Whether lavapipe (Mesa's software Vulkan driver) can be used here: scripts/lavapipe.sh gets it on Debian. */
 import { lavapipe } from "../../src/device/software-vulkan.ts";
-import { listAdapters } from "../../src/device/webgpu/adapter.ts";
+import { listAdapters } from "../../src/device/webgpu/gpu/adapter.ts";
 
 /** Why there is no lavapipe on this machine, or undefined. Deno takes any version of it. */
 export async function lavapipeUnavailable(): Promise<string | undefined> {

@@ -2,10 +2,10 @@
  * What every environment must do with a `Gpu`, as one function that returns plain data: kernels, copies, reads, errors
  * and loss. The same file is run under Node, by Deno and, bundled, in a browser; the caller compares the result.
  */
-import { difference } from "../../src/device/webgpu/counters.ts";
-import { DeviceLostError, KernelError } from "../../src/device/webgpu/errors.ts";
-import type { GpuOptions } from "../../src/device/webgpu/gpu.ts";
-import { Gpu } from "../../src/device/webgpu/gpu.ts";
+import { difference } from "../../src/device/webgpu/gpu/counters.ts";
+import { DeviceLostError, KernelError } from "../../src/device/webgpu/gpu/errors.ts";
+import type { GpuOptions } from "../../src/device/webgpu/gpu/gpu.ts";
+import { Gpu } from "../../src/device/webgpu/gpu/gpu.ts";
 import { affine, counting, dispatch } from "../device/kernels.ts";
 
 export interface SmokeResult {

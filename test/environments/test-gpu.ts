@@ -3,8 +3,8 @@
  * Deno. Never a real GPU by accident, so that a test's result does not depend on the machine.
  */
 import { environmentVariable, isDeno } from "../../src/device/environment.ts";
-import type { GpuOptions } from "../../src/device/webgpu/gpu.ts";
-import { Gpu } from "../../src/device/webgpu/gpu.ts";
+import type { GpuOptions } from "../../src/device/webgpu/gpu/gpu.ts";
+import { Gpu } from "../../src/device/webgpu/gpu/gpu.ts";
 
 /** Name of the test adapter: "swiftshader", "lavapipe", or what HICO_ADAPTER says. */
 export const testAdapter: string = environmentVariable("HICO_ADAPTER") ?? (isDeno ? "lavapipe" : "swiftshader");

@@ -2,7 +2,7 @@
 import { device } from "../../src/device/index.ts";
 import type { VerifyReport } from "../../src/verify/verify.ts";
 import { verifyFile } from "../../src/verify/verify.ts";
-import type { GpuOptions } from "../../src/device/webgpu/gpu.ts";
+import type { GpuOptions } from "../../src/device/webgpu/gpu/gpu.ts";
 
 export interface Replay {
   readonly file: string;

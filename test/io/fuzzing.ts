@@ -12,14 +12,14 @@ import {
   type HostTensor,
 } from "../../src/io/host-tensor.ts";
 import { arrayTypeOf, HOST_DTYPES } from "../../src/io/host-tensor.ts";
-import { encodeNpy, readNpyArray, type NpyArray } from "../../src/io/npy.ts";
-import { encodeNpz, readNpz } from "../../src/io/npz.ts";
-import { PickleWriter, type PicklableValue } from "../../src/io/pickle-write.ts";
-import { OrderedDict, TorchDevice, TorchDType, type PythonValue } from "../../src/io/python-values.ts";
+import { encodeNpy, readNpyArray, type NpyArray } from "../../src/io/numpy/npy.ts";
+import { encodeNpz, readNpz } from "../../src/io/numpy/npz.ts";
+import { PickleWriter, type PicklableValue } from "../../src/io/torch/pickle-write.ts";
+import { OrderedDict, TorchDevice, TorchDType, type PythonValue } from "../../src/io/torch/python-values.ts";
 import { encodeSafetensors, readSafetensors } from "../../src/io/safetensors.ts";
-import { readPickle, readTorchCheckpoint } from "../../src/io/torch-read.ts";
-import { encodeTorchCheckpoint } from "../../src/io/torch-write.ts";
-import { ZipWriter } from "../../src/io/zip-write.ts";
+import { readPickle, readTorchCheckpoint } from "../../src/io/torch/read.ts";
+import { encodeTorchCheckpoint } from "../../src/io/torch/write.ts";
+import { ZipWriter } from "../../src/io/zip/write.ts";
 import {
   drawFor,
   mutateBytes,

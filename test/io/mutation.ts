@@ -6,8 +6,8 @@
  */
 import { collectBytes } from "../../src/io/byte-sink.ts";
 import { openSource } from "../../src/io/byte-source.ts";
-import { ZipReader } from "../../src/io/zip-read.ts";
-import { ZipWriter } from "../../src/io/zip-write.ts";
+import { ZipReader } from "../../src/io/zip/read.ts";
+import { ZipWriter } from "../../src/io/zip/write.ts";
 
 /** Uniform draws (mulberry32: a counter through a mixing function). */
 export class Draw {

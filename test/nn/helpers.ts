@@ -8,8 +8,8 @@ import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
-import type { Draw } from "../engine/draw.ts";
-import { property } from "../engine/helpers.ts";
+import type { Draw } from "../support/draw.ts";
+import { property } from "../support/helpers.ts";
 
 /** Runs `body` with a fresh reference device as the default. */
 export async function onReference<T>(body: () => Promise<T>): Promise<T> {

@@ -11,8 +11,8 @@ import {
 } from "../../src/nn/index.ts";
 import { Generator, compile, ones, realize, tensor } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
-import type { Draw } from "../engine/draw.ts";
-import { assertClose, numbers } from "../engine/helpers.ts";
+import type { Draw } from "../support/draw.ts";
+import { assertClose, numbers } from "../support/helpers.ts";
 import { drawn, holds, onReference } from "./helpers.ts";
 
 const f64 = { dtype: "f64" } as const;

@@ -15,8 +15,8 @@ import {
 import type { AdamSettings, SgdSettings } from "../../src/nn/index.ts";
 import { compile, realize, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import type { Tensor, Variable } from "../../src/tensor/index.ts";
-import { assertClose, numbers } from "../engine/helpers.ts";
-import type { Draw } from "../engine/draw.ts";
+import { assertClose, numbers } from "../support/helpers.ts";
+import type { Draw } from "../support/draw.ts";
 import { drawn, holds, onReference } from "./helpers.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hico-optimizers-"));

@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import { difference } from "../../src/device/webgpu/counters.ts";
+import { difference } from "../../src/device/webgpu/gpu/counters.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import {
   Adam, AdamW, GRU, Linear, Module, SGD, Sequential, TransformerEncoderLayer, clipGradNorm, cosineSchedule, crossEntropy, emaUpdate,
 } from "../../src/nn/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { Generator, compile, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
-import { assertClose, numbers, openTestDevice } from "../engine/helpers.ts";
+import { assertClose, numbers, openTestDevice } from "../support/helpers.ts";
 import { onEach } from "./helpers.ts";
 
 let gpu: WebGpuDevice;

@@ -15,7 +15,7 @@ import { reportPage, writeReport } from "../../src/report/index.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { startChromium } from "../environments/chromium.ts";
-import { elements } from "./svg.ts";
+import { elements } from "./charts/svg.ts";
 
 const small = {
   data: { subjects: 4, repetitions: 1, seed: 2 },

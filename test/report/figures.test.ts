@@ -7,11 +7,11 @@ import { after, describe, test } from "node:test";
 import fc from "fast-check";
 import type { FeatureTable } from "../../src/hico/index.ts";
 import { resolveSettings, RunFolder, scoresOf } from "../../src/hico/index.ts";
-import { levelOf, unitRows } from "../../src/report/feature-rows.ts";
-import { levelMaps } from "../../src/report/levels.ts";
+import { levelOf, unitRows } from "../../src/report/measures/feature-rows.ts";
+import { levelMaps } from "../../src/report/measures/levels.ts";
 import type { ReportData } from "../../src/report/index.ts";
 import { compareRuns, daviesBouldin, reportFigures } from "../../src/report/index.ts";
-import { elements } from "./svg.ts";
+import { elements } from "./charts/svg.ts";
 
 describe("the Davies–Bouldin index", () => {
   test("is the mean of every class's worst ratio of spreads to distance", () => {

@@ -4,8 +4,8 @@
  * Kernel tests and benchmarks use it below the engine, so that a kernel is held to its own contract (bindings, sizes,
  * scratch of undefined content) and not to what a planner happens to do with it.
  */
-import { adapterName } from "../../src/device/webgpu/describe.ts";
-import { requestAdapter } from "../../src/device/webgpu/adapter.ts";
+import { adapterName } from "../../src/device/webgpu/gpu/describe.ts";
+import { requestAdapter } from "../../src/device/webgpu/gpu/adapter.ts";
 import type { AdapterProfile, Lowering } from "../../src/shaders/kernel.ts";
 import { testAdapter } from "../environments/test-gpu.ts";
 

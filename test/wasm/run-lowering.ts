@@ -3,8 +3,8 @@
  * without a device around it.
  */
 import v8 from "node:v8";
-import { wasmFeatures } from "../../src/wasm/features.ts";
-import type { WasmFeatures } from "../../src/wasm/features.ts";
+import { wasmFeatures } from "../../src/wasm/assembler/features.ts";
+import type { WasmFeatures } from "../../src/wasm/assembler/features.ts";
 import type { WasmLowering } from "../../src/wasm/kernel.ts";
 import { emitProgram } from "../../src/wasm/program.ts";
 

@@ -8,7 +8,7 @@ import type { DType, HostArray } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { sizeOf } from "../../tensor/shape.ts";
-import type { WasmFeatures } from "../../wasm/features.ts";
+import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { debugLevel } from "../environment.ts";
 import { PlanDevice } from "../plan-device.ts";
 import { collectGarbage, prepareCollection } from "../garbage.ts";

@@ -1,6 +1,6 @@
 /** Getting the JavaScript engine ready: what it can do, how many threads there may be. */
-import { wasmFeatures } from "../../wasm/features.ts";
-import type { WasmFeatures } from "../../wasm/features.ts";
+import { wasmFeatures } from "../../wasm/assembler/features.ts";
+import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { environmentVariable, hasProcess, importLate, isNode } from "../environment.ts";
 
 /** Switches on what the engine has but hides, and asks what it can do. */

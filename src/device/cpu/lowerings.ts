@@ -5,11 +5,11 @@ import type { ScanAttrs } from "../../ops/scan.ts";
 import type { TopKAttrs } from "../../ops/top-k.ts";
 import type { TensorSpec } from "../../shaders/kernel.ts";
 import type { FusedOp } from "../../tensor/fused.ts";
-import { attentionBackward, attentionForward } from "../../wasm/attention.ts";
-import { gruBackward, gruForward } from "../../wasm/gru-scan.ts";
-import { infoNceBackward, infoNceForward } from "../../wasm/info-nce.ts";
+import { attentionBackward, attentionForward } from "../../wasm/attention/attention.ts";
+import { gruBackward, gruForward } from "../../wasm/scan/gru.ts";
+import { infoNceBackward, infoNceForward } from "../../wasm/info-nce/info-nce.ts";
 import type { WasmLowering } from "../../wasm/kernel.ts";
-import { lstmBackward, lstmForward } from "../../wasm/lstm-scan.ts";
+import { lstmBackward, lstmForward } from "../../wasm/scan/lstm.ts";
 import { topK } from "../../wasm/top-k.ts";
 import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
 

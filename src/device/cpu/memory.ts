@@ -5,7 +5,7 @@
  * at a tensor's end stays within its block. Freed blocks join their free neighbours; a request takes the smallest block
  * that fits. The memory grows when there is none, up to the 4 GiB that WebAssembly can address.
  */
-import { MAX_PAGES } from "../../wasm/module.ts";
+import { MAX_PAGES } from "../../wasm/assembler/module.ts";
 import type { CpuCounters } from "./counters.ts";
 
 const PAGE = 65536;

@@ -11,13 +11,13 @@ import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { TensorSpec } from "../../shaders/kernel.ts";
 import type { Node } from "../../tensor/node.ts";
-import { codeKey } from "../../wasm/expr-kernel.ts";
-import type { ExprKernels, ExprOperand } from "../../wasm/expr-kernel.ts";
+import { codeKey } from "../../wasm/print/expr-kernel.ts";
+import type { ExprKernels, ExprOperand } from "../../wasm/print/expr-kernel.ts";
 import type { WasmKernel, WasmLowering } from "../../wasm/kernel.ts";
-import { loopKernel } from "../../wasm/loop.ts";
+import { loopKernel } from "../../wasm/print/loop.ts";
 import type { ProgramEntry } from "../../wasm/program.ts";
-import { reduceKernel } from "../../wasm/reduce.ts";
-import { matmulKernel } from "../../wasm/wasm-matmul.ts";
+import { reduceKernel } from "../../wasm/print/reduce.ts";
+import { matmulKernel } from "../../wasm/print/matmul.ts";
 import type { Call, Phase } from "../../wasm/work-sharing.ts";
 import { joinPhases } from "../../wasm/work-sharing.ts";
 

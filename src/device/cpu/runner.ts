@@ -6,7 +6,7 @@ import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
-import type { WasmFeatures } from "../../wasm/features.ts";
+import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { emitProgram } from "../../wasm/program.ts";
 import { emitPhases, unitsOf } from "../../wasm/work-sharing.ts";
 import { toDevice } from "../host-data.ts";

@@ -3,10 +3,10 @@
  *
  * A buffer that is destroyed takes its bind groups with it, since they hold it.
  */
-import type { GpuBuffer } from "./buffers.ts";
-import type { Counters } from "./counters.ts";
-import { KernelError } from "./errors.ts";
-import type { Pipeline } from "./pipelines.ts";
+import type { GpuBuffer } from "./gpu/buffers.ts";
+import type { Counters } from "./gpu/counters.ts";
+import { KernelError } from "./gpu/errors.ts";
+import type { Pipeline } from "./gpu/pipelines.ts";
 
 /** A range of a buffer. `offset` (bytes, default 0) is a multiple of 256; `size` defaults to the rest of the buffer. */
 export interface BufferSlice {

@@ -8,8 +8,8 @@ import type { Backend, Storage } from "../../tensor/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import type { BufferSlice } from "./bindings.ts";
-import type { GpuBuffer } from "./buffers.ts";
-import type { Gpu } from "./gpu.ts";
+import type { GpuBuffer } from "./gpu/buffers.ts";
+import type { Gpu } from "./gpu/gpu.ts";
 
 /** Results of at most this many bytes live in slabs. */
 export const SMALL_BYTES = 256;

@@ -6,14 +6,14 @@
  */
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
-import { Autotuner } from "../../shaders/autotune.ts";
-import type { MatmulTile } from "../../shaders/matmul.ts";
-import { candidateTiles } from "../../shaders/matmul.ts";
-import { problemOf } from "../../shaders/wgsl-matmul.ts";
-import { describeKernel, printMatmulProgram } from "../../shaders/wgsl-program.ts";
-import type { GpuBuffer } from "./buffers.ts";
-import { adapterName } from "./describe.ts";
-import type { Gpu } from "./gpu.ts";
+import { Autotuner } from "./autotune.ts";
+import type { MatmulTile } from "../../shaders/matmul/matmul.ts";
+import { candidateTiles } from "../../shaders/matmul/matmul.ts";
+import { problemOf } from "../../shaders/print/matmul.ts";
+import { describeKernel, printMatmulProgram } from "../../shaders/print/program.ts";
+import type { GpuBuffer } from "./gpu/buffers.ts";
+import { adapterName } from "./gpu/describe.ts";
+import type { Gpu } from "./gpu/gpu.ts";
 
 /** Bytes bound for the parameter buffer while tuning: leaves of at most 16 elements, a handful of them. */
 const PARAMETER_BYTES = 4096;

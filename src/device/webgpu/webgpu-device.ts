@@ -4,8 +4,8 @@
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
-import type { MatmulTile } from "../../shaders/matmul.ts";
-import { parseTile } from "../../shaders/matmul.ts";
+import type { MatmulTile } from "../../shaders/matmul/matmul.ts";
+import { parseTile } from "../../shaders/matmul/matmul.ts";
 import type { Assignment, Storage } from "../../tensor/backend.ts";
 import type { DType, HostArray } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
@@ -13,17 +13,17 @@ import type { Shape } from "../../tensor/shape.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { environmentVariable } from "../environment.ts";
 import { PlanDevice } from "../plan-device.ts";
-import { adapterName } from "./describe.ts";
-import type { Counters } from "./counters.ts";
-import type { GpuOptions } from "./gpu.ts";
-import { Gpu } from "./gpu.ts";
+import { adapterName } from "./gpu/describe.ts";
+import type { Counters } from "./gpu/counters.ts";
+import type { GpuOptions } from "./gpu/gpu.ts";
+import { Gpu } from "./gpu/gpu.ts";
 import { fromDevice, toDevice } from "../host-data.ts";
 import { Planner } from "./planner.ts";
 import type { LeafValue } from "./runner.ts";
 import { Runner } from "./runner.ts";
 import { GpuMemory, GpuStorage } from "./storage.ts";
 import { TileTuner } from "./tune.ts";
-import type { KernelTime } from "./timing.ts";
+import type { KernelTime } from "./gpu/timing.ts";
 
 export interface WebGpuOptions extends GpuOptions {
   /** Measure matmul tiles and remember the fastest; default HICO_AUTOTUNE=1. Results may differ in their last bits. */

@@ -1,0 +1,15 @@
+/** `hico data`: clip stores, made and looked at. */
+import { defineCommand } from "citty";
+import { subcommand } from "../command.ts";
+
+// TypeScript rewrites the extensions of dynamic imports everywhere but inside an `export default` expression.
+const dataCommand = defineCommand({
+  meta: { name: "data", description: "Prepare, generate and check clip stores" },
+  subCommands: {
+    prepare: subcommand(() => import("./prepare.ts")),
+    generate: subcommand(() => import("./generate.ts")),
+    info: subcommand(() => import("./info.ts")),
+  },
+});
+
+export default dataCommand;

@@ -1,0 +1,23 @@
+/** The words of a preparation's outcome. */
+import type { PrepareReport } from "../../data/sources/prepare.ts";
+
+/** Bad clips that are listed; the JSON report has all of them. */
+const LISTED = 10;
+
+export function formatPrepareReport(report: PrepareReport): string {
+  const lines = [
+    `${report.path}: ${report.clips} clips of ${report.classes} classes, ${report.layout} × ${report.persons}, ` +
+      `${(report.bytes / 1e6).toFixed(1)} MB, ${report.seconds.toFixed(1)} s`,
+    ...report.protocols.map(({ name, train, test }) => `  ${name}: ${train} train, ${test} test`),
+  ];
+  if (report.leftOut > 0) lines.push(`  left out by the list of missing samples: ${report.leftOut}`);
+  if (report.bad.length > 0) {
+    const counts = Object.entries(report.badByReason)
+      .map(([reason, count]) => `${count} ${reason}`)
+      .join(", ");
+    lines.push(`  skipped ${report.bad.length}: ${counts}`);
+    for (const { file, reason, detail } of report.bad.slice(0, LISTED)) lines.push(`    ${file}: ${reason}: ${detail}`);
+    if (report.bad.length > LISTED) lines.push(`    and ${report.bad.length - LISTED} more (--json lists all)`);
+  }
+  return lines.join("\n");
+}

@@ -1,0 +1,84 @@
+/** `hico data prepare`: raw input of any known form to one clip store. */
+import { prepareStore } from "../../data/sources/prepare.ts";
+import { openSourceOf, SOURCE_KINDS } from "../../data/sources/kinds.ts";
+import { defineHicoCommand } from "../command.ts";
+import { choiceOption, JSON_ARG, listOption, wholeOption } from "../options.ts";
+import { formatPrepareReport } from "./prepare-report.ts";
+import { bar, interruption, ProgressLine } from "../progress.ts";
+
+export default defineHicoCommand({
+  meta: { name: "prepare", description: `Raw skeletons to one checksummed clip store with protocol splits` },
+  examples: [
+    "hico data prepare nw-ucla ../shared/data/nw_ucla nw-ucla.clips",
+    "hico data prepare ntu60 nturgb+d_skeletons ntu60.clips --missing NTU_RGBD_samples_with_missing_skeletons.txt",
+    "hico data prepare pku-mmd PKU_Skeleton pku.clips --labels Train_Label_PKU_final --split-list cross_subject_v2.txt",
+    "hico data prepare npy my-folder my.clips --layout coco17.json --map coco17-to-ntu25.json",
+    "hico data prepare csv recordings my.clips --spec columns.json --labels labels.csv",
+    "hico data prepare csv recordings my.clips --labels labels.csv --window 4s --hop 1s",
+  ],
+  args: {
+    kind: { type: "positional", description: SOURCE_KINDS.join(", "), required: true },
+    source: { type: "positional", description: "Folder of the raw input", required: true },
+    store: { type: "positional", description: "The clip store to write", required: true },
+    layout: { type: "string", description: "npy: the skeleton, a built-in name or a JSON file (ntu25)" },
+    map: { type: "string", description: "JSON map to the 25 joints of NTU, or none to keep the joints as they are" },
+    missing: { type: "string", description: "ntu: the published list of samples to leave out" },
+    labels: {
+      type: "string",
+      description: "pku-mmd: folder of label files; csv: table file,label[,subject,camera,split]",
+    },
+    "split-list": { type: "string", description: "pku-mmd: the list of recordings that train and test" },
+    spec: { type: "string", description: "csv: how columns are read, as JSON (raw Kinect v2)" },
+    "test-subjects": { type: "string", description: "npy, csv: subjects that test; the others train" },
+    window: { type: "string", description: "csv: cut recordings into windows of so many frames (90) or seconds (3s)" },
+    hop: { type: "string", description: "csv: from one window to the next, likewise (half a window)" },
+    persons: { type: "string", description: "Persons kept, those that move most" },
+    "max-frames": { type: "string", description: "Frames kept of a clip (300)" },
+    normalize: {
+      type: "boolean",
+      default: true,
+      description: "Pre-normalise",
+      negativeDescription: "Keep the sensor's coordinates",
+    },
+    "on-bad": { type: "string", description: "What to do with a clip that cannot be used: skip (default) or fail" },
+    ...JSON_ARG,
+  },
+  run: async ({ args }) => {
+    const kind = choiceOption("kind", args.kind, SOURCE_KINDS)!;
+    const { source, map } = openSourceOf(kind, args.source, {
+      layout: args.layout,
+      map: args.map,
+      missing: args.missing,
+      labels: args.labels,
+      splitList: args["split-list"],
+      spec: args.spec,
+      window: args.window,
+      hop: args.hop,
+      testSubjects: listOption("test-subjects", args["test-subjects"]),
+    });
+    const stop = interruption();
+    const line = new ProgressLine();
+    try {
+      const report = await prepareStore(source, args.store, {
+        map,
+        normalize: args.normalize,
+        signal: stop.signal,
+        persons: wholeOption("persons", args.persons),
+        maxFrames: wholeOption("max-frames", args["max-frames"]),
+        onBad: choiceOption("on-bad", args["on-bad"], ["skip", "fail"]),
+        notes: { kind, source: args.source },
+        onProgress: ({ done, total, clips, bad }) =>
+          line.update(() => `${bar(done / total)} ${done}/${total}  ${clips} clips, ${bad} bad`),
+      });
+      line.clear();
+      console.log(args.json ? JSON.stringify(report, null, 2) : formatPrepareReport(report));
+    } catch (error) {
+      if (!stop.signal.aborted) throw error;
+      console.error("hico: interrupted; nothing was written");
+      process.exitCode = stop.code();
+    } finally {
+      line.clear();
+      stop.done();
+    }
+  },
+});

@@ -1,0 +1,40 @@
+/** `hico eval knn`: accuracy of the nearest training clips by cosine similarity. */
+import { useDevice } from "../../device/index.ts";
+import { evaluateKnn } from "../../hico/judge/evaluate.ts";
+import { defineHicoCommand } from "../command.ts";
+import { EVALUATION_ARGS, knnText, showProgress } from "./evaluation.ts";
+import { foldsText, judgeFolds, runsOf } from "./folds.ts";
+import { deviceOptions, wholeOption } from "../options.ts";
+import { ProgressLine } from "../progress.ts";
+
+export default defineHicoCommand({
+  meta: { name: "knn", description: "Retrieval: the class of the nearest training clips (cosine)" },
+  examples: [
+    "hico eval knn runs/nw-ucla                 1-NN, as the field reports it",
+    "hico eval knn runs/nw-ucla --k 5           majority of five",
+    "hico eval knn runs/nw-ucla --checkpoint best --no-baselines --json",
+    "hico eval knn runs/nw-ucla --data other.clips --protocol given",
+    "hico eval knn runs/seed-0 runs/seed-1 runs/seed-2     each alone, and their mean",
+  ],
+  args: { ...EVALUATION_ARGS, k: { type: "string", description: "Neighbours that vote (1)" } },
+  run: async ({ args }) => {
+    const k = wholeOption("k", args.k);
+    const device = await useDevice(args.device, deviceOptions(args));
+    const line = new ProgressLine();
+    try {
+      const { checkpoint, data, baselines } = args;
+      const onProgress = showProgress(line);
+      const found = await judgeFolds(
+        runsOf(args),
+        args,
+        ({ run, protocol }) => evaluateKnn({ run, checkpoint, data, protocol, baselines, k, onProgress }),
+        ({ accuracy }) => accuracy,
+      );
+      line.clear();
+      if (args.json) console.log(JSON.stringify(found, null, 2));
+      else console.log(found.kind === "folds" ? foldsText(found, ({ accuracy }) => accuracy, `${k ?? 1}-NN`) : knnText(found));
+    } finally {
+      device.close();
+    }
+  },
+});

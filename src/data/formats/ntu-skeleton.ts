@@ -1,0 +1,128 @@
+/**
+ * NTU RGB+D `.skeleton` text files.
+ *
+ * A file is: number of frames; per frame the number of bodies; per body a line of state whose first word is the
+ * body's tracking ID, the number of joints, and per joint a line whose first three numbers are x, y, z in metres
+ * (then projections, orientation and tracking state). Line ends are LF or CRLF. A frame may have no body, and a body
+ * may appear, vanish and return. Format: github.com/shahroudy/NTURGB-D, Matlab/read_skeleton_file.m.
+ */
+import { mainBodies } from "../skeleton/bodies.ts";
+import type { Clip } from "../skeleton/clip.ts";
+import { checkClip, newClip } from "../skeleton/clip.ts";
+import { DataError } from "../errors.ts";
+import { NTU25 } from "../skeleton/layout.ts";
+import { parseCount, parseFinite, splitLines } from "./text.ts";
+
+/** One body in one frame. */
+export interface BodyObservation {
+  readonly frame: number;
+  /** Position among the bodies of its frame. */
+  readonly slot: number;
+  /** The sensor's 64-bit tracking ID, as text. */
+  readonly id: string;
+  /** float32, 25 x 3. */
+  readonly xyz: Float32Array;
+}
+
+export interface NtuRecording {
+  readonly frames: number;
+  /** In file order. */
+  readonly bodies: readonly BodyObservation[];
+}
+
+const JOINTS = NTU25.joints.length;
+const MAX_TRACKED = 4;
+
+/** @throws DataError `format` (cut off, or more lines than frames), `shape` (not 25 joints), `not-finite`. */
+export function parseNtuSkeleton(text: string, file: string): NtuRecording {
+  const lines = splitLines(text);
+  let at = 0;
+  const count = (what: string): number => parseCount(lines[at], what, file, ++at);
+  const frames = count("number of frames");
+  const bodies: BodyObservation[] = [];
+  for (let frame = 0; frame < frames; frame++) {
+    const here = count(`number of bodies of frame ${frame} (the file announces ${frames} frames)`);
+    for (let slot = 0; slot < here; slot++) {
+      const state = lines[at++];
+      const id = state?.trim().split(/\s+/, 1)[0] ?? "";
+      if (!/^\d+$/.test(id)) {
+        const found = state === undefined ? "the file is cut off" : `found ${JSON.stringify(state.slice(0, 40))}`;
+        throw new DataError(file, "format", `line ${at} should begin with a body's ID (frame ${frame}); ${found}`);
+      }
+      const joints = count("number of joints");
+      if (joints !== JOINTS) {
+        throw new DataError(file, "shape", `line ${at}: a body of ${joints} joints; NTU RGB+D has ${JOINTS}`);
+      }
+      const xyz = new Float32Array(JOINTS * 3);
+      for (let joint = 0; joint < JOINTS; joint++) {
+        const line = lines[at++];
+        if (line === undefined) {
+          throw new DataError(file, "format", `cut off in frame ${frame} of ${frames}, at joint ${joint} of a body`);
+        }
+        readTriple(line, xyz, joint * 3, file, at);
+      }
+      bodies.push({ frame, slot, id, xyz });
+    }
+  }
+  for (; at < lines.length; at++) {
+    if (lines[at].trim() !== "") {
+      throw new DataError(file, "format", `line ${at + 1} goes on after the ${frames} frames that the file announces`);
+    }
+  }
+  return { frames, bodies };
+}
+
+/** The first three words of a joint's line. Found by hand: splitting off all twelve would cost most of the parsing. */
+function readTriple(line: string, out: Float32Array, to: number, file: string, lineNumber: number): void {
+  let start = 0;
+  for (let c = 0; c < 3; c++) {
+    while (line.charCodeAt(start) === 32 || line.charCodeAt(start) === 9) start++;
+    let end = start;
+    while (end < line.length && line.charCodeAt(end) !== 32 && line.charCodeAt(end) !== 9) end++;
+    if (end === start) {
+      throw new DataError(file, "format", `line ${lineNumber} has ${c} numbers; a joint needs x, y and z`);
+    }
+    out[to + c] = parseFinite(line.slice(start, end), file, lineNumber);
+    start = end;
+  }
+}
+
+/**
+ * What one person is, over time:
+ * - `id`: the observations of one tracking ID. Right where people swap places in the sensor's list;
+ * - `slot`: the n-th body of each frame, of at most 4. What the published numbers of the field were computed with;
+ *   keeps a person whole whom the sensor lost and found again under another ID.
+ */
+export type Tracking = "id" | "slot";
+
+/** Every tracked body over all frames, in order of first appearance: (frames, bodies, 25, 3), zeros where absent. */
+export function trackedBodies(recording: NtuRecording, by: Tracking = "id"): { readonly ids: string[]; clip: Clip } {
+  const ids: string[] = [];
+  const placed = recording.bodies
+    .filter((body) => by === "id" || body.slot < MAX_TRACKED)
+    .map((body) => {
+      const key = by === "id" ? body.id : String(body.slot);
+      if (!ids.includes(key)) ids.push(key);
+      return { body, track: ids.indexOf(key) };
+    });
+  const clip = newClip(recording.frames, ids.length, JOINTS);
+  for (const { body, track } of placed) clip.data.set(body.xyz, (body.frame * ids.length + track) * JOINTS * 3);
+  return { ids, clip };
+}
+
+/**
+ * The clip of a recording: its `persons` main bodies, most energetic first; fewer leave zeros.
+ * @throws DataError `empty` where no frame has a body.
+ */
+export function ntuClip(
+  recording: NtuRecording,
+  file: string,
+  options: { readonly persons?: number; readonly tracking?: Tracking } = {},
+): Clip {
+  if (recording.bodies.length === 0) {
+    throw new DataError(file, "empty", `no body in any of ${recording.frames} frames`);
+  }
+  const clip = mainBodies(trackedBodies(recording, options.tracking).clip, options.persons ?? 2);
+  checkClip(clip, file);
+  return clip;
+}

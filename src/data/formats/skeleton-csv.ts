@@ -1,0 +1,175 @@
+/**
+ * Skeletons in CSV files: one line a frame, columns described by a specification.
+ *
+ * Two descriptions of the columns. `fields`: every joint takes the same run of columns in the layout's joint order,
+ * e.g. `["x", "y", "z", "state"]` for raw Kinect v2 recordings (KIMORE: 100 numbers a line, a trailing comma, blank
+ * lines at the top). `columns`: for each joint its three columns by header name or by index, as exports of
+ * MediaPipe or motion-capture software need. Both may repeat for further persons.
+ */
+import type { Clip } from "../skeleton/clip.ts";
+import { checkClip, newClip } from "../skeleton/clip.ts";
+import { DataError } from "../errors.ts";
+import type { SkeletonLayout } from "../skeleton/layout.ts";
+import { NTU25 } from "../skeleton/layout.ts";
+import { parseFinite, splitLines } from "./text.ts";
+
+/** What a column of a joint holds. `skip` is read as nothing. */
+export type CsvField = "x" | "y" | "z" | "state" | "skip";
+
+/** A column by index or, in a file with a header line, by name. */
+export type CsvColumn = number | string;
+
+export interface CsvSpec {
+  readonly layout: SkeletonLayout;
+  /** Default ",". */
+  readonly delimiter?: string;
+  /** Whether the first line that is not blank names the columns. Default false. */
+  readonly header?: boolean;
+  /** Columns before the first joint (frame number, time), with `fields`. Default 0. */
+  readonly skip?: number;
+  /** The columns of every joint, in order. Exactly one of `fields` and `columns`. */
+  readonly fields?: readonly CsvField[];
+  /** Per person, per joint name: its [x, y, z]; `null` for a coordinate the file does not have (taken as 0). */
+  readonly columns?: readonly Readonly<Record<string, readonly (CsvColumn | null)[]>>[];
+  /** Persons side by side, with `fields`. Default 1. */
+  readonly persons?: number;
+  /** Factor to metres: 0.001 for millimetres. Default 1. */
+  readonly scale?: number;
+  /** Factors of x, y, z, e.g. [1, -1, 1] where y points down. Default [1, 1, 1]. */
+  readonly flip?: readonly [number, number, number];
+  /**
+   * Metres added to x, y, z, after scale and flip. For recordings whose origin lies within the body, such as MediaPipe's
+   * world landmarks, since a joint at exactly (0, 0, 0) counts as missing everywhere. Default [0, 0, 0].
+   */
+  readonly offset?: readonly [number, number, number];
+  /** Frames a second, for windows given in seconds. Default 30. */
+  readonly rate?: number;
+  /** Words that stand for a missing coordinate, whose joint becomes zero, e.g. ["", "NaN"]. Default none: an error. */
+  readonly missing?: readonly string[];
+}
+
+/** Raw Kinect v2 recordings as in KIMORE. */
+export const KINECT_V2_CSV: CsvSpec = { layout: NTU25, fields: ["x", "y", "z", "state"] };
+
+export interface CsvRecording {
+  readonly clip: Clip;
+  /** Where there is a `state` field: tracking states (frames, persons, joints); 0 none, 1 inferred, 2 seen. */
+  readonly states?: Uint8Array;
+}
+
+/** The columns of one joint of one person. */
+interface JointColumns {
+  readonly xyz: readonly (number | null)[];
+  readonly state: number | null;
+}
+
+/** @throws DataError naming the line; Error where the specification itself is wrong. */
+export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): CsvRecording {
+  const delimiter = spec.delimiter ?? ",";
+  const rows = splitLines(text)
+    .map((line, i) => ({ line: i + 1, text: line }))
+    .filter((row) => row.text.trim() !== "");
+  const header = spec.header ? rows.shift() : undefined;
+  if (rows.length === 0) throw new DataError(file, "empty", "no frames");
+  const names = header && splitRow(header.text, delimiter).map((name) => name.trim().replace(/^"(.*)"$/, "$1"));
+  const persons = columnsOf(spec, names, file);
+  const width = spec.fields ? widthOf(spec) : undefined;
+  const joints = spec.layout.joints.length;
+  const clip = newClip(rows.length, persons.length, joints);
+  const hasStates = spec.fields?.includes("state") ?? false;
+  const states = hasStates ? new Uint8Array(rows.length * persons.length * joints) : undefined;
+  const scale = (spec.flip ?? [1, 1, 1]).map((sign) => sign * (spec.scale ?? 1));
+  const offset = spec.offset ?? [0, 0, 0];
+  const missing = new Set(spec.missing ?? []);
+
+  rows.forEach((row, frame) => {
+    const words = splitRow(row.text, delimiter);
+    if (width !== undefined && words.length !== width) {
+      throw new DataError(file, "shape", `line ${row.line} has ${words.length} columns; ${describeWidth(spec, width)}`);
+    }
+    const word = (column: number): string => {
+      if (column < words.length) return words[column].trim();
+      throw new DataError(file, "shape", `line ${row.line} has ${words.length} columns; column ${column} is needed`);
+    };
+    persons.forEach((person, m) => {
+      person.forEach((columns, v) => {
+        const joint = (frame * persons.length + m) * joints + v;
+        const values = columns.xyz.map((column) => (column === null ? "0" : word(column)));
+        if (!values.some((value) => missing.has(value))) {
+          for (let c = 0; c < 3; c++) clip.data[joint * 3 + c] = scale[c] * parseFinite(values[c], file, row.line) + offset[c];
+        }
+        if (states && columns.state !== null) states[joint] = parseFinite(word(columns.state), file, row.line);
+      });
+    });
+  });
+  checkClip(clip, file);
+  return { clip, states };
+}
+
+/** The words of a line; a delimiter at its end closes the last word and opens none. */
+function splitRow(line: string, delimiter: string): string[] {
+  const words = line.split(delimiter);
+  if (words.length > 1 && words[words.length - 1].trim() === "") words.pop();
+  return words;
+}
+
+function widthOf(spec: CsvSpec): number {
+  return (spec.skip ?? 0) + (spec.persons ?? 1) * spec.layout.joints.length * (spec.fields?.length ?? 0);
+}
+
+function describeWidth(spec: CsvSpec, width: number): string {
+  return (
+    `${spec.skip ?? 0} before the joints + ${spec.persons ?? 1} persons x ${spec.layout.joints.length} joints of ` +
+    `"${spec.layout.name}" x ${spec.fields?.length} (${spec.fields?.join(", ")}) makes ${width}`
+  );
+}
+
+/** Which columns to read for each person and joint. */
+function columnsOf(spec: CsvSpec, names: readonly string[] | undefined, file: string): JointColumns[][] {
+  if ((spec.fields === undefined) === (spec.columns === undefined)) {
+    throw new Error(`CSV specification: give exactly one of "fields" and "columns"`);
+  }
+  if (spec.columns) return spec.columns.map((person) => namedColumns(person, spec, names, file));
+  const fields = spec.fields as readonly CsvField[];
+  if (!fields.includes("x") || !fields.includes("y")) {
+    throw new Error(`CSV specification: "fields" is ${fields.join(", ")}; it needs at least x and y`);
+  }
+  const offset = (field: CsvField): number | null => (fields.includes(field) ? fields.indexOf(field) : null);
+  const at = (base: number, field: CsvField): number | null => {
+    const column = offset(field);
+    return column === null ? null : base + column;
+  };
+  const joints = spec.layout.joints.length;
+  return Array.from({ length: spec.persons ?? 1 }, (_, m) =>
+    Array.from({ length: joints }, (_, v) => {
+      const base = (spec.skip ?? 0) + (m * joints + v) * fields.length;
+      return { xyz: [at(base, "x"), at(base, "y"), at(base, "z")], state: at(base, "state") };
+    }),
+  );
+}
+
+function namedColumns(
+  person: Readonly<Record<string, readonly (CsvColumn | null)[]>>,
+  spec: CsvSpec,
+  names: readonly string[] | undefined,
+  file: string,
+): JointColumns[] {
+  const stranger = Object.keys(person).find((joint) => !spec.layout.joints.includes(joint));
+  if (stranger !== undefined) {
+    throw new Error(`CSV specification: layout "${spec.layout.name}" has no joint "${stranger}"`);
+  }
+  return spec.layout.joints.map((joint) => {
+    const columns = person[joint];
+    if (!columns || columns.length !== 3) {
+      throw new Error(`CSV specification: joint "${joint}" needs its three columns [x, y, z]`);
+    }
+    const xyz = columns.map((column) => {
+      if (typeof column !== "string") return column;
+      if (!names) throw new Error(`CSV specification: column "${column}" is a name, but "header" is not set`);
+      const index = names.indexOf(column);
+      if (index < 0) throw new DataError(file, "shape", `no column "${column}" in the header (${names.join(", ")})`);
+      return index;
+    });
+    return { xyz, state: null };
+  });
+}

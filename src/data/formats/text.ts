@@ -1,0 +1,57 @@
+/**
+ * Reading text files of numbers: the whole file as text, then token by token with the place of a fault.
+ *
+ * The formats of the field are lines of blank- or comma-separated numbers with either line end. A token is checked
+ * where it is read, so that an error names line and column.
+ */
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { DataError } from "../errors.ts";
+
+/** The whole file. @throws DataError `unreadable`, or `empty` where it holds nothing but white space. */
+export function readText(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new DataError(path, "unreadable", (cause as Error).message, { cause });
+  }
+  if (!/\S/.test(text)) throw new DataError(path, "empty", "the file holds nothing");
+  return text;
+}
+
+/** Lines without their line ends (LF or CRLF). The file's last line end does not start another line. */
+export function splitLines(text: string): string[] {
+  const lines = text.split("\n");
+  if (lines[lines.length - 1] === "") lines.pop();
+  for (let i = 0; i < lines.length; i++) if (lines[i].endsWith("\r")) lines[i] = lines[i].slice(0, -1);
+  return lines;
+}
+
+/** A finite number from a token; `line` counts from 1. @throws DataError `not-finite` or `format`. */
+export function parseFinite(token: string, file: string, line: number): number {
+  const value = Number(token);
+  if (Number.isFinite(value) && token !== "") return value;
+  const word = token.trim();
+  if (/^[+-]?(nan|inf|infinity)$/i.test(word) || (word !== "" && !Number.isNaN(value))) {
+    throw new DataError(file, "not-finite", `line ${line} holds ${word}`);
+  }
+  throw new DataError(file, "format", `line ${line}: ${JSON.stringify(word.slice(0, 40))} is not a number`);
+}
+
+/** A non-negative integer that is the only thing on its line. */
+export function parseCount(text: string | undefined, what: string, file: string, line: number): number {
+  if (text === undefined) throw new DataError(file, "format", `cut off: line ${line} should hold the ${what}`);
+  const trimmed = text.trim();
+  if (!/^\d{1,9}$/.test(trimmed)) {
+    const found = JSON.stringify(trimmed.slice(0, 40));
+    throw new DataError(file, "format", `line ${line} should hold the ${what}, holds ${found}`);
+  }
+  return Number(trimmed);
+}
+
+/** File name without folder and the given extension. */
+export function stem(path: string, extension: string): string {
+  const name = basename(path);
+  return name.endsWith(extension) ? name.slice(0, -extension.length) : name;
+}

@@ -1,0 +1,121 @@
+/**
+ * Maps between skeleton layouts: each target joint is a weighted mean of source joints.
+ *
+ * The JSON form is a list with one entry per target joint, each a list of `[source joint, weight]`:
+ * `[[[0, 1]], [[2, 0.5], [3, 0.5]], ...]`. A model of 25 joints then runs on a sensor that has fewer.
+ */
+import { readFileSync } from "node:fs";
+import type { Clip } from "./clip.ts";
+import { newClip } from "./clip.ts";
+import { DataError } from "../errors.ts";
+import type { SkeletonLayout } from "./layout.ts";
+import { KINECT_V1_20, NTU25, SBU15 } from "./layout.ts";
+
+export interface LayoutMap {
+  readonly from: SkeletonLayout;
+  readonly to: SkeletonLayout;
+  /** Per target joint: source joints and their weights, which sum to 1. */
+  readonly sources: readonly (readonly (readonly [joint: number, weight: number])[])[];
+}
+
+/** A map whose every target joint copies one source joint, except where a list of equally weighted ones is given. */
+function copying(from: SkeletonLayout, sources: readonly (number | readonly number[])[]): LayoutMap {
+  return {
+    from,
+    to: NTU25,
+    sources: sources.map((s) =>
+      typeof s === "number" ? [[s, 1] as const] : s.map((joint) => [joint, 1 / s.length] as const),
+    ),
+  };
+}
+
+/** Hand tips and thumbs, which Kinect v1 does not track, copy the hand; the neck lies midway to the head. */
+export const KINECT_V1_20_TO_NTU25 = copying(KINECT_V1_20, [
+  0, 1, [2, 3], 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 2, 7, 7, 11, 11,
+]);
+
+/** OpenNI has no pelvis, wrists or ankles: the mean of the hips, the hands, the feet. */
+export const SBU15_TO_NTU25 = copying(SBU15, [
+  [9, 12], 2, [1, 0], 0, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11, 11, 12, 13, 14, 14, 1, 5, 5, 8, 8,
+]);
+
+export const LAYOUT_MAPS: readonly LayoutMap[] = [KINECT_V1_20_TO_NTU25, SBU15_TO_NTU25];
+
+/** The map between two layouts: built in, or the identity. */
+export function layoutMap(from: SkeletonLayout, to: SkeletonLayout): LayoutMap {
+  if (from.name === to.name) return { from, to, sources: from.joints.map((_, v) => [[v, 1]]) };
+  const known = LAYOUT_MAPS.find((map) => map.from.name === from.name && map.to.name === to.name);
+  if (!known) {
+    throw new Error(`no built-in map from layout "${from.name}" to "${to.name}"; give one as a JSON file`);
+  }
+  return known;
+}
+
+/** A map from a user's JSON file. @throws DataError naming the file and the rule. */
+export function loadLayoutMap(path: string, from: SkeletonLayout, to: SkeletonLayout): LayoutMap {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new DataError(path, "unreadable", (cause as Error).message, { cause });
+  }
+  try {
+    return parseLayoutMap(JSON.parse(text), from, to, path);
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause;
+    throw new DataError(path, "format", `not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Checks a map read from JSON: one entry per target joint, source joints that exist, weights that sum to 1. */
+export function parseLayoutMap(value: unknown, from: SkeletonLayout, to: SkeletonLayout, file = "map"): LayoutMap {
+  const fail = (detail: string): never => {
+    throw new DataError(file, "format", detail);
+  };
+  if (!Array.isArray(value) || value.length !== to.joints.length) {
+    return fail(`a map to "${to.name}" is a list of ${to.joints.length} entries, one per joint`);
+  }
+  const sources = value.map((entry: unknown, target) => {
+    const name = to.joints[target];
+    if (!Array.isArray(entry) || entry.length === 0) {
+      return fail(`joint ${name} needs a non-empty list of [source joint, weight]`);
+    }
+    let total = 0;
+    const list = entry.map((pair: unknown) => {
+      const [joint, weight] = Array.isArray(pair) && pair.length === 2 ? (pair as unknown[]) : [];
+      if (!Number.isInteger(joint) || (joint as number) < 0 || (joint as number) >= from.joints.length) {
+        return fail(`joint ${name}: ${JSON.stringify(pair)} is not [joint below ${from.joints.length}, weight]`);
+      }
+      if (typeof weight !== "number" || !Number.isFinite(weight)) {
+        return fail(`joint ${name}: weight ${JSON.stringify(weight)} is not a finite number`);
+      }
+      total += weight;
+      return [joint as number, weight] as const;
+    });
+    if (Math.abs(total - 1) > 1e-6) fail(`joint ${name}: weights sum to ${total}; they must sum to 1`);
+    return list;
+  });
+  return { from, to, sources };
+}
+
+/** The clip in the target layout; persons and frames as they are. An absent person stays zero. */
+export function mapClip(clip: Clip, map: LayoutMap): Clip {
+  const from = map.from.joints.length;
+  if (clip.joints !== from) {
+    throw new Error(`mapClip: a clip of ${clip.joints} joints; the map is from "${map.from.name}" with ${from}`);
+  }
+  const out = newClip(clip.frames, clip.persons, map.to.joints.length);
+  const bodies = clip.frames * clip.persons;
+  let to = 0;
+  for (let body = 0; body < bodies; body++) {
+    const start = body * from * 3;
+    for (const sources of map.sources) {
+      for (let c = 0; c < 3; c++) {
+        let sum = 0;
+        for (const [joint, weight] of sources) sum += weight * clip.data[start + joint * 3 + c];
+        out.data[to++] = sum;
+      }
+    }
+  }
+  return out;
+}

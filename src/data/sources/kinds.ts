@@ -1,0 +1,126 @@
+/** The kinds of raw input there are, each opened from a folder and the options that it takes. */
+import { existsSync } from "node:fs";
+import type { LayoutMap } from "../skeleton/layout-map.ts";
+import { layoutMap, loadLayoutMap } from "../skeleton/layout-map.ts";
+import type { SkeletonLayout } from "../skeleton/layout.ts";
+import { layoutNamed, LAYOUTS, loadLayout, NTU25 } from "../skeleton/layout.ts";
+import { factProtocol } from "../store/protocol.ts";
+import type { Protocol } from "../store/protocol.ts";
+import type { ClipSource } from "./source.ts";
+import type { CsvSourceOptions } from "./csv.ts";
+import { csvFileSource, csvSource, loadCsvSpec } from "./csv.ts";
+import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
+import { ntuSource } from "./ntu.ts";
+import { pkuSource } from "./pku.ts";
+import { parseWindows } from "./windows.ts";
+
+export const SOURCE_KINDS = ["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const;
+export type SourceKind = (typeof SOURCE_KINDS)[number];
+
+/** Paths and choices, as a user gives them. */
+export interface SourceKindOptions {
+  /** A built-in layout's name, or a JSON file. */
+  readonly layout?: string;
+  /** A JSON file that maps to NTU's 25 joints; "none" for no map where there would be one. */
+  readonly map?: string;
+  readonly missing?: string;
+  readonly labels?: string;
+  readonly splitList?: string;
+  readonly spec?: string;
+  readonly testSubjects?: readonly number[];
+  /** Frames ("90") or seconds ("3s") of the windows that recordings are cut into, and from one to the next. */
+  readonly window?: string;
+  readonly hop?: string;
+}
+
+/** Which options a kind takes, besides `map`. */
+const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> = {
+  "nw-ucla": [],
+  "utd-mhad": [],
+  sbu: [],
+  ntu60: ["missing"],
+  ntu120: ["missing"],
+  "pku-mmd": ["labels", "splitList"],
+  npy: ["layout", "testSubjects"],
+  csv: ["spec", "labels", "testSubjects", "window", "hop"],
+};
+
+/** @throws Error for an option that the kind does not take; DataError naming the file that is wrong. */
+export function openSourceOf(
+  kind: SourceKind,
+  folder: string,
+  options: SourceKindOptions = {},
+): { source: ClipSource; map: LayoutMap | undefined } {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || name === "map" || TAKES[kind].includes(name as keyof SourceKindOptions)) continue;
+    const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new Error(`${kind} takes no --${flag}; it takes ${["map", ...TAKES[kind]].join(", ")}`);
+  }
+  const source = sourceOf(kind, folder, options);
+  try {
+    return { source, map: mapOf(kind, source.layout, options.map) };
+  } catch (error) {
+    source.close?.();
+    throw error;
+  }
+}
+
+function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions): ClipSource {
+  const protocols = options.testSubjects === undefined ? [] : [subjectsProtocol(options.testSubjects)];
+  if (Object.hasOwn(NPY_SETS, kind)) return namedNpySource(kind, folder);
+  switch (kind) {
+    case "ntu60":
+    case "ntu120":
+      return ntuSource(folder, kind === "ntu60" ? 60 : 120, { missing: options.missing });
+    case "pku-mmd":
+      if (options.labels === undefined)
+        throw new Error("pku-mmd needs --labels: the folder of label files that cut recordings into clips");
+      return pkuSource(folder, { labels: options.labels, splitList: options.splitList });
+    case "csv":
+      return csvSource(folder, { ...csvReading(options), labels: options.labels, protocols });
+    default:
+      return npySource(folder, {
+        layout: options.layout === undefined ? undefined : layoutOf(options.layout),
+        protocols,
+      });
+  }
+}
+
+/** One CSV recording by itself, read as `openSourceOf("csv", …)` reads a folder of them. */
+export function openRecording(
+  file: string,
+  options: Pick<SourceKindOptions, "spec" | "map" | "window" | "hop">,
+): { source: ClipSource; map: LayoutMap | undefined } {
+  const source = csvFileSource(file, csvReading(options));
+  return { source, map: mapOf("csv", source.layout, options.map) };
+}
+
+function csvReading(options: Pick<SourceKindOptions, "spec" | "window" | "hop">): Pick<CsvSourceOptions, "spec" | "windows"> {
+  const spec = options.spec === undefined ? undefined : loadCsvSpec(options.spec);
+  return { spec, windows: parseWindows(options.window, options.hop, spec?.rate) };
+}
+
+function layoutOf(name: string): SkeletonLayout {
+  if (LAYOUTS.some((layout) => layout.name === name)) return layoutNamed(name);
+  if (existsSync(name)) return loadLayout(name);
+  throw new Error(
+    `no layout "${name}": neither built in (${LAYOUTS.map((layout) => layout.name).join(", ")}) nor a file`,
+  );
+}
+
+/** The small data sets are mapped to NTU's joints unless told otherwise, others only when told. */
+function mapOf(kind: SourceKind, from: SkeletonLayout, given: string | undefined): LayoutMap | undefined {
+  if (given === "none") return undefined;
+  if (given !== undefined) return loadLayoutMap(given, from, NTU25);
+  return Object.hasOwn(NPY_SETS, kind) ? layoutMap(from, NTU25) : undefined;
+}
+
+function subjectsProtocol(testing: readonly number[]): Protocol {
+  return factProtocol(
+    "xsub",
+    `subjects ${testing.join(", ")} test, the others train`,
+    "subject",
+    1e9,
+    (subject) => !testing.includes(subject),
+  );
+}

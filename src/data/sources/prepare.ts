@@ -1,0 +1,166 @@
+/**
+ * Preparation: any source becomes one clip store.
+ *
+ * Clip by clip: at most 300 frames, mapped to another layout where asked, pre-normalised, written. Nothing but one clip
+ * is held in memory. Bad clips are skipped and counted, or stop everything; the store appears whole or not at all.
+ */
+import { statSync } from "node:fs";
+import { mainBodies } from "../skeleton/bodies.ts";
+import { limitFrames, MAX_FRAMES } from "../skeleton/clip.ts";
+import type { BadInput } from "../errors.ts";
+import { DataError } from "../errors.ts";
+import type { LayoutMap } from "../skeleton/layout-map.ts";
+import { mapClip } from "../skeleton/layout-map.ts";
+import type { SkeletonLayout } from "../skeleton/layout.ts";
+import { normalizeClip } from "../skeleton/normalize.ts";
+import type { ClipSource } from "./source.ts";
+import { ClipStore } from "../store/store.ts";
+import { ClipStoreWriter } from "../store/writer.ts";
+
+export interface PrepareOptions {
+  /** To another layout. Default: as the source has it. */
+  readonly map?: LayoutMap;
+  /** Persons kept, the most energetic ones. Default: as many as the source's layout has room for. */
+  readonly persons?: number;
+  /** Default true. */
+  readonly normalize?: boolean;
+  /** Default 300. */
+  readonly maxFrames?: number;
+  /** What happens to a clip that cannot be used: left out and counted (default), or the end of it all. */
+  readonly onBad?: "skip" | "fail";
+  /** Kept in the store: where it came from. */
+  readonly notes?: Readonly<Record<string, unknown>>;
+  /** Stops early; what was there before stays. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: PrepareProgress) => void;
+}
+
+export interface PrepareProgress {
+  readonly done: number;
+  readonly total: number;
+  readonly clips: number;
+  readonly bad: number;
+}
+
+export interface BadClip {
+  readonly file: string;
+  readonly reason: BadInput;
+  readonly detail: string;
+}
+
+export interface PrepareReport {
+  readonly path: string;
+  readonly bytes: number;
+  readonly clips: number;
+  readonly classes: number;
+  readonly layout: string;
+  readonly persons: number;
+  readonly protocols: readonly { readonly name: string; readonly train: number; readonly test: number }[];
+  /** Samples that a published list leaves out. */
+  readonly leftOut: number;
+  readonly bad: readonly BadClip[];
+  readonly badByReason: Readonly<Partial<Record<BadInput, number>>>;
+  readonly seconds: number;
+}
+
+/** Bad clips named in the store's own notes; all of them are in the report. */
+const NOTED = 1000;
+
+/** Writes the store at `path`. @throws DataError for the first bad clip with `onBad: "fail"`, or where none is good. */
+export async function prepareStore(
+  source: ClipSource,
+  path: string,
+  options: PrepareOptions = {},
+): Promise<PrepareReport> {
+  const start = performance.now();
+  const layout = storedLayout(source, options);
+  const most = options.maxFrames ?? MAX_FRAMES;
+  if ((source.longest ?? 0) > most) {
+    throw new Error(`windows of ${source.longest} frames are longer than the ${most} frames kept of a clip; cut shorter ones, or keep more (--max-frames)`);
+  }
+  const { classes, protocols } = source;
+  const normalized = options.normalize !== false;
+  const writer = new ClipStoreWriter(path, { layout, classes, protocols, normalized });
+  const bad: BadClip[] = [];
+  let done = 0;
+  const onBad = (error: DataError): void => {
+    if (options.onBad === "fail") throw error;
+    bad.push({ file: error.file, reason: error.reason, detail: error.detail });
+  };
+  const progress = (): void => {
+    done++;
+    options.onProgress?.({ done, total: source.inputs, clips: writer.length, bad: bad.length });
+  };
+  let yielded = performance.now();
+  try {
+    for (const { facts, clip } of source.clips(onBad, progress)) {
+      try {
+        let kept = limitFrames(clip, most);
+        if (kept.persons > layout.persons) kept = mainBodies(kept, layout.persons);
+        if (options.map) kept = mapClip(kept, options.map);
+        if (normalized) kept = normalizeClip(kept, layout.axes);
+        writer.add(facts, kept);
+      } catch (error) {
+        if (!(error instanceof DataError)) throw error;
+        onBad(error);
+      }
+      // Ctrl-C is heard between turns of the event loop only.
+      if (performance.now() - yielded > 50) {
+        await new Promise(setImmediate);
+        yielded = performance.now();
+      }
+      options.signal?.throwIfAborted();
+    }
+    if (writer.length === 0 && bad.length > 0) {
+      const [{ file, reason, detail }] = bad;
+      throw new DataError(
+        file,
+        reason,
+        `${detail} (and so on: not one of ${source.inputs} inputs can be used, so no store is written)`,
+      );
+    }
+    const badByReason: Partial<Record<BadInput, number>> = {};
+    for (const { reason } of bad) badByReason[reason] = (badByReason[reason] ?? 0) + 1;
+    const leftOut = source.leftOut ?? 0;
+    writer.commit({ ...options.notes, leftOut, badByReason, bad: bad.slice(0, NOTED) });
+    return {
+      path,
+      bytes: statSync(path).size,
+      clips: writer.length,
+      classes: classes.length,
+      layout: layout.name,
+      persons: layout.persons,
+      protocols: splitSizes(path),
+      leftOut,
+      bad,
+      badByReason,
+      seconds: (performance.now() - start) / 1000,
+    };
+  } finally {
+    writer.abort();
+    source.close?.();
+  }
+}
+
+function storedLayout(source: ClipSource, { map, persons = source.layout.persons }: PrepareOptions): SkeletonLayout {
+  if (!Number.isInteger(persons) || persons < 1)
+    throw new Error(`prepare: persons is ${persons}; it must be at least 1`);
+  if (map && map.from.name !== source.layout.name) {
+    throw new Error(`prepare: the map is from layout "${map.from.name}", the clips have "${source.layout.name}"`);
+  }
+  return { ...(map?.to ?? source.layout), persons };
+}
+
+/** How many clips train and test under each protocol of the store. */
+function splitSizes(path: string): PrepareReport["protocols"] {
+  const store = ClipStore.open(path);
+  try {
+    return store.header.protocols.map(({ name }) => ({
+      name,
+      train: store.indices(name, "train").length,
+      test: store.indices(name, "test").length,
+    }));
+  } finally {
+    store.close();
+  }
+}

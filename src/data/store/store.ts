@@ -1,0 +1,201 @@
+/**
+ * Reads a clip store clip by clip, checking everything it reads.
+ *
+ * Opening reads the index; a clip is one positioned read of its record. Any number of threads may open the same file.
+ * The form of the file is described in `store-format.ts`.
+ */
+import type { ByteSource, BytesOrPath } from "../../io/byte-source.ts";
+import { openSource } from "../../io/byte-source.ts";
+import { crc32 } from "../../io/crc32.ts";
+import { viewElements } from "../../io/host-tensor.ts";
+import type { Clip } from "../skeleton/clip.ts";
+import { withPersons } from "../skeleton/clip.ts";
+import { DataError } from "../errors.ts";
+import type { SkeletonLayout } from "../skeleton/layout.ts";
+import { parseLayout } from "../skeleton/layout.ts";
+import type { Split } from "./protocol.ts";
+import type { ClipFacts, IndexRow } from "./format.ts";
+import {
+  decodeFooter, decodeRow, FOOTER_BYTES, FOOTER_UNCHECKED, MAGIC, MAX_PROTOCOLS, ROW_BYTES, STORE_VERSION,
+} from "./format.ts";
+
+/** The store's header: what holds for all of its clips. */
+export interface StoreHeader {
+  readonly layout: SkeletonLayout;
+  readonly classes: readonly string[];
+  readonly protocols: readonly { readonly name: string; readonly rule: string }[];
+  readonly normalized: boolean;
+  readonly notes?: unknown;
+}
+
+export class ClipStore {
+  readonly path: string;
+  readonly header: StoreHeader;
+  readonly length: number;
+  /** CRC-32 of the index, which holds the checksum of every clip: equal for stores of equal contents. */
+  readonly checksum: number;
+  private readonly source: ByteSource;
+  private readonly rows: readonly IndexRow[];
+  private readonly names: readonly string[];
+
+  private constructor(source: ByteSource) {
+    this.source = source;
+    this.path = source.name;
+    const { header, rows, names, checksum } = readTail(source);
+    this.checksum = checksum;
+    this.header = header;
+    this.rows = rows;
+    this.names = names;
+    this.length = rows.length;
+  }
+
+  /** Opens a store by path, or from bytes called `name`. @throws DataError `unreadable`, `empty` or `format`. */
+  static open(input: BytesOrPath, name?: string): ClipStore {
+    let source: ByteSource;
+    try {
+      source = openSource(input, name);
+    } catch (cause) {
+      throw new DataError(String(input), "unreadable", (cause as Error).message, { cause });
+    }
+    try {
+      return new ClipStore(source);
+    } catch (error) {
+      source.close();
+      throw error;
+    }
+  }
+
+  /** What is known of clip `i`. */
+  facts(i: number): ClipFacts {
+    const { label, subject, camera, setup } = this.row(i);
+    return { name: this.names[i], label, subject, camera, setup };
+  }
+
+  label(i: number): number {
+    return this.row(i).label;
+  }
+
+  /** Frames of clip `i`, without reading it. */
+  frames(i: number): number {
+    return this.row(i).frames;
+  }
+
+  /** Clip `i`, with as many persons as the layout has room for. @throws DataError `format` where bytes have changed. */
+  read(i: number): Clip {
+    const { offset, frames, persons, checksum } = this.row(i);
+    const joints = this.header.layout.joints.length;
+    const count = frames * persons * joints * 3;
+    const bytes = this.source.read(offset, count * 4, `clip ${this.names[i]}`);
+    if (crc32(bytes) !== checksum) {
+      throw new DataError(this.path, "format", `clip ${i} (${this.names[i]}) is damaged: its checksum does not match`);
+    }
+    const data = viewElements(bytes, "f32", count) as Float32Array;
+    return withPersons({ data, frames, persons, joints }, this.header.layout.persons);
+  }
+
+  /** The clips that train or test under a protocol of this store, ascending. */
+  indices(protocol: string, split: Split): number[] {
+    const at = this.header.protocols.findIndex((known) => known.name === protocol);
+    if (at < 0) {
+      const known = this.header.protocols.map((p) => p.name).join(", ") || "none";
+      throw new Error(`${this.path}: no protocol "${protocol}"; this store has ${known}`);
+    }
+    const found: number[] = [];
+    this.rows.forEach((row, i) => {
+      if (row.splits[at] === split) found.push(i);
+    });
+    return found;
+  }
+
+  /** Reads every clip; gives the damaged ones. */
+  verify(): DataError[] {
+    const damaged: DataError[] = [];
+    for (let i = 0; i < this.length; i++) {
+      try {
+        this.read(i);
+      } catch (error) {
+        if (!(error instanceof DataError)) throw error;
+        damaged.push(error);
+      }
+    }
+    return damaged;
+  }
+
+  close(): void {
+    this.source.close();
+  }
+
+  private row(i: number): IndexRow {
+    const row = this.rows[i];
+    if (!row) throw new RangeError(`${this.path}: no clip ${i}; there are ${this.length}`);
+    return row;
+  }
+}
+
+/** Index, names and header, checked against the checksum and against each other. */
+function readTail(
+  source: ByteSource,
+): { header: StoreHeader; rows: IndexRow[]; names: string[]; checksum: number } {
+  const fail = (detail: string): never => {
+    throw new DataError(source.name, "format", detail);
+  };
+  const smallest = MAGIC.length + FOOTER_BYTES;
+  if (source.size === 0) throw new DataError(source.name, "empty", "the file holds nothing");
+  if (source.size < smallest) fail(`not a clip store: ${source.size} bytes`);
+  const magic = String.fromCharCode(...source.read(0, MAGIC.length, "the magic"));
+  if (magic !== MAGIC) fail(`not a clip store: it does not start with ${MAGIC}`);
+  const footer = decodeFooter(source.read(source.size - FOOTER_BYTES, FOOTER_BYTES, "the footer"));
+  if (footer.magic !== MAGIC) fail("cut off: a clip store ends with its magic");
+  const { indexOffset, namesBytes, headerBytes, count, version } = footer;
+  if (version !== STORE_VERSION) fail(`a clip store of version ${version}; this reads version ${STORE_VERSION}`);
+  const indexBytes = count * ROW_BYTES;
+  const end = indexOffset + indexBytes + namesBytes + headerBytes + FOOTER_BYTES;
+  if (indexOffset < MAGIC.length || end !== source.size) {
+    fail("the footer does not match the file's size: it is cut off or damaged");
+  }
+  const tail = source.read(indexOffset, source.size - indexOffset, "the index");
+  if (crc32(tail.subarray(0, tail.length - FOOTER_UNCHECKED)) !== footer.checksum) {
+    fail("the index is damaged: its checksum does not match");
+  }
+
+  const text = new TextDecoder("utf-8", { fatal: true });
+  const headerText = text.decode(tail.subarray(indexBytes + namesBytes, tail.length - FOOTER_BYTES));
+  const header = parseHeader(headerText, source.name);
+  const view = new DataView(tail.buffer, tail.byteOffset, tail.length);
+  const rows = Array.from({ length: count }, (_, i) => decodeRow(view, i * ROW_BYTES, header.protocols.length));
+  const names: string[] = [];
+  let nameStart = 0;
+  let at = MAGIC.length;
+  for (const row of rows) {
+    const fits = row.persons <= header.layout.persons && row.nameEnd >= nameStart && row.nameEnd <= namesBytes;
+    if (row.offset !== at || !fits) fail(`row ${names.length} of the index contradicts the rest`);
+    names.push(text.decode(tail.subarray(indexBytes + nameStart, indexBytes + row.nameEnd)));
+    nameStart = row.nameEnd;
+    at += row.frames * row.persons * header.layout.joints.length * 12;
+  }
+  if (at !== indexOffset) fail("the records do not end where the index starts");
+  return { header, rows, names, checksum: footer.checksum };
+}
+
+function parseHeader(text: string, file: string): StoreHeader {
+  const fail = (detail: string): never => {
+    throw new DataError(file, "format", detail);
+  };
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    return fail(`its header is not JSON: ${(error as Error).message}`);
+  }
+  const { layout, classes, protocols, normalized, notes } = (value ?? {}) as Record<string, unknown>;
+  if (!Array.isArray(classes) || !classes.every((name) => typeof name === "string")) {
+    return fail(`"classes" in its header is not a list of names`);
+  }
+  const isProtocol = (p: Record<string, unknown> | null): boolean =>
+    typeof p?.name === "string" && typeof p.rule === "string";
+  if (!Array.isArray(protocols) || protocols.length > MAX_PROTOCOLS || !protocols.every(isProtocol)) {
+    return fail(`"protocols" in its header is not a list of at most ${MAX_PROTOCOLS} {name, rule}`);
+  }
+  if (typeof normalized !== "boolean") return fail(`"normalized" in its header is not true or false`);
+  return { layout: parseLayout(layout, file), classes: classes as string[], protocols, normalized, notes };
+}

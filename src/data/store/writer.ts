@@ -1,0 +1,151 @@
+/**
+ * Writes a clip store in one pass, clip by clip, whole or not at all.
+ *
+ * The store appears under its name at `commit`; until then, and after an `abort` or a killed process, what was there
+ * before is untouched. A clip that cannot be stored is refused before any byte of it is written, so a caller may skip
+ * it and go on.
+ */
+import { AtomicFile } from "../../io/byte-sink.ts";
+import { crc32 } from "../../io/crc32.ts";
+import { bytesOf } from "../../io/host-tensor.ts";
+import type { Clip } from "../skeleton/clip.ts";
+import { checkClip, presentFrames, withPersons } from "../skeleton/clip.ts";
+import { DataError } from "../errors.ts";
+import type { SkeletonLayout } from "../skeleton/layout.ts";
+import type { Protocol } from "./protocol.ts";
+import type { ClipFacts, IndexRow } from "./format.ts";
+import {
+  encodeFooter, encodeRow, FOOTER_BYTES, FOOTER_UNCHECKED, MAGIC, MAX_PROTOCOLS, ROW_BYTES, sealFooter, STORE_VERSION,
+} from "./format.ts";
+
+export interface StoreOptions {
+  readonly layout: SkeletonLayout;
+  /** Class names; labels are indices into them. */
+  readonly classes: readonly string[];
+  /** Every clip must have a place in each of these. Default none. */
+  readonly protocols?: readonly Protocol[];
+  /** Whether the clips are pre-normalised. */
+  readonly normalized: boolean;
+  /** Anything else worth keeping, as JSON: source, options, counts of bad clips. Read back as it is. */
+  readonly notes?: unknown;
+}
+
+export class ClipStoreWriter {
+  readonly path: string;
+  private readonly options: StoreOptions;
+  private readonly file: AtomicFile;
+  private readonly rows: IndexRow[] = [];
+  private readonly names: Uint8Array[] = [];
+  private readonly taken = new Set<string>();
+  private namesBytes = 0;
+
+  /** @throws Error where the folder cannot be written to or there are more than 16 protocols. */
+  constructor(path: string, options: StoreOptions) {
+    if ((options.protocols?.length ?? 0) > MAX_PROTOCOLS) {
+      throw new Error(`a clip store holds at most ${MAX_PROTOCOLS} protocols, got ${options.protocols?.length}`);
+    }
+    this.path = path;
+    this.options = options;
+    this.file = new AtomicFile(path);
+    this.file.write(new TextEncoder().encode(MAGIC));
+  }
+
+  /** Clips so far. */
+  get length(): number {
+    return this.rows.length;
+  }
+
+  /**
+   * Adds a clip. @throws DataError naming it: `shape` (joints or persons not the layout's), `empty`, `not-finite`,
+   * `label` (no such class, a name used twice, a protocol without a place for it).
+   */
+  add(facts: ClipFacts, clip: Clip): void {
+    const { layout, classes, protocols = [] } = this.options;
+    const fail = (reason: "shape" | "label", detail: string): never => {
+      throw new DataError(facts.name, reason, detail);
+    };
+    if (clip.joints !== layout.joints.length || clip.persons > layout.persons) {
+      fail(
+        "shape",
+        `${clip.persons} persons of ${clip.joints} joints; layout "${layout.name}" has room for ${layout.persons} ` +
+          `of ${layout.joints.length}`,
+      );
+    }
+    if (!Number.isInteger(facts.label) || facts.label < -1 || facts.label >= classes.length) {
+      fail("label", `label ${facts.label} is outside 0..${classes.length - 1} (-1: none)`);
+    }
+    if (facts.name === "" || this.taken.has(facts.name)) fail("label", "a clip's name must be given, and only once");
+    checkClip(clip, facts.name);
+    const splits = protocols.map((protocol) => protocol.split(facts));
+
+    const kept = withPersons(clip, lastPresent(clip) + 1);
+    const bytes = bytesOf(kept.data);
+    const name = new TextEncoder().encode(facts.name);
+    this.taken.add(facts.name);
+    this.names.push(name);
+    this.namesBytes += name.length;
+    this.rows.push({
+      offset: this.file.position,
+      frames: kept.frames,
+      persons: kept.persons,
+      label: facts.label,
+      subject: facts.subject,
+      camera: facts.camera,
+      setup: facts.setup,
+      splits,
+      nameEnd: this.namesBytes,
+      checksum: crc32(bytes),
+    });
+    this.file.write(bytes);
+  }
+
+  /** Writes the index and puts the store in place. `notes` replaces those given at first. @throws Error when empty. */
+  commit(notes: unknown = this.options.notes): void {
+    if (this.rows.length === 0) {
+      this.abort();
+      throw new DataError(this.path, "empty", "not one usable clip: no store is written");
+    }
+    const { layout, classes, protocols = [], normalized } = this.options;
+    const header = new TextEncoder().encode(
+      JSON.stringify({
+        layout,
+        classes,
+        protocols: protocols.map(({ name, rule }) => ({ name, rule })),
+        normalized,
+        notes,
+      }),
+    );
+    const indexBytes = this.rows.length * ROW_BYTES;
+    const tail = new Uint8Array(indexBytes + this.namesBytes + header.length + FOOTER_BYTES);
+    const view = new DataView(tail.buffer);
+    this.rows.forEach((row, i) => encodeRow(row, view, i * ROW_BYTES));
+    let at = indexBytes;
+    for (const name of this.names) {
+      tail.set(name, at);
+      at += name.length;
+    }
+    tail.set(header, at);
+    const footer = encodeFooter({
+      indexOffset: this.file.position,
+      namesBytes: this.namesBytes,
+      headerBytes: header.length,
+      count: this.rows.length,
+      version: STORE_VERSION,
+    });
+    tail.set(footer, at + header.length);
+    sealFooter(tail.subarray(tail.length - FOOTER_BYTES), crc32(tail.subarray(0, tail.length - FOOTER_UNCHECKED)));
+    this.file.write(tail);
+    this.file.commit();
+  }
+
+  /** Leaves no trace. Does nothing after `commit`. */
+  abort(): void {
+    this.file.abort();
+  }
+}
+
+/** The last person who is present in any frame. */
+function lastPresent(clip: Clip): number {
+  for (let m = clip.persons - 1; m > 0; m--) if (presentFrames(clip, m).length > 0) return m;
+  return 0;
+}

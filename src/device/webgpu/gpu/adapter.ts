@@ -1,0 +1,136 @@
+/**
+ * Finding WebGPU adapters: Dawn through the `webgpu` package under Node, `navigator.gpu` in Deno and browsers.
+ *
+ * A software driver is taken only when it is asked for by name; what "auto" takes is decided in ../choose.ts.
+ */
+import { environmentVariable, importLate, isNode } from "../../environment.ts";
+import type { SoftwareDriver } from "../../software-vulkan.ts";
+import { adapterName, describeAdapter, pickAdapter } from "./describe.ts";
+import type { AdapterDescription } from "./describe.ts";
+import { GpuError } from "./errors.ts";
+
+/** Which adapter is wanted. */
+export interface AdapterOptions {
+  /** Part of the adapter's name, in any case; or "swiftshader" or "lavapipe", which also find that driver. */
+  readonly adapter?: string;
+  /** Default "high-performance". */
+  readonly powerPreference?: GPUPowerPreference;
+  /** Ask WebGPU for its fallback adapter. */
+  readonly forceFallback?: boolean;
+  /** Use this software Vulkan driver and no other (Node and Deno). */
+  readonly software?: SoftwareDriver;
+  /** Dawn's toggles, Node only: https://dawn.googlesource.com/dawn/+/refs/heads/main/src/dawn/native/Toggles.cpp */
+  readonly toggles?: { readonly enable?: readonly string[]; readonly disable?: readonly string[] };
+}
+
+/** An adapter with its description. `gpu` must stay referenced as long as anything made from it. */
+export interface FoundAdapter {
+  readonly gpu: GPU;
+  readonly adapter: GPUAdapter;
+  readonly info: AdapterDescription;
+}
+
+interface DawnModule {
+  create(options: string[]): GPU;
+}
+
+/** "swiftshader" and "lavapipe" given as an adapter's name mean the driver; HICO_ADAPTER stands in for no choice. */
+export function resolveAdapterOptions(options: AdapterOptions = {}): AdapterOptions {
+  const wanted = options.software ?? options.adapter
+    ?? (options.forceFallback ? undefined : environmentVariable("HICO_ADAPTER"));
+  const driver = wanted?.toLowerCase();
+  if (driver === "swiftshader" || driver === "lavapipe") return { ...options, adapter: undefined, software: driver };
+  return { ...options, adapter: wanted };
+}
+
+/** Dawn's options. Timestamps are rounded to 0.1 ms unless told otherwise; subgroup matrices are "unsafe". */
+function dawnOptions(options: AdapterOptions, more: readonly string[] = []): string[] {
+  const enable = ["allow_unsafe_apis", ...options.toggles?.enable ?? []];
+  const disable = ["timestamp_quantization", ...options.toggles?.disable ?? []];
+  return [`enable-dawn-features=${enable.join(",")}`, `disable-dawn-features=${disable.join(",")}`, ...more];
+}
+
+let dawn: Promise<DawnModule> | undefined;
+
+function loadDawn(): Promise<DawnModule> {
+  dawn ??= importLate<DawnModule>("webgpu").catch((error: unknown) => {
+    throw new GpuError(`the package "webgpu" (WebGPU for Node) does not load on ${process.platform}-${process.arch}: `
+      + `${(error as Error).message}`, [], { cause: error });
+  });
+  return dawn;
+}
+
+/** Dawn's names of the adapters, which it tells only in the error for a name that it does not have. */
+async function dawnAdapters(module: DawnModule, options: AdapterOptions): Promise<{ name: string; backend: string }[]> {
+  try {
+    await module.create(dawnOptions(options, ["adapter=\u0001"])).requestAdapter();
+  } catch (error) {
+    return [...String((error as Error).message).matchAll(/backend: '([^']*)', name: '(.*)'/g)]
+      .map((match) => ({ backend: match[1]!, name: match[2]! }));
+  }
+  return [];
+}
+
+function requestOptions(options: AdapterOptions): GPURequestAdapterOptions {
+  return {
+    powerPreference: options.powerPreference ?? "high-performance",
+    ...(options.forceFallback ? { forceFallbackAdapter: true } : {}),
+  };
+}
+
+async function listUnderNode(options: AdapterOptions): Promise<FoundAdapter[]> {
+  const module = await loadDawn();
+  const found: FoundAdapter[] = [];
+  for (const { name, backend } of await dawnAdapters(module, options)) {
+    if (backend === "null") continue;
+    const gpu = module.create(dawnOptions(options, [`adapter=${name}`, `backend=${backend}`]));
+    const adapter = await gpu.requestAdapter(requestOptions(options)).catch(() => null);
+    if (adapter !== null) found.push({ gpu, adapter, info: describeAdapter(adapter, name, backend) });
+  }
+  return found;
+}
+
+async function listFromNavigator(options: AdapterOptions): Promise<FoundAdapter[]> {
+  const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (gpu === undefined) return [];
+  const found: FoundAdapter[] = [];
+  const requests: GPURequestAdapterOptions[] = options.forceFallback ? [requestOptions(options)] : [
+    requestOptions(options), { powerPreference: "low-power" }, { forceFallbackAdapter: true },
+  ];
+  for (const request of requests) {
+    const adapter = await gpu.requestAdapter(request).catch(() => null);
+    if (adapter === null) continue;
+    const info = describeAdapter(adapter);
+    // WebGPU has no list of adapters: the same one may answer several requests.
+    if (!found.some((other) => JSON.stringify(other.info) === JSON.stringify(info))) found.push({ gpu, adapter, info });
+  }
+  return found;
+}
+
+/** Every adapter to be had, the preferred one first. With `software`, that driver's only. */
+export async function listAdapters(options: AdapterOptions = {}): Promise<FoundAdapter[]> {
+  const list = isNode ? listUnderNode : listFromNavigator;
+  if (options.software === undefined) return list(options);
+  const { findSoftwareDriver, withSoftwareDriver } = await import("../../software-vulkan.ts");
+  return withSoftwareDriver(await findSoftwareDriver(options.software), () => list(options));
+}
+
+/**
+ * The adapter that fits the options; without any, the first real GPU, else the first adapter.
+ * @throws GpuError that lists what there is, when nothing fits.
+ */
+export async function requestAdapter(given: AdapterOptions = {}): Promise<FoundAdapter> {
+  const options = resolveAdapterOptions(given);
+  const found = await listAdapters(options);
+  const wanted = options.software ?? options.adapter;
+  const picked = pickAdapter(found.map(({ info }) => info), wanted);
+  const chosen = found.find(({ info }) => info === picked);
+  if (chosen !== undefined) return chosen;
+  const there = found.length === 0 ? "there is none"
+    : `there is ${found.map((one) => `"${adapterName(one.info)}"`).join(", ")}`;
+  const oldMesa = options.software === "lavapipe" && isNode;
+  throw new GpuError(`no WebGPU adapter${wanted === undefined ? "" : ` fits "${wanted}"`}: ${there}. `
+    + (oldMesa ? "Dawn needs a Mesa newer than Debian 12's for lavapipe (scripts/lavapipe.sh). " : "")
+    + (wanted === undefined ? "Without a GPU, ask for a software driver: HICO_ADAPTER=swiftshader. " : "")
+    + "`hico info` shows what was found.");
+}

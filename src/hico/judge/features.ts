@@ -1,0 +1,131 @@
+/**
+ * Features of clips: what the frozen query encoder makes of each, computed once and kept on the host.
+ */
+import { batchesOf, inputShape } from "../../data/batches/inputs.ts";
+import type { EvaluationBatch, InputSettings, InputShape } from "../../data/batches/inputs.ts";
+import { Loader } from "../../data/batches/loader.ts";
+import type { ClipStore } from "../../data/store/store.ts";
+import { noGrad } from "../../autograd/grad.ts";
+import { compile } from "../../tensor/compile.ts";
+import { tensor } from "../../tensor/create.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { HiCo } from "../model/model.ts";
+
+/** One row a clip. */
+export interface FeatureTable {
+  /** float32 [rows, width]. */
+  readonly data: Float32Array;
+  readonly rows: number;
+  readonly width: number;
+  /** Class of each row, -1 for none. */
+  readonly labels: Int32Array;
+  /** Numbers of the clips in their store. */
+  readonly clips: readonly number[];
+}
+
+/** Euclidean length of a row; 1 where the row is all zeros, so that dividing by it is always possible. */
+export function rowLength({ data, width }: Pick<FeatureTable, "data" | "width">, row: number): number {
+  return Math.sqrt(data.subarray(row * width, (row + 1) * width).reduce((sum, x) => sum + x * x, 0)) || 1;
+}
+
+export interface FeatureOptions {
+  readonly inputs: InputSettings;
+  /** Clips encoded at once. Default 64. */
+  readonly batch?: number;
+  /** Loader threads. Default 1. */
+  readonly workers?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** The 2·G·d features of clips: dropout off, the fixed crop. */
+export async function encodeClips(
+  model: HiCo,
+  store: ClipStore,
+  clips: readonly number[],
+  options: FeatureOptions,
+): Promise<FeatureTable> {
+  const { inputs } = options;
+  const shape = inputShape(store.header.layout, inputs);
+  const encode = encoderOf(model);
+  let table: FeatureTable | undefined;
+  for await (const { batch, first } of evaluationBatches(store, clips, options)) {
+    const features = await encode(...viewsOf(batch, shape));
+    const width = features.shape[1];
+    table ??= emptyTable(store, clips, width);
+    const values = (await features.read()) as Float32Array;
+    table.data.set(values.subarray(0, batch.count * width), first * width);
+    features.dispose();
+    options.onProgress?.(first + batch.count, clips.length);
+  }
+  return table ?? emptyTable(store, clips, 0);
+}
+
+/** A batch's two views as tensors [clips, tokens, features]. */
+export function viewsOf(
+  { temporal, spatial }: { readonly temporal: Float32Array; readonly spatial: Float32Array },
+  shape: InputShape,
+): [temporal: Tensor, spatial: Tensor] {
+  const view = (data: Float32Array, [tokens, features]: readonly [number, number]): Tensor =>
+    tensor(data, { shape: [data.length / (tokens * features), tokens, features] });
+  return [view(temporal, shape.temporal), view(spatial, shape.spatial)];
+}
+
+type Encoder = (temporal: Tensor, spatial: Tensor) => Promise<Tensor>;
+
+const encoders = new WeakMap<HiCo, Encoder>();
+
+/** The query network without dropout, compiled once for a model whatever its weights come to be. */
+function encoderOf(model: HiCo): Encoder {
+  let encode = encoders.get(model);
+  if (!encode) {
+    const network = model.encoder_q;
+    encode = compile((t: Tensor, s: Tensor) => {
+      const { training } = network;
+      network.eval();
+      const features = noGrad(() => network.features(t, s));
+      network.train(training);
+      return features;
+    });
+    encoders.set(model, encode);
+  }
+  return encode;
+}
+
+/** The input itself as features: time-majored coordinates, resampled. What a representation has to beat. */
+export async function rawFeatures(
+  store: ClipStore,
+  clips: readonly number[],
+  options: FeatureOptions,
+): Promise<FeatureTable> {
+  const { temporal } = inputShape(store.header.layout, options.inputs);
+  const width = temporal[0] * temporal[1];
+  const table = emptyTable(store, clips, width);
+  for await (const { batch, first } of evaluationBatches(store, clips, options)) {
+    table.data.set(batch.temporal.subarray(0, batch.count * width), first * width);
+  }
+  return table;
+}
+
+function emptyTable(store: ClipStore, clips: readonly number[], width: number): FeatureTable {
+  const labels = Int32Array.from(clips, (clip) => store.label(clip));
+  return { data: new Float32Array(clips.length * width), rows: clips.length, width, labels, clips };
+}
+
+/** The fixed views of clips, batch by batch; `first` is the row that a batch begins with. */
+export async function* evaluationBatches(
+  store: ClipStore,
+  clips: readonly number[],
+  { inputs, batch = 64, workers = 1 }: FeatureOptions,
+): AsyncGenerator<{ readonly batch: EvaluationBatch; readonly first: number }> {
+  const plan = { kind: "evaluation", clips, batch, inputs } as const;
+  const loader = new Loader<EvaluationBatch>({ store: store.path, plan }, { from: 0, until: batchesOf(plan), workers });
+  try {
+    for (let first = 0; ; first += batch) {
+      const next = await loader.next();
+      if (!next) return;
+      yield { batch: next, first };
+    }
+  } finally {
+    await loader.close();
+  }
+}

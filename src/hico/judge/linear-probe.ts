@@ -1,0 +1,180 @@
+/**
+ * Linear evaluation: one linear classifier on features that do not change.
+ *
+ * The paper's settings: weights drawn from N(0, 0.01²), bias 0, SGD with rate 2 and momentum 0.9, batches of 1024, 80
+ * epochs, the rate falling to a tenth at 50 and 70. A set of so few clips that an epoch would have less than 16 steps
+ * gets smaller batches: one step an epoch does not train a classifier. Accuracy is told for the last epoch, and,
+ * labelled as what it is, for the epoch that was best on the test clips.
+ */
+import { CounterRandom } from "../../data/rng.ts";
+import { Linear } from "../../nn/linear.ts";
+import { stepSchedule } from "../../nn/schedules.ts";
+import { SGD } from "../../nn/sgd.ts";
+import { noGrad } from "../../autograd/grad.ts";
+import { crossEntropy } from "../../ops/losses.ts";
+import { compile } from "../../tensor/compile.ts";
+import { tensor } from "../../tensor/create.ts";
+import { Generator } from "../../tensor/random.ts";
+import { realize } from "../../tensor/realize.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { FeatureTable } from "./features.ts";
+import type { RankedScores } from "./scores.ts";
+import { rankedScores, softmaxRows } from "./scores.ts";
+
+export interface ProbeSettings {
+  readonly lr: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  readonly epochs: number;
+  readonly batch: number;
+  readonly drops: readonly number[];
+  readonly seed: number;
+}
+
+/** Least steps of an epoch, where the batch is not given. */
+const STEPS = 16;
+
+/** The batch for a number of training clips: 1024, or the largest power of two that gives an epoch its steps. */
+export function probeBatch(clips: number): number {
+  return Math.max(1, Math.min(PROBE_SETTINGS.batch, 2 ** Math.floor(Math.log2(clips / (STEPS - 1)))));
+}
+
+export const PROBE_SETTINGS: ProbeSettings = {
+  lr: 2,
+  momentum: 0.9,
+  weightDecay: 0,
+  epochs: 80,
+  batch: 1024,
+  drops: [50, 70],
+  seed: 0,
+};
+
+export interface ProbeResult {
+  readonly settings: ProbeSettings;
+  /** After the last epoch: the number to report. */
+  readonly last: RankedScores & { readonly epoch: number };
+  /** Of the epoch that was best on the test clips: an upper bound that looked at them. */
+  readonly best: RankedScores & { readonly epoch: number };
+  /** Mean cross-entropy of the training clips, epoch by epoch, and test accuracy. */
+  readonly curve: readonly { readonly epoch: number; readonly loss: number; readonly accuracy: number }[];
+}
+
+export interface ProbeOptions {
+  readonly settings?: Partial<ProbeSettings>;
+  readonly onEpoch?: (epoch: number, epochs: number, loss: number, accuracy: number) => void;
+}
+
+/** The settings with defaults, for a number of training clips. */
+export function resolveProbe(settings: Partial<ProbeSettings> | undefined, clips: number): ProbeSettings {
+  return { ...PROBE_SETTINGS, ...settings, batch: settings?.batch ?? probeBatch(clips) };
+}
+
+/** Trains and judges a classifier. */
+export async function linearProbe(
+  train: FeatureTable,
+  test: FeatureTable,
+  classes: readonly string[],
+  options: ProbeOptions = {},
+): Promise<ProbeResult> {
+  return (await probe(train, test, classes, options)).result;
+}
+
+/** As `linearProbe`, and what the classifier of the last epoch makes of every test clip: softmax [clips, classes]. */
+export async function probe(
+  train: FeatureTable,
+  test: FeatureTable,
+  classes: readonly string[],
+  options: ProbeOptions = {},
+): Promise<{ readonly result: ProbeResult; readonly probabilities: Float32Array }> {
+  const settings = resolveProbe(options.settings, train.rows);
+  const generator = new Generator(settings.seed);
+  const layer = new Linear(train.width, classes.length, { generator });
+  layer.weight.assign(generator.normal([classes.length, train.width], 0, 0.01));
+  layer.bias!.assign(layer.bias!.mul(0));
+  await realize([layer.weight, layer.bias!]);
+  const optimizer = new SGD(layer.parameters(), {
+    lr: settings.lr,
+    momentum: settings.momentum,
+    weightDecay: settings.weightDecay,
+  });
+  const rate = stepSchedule(settings.lr, settings.drops);
+  const step = compile((x: Tensor, labels: Tensor) => {
+    optimizer.zeroGrad();
+    const loss = crossEntropy(layer.forward(x), labels);
+    loss.backward();
+    optimizer.step();
+    optimizer.zeroGrad();
+    return loss;
+  });
+  const classify = compile((x: Tensor) => noGrad(() => layer.forward(x)));
+  const order = CounterRandom.fromSeed(settings.seed).fold(0);
+  const whole =
+    settings.batch >= train.rows
+      ? await batchOf(
+          train,
+          Array.from({ length: train.rows }, (_, i) => i),
+        ).realized()
+      : undefined;
+
+  const curve: ProbeResult["curve"][number][] = [];
+  let best: ProbeResult["best"] | undefined;
+  let last: ProbeResult["last"] | undefined;
+  let logits: Float32Array = new Float32Array(0);
+  for (let epoch = 1; epoch <= settings.epochs; epoch++) {
+    optimizer.lr = rate(epoch - 1);
+    const losses: { readonly loss: Tensor; readonly count: number }[] = [];
+    if (whole) losses.push({ loss: await step(whole.x, whole.labels), count: train.rows });
+    else {
+      const shuffled = order.fold(epoch).distinct(train.rows, train.rows);
+      for (let from = 0; from < train.rows; from += settings.batch) {
+        const { x, labels } = batchOf(train, shuffled.slice(from, from + settings.batch));
+        losses.push({ loss: await step(x, labels), count: x.shape[0] });
+      }
+    }
+    let sum = 0;
+    for (const { loss, count } of losses) sum += (await loss.item()) * count;
+    logits = await logitsOf(classify, test, classes.length);
+    const scores = { ...rankedScores(logits, test.labels, classes), epoch };
+    const loss = sum / train.rows;
+    if (!Number.isFinite(loss))
+      throw new Error(`linear evaluation: the loss is ${loss} in epoch ${epoch}; use a lower rate than ${settings.lr}`);
+    curve.push({ epoch, loss, accuracy: scores.accuracy });
+    if (!best || scores.accuracy > best.accuracy) best = scores;
+    last = scores;
+    options.onEpoch?.(epoch, settings.epochs, loss, scores.accuracy);
+  }
+  const result = { settings, last: last!, best: best!, curve };
+  return { result, probabilities: softmaxRows(logits, classes.length) };
+}
+
+function batchOf(
+  table: FeatureTable,
+  rows: readonly number[],
+): { x: Tensor; labels: Tensor; realized(): Promise<{ x: Tensor; labels: Tensor }> } {
+  const { width } = table;
+  const data = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => data.set(table.data.subarray(row * width, (row + 1) * width), i * width));
+  const x = tensor(data, { shape: [rows.length, width] });
+  const labels = tensor(Int32Array.from(rows, (row) => table.labels[row]));
+  const realized = async () => {
+    await realize([x, labels]);
+    return { x, labels };
+  };
+  return { x, labels, realized };
+}
+
+async function logitsOf(
+  classify: (x: Tensor) => Promise<Tensor>,
+  test: FeatureTable,
+  classes: number,
+): Promise<Float32Array> {
+  const logits = new Float32Array(test.rows * classes);
+  for (let from = 0; from < test.rows; from += 1024) {
+    const rows = Math.min(1024, test.rows - from);
+    const x = tensor(test.data.slice(from * test.width, (from + rows) * test.width), { shape: [rows, test.width] });
+    const scores = await classify(x);
+    logits.set((await scores.read()) as ArrayLike<number>, from * classes);
+    scores.dispose();
+  }
+  return logits;
+}

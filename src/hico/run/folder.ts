@@ -1,0 +1,194 @@
+/**
+ * The folder of a run: its resolved settings, its metrics, its checkpoints, and what was evaluated of it.
+ *
+ *     hico.config.json              the settings, whole
+ *     metrics.jsonl                 one line an epoch, and one for every reading of the losses
+ *     events.out.tfevents.*         the same for TensorBoard
+ *     checkpoints/step-*.safetensors   the last ones; `best.safetensors`
+ *     pretrain.json                 how pretraining went
+ *     eval/*.json                   results of evaluations; eval/*.npz: features and scores of clips, by name
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { writeFileAtomic } from "../../io/byte-sink.ts";
+import type { RunSettings } from "./settings.ts";
+import { resolveSettings } from "./settings.ts";
+
+export const CONFIG_FILE = "hico.config.json";
+
+const PRETRAINING_FILE = "pretrain.json";
+
+export class RunFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Whether a run was begun here: there are settings and something came of them. */
+  get exists(): boolean {
+    const { metricsPath } = this;
+    const begun = (existsSync(metricsPath) && statSync(metricsPath).size > 0) || this.checkpoints().length > 0;
+    return begun && existsSync(this.#at(CONFIG_FILE));
+  }
+
+  get metricsPath(): string {
+    return this.#at("metrics.jsonl");
+  }
+
+  create(): void {
+    mkdirSync(this.#at("checkpoints"), { recursive: true });
+  }
+
+  #at(...names: string[]): string {
+    return join(this.path, ...names);
+  }
+
+  /** The settings the run was begun with. @throws Error where there is no run or its file is not one. */
+  settings(): RunSettings {
+    const path = this.#at(CONFIG_FILE);
+    if (!existsSync(path))
+      throw new Error(`${this.path} holds no run: there is no ${CONFIG_FILE} in it; hico pretrain --run makes one`);
+    return resolveSettings({ from: path, given: readConfig(path) });
+  }
+
+  writeSettings(settings: RunSettings): void {
+    writeJson(this.#at(CONFIG_FILE), { ...settings, data: resolve(settings.data) });
+  }
+
+  /** Paths of the checkpoints by step, latest first. */
+  checkpoints(): { readonly path: string; readonly step: number }[] {
+    const folder = this.#at("checkpoints");
+    if (!existsSync(folder)) return [];
+    return readdirSync(folder)
+      .map((name) => ({ path: join(folder, name), match: /^step-(\d+)\.safetensors$/.exec(name) }))
+      .filter(({ match }) => match !== null)
+      .map(({ path, match }) => ({ path, step: Number(match![1]) }))
+      .sort((a, b) => b.step - a.step);
+  }
+
+  checkpointPath(step: number): string {
+    return this.#at("checkpoints", `step-${String(step).padStart(8, "0")}.safetensors`);
+  }
+
+  get bestPath(): string {
+    return this.#at("checkpoints", "best.safetensors");
+  }
+
+  /** Removes all but the `keep` latest checkpoints, and what killed processes left half-written. */
+  prune(keep: number): void {
+    for (const { path } of this.checkpoints().slice(keep)) rmSync(path, { force: true });
+    const folder = this.#at("checkpoints");
+    for (const name of readdirSync(folder)) if (/^\..*\.tmp$/.test(name)) rmSync(join(folder, name), { force: true });
+  }
+
+  /** A checkpoint by "last", "best" or path. @throws Error where there is none. */
+  checkpoint(which = "last"): string {
+    if (which === "last") {
+      const [latest] = this.checkpoints();
+      if (latest) return latest.path;
+      throw new Error(`${this.path} holds no checkpoint yet`);
+    }
+    const path = which === "best" ? this.bestPath : which;
+    if (existsSync(path)) return path;
+    throw new Error(`there is no checkpoint ${path}`);
+  }
+
+  /** Drops the lines of metrics after `step`, which a resumed run writes again, and any line cut off by a kill. */
+  rewindMetrics(step: number): void {
+    if (!existsSync(this.metricsPath)) return;
+    const kept = readFileSync(this.metricsPath, "utf8")
+      .split("\n")
+      .filter((line) => {
+        try {
+          return (JSON.parse(line) as { step: number }).step <= step;
+        } catch {
+          return false;
+        }
+      });
+    writeFileAtomic(this.metricsPath, (sink) =>
+      sink.write(new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))),
+    );
+  }
+
+  /** A file among the results of evaluations. */
+  evaluationPath(file: string): string {
+    return this.#at("eval", file);
+  }
+
+  writeEvaluation(name: string, value: unknown): string {
+    const path = this.evaluationPath(`${name}.json`);
+    mkdirSync(dirname(path), { recursive: true });
+    writeJson(path, value);
+    return path;
+  }
+
+  /** What was evaluated under this name, if anything was. */
+  evaluation(name: string): unknown {
+    return readJson(this.evaluationPath(`${name}.json`));
+  }
+
+  writePretraining(report: object): void {
+    writeJson(this.#at(PRETRAINING_FILE), report);
+  }
+
+  /** How pretraining went, if it has ended or was interrupted. */
+  pretraining(): Record<string, unknown> | undefined {
+    return readJson(this.#at(PRETRAINING_FILE)) as Record<string, unknown> | undefined;
+  }
+}
+
+/** Lines of metrics, appended; each is on the disk when the checkpoint after it is. */
+export class MetricsLog {
+  #descriptor: number | undefined;
+
+  constructor(path: string) {
+    this.#descriptor = openSync(path, "a");
+  }
+
+  write(line: Readonly<Record<string, unknown>>): void {
+    if (this.#descriptor !== undefined) writeSync(this.#descriptor, `${JSON.stringify(line)}\n`);
+  }
+
+  sync(): void {
+    if (this.#descriptor !== undefined) fsyncSync(this.#descriptor);
+  }
+
+  close(): void {
+    if (this.#descriptor === undefined) return;
+    this.sync();
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+}
+
+function readJson(path: string): unknown {
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+}
+
+export function writeJson(path: string, value: unknown): void {
+  writeFileAtomic(path, (sink) => sink.write(new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)));
+}
+
+/** A configuration file: a JSON object. @throws Error naming the file and the fault. */
+export function readConfig(path: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new Error(`${path}: a configuration is a JSON object of settings`);
+}

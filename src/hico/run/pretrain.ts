@@ -1,0 +1,280 @@
+/**
+ * A pretraining run: from settings and a clip store to checkpoints, metrics and TensorBoard files in a folder.
+ *
+ * The device computes a step while worker threads make the next batches; losses stay on the device and are read a few
+ * steps at a time. A run that was interrupted, or killed, goes on from its last checkpoint with the same bits: batches
+ * and draws follow from the seed and the step, and the checkpoint holds the rest.
+ */
+import { availableParallelism } from "node:os";
+import type { BatchPlan, InputShape, PretrainBatch } from "../../data/batches/inputs.ts";
+import { batchesOf, inputShape } from "../../data/batches/inputs.ts";
+import { DataError } from "../../data/errors.ts";
+import { defaultWorkers, Loader } from "../../data/batches/loader.ts";
+import { ClipStore } from "../../data/store/store.ts";
+import type { Schedule } from "../../nn/schedules.ts";
+import { cosineSchedule, stepSchedule, warmUp } from "../../nn/schedules.ts";
+import { defaultDevice } from "../../tensor/backend.ts";
+import { compile } from "../../tensor/compile.ts";
+import { tensor } from "../../tensor/create.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { concat } from "../../tensor/tensor.ts";
+import { clipsOf } from "./clips.ts";
+import { contrastiveAccuracy, partsOfLevels } from "../model/loss.ts";
+import type { Measures } from "./measures.ts";
+import { nonFiniteMeasure, zeroSums } from "./measures.ts";
+import { RunFolder } from "./folder.ts";
+import type { Logged, Pace } from "./log.ts";
+import { RunLog } from "./log.ts";
+import { modelFor } from "./run-model.ts";
+import type { RunProgress } from "./state.ts";
+import { loadRun, nonFiniteTensor, readRunState, writeRun } from "./state.ts";
+import type { RunSettings } from "./settings.ts";
+import { differingSettings, inputSettings } from "./settings.ts";
+import { StepGenerator } from "./step-generator.ts";
+import { HiCoTrainer } from "../model/trainer.ts";
+
+export interface RunStart {
+  readonly device: string;
+  readonly clips: number;
+  readonly steps: number;
+  readonly perEpoch: number;
+  readonly epochs: number;
+  readonly resumedAt: number;
+  readonly checkpoint?: string;
+}
+
+/** `losses` comes after losses were read; times count from the end of this process's first step. */
+export type PretrainEvent =
+  | ({ readonly kind: "start" } & RunStart)
+  | ({ readonly kind: "losses" | "epoch" } & Logged)
+  | { readonly kind: "checkpoint"; readonly step: number; readonly path: string; readonly best: boolean };
+
+export interface PretrainOptions {
+  readonly settings: RunSettings;
+  /** The run's folder. */
+  readonly run: string;
+  /** Go on from what is in the folder. Default false: the folder must not hold a run. */
+  readonly resume?: boolean;
+  /** Stops after the step under way, and saves. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: PretrainEvent) => void;
+}
+
+export interface PretrainReport extends Measures, Pace {
+  readonly run: string;
+  readonly device: string;
+  readonly finished: boolean;
+  readonly step: number;
+  readonly steps: number;
+  readonly epochs: number;
+  readonly checkpoint: string;
+  readonly best?: { readonly loss: number; readonly step: number };
+}
+
+/** A loss, or a weight, that is no number any more. Nothing after the last good checkpoint was saved. */
+export class NonFiniteError extends Error {
+  override readonly name = "NonFiniteError";
+
+  constructor(
+    readonly step: number,
+    readonly what: string,
+    readonly value: number,
+    readonly checkpoint: string | undefined,
+  ) {
+    const wayOut =
+      checkpoint === undefined
+        ? "There is no checkpoint before it; begin anew with a lower learning rate"
+        : `The last good checkpoint is ${checkpoint}; begin anew with a lower learning rate, or resume to see it again`;
+    super(`${what} is ${value} at step ${step}: training stopped. ${wayOut}`);
+  }
+}
+
+/** Milliseconds after which losses are read, however few steps they are of. */
+const READ_AFTER = 1000;
+
+/** Runs, or goes on with, a pretraining run. */
+export async function pretrain({
+  settings,
+  run,
+  resume = false,
+  signal,
+  onEvent,
+}: PretrainOptions): Promise<PretrainReport> {
+  const folder = new RunFolder(run);
+  checkFolder(folder, settings, resume);
+  const { plan, shape, layout } = planOf(settings);
+  const perEpoch = batchesOf(plan);
+  const steps = perEpoch * settings.epochs;
+
+  const generator = new StepGenerator(settings.seed);
+  const { lr: firstRate, momentum, weightDecay } = settings;
+  const trainer = new HiCoTrainer(modelFor(settings, layout, generator), { lr: firstRate, momentum, weightDecay });
+  folder.create();
+  folder.writeSettings(settings);
+  const [latest] = resume ? folder.checkpoints() : [];
+  const begun: RunProgress = latest ? loadRun(latest.path, trainer) : { step: 0, sums: zeroSums() };
+  if (resume) folder.rewindMetrics(begun.step);
+  const device = await defaultDevice();
+  const { epochs } = settings;
+  onEvent?.({
+    ...{ kind: "start", device: device.name, clips: plan.clips.length, steps, perEpoch, epochs },
+    ...{ resumedAt: begun.step, checkpoint: latest?.path },
+  });
+
+  const step = measuredStep(trainer);
+  const rate = rateOf(settings);
+  const workers = settings.workers < 0 ? defaultWorkers(availableParallelism()) : settings.workers;
+  const ahead = { from: begun.step, until: steps, workers, prefetch: settings.prefetch };
+  const loader = new Loader<PretrainBatch>({ store: settings.data, plan }, ahead);
+  const log = new RunLog({ folder, begun, resumed: latest !== undefined, perEpoch, logEvery: settings.logEvery });
+
+  let { step: done, best } = begun;
+  let checkpoint = latest?.path;
+  // Steps whose losses are still on the device; and where things stood after the first step, which also plans.
+  let unread: { readonly step: number; readonly lr: number; readonly measured: Tensor }[] = [];
+  let lastRead = performance.now();
+  let clock: { readonly start: number; readonly waited: number; readonly step: number } | undefined;
+
+  const pace = (): Pace => {
+    const seconds = clock ? (performance.now() - clock.start) / 1000 : 0;
+    const count = clock ? done - clock.step : 0;
+    return {
+      seconds,
+      examplesPerSecond: seconds > 0 ? (count * settings.batch) / seconds : 0,
+      secondsLeft: count > 0 ? (seconds / count) * (steps - done) : 0,
+      dataWait: clock && seconds > 0 ? (loader.waited - clock.waited) / 1000 / seconds : 0,
+    };
+  };
+  const readLosses = async (): Promise<void> => {
+    const reading = unread;
+    unread = [];
+    lastRead = performance.now();
+    for (const { step: at, lr, measured } of reading) {
+      const values = [...(await measured.read())];
+      measured.dispose();
+      const fault = nonFiniteMeasure(values);
+      if (fault) throw new NonFiniteError(at, fault.what, fault.value, checkpoint);
+      const epoch = log.record(at, lr, values, pace());
+      if (epoch) onEvent?.({ kind: "epoch", ...epoch });
+    }
+    const last = reading.at(-1);
+    if (last) onEvent?.({ kind: "losses", ...log.latest(last.step, last.lr, pace()) });
+  };
+  const save = async (): Promise<void> => {
+    await readLosses();
+    log.sync();
+    const state = await readRunState(trainer);
+    // A last update can spoil weights after a loss that was finite.
+    const spoilt = nonFiniteTensor(state);
+    if (spoilt) throw new NonFiniteError(done, spoilt.name, spoilt.value, checkpoint);
+    const loss = done > 0 && done % perEpoch === 0 ? log.sums[0] / perEpoch : Infinity;
+    const isBest = loss < (best?.loss ?? Infinity);
+    if (isBest) best = { loss, step: done };
+    const progress = { step: done, sums: log.sums, best };
+    if (isBest) writeRun(folder.bestPath, state, progress, settings);
+    const path = folder.checkpointPath(done);
+    writeRun(path, state, progress, settings);
+    checkpoint = path;
+    folder.prune(settings.keep);
+    onEvent?.({ kind: "checkpoint", step: done, path, best: isBest });
+  };
+
+  try {
+    while (done < steps && !signal?.aborted) {
+      // Lets arrived batches and Ctrl-C in, also where a step never waits for the event loop.
+      await new Promise(setImmediate);
+      const batch = (await loader.next())!;
+      const lr = rate(done / perEpoch);
+      trainer.optimizer.lr = lr;
+      generator.begin(done + 1);
+      const measured = await step(...inputsOf(batch, shape));
+      done++;
+      unread.push({ step: done, lr, measured });
+      if (!clock) {
+        await device.synchronize();
+        clock = { start: performance.now(), waited: loader.waited, step: done };
+      }
+      if (done % (perEpoch * settings.saveEvery) === 0 || done === steps) await save();
+      else if (unread.length >= settings.logEvery || performance.now() - lastRead > READ_AFTER) await readLosses();
+    }
+    if (checkpoint === undefined || done !== folder.checkpoints()[0]?.step) await save();
+    const report: PretrainReport = {
+      ...{ run, device: device.name, finished: done === steps, step: done, steps, epochs: settings.epochs },
+      ...{ ...log.measures(done), ...pace(), checkpoint: checkpoint!, best },
+    };
+    folder.writePretraining(report);
+    return report;
+  } catch (error) {
+    if (error instanceof NonFiniteError || error instanceof DataError || checkpoint === undefined) throw error;
+    const { message } = error as Error;
+    throw new Error(`${message}\nThe last good checkpoint is ${checkpoint}; resume to go on from it`, { cause: error });
+  } finally {
+    log.close();
+    await loader.close();
+  }
+}
+
+function checkFolder(folder: RunFolder, settings: RunSettings, resume: boolean): void {
+  if (settings.data === "") throw new Error("no data is named; give the clip store that hico data prepare made");
+  if (!folder.exists) return;
+  if (!resume) throw new Error(`${folder.path} already holds a run; resume it, or name another folder`);
+  const differing = differingSettings(folder.settings(), settings);
+  if (differing.length === 0) return;
+  const names = differing.join(", ");
+  throw new Error(
+    `${folder.path} was begun with other settings: ${names}; resume without them, or name another folder`,
+  );
+}
+
+/** The batches of the run, and the shape of their inputs. */
+function planOf(settings: RunSettings): {
+  readonly plan: BatchPlan & { readonly kind: "pretrain" };
+  readonly shape: InputShape;
+  readonly layout: ClipStore["header"]["layout"];
+} {
+  const store = ClipStore.open(settings.data);
+  try {
+    const { batch, seed, data } = settings;
+    const clips = clipsOf(store, "train", settings);
+    const inputs = inputSettings(settings);
+    const plan = { kind: "pretrain", clips, batch, inputs, seed } as const;
+    if (batchesOf(plan) === 0) {
+      throw new Error(`${data}: ${clips.length} training clips do not fill a batch of ${batch}; use a smaller batch`);
+    }
+    const { layout } = store.header;
+    return { plan, shape: inputShape(layout, inputs), layout };
+  } finally {
+    store.close();
+  }
+}
+
+type StepInputs = [queryTemporal: Tensor, querySpatial: Tensor, keyTemporal: Tensor, keySpatial: Tensor];
+
+/** A training step that gives loss, five parts and contrastive accuracy in one tensor. */
+function measuredStep(trainer: HiCoTrainer): (...inputs: StepInputs) => Promise<Tensor> {
+  // Of instances; where they are left out, of the last part that is compared.
+  const judged = partsOfLevels(trainer.model.config.contrast).at(-1)!;
+  return compile((...[queryTemporal, querySpatial, keyTemporal, keySpatial]: StepInputs) => {
+    const { loss, parts, compared } = trainer.update({ queryTemporal, querySpatial, keyTemporal, keySpatial });
+    return concat([loss.reshape([1]), parts, contrastiveAccuracy(compared[judged]).reshape([1])]);
+  });
+}
+
+function inputsOf(batch: PretrainBatch, { temporal, spatial }: InputShape): StepInputs {
+  const input = (data: Float32Array, shape: readonly [number, number]): Tensor =>
+    tensor(data, { shape: [batch.count, ...shape] });
+  return [
+    input(batch.queryTemporal, temporal),
+    input(batch.querySpatial, spatial),
+    input(batch.keyTemporal, temporal),
+    input(batch.keySpatial, spatial),
+  ];
+}
+
+/** The learning rate by epoch (a fraction of it during warm-up). */
+function rateOf({ lr, schedule, drops, epochs, warmup }: RunSettings): Schedule {
+  const milestones = drops.map((at) => (at < 1 ? Math.round(at * epochs) : at) - warmup);
+  const after = schedule === "cosine" ? cosineSchedule(lr, Math.max(epochs - warmup, 1)) : stepSchedule(lr, milestones);
+  const warmed = warmUp(warmup, after);
+  return (at) => (at < warmup ? warmed(at) : warmed(Math.floor(at)));
+}

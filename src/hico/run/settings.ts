@@ -1,0 +1,247 @@
+/**
+ * Settings of a pretraining run: one table from which checks, defaults, command-line flags and help all follow.
+ *
+ * A run's settings are resolved in layers (defaults, preset, `hico.config.json`, flags) and written whole beside the
+ * run, so that every run can be repeated from its folder.
+ */
+import type { InputSettings } from "../../data/batches/inputs.ts";
+import type { Stream } from "../../data/skeleton/streams.ts";
+import { STREAMS } from "../../data/skeleton/streams.ts";
+import type { Variant } from "../model/config.ts";
+import type { EncoderName } from "../model/encoders.ts";
+import { ENCODER_NAMES } from "../model/encoders.ts";
+import type { ContrastLevel } from "../model/loss.ts";
+import { CONTRAST_LEVELS } from "../model/loss.ts";
+
+export interface RunSettings {
+  data: string;
+  protocol: string;
+  holdOut: number[];
+  holdOutCameras: number[];
+  stream: Stream;
+  encoder: EncoderName;
+  hidden: number;
+  heads: number;
+  layers: number;
+  dropout: number;
+  granularity: number;
+  contrast: ContrastLevel[];
+  projection: number;
+  queue: number;
+  temperature: number;
+  keyMomentum: number;
+  variant: Variant;
+  frames: number;
+  minScale: number;
+  minFrames: number;
+  corruptJoints: number;
+  amplitude: number;
+  rotation: number;
+  epochs: number;
+  batch: number;
+  lr: number;
+  momentum: number;
+  weightDecay: number;
+  schedule: "step" | "cosine";
+  drops: number[];
+  warmup: number;
+  seed: number;
+  saveEvery: number;
+  keep: number;
+  logEvery: number;
+  workers: number;
+  prefetch: number;
+}
+
+/** What a setting may be, and what it is for. */
+export type Setting<T = unknown> = {
+  readonly default: T;
+  readonly help: string;
+  /** A resumed run may have another value: it changes no number that is computed. */
+  readonly free?: boolean;
+} & (
+  | { readonly kind: "text" }
+  | { readonly kind: "choice"; readonly choices: readonly string[] }
+  | { readonly kind: "choices"; readonly choices: readonly string[] }
+  | {
+      readonly kind: "number" | "whole" | "numbers";
+      readonly least: number;
+      readonly most?: number;
+      readonly above?: boolean;
+    }
+);
+
+export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettings[Name]> } = {
+  data: free(text("Clip store made by hico data prepare")),
+  protocol: text("Protocol of the store whose training clips are used; default its first"),
+  holdOut: numbers([], 0, "Training subjects held out to choose settings by: they test, and the test clips rest"),
+  holdOutCameras: numbers([], 0, "Training cameras held out likewise"),
+  stream: choice("joint", STREAMS, "Input stream"),
+  encoder: choice("transformer", ENCODER_NAMES, "Sequence encoder"),
+  hidden: whole(512, 1, "Width d of tokens and features"),
+  heads: whole(4, 1, "Heads of the Transformer"),
+  layers: whole(1, 1, "Layers of the encoder"),
+  dropout: number(0.1, { least: 0, most: 0.99 }, "Dropout of the Transformer"),
+  granularity: whole(4, 1, "Levels G of the hierarchy"),
+  contrast: choices([...CONTRAST_LEVELS], "Levels of contrast in the loss"),
+  projection: whole(128, 1, "Width of projected vectors"),
+  queue: whole(2048, 1, "Negatives K in a queue"),
+  temperature: number(0.2, { least: 0, above: true }, "Temperature T of the losses"),
+  keyMomentum: number(0.999, { least: 0, most: 1 }, "Share m that the key network keeps of itself"),
+  variant: choice("corrected", ["corrected", "released"], "Bookkeeping of queues: as it should be, or as published"),
+  frames: whole(64, 1, "Frames that every clip is resampled to"),
+  minScale: number(0.1, { least: 0, most: 1 }, "Least part of a clip that a temporal crop keeps"),
+  minFrames: whole(64, 1, "Least frames that a temporal crop keeps"),
+  corruptJoints: whole(0, 0, "Joints that corruption touches; 0: three fifths of them"),
+  amplitude: number(1, { least: 0 }, "Range of the entries of shear and corruption matrices"),
+  rotation: number(0, { least: 0, most: 180 }, "Range of turns about the upright axis, in degrees; the paper has none"),
+  epochs: whole(451, 1, "Passes over the training clips"),
+  batch: whole(64, 1, "Clips in a step"),
+  lr: number(0.01, { least: 0, above: true }, "Learning rate"),
+  momentum: number(0.9, { least: 0, most: 0.9999 }, "Momentum of SGD"),
+  weightDecay: number(1e-4, { least: 0 }, "Weight decay of SGD"),
+  schedule: choice("step", ["step", "cosine"], "How the learning rate falls"),
+  drops: numbers([0.78], 0, "Where a step schedule takes a tenth of the rate: epochs, or parts of the run below 1"),
+  warmup: number(0, { least: 0 }, "Epochs over which the rate rises from 0"),
+  seed: whole(0, 0, "Seed of first values, order, augmentation and dropout"),
+  saveEvery: free(whole(5, 1, "Epochs between checkpoints")),
+  keep: free(whole(2, 1, "Last checkpoints kept, besides the best")),
+  logEvery: free(whole(10, 1, "Steps between readings of the losses")),
+  workers: free(whole(-1, -1, "Loader threads; 0: none, -1: by the number of cores")),
+  prefetch: free(whole(4, 1, "Batches made ahead of time")),
+};
+
+export const SETTING_NAMES = Object.keys(SETTINGS) as readonly (keyof RunSettings)[];
+
+/** A setting's option: `queue` → `queue`, `keyMomentum` → `key-momentum`. */
+export function flagOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Settings as a user gives them: values, or their text. */
+export type GivenSettings = Readonly<Record<string, unknown>>;
+
+/**
+ * The settings with defaults, later layers over earlier ones; undefined leaves what is there.
+ * @throws Error naming the setting, its rule and where it came from.
+ */
+export function resolveSettings(
+  ...layers: readonly { readonly from: string; readonly given: GivenSettings }[]
+): RunSettings {
+  const settings = Object.fromEntries(SETTING_NAMES.map((name) => [name, SETTINGS[name].default])) as unknown as Record<
+    string,
+    unknown
+  >;
+  for (const { from, given } of layers) {
+    for (const [name, value] of Object.entries(given)) {
+      if (value === undefined) continue;
+      if (!Object.hasOwn(SETTINGS, name))
+        throw new Error(`${from}: there is no setting "${name}"; there is ${SETTING_NAMES.join(", ")}`);
+      settings[name] = checkSetting(name as keyof RunSettings, value, from);
+    }
+  }
+  const resolved = settings as unknown as RunSettings;
+  if (resolved.encoder !== "transformer" && resolved.hidden % 2 !== 0) {
+    throw new Error(
+      `hidden is ${resolved.hidden}; the encoder ${resolved.encoder} needs an even number, half for each direction`,
+    );
+  }
+  if (resolved.encoder === "transformer" && resolved.hidden % resolved.heads !== 0) {
+    throw new Error(
+      `hidden is ${resolved.hidden}; a Transformer of ${resolved.heads} heads needs a multiple of ${resolved.heads}`,
+    );
+  }
+  if (resolved.variant === "released" && resolved.queue % resolved.batch !== 0) {
+    throw new Error(
+      `batch is ${resolved.batch}; the variant "released" needs one that divides the queue, ${resolved.queue}`,
+    );
+  }
+  return resolved;
+}
+
+function checkSetting(name: keyof RunSettings, value: unknown, from: string): unknown {
+  const setting = SETTINGS[name] as Setting;
+  const refuse = (rule: string): never => {
+    throw new Error(`${from}: ${name} is ${JSON.stringify(value)}; it must be ${rule}`);
+  };
+  if (setting.kind === "text") return typeof value === "string" ? value : refuse("text");
+  if (setting.kind === "choice") {
+    return setting.choices.includes(value as string) ? value : refuse(`one of ${setting.choices.join(", ")}`);
+  }
+  if (setting.kind === "choices") {
+    const words = wordsOf(value) ?? (Array.isArray(value) ? (value as unknown[]) : []);
+    const rule = `one or more of ${setting.choices.join(", ")}`;
+    if (words.length === 0 || !words.every((word) => setting.choices.includes(word as string))) return refuse(rule);
+    return setting.choices.filter((word) => words.includes(word));
+  }
+  const { kind, least, most = Infinity, above } = setting;
+  const rule =
+    `${kind === "whole" ? "a whole number" : kind === "numbers" ? "a list of numbers" : "a number"} ` +
+    `${above ? "above" : "of at least"} ${least}${most === Infinity ? "" : ` and at most ${most}`}`;
+  const one = (given: unknown): number => {
+    const number = typeof given === "string" && given.trim() !== "" ? Number(given) : given;
+    const fits =
+      typeof number === "number" &&
+      Number.isFinite(number) &&
+      (above ? number > least : number >= least) &&
+      number <= most;
+    return fits && (kind !== "whole" || Number.isSafeInteger(number)) ? number : refuse(rule);
+  };
+  if (kind !== "numbers") return one(value);
+  const list = wordsOf(value) ?? value;
+  return Array.isArray(list) ? list.map(one) : typeof value === "number" ? [one(value)] : refuse(rule);
+}
+
+/** The words of a text with commas; undefined where the value is no text. */
+function wordsOf(value: unknown): string[] | undefined {
+  if (typeof value !== "string") return undefined;
+  return value.split(",").map((word) => word.trim()).filter((word) => word !== "");
+}
+
+/** How clips become inputs under these settings. */
+export function inputSettings(settings: RunSettings): InputSettings {
+  const { stream, frames: size, minScale, minFrames, corruptJoints, amplitude, rotation } = settings;
+  const joints = corruptJoints || undefined;
+  return { stream, augmentation: { size, minScale, minFrames, corruptJoints: joints, amplitude, rotation } };
+}
+
+/** Names of settings that decide what is computed and differ between two runs. */
+export function differingSettings(a: RunSettings, b: RunSettings): (keyof RunSettings)[] {
+  return SETTING_NAMES.filter((name) => !SETTINGS[name].free && JSON.stringify(a[name]) !== JSON.stringify(b[name]));
+}
+
+/** The settings that decide what is computed. */
+export function decidingSettings(settings: RunSettings): Partial<RunSettings> {
+  return Object.fromEntries(SETTING_NAMES.filter((name) => !SETTINGS[name].free).map((name) => [name, settings[name]]));
+}
+
+type Range = { readonly least: number; readonly most?: number; readonly above?: boolean };
+
+function text(help: string): Setting<string> {
+  return { kind: "text", default: "", help };
+}
+
+function choice<T extends string>(first: T, choices: readonly T[], help: string): Setting<T> {
+  return { kind: "choice", default: first, choices, help };
+}
+
+/** All of them, or fewer. */
+function choices<T extends string>(all: T[], help: string): Setting<T[]> {
+  return { kind: "choices", default: all, choices: all, help };
+}
+
+function number(value: number, range: Range, help: string): Setting<number> {
+  return { kind: "number", default: value, ...range, help };
+}
+
+function whole(value: number, least: number, help: string): Setting<number> {
+  return { kind: "whole", default: value, least, help };
+}
+
+function numbers(value: number[], least: number, help: string): Setting<number[]> {
+  return { kind: "numbers", default: value, least, help };
+}
+
+function free<T>(setting: Setting<T>): Setting<T> {
+  return { ...setting, free: true };
+}

@@ -1,0 +1,112 @@
+/**
+ * Everything a run needs to go on as if never interrupted, in one safetensors file.
+ *
+ * Tensors: `model/*` (both networks, queues and pointers) and `optimizer/*` (momentum buffers). Metadata: how many
+ * steps are done, the sums of the epoch under way, the best epoch, and the settings that decide what is computed. Order
+ * and augmentation of the clips and dropout follow from the seed and the step and need no state.
+ */
+import type { HostTensor } from "../../io/host-tensor.ts";
+import type { SafetensorsContents } from "../../io/safetensors.ts";
+import { readSafetensors, writeSafetensors } from "../../io/safetensors.ts";
+import { readState } from "../../nn/state.ts";
+import { hicoState } from "../model/checkpoint.ts";
+import type { HiCo } from "../model/model.ts";
+import type { HiCoTrainer } from "../model/trainer.ts";
+import type { RunSettings } from "./settings.ts";
+import { decidingSettings } from "./settings.ts";
+
+/** Where a run is. All numbers survive JSON exactly. */
+export interface RunProgress {
+  /** Steps done. */
+  readonly step: number;
+  /** Sums over the steps of the epoch under way: loss, five parts, accuracy. */
+  readonly sums: readonly number[];
+  /** Mean loss of the best epoch that was saved, and the step it ended with. */
+  readonly best?: { readonly loss: number; readonly step: number };
+}
+
+const FORMAT = "hico-run-1";
+const MODEL = "model/";
+const OPTIMIZER = "optimizer/";
+
+/** The tensors of a run, on the host. */
+export async function readRunState(trainer: HiCoTrainer): Promise<Map<string, HostTensor>> {
+  const tensors = new Map<string, HostTensor>();
+  for (const [name, value] of await hicoState(trainer.model)) tensors.set(MODEL + name, value);
+  for (const [name, value] of await readState(trainer.optimizer.stateDict())) tensors.set(OPTIMIZER + name, value);
+  return tensors;
+}
+
+/** The name of a tensor that holds a NaN or an infinity, and that value. */
+export function nonFiniteTensor(
+  tensors: ReadonlyMap<string, HostTensor>,
+): { readonly name: string; readonly value: number } | undefined {
+  for (const [name, { data }] of tensors) {
+    if (!(data instanceof Float32Array)) continue;
+    // A sum of finite numbers as doubles stays finite, and shows a NaN or an infinity among them.
+    let sum = 0;
+    for (let i = 0; i < data.length; i++) sum += data[i];
+    if (!Number.isFinite(sum)) return { name, value: data.find((value) => !Number.isFinite(value)) ?? sum };
+  }
+  return undefined;
+}
+
+/** Writes the state; the file appears whole or not at all. */
+export function writeRun(
+  path: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  progress: RunProgress,
+  settings: RunSettings,
+): void {
+  const metadata = {
+    format: FORMAT,
+    progress: JSON.stringify(progress),
+    settings: JSON.stringify(decidingSettings(settings)),
+  };
+  writeSafetensors(path, tensors, metadata);
+}
+
+/** Takes everything back. @returns where the run was. @throws Error naming the file and what does not fit. */
+export function loadRun(path: string, trainer: HiCoTrainer): RunProgress {
+  const contents = readRun(path);
+  const progress = JSON.parse(contents.metadata.get("progress") ?? "null") as RunProgress | null;
+  if (!progress) throw new Error(`${path}: it does not say where the run was`);
+  trainer.model.loadStateDict(part(contents, MODEL), { name: `the model of ${path}` });
+  const { optimizer } = trainer;
+  const state = new Map<number, Map<string, HostTensor>>();
+  for (const [name, value] of part(contents, OPTIMIZER)) {
+    const match = /^state\.(\d+)\.(\w+)$/.exec(name);
+    if (!match) throw new Error(`${path}: the optimizer has no "${name}"`);
+    const index = Number(match[1]);
+    state.set(index, (state.get(index) ?? new Map<string, HostTensor>()).set(match[2], value));
+  }
+  optimizer.loadTorchState(
+    new Map<string, unknown>([
+      ["state", state],
+      ["param_groups", [new Map([["params", optimizer.parameters.map((_, i) => i)]])]],
+    ]),
+  );
+  return progress;
+}
+
+/** Takes the model alone, strictly: another encoder or size is an error that lists what does not fit. */
+export function loadRunModel(path: string, model: HiCo): void {
+  model.loadStateDict(readRunModel(path), { strict: true, name: `the model of ${path}` });
+}
+
+/** The model's tensors by their names in it. @throws Error where the file is no checkpoint of a run. */
+export function readRunModel(path: string): Map<string, HostTensor> {
+  return part(readRun(path), MODEL);
+}
+
+function readRun(path: string): SafetensorsContents {
+  const contents = readSafetensors(path);
+  if (contents.metadata.get("format") === FORMAT) return contents;
+  throw new Error(`${path} is no checkpoint of a run: its metadata has no format "${FORMAT}"`);
+}
+
+function part({ tensors }: SafetensorsContents, prefix: string): Map<string, HostTensor> {
+  return new Map(
+    [...tensors].filter(([name]) => name.startsWith(prefix)).map(([name, value]) => [name.slice(prefix.length), value]),
+  );
+}

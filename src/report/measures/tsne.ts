@@ -1,0 +1,183 @@
+/**
+ * t-SNE: points of many dimensions laid out in a plane so that near ones stay near (van der Maaten & Hinton, "Visualizing
+ * Data using t-SNE", JMLR 2008). Exact gradients over all pairs, for the few thousand points that a page can show.
+ *
+ * The layout starts from the first two principal directions of the affinities' own points, not from noise, which keeps
+ * the global arrangement (Kobak & Berens, Nature Communications 2019) and makes it the same every time.
+ */
+import { CounterRandom } from "../../data/rng.ts";
+
+export interface TsneOptions {
+  /** Effective number of neighbours. Default 30, less where there are few points. */
+  readonly perplexity?: number;
+  /** Default 750. */
+  readonly iterations?: number;
+  readonly onIteration?: (done: number, total: number) => void;
+}
+
+/** Iterations at whose end affinities stop being exaggerated and momentum rises. */
+const EARLY = 250;
+const EXAGGERATION = 12;
+/** Entropy of a row's affinities is met to this, in nats. */
+const ENTROPY_TOLERANCE = 1e-5;
+
+/**
+ * @param points float32 [count, width], row by row
+ * @returns float64 [count, 2], centred on 0
+ */
+export function tsne(points: Float32Array, count: number, options: TsneOptions = {}): Float64Array {
+  if (count < 1 || points.length % count !== 0) throw new Error(`tsne: ${points.length} values are not rows of ${count} points`);
+  if (count < 4) return Float64Array.from({ length: 2 * count }, (_, i) => (i % 2 === 0 ? i / 2 - (count - 1) / 2 : 0));
+  const width = points.length / count;
+  const perplexity = Math.min(options.perplexity ?? 30, (count - 1) / 3);
+  const affinities = jointAffinities(squaredDistances(points, count, width), count, perplexity);
+  return descend(affinities, initialLayout(points, count, width), count, options);
+}
+
+/** Squared Euclidean distances [count, count]. */
+function squaredDistances(points: Float32Array, count: number, width: number): Float64Array {
+  const distances = new Float64Array(count * count);
+  for (let i = 0; i < count; i++) {
+    for (let j = 0; j < i; j++) {
+      let sum = 0;
+      for (let c = 0; c < width; c++) {
+        const difference = points[i * width + c] - points[j * width + c];
+        sum += difference * difference;
+      }
+      distances[i * count + j] = sum;
+      distances[j * count + i] = sum;
+    }
+  }
+  return distances;
+}
+
+/** p_ij = (p_j|i + p_i|j) / 2n, every row's Gaussian as wide as gives it the perplexity (eq. 1 and section 3.1). */
+function jointAffinities(distances: Float64Array, count: number, perplexity: number): Float64Array {
+  const conditional = new Float64Array(count * count);
+  const target = Math.log(perplexity);
+  for (let i = 0; i < count; i++) {
+    const row = distances.subarray(i * count, (i + 1) * count);
+    const out = conditional.subarray(i * count, (i + 1) * count);
+    let nearest = Infinity;
+    for (let j = 0; j < count; j++) if (j !== i) nearest = Math.min(nearest, row[j]);
+    let [low, high, beta] = [0, Infinity, 1];
+    for (let round = 0; round < 100; round++) {
+      let [total, weighted] = [0, 0];
+      for (let j = 0; j < count; j++) {
+        // Relative to the nearest, so that far points do not all come out as 0.
+        const p = j === i ? 0 : Math.exp(-beta * (row[j] - nearest));
+        out[j] = p;
+        total += p;
+        weighted += p * (row[j] - nearest);
+      }
+      for (let j = 0; j < count; j++) out[j] /= total;
+      const entropy = Math.log(total) + (beta * weighted) / total;
+      if (Math.abs(entropy - target) < ENTROPY_TOLERANCE) break;
+      if (entropy > target) [low, beta] = [beta, high === Infinity ? beta * 2 : (beta + high) / 2];
+      else [high, beta] = [beta, (beta + low) / 2];
+    }
+  }
+  const joint = new Float64Array(count * count);
+  for (let i = 0; i < count; i++) {
+    for (let j = 0; j < count; j++) {
+      joint[i * count + j] = Math.max((conditional[i * count + j] + conditional[j * count + i]) / (2 * count), 1e-12);
+    }
+  }
+  return joint;
+}
+
+/** The first two principal components by power iteration, as small as t-SNE wants its beginning. */
+function initialLayout(points: Float32Array, count: number, width: number): Float64Array {
+  const mean = new Float64Array(width);
+  points.forEach((value, i) => (mean[i % width] += value / count));
+  const random = CounterRandom.fromSeed(0);
+  const layout = new Float64Array(2 * count);
+  let first: Float64Array | undefined;
+  for (let axis = 0; axis < 2; axis++) {
+    let direction: Float64Array = Float64Array.from({ length: width }, () => random.between(-0.5, 0.5));
+    let scores: Float64Array = new Float64Array(count);
+    for (let round = 0; round < 30; round++) {
+      if (first) removeProjection(direction, first);
+      scores = project(points, mean, direction, count, width);
+      direction = spread(points, mean, scores, count, width);
+    }
+    if (first) removeProjection(direction, first);
+    scores = project(points, mean, direction, count, width);
+    const deviation = Math.sqrt(scores.reduce((sum, s) => sum + s * s, 0) / count) || 1;
+    scores.forEach((s, i) => (layout[2 * i + axis] = (1e-4 * s) / deviation));
+    first = direction;
+  }
+  // Points that coincide would stay together for ever.
+  for (let i = 0; i < layout.length; i++) layout[i] += random.between(-5e-7, 5e-7);
+  return layout;
+}
+
+function project(points: Float32Array, mean: Float64Array, direction: Float64Array, count: number, width: number): Float64Array {
+  const scores = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    let sum = 0;
+    for (let c = 0; c < width; c++) sum += (points[i * width + c] - mean[c]) * direction[c];
+    scores[i] = sum;
+  }
+  return scores;
+}
+
+/** Xᵀ·scores, of length 1. */
+function spread(points: Float32Array, mean: Float64Array, scores: Float64Array, count: number, width: number): Float64Array {
+  const direction = new Float64Array(width);
+  for (let i = 0; i < count; i++) for (let c = 0; c < width; c++) direction[c] += scores[i] * (points[i * width + c] - mean[c]);
+  const length = Math.sqrt(direction.reduce((sum, x) => sum + x * x, 0)) || 1;
+  return direction.map((x) => x / length);
+}
+
+function removeProjection(direction: Float64Array, onto: Float64Array): void {
+  let product = 0;
+  direction.forEach((x, c) => (product += x * onto[c]));
+  onto.forEach((x, c) => (direction[c] -= product * x));
+}
+
+/** Gradient descent with momentum and a gain for every coordinate (section 3.4; gradient: eq. 5). */
+function descend(p: Float64Array, layout: Float64Array, count: number, { iterations = 750, onIteration }: TsneOptions): Float64Array {
+  const rate = Math.max(50, count / EXAGGERATION);
+  const velocity = new Float64Array(2 * count);
+  const gains = new Float64Array(2 * count).fill(1);
+  const gradient = new Float64Array(2 * count);
+  const kernel = new Float64Array(count * count);
+  for (let iteration = 0; iteration < iterations; iteration++) {
+    const early = iteration < EARLY;
+    const factor = early ? EXAGGERATION : 1;
+    let total = 0;
+    for (let i = 0; i < count; i++) {
+      for (let j = 0; j < i; j++) {
+        const [dx, dy] = [layout[2 * i] - layout[2 * j], layout[2 * i + 1] - layout[2 * j + 1]];
+        const q = 1 / (1 + dx * dx + dy * dy);
+        kernel[i * count + j] = q;
+        total += 2 * q;
+      }
+    }
+    gradient.fill(0);
+    for (let i = 0; i < count; i++) {
+      for (let j = 0; j < i; j++) {
+        const q = kernel[i * count + j];
+        const force = 4 * (factor * p[i * count + j] - q / total) * q;
+        const [fx, fy] = [force * (layout[2 * i] - layout[2 * j]), force * (layout[2 * i + 1] - layout[2 * j + 1])];
+        gradient[2 * i] += fx;
+        gradient[2 * i + 1] += fy;
+        gradient[2 * j] -= fx;
+        gradient[2 * j + 1] -= fy;
+      }
+    }
+    const momentum = early ? 0.5 : 0.8;
+    const mean = [0, 0];
+    for (let i = 0; i < layout.length; i++) {
+      const against = gradient[i] > 0 !== velocity[i] > 0;
+      gains[i] = Math.max(0.01, against ? gains[i] + 0.2 : gains[i] * 0.8);
+      velocity[i] = momentum * velocity[i] - rate * gains[i] * gradient[i];
+      layout[i] += velocity[i];
+      mean[i % 2] += layout[i] / count;
+    }
+    for (let i = 0; i < layout.length; i++) layout[i] -= mean[i % 2];
+    onIteration?.(iteration + 1, iterations);
+  }
+  return layout;
+}

@@ -1,0 +1,182 @@
+/**
+ * Reductions: rows of elements combined in one or several passes, then values stored by row and by element.
+ *
+ * A unit is one row, or four neighbouring rows where the rows, not the columns, lie side by side in memory. On a
+ * software driver an invocation does a unit on its own: barriers cost more than they save. On a GPU several
+ * invocations share a unit's columns and combine their parts in workgroup memory.
+ */
+import type { ReduceKernel } from "../../compiler/kernels.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import type { ReduceName } from "../../tensor/node.ts";
+import type { AdapterProfile } from "../kernel.ts";
+import type { BindingTable } from "./bindings.ts";
+import type { Printed } from "./expr.ts";
+import { ExprPrinter, Scope } from "./expr.ts";
+import { literal, registerType, typeName } from "./types.ts";
+
+export interface ReducePlan {
+  /** Which loop variable is taken in fours. */
+  readonly vector: "r" | "c" | undefined;
+  readonly units: number;
+  readonly unitsPerWorkgroup: number;
+  /** Invocations that share one unit. */
+  readonly share: number;
+}
+
+export function planReduce(kernel: ReduceKernel, profile: AdapterProfile, workgroup: number): ReducePlan {
+  const { rows, columns, trailing } = kernel;
+  const vector = trailing ? (columns % 4 === 0 ? "c" : undefined) : rows % 4 === 0 ? "r" : undefined;
+  const units = vector === "r" ? rows / 4 : rows;
+  const steps = vector === "c" ? columns / 4 : columns;
+  let share = 1;
+  if (profile.kind === "gpu") {
+    // Enough invocations to fill a GPU, each with a few steps of its own.
+    while (share < workgroup && steps >= share * 8 && (trailing || units * share < 65536)) share *= 2;
+  }
+  // On a CPU, few units still have to keep every core busy.
+  const unitsPerWorkgroup = profile.kind === "cpu" ? Math.max(1, Math.min(workgroup, Math.ceil(units / 16))) : workgroup / share;
+  return { vector, units, unitsPerWorkgroup, share };
+}
+
+export function printReduce(
+  kernel: ReduceKernel,
+  plan: ReducePlan,
+  bindings: BindingTable,
+  scope: Scope,
+  workgroup: string,
+  prefix: string,
+  helpers: Set<string>,
+  shared: Set<string>,
+  workgroupSize: number,
+): void {
+  const { rows, columns } = kernel;
+  const { vector, units, unitsPerWorkgroup, share } = plan;
+  const unit = vector === "r" ? "r4" : "r";
+  const step = vector === "c" ? "c4" : "c";
+  const steps = vector === "c" ? columns / 4 : columns;
+  const vectorVariable =
+    vector === "r" ? { name: "r", quarter: "r4", size: rows } : vector === "c" ? { name: "c", quarter: "c4", size: columns } : undefined;
+
+  const results = new Map<number, Printed>();
+  const outer = new Scope(new Set([unit]), new Scope(new Set()));
+  const printer = new ExprPrinter(kernel.exprs, bindings, vectorVariable, results, outer, prefix, helpers);
+
+  // Neighbouring invocations take neighbouring elements: of a row where columns are neighbours, else of several rows.
+  const [part, place] = share === 1
+    ? ["0", "local"]
+    : kernel.trailing ? [`local % ${share}`, `local / ${share}`] : [`local / ${unitsPerWorkgroup}`, `local % ${unitsPerWorkgroup}`];
+  const partner = (distance: number) => `local + ${kernel.trailing ? distance : distance * unitsPerWorkgroup}`;
+  const base = kernel.trailing ? `(local / ${share}) * ${share}` : `local % ${unitsPerWorkgroup}`;
+  const names = { place: `${prefix}place`, wanted: `${prefix}unit`, part: `${prefix}part` };
+  outer.lines.push(`let ${unit} = min(${names.wanted}, ${units - 1});`);
+
+  const loop = (inner: Scope) => {
+    outer.lines.push(
+      `for (var ${step}: i32 = ${share === 1 ? "0" : names.part}; ${step} < ${steps}; ${step} = ${step} + ${share}) {`,
+      ...inner.lines.map((l) => `  ${l}`),
+      "}",
+    );
+    printer.enter(outer);
+  };
+
+  for (const accumulators of kernel.phases) {
+    const inner = new Scope(new Set([unit, step]), outer);
+    printer.enter(inner);
+    const declared = accumulators.map((a) => {
+      const dtype = a.value.dtype;
+      const value = printer.print(a.value);
+      const lanes: 1 | 4 = vectorVariable ? 4 : 1;
+      const type = typeName(registerType(dtype), lanes);
+      const name = `${prefix}a${a.number}`;
+      outer.lines.push(`var ${name} = ${type}(${identity(a.name, dtype)});`);
+      const operand = lanes === 4 ? printer.widen(value, dtype) : value.text;
+      inner.lines.push(`${name} = ${combine(a.name, name, operand)};`);
+      return { a, dtype, name, lanes };
+    });
+    loop(inner);
+    for (const { a, dtype, name, lanes } of declared) {
+      let text = name;
+      let width: 1 | 4 = lanes;
+      if (vector === "c") {
+        text = `${prefix}f${a.number}`;
+        width = 1;
+        outer.lines.push(`let ${text} = ${combine(a.name, combine(a.name, `${name}.x`, `${name}.y`), combine(a.name, `${name}.z`, `${name}.w`))};`);
+      }
+      if (share > 1) {
+        const type = typeName(registerType(dtype), width);
+        const array = `shared_${registerType(dtype)}_${width}`;
+        shared.add(`var<workgroup> ${array}: array<${type}, ${workgroupSize}>;`);
+        outer.lines.push("workgroupBarrier();", `${array}[local] = ${text};`, "workgroupBarrier();");
+        for (let distance = share / 2; distance >= 1; distance /= 2) {
+          outer.lines.push(
+            `if (${names.part} < ${distance}) { ${array}[local] = ${combine(a.name, `${array}[local]`, `${array}[${partner(distance)}]`)}; }`,
+            "workgroupBarrier();",
+          );
+        }
+        const whole = `${prefix}w${a.number}`;
+        outer.lines.push(`let ${whole} = ${array}[${base}];`);
+        text = whole;
+      } else if (text === name) {
+        const whole = `${prefix}w${a.number}`;
+        outer.lines.push(`let ${whole} = ${name};`);
+        text = whole;
+      }
+      results.set(a.number, { text, lanes: width });
+    }
+  }
+
+  const mine = share === 1 && unitsPerWorkgroup === workgroupSize
+    ? `${names.wanted} < ${units}`
+    : `${names.wanted} < ${units} && ${names.place} < ${unitsPerWorkgroup}`;
+
+  // What elements need is read before rows are stored: a row may be stored in place.
+  const values = kernel.rowStores.map((s) => printer.print(s.value));
+  if (kernel.elementStores.length > 0) {
+    const inner = new Scope(new Set([unit, step]), outer);
+    printer.enter(inner);
+    const elements = kernel.elementStores.map((s) => printer.print(s.value));
+    kernel.elementStores.forEach((s, k) => printer.store(s.target, s.index, elements[k], s.target.dtype));
+    outer.lines.push(`if (${mine}) {`);
+    loop(inner);
+    outer.lines.push("}");
+  }
+  if (kernel.rowStores.length > 0) {
+    const block = new Scope(new Set([unit]), outer);
+    printer.enter(block);
+    kernel.rowStores.forEach((s, k) => printer.store(s.target, s.index, values[k], s.target.dtype));
+    outer.lines.push(`if (${mine}${share > 1 ? ` && ${names.part} == 0` : ""}) {`, ...block.lines.map((l) => `  ${l}`), "}");
+  }
+
+  scope.lines.push(
+    `let ${names.place} = ${place};`,
+    ...(share > 1 ? [`let ${names.part} = ${part};`] : []),
+    `let ${names.wanted} = ${workgroup} * ${unitsPerWorkgroup} + ${names.place};`,
+    ...outer.parent!.lines,
+    ...(share === 1 ? [`if (${mine}) {`, ...outer.lines.map((l) => `  ${l}`), "}"] : outer.lines),
+  );
+}
+
+function identity(name: ReduceName, dtype: DType): string {
+  const type = registerType(dtype);
+  switch (name) {
+    case "sum":
+      return literal(0, dtype);
+    case "prod":
+      return literal(1, dtype);
+    case "max":
+      return type === "f32" ? literal(-Infinity, dtype) : literal(type === "i32" ? -2147483648 : 0, dtype);
+    case "min":
+      return type === "f32" ? literal(Infinity, dtype) : literal(type === "i32" ? 2147483647 : 4294967295, dtype);
+  }
+}
+
+function combine(name: ReduceName, a: string, b: string): string {
+  switch (name) {
+    case "sum":
+      return `(${a} + ${b})`;
+    case "prod":
+      return `(${a} * ${b})`;
+    default:
+      return `${name}(${a}, ${b})`;
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * Matrix products C = A·B on the `cpu` device: blocked as caches want it, on the register tile of `micro-kernel.ts`.
+ *
+ * A unit of work is a block of C of one matrix of the batch. Within it, k runs in blocks; of B one panel of 8 columns
+ * at a time is in the L1 cache, while all rows of the block pass by. Operands that stand so that the tile can read them
+ * are read where they are; others are packed by each unit into its thread's memory, A block by block, B panel by panel.
+ * (Blocks are so large that this costs 2% where several of them pack the same; a kernel before, that packs once for
+ * all, costs memory and a barrier.) When all of k is done, the block of C goes through the epilogue while it is in the
+ * cache. Loop order: K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+ *
+ * Where C is small and k long (gradients of weights), parts of k are units too; a second kernel adds their sums up.
+ *
+ * Each element is one chain of multiply-adds a part, in the order of k, however blocks are cut and units shared out.
+ */
+import type { TensorSpec } from "../../shaders/kernel.ts";
+import type { FunctionBuilder } from "../assembler/function.ts";
+import type { Value } from "../assembler/instructions.ts";
+import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import type { KernelContext, WasmKernel } from "../kernel.ts";
+import type { Blocks } from "./blocks.ts";
+import { chooseBlocks } from "./blocks.ts";
+import type { TileStrides } from "./micro-kernel.ts";
+import { MR, NR, PACKED, strip } from "./micro-kernel.ts";
+import type { ComputedElements, PackPanel, PlainView } from "./packing.ts";
+import { computedBytes, packComputed, packPlain } from "./packing.ts";
+
+/** A view of memory with the address of the first element of each matrix of the batch, or computed elements. */
+export type Operand =
+  | { readonly plain: PlainView; address(f: FunctionBuilder, context: KernelContext, batch: Value): Value }
+  | {
+    readonly plain?: undefined;
+    readonly lanes: "outer" | "k";
+    elements(f: FunctionBuilder, context: KernelContext, batch: Value): ComputedElements;
+  };
+
+/** A block of C of one matrix of the batch. */
+export interface BlockPlace {
+  readonly batch: Value;
+  readonly m0: Value;
+  readonly n0: Value;
+  readonly rows: Value;
+  readonly columns: Value;
+}
+
+/** Where C goes. */
+export interface Result {
+  /** Address of the first element of a matrix of the batch (or of a part's) where C is stored as it is, row-major. */
+  readonly address?: (f: FunctionBuilder, context: KernelContext, batch: Value) => Value;
+  /** Bytes from row to row there; default 4·n. With room for a multiple of 8 columns, n need not be one. */
+  readonly stride?: number;
+  /**
+   * Stores a finished block, which lies at `from`, `stride` bytes from row to row; its first column is a multiple of 4,
+   * and rows may be read in fours. Absent: C is computed at `address`.
+   */
+  store?(f: FunctionBuilder, context: KernelContext, place: BlockPlace, from: Value, stride: number): void;
+}
+
+/** Sizes are at least 1. */
+export interface Product {
+  readonly name: string;
+  readonly batch: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly a: Operand;
+  readonly b: Operand;
+  readonly c: Result;
+}
+
+export interface ProductKernels {
+  readonly kernels: readonly WasmKernel[];
+  /** Sums of the parts; `scratch(0)` of the kernels' contexts. */
+  readonly scratch: readonly TensorSpec[];
+}
+
+/** The kernels of a product of f32 matrices. */
+export function productKernels(product: Product, blocks: Blocks = chooseBlocks(product)): ProductKernels {
+  const { name, batch, m, n } = product;
+  const { parts, rowBlocks, columnBlocks } = blocks;
+  const units = parts * batch * rowBlocks * columnBlocks;
+  const kernel = (target: Product): WasmKernel => ({
+    name: `matmul ${name}`, units, threadBytes: threadLayout(target, blocks).bytes,
+    emit: (f, context) => emitUnits(target, blocks, f, context),
+  });
+  if (parts === 1) return { kernels: [kernel(product)], scratch: [] };
+  const stride = roundUp(n, NR);
+  const partial: Result = {
+    stride: 4 * stride,
+    address: (_, context, matrix) => i32.add(context.scratch(0), i32.mul(matrix, i32.const(4 * m * stride))),
+  };
+  return {
+    kernels: [kernel({ ...product, c: partial }), sumKernel(product, parts)],
+    scratch: [{ shape: [parts * batch * m * stride], dtype: "f32" }],
+  };
+}
+
+/** Rows of C that are added up at a time. */
+const SUM_ROWS = 8;
+
+/** Adds up the parts, in their order, and stores C. */
+function sumKernel({ name, batch, m, n, c }: Product, parts: number): WasmKernel {
+  const rowBytes = 4 * roundUp(n, NR);
+  const blocks = Math.ceil(m / SUM_ROWS);
+  const partBytes = i32.const(batch * m * rowBytes);
+  return {
+    name: `add parts ${name}`, units: batch * blocks, threadBytes: SUM_ROWS * rowBytes,
+    emit: (f, context) => f.for(context.begin, context.end, 1, (unit) => {
+      const batchAt = f.name(i32.divU(unit, i32.const(blocks)));
+      const m0 = f.name(i32.mul(i32.sub(unit, i32.mul(batchAt, i32.const(blocks))), i32.const(SUM_ROWS)));
+      const rows = least(f, i32.sub(i32.const(m), m0), SUM_ROWS);
+      const row = i32.add(i32.mul(batchAt, i32.const(m)), m0);
+      const from = f.name(i32.add(context.scratch(0), i32.mul(row, i32.const(rowBytes))));
+      f.for(i32.const(0), i32.mul(rows, i32.const(rowBytes)), 16, (at) => {
+        const part = f.local("i32", i32.add(from, at));
+        const sum = f.local("v128", v128.load(part));
+        f.for(i32.const(1), i32.const(parts), 1, () => {
+          f.set(part, i32.add(part, partBytes));
+          f.set(sum, f32x4.add(sum, v128.load(part)));
+        });
+        f.store(i32.add(context.threadMemory, at), sum);
+      });
+      const place = { batch: batchAt, m0, n0: i32.const(0), rows, columns: i32.const(n) };
+      c.store!(f, context, place, context.threadMemory, rowBytes);
+    }),
+  };
+}
+
+const roundUp = (x: number, to: number): number => Math.ceil(x / to) * to;
+
+function least(f: FunctionBuilder, x: Value, y: number): Value {
+  const named = f.name(x);
+  return f.name(select(i32.ltS(named, i32.const(y)), named, i32.const(y)));
+}
+
+function packerOf(
+  operand: Operand, size: number, width: number, depth: number, f: FunctionBuilder, context: KernelContext,
+  batch: Value, strip: Value,
+): PackPanel {
+  if (operand.plain) {
+    return packPlain(f, context, width, size, operand.plain, f.name(operand.address(f, context, batch)));
+  }
+  return packComputed(f, context, width, size, operand.elements(f, context, batch), strip, depth);
+}
+
+/** A thread's memory: a block of packed A, a panel of packed B, a strip that packing uses, a block of C. */
+function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, columns, depth, partSteps, a, b }: Blocks) {
+  const aBytes = a === "packed" ? 4 * rows * depth : 0;
+  const bBytes = b === "packed" ? 4 * NR * depth : 0;
+  const stripOf = (operand: Operand, packed: boolean, width: number): number =>
+    (operand.plain || !packed ? 0 : computedBytes(operand.lanes, width, depth));
+  const stripBytes = Math.max(stripOf(aOperand, a === "packed", MR), stripOf(bOperand, b === "packed", NR));
+  // What is added to block of k by block of k does so faster where it lies close together.
+  const fits = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;
+  const inPlace = fits && (partSteps <= depth || c.store === undefined);
+  const cAt = aBytes + bBytes + stripBytes;
+  return { a: 0, b: aBytes, strip: aBytes + bBytes, c: cAt, inPlace, bytes: cAt + (inPlace ? 0 : 4 * rows * columns) };
+}
+
+function emitUnits(product: Product, blocks: Blocks, f: FunctionBuilder, context: KernelContext): void {
+  const { parts, rowBlocks, columnBlocks, rows: blockRows, columns: blockColumns } = blocks;
+  const { m, n } = product;
+  f.for(context.begin, context.end, 1, (unit) => {
+    const split = (value: Value, by: number): [Value, Value] => {
+      if (by === 1) return [value, i32.const(0)];
+      const quotient = f.name(i32.divU(value, i32.const(by)));
+      return [quotient, f.name(i32.sub(value, i32.mul(quotient, i32.const(by))))];
+    };
+    const [rest, rowBlock] = split(unit, rowBlocks);
+    const [matrix, columnBlock] = split(rest, columnBlocks);
+    // Sums of parts are matrices like any, those of the first part first.
+    const [part, batch] = parts === 1 ? [i32.const(0), matrix] : split(matrix, product.batch);
+    const m0 = f.name(i32.mul(rowBlock, i32.const(blockRows)));
+    const n0 = f.name(i32.mul(columnBlock, i32.const(blockColumns)));
+    const rows = rowBlocks === 1 ? i32.const(m) : least(f, i32.sub(i32.const(m), m0), blockRows);
+    const columns = columnBlocks === 1 ? i32.const(n) : least(f, i32.sub(i32.const(n), n0), blockColumns);
+    emitBlock(product, blocks, f, context, { batch, m0, n0, rows, columns }, matrix, part);
+  });
+}
+
+/** @param matrix which matrix of results it belongs to: the batch's, or the part's of it */
+function emitBlock(
+  product: Product, blocks: Blocks, f: FunctionBuilder, context: KernelContext, place: BlockPlace,
+  matrix: Value, part: Value,
+): void {
+  const { batch, m0, n0, rows, columns } = place;
+  const { a, b, c, m, n, k } = product;
+  const { depth, parts, partSteps } = blocks;
+  const layout = threadLayout(product, blocks);
+  const own = (offset: number): Value => i32.add(context.threadMemory, i32.const(offset));
+  const cStride = layout.inPlace ? c.stride ?? 4 * n : 4 * blocks.columns;
+  const cBase = f.name(layout.inPlace
+    ? i32.add(c.address!(f, context, matrix), i32.add(i32.mul(m0, i32.const(cStride)), i32.mul(n0, i32.const(4))))
+    : own(layout.c));
+  const stripAt = f.name(own(layout.strip));
+  const packA = blocks.a === "packed" ? packerOf(a, m, MR, depth, f, context, batch, stripAt) : undefined;
+  const packB = blocks.b === "packed" ? packerOf(b, n, NR, depth, f, context, batch, stripAt) : undefined;
+  const aBase = f.name(packA ? own(layout.a) : firstOf(a, f, context, batch, m0));
+  const bBase = f.name(packB ? own(layout.b) : firstOf(b, f, context, batch, n0));
+  const aView = packA ? { outer: PACKED.aRow, k: PACKED.aStep } : a.plain!;
+  const bStep = packB ? PACKED.bStep : b.plain!.k;
+  const strides: TileStrides = { aRow: aView.outer, aStep: aView.k, bStep };
+  const panels = f.name(i32.divU(rows, i32.const(MR)));
+  const tailRows = m % MR;
+
+  const kBlocks = Math.ceil(partSteps / depth);
+  const kFirst = f.name(i32.mul(part, i32.const(partSteps)));
+  const kBlock = (k0: Value, steps: Value): void => {
+    const to = i32.add(k0, steps);
+    if (packA) {
+      f.for(i32.const(0), rows, MR, (row) => {
+        const at = i32.add(aBase, i32.mul(row, i32.mul(steps, i32.const(4))));
+        packA({ first: f.name(i32.add(m0, row)), from: k0, to, at });
+      });
+    }
+    const aFirst = f.name(packA ? aBase : i32.add(aBase, i32.mul(k0, i32.const(aView.k))));
+    const aPanel = f.name(packA ? i32.mul(steps, i32.const(4 * MR)) : i32.const(MR * aView.outer));
+    const bBytes = f.name(i32.mul(steps, i32.const(bStep)));
+    f.for(i32.const(0), columns, NR, (column) => {
+      if (packB) packB({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
+      const bAt = packB ? bBase
+        : f.name(i32.add(bBase, i32.add(i32.mul(column, i32.const(4)), i32.mul(k0, i32.const(bStep)))));
+      const bEnd = f.name(i32.add(bAt, bBytes));
+      const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
+      const tiles = (accumulate: boolean) => {
+        const call = (height: number, aAt: Value, to: Value, count: Value) => f.call(
+          strip(context, { rows: height, strides, accumulate }),
+          [aAt, bAt, bEnd, to, i32.const(cStride), count, aPanel]);
+        if (m >= MR) f.if(panels, () => call(MR, aFirst, cAt, panels));
+        if (tailRows === 0) return;
+        f.if(i32.and(rows, i32.const(MR - 1)), () => {
+          const below = i32.add(cAt, i32.mul(panels, i32.const(MR * cStride)));
+          call(tailRows, i32.add(aFirst, i32.mul(panels, aPanel)), below, i32.const(1));
+        });
+      };
+      if (kBlocks === 1) tiles(false);
+      else f.if(i32.eq(k0, kFirst), () => tiles(false), () => tiles(true));
+    });
+  };
+  if (kBlocks === 1 && parts === 1) {
+    kBlock(i32.const(0), i32.const(k));
+  } else {
+    const kLast = parts === 1 ? i32.const(k) : least(f, i32.add(kFirst, i32.const(partSteps)), k);
+    f.for(kFirst, kLast, depth, (k0) => {
+      kBlock(k0, k % depth === 0 ? i32.const(depth) : least(f, i32.sub(i32.const(k), k0), depth));
+    });
+  }
+  if (!layout.inPlace) c.store!(f, context, place, cBase, cStride);
+}
+
+/** Address of row (or column) `first` of a plain operand. */
+function firstOf(
+  { plain, ...operand }: Operand, f: FunctionBuilder, context: KernelContext, batch: Value, first: Value,
+): Value {
+  if (!plain || !("address" in operand)) throw new Error("internal: computed elements have no address");
+  return i32.add(operand.address(f, context, batch), i32.mul(first, i32.const(plain.outer)));
+}

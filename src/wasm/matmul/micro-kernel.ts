@@ -1,0 +1,116 @@
+/**
+ * The inner loop of every matrix product: a tile of C held in registers while k runs.
+ *
+ * 4 rows × 8 columns are 8 accumulators, two vectors of B and one broadcast element of A: they fit the 16 vector
+ * registers of x64. Each step of k is 6 loads and 8 multiply-adds, so the multiply-adds are the limit. Taller or wider
+ * tiles spill in V8, and unrolling k gains nothing. The layout of the panels is that of K. Goto, R. van de Geijn,
+ * "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+ *
+ * Every element of C is one chain of multiply-adds in the order of k: the result does not depend on the tile.
+ */
+import { multiplyAdd } from "../assembler/features.ts";
+import type { WasmFeatures } from "../assembler/features.ts";
+import type { Callee, FunctionBuilder, Local } from "../assembler/function.ts";
+import type { Value } from "../assembler/instructions.ts";
+import { f32x4, i32, v128 } from "../assembler/instructions.ts";
+import type { KernelContext } from "../kernel.ts";
+
+/** Rows of a packed panel of A. */
+export const MR = 4;
+/** Columns of a packed panel of B. */
+export const NR = 8;
+
+/** Where an operand's elements stand, in bytes. */
+export interface TileStrides {
+  /** Between neighbours along m (A) or between rows k (B). */
+  readonly aRow: number;
+  readonly aStep: number;
+  readonly bStep: number;
+}
+
+/** Panels as packing leaves them: A[k][row], B[k][column], nothing between. */
+export const PACKED: TileStrides = { aRow: 4, aStep: 4 * MR, bStep: 4 * NR };
+
+/**
+ * Multiplies `rows` rows of A by `vectors`·4 columns of B over `k` ≥ 1 steps.
+ * @param a,b addresses of the first elements; they are advanced to one step past the last
+ * @param bEnd address `b` ends at
+ * @param initial starting values, row by row; 0 where absent
+ * @returns the accumulators, row by row
+ */
+export function emitTile(
+  f: FunctionBuilder, features: WasmFeatures, a: Local, b: Local, bEnd: Value,
+  { rows, vectors, strides }: { readonly rows: number; readonly vectors: number; readonly strides: TileStrides },
+  initial?: (row: number, vector: number) => Value,
+): Local[][] {
+  const tile = Array.from({ length: rows }, (_, r) =>
+    Array.from({ length: vectors }, (_, v) => f.local("v128", initial?.(r, v) ?? f32x4.const(0))));
+  const columns = Array.from({ length: vectors }, () => f.local("v128", f32x4.const(0)));
+  const element = f.local("v128", f32x4.const(0));
+  f.doWhile(() => {
+    columns.forEach((column, v) => f.set(column, v128.load(b, 16 * v)));
+    tile.forEach((row, r) => {
+      f.set(element, v128.load32Splat(a, strides.aRow * r));
+      row.forEach((sum, v) => f.set(sum, multiplyAdd(features, element, columns[v], sum)));
+    });
+    f.set(a, i32.add(a, i32.const(strides.aStep)));
+    f.set(b, i32.add(b, i32.const(strides.bStep)));
+    return i32.ne(b, bEnd);
+  });
+  return tile;
+}
+
+/**
+ * The function (a, b, k, c, cStride): C[4][8] = A·B, or C += A·B with `accumulate`, from one packed panel of A and one
+ * of B, k ≥ 1 steps. `c` is the address of the tile's first element, `cStride` the bytes from row to row.
+ *
+ * Accumulating continues each element's chain: the result has the same bits as one call over all of k.
+ */
+export function microKernel(context: KernelContext, accumulate: boolean): Callee {
+  return context.shared(`matmul.tile4x8${accumulate ? ".accumulate" : ""}`, (module) =>
+    module.function({ parameters: ["i32", "i32", "i32", "i32", "i32"] }, (f) => {
+      const [a, b, k, c, stride] = f.parameters;
+      const rows = [c];
+      for (let r = 1; r < MR; r++) rows.push(f.local("i32", i32.add(rows[r - 1], stride)));
+      const end = f.local("i32", i32.add(b, i32.mul(k, i32.const(PACKED.bStep))));
+      const shape = { rows: MR, vectors: NR / 4, strides: PACKED };
+      const tile = emitTile(f, context.features, a, b, end, shape,
+        accumulate ? (r, v) => v128.load(rows[r], 16 * v) : undefined);
+      tile.forEach((row, r) => row.forEach((sum, v) => f.store(rows[r], sum, 16 * v)));
+    }));
+}
+
+/** A kind of `strip`: its sizes and strides are compiled in. */
+export interface StripShape {
+  /** Rows of a panel of A: at most MR. */
+  readonly rows: number;
+  readonly strides: TileStrides;
+  readonly accumulate: boolean;
+}
+
+/**
+ * The function (a, b, bEnd, c, cStride, panels, aPanel): tiles one below the other, `panels` ≥ 1 panels of A (`aPanel`
+ * bytes apart) times one panel of B, which stays in the L1 cache meanwhile.
+ */
+export function strip(context: KernelContext, { rows, strides, accumulate }: StripShape): Callee {
+  const { aRow, aStep, bStep } = strides;
+  return context.shared(`matmul.strip ${rows} ${aRow} ${aStep} ${bStep} ${accumulate}`, (module) =>
+    module.function({ parameters: ["i32", "i32", "i32", "i32", "i32", "i32", "i32"] }, (f) => {
+      const [a, b, bEnd, c, stride, panels, aPanel] = f.parameters;
+      const pointers = Array.from({ length: rows - 1 }, () => f.local("i32"));
+      const [aAt, bAt] = [f.local("i32"), f.local("i32")];
+      f.doWhile(() => {
+        pointers.forEach((p, r) => f.set(p, i32.add(r === 0 ? c : pointers[r - 1], stride)));
+        const at = [c, ...pointers];
+        f.set(aAt, a);
+        f.set(bAt, b);
+        const tile = emitTile(f, context.features, aAt, bAt, bEnd, { rows, vectors: NR / 4, strides },
+          accumulate ? (r, v) => v128.load(at[r], 16 * v) : undefined);
+        tile.forEach((row, r) => row.forEach((sum, v) => f.store(at[r], sum, 16 * v)));
+        f.set(a, i32.add(a, aPanel));
+        f.set(c, i32.add(at[rows - 1], stride));
+        f.set(panels, i32.sub(panels, i32.const(1)));
+        return panels;
+      });
+    }));
+}

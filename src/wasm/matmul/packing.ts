@@ -1,0 +1,148 @@
+/**
+ * Packing: a block of a matrix copied into panels, in the order the register tile reads them: for every step of k, the
+ * panel's rows of A (or columns of B) side by side. Below, the axis that is not k is called `outer`. What stands in the
+ * places of rows and columns that do not exist is not defined.
+ *
+ * Copying costs a load and a store an element, so it pays from about 16 uses an element, and where elements lie side by
+ * side along k it is what brings the lanes of a vector together: 4×4 blocks are transposed in registers.
+ */
+import type { Callee, FunctionBuilder } from "../assembler/function.ts";
+import type { Value } from "../assembler/instructions.ts";
+import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import type { KernelContext } from "../kernel.ts";
+import { transpose } from "../assembler/lanes.ts";
+
+/** A view of memory: bytes from neighbour to neighbour. */
+export interface PlainView {
+  readonly outer: number;
+  readonly k: number;
+}
+
+/** Elements that are computed, four neighbours along `lanes` at a time. */
+export interface ComputedElements {
+  readonly lanes: "outer" | "k";
+  /**
+   * Writes `body` with the axis that is not `lanes` at `at`. `four` computes the four elements from a place, a multiple
+   * of 4, along `lanes`; some of the last four may not exist.
+   */
+  line(at: Value, body: (four: (place: Value) => Value) => void): void;
+}
+
+/** A panel: `first` row (or column), steps `from` up to but not including `to`, and the address it is written to. */
+export interface Panel {
+  readonly first: Value;
+  readonly from: Value;
+  readonly to: Value;
+  readonly at: Value;
+}
+
+/** Writes the code that packs a panel. */
+export type PackPanel = (panel: Panel) => void;
+
+/**
+ * Packs panels of `width` rows (or columns) out of `size` from f32 elements in memory.
+ * @param base address of the element outer 0, k 0
+ */
+export function packPlain(
+  f: FunctionBuilder, context: KernelContext, width: number, size: number, view: PlainView, base: Value,
+): PackPanel {
+  return ({ first, from, to, at }) => {
+    const source = i32.add(i32.add(base, i32.mul(first, i32.const(view.outer))), i32.mul(from, i32.const(view.k)));
+    byValid(f, width, size, first, (valid) =>
+      f.call(packFunction(context, width, valid, view), [source, at, i32.sub(to, from)]));
+  };
+}
+
+/** Bytes of memory that `packComputed` needs for itself for panels of up to `depth` steps. */
+export function computedBytes(lanes: "outer" | "k", width: number, depth: number): number {
+  return lanes === "k" ? stripStride(depth) * width : 0;
+}
+
+const stripStride = (depth: number): number => 16 * Math.ceil(depth / 4);
+
+/**
+ * Packs panels of computed elements. Those that come four along k at a time are first written row by row to `strip`
+ * (`computedBytes` bytes), so that the code that computes them is there once.
+ */
+export function packComputed(
+  f: FunctionBuilder, context: KernelContext, width: number, size: number, elements: ComputedElements,
+  strip: Value, depth: number,
+): PackPanel {
+  return ({ first, from, to, at }) => {
+    const start = f.name(first);
+    const end = f.name(atMost(f, i32.add(start, i32.const(width)), size));
+    const line = f.local("i32");
+    if (elements.lanes === "outer") {
+      f.set(line, at);
+      f.for(from, to, 1, (k) => {
+        elements.line(k, (four) => f.for(start, end, 4, (outer) => {
+          f.store(i32.add(line, i32.shl(i32.sub(outer, start), i32.const(2))), four(outer));
+        }));
+        f.set(line, i32.add(line, i32.const(4 * width)));
+      });
+      return;
+    }
+    const stride = stripStride(depth);
+    const begin = f.name(from);
+    f.set(line, strip);
+    f.for(start, end, 1, (outer) => {
+      elements.line(outer, (four) => f.for(begin, to, 4, (k) => {
+        f.store(i32.add(line, i32.shl(i32.sub(k, begin), i32.const(2))), four(k));
+      }));
+      f.set(line, i32.add(line, i32.const(stride)));
+    });
+    byValid(f, width, size, start, (valid) =>
+      f.call(packFunction(context, width, valid, { outer: stride, k: 4 }), [strip, at, i32.sub(to, begin)]));
+  };
+}
+
+function atMost(f: FunctionBuilder, x: Value, limit: number): Value {
+  const named = f.name(x);
+  return select(i32.ltS(named, i32.const(limit)), named, i32.const(limit));
+}
+
+/** Calls `emit` with the number of rows the panel from `first` has: `width`, or, of the last one, what is left. */
+function byValid(f: FunctionBuilder, width: number, size: number, first: Value, emit: (valid: number) => void): void {
+  const rest = size % width;
+  if (rest === 0) emit(width);
+  else if (size < width) emit(rest);
+  else f.if(i32.leS(first, i32.const(size - width)), () => emit(width), () => emit(rest));
+}
+
+/** The function (from, to, steps): packs one panel with `valid` rows, steps ≥ 1. */
+function packFunction(context: KernelContext, width: number, valid: number, { outer, k }: PlainView): Callee {
+  return context.shared(`matmul.pack ${width} ${valid} ${outer} ${k}`, (module) =>
+    module.function({ parameters: ["i32", "i32", "i32"] }, (f) => {
+      const [from, to, steps] = f.parameters;
+      const end = f.local("i32", i32.add(to, i32.mul(steps, i32.const(4 * width))));
+      const advance = (count: number) => {
+        f.set(from, i32.add(from, i32.const(count * k)));
+        f.set(to, i32.add(to, i32.const(count * 4 * width)));
+      };
+      const groups = Array.from({ length: Math.ceil(valid / 4) }, (_, g) => g);
+      /** One step: the elements of vector `group`. */
+      const gather = (group: number): Value => {
+        const count = Math.min(4, valid - 4 * group);
+        const at = 4 * group * outer;
+        if (outer === 4 && count === 4) return v128.load(from, at);
+        let value = v128.load32Zero(from, at);
+        for (let lane = 1; lane < count; lane++) value = v128.load32Lane(from, value, lane, at + lane * outer);
+        return value;
+      };
+      if (k === 4 && outer !== 4) {
+        const last = f.local("i32", i32.sub(end, i32.const(16 * width)));
+        f.while(() => i32.leU(to, last), () => {
+          for (const group of groups) {
+            const rows = [0, 1, 2, 3].map((i) =>
+              (4 * group + i < valid ? f.name(v128.load(from, (4 * group + i) * outer)) : f32x4.const(0)));
+            transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group));
+          }
+          advance(4);
+        });
+      }
+      f.while(() => i32.ltU(to, end), () => {
+        for (const group of groups) f.store(to, gather(group), 16 * group);
+        advance(1);
+      });
+    }));
+}

@@ -1,0 +1,96 @@
+/**
+ * Kernels made of expressions as WebAssembly kernels: which tensors they touch, and where those lie when the code runs.
+ */
+import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { storesOf } from "../../compiler/plan.ts";
+import type { LoopKernel, MatmulKernel, ReduceKernel, Store } from "../../compiler/kernels.ts";
+import type { TensorSpec } from "../../shaders/kernel.ts";
+import type { Node } from "../../tensor/node.ts";
+import { sizeOf } from "../../tensor/shape.ts";
+import type { KernelContext, WasmKernel } from "../kernel.ts";
+import type { ExprMemory } from "./expr.ts";
+
+/** A node's memory, or the buffer of small host values. */
+export type ExprOperand = Node | "parameters";
+
+/** A kernel of the compiler, lowered. */
+export interface ExprKernels {
+  readonly kernels: readonly WasmKernel[];
+  /** In the order of the contexts' inputs, those that are written among them. */
+  readonly operands: readonly ExprOperand[];
+  /** Temporary tensors, shared between the kernels. */
+  readonly scratch: readonly TensorSpec[];
+}
+
+/** Tensors that a kernel reads or writes, each once. */
+export function operandsOf(kernel: LoopKernel | ReduceKernel | MatmulKernel): ExprOperand[] {
+  const operands = new Set<ExprOperand>();
+  for (const expr of kernel.exprs.all) {
+    if (expr.kind === "load") operands.add(expr.buffer);
+    if (expr.kind === "parameter") operands.add("parameters");
+  }
+  for (const { target } of storesOf(kernel)) operands.add(target);
+  return [...operands];
+}
+
+/** The operands' addresses, where the code of a kernel asks for them. */
+export function memoryOf(operands: readonly ExprOperand[], context: KernelContext, exprs: ExprBuilder): ExprMemory {
+  const parameters = operands.indexOf("parameters");
+  let words = 0;
+  for (const e of exprs.all) if (e.kind === "parameter") words = Math.max(words, e.word + e.index.max + 1);
+  return {
+    address: (node) => {
+      const at = operands.indexOf(node);
+      if (at < 0) throw new Error("internal: a kernel uses a tensor that is none of its operands");
+      return context.input(at);
+    },
+    parameters: parameters < 0 ? undefined : { address: context.input(parameters), words },
+  };
+}
+
+/** Equal for kernels whose code is the same but for the addresses of their operands. */
+export function codeKey(kernel: LoopKernel | ReduceKernel | MatmulKernel, operands: readonly ExprOperand[]): string {
+  const numberOf = new Map(operands.map((operand, i) => [operand, i]));
+  const exact = (value: number): string => (Object.is(value, -0) ? "-0" : String(value));
+  const own = (e: Expr): string => {
+    switch (e.kind) {
+      case "load":
+        return `${numberOf.get(e.buffer)}[${sizeOf(e.buffer.shape)}] ${e.index.key}`;
+      case "parameter":
+        return `${e.word} ${e.index.key}`;
+      case "constant":
+        return exact(e.value);
+      case "index":
+      case "bits":
+        return e.index.key;
+      case "apply":
+        return e.name;
+      case "guard":
+        return e.conditions.map((c) => `${c.expr.key}<${c.size}/${c.step}`).join("&");
+      case "choose":
+        return `${e.position.key} ${e.ends.join()}`;
+      case "clampIndex":
+        return String(e.max);
+      case "result":
+        return String(e.number);
+      case "cast":
+        return "";
+    }
+  };
+  const exprs = kernel.exprs.all.map((e) => `${e.kind} ${e.dtype} ${own(e)} ${"args" in e ? e.args.map((a) => a.id).join() : ""}`);
+  const stores = (list: readonly Store[]): string =>
+    list.map((s) => `${numberOf.get(s.target)} ${s.target.dtype} ${s.index.key} ${s.value.id}`).join("&");
+  const form = (): string => {
+    switch (kernel.kind) {
+      case "loop":
+        return `${kernel.size} ${stores(kernel.stores)}`;
+      case "matmul":
+        return `${kernel.batch} ${kernel.m} ${kernel.n} ${kernel.k} ${kernel.a.id} ${kernel.b.id} ${stores(kernel.stores)}`;
+      case "reduce": {
+        const phases = kernel.phases.map((p) => p.map((a) => `${a.number} ${a.name} ${a.value.id}`).join("&")).join("|");
+        return `${kernel.rows} ${kernel.columns} ${phases} ${stores(kernel.rowStores)} ${stores(kernel.elementStores)}`;
+      }
+    }
+  };
+  return `${kernel.kind} ${form()}\n${exprs.join("\n")}`;
+}

@@ -1,0 +1,107 @@
+/**
+ * Reductions along rows: four neighbours of a row at a time. A row is taken through all passes while it is in the cache.
+ *
+ * Long rows of simple values are summed in four chains, so that one addition need not wait for the one before.
+ */
+import type { Accumulator, ReduceKernel } from "../../compiler/kernels.ts";
+import type { ExprOperand } from "./expr-kernel.ts";
+import { memoryOf } from "./expr-kernel.ts";
+import type { FunctionBuilder, Local } from "../assembler/function.ts";
+import type { Value } from "../assembler/instructions.ts";
+import { i32, v128 } from "../assembler/instructions.ts";
+import type { KernelContext, WasmKernel } from "../kernel.ts";
+import { chooseUnits, forRows } from "./loop.ts";
+import type { Split } from "./loop-nest.ts";
+import { columnName, rowName, splitIndex } from "./loop-nest.ts";
+import { combine, identity } from "./reduce.ts";
+import { ExprPrinter } from "./expr.ts";
+
+const CHAINS = 4;
+/** Columns from which, and price of four elements up to which, chains pay. */
+const CHAINED_LENGTH = 64;
+const CHAINED_PRICE = 12;
+
+export function columnsKernel(
+  name: string, kernel: ReduceKernel, operands: readonly ExprOperand[], split: Split,
+): WasmKernel {
+  const { rows, phases, rowStores, elementStores, exprs } = kernel;
+  const units = chooseUnits({ rows, length: 1, total: rows * (split.total + 16) });
+  const [outer, inner] = [rowName("c"), columnName("c")];
+  const chains = split.length >= CHAINED_LENGTH && split.price <= CHAINED_PRICE ? CHAINS : 1;
+  const emit = (f: FunctionBuilder, context: KernelContext): void => {
+    const printer = new ExprPrinter({
+      f, features: context.features, exprs, memory: memoryOf(operands, context, exprs),
+      vector: { name: inner, size: split.length }, substitution: new Map([["c", splitIndex(split)]]),
+    });
+    const rowValues = rowStores.map((s) => s.value);
+    const elementValues = elementStores.map((s) => s.value);
+    printer.hoist([...phases.flat().map((a) => a.value), ...elementValues]);
+
+    forRows(f, context, { rows, length: 1 }, units, (row) => printer.scope({ r: row }, () => {
+      for (const accumulators of phases) {
+        const values = accumulators.map((a) => a.value);
+        const sums = accumulators.map((a) => accumulatorLocals(f, a, chains));
+        printer.hoist(values);
+        f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) => printer.scope({ [outer]: outerAt }, () => {
+          printer.hoist(values);
+          const take = (at: Value, chain: number, last: boolean) => printer.scope({ [inner]: at }, () => {
+            accumulators.forEach((a, k) => {
+              const sum = sums[k][chain];
+              let value = printer.value(a.value);
+              const rest = split.length % 4;
+              if (last && rest > 0) {
+                const kept = f.local("v128", value);
+                const mask = v128.const([0, 1, 2, 3].map((lane) => (lane < rest ? -1 : 0)));
+                const masked = () => f.set(kept, v128.bitselect(kept, identity(a.name, a.value.dtype), mask));
+                if (split.length < 4) masked();
+                else f.if(i32.gtS(at, i32.const(split.length - 4)), masked);
+                value = kept;
+              }
+              f.set(sum, combine(a.name, a.value.dtype, sum, value));
+            });
+          });
+          const chained = Math.floor(split.length / (4 * chains)) * 4 * chains;
+          if (chains === 1) f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true));
+          else {
+            f.for(i32.const(0), i32.const(chained), 4 * chains, (at) => {
+              for (let chain = 0; chain < chains; chain++) take(chain === 0 ? at : f.name(i32.add(at, i32.const(4 * chain))), chain, false);
+            });
+            f.for(i32.const(chained), i32.const(split.length), 4, (at) => take(at, 0, true));
+          }
+        }));
+        accumulators.forEach((a, k) => printer.setResult(a.number, overLanes(f, a, joined(f, a, sums[k]))));
+      }
+      // What elements need is read before rows are stored: a row may be stored in place.
+      const printed = rowValues.map((v) => printer.value(v));
+      if (elementStores.length > 0) {
+        printer.hoist(elementValues, elementStores);
+        f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) => printer.scope({ [outer]: outerAt }, () => {
+          printer.hoist(elementValues, elementStores);
+          f.for(i32.const(0), i32.const(split.length), 4, (at) => printer.scope({ [inner]: at }, () => {
+            const values = elementValues.map((v) => printer.value(v));
+            elementStores.forEach((s, k) => printer.store(s.target, s.index, values[k]));
+          }));
+        }));
+      }
+      rowStores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
+    }));
+  };
+  return { name, units: units.count, threadBytes: 0, emit };
+}
+
+function accumulatorLocals(f: FunctionBuilder, a: Accumulator, chains: number): Local[] {
+  return Array.from({ length: chains }, () => f.local("v128", identity(a.name, a.value.dtype)));
+}
+
+function joined(f: FunctionBuilder, a: Accumulator, sums: readonly Value[]): Value {
+  if (sums.length === 1) return sums[0];
+  const join = (x: Value, y: Value) => f.name(combine(a.name, a.value.dtype, x, y));
+  return join(join(sums[0], sums[1]), join(sums[2], sums[3]));
+}
+
+/** All lanes combined, in every lane. */
+function overLanes(f: FunctionBuilder, a: Accumulator, given: Value): Value {
+  const x = f.name(given);
+  const halves = f.name(combine(a.name, a.value.dtype, x, v128.shuffle32(x, x, [2, 3, 0, 1])));
+  return f.name(combine(a.name, a.value.dtype, halves, v128.shuffle32(halves, halves, [1, 0, 3, 2])));
+}

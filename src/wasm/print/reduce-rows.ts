@@ -1,0 +1,181 @@
+/**
+ * Reductions across rows: four neighbouring rows at a time, a block of rows to a unit. Columns are passed one after the
+ * other, each along the whole block, so that memory is read in stretches; the block's accumulators lie in the thread's
+ * memory, which is the L1 cache.
+ *
+ * Values that are the same for all elements of a row are computed once and kept beside the accumulators.
+ */
+import type { Expr } from "../../compiler/expr.ts";
+import type { ReduceKernel, Store } from "../../compiler/kernels.ts";
+import { dependencies } from "../../compiler/int-expr.ts";
+import type { ExprOperand } from "./expr-kernel.ts";
+import { memoryOf } from "./expr-kernel.ts";
+import type { FunctionBuilder } from "../assembler/function.ts";
+import type { Value } from "../assembler/instructions.ts";
+import { i32, v128 } from "../assembler/instructions.ts";
+import type { KernelContext, WasmKernel } from "../kernel.ts";
+import type { Units } from "./loop.ts";
+import { UNIT_PRICE, forRows } from "./loop.ts";
+import type { Split } from "./loop-nest.ts";
+import { columnName, rowName, splitIndex } from "./loop-nest.ts";
+import { combine, identity } from "./reduce.ts";
+import { ExprPrinter, indicesOf } from "./expr.ts";
+
+/** Rows of a block: enough for stretches of two cache lines at least (of one, a sum takes a fifth longer), few enough for the cache. */
+const LEAST_ROWS = 32;
+const MOST_ROWS = 256;
+
+function blockUnits({ rows, length, total }: Split, columns: number): Units {
+  const wanted = Math.max(1, Math.min(1024, Math.round((total * columns) / UNIT_PRICE)));
+  const pieces = Math.ceil(wanted / rows);
+  const fair = Math.ceil(length / pieces / LEAST_ROWS) * LEAST_ROWS;
+  const piece = Math.min(MOST_ROWS, Math.max(LEAST_ROWS, fair), Math.ceil(length / 4) * 4);
+  const piecesPerRow = Math.ceil(length / piece);
+  const rowsPerUnit = piecesPerRow > 1 ? 1 : Math.ceil(rows / Math.min(wanted, rows));
+  return { count: piecesPerRow > 1 ? rows * piecesPerRow : Math.ceil(rows / rowsPerUnit), piece, piecesPerRow, rowsPerUnit };
+}
+
+export function rowsKernel(
+  name: string, kernel: ReduceKernel, operands: readonly ExprOperand[], split: Split, columnSplit: Split,
+): WasmKernel {
+  const { columns, phases, rowStores, elementStores, exprs } = kernel;
+  const units = blockUnits(split, columns);
+  const [rowOuter, rowInner] = [rowName("r"), columnName("r")];
+  const [columnOuter, columnInner] = [rowName("c"), columnName("c")];
+  const elementValues = elementStores.map((s) => s.value);
+  const accumulators = phases.flat();
+  const passes = [...phases.map((phase) => phase.map((a) => a.value)), elementValues];
+  const kept = keptValues(passes, (id) => exprs.byId(id));
+  // One line of the block for each accumulator, kept value, and value of a row that waits to be stored.
+  const lineBytes = 4 * Math.ceil(units.piece / 4) * 4;
+  const lines = accumulators.length + kept.length + rowStores.length;
+
+  const emit = (f: FunctionBuilder, context: KernelContext): void => {
+    const printer = new ExprPrinter({
+      f, features: context.features, exprs, memory: memoryOf(operands, context, exprs),
+      vector: { name: rowInner, size: split.length },
+      substitution: new Map([["r", splitIndex(split)], ["c", splitIndex(columnSplit)]]),
+    });
+    printer.hoist(passes.flat());
+
+    forRows(f, context, split, units, (rowAt, from, to) => printer.scope({ [rowOuter]: rowAt }, () => {
+      // Line k of the block at row `at`: this base + 4·at + k·lineBytes.
+      const base = f.name(i32.sub(context.threadMemory, i32.shl(from, i32.const(2))));
+      const place = (at: Value): Value => f.name(i32.add(base, i32.shl(at, i32.const(2))));
+      const lineOf = (number: number): number => lineBytes * accumulators.findIndex((a) => a.number === number);
+      const keptLine = (k: number): number => lineBytes * (accumulators.length + k);
+      const storeLine = (k: number): number => lineBytes * (accumulators.length + kept.length + k);
+
+      /** Code for four rows, with what these values need of results so far. */
+      const forBlock = (values: readonly Expr[], available: ReadonlySet<number>, body: (place: Value) => void): void =>
+        f.for(from, to, 4, (at) => printer.scope({ [rowInner]: at }, () => {
+          const here = place(at);
+          const needed = needs(values, available, kept, (id) => exprs.byId(id));
+          for (const number of needed.results) printer.setResult(number, v128.load(here, lineOf(number)));
+          for (const k of needed.kept) printer.setValue(kept[k].expr, v128.load(here, keptLine(k)));
+          body(here);
+        }));
+      const forColumns = (values: readonly Expr[], stores: readonly Store[], body: () => void): void => {
+        printer.hoist(values, stores);
+        f.for(i32.const(0), i32.const(columnSplit.rows), 1, (outer) => printer.scope({ [columnOuter]: outer }, () => {
+          printer.hoist(values, stores);
+          f.for(i32.const(0), i32.const(columnSplit.length), 1, (inner) => printer.scope({ [columnInner]: inner }, () => {
+            printer.hoist(values, stores);
+            body();
+          }));
+        }));
+      };
+
+      const available = new Set<number>();
+      const keep = (pass: number): void => kept.forEach(({ expr, firstPass }, k) => {
+        if (firstPass !== pass) return;
+        forBlock([expr], available, (here) => f.store(here, printer.value(expr), keptLine(k)));
+        available.add(k);
+      });
+
+      phases.forEach((phase, pass) => {
+        keep(pass);
+        forBlock([], available, (here) => {
+          for (const a of phase) f.store(here, identity(a.name, a.value.dtype), lineOf(a.number));
+        });
+        const values = phase.map((a) => a.value);
+        forColumns(values, [], () => forBlock(values, available, (here) => {
+          for (const a of phase) {
+            const sum = v128.load(here, lineOf(a.number));
+            f.store(here, combine(a.name, a.value.dtype, sum, printer.value(a.value)), lineOf(a.number));
+          }
+        }));
+      });
+      keep(phases.length);
+      // What elements need is read before rows are stored, and rows' values before elements are: both may be in place.
+      const delayed = elementStores.length > 0;
+      const rowValues = rowStores.map((s) => s.value);
+      if (rowStores.length > 0) {
+        printer.hoist(rowValues, rowStores);
+        forBlock(rowValues, available, (here) => {
+          const values = rowValues.map((v) => printer.value(v));
+          rowStores.forEach((s, k) => (delayed ? f.store(here, values[k], storeLine(k)) : printer.store(s.target, s.index, values[k])));
+        });
+      }
+      if (!delayed) return;
+      forColumns(elementValues, elementStores, () => forBlock(elementValues, available, () => {
+        const values = elementValues.map((v) => printer.value(v));
+        elementStores.forEach((s, k) => printer.store(s.target, s.index, values[k]));
+      }));
+      forBlock([], available, (here) =>
+        rowStores.forEach((s, k) => printer.store(s.target, s.index, f.name(v128.load(here, storeLine(k))))));
+    }));
+  };
+  return { name, units: units.count, threadBytes: lines * lineBytes, emit };
+}
+
+interface Kept {
+  readonly expr: Expr;
+  /** The pass that needs it first. */
+  readonly firstPass: number;
+}
+
+type ById = (id: number) => Expr;
+
+/** Operations on results and on values of rows, as large as they come, that passes over the elements need. */
+function keptValues(passes: readonly (readonly Expr[])[], byId: ById): Kept[] {
+  const kept: Kept[] = [];
+  const seen = new Set<number>();
+  passes.forEach((values, firstPass) => {
+    const visit = (expr: Expr, root: boolean): void => {
+      if (seen.has(expr.id)) return;
+      seen.add(expr.id);
+      const operation = expr.kind === "apply" || expr.kind === "cast";
+      if (!root && operation && !expr.variables.has("c") && expr.variables.has("r")) {
+        kept.push({ expr, firstPass });
+        return;
+      }
+      for (const next of parts(expr, byId)) visit(next, false);
+    };
+    for (const value of values) visit(value, true);
+  });
+  return kept;
+}
+
+/** Results and kept values that these values use. */
+function needs(values: readonly Expr[], available: ReadonlySet<number>, kept: readonly Kept[], byId: ById) {
+  const results = new Set<number>();
+  const used = new Set<number>();
+  const seen = new Set<number>();
+  const visit = (expr: Expr): void => {
+    if (seen.has(expr.id)) return;
+    seen.add(expr.id);
+    const at = kept.findIndex((k, index) => k.expr === expr && available.has(index));
+    if (at >= 0) used.add(at);
+    else if (expr.kind === "result") results.add(expr.number);
+    else for (const next of parts(expr, byId)) visit(next);
+  };
+  values.forEach(visit);
+  return { results, kept: used };
+}
+
+/** Expressions that one is made of, those of its indices among them. */
+function parts(expr: Expr, byId: ById): Expr[] {
+  const indexed = indicesOf(expr).flatMap((index) => [...dependencies(index).values].map(byId));
+  return "args" in expr ? [...expr.args, ...indexed] : indexed;
+}

@@ -1,0 +1,64 @@
+/**
+ * Reductions: rows of elements combined in one or several passes, then values stored by row and by element.
+ *
+ * Either four neighbours of a row are combined at a time and the lanes at its end (`reduce-columns.ts`), or four
+ * neighbouring rows (`reduce-rows.ts`), whichever reads memory better.
+ */
+import type { ReduceKernel } from "../../compiler/kernels.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import type { ReduceName } from "../../tensor/node.ts";
+import type { ExprKernels } from "./expr-kernel.ts";
+import { operandsOf } from "./expr-kernel.ts";
+import type { Value } from "../assembler/instructions.ts";
+import { f32x4, i32x4 } from "../assembler/instructions.ts";
+import type { WasmKernel } from "../kernel.ts";
+import type { LoopBody } from "./loop-nest.ts";
+import { chooseSplit } from "./loop-nest.ts";
+import { columnsKernel } from "./reduce-columns.ts";
+import { rowsKernel } from "./reduce-rows.ts";
+
+/** Price of combining the lanes of one accumulator. */
+const LANES_PRICE = 12;
+
+export function reduceKernel(kernel: ReduceKernel): ExprKernels {
+  const { rows, columns, phases, elementStores, exprs } = kernel;
+  const operands = operandsOf(kernel);
+  const accumulators = phases.flat();
+  const body: LoopBody = {
+    exprs, values: [...accumulators.map((a) => a.value), ...elementStores.map((s) => s.value)], stores: elementStores,
+  };
+  const columnSplit = chooseSplit(body, "c", columns);
+  const rowSplit = chooseSplit(body, "r", rows);
+  const byColumns = rows * (columnSplit.total + LANES_PRICE * accumulators.length);
+  // Accumulators are read and written for every element.
+  const byRows = columns * (rowSplit.total + (2 * accumulators.length * rowSplit.rows * Math.ceil(rowSplit.length / 4)));
+  const name = `reduce ${rows}x${columns}`;
+  const main: WasmKernel = byColumns <= byRows
+    ? columnsKernel(name, kernel, operands, columnSplit)
+    : rowsKernel(name, kernel, operands, rowSplit, chooseSplit(body, "c", columns));
+  return { kernels: [main], operands, scratch: [] };
+}
+
+/** What a reduction starts from, in every lane. */
+export function identity(name: ReduceName, dtype: DType): Value {
+  const float = dtype === "f32";
+  switch (name) {
+    case "sum":
+      return float ? f32x4.const(0) : i32x4.const(0);
+    case "prod":
+      return float ? f32x4.const(1) : i32x4.const(1);
+    case "max":
+      return float ? f32x4.const(-Infinity) : i32x4.const(dtype === "i32" ? -2147483648 : 0);
+    case "min":
+      return float ? f32x4.const(Infinity) : i32x4.const(dtype === "i32" ? 2147483647 : 4294967295);
+  }
+}
+
+/** Lane by lane. A NaN stays one. */
+export function combine(name: ReduceName, dtype: DType, x: Value, y: Value): Value {
+  const operation = {
+    sum: [f32x4.add, i32x4.add, i32x4.add], prod: [f32x4.mul, i32x4.mul, i32x4.mul],
+    max: [f32x4.max, i32x4.maxS, i32x4.maxU], min: [f32x4.min, i32x4.minS, i32x4.minU],
+  }[name][dtype === "f32" ? 0 : dtype === "i32" ? 1 : 2];
+  return operation(x, y);
+}

@@ -1,0 +1,204 @@
+/** Pretraining runs: what they leave behind, and that interruption, resumption and errors are what they should be. */
+import { after, before, describe, test } from "node:test";
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CpuDevice } from "../../../src/device/cpu/cpu-device.ts";
+import type { PretrainEvent, PretrainReport, RunSettings } from "../../../src/hico/index.ts";
+import { NonFiniteError, pretrain, RunFolder } from "../../../src/hico/index.ts";
+import { readSafetensors } from "../../../src/io/index.ts";
+import { readTensorBoard } from "../../../src/io/protobuf/tensorboard.ts";
+import { setDefaultDevice } from "../../../src/tensor/backend.ts";
+import { temporaryFolder, tinySettings, tinyStore } from "./run-helpers.ts";
+
+const folder = temporaryFolder();
+let data: string;
+let device: CpuDevice;
+let next = 0;
+
+before(async () => {
+  device = await CpuDevice.open({ threads: 1 });
+  setDefaultDevice(device);
+  data = await tinyStore(folder);
+});
+after(() => {
+  device.close();
+  rmSync(folder, { recursive: true });
+});
+
+function run(settings: RunSettings, more: Partial<Parameters<typeof pretrain>[0]> = {}): Promise<PretrainReport> {
+  return pretrain({ settings, run: join(folder, `run${next++}`), ...more });
+}
+
+/** Runs until `steps` steps are done, and stops as Ctrl-C does. */
+async function interrupted(settings: RunSettings, steps: number, path: string): Promise<PretrainReport> {
+  const controller = new AbortController();
+  const onEvent = (event: PretrainEvent): void => {
+    if (event.kind === "losses" && event.step >= steps) controller.abort();
+  };
+  return run({ ...settings, logEvery: 1 }, { run: path, signal: controller.signal, resume: true, onEvent });
+}
+
+function metricsOf(path: string): Record<string, unknown>[] {
+  return readFileSync(join(path, "metrics.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+describe("a run", () => {
+  test("leaves its settings, metrics, TensorBoard file, checkpoints and report", async () => {
+    const events: PretrainEvent[] = [];
+    const report = await run(tinySettings(data), { onEvent: (event) => events.push(event) });
+    assert.deepEqual([report.finished, report.step, report.steps], [true, 9, 9]);
+    const runFolder = new RunFolder(report.run);
+    assert.deepEqual(runFolder.settings(), { ...tinySettings(data) });
+    assert.deepEqual(
+      runFolder.checkpoints().map(({ step }) => step),
+      [9, 6],
+    );
+    assert.equal(report.checkpoint, runFolder.checkpoint());
+    assert.ok(existsSync(runFolder.bestPath));
+    const lines = metricsOf(report.run);
+    assert.deepEqual(
+      lines.filter(({ kind }) => kind === "epoch").map(({ step }) => step),
+      [3, 6, 9],
+    );
+    assert.deepEqual(
+      lines.filter(({ kind }) => kind === "step").map(({ step }) => step),
+      [2, 4, 6, 8],
+    );
+    for (const { loss, parts } of lines as { loss: number; parts: Record<string, number> }[]) {
+      const sum = Object.values(parts).reduce((a, b) => a + b);
+      assert.ok(Math.abs(sum - loss) < 1e-6 * Math.abs(loss), "the loss is the sum of its parts");
+    }
+    const [file] = readdirSync(report.run).filter((name) => name.startsWith("events"));
+    const scalars = readTensorBoard(join(report.run, file)).filter((event) => event.scalars);
+    assert.deepEqual(
+      scalars.filter(({ scalars: s }) => "epoch/loss" in s!).map(({ step }) => step),
+      [3, 6, 9],
+    );
+    assert.equal(events.filter(({ kind }) => kind === "checkpoint").length, 3);
+    assert.deepEqual(
+      JSON.parse(readFileSync(join(report.run, "pretrain.json"), "utf8")),
+      JSON.parse(JSON.stringify(report)),
+    );
+  });
+
+  test("does not depend on the number of loader threads", async () => {
+    const [own, threads] = [await run(tinySettings(data)), await run(tinySettings(data, { workers: 2, prefetch: 3 }))];
+    const [a, b] = [own, threads].map(({ checkpoint }) => readSafetensors(checkpoint).tensors);
+    for (const [name, { data: values }] of a) assert.deepEqual(b.get(name)!.data, values, name);
+    assert.notEqual(own.run, threads.run);
+  });
+
+  test("learns: the loss of a longer run falls", async () => {
+    const report = await run(tinySettings(data, { epochs: 12, lr: 0.1, queue: 4, saveEvery: 12 }));
+    const losses = metricsOf(report.run)
+      .filter(({ kind }) => kind === "epoch")
+      .map(({ loss }) => loss as number);
+    const mean = (list: number[]): number => list.reduce((a, b) => a + b) / list.length;
+    assert.ok(mean(losses.slice(-4)) < mean(losses.slice(0, 4)), losses.join(" "));
+  });
+});
+
+describe("an interrupted run", () => {
+  for (const encoder of ["gru", "lstm", "transformer"]) {
+    test(`of the ${encoder} goes on where it stopped, in the middle of an epoch too`, async () => {
+      const settings = tinySettings(data, { encoder, dropout: 0.3 });
+      const whole = await run(settings);
+      const path = join(folder, `interrupted-${encoder}`);
+      for (const steps of [1, 5]) {
+        const part = await interrupted(settings, steps, path);
+        assert.deepEqual([part.finished, part.step], [false, steps]);
+      }
+      const resumed = await run(settings, { run: path, resume: true });
+      assert.deepEqual([resumed.finished, resumed.step], [true, 9]);
+      const [expected, found] = [whole, resumed].map(({ checkpoint }) => readFileSync(checkpoint));
+      assert.ok(found.equals(expected), "the last checkpoints are equal, byte for byte");
+      const [a, b] = [whole, resumed].map((report) =>
+        metricsOf(report.run).map(({ kind, step, loss, parts, accuracy }) => ({ kind, step, loss, parts, accuracy })),
+      );
+      assert.deepEqual(
+        b.filter(({ kind }) => kind === "epoch"),
+        a.filter(({ kind }) => kind === "epoch"),
+      );
+    });
+  }
+
+  test("is not begun anew, nor resumed with other settings", async () => {
+    const path = join(folder, "begun");
+    await interrupted(tinySettings(data), 1, path);
+    await assert.rejects(run(tinySettings(data), { run: path }), /already holds a run; resume it/);
+    await assert.rejects(
+      run(tinySettings(data, { lr: 0.5, hidden: 10 }), { run: path, resume: true }),
+      /other settings: hidden, lr/,
+    );
+  });
+
+  test("drops what a killed process had written after its last checkpoint", async () => {
+    const settings = tinySettings(data);
+    const path = join(folder, "killed");
+    await interrupted(settings, 4, path);
+    writeFileSync(join(path, "metrics.jsonl"), `{"kind":"step","step":5,"loss":1}\n{"kind":"st`, { flag: "a" });
+    writeFileSync(join(path, "checkpoints", ".step-00000005.safetensors.1.ab.tmp"), "half");
+    await run(settings, { run: path, resume: true });
+    assert.deepEqual(
+      metricsOf(path)
+        .filter(({ kind }) => kind === "epoch")
+        .map(({ step }) => step),
+      [3, 6, 9],
+    );
+    assert.ok(!readdirSync(join(path, "checkpoints")).some((name) => name.endsWith(".tmp")));
+  });
+});
+
+test("a run without some levels of contrast resumes with the same bits, and its losses of those levels are 0", async () => {
+  const settings = tinySettings(data, { contrast: "part,domain" });
+  const path = join(folder, "levels");
+  await interrupted(settings, 4, path);
+  const [whole, resumed] = [await run(settings), await run(settings, { run: path, resume: true })];
+  assert.ok(readFileSync(resumed.checkpoint).equals(readFileSync(whole.checkpoint)));
+  assert.deepEqual([whole.parts.clip, whole.parts.instance], [0, 0]);
+  assert.ok(whole.parts.part > 0 && whole.parts.temporal > 0 && whole.parts.spatial > 0);
+});
+
+describe("what stops a run", () => {
+  test("a loss that is not finite is named by step and level, and the checkpoint before it is kept", async () => {
+    const settings = tinySettings(data, { epochs: 40, lr: 1e6, momentum: 0, saveEvery: 1, temperature: 1e-6 });
+    const error = await run(settings).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    assert.ok(error instanceof NonFiniteError, String(error));
+    assert.match(
+      error.message,
+      /(the (clip|part|temporal|spatial|instance|total) loss|model\/\S+) is (NaN|-?Infinity) at step \d+: training st/,
+    );
+    const path = join(folder, `run${next - 1}`);
+    const saved = new RunFolder(path).checkpoints();
+    assert.equal(saved[0]?.path, error.checkpoint);
+    for (const { step, path: file } of saved) {
+      assert.ok(step < error.step);
+      for (const { data: values } of readSafetensors(file).tensors.values())
+        for (const value of values) assert.ok(Number.isFinite(Number(value)));
+    }
+  });
+
+  test("no data, too large a batch, an unknown subject", async () => {
+    await assert.rejects(run(tinySettings("")), /no data is named/);
+    await assert.rejects(run(tinySettings(join(folder, "absent.clips"))), /absent\.clips: unreadable/);
+    await assert.rejects(run(tinySettings(data, { batch: 16 })), /14 training clips do not fill a batch of 16/);
+    await assert.rejects(run(tinySettings(data, { holdOut: [9] })), /no training clip of subject 9; there are 1$/);
+  });
+
+  test("a damaged clip is named", async () => {
+    const damaged = join(folder, "damaged.clips");
+    const bytes = readFileSync(data);
+    bytes[1000] ^= 255;
+    writeFileSync(damaged, bytes);
+    for (const workers of [0, 1]) {
+      await assert.rejects(run(tinySettings(damaged, { workers, epochs: 2 })), /damaged: its checksum does not match/);
+    }
+  });
+});

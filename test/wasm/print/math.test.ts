@@ -1,0 +1,165 @@
+/** Elementary functions of the cpu device against float64, densely over their ranges and at the special values. */
+import { describe, test } from "node:test";
+import assert from "node:assert/strict";
+import v8 from "node:v8";
+import { erf as erf64 } from "../../../src/tensor/elementwise.ts";
+import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
+import type { WasmFeatures } from "../../../src/wasm/assembler/features.ts";
+import type { FunctionBuilder } from "../../../src/wasm/assembler/function.ts";
+import type { Value } from "../../../src/wasm/assembler/instructions.ts";
+import { i32, v128 } from "../../../src/wasm/assembler/instructions.ts";
+import * as math from "../../../src/wasm/print/math.ts";
+import { ModuleBuilder } from "../../../src/wasm/assembler/module.ts";
+
+v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+
+type Apply = (x: Float32Array, y?: Float32Array) => Float32Array;
+
+/** The vector function as one of arrays. */
+function compiled(write: (f: FunctionBuilder, features: WasmFeatures, x: Value, y: Value) => Value, features: WasmFeatures): Apply {
+  const module = new ModuleBuilder();
+  module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
+    const [x, y, out, bytes] = f.parameters;
+    f.for(i32.const(0), bytes, 16, (at) => {
+      f.store(i32.add(out, at), write(f, features, f.name(v128.load(i32.add(x, at))), f.name(v128.load(i32.add(y, at)))));
+    });
+  }, "run");
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode(false)), { env: { memory } });
+  const run = instance.exports.run as (x: number, y: number, out: number, bytes: number) => void;
+  return (x, y = x) => {
+    const bytes = Math.ceil(x.length / 4) * 16;
+    const needed = Math.ceil((3 * bytes) / 65536);
+    if (memory.buffer.byteLength < needed * 65536) memory.grow(needed - memory.buffer.byteLength / 65536);
+    new Float32Array(memory.buffer, 0, x.length).set(x);
+    new Float32Array(memory.buffer, bytes, y.length).set(y);
+    run(0, bytes, 2 * bytes, bytes);
+    return new Float32Array(memory.buffer.slice(2 * bytes, 2 * bytes + 4 * x.length));
+  };
+}
+
+/** Distance in units in the last place of the nearest float32 to `exact`. */
+function ulps(value: number, exact: number): number {
+  if (Object.is(Math.fround(exact), value) || Math.fround(exact) === value) return 0;
+  const size = Math.abs(exact);
+  const unit = 2 ** (Math.max(-126, Math.floor(Math.log2(size))) - 23);
+  return Math.abs(value - exact) / unit;
+}
+
+/** Evenly spaced numbers, and numbers evenly spaced in the logarithm of their size. */
+function sweep(low: number, high: number, count = 200_000): Float32Array {
+  const even = Float32Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
+  const sized = Float32Array.from({ length: count }, (_, i) => {
+    const size = 2 ** (-40 + (i / count) * (40 + Math.log2(Math.max(Math.abs(low), Math.abs(high)))));
+    return i % 2 ? size : -size;
+  }).filter((x) => x >= low && x <= high);
+  return Float32Array.from([...even, ...sized]);
+}
+
+const sigmoid64 = (x: number) => 1 / (1 + Math.exp(-x));
+
+interface Case {
+  readonly name: Exclude<keyof typeof math, "pow">;
+  readonly exact: (x: number) => number;
+  readonly range: readonly [number, number];
+  /** ULP; or an absolute error. */
+  readonly bound: number;
+  readonly absolute?: boolean;
+}
+
+const CASES: readonly Case[] = [
+  { name: "exp", exact: Math.exp, range: [-86.9, 88.72], bound: 1.2 },
+  { name: "expm1", exact: Math.expm1, range: [-30, 88.02], bound: 1.7 },
+  { name: "log", exact: Math.log, range: [1e-30, 1e30], bound: 1 },
+  { name: "log", exact: Math.log, range: [0.3, 4], bound: 1 },
+  { name: "log1p", exact: Math.log1p, range: [-0.9999, 10], bound: 1.5 },
+  { name: "log1p", exact: Math.log1p, range: [-0.9, 1e10], bound: 1.5 },
+  { name: "tanh", exact: Math.tanh, range: [-12, 12], bound: 6 },
+  { name: "sigmoid", exact: sigmoid64, range: [-86, 30], bound: 2.5 },
+  { name: "erf", exact: erf64, range: [-6, 6], bound: 2.5 },
+  { name: "sin", exact: Math.sin, range: [-1e4, 1e4], bound: 1.6 * 2 ** -24, absolute: true },
+  { name: "cos", exact: Math.cos, range: [-1e4, 1e4], bound: 1.6 * 2 ** -24, absolute: true },
+  { name: "sin", exact: Math.sin, range: [-3, 3], bound: 2 },
+  { name: "atan", exact: Math.atan, range: [-20, 20], bound: 2.5 },
+];
+
+const found = wasmFeatures();
+const builds: [string, WasmFeatures][] = [["two roundings", { ...found, relaxedSimd: false }]];
+if (found.relaxedSimd) builds.push(["fused multiply-add", found]);
+
+for (const [build, features] of builds) {
+  describe(`elementary functions, ${build}`, () => {
+    for (const { name, exact, range, bound, absolute } of CASES) {
+      test(`${name} on ${range.join("…")} within ${absolute ? bound.toExponential(1) : `${bound} ULP`}`, () => {
+        const x = sweep(...range);
+        const values = compiled(math[name], features)(x);
+        let worst = { error: 0, at: NaN };
+        values.forEach((value, i) => {
+          const error = absolute ? Math.abs(value - exact(x[i])) : ulps(value, exact(x[i]));
+          if (!(error <= worst.error)) worst = { error, at: x[i] };
+        });
+        if (process.env.SHOW) console.log(name, worst);
+        assert.ok(worst.error <= bound, `error ${worst.error} at ${worst.at}`);
+      });
+    }
+
+    test("special values", () => {
+      const check = (name: Case["name"], x: number, wanted: number) => {
+        const [value] = compiled(math[name], features)(Float32Array.of(x));
+        assert.ok(Object.is(value, Math.fround(wanted)), `${name}(${x}) is ${value}, not ${wanted}`);
+      };
+      for (const { name } of CASES) check(name, NaN, NaN);
+      const limits: [Case["name"], number, number][] = [
+        ["exp", Infinity, Infinity], ["exp", 89, Infinity], ["exp", -Infinity, 0], ["exp", -90, 0], ["exp", 0, 1],
+        ["expm1", Infinity, Infinity], ["expm1", -Infinity, -1], ["expm1", 0, 0],
+        ["log", 0, -Infinity], ["log", -1, NaN], ["log", Infinity, Infinity], ["log", 1, 0],
+        ["log", 1e-40, Math.log(Math.fround(1e-40))],
+        ["log1p", -1, -Infinity], ["log1p", -2, NaN], ["log1p", Infinity, Infinity], ["log1p", 0, 0],
+        ["tanh", 0, 0], ["tanh", -0, -0], ["tanh", Infinity, 1], ["tanh", -Infinity, -1], ["tanh", 10, 1], ["tanh", -10, -1],
+        ["sigmoid", Infinity, 1], ["sigmoid", -Infinity, 0], ["sigmoid", 0, 0.5],
+        ["erf", Infinity, 1], ["erf", -Infinity, -1], ["erf", -5, -1], ["sin", Infinity, NaN], ["cos", Infinity, NaN],
+        ["atan", Infinity, Math.PI / 2], ["atan", -Infinity, -Math.PI / 2],
+      ];
+      for (const [name, x, wanted] of limits) check(name, x, wanted);
+    });
+
+    test("tanh and sigmoid stay within their bounds and never fall back by more than their error", () => {
+      for (const name of ["tanh", "sigmoid"] as const) {
+        const x = Float32Array.from({ length: 400_000 }, (_, i) => -20 + i * 1e-4);
+        const y = compiled(math[name], features)(x);
+        const drop = y.findIndex((v, i) => i > 0 && v < y[i - 1] * (1 - Math.sign(y[i - 1]) * 8e-7));
+        assert.equal(drop, -1, `${name} falls at ${x[drop]}`);
+        assert.ok(y.every((v) => Math.abs(v) <= 1), name);
+      }
+    });
+
+    test("pow within its bound", () => {
+      const bases = Float32Array.from({ length: 300 }, (_, i) => 10 ** (-4 + i / 37.5));
+      const x: number[] = [];
+      const y: number[] = [];
+      for (const base of bases) {
+        for (let e = -6; e <= 6; e += 0.37) {
+          x.push(base);
+          y.push(e);
+        }
+      }
+      const xs = Float32Array.from(x);
+      const ys = Float32Array.from(y);
+      compiled(math.pow, features)(xs, ys).forEach((value, i) => {
+        const exact = xs[i] ** ys[i];
+        const bound = (3 + 2 * Math.abs(ys[i] * Math.log(xs[i]))) * 2 ** -24;
+        assert.ok(Math.abs(value - exact) <= bound * exact, `${xs[i]}^${ys[i]} is ${value}, not ${exact}`);
+      });
+    });
+
+    test("pow at the edges, as Math.pow", () => {
+      const run = compiled(math.pow, features);
+      for (const [x, y] of [[-2, 3], [-2, 2], [-2, 0.5], [0, 2], [0, 0], [0, -1], [-3, 0], [NaN, 0], [NaN, 1], [2, NaN], [-2, -3]] as const) {
+        const [value] = run(Float32Array.of(x), Float32Array.of(y));
+        const wanted = x ** y;
+        const close = Object.is(value, wanted) || Math.abs(value - wanted) <= 1e-6 * Math.abs(wanted);
+        assert.ok(close, `${x}^${y} is ${value}, not ${wanted}`);
+      }
+    });
+  });
+}
