@@ -32,8 +32,12 @@ export function disagreements(reference: number, curves: readonly LossCurve[]): 
     };
     compare("the first loss", losses[0], reference, LOSS_TOLERANCE);
     compare(`the last loss (by ${first.engine})`, last(losses), last(first.losses), LOSS_TOLERANCE);
-    compare(`the fall of the loss (by ${first.engine})`, losses[0] - last(losses),
-      first.losses[0] - last(first.losses), FALL_TOLERANCE);
+    compare(
+      `the fall of the loss (by ${first.engine})`,
+      losses[0] - last(losses),
+      first.losses[0] - last(first.losses),
+      FALL_TOLERANCE,
+    );
   }
   return lines;
 }

@@ -12,11 +12,18 @@
 import process from "node:process";
 import { attentionBackward, attentionForward } from "../src/shaders/attention/attention.ts";
 import {
-  attentionBackwardInputs, attentionBackwardOutputs, attentionForwardInputs, attentionForwardOutputs,
+  attentionBackwardInputs,
+  attentionBackwardOutputs,
+  attentionForwardInputs,
+  attentionForwardOutputs,
 } from "../src/shaders/attention/attention.ts";
 import type { AttentionSpec } from "../src/shaders/attention/attention.ts";
 import {
-  infoNceBackward, infoNceBackwardInputs, infoNceBackwardOutputs, infoNceForward, infoNceForwardInputs,
+  infoNceBackward,
+  infoNceBackwardInputs,
+  infoNceBackwardOutputs,
+  infoNceForward,
+  infoNceForwardInputs,
   infoNceForwardOutputs,
 } from "../src/shaders/info-nce/info-nce.ts";
 import type { InfoNceSpec } from "../src/shaders/info-nce/info-nce.ts";
@@ -37,12 +44,21 @@ interface Variant {
 
 type Role = Omit<Binding, "access"> & { readonly name: string };
 
-function kernelOf(name: string, buffers: readonly Role[], written: string, make: (declarations: string) =>
-  { wgsl: string; workgroups: readonly [number, number, number] }): KernelSource {
-  const bindings = buffers.map(({ role, index, name: buffer }): Binding =>
-    ({ role, index, access: buffer === written ? "read_write" : "read" }));
-  const declarations = buffers.map(({ name: buffer }, i) =>
-    `@group(0) @binding(${i}) var<storage, ${bindings[i].access}> ${buffer}: array<vec4<f32>>;\n`).join("");
+function kernelOf(
+  name: string,
+  buffers: readonly Role[],
+  written: string,
+  make: (declarations: string) => { wgsl: string; workgroups: readonly [number, number, number] },
+): KernelSource {
+  const bindings = buffers.map(
+    ({ role, index, name: buffer }): Binding => ({ role, index, access: buffer === written ? "read_write" : "read" }),
+  );
+  const declarations = buffers
+    .map(
+      ({ name: buffer }, i) =>
+        `@group(0) @binding(${i}) var<storage, ${bindings[i].access}> ${buffer}: array<vec4<f32>>;\n`,
+    )
+    .join("");
   return { name, bindings, ...make(declarations) };
 }
 
@@ -62,7 +78,7 @@ class PlainAttention {
     const at = (batch: string, row: string, d: string): string =>
       `(((${batch}) / ${heads} * ${queries} + ${row}) * ${heads} + (${batch}) % ${heads}) * ${dim} + ${d}`;
     const place = (batch: string, outer: string, k: string): string =>
-      (along === "k" ? at(batch, outer, k) : at(batch, k, outer));
+      along === "k" ? at(batch, outer, k) : at(batch, k, outer);
     return this.operand(buffer, along, place);
   }
 
@@ -76,7 +92,9 @@ class PlainAttention {
   }
 
   private operand(
-    buffer: string, vectorAxis: "k" | "outer", place: (batch: string, outer: string, k: string) => string,
+    buffer: string,
+    vectorAxis: "k" | "outer",
+    place: (batch: string, outer: string, k: string) => string,
   ): MatmulOperand {
     return {
       vectorAxis,
@@ -86,21 +104,29 @@ class PlainAttention {
   }
 
   private product(
-    name: string, buffers: readonly Role[], a: MatmulOperand, b: MatmulOperand, n: number, k: number, scaled = false,
+    name: string,
+    buffers: readonly Role[],
+    a: MatmulOperand,
+    b: MatmulOperand,
+    n: number,
+    k: number,
+    scaled = false,
   ): KernelSource {
     const { batch, heads, queries, dim, scale } = this.spec;
     const written = buffers[buffers.length - 1].name;
     return kernelOf(name, buffers, written, (declarations) => {
       const store4 = (group: string, m: string, column: string, value: string): string => {
-        const row = n === dim
-          ? `((${group}) / ${heads} * ${queries} + ${m}) * ${heads} + (${group}) % ${heads}`
-          : `(${group}) * ${queries} + ${m}`;
+        const row =
+          n === dim
+            ? `((${group}) / ${heads} * ${queries} + ${m}) * ${heads} + (${group}) % ${heads}`
+            : `(${group}) * ${queries} + ${m}`;
         return `${written}[((${row}) * ${n} + ${column}) >> 2u] = ${value}${scaled ? ` * ${scale}` : ""};`;
       };
       const problem = { batch: batch * heads, m: queries, n, k, a, b };
       return emitMatmul(
         { ...problem, name, declarations, storeVector: true, store: () => "", store4 },
-        chooseTile(problem, this.profile), this.profile,
+        chooseTile(problem, this.profile),
+        this.profile,
       );
     });
   }
@@ -134,7 +160,10 @@ ${body}}
         scratch: [],
         kernels: [
           this.product("scores", [q, k, p], this.rows("q", "k"), this.rows("k", "k"), keys, dim, true),
-          this.rowKernel("softmax", [p], `
+          this.rowKernel(
+            "softmax",
+            [p],
+            `
 var top = vec4<f32>(-3.4e38);
 for (var i = first; i < end; i++) { top = max(top, p[i]); }
 let m = max(max(top.x, top.y), max(top.z, top.w));
@@ -142,7 +171,8 @@ var sum = vec4<f32>();
 for (var i = first; i < end; i++) { let e = exp(p[i] - m); sum += e; p[i] = e; }
 let inverse = 1.0 / dot(sum, vec4<f32>(1.0));
 for (var i = first; i < end; i++) { p[i] *= inverse; }
-`),
+`,
+          ),
           this.product("out", [p, v, out], this.scores("p", "k"), this.rows("v", "outer"), dim, keys),
         ],
       },
@@ -166,11 +196,15 @@ for (var i = first; i < end; i++) { p[i] *= inverse; }
         kernels: [
           this.product("dv", [p, dout, result(2)], this.scores("p", "outer"), this.rows("dout", "outer"), dim, queries),
           this.product("dp", [dout, v, ds], this.rows("dout", "k"), this.rows("v", "k"), keys, dim),
-          this.rowKernel("softmaxBackward", [p, ds], `
+          this.rowKernel(
+            "softmaxBackward",
+            [p, ds],
+            `
 var mean = 0.0;
 for (var i = first; i < end; i++) { mean += dot(p[i], ds[i]); }
 for (var i = first; i < end; i++) { ds[i] = p[i] * (ds[i] - mean) * ${this.spec.scale}; }
-`),
+`,
+          ),
           this.product("dq", [ds, k, result(0)], this.scores("ds", "k"), this.rows("k", "outer"), dim, keys),
           this.product("dk", [ds, q, result(1)], this.scores("ds", "outer"), this.rows("q", "outer"), dim, queries),
         ],
@@ -181,21 +215,33 @@ for (var i = first; i < end; i++) { ds[i] = p[i] * (ds[i] - mean) * ${this.spec.
 
 function attentionCase(dim: number, steps: number, batch: number, profile: AdapterProfile): Variant[] {
   const spec: AttentionSpec = {
-    batch, heads: 4, queries: steps, keys: steps, dim, scale: 1 / Math.sqrt(dim),
-    packed: false, mask: false, keep: false,
+    batch,
+    heads: 4,
+    queries: steps,
+    keys: steps,
+    dim,
+    scale: 1 / Math.sqrt(dim),
+    packed: false,
+    mask: false,
+    keep: false,
   };
   const plain = new PlainAttention(spec, profile);
   const [forward, backward] = [plain.forward(), plain.backward()];
   return [
     forward,
     {
-      ...forward, name: "forward, fused", lowering: attentionForward(spec, profile)!,
+      ...forward,
+      name: "forward, fused",
+      lowering: attentionForward(spec, profile)!,
       outputs: attentionForwardOutputs(spec),
     },
     backward,
     {
-      ...backward, name: "backward, fused", lowering: attentionBackward(spec, profile)!,
-      inputs: attentionBackwardInputs(spec), outputs: attentionBackwardOutputs(spec),
+      ...backward,
+      name: "backward, fused",
+      lowering: attentionBackward(spec, profile)!,
+      inputs: attentionBackwardInputs(spec),
+      outputs: attentionBackwardOutputs(spec),
     },
   ];
 }
@@ -205,12 +251,18 @@ function infoNceCase(negatives: number, profile: AdapterProfile): Variant[] {
   const multiplyAdds = spec.rows * spec.channels * negatives;
   return [
     {
-      name: "forward, fused", lowering: infoNceForward(spec, profile),
-      inputs: infoNceForwardInputs(spec), outputs: infoNceForwardOutputs(spec), multiplyAdds,
+      name: "forward, fused",
+      lowering: infoNceForward(spec, profile),
+      inputs: infoNceForwardInputs(spec),
+      outputs: infoNceForwardOutputs(spec),
+      multiplyAdds,
     },
     {
-      name: "backward, fused", lowering: infoNceBackward(spec, profile),
-      inputs: infoNceBackwardInputs(spec), outputs: infoNceBackwardOutputs(spec), multiplyAdds: 2 * multiplyAdds,
+      name: "backward, fused",
+      lowering: infoNceBackward(spec, profile),
+      inputs: infoNceBackwardInputs(spec),
+      outputs: infoNceBackwardOutputs(spec),
+      multiplyAdds: 2 * multiplyAdds,
     },
   ];
 }

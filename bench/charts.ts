@@ -9,11 +9,22 @@ export interface Measured {
 }
 
 export function writeBarChart(
-  file: string, title: string, unit: string, categories: readonly string[], measured: readonly Measured[],
+  file: string,
+  title: string,
+  unit: string,
+  categories: readonly string[],
+  measured: readonly Measured[],
 ): void {
   const series = measured.map(({ engine, values }): BarSeries => ({ kind: "bars", name: engine, values }));
-  writeFileSync(file, svgChart({
-    title, categories, series, y: { label: unit, log: 10 }, barText: (value) => String(Number(value.toPrecision(3))),
-    width: Math.max(560, 90 + 46 * categories.length * measured.length),
-  }));
+  writeFileSync(
+    file,
+    svgChart({
+      title,
+      categories,
+      series,
+      y: { label: unit, log: 10 },
+      barText: (value) => String(Number(value.toPrecision(3))),
+      width: Math.max(560, 90 + 46 * categories.length * measured.length),
+    }),
+  );
 }

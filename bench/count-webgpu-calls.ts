@@ -18,7 +18,13 @@ export interface WebGpuCalls {
 }
 
 const zero: Readonly<WebGpuCalls> = {
-  dispatches: 0, submits: 0, buffers: 0, bindGroups: 0, pipelines: 0, shaderModules: 0, writes: 0,
+  dispatches: 0,
+  submits: 0,
+  buffers: 0,
+  bindGroups: 0,
+  pipelines: 0,
+  shaderModules: 0,
+  writes: 0,
 };
 
 /** Which counter each method adds to, by class and method name. */
@@ -64,12 +70,18 @@ export function countWebGpuCalls(classes: object = globalThis): WebGpuCallCounte
         calls[counter]++;
         return original.apply(this, args);
       };
-      restore.push(() => { prototype[method] = original; });
+      restore.push(() => {
+        prototype[method] = original;
+      });
     }
   }
   return {
-    reset: () => { Object.assign(calls, zero); },
+    reset: () => {
+      Object.assign(calls, zero);
+    },
     read: () => ({ ...calls }),
-    uninstall: () => { for (const undo of restore.splice(0)) undo(); },
+    uninstall: () => {
+      for (const undo of restore.splice(0)) undo();
+    },
   };
 }

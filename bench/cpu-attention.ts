@@ -10,11 +10,17 @@
  */
 import { parseArgs } from "node:util";
 import {
-  attentionBackwardInputs, attentionBackwardOutputs, attentionForwardInputs, attentionForwardOutputs,
+  attentionBackwardInputs,
+  attentionBackwardOutputs,
+  attentionForwardInputs,
+  attentionForwardOutputs,
 } from "../src/shaders/attention/attention.ts";
 import type { AttentionSpec } from "../src/shaders/attention/attention.ts";
 import {
-  infoNceBackwardInputs, infoNceBackwardOutputs, infoNceForwardInputs, infoNceForwardOutputs,
+  infoNceBackwardInputs,
+  infoNceBackwardOutputs,
+  infoNceForwardInputs,
+  infoNceForwardOutputs,
 } from "../src/shaders/info-nce/info-nce.ts";
 import type { InfoNceSpec } from "../src/shaders/info-nce/info-nce.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
@@ -52,7 +58,15 @@ function measure(name: string, lowering: WasmLowering, inputs: Tensors, outputs:
 function attention(name: string, given: Partial<AttentionSpec>): void {
   const steps = given.segments?.reduce((a, b) => a + b, 0) ?? given.queries ?? 64;
   const spec: AttentionSpec = {
-    batch: 64, heads: 4, queries: steps, keys: steps, dim: 32, scale: 0.2, packed: true, mask: false, keep: false,
+    batch: 64,
+    heads: 4,
+    queries: steps,
+    keys: steps,
+    dim: 32,
+    scale: 0.2,
+    packed: true,
+    mask: false,
+    keep: false,
     ...given,
   };
   const pairs = spec.segments?.reduce((sum, n) => sum + n * n, 0) ?? spec.queries * spec.keys;

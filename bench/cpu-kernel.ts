@@ -30,7 +30,10 @@ export interface LoadedKernels {
  * @param largest of which none is larger
  */
 export function loadKernels(
-  { kernels, scratch }: WasmLowering, inputs: readonly number[], outputs: readonly number[], largest = 0.5,
+  { kernels, scratch }: WasmLowering,
+  inputs: readonly number[],
+  outputs: readonly number[],
+  largest = 0.5,
 ): LoadedKernels {
   let top = 4096;
   const place = (words: number): number => {
@@ -48,17 +51,24 @@ export function loadKernels(
   new Uint32Array(memory.buffer).set(at, 0);
   const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
   const start = performance.now();
-  const bytes = emitProgram(kernels.map((kernel) => ({
-    kernel, inputs: range(0, inputs.length), outputs: range(inputs.length, outputs.length),
-    scratch: range(inputs.length + outputs.length, scratch.length),
-  })), wasmFeatures(), false);
+  const bytes = emitProgram(
+    kernels.map((kernel) => ({
+      kernel,
+      inputs: range(0, inputs.length),
+      outputs: range(inputs.length, outputs.length),
+      scratch: range(inputs.length + outputs.length, scratch.length),
+    })),
+    wasmFeatures(),
+    false,
+  );
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });
-  const run = () => kernels.map((kernel, i) => {
-    const start = process.cpuUsage();
-    (exports[`kernel${i}`] as Run)(0, 0, kernel.units, own);
-    const { user, system } = process.cpuUsage(start);
-    return (user + system) / 1000;
-  });
+  const run = () =>
+    kernels.map((kernel, i) => {
+      const start = process.cpuUsage();
+      (exports[`kernel${i}`] as Run)(0, 0, kernel.units, own);
+      const { user, system } = process.cpuUsage(start);
+      return (user + system) / 1000;
+    });
   return { run, bytes: bytes.length, start };
 }
 
@@ -66,11 +76,14 @@ export function loadKernels(
 const DEPTH = 256;
 const REPEATS = 20000;
 const tile: WasmKernel = {
-  name: "tile", units: REPEATS, threadBytes: 0,
+  name: "tile",
+  units: REPEATS,
+  threadBytes: 0,
   emit(f, context) {
     const callee = microKernel(context, false);
     f.for(context.begin, context.end, 1, () =>
-      f.call(callee, [context.input(0), context.input(1), i32.const(DEPTH), context.output(0), i32.const(32)]));
+      f.call(callee, [context.input(0), context.input(1), i32.const(DEPTH), context.output(0), i32.const(32)]),
+    );
   },
 };
 const peak = loadKernels({ kernels: [tile], scratch: [] }, [4 * DEPTH, 8 * DEPTH], [32]);

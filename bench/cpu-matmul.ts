@@ -45,16 +45,21 @@ const SAMPLE = 20;
 
 const { values: options } = parseArgs({
   options: {
-    threads: { type: "string", default: "2" }, rounds: { type: "string", default: "7" },
-    shapes: { type: "string" }, json: { type: "string" },
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "7" },
+    shapes: { type: "string" },
+    json: { type: "string" },
   },
 });
 const threads = Number(options.threads);
 const wanted = options.shapes?.split(",");
 const unknown = wanted?.find((name) => !SHAPES.some((s) => s.name === name));
 if (unknown !== undefined || !(threads >= 1)) {
-  console.error(unknown === undefined ? `--threads: "${options.threads}" is not a number of at least 1`
-    : `--shapes: there is no "${unknown}"; choose from ${SHAPES.map((s) => s.name).join(", ")}`);
+  console.error(
+    unknown === undefined
+      ? `--threads: "${options.threads}" is not a number of at least 1`
+      : `--shapes: there is no "${unknown}"; choose from ${SHAPES.map((s) => s.name).join(", ")}`,
+  );
   process.exit(1);
 }
 const devices = await Promise.all([1, threads].map((count) => CpuDevice.open({ threads: count })));
@@ -74,12 +79,13 @@ async function measure(shape: Shape) {
     const x = await tensor(a, { shape: transposed[0] ? [batch, k, m] : [batch, m, k] }).realize();
     const y = await tensor(b, { shape: transposed[1] ? [batch, n, k] : [batch, k, n] }).realize();
     const product = compile((left: Tensor, right: Tensor) =>
-      (transposed[0] ? left.transpose() : left).matmul(transposed[1] ? right.transpose() : right));
+      (transposed[0] ? left.transpose() : left).matmul(transposed[1] ? right.transpose() : right),
+    );
     const run = async (): Promise<Tensor> => {
       setDefaultDevice(device);
       return product(x, y);
     };
-    check(shape, a, b, await (await run()).read() as Float32Array);
+    check(shape, a, b, (await (await run()).read()) as Float32Array);
     // Until the optimising compiler has done its part.
     for (let i = 0; i < 6; i++) await run();
     const start = performance.now();
@@ -99,7 +105,9 @@ async function measure(shape: Shape) {
   const speed = (ms: number): number => flops / ms / 1e6;
   const [one, more] = runs;
   const figures = {
-    core: [speed(one.core), speed(more.core)], wall: [speed(one.wall), speed(more.wall)], ratio: one.wall / more.wall,
+    core: [speed(one.core), speed(more.core)],
+    wall: [speed(one.wall), speed(more.wall)],
+    ratio: one.wall / more.wall,
   };
   const letters = transposed.some(Boolean) ? ` ${transposed.map((t) => (t ? "T" : "N")).join("")}` : "";
   const size = `${batch > 1 ? `${batch} × ` : ""}${m}×${n}×${k}${letters}`;
@@ -123,8 +131,9 @@ function check({ name, batch, m, n, k, transposed }: Shape, a: Float32Array, b: 
     const [matrix, row, column] = [Math.floor(at / (m * n)), Math.floor(at / n) % m, at % n];
     let sum = 0;
     for (let s = 0; s < k; s++) {
-      sum += a[matrix * m * k + (transposed[0] ? s * m + row : row * k + s)]
-        * b[matrix * k * n + (transposed[1] ? column * k + s : s * n + column)];
+      sum +=
+        a[matrix * m * k + (transposed[0] ? s * m + row : row * k + s)] *
+        b[matrix * k * n + (transposed[1] ? column * k + s : s * n + column)];
     }
     const close = Math.abs(c[at] - sum) <= 1e-5 * Math.sqrt(k);
     if (!close) throw new Error(`${name}: entry ${at} is ${c[at]}, not ${sum} (batch ${batch})`);

@@ -55,9 +55,18 @@ for (const shape of values.shapes.split(",")) {
     }
     const reached = (flops * gates) / best / 1e6;
     const column = (value: number, digits: number, width: number): string => value.toFixed(digits).padStart(width);
-    console.log([
-      shape.padEnd(18), name.padEnd(14), column(pack, 2, 5), column(best, 2, 11), column(reached, 1, 8), column(rate, 1, 6),
-      column(reached / rate, 2, 6), column(first, 0, 9), column(bytes, 0, 6),
-    ].join(" "));
+    console.log(
+      [
+        shape.padEnd(18),
+        name.padEnd(14),
+        column(pack, 2, 5),
+        column(best, 2, 11),
+        column(reached, 1, 8),
+        column(rate, 1, 6),
+        column(reached / rate, 2, 6),
+        column(first, 0, 9),
+        column(bytes, 0, 6),
+      ].join(" "),
+    );
   }
 }

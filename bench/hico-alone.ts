@@ -40,8 +40,14 @@ export interface AloneOptions {
 /** Runs the script in a process of its own. */
 export function trainAlone(encoder: string, width: number, options: AloneOptions): Alone {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const args = ["--import", "tsx", fileURLToPath(import.meta.url), encoder, String(width),
-    ...given.flatMap(([name, value]) => [`--${name}`, String(value)])];
+  const args = [
+    "--import",
+    "tsx",
+    fileURLToPath(import.meta.url),
+    encoder,
+    String(width),
+    ...given.flatMap(([name, value]) => [`--${name}`, String(value)]),
+  ];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`${args.slice(2).join(" ")} failed: ${stderr}`);
   return JSON.parse(stdout) as Alone;
@@ -51,8 +57,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
     options: {
-      batch: { type: "string", default: String(BATCH) }, queue: { type: "string", default: String(QUEUE) },
-      steps: { type: "string", default: "5" }, threads: { type: "string", default: "2" },
+      batch: { type: "string", default: String(BATCH) },
+      queue: { type: "string", default: String(QUEUE) },
+      steps: { type: "string", default: "5" },
+      threads: { type: "string", default: "2" },
     },
   });
   const [encoder, hidden] = [positionals[0] as EncoderName, Number(positionals[1])];
@@ -60,8 +68,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   setDefaultDevice(device);
   const random = new Generator(7);
   const trainer = new HiCoTrainer(new HiCo({ encoder, hidden, queue: Number(values.queue), generator: random }));
-  const batch = Object.fromEntries(Object.entries(shapesOf(Number(values.batch)))
-    .map(([name, shape]) => [name, random.normal([...shape])])) as unknown as HiCoBatch;
+  const batch = Object.fromEntries(
+    Object.entries(shapesOf(Number(values.batch))).map(([name, shape]) => [name, random.normal([...shape])]),
+  ) as unknown as HiCoBatch;
   await realize(Object.values(batch));
   const ms: number[] = [];
   let coreMs = Infinity;
@@ -74,7 +83,10 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     coreMs = Math.min(coreMs, (user + system) / 1e3);
   }
   const result: Alone = {
-    ms, coreMs, peakMb: process.resourceUsage().maxRSS / 1024, deviceMb: device.counters.bytesPeak / 2 ** 20,
+    ms,
+    coreMs,
+    peakMb: process.resourceUsage().maxRSS / 1024,
+    deviceMb: device.counters.bytesPeak / 2 ** 20,
   };
   console.log(JSON.stringify(result));
   process.exit(0);

@@ -20,11 +20,14 @@ import { median } from "./statistics.ts";
 
 const { values: options } = parseArgs({
   options: {
-    encoder: { type: "string", default: "gru" }, width: { type: "string", default: "128" },
+    encoder: { type: "string", default: "gru" },
+    width: { type: "string", default: "128" },
     batches: { type: "string", default: "32,64,128,256" },
     queues: { type: "string", default: "2048,4096,8192,16384,32768,65536" },
-    steps: { type: "string", default: "5" }, threads: { type: "string", default: "2" },
-    json: { type: "string" }, svg: { type: "string" },
+    steps: { type: "string", default: "5" },
+    threads: { type: "string", default: "2" },
+    json: { type: "string" },
+    svg: { type: "string" },
   },
 });
 const sizesOf = (name: "batches" | "queues"): number[] => {
@@ -41,12 +44,17 @@ const sweeps = [
 type Size = ReturnType<(typeof sweeps)[number]["at"]>;
 const keyOf = ({ batch, queue }: Size) => `batch ${batch}, K ${queue}`;
 
-const sizes = new Map<string, Size>(sweeps.flatMap(({ sizes, at }) => sizes.map((size) => [keyOf(at(size)), at(size)])));
+const sizes = new Map<string, Size>(
+  sweeps.flatMap(({ sizes, at }) => sizes.map((size) => [keyOf(at(size)), at(size)])),
+);
 const measured = new Map<string, Alone[]>();
 for (const [key, size] of [...sizes, ...[...sizes].reverse()]) {
-  const alone = trainAlone(options.encoder, Number(options.width),
-    { ...size, steps: Number(options.steps), threads: Number(options.threads) });
-  measured.set(key, [...measured.get(key) ?? [], alone]);
+  const alone = trainAlone(options.encoder, Number(options.width), {
+    ...size,
+    steps: Number(options.steps),
+    threads: Number(options.threads),
+  });
+  measured.set(key, [...(measured.get(key) ?? []), alone]);
   console.error(`${key}: ${median(alone.ms).toFixed(1)} ms a step, peak ${alone.peakMb.toFixed(0)} MB`);
 }
 
@@ -67,16 +75,33 @@ const MEMORY: readonly Cost[] = [
   { name: "MB of tensors and plans", of: (runs) => Math.min(...runs.map(({ deviceMb }) => deviceMb)) },
 ];
 
-const curves = sweeps.flatMap(({ name, sizes, at, rest }) => [TIME, MEMORY].flatMap((costs) => costs.map((cost) => ({
-  along: name, rest, costs, cost: cost.name,
-  growth: linearGrowth(sizes, sizes.map((size) => cost.of(measured.get(keyOf(at(size)))!)), cost.slack),
-}))));
+const curves = sweeps.flatMap(({ name, sizes, at, rest }) =>
+  [TIME, MEMORY].flatMap((costs) =>
+    costs.map((cost) => ({
+      along: name,
+      rest,
+      costs,
+      cost: cost.name,
+      growth: linearGrowth(
+        sizes,
+        sizes.map((size) => cost.of(measured.get(keyOf(at(size)))!)),
+        cost.slack,
+      ),
+    })),
+  ),
+);
 const model = `HiCo pretraining step, ${options.encoder}, d ${options.width}, ${options.threads} threads`;
-for (const { along, rest, cost, growth } of curves) printCurve(`${model}: ${cost} by ${along} (${rest})`, along, growth);
-if (options.json) writeFileSync(options.json, JSON.stringify({ ...options, step: STEP, curves: curves.map(({ costs: _, ...curve }) => curve) }, null, 1));
+for (const { along, rest, cost, growth } of curves)
+  printCurve(`${model}: ${cost} by ${along} (${rest})`, along, growth);
+if (options.json)
+  writeFileSync(
+    options.json,
+    JSON.stringify({ ...options, step: STEP, curves: curves.map(({ costs: _, ...curve }) => curve) }, null, 1),
+  );
 if (options.svg) {
-  const panels = sweeps.flatMap(({ name }) => [TIME, MEMORY].map((kind) =>
-    chartOf(curves.filter(({ along, costs }) => along === name && costs === kind))));
+  const panels = sweeps.flatMap(({ name }) =>
+    [TIME, MEMORY].map((kind) => chartOf(curves.filter(({ along, costs }) => along === name && costs === kind))),
+  );
   writeFileSync(options.svg, svgChart(panels, { columns: 2 }));
 }
 const stepped = curves.filter(({ growth }) => growth.steps.length > 0);
@@ -91,8 +116,14 @@ function printCurve(title: string, along: string, { intercept, slope, points }: 
   console.log([along, "measured", "line", "off", "× before", "beyond slope"].map((word) => word.padStart(14)).join(""));
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   for (const { size, cost, line, ratio, excess } of points) {
-    const cells = [String(size), cost.toFixed(1), line.toFixed(1), percent(cost / line - 1),
-      Number.isNaN(ratio) ? "" : ratio.toFixed(2), Number.isNaN(ratio) ? "" : percent(excess)];
+    const cells = [
+      String(size),
+      cost.toFixed(1),
+      line.toFixed(1),
+      percent(cost / line - 1),
+      Number.isNaN(ratio) ? "" : ratio.toFixed(2),
+      Number.isNaN(ratio) ? "" : percent(excess),
+    ];
     console.log(cells.map((cell) => cell.padStart(14)).join(""));
   }
 }
@@ -108,12 +139,23 @@ function chartOf(drawn: readonly (typeof curves)[number][]): Chart {
     x: { label: along, ticks, range: [0, largest] },
     y: { range: [0, 1.08 * Math.max(...drawn.flatMap((curve) => curve.growth.points.map(({ cost }) => cost)))] },
     series: [
-      ...drawn.map((curve): Series =>
-        ({ kind: "line", name: curve.cost, points: curve.growth.points.map(({ size, cost }) => [size, cost]) })),
-      ...drawn.map((curve, i): Series => ({
-        kind: "line", name: i === 0 ? "straight lines" : "", dashed: true, dots: false, color: "#8c8c8c",
-        points: curve.growth.points.map(({ size, line }) => [size, line]),
-      })),
+      ...drawn.map(
+        (curve): Series => ({
+          kind: "line",
+          name: curve.cost,
+          points: curve.growth.points.map(({ size, cost }) => [size, cost]),
+        }),
+      ),
+      ...drawn.map(
+        (curve, i): Series => ({
+          kind: "line",
+          name: i === 0 ? "straight lines" : "",
+          dashed: true,
+          dots: false,
+          color: "#8c8c8c",
+          points: curve.growth.points.map(({ size, line }) => [size, line]),
+        }),
+      ),
     ],
   };
 }

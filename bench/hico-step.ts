@@ -58,9 +58,12 @@ interface Row {
 const { values: options } = parseArgs({
   options: {
     device: { type: "string", default: "cpu" },
-    encoders: { type: "string", default: "gru,lstm,transformer" }, widths: { type: "string", default: "128,512" },
-    rounds: { type: "string", default: "5" }, threads: { type: "string", default: "2" },
-    python: { type: "string", default: "/usr/bin/python3" }, json: { type: "string" },
+    encoders: { type: "string", default: "gru,lstm,transformer" },
+    widths: { type: "string", default: "128,512" },
+    rounds: { type: "string", default: "5" },
+    threads: { type: "string", default: "2" },
+    python: { type: "string", default: "/usr/bin/python3" },
+    json: { type: "string" },
     svg: { type: "string" },
   },
 });
@@ -76,12 +79,17 @@ const greeter = openTorch();
 const greeting = await greeter.ask({ do: "hello" }).catch(() => undefined);
 greeter.close();
 if (greeting === undefined || (peer === "cuda" && !greeting.cuda)) {
-  console.log(greeting !== undefined ? `skipped: PyTorch of ${options.python} sees no GPU`
-    : `skipped: ${options.python} has no torch; apt-get install python3-torch libopenblas0-pthread`);
+  console.log(
+    greeting !== undefined
+      ? `skipped: PyTorch of ${options.python} sees no GPU`
+      : `skipped: ${options.python} has no torch; apt-get install python3-torch libopenblas0-pthread`,
+  );
   process.exit(0);
 }
-console.log(`PyTorch ${greeting.torch} (${peer}) and ours (${where}), batch ${BATCH}, K ${QUEUE}`
-  + (where === "cpu" ? `, ${threads} threads each` : ""));
+console.log(
+  `PyTorch ${greeting.torch} (${peer}) and ours (${where}), batch ${BATCH}, K ${QUEUE}` +
+    (where === "cpu" ? `, ${threads} threads each` : ""),
+);
 
 const folder = mkdtempSync(join(tmpdir(), "hico-step-"));
 const rows: Row[] = [];
@@ -94,13 +102,19 @@ try {
       const agree = Math.abs(row.oursLoss - row.torchLoss) <= LOSS_TOLERANCE * Math.abs(row.torchLoss);
       failed ||= !agree;
       const figures = [
-        `ours ${row.oursMs.toFixed(1)} ms`, `PyTorch ${row.torchMs.toFixed(1)} ms`, `ratio ${row.ratio.toFixed(2)}`,
+        `ours ${row.oursMs.toFixed(1)} ms`,
+        `PyTorch ${row.torchMs.toFixed(1)} ms`,
+        `ratio ${row.ratio.toFixed(2)}`,
         `core time ${row.oursCpuMs.toFixed(0)} and ${row.torchCpuMs.toFixed(0)} ms`,
         `first step ${row.oursFirstMs.toFixed(0)} ms`,
-        ...(row.oursPeakMb === undefined ? [] : [`peak ${row.oursPeakMb.toFixed(0)} and ${row.torchPeakMb.toFixed(0)} MB`]),
+        ...(row.oursPeakMb === undefined
+          ? []
+          : [`peak ${row.oursPeakMb.toFixed(0)} and ${row.torchPeakMb.toFixed(0)} MB`]),
       ];
-      console.log(`${encoder.padEnd(12)} d ${String(width).padEnd(4)} ${figures.join("  ")}  `
-        + `loss ${row.oursLoss.toFixed(5)} and ${row.torchLoss.toFixed(5)}${agree ? "" : "  DISAGREE"}`);
+      console.log(
+        `${encoder.padEnd(12)} d ${String(width).padEnd(4)} ${figures.join("  ")}  ` +
+          `loss ${row.oursLoss.toFixed(5)} and ${row.torchLoss.toFixed(5)}${agree ? "" : "  DISAGREE"}`,
+      );
     }
   }
 } finally {
@@ -112,11 +126,16 @@ if (options.json) {
   writeFileSync(options.json, JSON.stringify({ torch: greeting.torch, device: where, threads, mean, rows }, null, 1));
 }
 if (options.svg) {
-  writeBarChart(options.svg, `HiCo pretraining steps, batch ${BATCH}, K ${QUEUE}`, "median ms a step",
-    rows.map(({ encoder, width }) => `${encoder}, d ${width}`), [
+  writeBarChart(
+    options.svg,
+    `HiCo pretraining steps, batch ${BATCH}, K ${QUEUE}`,
+    "median ms a step",
+    rows.map(({ encoder, width }) => `${encoder}, d ${width}`),
+    [
       { engine: `${where} device`, values: rows.map(({ oursMs }) => oursMs) },
       { engine: `PyTorch ${greeting.torch} (${peer})`, values: rows.map(({ torchMs }) => torchMs) },
-    ]);
+    ],
+  );
 }
 process.exit(failed ? 1 : 0);
 
@@ -130,16 +149,19 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
   const settings = { encoder, hidden, queue: QUEUE, generator: random } as const;
   const batch: Record<string, Awaited<ReturnType<typeof drawn>>> = {};
   for (const [name, shape] of Object.entries(shapesOf(BATCH))) batch[name] = await drawn(name, shape);
-  const inputs = Object.fromEntries(Object.entries(batch).map(([name, { data, shape }]) =>
-    [name, tensor(data, { shape })])) as unknown as HiCoBatch;
+  const inputs = Object.fromEntries(
+    Object.entries(batch).map(([name, { data, shape }]) => [name, tensor(data, { shape })]),
+  ) as unknown as HiCoBatch;
   await realize(Object.values(inputs));
 
   const plain = new HiCo({ ...settings, dropout: 0 });
   const state = await hicoState(plain);
   const [stateFile, batchFile] = [join(folder, "state.pth"), join(folder, "batch.pth")];
   writeTorchCheckpoint(stateFile, new Map(state));
-  writeTorchCheckpoint(batchFile, new Map(Object.entries(batch).map(([name, { data, shape }]) =>
-    [name, hostTensor("f32", shape, data)])));
+  writeTorchCheckpoint(
+    batchFile,
+    new Map(Object.entries(batch).map(([name, { data, shape }]) => [name, hostTensor("f32", shape, data)])),
+  );
   const oursLoss = await (await new HiCoTrainer(plain).step(inputs)).loss.item();
 
   const model = new HiCo(settings);
@@ -150,7 +172,16 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
   const oursFirstMs = performance.now() - start;
 
   try {
-    await torch.ask({ do: "open", encoder, hidden, queue: QUEUE, state: stateFile, batch: batchFile, threads, device: peer });
+    await torch.ask({
+      do: "open",
+      encoder,
+      hidden,
+      queue: QUEUE,
+      state: stateFile,
+      batch: batchFile,
+      threads,
+      device: peer,
+    });
     const torchLoss = Number((await torch.ask({ do: "loss" })).loss);
     await torch.ask({ do: "steps", count: 1, each: 1 });
     const ours: number[] = [];
@@ -181,8 +212,18 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
     const [oursMs, torchMs] = [median(ours), median(theirs)];
     const oursPeakMb = where === "cpu" ? trainAlone(encoder, hidden, { threads }).peakMb : undefined;
     return {
-      encoder, width: hidden, oursMs, torchMs, ratio: torchMs / oursMs, oursCpuMs, torchCpuMs,
-      oursLoss, torchLoss, oursFirstMs, torchPeakMb, oursPeakMb,
+      encoder,
+      width: hidden,
+      oursMs,
+      torchMs,
+      ratio: torchMs / oursMs,
+      oursCpuMs,
+      torchCpuMs,
+      oursLoss,
+      torchLoss,
+      oursFirstMs,
+      torchPeakMb,
+      oursPeakMb,
     };
   } finally {
     torch.close();
@@ -190,7 +231,7 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
   }
 
   async function drawn(name: string, shape: readonly number[]): Promise<{ data: Float32Array; shape: number[] }> {
-    return { data: await random.normal([...shape]).read() as Float32Array, shape: [...shape] };
+    return { data: (await random.normal([...shape]).read()) as Float32Array, shape: [...shape] };
   }
 }
 

@@ -41,13 +41,19 @@ export function linearGrowth(sizes: readonly number[], costs: readonly number[],
   const total = weights.reduce((a, b) => a + b, 0);
   const mean = (values: readonly number[]) => values.reduce((sum, value, i) => sum + weights[i] * value, 0) / total;
   const [middle, level] = [mean(sizes), mean(costs)];
-  const slope = mean(sizes.map((size, i) => (size - middle) * (costs[i] - level))) / mean(sizes.map((size) => (size - middle) ** 2));
+  const slope =
+    mean(sizes.map((size, i) => (size - middle) * (costs[i] - level))) /
+    mean(sizes.map((size) => (size - middle) ** 2));
   const intercept = level - slope * middle;
-  const points = sizes.map((size, i): GrowthPoint => ({
-    size, cost: costs[i], line: intercept + slope * size,
-    ratio: i === 0 ? NaN : costs[i] / costs[i - 1],
-    excess: i === 0 ? 0 : (costs[i] - costs[i - 1] - slope * (size - sizes[i - 1])) / costs[i],
-  }));
+  const points = sizes.map(
+    (size, i): GrowthPoint => ({
+      size,
+      cost: costs[i],
+      line: intercept + slope * size,
+      ratio: i === 0 ? NaN : costs[i] / costs[i - 1],
+      excess: i === 0 ? 0 : (costs[i] - costs[i - 1] - slope * (size - sizes[i - 1])) / costs[i],
+    }),
+  );
   const steps = points.filter(({ excess, cost }) => excess > STEP && excess * cost > slack).map(({ size }) => size);
   return { intercept, slope, points, steps };
 }

@@ -19,16 +19,16 @@ import { bindings, specOf, values } from "../test/shaders/matmul/matmul-problem.
 
 const CASES: Record<string, Product> = {
   "1024": { batch: 1, m: 1024, n: 1024, k: 1024 },
-  "tall": { batch: 1, m: 13632, n: 512, k: 512 },
-  "widen": { batch: 1, m: 4096, n: 512, k: 128 },
-  "narrow": { batch: 1, m: 4096, n: 128, k: 512 },
-  "grad": { batch: 1, m: 128, n: 512, k: 4096, transposeA: true },
+  tall: { batch: 1, m: 13632, n: 512, k: 512 },
+  widen: { batch: 1, m: 4096, n: 512, k: 128 },
+  narrow: { batch: 1, m: 4096, n: 128, k: 512 },
+  grad: { batch: 1, m: 128, n: 512, k: 4096, transposeA: true },
   "grad-small": { batch: 1, m: 128, n: 128, k: 4096, transposeA: true },
   "grad-150": { batch: 1, m: 512, n: 150, k: 4096, transposeA: true },
   "input-grad": { batch: 1, m: 4096, n: 512, k: 128, transposeB: true },
-  "heads": { batch: 256, m: 64, n: 64, k: 32 },
-  "classes": { batch: 1, m: 4096, n: 10, k: 512 },
-  "vector": { batch: 1, m: 4096, n: 1, k: 512 },
+  heads: { batch: 256, m: 64, n: 64, k: 32 },
+  classes: { batch: 1, m: 4096, n: 10, k: 512 },
+  vector: { batch: 1, m: 4096, n: 1, k: 512 },
 };
 
 /** `rows` × 4·`columns` results an invocation, no shared memory, no edges: m and n are multiples of 16. */
@@ -47,14 +47,27 @@ function plain({ batch, m, n, k }: Product, rows: number, columns: number): Matm
   let base = i32(at.z);
   ${each(rows * columns, (i) => `var s${i} = vec4<f32>();`)}
   for (var k = 0; k < ${k / 4}; k++) {
-    ${each(4 * columns, (i) =>
-    `let b${i} = b[(base * ${k} + k * 4 + ${Math.floor(i / columns)}) * ${n / 4} + column + ${i % columns}];`)}
-    ${each(rows, (r) => `{ let v = a[(base * ${m} + row + ${r}) * ${k / 4} + k];
-    ${each(columns, (c) => `s${r * columns + c} = ${["x", "y", "z", "w"].reduce((sum, axis, j) =>
-    `fma(vec4<f32>(v.${axis}), b${j * columns + c}, ${sum})`, `s${r * columns + c}`)};`)} }`)}
+    ${each(
+      4 * columns,
+      (i) => `let b${i} = b[(base * ${k} + k * 4 + ${Math.floor(i / columns)}) * ${n / 4} + column + ${i % columns}];`,
+    )}
+    ${each(
+      rows,
+      (r) => `{ let v = a[(base * ${m} + row + ${r}) * ${k / 4} + k];
+    ${each(
+      columns,
+      (c) =>
+        `s${r * columns + c} = ${["x", "y", "z", "w"].reduce(
+          (sum, axis, j) => `fma(vec4<f32>(v.${axis}), b${j * columns + c}, ${sum})`,
+          `s${r * columns + c}`,
+        )};`,
+    )} }`,
+    )}
   }
-  ${each(rows * columns, (i) =>
-    `c[(base * ${m} + row + ${Math.floor(i / columns)}) * ${n / 4} + column + ${i % columns}] = s${i};`)}
+  ${each(
+    rows * columns,
+    (i) => `c[(base * ${m} + row + ${Math.floor(i / columns)}) * ${n / 4} + column + ${i % columns}] = s${i};`,
+  )}
 }`;
   return { wgsl, workgroups: [Math.ceil(n / 4 / columns / 8), Math.ceil(m / rows / 8), batch] };
 }
@@ -80,12 +93,15 @@ async function measure(gpu: Gpu, name: string, product: Product): Promise<Row[]>
   const spec = specOf(product);
   const profile = { ...gpu.profile, kind: (option("profile") as "cpu" | "gpu" | undefined) ?? gpu.profile.kind };
   const kernels: [string, MatmulKernel][] = [];
-  for (const [rows, columns] of [[16, 4], [8, 1]]) {
+  for (const [rows, columns] of [
+    [16, 4],
+    [8, 1],
+  ]) {
     const kernel = plain(product, rows, columns);
     if (kernel !== undefined) kernels.push([`plain ${rows}x${columns}`, kernel]);
   }
-  const tiles = option("tiles")?.split(";").map(parseTile)
-    ?? candidateTiles(spec, profile, Number(option("candidates") ?? 1));
+  const tiles =
+    option("tiles")?.split(";").map(parseTile) ?? candidateTiles(spec, profile, Number(option("candidates") ?? 1));
   const chosen = formatTile(chooseTile(spec, profile));
   for (const tile of tiles) {
     const text = formatTile(tile);
@@ -102,7 +118,10 @@ async function measure(gpu: Gpu, name: string, product: Product): Promise<Row[]>
     const start = performance.now();
     const pipeline = await gpu.pipeline({ name: kernel, wgsl, bindings });
     const compileMs = performance.now() - start;
-    const bindGroup = gpu.bindGroup(pipeline, buffers.map((buffer, i) => ({ buffer, offset: 0, size: 4 * counts[i] })));
+    const bindGroup = gpu.bindGroup(
+      pipeline,
+      buffers.map((buffer, i) => ({ buffer, offset: 0, size: 4 * counts[i] })),
+    );
     commands.push({ command: { kind: "dispatch", pipeline, bindGroup, workgroups }, compileMs });
   }
   const times = kernels.map((): number[] => []);
@@ -121,8 +140,15 @@ async function measure(gpu: Gpu, name: string, product: Product): Promise<Row[]>
   const rows = kernels.map(([kernel], i): Row => {
     const sorted = times[i].sort((p, q) => p - q);
     const best = sorted[0];
-    return { case: name, kernel, best, median: sorted[sorted.length >> 1], gflops: 2 * batch * m * n * k / best / 1e6,
-      ratio: null, compileMs: commands[i].compileMs };
+    return {
+      case: name,
+      kernel,
+      best,
+      median: sorted[sorted.length >> 1],
+      gflops: (2 * batch * m * n * k) / best / 1e6,
+      ratio: null,
+      compileMs: commands[i].compileMs,
+    };
   });
   if (kernels[0][0].startsWith("plain")) for (const row of rows) row.ratio = row.gflops / rows[0].gflops;
   return rows;
@@ -141,11 +167,15 @@ for (const name of wanted) {
   const rows = await measure(gpu, name, product);
   results.push(...rows);
   if (json) continue;
-  console.log(`\n${name}: ${batch > 1 ? `${batch} x ` : ""}${m} x ${n} x ${k}${transposeA ? ", A transposed" : ""}`
-    + `${transposeB ? ", B transposed" : ""}`);
+  console.log(
+    `\n${name}: ${batch > 1 ? `${batch} x ` : ""}${m} x ${n} x ${k}${transposeA ? ", A transposed" : ""}` +
+      `${transposeB ? ", B transposed" : ""}`,
+  );
   for (const { kernel, best, gflops, ratio, compileMs } of rows) {
-    console.log(`  ${kernel.padEnd(34)} ${best.toFixed(2).padStart(9)} ms ${gflops.toFixed(2).padStart(8)} GFLOP/s `
-      + `${(ratio?.toFixed(2) ?? "-").padStart(6)} x plain   compiled in ${compileMs.toFixed(0)} ms`);
+    console.log(
+      `  ${kernel.padEnd(34)} ${best.toFixed(2).padStart(9)} ms ${gflops.toFixed(2).padStart(8)} GFLOP/s ` +
+        `${(ratio?.toFixed(2) ?? "-").padStart(6)} x plain   compiled in ${compileMs.toFixed(0)} ms`,
+    );
   }
 }
 if (json) console.log(JSON.stringify({ adapter: gpu.info.device || gpu.info.description, results }, undefined, 2));

@@ -81,14 +81,18 @@ async function measure(problem: MatmulProblem) {
     }
   }
   if (contestants.length === 0) return { rows, inner, columns, results: [] };
-  console.log(`\n${rows}×${inner}×${columns}, GFLOP/s (best, median), ratio of the best to ${contestants[0].engine.name}`);
-  const rate = (ms: number) => 2 * rows * inner * columns / ms / 1e6;
+  console.log(
+    `\n${rows}×${inner}×${columns}, GFLOP/s (best, median), ratio of the best to ${contestants[0].engine.name}`,
+  );
+  const rate = (ms: number) => (2 * rows * inner * columns) / ms / 1e6;
   const results = contestants.map(({ engine, samples }) => {
     const sorted = [...samples].sort((a, b) => a - b);
     const [best, median] = [rate(sorted[0]), rate(sorted[sorted.length >> 1])];
     const ratio = best / rate(Math.min(...contestants[0].samples));
-    console.log(`${engine.name.padEnd(20)} ${best.toFixed(2).padStart(8)} ${median.toFixed(2).padStart(8)} ` +
-      `${ratio.toFixed(2).padStart(6)}`);
+    console.log(
+      `${engine.name.padEnd(20)} ${best.toFixed(2).padStart(8)} ${median.toFixed(2).padStart(8)} ` +
+        `${ratio.toFixed(2).padStart(6)}`,
+    );
     return { engine: engine.name, best, median, ratio };
   });
   for (const { run } of contestants) await run.dispose();
@@ -107,7 +111,7 @@ function largestError({ rows, inner, columns, a, b }: MatmulProblem, result: Flo
   let largest = 0;
   for (let i = 0; i < CHECKED; i++) {
     // A stride that is coprime to the tile sizes visits rows and columns of all residues; the last entry is included.
-    const at = (result.length - 1 - i * 104729 % result.length + result.length) % result.length;
+    const at = (result.length - 1 - ((i * 104729) % result.length) + result.length) % result.length;
     const [row, column] = [Math.floor(at / columns), at % columns];
     let sum = 0;
     for (let k = 0; k < inner; k++) sum += a[row * inner + k] * b[k * columns + column];

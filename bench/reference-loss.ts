@@ -9,9 +9,12 @@ import type { ArrayData, EncoderWorkload, GruWorkload, MlpWorkload, Workload } f
 /** Mean cross-entropy over the batch at the initial parameters. */
 export function referenceLoss(workload: Workload): number {
   switch (workload.name) {
-    case "mlp": return crossEntropy(mlpLogits(workload), workload);
-    case "encoder": return crossEntropy(encoderLogits(workload), workload);
-    case "gru": return crossEntropy(gruLogits(workload), workload);
+    case "mlp":
+      return crossEntropy(mlpLogits(workload), workload);
+    case "encoder":
+      return crossEntropy(encoderLogits(workload), workload);
+    case "gru":
+      return crossEntropy(gruLogits(workload), workload);
   }
 }
 
@@ -111,7 +114,11 @@ function attention(qkv: Float64Array, batch: number, time: number, features: num
 
 /** Layer normalisation over rows of `features` values, biased variance. */
 function layerNorm(
-  x: Float64Array, features: number, weight: ArrayData, bias: ArrayData, epsilon: number,
+  x: Float64Array,
+  features: number,
+  weight: ArrayData,
+  bias: ArrayData,
+  epsilon: number,
 ): Float64Array {
   const result = new Float64Array(x.length);
   for (let row = 0; row < x.length; row += features) {

@@ -82,10 +82,16 @@ if (options.json) {
 }
 if (options.svg) {
   const names = [...new Set(reports.flatMap(({ results }) => results.map(({ engine }) => engine)))];
-  writeBarChart(options.svg, `Training steps, ${runtime()}`, "median ms a step", reports.map(({ workload }) => workload),
+  writeBarChart(
+    options.svg,
+    `Training steps, ${runtime()}`,
+    "median ms a step",
+    reports.map(({ workload }) => workload),
     names.map((engine) => ({
-      engine, values: reports.map(({ results }) => results.find((result) => result.engine === engine)?.medianMs ?? NaN),
-    })));
+      engine,
+      values: reports.map(({ results }) => results.find((result) => result.engine === engine)?.medianMs ?? NaN),
+    })),
+  );
 }
 for (const failure of failures) console.error(`FAILED: ${failure}`);
 process.exit(failures.length > 0 || reports.every((report) => report.results.length === 0) ? 1 : 0);
@@ -112,7 +118,8 @@ function readOptions() {
   const unknown = wanted?.find((name) => name !== "all" && !known.includes(name));
   if (unknown !== undefined) fail(`--engines: there is no engine "${unknown}"; choose from ${known.join(", ")}, all`);
   const chosen = allEngines.filter(({ name, byDefault }) =>
-    wanted ? wanted.includes(name) || wanted.includes("all") : byDefault);
+    wanted ? wanted.includes(name) || wanted.includes("all") : byDefault,
+  );
   const workloads = values.workloads.split(",");
   const misnamed = workloads.find((name) => !(workloadNames as readonly string[]).includes(name));
   if (misnamed !== undefined) fail(`--workloads: there is no "${misnamed}"; choose from ${workloadNames.join(", ")}`);
@@ -169,7 +176,11 @@ async function availableOf(wanted: readonly Engine[]): Promise<Engine[]> {
 
 async function measure(workload: Workload, wanted: readonly Engine[]): Promise<Report> {
   const report: Report = {
-    workload: workload.name, flops: workload.flops, referenceLoss: referenceLoss(workload), results: [], failures: [],
+    workload: workload.name,
+    flops: workload.flops,
+    referenceLoss: referenceLoss(workload),
+    results: [],
+    failures: [],
   };
   const contestants: Contestant[] = [];
   for (const engine of wanted) {
@@ -179,8 +190,12 @@ async function measure(workload: Workload, wanted: readonly Engine[]): Promise<R
       report.failures.push(`${workload.name}, ${engine.name}: ${(error as Error).stack ?? error}`);
     }
   }
-  report.failures.push(...disagreements(report.referenceLoss, contestants.map(({ result }) => result))
-    .map((line) => `${workload.name}, ${line}`));
+  report.failures.push(
+    ...disagreements(
+      report.referenceLoss,
+      contestants.map(({ result }) => result),
+    ).map((line) => `${workload.name}, ${line}`),
+  );
   for (let round = 0; round < options.rounds; round++) {
     for (let i = 0; i < contestants.length; i++) {
       const { run, stepsPerSample, result } = contestants[(i + round) % contestants.length];
@@ -217,8 +232,15 @@ async function enter(engine: Engine, workload: Workload): Promise<Contestant> {
   }
   const stepsPerSample = Math.max(1, Math.round(options.sampleMs / stepMs));
   const result: Result = {
-    engine: engine.name, adapter: engine.adapter, firstStepMs, losses,
-    samples: [], bestMs: NaN, medianMs: NaN, ratioBest: NaN, ratioMedian: NaN,
+    engine: engine.name,
+    adapter: engine.adapter,
+    firstStepMs,
+    losses,
+    samples: [],
+    bestMs: NaN,
+    medianMs: NaN,
+    ratioBest: NaN,
+    ratioMedian: NaN,
   };
   return { engine, run, stepsPerSample, result };
 }
@@ -249,20 +271,50 @@ async function callsPerStep(run: TrainingRun): Promise<WebGpuCalls> {
 }
 
 function printReport(report: Report): void {
-  const header = ["engine", "first ms", "best ms", "median ms", "× best", "× median", "GFLOP/s", "loss after",
-    "dispatch", "submit", "buffer", "bind group", "pipeline", "write"];
+  const header = [
+    "engine",
+    "first ms",
+    "best ms",
+    "median ms",
+    "× best",
+    "× median",
+    "GFLOP/s",
+    "loss after",
+    "dispatch",
+    "submit",
+    "buffer",
+    "bind group",
+    "pipeline",
+    "write",
+  ];
   const rows = report.results.map((r) => [
-    r.engine, r.firstStepMs.toFixed(0), r.bestMs.toFixed(1), r.medianMs.toFixed(1), r.ratioBest.toFixed(2),
-    r.ratioMedian.toFixed(2), (report.flops / r.bestMs / 1e6).toFixed(1), r.losses[CHECKED_STEPS - 1].toFixed(6),
-    ...(r.calls ? [r.calls.dispatches, r.calls.submits, r.calls.buffers, r.calls.bindGroups, r.calls.pipelines,
-      r.calls.writes].map(String) : []),
+    r.engine,
+    r.firstStepMs.toFixed(0),
+    r.bestMs.toFixed(1),
+    r.medianMs.toFixed(1),
+    r.ratioBest.toFixed(2),
+    r.ratioMedian.toFixed(2),
+    (report.flops / r.bestMs / 1e6).toFixed(1),
+    r.losses[CHECKED_STEPS - 1].toFixed(6),
+    ...(r.calls
+      ? [
+          r.calls.dispatches,
+          r.calls.submits,
+          r.calls.buffers,
+          r.calls.bindGroups,
+          r.calls.pipelines,
+          r.calls.writes,
+        ].map(String)
+      : []),
   ]);
-  const widths = header.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  console.log(`\n${report.workload}: ${makeWorkload(report.workload).description}; ` +
-    `loss ${report.referenceLoss.toFixed(6)} at the start`);
+  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  console.log(
+    `\n${report.workload}: ${makeWorkload(report.workload).description}; ` +
+      `loss ${report.referenceLoss.toFixed(6)} at the start`,
+  );
   for (const row of [header, ...rows]) {
-    console.log(row.map((cell, column) =>
-      column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])).join("  "));
+    console.log(
+      row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join("  "),
+    );
   }
 }

@@ -78,9 +78,12 @@ const seeds: Record<WorkloadName, number> = { mlp: 1, encoder: 2, gru: 3 };
  */
 export function workload(name: string): Workload {
   switch (name) {
-    case "mlp": return mlp();
-    case "encoder": return encoder();
-    case "gru": return gru();
+    case "mlp":
+      return mlp();
+    case "encoder":
+      return encoder();
+    case "gru":
+      return gru();
     default:
       throw new RangeError(`workload: "${name}" is not a workload; choose from ${workloadNames.join(", ")}`);
   }
@@ -98,7 +101,9 @@ export function transposed({ shape: [rows, columns], data }: ArrayData): ArrayDa
 /** The labels as rows [batch, classes] of a 1 among zeros, for engines that take no indices. */
 export function oneHot({ labels, batch, classes }: Workload): ArrayData {
   const data = new Float32Array(batch * classes);
-  labels.forEach((label, i) => { data[i * classes + label] = 1; });
+  labels.forEach((label, i) => {
+    data[i * classes + label] = 1;
+  });
   return { shape: [batch, classes], data };
 }
 
@@ -146,12 +151,20 @@ function encoder(): EncoderWorkload {
   const rows = batch * time;
   const weights = 4 * features * features + 2 * features * feedForward;
   // The gradient of the input itself is not needed; attention is two products of time × time × features a sequence.
-  const products = 3 * rows * weights - rows * 3 * features * features + 3 * 2 * batch * time * time * features
-    + 3 * batch * features * classes;
+  const products =
+    3 * rows * weights -
+    rows * 3 * features * features +
+    3 * 2 * batch * time * time * features +
+    3 * batch * features * classes;
   return {
     name: "encoder",
     description: "Transformer encoder layer, d 128, 4 heads, FFN 512, batch 64 × 64 steps",
-    time, features, heads, feedForward, batch, classes,
+    time,
+    features,
+    heads,
+    feedForward,
+    batch,
+    classes,
     normEpsilon: 1e-5,
     ...labelledBatch([batch, time, features], classes, random),
     parameters,
@@ -171,12 +184,16 @@ function gru(): GruWorkload {
     bias_hh_l0: uniform([3 * hidden], bound, random),
   };
   linear(parameters, "head", hidden, classes, random);
-  const products = 2 * batch * time * 3 * hidden * features + 3 * batch * time * 3 * hidden * hidden
-    + 3 * batch * hidden * classes;
+  const products =
+    2 * batch * time * 3 * hidden * features + 3 * batch * time * 3 * hidden * hidden + 3 * batch * hidden * classes;
   return {
     name: "gru",
     description: "GRU, d 128, batch 64 × 64 steps",
-    time, features, hidden, batch, classes,
+    time,
+    features,
+    hidden,
+    batch,
+    classes,
     ...labelledBatch([batch, time, features], classes, random),
     parameters,
     learningRate: 0.05,
@@ -186,7 +203,11 @@ function gru(): GruWorkload {
 
 /** Adds `name.weight` [out, in] and `name.bias` [out] with the bound of `nn.Linear.reset_parameters`, 1/√in. */
 function linear(
-  parameters: Record<string, ArrayData>, name: string, inputs: number, outputs: number, random: Random,
+  parameters: Record<string, ArrayData>,
+  name: string,
+  inputs: number,
+  outputs: number,
+  random: Random,
 ): void {
   parameters[`${name}.weight`] = uniform([outputs, inputs], 1 / Math.sqrt(inputs), random);
   parameters[`${name}.bias`] = uniform([outputs], 1 / Math.sqrt(inputs), random);
@@ -194,7 +215,9 @@ function linear(
 
 /** Standard normal noise plus 0.25 times a standard normal prototype of the example's class over the last axis. */
 function labelledBatch(
-  shape: readonly number[], classes: number, random: Random,
+  shape: readonly number[],
+  classes: number,
+  random: Random,
 ): { input: ArrayData; labels: Int32Array } {
   const batch = shape[0];
   const features = shape[shape.length - 1];

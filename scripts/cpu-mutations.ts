@@ -2,10 +2,18 @@
 import type { Mutation } from "./mutations.ts";
 
 /** An edit of a file of `src/wasm`. */
-const wasm = (file: string, find: string, replace: string, ...tests: string[]): Mutation =>
-  ({ file: `src/wasm/${file}.ts`, find, replace, tests });
-const cpu = (file: string, find: string, replace: string, ...tests: string[]): Mutation =>
-  ({ file: `src/device/cpu/${file}.ts`, find, replace, tests });
+const wasm = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
+  file: `src/wasm/${file}.ts`,
+  find,
+  replace,
+  tests,
+});
+const cpu = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
+  file: `src/device/cpu/${file}.ts`,
+  find,
+  replace,
+  tests,
+});
 
 const MATMUL = ["wasm/matmul/matmul", "wasm/print/matmul"];
 const SCANS = "wasm/scan/scan";
@@ -18,87 +26,241 @@ const DEVICE = "device/cpu-device#same bits|every unit|operands that are the sam
 
 export const CPU_MUTATIONS: readonly Mutation[] = [
   // --- packing
-  wasm("packing", "v128.load32Lane(from, value, lane, at + lane * outer)", "v128.load32Lane(from, value, lane, at)", ...MATMUL),
-  wasm("packing", "const count = Math.min(4, valid - 4 * group);", "const count = 4 - (4 * group >= valid ? 1 : 0);", ...MATMUL),
-  wasm("packing", "() => emit(width), () => emit(rest)", "() => emit(rest), () => emit(width)", ...MATMUL),
-  wasm("packing", "f.set(line, i32.add(line, i32.const(4 * width)));", "f.set(line, i32.add(line, i32.const(4 * width + 16)));", ...MATMUL),
-  wasm("packing", "transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group))", "rows.forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group))", ...MATMUL),
-  wasm("lanes", "v128.shuffle32(low, lowNext, [2, 3, 6, 7])", "v128.shuffle32(low, lowNext, [2, 3, 7, 6])", ...MATMUL),
-  wasm("block-copy", "select(i32.ltS(wanted, last), wanted, last)", "wanted", ATTENTION, INFO_NCE),
-  wasm("block-copy", "Math.min(4, columns - column)", "4", ATTENTION, INFO_NCE),
+  wasm(
+    "matmul/packing",
+    "v128.load32Lane(from, value, lane, at + lane * outer)",
+    "v128.load32Lane(from, value, lane, at)",
+    ...MATMUL,
+  ),
+  wasm(
+    "matmul/packing",
+    "const count = Math.min(4, valid - 4 * group);",
+    "const count = 4 - (4 * group >= valid ? 1 : 0);",
+    ...MATMUL,
+  ),
+  wasm(
+    "matmul/packing",
+    "() => emit(width),\n      () => emit(rest)",
+    "() => emit(rest),\n      () => emit(width)",
+    ...MATMUL,
+  ),
+  wasm(
+    "matmul/packing",
+    "f.set(line, i32.add(line, i32.const(4 * width)));",
+    "f.set(line, i32.add(line, i32.const(4 * width + 16)));",
+    ...MATMUL,
+  ),
+  wasm(
+    "matmul/packing",
+    "transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group))",
+    "rows.forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group))",
+    ...MATMUL,
+  ),
+  wasm(
+    "assembler/lanes",
+    "v128.shuffle32(low, lowNext, [2, 3, 6, 7])",
+    "v128.shuffle32(low, lowNext, [2, 3, 7, 6])",
+    ...MATMUL,
+  ),
+  wasm("blocks/copy", "select(i32.ltS(wanted, last), wanted, last)", "wanted", ATTENTION, INFO_NCE),
+  wasm("blocks/copy", "Math.min(4, columns - column)", "4", ATTENTION, INFO_NCE),
 
   // --- products: tiles, their edges, blocks and parts of k
-  wasm("micro-kernel", "v128.load32Splat(a, strides.aRow * r)", "v128.load32Splat(a, strides.aRow * (r & 2))", ...MATMUL),
-  wasm("micro-kernel", "f.set(c, i32.add(at[rows - 1], stride));", "f.set(c, at[rows - 1]);", ...MATMUL),
-  wasm("matmul", "i32.add(aFirst, i32.mul(panels, aPanel))", "aFirst", ...MATMUL),
-  wasm("matmul", "const tailRows = m % MR;", "const tailRows: number = 0;", ...MATMUL),
-  wasm("matmul", "() => tiles(false), () => tiles(true)", "() => tiles(false), () => tiles(false)", ...MATMUL),
-  wasm("matmul", "least(f, i32.add(kFirst, i32.const(partSteps)), k)", "f.name(i32.add(kFirst, i32.const(partSteps)))", ...MATMUL),
-  wasm("matmul", "f.for(i32.const(1), i32.const(parts), 1, () => {", "f.for(i32.const(2), i32.const(parts), 1, () => {", ...MATMUL),
-  wasm("matmul", ": least(f, i32.sub(i32.const(n), n0), blockColumns)", ": i32.const(blockColumns)", ...MATMUL),
-  wasm("wasm-matmul", "dependencies(value.index).values", "[] as number[]", ...MATMUL, DEVICE),
-  wasm("wasm-matmul", "return { name, batch, m: n, n: m, k, a: b, b: a, c: result(kernel, \"n\", \"m\", memory) };", "return { name, batch, m: n, n: m, k, a: b, b: a, c: result(kernel, \"m\", \"n\", memory) };", ...MATMUL),
+  wasm(
+    "matmul/micro-kernel",
+    "v128.load32Splat(a, strides.aRow * r)",
+    "v128.load32Splat(a, strides.aRow * (r & 2))",
+    ...MATMUL,
+  ),
+  wasm("matmul/micro-kernel", "f.set(c, i32.add(at[rows - 1], stride));", "f.set(c, at[rows - 1]);", ...MATMUL),
+  wasm("matmul/matmul", "i32.add(aFirst, i32.mul(panels, aPanel))", "aFirst", ...MATMUL),
+  wasm("matmul/matmul", "const tailRows = m % MR;", "const tailRows: number = 0;", ...MATMUL),
+  wasm("matmul/matmul", "() => tiles(true)", "() => tiles(false)", ...MATMUL),
+  wasm(
+    "matmul/matmul",
+    "least(f, i32.add(kFirst, i32.const(partSteps)), k)",
+    "f.name(i32.add(kFirst, i32.const(partSteps)))",
+    ...MATMUL,
+  ),
+  wasm(
+    "matmul/matmul",
+    "f.for(i32.const(1), i32.const(parts), 1, () => {",
+    "f.for(i32.const(2), i32.const(parts), 1, () => {",
+    ...MATMUL,
+  ),
+  wasm("matmul/matmul", ": least(f, i32.sub(i32.const(n), n0), blockColumns)", ": i32.const(blockColumns)", ...MATMUL),
+  wasm("print/matmul", "dependencies(value.index).values", "[] as number[]", ...MATMUL, DEVICE),
+  wasm(
+    "print/matmul",
+    'return { name, batch, m: n, n: m, k, a: b, b: a, c: result(kernel, "n", "m", memory) };',
+    'return { name, batch, m: n, n: m, k, a: b, b: a, c: result(kernel, "m", "n", memory) };',
+    ...MATMUL,
+  ),
 
   // --- scans
-  wasm("gru-scan", "f32x4.sub(h, n), n)", "f32x4.sub(n, h), h)", SCANS),
-  wasm("gru-scan", "for (const g of [0, 1]) {", "for (const g of [1]) {", SCANS),
-  wasm("gru-scan", "multiplyAdd(features, load(kept), q, load(at(row.gates), 2 * width))", "f32x4.add(q, load(at(row.gates), 2 * width))", SCANS),
-  wasm("gru-scan", "store(dh, only(through), 2 * width);", "store(dh, only(dn), 2 * width);", SCANS),
-  wasm("gru-scan", "v128.bitselect(direct, before, valid)", "direct", SCANS),
-  wasm("gru-scan", "valid ? f.name(v128.bitselect(next, h, valid)) : next", "next", SCANS),
-  wasm("lstm-scan", "multiplyAdd(features, forget, c, f32x4.mul(i, g))", "multiplyAdd(features, i, c, f32x4.mul(forget, g))", SCANS),
-  wasm("lstm-scan", "product(dc, i, oneMinusSquare(g))", "product(dc, i, f32x4.sub(one, g))", SCANS),
-  wasm("lstm-scan", "const passed = f32x4.mul(dc, forget);", "const passed = f32x4.mul(dh, forget);", SCANS),
-  wasm("scan-units", "if (hidden % 4 > 0) quad(", "if (hidden % 4 > 1) quad(", SCANS),
-  wasm("scan-units", "i32.eq(unit.direction, i32.const(backwards ? 1 : 0))", "i32.eq(unit.direction, i32.const(0))", SCANS),
-  wasm("scan-product", "if (rest > 0) f.if(", "if (rest > 1) f.if(", SCANS),
+  wasm("scan/gru", "f32x4.sub(h, n), n)", "f32x4.sub(n, h), h)", SCANS),
+  wasm("scan/gru", "for (const g of [0, 1]) {", "for (const g of [1]) {", SCANS),
+  wasm(
+    "scan/gru",
+    "multiplyAdd(features, load(kept), q, load(at(row.gates), 2 * width))",
+    "f32x4.add(q, load(at(row.gates), 2 * width))",
+    SCANS,
+  ),
+  wasm("scan/gru", "store(dh, only(through), 2 * width);", "store(dh, only(dn), 2 * width);", SCANS),
+  wasm("scan/gru", "v128.bitselect(direct, before, valid)", "direct", SCANS),
+  wasm("scan/gru", "valid ? f.name(v128.bitselect(next, h, valid)) : next", "next", SCANS),
+  wasm(
+    "scan/lstm",
+    "multiplyAdd(features, forget, c, f32x4.mul(i, g))",
+    "multiplyAdd(features, i, c, f32x4.mul(forget, g))",
+    SCANS,
+  ),
+  wasm("scan/lstm", "product(dc, i, oneMinusSquare(g))", "product(dc, i, f32x4.sub(one, g))", SCANS),
+  wasm("scan/lstm", "const passed = f32x4.mul(dc, forget);", "const passed = f32x4.mul(dh, forget);", SCANS),
+  wasm("scan/units", "if (hidden % 4 > 0) quad(", "if (hidden % 4 > 1) quad(", SCANS),
+  wasm(
+    "scan/units",
+    "i32.eq(unit.direction, i32.const(backwards ? 1 : 0))",
+    "i32.eq(unit.direction, i32.const(0))",
+    SCANS,
+  ),
+  wasm("scan/product", "if (rest > 0) f.if(", "if (rest > 1) f.if(", SCANS),
 
   // --- softmax and attention
-  wasm("attention-forward", "if (before) f.set(top, f32x4.pmax(top, before));", "", ATTENTION),
-  wasm("attention-forward", "v128.andNot(f32x4.div(f32x4.const(1), total), nothing)", "f32x4.div(f32x4.const(1), total)", ATTENTION),
-  wasm("attention-forward", "f32x4.mul(factor, v128.load32Splat(i32.add(sums, four)))", "v128.load32Splat(i32.add(sums, four))", ATTENTION),
-  wasm("attention-backward", "given ? f32x4.mul(gradient, given) : gradient, delta", "gradient, delta", ATTENTION),
-  wasm("attention-backward", "f.if(i32.eq(column, begin), () => intoQueries(setDq), () => intoQueries(addDq));", "intoQueries(setDq);", ATTENTION),
+  wasm("attention/forward", "if (before) f.set(top, f32x4.pmax(top, before));", "", ATTENTION),
+  wasm(
+    "attention/forward",
+    "v128.andNot(f32x4.div(f32x4.const(1), total), nothing)",
+    "f32x4.div(f32x4.const(1), total)",
+    ATTENTION,
+  ),
+  wasm(
+    "attention/forward",
+    "f32x4.mul(factor, v128.load32Splat(i32.add(sums, four)))",
+    "v128.load32Splat(i32.add(sums, four))",
+    ATTENTION,
+  ),
+  wasm("attention/backward", "given ? f32x4.mul(gradient, given) : gradient, delta", "gradient, delta", ATTENTION),
+  wasm("attention/backward", "() => intoQueries(addDq)", "() => intoQueries(setDq)", ATTENTION),
 
   // --- reductions, among them those of softmax and layer norm
-  wasm("reduce-columns", "lane < rest ? -1 : 0", "lane <= rest ? -1 : 0", REDUCTIONS),
-  wasm("reduce-columns", "[1, 0, 3, 2]", "[0, 1, 2, 3]", REDUCTIONS),
-  wasm("reduce-columns", "return join(join(sums[0], sums[1]), join(sums[2], sums[3]));", "return join(sums[0], sums[1]);", REDUCTIONS),
-  wasm("reduce-columns", "f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true))", "f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, false))", REDUCTIONS),
-  wasm("reduce-rows", "const sum = v128.load(here, lineOf(a.number));", "const sum = v128.load(here, 0);", REDUCTIONS, "ops/nn-ops#compositions"),
-  wasm("reduce-rows", "(accumulators.length + kept.length + k)", "(accumulators.length + k)", REDUCTIONS, "ops/nn-ops#compositions", DEVICE),
-  wasm("reduce", "float ? f32x4.const(-Infinity)", "float ? f32x4.const(0)", REDUCTIONS),
-  wasm("loop", "f.name(select(i32.ltS(past, whole), past, whole))", "past", REDUCTIONS, ROWS),
+  wasm("print/reduce-columns", "lane < rest ? -1 : 0", "lane <= rest ? -1 : 0", REDUCTIONS),
+  wasm("print/reduce-columns", "[1, 0, 3, 2]", "[0, 1, 2, 3]", REDUCTIONS),
+  wasm(
+    "print/reduce-columns",
+    "return join(join(sums[0], sums[1]), join(sums[2], sums[3]));",
+    "return join(sums[0], sums[1]);",
+    REDUCTIONS,
+  ),
+  wasm(
+    "print/reduce-columns",
+    "f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true))",
+    "f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, false))",
+    REDUCTIONS,
+  ),
+  wasm(
+    "print/reduce-rows",
+    "const sum = v128.load(here, lineOf(a.number));",
+    "const sum = v128.load(here, 0);",
+    REDUCTIONS,
+    "ops/nn-ops#compositions",
+  ),
+  wasm(
+    "print/reduce-rows",
+    "(accumulators.length + kept.length + k)",
+    "(accumulators.length + k)",
+    REDUCTIONS,
+    "ops/nn-ops#compositions",
+    DEVICE,
+  ),
+  wasm("print/reduce", "float ? f32x4.const(-Infinity)", "float ? f32x4.const(0)", REDUCTIONS),
+  wasm("print/loop", "f.name(select(i32.ltS(past, whole), past, whole))", "past", REDUCTIONS, ROWS),
 
   // --- elementwise forms, functions, indices behind guards, random bits
-  wasm("elementwise-forms", "relu: plain1((x) => f32x4.pmax(x, zero))", "relu: plain1((x) => f32x4.pmax(zero, x))", "device/cpu-device#NaN"),
-  wasm("elementwise-forms", "f32x4.const(0.044715)", "f32x4.const(0.045)", ROWS),
-  wasm("math", "0.1666652011", "0.1666752011", "wasm/print/math"),
-  wasm("math", "1.5 * 2 ** 23 + 126", "1.5 * 2 ** 23 + 127", "wasm/print/math"),
-  wasm("wasm-expr", "i32x4.ltU(this.#integers(at), i32x4.const(size))", "i32x4.ltS(this.#integers(at), i32x4.const(size))", VIEWS),
-  wasm("wasm-expr", "step === 1 ? masked : v128.and(masked, this.#multipleMask(at, step))", "masked", VIEWS),
-  wasm("wasm-expr", "f.set(high, v128.shuffle32(even, odd, [2, 6, 3, 7]));", "f.set(high, v128.shuffle32(even, odd, [2, 6, 7, 3]));", "tensor/random"),
+  wasm(
+    "print/elementwise-forms",
+    "relu: plain1((x) => f32x4.pmax(x, zero))",
+    "relu: plain1((x) => f32x4.pmax(zero, x))",
+    "device/cpu-device#NaN",
+  ),
+  wasm("print/elementwise-forms", "f32x4.const(0.044715)", "f32x4.const(0.045)", ROWS),
+  wasm("print/math", "0.1666652011", "0.1666752011", "wasm/print/math"),
+  wasm("print/math", "1.5 * 2 ** 23 + 126", "1.5 * 2 ** 23 + 127", "wasm/print/math"),
+  wasm(
+    "print/expr",
+    "i32x4.ltU(this.#integers(at), i32x4.const(size))",
+    "i32x4.ltS(this.#integers(at), i32x4.const(size))",
+    VIEWS,
+  ),
+  wasm("print/expr", "step === 1 ? masked : v128.and(masked, this.#multipleMask(at, step))", "masked", VIEWS),
+  wasm(
+    "print/expr",
+    "f.set(high, v128.shuffle32(even, odd, [2, 6, 3, 7]));",
+    "f.set(high, v128.shuffle32(even, odd, [2, 6, 7, 3]));",
+    "tensor/random",
+  ),
   wasm("top-k", "f32.gt(value, least)", "f32.ge(value, least)", "wasm/top-k"),
 
   // --- InfoNCE
-  wasm("info-nce", "i32.add(offset, i32.const(4 * plan.rows))", "i32.add(offset, i32.const(4 * rows))", INFO_NCE),
-  wasm("info-nce", "f32x4.mul(sumPositive, e(f32x4.sub(topPositive, top)))", "sumPositive", INFO_NCE),
-  wasm("info-nce", "exp(f, features, f32x4.sub(logit, some)))", "exp(f, features, f32x4.sub(logit, all)))", INFO_NCE),
-  wasm("info-nce-chunks", "if (negatives % 4 !== 0) {", "if (negatives % 4 === 5) {", INFO_NCE),
-  wasm("info-nce-chunks", "f.if(i32.eq(chunk, begin), () => f.call(set, given), () => f.call(add, given));", "f.call(set, given);", INFO_NCE),
+  wasm(
+    "info-nce/info-nce",
+    "i32.add(offset, i32.const(4 * plan.rows))",
+    "i32.add(offset, i32.const(4 * rows))",
+    INFO_NCE,
+  ),
+  wasm("info-nce/info-nce", "f32x4.mul(sumPositive, e(f32x4.sub(topPositive, top)))", "sumPositive", INFO_NCE),
+  wasm(
+    "info-nce/info-nce",
+    "exp(f, features, f32x4.sub(logit, some)))",
+    "exp(f, features, f32x4.sub(logit, all)))",
+    INFO_NCE,
+  ),
+  wasm("info-nce/chunks", "if (negatives % 4 !== 0) {", "if (negatives % 4 === 5) {", INFO_NCE),
+  wasm("info-nce/chunks", "() => f.call(add, given)", "() => f.call(set, given)", INFO_NCE),
 
   // --- the sharing of work, and memory
-  wasm("work-sharing", "const end = f.name(select(i32.ltS(to, i32.const(units)), to, i32.const(units)));", "const end = to;", DEVICE),
+  wasm(
+    "work-sharing",
+    "const end = f.name(select(i32.ltS(to, i32.const(units)), to, i32.const(units)));",
+    "const end = to;",
+    DEVICE,
+  ),
   wasm("work-sharing", "if (single && last?.serial)", "if (phase.kernels.length === 1 && last?.serial)", DEVICE),
   wasm("work-sharing", "start += units;", "start += 2 * units;", DEVICE),
   cpu("memory", "this.#release(address, size);", "this.#release(address, size - 64);", "device/cpu-memory", DEVICE),
   cpu("memory", "if (before !== undefined) {", "if (before !== undefined && before < 0) {", "device/cpu-memory"),
-  cpu("threads", "this.#memory.allocate(each * this.count)", "this.#memory.allocate(each)", DEVICE, "device/cpu-threads"),
+  cpu(
+    "threads",
+    "this.#memory.allocate(each * this.count)",
+    "this.#memory.allocate(each)",
+    DEVICE,
+    "device/cpu-threads",
+  ),
 
   // --- optimizers
-  { file: "src/nn/adam.ts", find: ".mul(Math.log(beta)).expm1().neg()", replace: ".mul(Math.log(beta)).exp()", tests: ["nn/optimizers"] },
-  { file: "src/nn/adam.ts", find: "slots.exp_avg_sq.mul(beta2).add(g.square().mul(1 - beta2))", replace: "slots.exp_avg_sq.mul(beta2).add(g.square().mul(1 - beta1))", tests: ["nn/optimizers"] },
-  { file: "src/nn/adam.ts", find: "p.mul(lr.mul(-settings.weightDecay).add(1))", replace: "p.mul(1 - settings.weightDecay)", tests: ["nn/optimizers"] },
-  { file: "src/nn/sgd.ts", find: "nesterov ? g.add(next.mul(momentum)) : next", replace: "nesterov ? next.add(g.mul(momentum)) : next", tests: ["nn/optimizers"] },
+  {
+    file: "src/nn/adam.ts",
+    find: ".mul(Math.log(beta)).expm1().neg()",
+    replace: ".mul(Math.log(beta)).exp()",
+    tests: ["nn/optimizers"],
+  },
+  {
+    file: "src/nn/adam.ts",
+    find: "slots.exp_avg_sq.mul(beta2).add(g.square().mul(1 - beta2))",
+    replace: "slots.exp_avg_sq.mul(beta2).add(g.square().mul(1 - beta1))",
+    tests: ["nn/optimizers"],
+  },
+  {
+    file: "src/nn/adam.ts",
+    find: "p.mul(lr.mul(-settings.weightDecay).add(1))",
+    replace: "p.mul(1 - settings.weightDecay)",
+    tests: ["nn/optimizers"],
+  },
+  {
+    file: "src/nn/sgd.ts",
+    find: "nesterov ? g.add(next.mul(momentum)) : next",
+    replace: "nesterov ? next.add(g.mul(momentum)) : next",
+    tests: ["nn/optimizers"],
+  },
   { file: "src/nn/sgd.ts", find: "count!.gt(1)", replace: "count!.gt(0)", tests: ["nn/optimizers"] },
 ];

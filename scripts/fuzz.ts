@@ -26,7 +26,8 @@ const graphs = Number(values.graphs);
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 30) : Number(values.seed);
 const every = Number(values.thorough);
 const until = values.minutes === undefined ? Infinity : Date.now() + Number(values.minutes) * 60_000;
-if (![graphs, first, every].every(Number.isSafeInteger)) throw new Error("fuzz: --graphs, --seed and --thorough take whole numbers");
+if (![graphs, first, every].every(Number.isSafeInteger))
+  throw new Error("fuzz: --graphs, --seed and --thorough take whole numbers");
 
 /** Pipelines of past graphs are of no use: a fresh device now and then gives their memory back. */
 const GRAPHS_A_DEVICE = 150;
@@ -70,6 +71,6 @@ for (; done < graphs && Date.now() < until; done++) {
 opened.close();
 console.log(
   `${done} graphs of ${(steps / Math.max(1, done)).toFixed(1)} steps (seeds ${first}..${first + done - 1}): ${compared} values compared, ` +
-    `${(100 * loose / Math.max(1, compared)).toFixed(1)} % of them loosely; ${failed} mismatches`,
+    `${((100 * loose) / Math.max(1, compared)).toFixed(1)} % of them loosely; ${failed} mismatches`,
 );
 process.exitCode = failed > 0 ? 1 : 0;

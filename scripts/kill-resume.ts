@@ -133,7 +133,7 @@ try {
   let withCheckpoints = 0;
   while (kills < wanted) {
     const run = join(folder, `run${runs++}`);
-    for (let ended = false; !ended;) {
+    for (let ended = false; !ended; ) {
       // Anywhere in the time that training takes, so that most resumes have something to go on from; one in eight
       // anywhere in the time before it.
       const early = uniform() < 1 / 8;

@@ -59,9 +59,11 @@ await run.dispose();
 const early = samples.find(({ step }) => step === settled)!;
 const late = samples[samples.length - 1];
 const growth = 100 * (late.megabytes / early.megabytes - 1);
-console.log(`${engine.name}, ${values.workload}: ${steps} steps in ${seconds.toFixed(0)} s; resident memory ` +
-  `${early.megabytes.toFixed(1)} MB at step ${early.step}, ${late.megabytes.toFixed(1)} MB at step ${late.step}: ` +
-  `${growth >= 0 ? "+" : ""}${growth.toFixed(2)} % (limit ${limit} %)`);
+console.log(
+  `${engine.name}, ${values.workload}: ${steps} steps in ${seconds.toFixed(0)} s; resident memory ` +
+    `${early.megabytes.toFixed(1)} MB at step ${early.step}, ${late.megabytes.toFixed(1)} MB at step ${late.step}: ` +
+    `${growth >= 0 ? "+" : ""}${growth.toFixed(2)} % (limit ${limit} %)`,
+);
 if (values.json) {
   writeFileSync(values.json, JSON.stringify({ engine: engine.name, steps, seconds, samples, growth, limit }, null, 1));
 }

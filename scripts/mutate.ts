@@ -17,7 +17,12 @@ import type { Mutation } from "./mutations.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({
-  options: { only: { type: "string" }, jobs: { type: "string", default: "2" }, list: { type: "boolean" }, check: { type: "boolean" } },
+  options: {
+    only: { type: "string" },
+    jobs: { type: "string", default: "2" },
+    list: { type: "boolean" },
+    check: { type: "boolean" },
+  },
 });
 
 /** Longer than any of the tests takes on a busy machine. What runs into it proves nothing. */
@@ -28,7 +33,12 @@ type Outcome = "passed" | "failed" | "timeout";
 function node(folder: string, args: readonly string[]): Promise<Outcome> {
   return new Promise((resolve) => {
     const env = { ...process.env, HICO_SEED: "1" };
-    const child = spawn(process.execPath, ["--import", "tsx", ...args], { cwd: folder, stdio: "ignore", env, timeout: MILLISECONDS });
+    const child = spawn(process.execPath, ["--import", "tsx", ...args], {
+      cwd: folder,
+      stdio: "ignore",
+      env,
+      timeout: MILLISECONDS,
+    });
     child.on("exit", (code, signal) => resolve(signal ? "timeout" : code === 0 ? "passed" : "failed"));
   });
 }
@@ -52,7 +62,10 @@ async function plant(mutation: Mutation): Promise<string> {
   const folder = copyTree();
   try {
     const path = join(folder, mutation.file);
-    writeFileSync(path, readFileSync(path, "utf8").replace(mutation.find, () => mutation.replace));
+    writeFileSync(
+      path,
+      readFileSync(path, "utf8").replace(mutation.find, () => mutation.replace),
+    );
     if ((await node(folder, ["-e", `await import("./src/index.ts")`])) !== "passed") return "BROKEN  ";
     if (values.check) return "applies ";
     for (const test of mutation.tests) {
@@ -69,13 +82,18 @@ async function plant(mutation: Mutation): Promise<string> {
 /** Runs `work` on every item, `jobs` at a time. */
 async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = [...items];
-  const worker = async () => { for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item); };
+  const worker = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+  };
   await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worker));
 }
 
-const chosen = MUTATIONS.filter((m) => values.only === undefined || `${m.file} ${m.find} ${m.tests.join(" ")}`.includes(values.only));
+const chosen = MUTATIONS.filter(
+  (m) => values.only === undefined || `${m.file} ${m.find} ${m.tests.join(" ")}`.includes(values.only),
+);
 for (const { file, find } of chosen) {
-  if (!readFileSync(join(root, file), "utf8").includes(find)) throw new Error(`${file} has no "${find}": the list is out of date`);
+  if (!readFileSync(join(root, file), "utf8").includes(find))
+    throw new Error(`${file} has no "${find}": the list is out of date`);
 }
 if (values.list) {
   for (const m of chosen) console.log(`${m.file}: ${m.find}  →  ${m.replace || "(nothing)"}`);

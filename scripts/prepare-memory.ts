@@ -25,7 +25,8 @@ const { values } = parseArgs({
   },
 });
 const clips = Number(values.clips);
-if (!Number.isInteger(clips) || clips < 4) throw new Error(`--clips is ${values.clips}; it must be a whole number of at least 4`);
+if (!Number.isInteger(clips) || clips < 4)
+  throw new Error(`--clips is ${values.clips}; it must be a whole number of at least 4`);
 
 /** Parts of the set, the smallest first. */
 const PARTS = [1 / 4, 1 / 2, 1];
@@ -55,7 +56,13 @@ function measure(set: string, files: readonly string[], folder: string, options:
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [
-      ...["--import", import.meta.resolve("tsx"), "--import", `data:text/javascript,${encodeURIComponent(TELL_USE)}`, "--expose-gc"],
+      ...[
+        "--import",
+        import.meta.resolve("tsx"),
+        "--import",
+        `data:text/javascript,${encodeURIComponent(TELL_USE)}`,
+        "--expose-gc",
+      ],
       ...[main, "data", "prepare", set, source, store, "--on-bad", "fail", "--json", ...options],
     ],
     { encoding: "utf8", maxBuffer: 2 ** 30 },
@@ -80,7 +87,8 @@ function measure(set: string, files: readonly string[], folder: string, options:
 const folder = mkdtempSync(join(values.folder, "hico-layouts-"));
 try {
   const measured: Measured[] = [];
-  const parts = (files: readonly string[]): (readonly string[])[] => PARTS.map((part) => files.slice(0, Math.ceil(files.length * part)));
+  const parts = (files: readonly string[]): (readonly string[])[] =>
+    PARTS.map((part) => files.slice(0, Math.ceil(files.length * part)));
   const ntu = writeNtu120(join(folder, "ntu"), clips);
   for (const files of parts(ntu)) measured.push(measure("ntu120", files, folder, []));
   rmSync(join(folder, "ntu"), { recursive: true });
@@ -93,7 +101,12 @@ try {
     ...[m.clipsPerSecond.toFixed(0), m.clipsPerCpuSecond.toFixed(0), m.peak.toFixed(0), m.held.toFixed(1)],
   ]);
   console.log(
-    values.json ? JSON.stringify(measured, null, 2) : formatTable([["set", "files", "clips", "MB of text", "clips/s", "clips/CPU s", "peak MiB", "held MiB"], ...rows]),
+    values.json
+      ? JSON.stringify(measured, null, 2)
+      : formatTable([
+          ["set", "files", "clips", "MB of text", "clips/s", "clips/CPU s", "peak MiB", "held MiB"],
+          ...rows,
+        ]),
   );
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -19,8 +19,22 @@ import { parseArgs } from "node:util";
 import { formatTable } from "../src/cli/progress.ts";
 import { STREAMS } from "../src/data/skeleton/streams.ts";
 import { useDevice } from "../src/device/index.ts";
-import type { EnsembleEvaluation, EnsembleMethod, FinetuneSettings, PresetName, ProbeSettings, RunSettings } from "../src/hico/index.ts";
-import { evaluateEnsemble, evaluateSemi, presetNamed, pretrain, resolveSettings, RunFolder } from "../src/hico/index.ts";
+import type {
+  EnsembleEvaluation,
+  EnsembleMethod,
+  FinetuneSettings,
+  PresetName,
+  ProbeSettings,
+  RunSettings,
+} from "../src/hico/index.ts";
+import {
+  evaluateEnsemble,
+  evaluateSemi,
+  presetNamed,
+  pretrain,
+  resolveSettings,
+  RunFolder,
+} from "../src/hico/index.ts";
 import { readConfig, writeJson } from "../src/hico/run/folder.ts";
 import { meanAndDeviation } from "../src/hico/judge/scores.ts";
 
@@ -46,7 +60,8 @@ interface Given {
   readonly probe?: Partial<ProbeSettings>;
   readonly finetune?: Partial<FinetuneSettings>;
 }
-const file = (values.settings === undefined ? {} : readConfig(values.settings)) as Given & Readonly<Record<string, Given>>;
+const file = (values.settings === undefined ? {} : readConfig(values.settings)) as Given &
+  Readonly<Record<string, Given>>;
 const givenFor = (set: string): Given => ({
   pretrain: { ...file.pretrain, ...file[set]?.pretrain },
   probe: { ...file.probe, ...file[set]?.probe },
@@ -71,14 +86,18 @@ async function runOf(set: string, stream: string, seed: number): Promise<string>
     : { from: set, given: { ...presetNamed(set as PresetName), ...givenFor(set).pretrain, stream, seed } };
   const settings = resolveSettings(from, { from: "--stores", given: { data: join(values.stores!, `${set}.clips`) } });
   const report = await pretrain({ settings, run, resume: true, signal });
-  say(`${run}: step ${report.step} of ${report.steps}, ${report.seconds.toFixed(0)} s, ${report.examplesPerSecond.toFixed(0)} clips/s`);
+  say(
+    `${run}: step ${report.step} of ${report.steps}, ${report.seconds.toFixed(0)} s, ${report.examplesPerSecond.toFixed(0)} clips/s`,
+  );
   signal?.throwIfAborted();
   return run;
 }
 
 /** A seed's ensemble by each way of weighing. */
 async function fused(
-  set: string, runs: readonly string[], method: EnsembleMethod,
+  set: string,
+  runs: readonly string[],
+  method: EnsembleMethod,
 ): Promise<Readonly<Record<string, EnsembleEvaluation>>> {
   const { probe } = givenFor(set);
   const ways = { equal: undefined, "0.6/0.6/0.4": [0.6, 0.6, 0.4], searched: "search" } as const;
@@ -145,7 +164,11 @@ try {
     if (values.only !== "fusion") tables.semi = await semiTable(set);
     if (values.only !== "semi") tables.fusion = await fusionTable(set);
     writeJson(join(folder, `bars-${set}${values.only === undefined ? "" : `-${values.only}`}.json`), {
-      set, seeds, device: device.name, given: givenFor(set), ...tables,
+      set,
+      seeds,
+      device: device.name,
+      given: givenFor(set),
+      ...tables,
     });
   }
 } catch (error) {

@@ -34,7 +34,8 @@ function clipOf(i: number, actions: number, subjects: number): GeneratedClip & {
 
 /** Writes one `.skeleton` file a clip, `SsssCcccPpppRrrrAaaa.skeleton`. @returns their paths. At most 12,720 clips. */
 export function writeNtu120(folder: string, clips: number): string[] {
-  if (clips > NTU_ACTIONS * NTU_SUBJECTS) throw new Error(`${clips} clips; names are made for ${NTU_ACTIONS * NTU_SUBJECTS}`);
+  if (clips > NTU_ACTIONS * NTU_SUBJECTS)
+    throw new Error(`${clips} clips; names are made for ${NTU_ACTIONS * NTU_SUBJECTS}`);
   mkdirSync(folder, { recursive: true });
   return Array.from({ length: clips }, (_, i) => {
     const { clip, facts, action } = clipOf(i, NTU_ACTIONS, NTU_SUBJECTS);
@@ -52,12 +53,17 @@ function skeletonText(clip: Clip, serial: number): string {
     const present = Array.from({ length: clip.persons }, (_, m) => m).filter((m) => isPresent(clip, t, m));
     lines.push(String(present.length));
     for (const m of present) {
-      lines.push(`${72057594037900000n + BigInt(2 * serial + m)} 0 1 1 1 1 0 0.02764709 0.05745083 2`, String(clip.joints));
+      lines.push(
+        `${72057594037900000n + BigInt(2 * serial + m)} 0 1 1 1 1 0 0.02764709 0.05745083 2`,
+        String(clip.joints),
+      );
       for (let v = 0; v < clip.joints; v++) {
         const at = ((t * clip.persons + m) * clip.joints + v) * 3;
         const [x, y, z] = clip.data.subarray(at, at + 3);
         const seen = [256 + (366 * x) / z, 212 - (366 * y) / z, 960 + (1060 * x) / z, 540 - (1060 * y) / z];
-        lines.push(`${[x, y, z, ...seen].map((value) => value.toPrecision(7)).join(" ")} -0.2059419 0.05349901 0.9692109 -0.1239193 2`);
+        lines.push(
+          `${[x, y, z, ...seen].map((value) => value.toPrecision(7)).join(" ")} -0.2059419 0.05349901 0.9692109 -0.1239193 2`,
+        );
       }
     }
   }
@@ -74,7 +80,11 @@ export interface PkuFiles {
 
 /** Writes recordings of 20 actions each, their label files and the list of those that train and test. */
 export function writePkuMmd(folder: string, clips: number): PkuFiles {
-  const [skeletons, labels, splitList] = [join(folder, "skeleton"), join(folder, "label"), join(folder, "cross_subject_v2.txt")];
+  const [skeletons, labels, splitList] = [
+    join(folder, "skeleton"),
+    join(folder, "label"),
+    join(folder, "cross_subject_v2.txt"),
+  ];
   for (const path of [skeletons, labels]) mkdirSync(path, { recursive: true });
   const recordings: string[] = [];
   for (let from = 0; from < clips; from += PKU_ACTIONS_A_RECORDING) {
@@ -85,7 +95,8 @@ export function writePkuMmd(folder: string, clips: number): PkuFiles {
     for (let i = from; i < Math.min(clips, from + PKU_ACTIONS_A_RECORDING); i++) {
       const { clip, action } = clipOf(i, PKU_CLASSES, NTU_SUBJECTS);
       labelled.push(`${action + 1},${rows.length},${rows.length + clip.frames},2`);
-      const frame = (t: number): string => [...clip.data.subarray(t * 150, (t + 1) * 150)].map((value) => value.toFixed(6)).join(" ");
+      const frame = (t: number): string =>
+        [...clip.data.subarray(t * 150, (t + 1) * 150)].map((value) => value.toFixed(6)).join(" ");
       for (let t = 0; t < clip.frames; t++) rows.push(frame(t));
       for (let t = 0; t < PKU_PAUSE; t++) rows.push(rows[rows.length - 1]);
     }

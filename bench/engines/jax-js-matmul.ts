@@ -30,7 +30,7 @@ export function jaxJsMatmul(device: "wasm" | "webgpu"): MatmulEngine {
         },
         async result() {
           if (!latest) throw new Error("jax-js: result() before the first multiply()");
-          return await waitFor(latest.ref.data()) as Float32Array;
+          return (await waitFor(latest.ref.data())) as Float32Array;
         },
         dispose() {
           for (const array of [left, right, latest]) array?.dispose();

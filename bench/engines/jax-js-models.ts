@@ -23,14 +23,21 @@ export type Loss = (parameters: Arrays, input: np.Array, targets: np.Array) => n
 /** The loss of a workload, in the form that suits the backend. */
 export function lossOf(workload: Workload, backend: AdapterKind): Loss {
   switch (workload.name) {
-    case "mlp": return mlp(workload);
-    case "encoder": return encoder(workload);
-    case "gru": return gru(workload, backend);
+    case "mlp":
+      return mlp(workload);
+    case "encoder":
+      return encoder(workload);
+    case "gru":
+      return gru(workload, backend);
   }
 }
 
 function crossEntropy(logits: np.Array, targets: np.Array, batch: number): np.Array {
-  return nn.logSoftmax(logits, -1).mul(targets).sum().mul(-1 / batch);
+  return nn
+    .logSoftmax(logits, -1)
+    .mul(targets)
+    .sum()
+    .mul(-1 / batch);
 }
 
 function linear(x: np.Array, weight: np.Array, bias: np.Array): np.Array {
@@ -55,10 +62,14 @@ function encoder({ batch, time, features, heads, normEpsilon }: EncoderWorkload)
   return (p, input, targets) => {
     const x = input.reshape([batch * time, features]);
     const qkv = linear(x.ref, p["self_attn.in_proj_weight"], p["self_attn.in_proj_bias"]);
-    const [q, k, v] = np.split(qkv, 3, 1)
+    const [q, k, v] = np
+      .split(qkv, 3, 1)
       .map((part) => part.reshape([batch, time, heads, size]).transpose([0, 2, 1, 3]));
     const scores = np.matmul(q, k.transpose([0, 1, 3, 2])).mul(1 / Math.sqrt(size));
-    const attended = np.matmul(nn.softmax(scores, -1), v).transpose([0, 2, 1, 3]).reshape([batch * time, features]);
+    const attended = np
+      .matmul(nn.softmax(scores, -1), v)
+      .transpose([0, 2, 1, 3])
+      .reshape([batch * time, features]);
     const projected = linear(attended, p["self_attn.out_proj.weight"], p["self_attn.out_proj.bias"]);
     const first = layerNorm(x.add(projected), p["norm1.weight"], p["norm1.bias"]);
     const inner = nn.relu(linear(first.ref, p["linear1.weight"], p["linear1.bias"]));
@@ -75,8 +86,9 @@ function gru({ batch, time, features, hidden }: GruWorkload, backend: AdapterKin
     const inTime = input.transpose([1, 0, 2]);
     let projections: np.Array[];
     if (backend === "wasm") {
-      projections = np.split(inTime, time, 0).map((x) =>
-        linear(x.reshape([batch, features]), p.weight_ih_l0.ref, p.bias_ih_l0.ref));
+      projections = np
+        .split(inTime, time, 0)
+        .map((x) => linear(x.reshape([batch, features]), p.weight_ih_l0.ref, p.bias_ih_l0.ref));
       p.weight_ih_l0.dispose();
       p.bias_ih_l0.dispose();
     } else {

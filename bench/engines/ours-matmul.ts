@@ -22,7 +22,7 @@ export function oursMatmul(kind: "webgpu" | "cpu"): MatmulEngine {
         },
         async result() {
           if (!latest) throw new Error("ours: result() before the first multiply()");
-          return await latest.read() as Float32Array;
+          return (await latest.read()) as Float32Array;
         },
         dispose() {
           for (const held of [left, right, latest]) held?.dispose();

@@ -8,9 +8,12 @@ export type Loss = (parameters: Tensors, input: Tensor, labels: Tensor) => Tenso
 
 export function lossOf(workload: Workload): Loss {
   switch (workload.name) {
-    case "mlp": return mlp(workload);
-    case "encoder": return encoder(workload);
-    case "gru": return gru(workload);
+    case "mlp":
+      return mlp(workload);
+    case "encoder":
+      return encoder(workload);
+    case "gru":
+      return gru(workload);
   }
 }
 
@@ -34,8 +37,11 @@ function encoder({ batch, time, features, heads, normEpsilon: epsilon }: Encoder
     const x = input.reshape([batch * time, features]);
     const qkv = linear(x, { "p.weight": p["self_attn.in_proj_weight"], "p.bias": p["self_attn.in_proj_bias"] }, "p");
     const attended = packedAttention(qkv.reshape([batch, time, 3 * features]), heads).reshape([batch * time, features]);
-    const first = layerNorm(x.add(linear(attended, p, "self_attn.out_proj")),
-      { weight: p["norm1.weight"], bias: p["norm1.bias"], epsilon });
+    const first = layerNorm(x.add(linear(attended, p, "self_attn.out_proj")), {
+      weight: p["norm1.weight"],
+      bias: p["norm1.bias"],
+      epsilon,
+    });
     const outer = linear(linear(first, p, "linear1").relu(), p, "linear2");
     const second = layerNorm(first.add(outer), { weight: p["norm2.weight"], bias: p["norm2.bias"], epsilon });
     return crossEntropy(linear(second.reshape([batch, time, features]).mean(1), p, "head"), labels);
@@ -45,7 +51,10 @@ function encoder({ batch, time, features, heads, normEpsilon: epsilon }: Encoder
 function gru({ batch, time, features, hidden }: GruWorkload): Loss {
   return (p, input, labels) => {
     const inTime = input.permute([1, 0, 2]).reshape([time * batch, features]);
-    const gates = inTime.matmul(p.weight_ih_l0.transpose()).add(p.bias_ih_l0).reshape([time, batch, 1, 3 * hidden]);
+    const gates = inTime
+      .matmul(p.weight_ih_l0.transpose())
+      .add(p.bias_ih_l0)
+      .reshape([time, batch, 1, 3 * hidden]);
     const { hn } = gruScan({ gates, weight: p.weight_hh_l0.unsqueeze(0), bias: p.bias_hh_l0.unsqueeze(0) });
     return crossEntropy(linear(hn.squeeze(0), p, "head"), labels);
   };

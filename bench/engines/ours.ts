@@ -4,7 +4,14 @@
  * The batch is put on the device once and given to the compiled step as inputs, as the peers have it.
  */
 import {
-  type Backend, compile, device, setDefaultDevice, tensor, valueAndGrad, type Variable, variable,
+  type Backend,
+  compile,
+  device,
+  setDefaultDevice,
+  tensor,
+  valueAndGrad,
+  type Variable,
+  variable,
 } from "../../src/index.ts";
 import { WebGpuDevice } from "../../src/index.ts";
 import { chosenAdapter, installWebGpu } from "../webgpu-environment.ts";
@@ -78,7 +85,7 @@ async function prepare(workload: Workload, kind: AdapterKind): Promise<TrainingR
       if (!loss) throw new Error("ours: loss() before the first step()");
       return loss.item();
     },
-    stats: () => backend instanceof WebGpuDevice ? { ...backend.counters } : {},
+    stats: () => (backend instanceof WebGpuDevice ? { ...backend.counters } : {}),
     dispose() {
       loss = undefined;
       for (const held of [...Object.values(parameters), input, labels]) held.dispose();

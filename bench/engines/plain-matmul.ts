@@ -38,9 +38,11 @@ async function prepare(problem: MatmulProblem, fused: boolean): Promise<MatmulRu
   const adapter = await requestAdapter();
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const device = await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
-  const storage = (size: number) => device.createBuffer({
-    size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-  });
+  const storage = (size: number) =>
+    device.createBuffer({
+      size,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    });
   const [left, right, product] = [storage(a.byteLength), storage(b.byteLength), storage(4 * rows * columns)];
   device.queue.writeBuffer(left, 0, a as Float32Array<ArrayBuffer>);
   device.queue.writeBuffer(right, 0, b as Float32Array<ArrayBuffer>);
@@ -65,7 +67,8 @@ async function prepare(problem: MatmulProblem, fused: boolean): Promise<MatmulRu
     },
     async result() {
       const staging = device.createBuffer({
-        size: product.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+        size: product.size,
+        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
       });
       const encoder = device.createCommandEncoder();
       encoder.copyBufferToBuffer(product, 0, staging, 0, product.size);
@@ -82,7 +85,8 @@ async function prepare(problem: MatmulProblem, fused: boolean): Promise<MatmulRu
 /** WGSL with the tile written out, so that no driver has to keep an indexed array in registers. */
 function source(rows: number, inner: number, columns: number, fused: boolean): string {
   const tile = Array.from({ length: TILE_ROWS }, (_, r) =>
-    Array.from({ length: TILE_VECTORS }, (_, c) => ({ r, c, name: `sum${r}_${c}` }))).flat();
+    Array.from({ length: TILE_VECTORS }, (_, c) => ({ r, c, name: `sum${r}_${c}` })),
+  ).flat();
   const eachRow = (line: (r: number) => string) => Array.from({ length: TILE_ROWS }, (_, r) => line(r)).join("\n");
   const vectors = columns / 4;
   const accumulate = (sum: string, x: string, y: string) =>
@@ -100,11 +104,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 ${tile.map(({ name }) => `  var ${name} = vec4<f32>();`).join("\n")}
   for (var k = 0u; k < ${inner / 4}u; k++) {
 ${eachRow((r) => `    let a${r} = a[(row + ${r}u) * ${inner / 4}u + k];`)}
-${["x", "y", "z", "w"].map((lane, i) => `    {
+${["x", "y", "z", "w"]
+  .map(
+    (lane, i) => `    {
       let at = (4u * k + ${i}u) * ${vectors}u + column;
 ${Array.from({ length: TILE_VECTORS }, (_, c) => `      let b${c} = b[at + ${c}u];`).join("\n")}
 ${tile.map(({ r, c, name }) => accumulate(name, `a${r}.${lane}`, `b${c}`)).join("\n")}
-    }`).join("\n")}
+    }`,
+  )
+  .join("\n")}
   }
 ${tile.map(({ r, c, name }) => `  product[(row + ${r}u) * ${vectors}u + column + ${c}u] = ${name};`).join("\n")}
 }`;

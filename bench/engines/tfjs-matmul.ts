@@ -19,7 +19,7 @@ export function tfjsMatmul(): MatmulEngine {
         },
         async result() {
           if (!latest) throw new Error("tfjs: result() before the first multiply()");
-          return await latest.data() as Float32Array;
+          return (await latest.data()) as Float32Array;
         },
         dispose() {
           for (const held of [left, right, latest]) held?.dispose();

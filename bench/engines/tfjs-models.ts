@@ -19,9 +19,12 @@ export type TfLoss = (parameters: TfTensors, input: tf.Tensor, targets: tf.Tenso
 
 export function lossOf(workload: Workload): TfLoss {
   switch (workload.name) {
-    case "mlp": return mlp(workload);
-    case "encoder": return encoder(workload);
-    case "gru": return gru(workload);
+    case "mlp":
+      return mlp(workload);
+    case "encoder":
+      return encoder(workload);
+    case "gru":
+      return gru(workload);
   }
 }
 
@@ -69,7 +72,8 @@ function encoder({ batch, time, features, heads, normEpsilon }: EncoderWorkload)
   return (p, input, targets) => {
     const x = tf.reshape(input, [batch * time, features]);
     const qkv = tf.add(product(x, p["self_attn.in_proj_weight"]), p["self_attn.in_proj_bias"]);
-    const [q, k, v] = tf.split(qkv, 3, 1)
+    const [q, k, v] = tf
+      .split(qkv, 3, 1)
       .map((part) => tf.transpose(tf.reshape(part, [batch, time, heads, size]), [0, 2, 1, 3]));
     const scores = tf.mul(product(q, tf.transpose(k, [0, 1, 3, 2])), 1 / Math.sqrt(size));
     const mixed = product(tf.softmax(scores), v);

@@ -25,7 +25,7 @@ export async function openTfjs(): Promise<true | string> {
   try {
     // Gradients come apart from the core; `@tensorflow/tfjs` loads the same file.
     createRequire(import.meta.url)("@tensorflow/tfjs-core/dist/register_all_gradients.js");
-    if (!await tf.setBackend("wasm")) return "tfjs does not start its wasm backend";
+    if (!(await tf.setBackend("wasm"))) return "tfjs does not start its wasm backend";
     await tf.ready();
     return true;
   } catch (error) {
@@ -51,8 +51,11 @@ async function prepare(workload: Workload): Promise<TrainingRun> {
   return {
     async step() {
       loss?.dispose();
-      loss = optimizer.minimize(() => lossFunction(parameters as TfTensors, input, targets), true,
-        Object.values(parameters)) as tf.Scalar;
+      loss = optimizer.minimize(
+        () => lossFunction(parameters as TfTensors, input, targets),
+        true,
+        Object.values(parameters),
+      ) as tf.Scalar;
     },
     async loss() {
       if (!loss) throw new Error("tfjs: loss() before the first step()");

@@ -18,7 +18,11 @@ import { vjp } from "./vjp.ts";
 export type Tree = Tensor | readonly Tree[] | { readonly [name: string]: Tree };
 
 /** Cotangents of `targets` from those of `outputs`; zeros where a target has no influence. */
-export function gradients(outputs: readonly Tensor[], cotangents: readonly Tensor[], targets: readonly Tensor[]): Tensor[] {
+export function gradients(
+  outputs: readonly Tensor[],
+  cotangents: readonly Tensor[],
+  targets: readonly Tensor[],
+): Tensor[] {
   const found = accumulate(outputs, cotangents, new Set(targets.map((t) => t.node)));
   return targets.map((t) => found.get(t.node) ?? zerosLike(t));
 }
@@ -30,9 +34,15 @@ function differentiableInputs(node: Node): readonly Node[] {
 
 /** `inputsOf`: the inputs that the walk goes on to. */
 function accumulate(
-  outputs: readonly Tensor[], seeds: readonly Tensor[], targets: ReadonlySet<Node>, inputsOf = differentiableInputs,
+  outputs: readonly Tensor[],
+  seeds: readonly Tensor[],
+  targets: ReadonlySet<Node>,
+  inputsOf = differentiableInputs,
 ): Map<Node, Tensor> {
-  const order = topologicalOrder(outputs.map((t) => t.node), inputsOf);
+  const order = topologicalOrder(
+    outputs.map((t) => t.node),
+    inputsOf,
+  );
   const reaches = new Set<Node>();
   for (const node of order) {
     if (targets.has(node) || inputsOf(node).some((n) => reaches.has(n))) reaches.add(node);
@@ -46,7 +56,9 @@ function accumulate(
   const picked = new Map<Node, Map<number, { pick: Node; dy: Tensor }>>();
   outputs.forEach((output, i) => {
     if (!sameShape(output.shape, seeds[i].shape)) {
-      throw new Error(`gradient: the cotangent ${formatShape(seeds[i].shape)} must have the output's shape ${formatShape(output.shape)}`);
+      throw new Error(
+        `gradient: the cotangent ${formatShape(seeds[i].shape)} must have the output's shape ${formatShape(output.shape)}`,
+      );
     }
     if (reaches.has(output.node)) add(output.node, seeds[i]);
   });
@@ -86,10 +98,16 @@ function fusedVjp(node: Node, parts: ReadonlyMap<number, { pick: Node; dy: Tenso
   const specs = fused.outputs(node.inputs, attrs);
   if (fused.vjp) {
     // Outputs as picks of this very node, so that the backward pass reads what the forward pass computed.
-    const outputs = specs.map((spec, index) =>
-      new Tensor(parts.get(index)?.pick ?? build.makeNode({ kind: "pick", index }, [node], spec.shape, spec.dtype)),
+    const outputs = specs.map(
+      (spec, index) =>
+        new Tensor(parts.get(index)?.pick ?? build.makeNode({ kind: "pick", index }, [node], spec.shape, spec.dtype)),
     );
-    const found = fused.vjp(inputs, outputs, specs.map((_, index) => parts.get(index)?.dy), attrs);
+    const found = fused.vjp(
+      inputs,
+      outputs,
+      specs.map((_, index) => parts.get(index)?.dy),
+      attrs,
+    );
     if (found) return found;
   }
   return decompositionVjp(node, parts);
@@ -152,7 +170,9 @@ export function valueAndGrad<X extends Tree, R extends readonly unknown[]>(
 }
 
 /** `(x, …rest) => df/dx` of a scalar-valued function; apply it twice for second derivatives. Source: jax.grad. */
-export function grad<X extends Tree, R extends readonly unknown[]>(f: (x: X, ...rest: R) => Tensor): (x: X, ...rest: R) => X {
+export function grad<X extends Tree, R extends readonly unknown[]>(
+  f: (x: X, ...rest: R) => Tensor,
+): (x: X, ...rest: R) => X {
   const both = valueAndGrad(f);
   return (x, ...rest) => both(x, ...rest)[1];
 }
@@ -164,7 +184,9 @@ export function noGrad<T>(f: () => T): T {
 
 function requireScalar(op: string, value: Tensor): void {
   if (value.size !== 1) {
-    throw new Error(`${op}: the function must give one number, not shape ${formatShape(value.shape)}; reduce it, for example with .mean()`);
+    throw new Error(
+      `${op}: the function must give one number, not shape ${formatShape(value.shape)}; reduce it, for example with .mean()`,
+    );
   }
   if (!isFloat(value.dtype)) throw new Error(`${op}: a ${value.dtype} value has no gradient`);
 }

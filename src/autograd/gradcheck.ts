@@ -73,10 +73,14 @@ export type GradcheckOutputs = Tensor | readonly Tensor[];
  * @throws GradcheckError naming the input, the element's index and both values; Error where there is nothing to check.
  */
 export async function gradcheck<T extends readonly Tensor[]>(
-  f: (...inputs: T) => GradcheckOutputs, inputs: T, options?: GradcheckOptions,
+  f: (...inputs: T) => GradcheckOutputs,
+  inputs: T,
+  options?: GradcheckOptions,
 ): Promise<GradcheckResult>;
 export async function gradcheck<T extends Readonly<Record<string, Tensor>>>(
-  f: (inputs: T) => GradcheckOutputs, inputs: T, options?: GradcheckOptions,
+  f: (inputs: T) => GradcheckOutputs,
+  inputs: T,
+  options?: GradcheckOptions,
 ): Promise<GradcheckResult>;
 export async function gradcheck(
   f: (...inputs: never[]) => GradcheckOutputs,
@@ -89,11 +93,13 @@ export async function gradcheck(
   }
   if (order !== 1 && order !== 2) throw new Error(`gradcheck: order must be 1 or 2, not ${String(order)}`);
   const device = options.device ?? new ReferenceDevice();
-  if (!device.supports("f64")) throw new Error(`gradcheck: ${device.name} does not compute in float64; leave out "device"`);
+  if (!device.supports("f64"))
+    throw new Error(`gradcheck: ${device.name} does not compute in float64; leave out "device"`);
 
   const names = Object.keys(inputs);
   const originals = names.map((name) => (inputs as Record<string, Tensor>)[name]);
-  if (!originals.some((t) => isFloat(t.dtype) && t.size > 0)) throw new Error("gradcheck: no input has a floating element to move");
+  if (!originals.some((t) => isFloat(t.dtype) && t.size > 0))
+    throw new Error("gradcheck: no input has a floating element to move");
   const point = await valuesOf(originals, device);
   const leaves = originals.map((t, i) => dataLeaf(point[i], t.shape, t.dtype));
   const list = leaves.map((node) => new Tensor(node));
@@ -113,7 +119,10 @@ export async function gradcheck(
     const weights = functions.map((t) => weightsLike(t, draw));
     const total = weightedSum(functions, weights);
     const slopes = gradients(functions, weights, targets);
-    const nodes = await carryOver([total, ...slopes].map((t) => t.node), device);
+    const nodes = await carryOver(
+      [total, ...slopes].map((t) => t.node),
+      device,
+    );
     const [sum, ...slopeNodes] = nodes;
     const atPoint = await run(device, leaves, slopeNodes, point);
     const forward = await device.compile(leaves, [sum], []);
@@ -146,7 +155,11 @@ export async function gradcheck(
             `reverse mode gives ${analytic}, central differences ${numeric} (eps ${eps}, rtol ${rtol}, atol ${atol}); ` +
             `slopes to the left and right are ${(here - below) / eps} and ${(above - here) / eps}` +
             (Math.abs(above - 2 * here + below) > 0.01 * Math.abs(above - below) ? ": is there a kink?" : ""),
-          names[input], index, analytic, numeric, at,
+          names[input],
+          index,
+          analytic,
+          numeric,
+          at,
         );
       }
     }
@@ -162,11 +175,19 @@ function dataLeaf(data: HostArray, shape: Shape, dtype: DType): Node {
 
 /** The tensors' values in float64 (integers and bools as they are). */
 async function valuesOf(tensors: readonly Tensor[], device: Backend): Promise<HostArray[]> {
-  const nodes = await carryOver(tensors.map((t) => t.node), device);
+  const nodes = await carryOver(
+    tensors.map((t) => t.node),
+    device,
+  );
   return run(device, [], nodes, []);
 }
 
-async function run(device: Backend, leaves: readonly Node[], nodes: readonly Node[], point: readonly HostArray[]): Promise<HostArray[]> {
+async function run(
+  device: Backend,
+  leaves: readonly Node[],
+  nodes: readonly Node[],
+  point: readonly HostArray[],
+): Promise<HostArray[]> {
   if (nodes.length === 0) return [];
   const step = await device.compile(leaves, nodes, []);
   const storages = await step.run(point);
@@ -176,7 +197,8 @@ async function run(device: Backend, leaves: readonly Node[], nodes: readonly Nod
 /** The graph with every leaf that has memory on another device, or changes from run to run, as host data. */
 async function carryOver(roots: readonly Node[], device: Backend): Promise<Node[]> {
   const carried = new Map<Node, Node>();
-  const onHost = async (storage: Storage, node: Node) => dataLeaf(await storage.device.read(storage), node.shape, node.dtype);
+  const onHost = async (storage: Storage, node: Node) =>
+    dataLeaf(await storage.device.read(storage), node.shape, node.dtype);
   for (const node of topologicalOrder(roots)) {
     const { op } = node;
     if (op.kind === "storage" && op.storage.device !== device) carried.set(node, await onHost(op.storage, node));
@@ -199,9 +221,7 @@ function weightsLike(t: Tensor, draw: () => number): Tensor {
 }
 
 function weightedSum(tensors: readonly Tensor[], weights: readonly Tensor[]): Tensor {
-  return tensors
-    .map((t, i) => t.mul(weights[i]).sum().cast(tensors[0].dtype))
-    .reduce((a, b) => a.add(b));
+  return tensors.map((t, i) => t.mul(weights[i]).sum().cast(tensors[0].dtype)).reduce((a, b) => a.add(b));
 }
 
 /** Numbers in [0, 1), the same for a seed. */

@@ -107,7 +107,12 @@ function isTransposed(node: Node): boolean {
 }
 
 /** Arguments of the pad that undoes a slice; a negative step is a flip first. */
-function sliceAdjoint(dy: Tensor, start: readonly number[], step: readonly number[], shape: Shape): [Node, number[], Shape, number[]] {
+function sliceAdjoint(
+  dy: Tensor,
+  start: readonly number[],
+  step: readonly number[],
+  shape: Shape,
+): [Node, number[], Shape, number[]] {
   const flipped = step.flatMap((s, i) => (s < 0 ? [i] : []));
   const low = start.map((s, i) => (step[i] < 0 ? s + (dy.shape[i] - 1) * step[i] : s));
   return [(flipped.length ? dy.flip(flipped) : dy).node, low, shape, step.map(Math.abs)];

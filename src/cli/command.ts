@@ -22,7 +22,7 @@ export function defineHicoCommand<const Args extends ArgsDef>(definition: {
       await definition.run(context);
     } catch (error) {
       const { message, stack } = error instanceof Error ? error : new Error(String(error));
-      console.error(`hico: ${debugLevel() > 0 ? stack ?? message : message}`);
+      console.error(`hico: ${debugLevel() > 0 ? (stack ?? message) : message}`);
       process.exitCode = 1;
     }
   };
@@ -36,7 +36,8 @@ export function subcommand(load: () => Promise<{ readonly default: unknown }>): 
 
 /** citty's usage text, with the command's examples. */
 export async function showUsage<Args extends ArgsDef = ArgsDef>(
-  command: CommandDef<Args>, parent?: CommandDef<Args>,
+  command: CommandDef<Args>,
+  parent?: CommandDef<Args>,
 ): Promise<void> {
   console.log(`${(await renderUsage(command, parent)).trimEnd()}\n`);
   const { examples } = command as Partial<HicoCommand<ArgsDef>>;
@@ -45,9 +46,13 @@ export async function showUsage<Args extends ArgsDef = ArgsDef>(
 
 function refuseUnknownOptions(known: ArgsDef, given: object): void {
   const camel = (name: string): string => name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
-  const aliases = Object.values(known).flatMap((arg) => "alias" in arg ? [arg.alias ?? []].flat() : []);
+  const aliases = Object.values(known).flatMap((arg) => ("alias" in arg ? [arg.alias ?? []].flat() : []));
   const names = new Set(["_", ...aliases, ...Object.keys(known).flatMap((name) => [name, camel(name)])]);
   const unknown = Object.keys(given).find((name) => !names.has(name));
   if (unknown === undefined) return;
-  throw new Error(`unknown option --${unknown}; there is ${Object.keys(known).map((name) => `--${name}`).join(", ")}`);
+  throw new Error(
+    `unknown option --${unknown}; there is ${Object.keys(known)
+      .map((name) => `--${name}`)
+      .join(", ")}`,
+  );
 }

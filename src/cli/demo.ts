@@ -10,13 +10,20 @@ import { pretrainProgress } from "./pretrain-progress.ts";
 import { bar, duration, formatTable, interruption, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "demo", description: "Generated clips, pretraining, evaluation and a report, in a few minutes and without data" },
+  meta: {
+    name: "demo",
+    description: "Generated clips, pretraining, evaluation and a report, in a few minutes and without data",
+  },
   examples: [
     "hico demo                                    everything in ./hico-demo; look at hico-demo/report.html",
     "hico demo --folder try --epochs 20 --seed 3  shorter, other clips",
   ],
   args: {
-    folder: { type: "string", default: "hico-demo", description: "Where the clips, the run and the report go; called again, it goes on there" },
+    folder: {
+      type: "string",
+      default: "hico-demo",
+      description: "Where the clips, the run and the report go; called again, it goes on there",
+    },
     epochs: { type: "string", description: "Passes over the training clips" },
     subjects: { type: "string", description: "Generated people, half of whom train" },
     repetitions: { type: "string", description: "Clips of each action by each of them" },
@@ -26,14 +33,19 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const data = {
-      seed: wholeOption("seed", args.seed, 0), subjects: wholeOption("subjects", args.subjects, 2), repetitions: wholeOption("repetitions", args.repetitions),
+      seed: wholeOption("seed", args.seed, 0),
+      subjects: wholeOption("subjects", args.subjects, 2),
+      repetitions: wholeOption("repetitions", args.repetitions),
     };
     const settings: Partial<RunSettings> = { epochs: wholeOption("epochs", args.epochs), seed: data.seed };
     const device = await useDevice(args.device, deviceOptions(args));
     const [line, stop] = [new ProgressLine({ every: 5000 }), interruption()];
     try {
       const found = await runDemo({
-        folder: args.folder, data: defined(data), settings: defined(settings), signal: stop.signal,
+        folder: args.folder,
+        data: defined(data),
+        settings: defined(settings),
+        signal: stop.signal,
         onStage: (stage, part) => line.update(() => `${bar(part)} ${stage}`),
         onPretrain: pretrainProgress(line),
       });
@@ -45,9 +57,13 @@ export default defineHicoCommand({
       else {
         const { linear, knn, report, seconds } = found;
         const rows = (["pretrained", "random", "raw"] as const satisfies readonly Subject[]).map((subject) => [
-          SUBJECT_NAMES[subject], percent(linear.results[subject]!.last.accuracy), percent(knn.results[subject]!.accuracy),
+          SUBJECT_NAMES[subject],
+          percent(linear.results[subject]!.last.accuracy),
+          percent(knn.results[subject]!.accuracy),
         ]);
-        console.log(`${linear.trainClips} training clips, ${linear.testClips} test clips of other people, ${linear.classes.length} actions`);
+        console.log(
+          `${linear.trainClips} training clips, ${linear.testClips} test clips of other people, ${linear.classes.length} actions`,
+        );
         console.log(formatTable([["", "linear", "1-NN"], ...rows]));
         console.log(`${duration(seconds)} on ${linear.device}; look at ${report}`);
       }

@@ -33,7 +33,8 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const { checkpoint, data, protocol } = args;
-    const weights = args.weights === "search" ? "search" : args.weights?.split(",").map((w) => numberOption("weights", w)!);
+    const weights =
+      args.weights === "search" ? "search" : args.weights?.split(",").map((w) => numberOption("weights", w)!);
     const method = choiceOption("method", args.method, ENSEMBLE_METHODS);
     const [k, probe] = [wholeOption("k", args.k), probeSettings(args)];
     const device = await useDevice(args.device, deviceOptions(args));
@@ -64,14 +65,26 @@ function text({ method, protocol, trainClips, testClips, runs, fused, search }: 
     ...top5(result),
   ]);
   const best = Math.max(...runs.map(({ result }) => result.accuracy));
-  const head = ["", "stream", "weight", method === "linear" ? "linear" : "k-NN", ...(method === "linear" ? ["top-5"] : [])];
+  const head = [
+    "",
+    "stream",
+    "weight",
+    method === "linear" ? "linear" : "k-NN",
+    ...(method === "linear" ? ["top-5"] : []),
+  ];
   const seen = runs.filter(({ seenInPretraining }) => seenInPretraining > 0);
   return [
     `${protocol}: ${trainClips} training and ${testClips} test clips, matched by name`,
     formatTable([head, ...rows, ["fused", "", "", percent(fused.accuracy), ...top5(fused)]]),
     `fusion against the best of them: ${(100 * (fused.accuracy - best)).toFixed(1)} points`,
-    ...(search ? [`weights searched on ${search.clips} training clips, held out in ${search.groups} groups: ${percent(search.accuracy)} there`] : []),
-    ...seen.map(({ run, seenInPretraining: n }) => `note: ${run} was pretrained on ${n} of the test clips, without their labels`),
+    ...(search
+      ? [
+          `weights searched on ${search.clips} training clips, held out in ${search.groups} groups: ${percent(search.accuracy)} there`,
+        ]
+      : []),
+    ...seen.map(
+      ({ run, seenInPretraining: n }) => `note: ${run} was pretrained on ${n} of the test clips, without their labels`,
+    ),
     `hardest classes: ${worstClasses(fused.perClass)}`,
   ].join("\n");
 }

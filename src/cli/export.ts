@@ -5,7 +5,10 @@ import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG } from "./options.ts";
 
 export default defineHicoCommand({
-  meta: { name: "export", description: "A run's network as safetensors, as a PyTorch checkpoint, or its encoder as ONNX" },
+  meta: {
+    name: "export",
+    description: "A run's network as safetensors, as a PyTorch checkpoint, or its encoder as ONNX",
+  },
   examples: [
     "hico export runs/nw-ucla encoder.onnx               both views of clips in, the 2·G·d features out",
     "hico export runs/nw-ucla hico.pth.tar               what the published implementation loads",
@@ -15,7 +18,10 @@ export default defineHicoCommand({
     run: { type: "positional", description: "Folder of the run", required: true },
     out: { type: "positional", description: "The file to write", required: true },
     format: { type: "string", description: `${EXPORT_FORMATS.join(", ")} (what the file's ending says)` },
-    checkpoint: { type: "string", description: "last (default), best, or a file: .safetensors, or a published .pth.tar" },
+    checkpoint: {
+      type: "string",
+      description: "last (default), best, or a file: .safetensors, or a published .pth.tar",
+    },
     ...DEVICE_ARGS,
     ...JSON_ARG,
   },

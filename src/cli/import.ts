@@ -7,7 +7,10 @@ import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
 
 export default defineHicoCommand({
-  meta: { name: "import", description: "A released HiCo checkpoint as a run: encoder and sizes are read off its tensors" },
+  meta: {
+    name: "import",
+    description: "A released HiCo checkpoint as a run: encoder and sizes are read off its tensors",
+  },
   examples: [
     "hico import checkpoint_0450.pth.tar --run runs/released --data ntu60.clips",
     "hico import checkpoint_0450.pth.tar --run runs/released --data ntu60.clips --heads 8    a Transformer of 8 heads",
@@ -16,7 +19,11 @@ export default defineHicoCommand({
   args: {
     file: { type: "positional", description: "The checkpoint (.pth.tar), as torch.save wrote it", required: true },
     run: { type: "string", description: "Folder of the run to write", required: true },
-    data: { type: "string", description: "Clip store of the layout that the checkpoint was trained on", required: true },
+    data: {
+      type: "string",
+      description: "Clip store of the layout that the checkpoint was trained on",
+      required: true,
+    },
     heads: { type: "string", description: "Heads of a Transformer, which cannot be inferred (4)" },
     stream: { type: "string", description: `What it was trained on: ${STREAMS.join(", ")} (joint)` },
     protocol: { type: "string", description: "Protocol of the store (its first)" },
@@ -38,7 +45,21 @@ export default defineHicoCommand({
 });
 
 function formatReport(report: ImportReport, headsGiven: boolean): string {
-  const { run, checkpoint, encoder, hidden, layers, granularity, projection, queue, frames, tokens, layout, heads, epoch } = report;
+  const {
+    run,
+    checkpoint,
+    encoder,
+    hidden,
+    layers,
+    granularity,
+    projection,
+    queue,
+    frames,
+    tokens,
+    layout,
+    heads,
+    epoch,
+  } = report;
   const lines = [
     `${run}: ${encoder}, d ${hidden}, ${layers} layer${layers > 1 ? "s" : ""}, G ${granularity}, projection ${projection}, K ${queue}; ` +
       `${frames} frames × ${tokens} joints (${layout})`,

@@ -18,25 +18,28 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-await runMain(defineCommand({
-  meta: {
-    name: "hico",
-    version,
-    description: "Training on any GPU from TypeScript, and HiCo: contrastive learning of skeleton actions",
-  },
-  subCommands: {
-    data: subcommand(() => import("./data/data.ts")),
-    pretrain: subcommand(() => import("./pretrain.ts")),
-    eval: subcommand(() => import("./eval/eval.ts")),
-    ensemble: subcommand(() => import("./ensemble.ts")),
-    embed: subcommand(() => import("./embed.ts")),
-    search: subcommand(() => import("./search.ts")),
-    import: subcommand(() => import("./import.ts")),
-    export: subcommand(() => import("./export.ts")),
-    sweep: subcommand(() => import("./sweep.ts")),
-    demo: subcommand(() => import("./demo.ts")),
-    report: subcommand(() => import("./report.ts")),
-    info: subcommand(() => import("./info.ts")),
-    verify: subcommand(() => import("./verify.ts")),
-  },
-}), { showUsage });
+await runMain(
+  defineCommand({
+    meta: {
+      name: "hico",
+      version,
+      description: "Training on any GPU from TypeScript, and HiCo: contrastive learning of skeleton actions",
+    },
+    subCommands: {
+      data: subcommand(() => import("./data/data.ts")),
+      pretrain: subcommand(() => import("./pretrain.ts")),
+      eval: subcommand(() => import("./eval/eval.ts")),
+      ensemble: subcommand(() => import("./ensemble.ts")),
+      embed: subcommand(() => import("./embed.ts")),
+      search: subcommand(() => import("./search.ts")),
+      import: subcommand(() => import("./import.ts")),
+      export: subcommand(() => import("./export.ts")),
+      sweep: subcommand(() => import("./sweep.ts")),
+      demo: subcommand(() => import("./demo.ts")),
+      report: subcommand(() => import("./report.ts")),
+      info: subcommand(() => import("./info.ts")),
+      verify: subcommand(() => import("./verify.ts")),
+    },
+  }),
+  { showUsage },
+);

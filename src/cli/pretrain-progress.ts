@@ -13,9 +13,12 @@ export function pretrainProgress(line: ProgressLine): (event: PretrainEvent) => 
     } else if (event.kind === "losses") {
       const { clip, part, temporal, spatial, instance } = event.parts;
       const parts = [clip, part, temporal, spatial, instance].map((x) => x.toFixed(2)).join(" ");
-      line.update(() => `${bar(event.step / steps)} epoch ${event.epoch}  step ${event.step}/${steps}  loss ${event.loss.toFixed(3)} ` +
-        `(c p t s i ${parts})  acc ${percent(event.accuracy)}  ${event.examplesPerSecond.toFixed(1)} clips/s  ` +
-        `data wait ${percent(event.dataWait)}  ${duration(event.secondsLeft)} left`);
+      line.update(
+        () =>
+          `${bar(event.step / steps)} epoch ${event.epoch}  step ${event.step}/${steps}  loss ${event.loss.toFixed(3)} ` +
+          `(c p t s i ${parts})  acc ${percent(event.accuracy)}  ${event.examplesPerSecond.toFixed(1)} clips/s  ` +
+          `data wait ${percent(event.dataWait)}  ${duration(event.secondsLeft)} left`,
+      );
     }
   };
 }

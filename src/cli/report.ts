@@ -17,7 +17,10 @@ export default defineHicoCommand({
   args: {
     run: { type: "positional", description: "Folder of the run; results of hico eval in it are shown", required: true },
     out: { type: "string", description: "The page to write (report.html in the run's folder)" },
-    checkpoint: { type: "string", description: "last (default), best, or a file: .safetensors, or a published .pth.tar" },
+    checkpoint: {
+      type: "string",
+      description: "last (default), best, or a file: .safetensors, or a published .pth.tar",
+    },
     data: { type: "string", description: "Another clip store than the run's" },
     protocol: { type: "string", description: "Another protocol than the run's" },
     compare: { type: "string", description: "Folder of another run, to show beside this one class by class" },
@@ -31,21 +34,35 @@ export default defineHicoCommand({
   run: async ({ args }) => {
     const { run, out, checkpoint, data, protocol, compare, svg } = args;
     const sizes = {
-      mapClips: wholeOption("map", args.map), queries: wholeOption("queries", args.queries), neighbours: wholeOption("neighbours", args.neighbours),
+      mapClips: wholeOption("map", args.map),
+      queries: wholeOption("queries", args.queries),
+      neighbours: wholeOption("neighbours", args.neighbours),
     };
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {
       const written = await writeReport({
-        run, out, checkpoint, data, protocol, compare, svg, ...sizes,
+        run,
+        out,
+        checkpoint,
+        data,
+        protocol,
+        compare,
+        svg,
+        ...sizes,
         onProgress: (stage, done, total) => line.update(() => `${stage} ${percent(done / total)}`),
       });
       line.clear();
       const { path, bytes, figures } = written;
       const { results, levels } = written.data;
       const daviesBouldin = levels?.levels.map((level) => level.daviesBouldin);
-      const lines = [`${path} (${(bytes / 1e6).toFixed(1)} MB)`, ...(figures.length > 0 ? [`figures: ${figures.join(", ")}`] : [])];
-      console.log(args.json ? JSON.stringify({ path, bytes, figures, results, daviesBouldin }, null, 2) : lines.join("\n"));
+      const lines = [
+        `${path} (${(bytes / 1e6).toFixed(1)} MB)`,
+        ...(figures.length > 0 ? [`figures: ${figures.join(", ")}`] : []),
+      ];
+      console.log(
+        args.json ? JSON.stringify({ path, bytes, figures, results, daviesBouldin }, null, 2) : lines.join("\n"),
+      );
     } finally {
       line.clear();
       device.close();

@@ -19,7 +19,10 @@ export default defineHicoCommand({
     query: { type: "positional", description: "Name or number of a clip, or a CSV recording", required: true },
     store: { type: "positional", description: "The clip store to search", required: true },
     run: { type: "string", description: "Folder of the run whose features are compared", required: true },
-    checkpoint: { type: "string", description: "last (default), best, or a file: .safetensors, or a published .pth.tar" },
+    checkpoint: {
+      type: "string",
+      description: "last (default), best, or a file: .safetensors, or a published .pth.tar",
+    },
     from: { type: "string", description: "The store that the query is a clip of (the one that is searched)" },
     split: { type: "string", description: "Clips searched: all (default), train or test under the run's protocol" },
     k: { type: "string", description: "Clips found (10)" },
@@ -64,5 +67,8 @@ function formatQuery({ name, label, nearest }: SearchedQuery): string {
     ...[found.name, found.label ?? "–", String(found.subject ?? "–")],
     ...[String(found.index), found.similarity.toFixed(4)],
   ]);
-  return formatTable([[`${name}${label === undefined ? "" : ` (${label})`}`, "class", "subject", "clip", "similarity"], ...rows]);
+  return formatTable([
+    [`${name}${label === undefined ? "" : ` (${label})`}`, "class", "subject", "clip", "similarity"],
+    ...rows,
+  ]);
 }

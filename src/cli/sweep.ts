@@ -5,7 +5,19 @@ import { fileURLToPath } from "node:url";
 import { defaultWorkers } from "../data/batches/loader.ts";
 import type { Grid, SweepEvent, SweepProgress } from "../sweep/index.ts";
 import {
-  kubernetesJob, readGrid, readResult, runSweep, shellLine, slurmScript, SORT_ORDERS, stagesOf, summarize, tableNote, tableRows, writeSweepFile, writeSweepFiles,
+  kubernetesJob,
+  readGrid,
+  readResult,
+  runSweep,
+  shellLine,
+  slurmScript,
+  SORT_ORDERS,
+  stagesOf,
+  summarize,
+  tableNote,
+  tableRows,
+  writeSweepFile,
+  writeSweepFiles,
 } from "../sweep/index.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs, wholeOption } from "./options.ts";
@@ -30,7 +42,11 @@ export default defineHicoCommand({
     "dry-run": { type: "boolean", description: "List runs and commands, and run nothing" },
     emit: { type: "string", description: "Write a cluster's job in place of running: slurm or k8s" },
     image: { type: "string", default: "node:22", description: "With --emit k8s: the image of the tasks" },
-    claim: { type: "string", default: "hico", description: "With --emit k8s: the volume claim that holds package, data and runs" },
+    claim: {
+      type: "string",
+      default: "hico",
+      description: "With --emit k8s: the volume claim that holds package, data and runs",
+    },
     ...settingArgs(),
     ...DEVICE_ARGS,
     ...JSON_ARG,
@@ -45,27 +61,47 @@ export default defineHicoCommand({
       const value = args[name as keyof typeof DEVICE_ARGS];
       return value === undefined ? [] : [`--${name}=${value}`];
     });
-    const print = (words: () => string, value: unknown): void => console.log(args.json ? JSON.stringify(value, null, 2) : words());
+    const print = (words: () => string, value: unknown): void =>
+      console.log(args.json ? JSON.stringify(value, null, 2) : words());
 
     if (cluster !== undefined) {
       const options = { folder, common, jobs, image: args.image, claim: args.claim };
-      const [name, text, submit] = cluster === "slurm"
-        ? ["sweep.slurm.sh", slurmScript(grid, options), "sbatch"] : ["sweep.k8s.json", kubernetesJob(grid, options), "kubectl apply -f"];
+      const [name, text, submit] =
+        cluster === "slurm"
+          ? ["sweep.slurm.sh", slurmScript(grid, options), "sbatch"]
+          : ["sweep.k8s.json", kubernetesJob(grid, options), "kubectl apply -f"];
       // Slurm does not make the folder of its logs.
       writeSweepFile(join(folder, "logs"), ".keep", "");
       const path = writeSweepFile(folder, name, text);
-      print(() => `${path}: ${grid.runs.length} tasks; ${submit} ${path}, and hico sweep ${args.grid} --table for what is finished`, { path, tasks: grid.runs.length });
+      print(
+        () =>
+          `${path}: ${grid.runs.length} tasks; ${submit} ${path}, and hico sweep ${args.grid} --table for what is finished`,
+        { path, tasks: grid.runs.length },
+      );
       return;
     }
     if (args["dry-run"]) {
       const runs = grid.runs.map((run) => ({ name: run.name, stages: stagesOf(grid, run, { folder, common }) }));
-      print(() => runs.map(({ name, stages }) => [
-        `# ${name}`, ...stages.map(({ args: words, done }) => `${done ? "# done: " : ""}${shellLine(["hico", ...words])}`),
-      ].join("\n")).join("\n"), runs);
+      print(
+        () =>
+          runs
+            .map(({ name, stages }) =>
+              [
+                `# ${name}`,
+                ...stages.map(({ args: words, done }) => `${done ? "# done: " : ""}${shellLine(["hico", ...words])}`),
+              ].join("\n"),
+            )
+            .join("\n"),
+        runs,
+      );
       return;
     }
     if (args.table) {
-      const summary = summarize(grid, grid.runs.map((run) => readResult(grid, run, folder)), folder);
+      const summary = summarize(
+        grid,
+        grid.runs.map((run) => readResult(grid, run, folder)),
+        folder,
+      );
       writeSweepFiles(summary);
       print(() => `${formatTable(tableRows(summary, order))}\n${tableNote(summary)}`, summary);
       return;
@@ -75,16 +111,29 @@ export default defineHicoCommand({
     const share = Math.max(1, Math.floor(availableParallelism() / (jobs ?? 1)));
     try {
       const outcome = await runSweep({
-        grid, folder, jobs, common, signal: stop.signal,
+        grid,
+        folder,
+        jobs,
+        common,
+        signal: stop.signal,
         defaults: { workers: defaultWorkers(share) },
-        program: [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url).replace(/sweep(\.\w+)$/, "main$1")],
+        program: [
+          process.execPath,
+          ...process.execArgv,
+          fileURLToPath(import.meta.url).replace(/sweep(\.\w+)$/, "main$1"),
+        ],
         environment: { HICO_THREADS: String(share), ...process.env },
         onEvent: show(grid, line),
       });
       line.clear();
       const { summary, failures, interrupted } = outcome;
-      print(() => `${formatTable(tableRows(summary, order))}\n${tableNote(summary)}\n${folder}: table.md, table.csv, plot.svg, sweep.json`, outcome);
-      for (const { run, stage, message, log } of failures) console.error(`hico: ${run}: ${stage} failed: ${message} (${log})`);
+      print(
+        () =>
+          `${formatTable(tableRows(summary, order))}\n${tableNote(summary)}\n${folder}: table.md, table.csv, plot.svg, sweep.json`,
+        outcome,
+      );
+      for (const { run, stage, message, log } of failures)
+        console.error(`hico: ${run}: ${stage} failed: ${message} (${log})`);
       if (interrupted) console.error("interrupted; the same command goes on from here");
       if (interrupted || failures.length > 0) process.exitCode = interrupted ? stop.code() : 1;
     } finally {
@@ -100,12 +149,17 @@ function show(grid: Grid, line: ProgressLine): (event: SweepEvent) => void {
     if (event.kind === "failed") line.print(`failed: ${event.failure.run}: ${event.failure.message}`);
     else if (event.kind === "finished") {
       const { name, knn, linear } = event.result;
-      const found = [knn === undefined ? "" : `${grid.evaluation.knn?.k ?? 1}-NN ${percent(knn)}`, linear === undefined ? "" : `linear ${percent(linear)}`];
+      const found = [
+        knn === undefined ? "" : `${grid.evaluation.knn?.k ?? 1}-NN ${percent(knn)}`,
+        linear === undefined ? "" : `linear ${percent(linear)}`,
+      ];
       line.print(`done: ${name}: ${found.filter((words) => words !== "").join(", ")}`);
     } else {
       const { done, failed, total, active } = event.progress;
-      line.update(() => `${bar(done / total)} ${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}  ` +
-        under(active));
+      line.update(
+        () =>
+          `${bar(done / total)} ${done} of ${total} done${failed > 0 ? `, ${failed} failed` : ""}  ` + under(active),
+      );
     }
   };
 }
@@ -114,6 +168,8 @@ function show(grid: Grid, line: ProgressLine): (event: SweepEvent) => void {
 const NAMED = 4;
 
 function under(active: SweepProgress["active"]): string {
-  const named = [...active].slice(0, NAMED).map(([name, { stage, part }]) => `${name} ${stage}${part === undefined ? "" : ` ${percent(part)}`}`);
+  const named = [...active]
+    .slice(0, NAMED)
+    .map(([name, { stage, part }]) => `${name} ${stage}${part === undefined ? "" : ` ${percent(part)}`}`);
   return [...named, ...(active.size > NAMED ? [`${active.size - NAMED} more`] : [])].join(", ");
 }

@@ -65,7 +65,12 @@ function reshapeIndex(from: Shape, to: Shape, index: readonly IntExpr[]): IntExp
   let front = 0;
   while (front < from.length && front < to.length && from[front] === to[front]) front++;
   let back = 0;
-  while (back < from.length - front && back < to.length - front && from[from.length - 1 - back] === to[to.length - 1 - back]) back++;
+  while (
+    back < from.length - front &&
+    back < to.length - front &&
+    from[from.length - 1 - back] === to[to.length - 1 - back]
+  )
+    back++;
   const flat = flatten(index.slice(front, to.length - back), to.slice(front, to.length - back));
   return [
     ...index.slice(0, front),

@@ -25,7 +25,12 @@ export function decompose(roots: readonly Node[], canLower: CanLower): Node[] {
       if (results) return results[op.index];
     }
     if (op.kind === "fused" && !canLower(op.fused, node)) {
-      const results = op.fused.decompose(inputs.map((n) => new Tensor(n)), op.attrs).map((t) => t.node);
+      const results = op.fused
+        .decompose(
+          inputs.map((n) => new Tensor(n)),
+          op.attrs,
+        )
+        .map((t) => t.node);
       // A decomposition may use fused ops in turn.
       parts.set(node, decompose(results, canLower));
       return node;

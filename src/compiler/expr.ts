@@ -24,7 +24,12 @@ export type Expr =
   /** The argument where all conditions hold, else 0. */
   | (Base & { readonly kind: "guard"; readonly args: readonly [Expr]; readonly conditions: readonly Condition[] })
   /** Elements of several parts along one axis: the first part whose range the position lies in. */
-  | (Base & { readonly kind: "choose"; readonly position: IntExpr; readonly ends: readonly number[]; readonly args: readonly Expr[] })
+  | (Base & {
+      readonly kind: "choose";
+      readonly position: IntExpr;
+      readonly ends: readonly number[];
+      readonly args: readonly Expr[];
+    })
   /** Clamps a run-time index to 0..max; referred to from index expressions by its id. */
   | (Base & { readonly kind: "clampIndex"; readonly args: readonly [Expr]; readonly max: number })
   /** The result of a reduction (by number) or the element of a matrix product. */

@@ -85,7 +85,12 @@ export function buildGraph(outputs: readonly Node[], assignments: readonly Assig
       if (known !== undefined) return leaves[known].node;
       variableLeaf.set(op.variable, leaves.length);
     }
-    const role = op.kind === "variable" ? "variable" : op.kind === "data" && size <= PARAMETER_LIMIT && node.dtype !== "f16" ? "parameter" : "buffer";
+    const role =
+      op.kind === "variable"
+        ? "variable"
+        : op.kind === "data" && size <= PARAMETER_LIMIT && node.dtype !== "f16"
+          ? "parameter"
+          : "buffer";
     const leaf = intern(`${role}${leaves.length}:${spec}`, () => new Node(op, [], node.shape, node.dtype));
     leaves.push({ node: leaf, source: node, role, offset: parameterWords });
     if (role === "parameter") parameterWords += size;
@@ -111,7 +116,14 @@ export function buildGraph(outputs: readonly Node[], assignments: readonly Assig
     const inputs = node.inputs.map((n) => canonical.get(n)!);
     const kind = node.op.kind;
     if (kind === "data" || kind === "storage" || kind === "variable") canonical.set(node, addLeaf(node));
-    else if (kind === "fused") canonical.set(node, add(node, inputs.map((n) => (inMemory(n) ? n : add(copyOf(n), [n])))));
+    else if (kind === "fused")
+      canonical.set(
+        node,
+        add(
+          node,
+          inputs.map((n) => (inMemory(n) ? n : add(copyOf(n), [n]))),
+        ),
+      );
     else {
       const split = splitReduce(node, inputs, options);
       canonical.set(node, split ? split.reduce<Node>((x, step) => add(step, [x]), inputs[0]) : add(node, inputs));

@@ -50,7 +50,8 @@ function make(terms: readonly Term[], constant: number): IntExpr {
     if (factor > 0) max += factor * atom.max;
     else min += factor * atom.max;
   }
-  const key = terms.map((t) => `${t.factor}*${t.key}`).join("+") + (constant || terms.length === 0 ? `+${constant}` : "");
+  const key =
+    terms.map((t) => `${t.factor}*${t.key}`).join("+") + (constant || terms.length === 0 ? `+${constant}` : "");
   return { terms, constant, min, max, key };
 }
 
@@ -91,7 +92,10 @@ export function add(a: IntExpr, b: IntExpr): IntExpr {
 export function scale(a: IntExpr, factor: number): IntExpr {
   if (factor === 1) return a;
   if (factor === 0) return int(0);
-  return make(a.terms.map((t) => ({ ...t, factor: t.factor * factor })), a.constant * factor);
+  return make(
+    a.terms.map((t) => ({ ...t, factor: t.factor * factor })),
+    a.constant * factor,
+  );
 }
 
 export function sub(a: IntExpr, b: IntExpr): IntExpr {
@@ -137,7 +141,10 @@ function splitByDivisor(x: IntExpr, k: number): { g: number; high: IntExpr; low:
   const divisors = new Set(x.terms.map((t) => gcd(t.factor, k)).filter((g) => g > 1));
   for (const g of [...divisors].sort((a, b) => b - a)) {
     const lowConstant = floorMod(x.constant, g);
-    const low = make(x.terms.filter((t) => t.factor % g !== 0), lowConstant);
+    const low = make(
+      x.terms.filter((t) => t.factor % g !== 0),
+      lowConstant,
+    );
     if (low.min < 0 || low.max >= g) continue;
     const high = make(
       x.terms.filter((t) => t.factor % g === 0).map((t) => ({ ...t, factor: t.factor / g })),
@@ -161,9 +168,15 @@ export function div(x: IntExpr, k: number): IntExpr {
   }
   // Whole multiples of k leave the quotient, where what remains is not negative.
   const whole = x.terms.filter((t) => t.factor % k === 0);
-  const rest = make(x.terms.filter((t) => t.factor % k !== 0), floorMod(x.constant, k));
+  const rest = make(
+    x.terms.filter((t) => t.factor % k !== 0),
+    floorMod(x.constant, k),
+  );
   if (rest.min >= 0 && (whole.length > 0 || rest.constant !== x.constant)) {
-    const quotient = make(whole.map((t) => ({ ...t, factor: t.factor / k })), (x.constant - rest.constant) / k);
+    const quotient = make(
+      whole.map((t) => ({ ...t, factor: t.factor / k })),
+      (x.constant - rest.constant) / k,
+    );
     return add(quotient, div(rest, k));
   }
   const only = x.terms.length === 1 && x.constant === 0 && x.terms[0].factor === 1 ? x.terms[0].atom : undefined;
@@ -180,7 +193,10 @@ export function mod(x: IntExpr, k: number): IntExpr {
   if (split && split.high.min >= 0) {
     return add(scale(mod(split.high, k / split.g), split.g), split.low);
   }
-  const rest = make(x.terms.filter((t) => t.factor % k !== 0), floorMod(x.constant, k));
+  const rest = make(
+    x.terms.filter((t) => t.factor % k !== 0),
+    floorMod(x.constant, k),
+  );
   if (rest.min >= 0 && (rest.terms.length < x.terms.length || rest.constant !== x.constant)) return mod(rest, k);
   const only = x.terms.length === 1 && x.constant === 0 && x.terms[0].factor === 1 ? x.terms[0].atom : undefined;
   if (only?.kind === "mod" && only.by % k === 0) return mod(only.of, k);
@@ -245,7 +261,8 @@ export function isMultiple(x: IntExpr, k: number, except?: string): boolean {
 /** Row-major flat index from one index an axis. */
 export function flatten(index: readonly IntExpr[], shape: readonly number[]): IntExpr {
   let flat = int(0);
-  for (let axis = 0; axis < shape.length; axis++) flat = add(scale(flat, shape[axis]), shape[axis] === 1 ? int(0) : index[axis]);
+  for (let axis = 0; axis < shape.length; axis++)
+    flat = add(scale(flat, shape[axis]), shape[axis] === 1 ? int(0) : index[axis]);
   return flat;
 }
 

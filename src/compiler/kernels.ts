@@ -126,7 +126,10 @@ export class KernelBuilder {
     const c = loopVariable("c", columns);
     const keptShape = shape.filter((_, a) => !axes.includes(a));
     const kept = unflatten(r, keptShape);
-    const reduced = unflatten(c, axes.map((a) => shape[a]));
+    const reduced = unflatten(
+      c,
+      axes.map((a) => shape[a]),
+    );
     const index = shape.map((_, a) => (axes.includes(a) ? reduced[axes.indexOf(a)] : kept[keptAxis(axes, a)]));
     const flat = flatten(index, shape);
 
@@ -141,7 +144,8 @@ export class KernelBuilder {
     const count = Math.max(0, ...phaseOf.values()) + 1;
     const grouped: Accumulator[][] = Array.from({ length: reductions.length ? count : 0 }, () => []);
     reductions.forEach((node, number) => {
-      if (node.op.kind === "reduce") grouped[phaseOf.get(number)!].push({ number, name: node.op.name, value: values.get(node)! });
+      if (node.op.kind === "reduce")
+        grouped[phaseOf.get(number)!].push({ number, name: node.op.name, value: values.get(node)! });
     });
 
     const rowStores: Store[] = [];
@@ -154,7 +158,16 @@ export class KernelBuilder {
       }
     }
     const trailing = axes[0] === shape.length - axes.length;
-    return { kind: "reduce", exprs: lowering.exprs, rows, columns, trailing, phases: grouped, rowStores, elementStores };
+    return {
+      kind: "reduce",
+      exprs: lowering.exprs,
+      rows,
+      columns,
+      trailing,
+      phases: grouped,
+      rowStores,
+      elementStores,
+    };
   }
 
   #matmul(group: Group): MatmulKernel {
@@ -165,7 +178,12 @@ export class KernelBuilder {
     const n = bNode.shape[bNode.shape.length - 1];
     const batchShape = node.shape.slice(0, -2);
     const batch = sizeOf(batchShape);
-    const [b, vm, vn, vk] = [loopVariable("b", batch), loopVariable("m", m), loopVariable("n", n), loopVariable("k", k)];
+    const [b, vm, vn, vk] = [
+      loopVariable("b", batch),
+      loopVariable("m", m),
+      loopVariable("n", n),
+      loopVariable("k", k),
+    ];
     const batchIndex = unflatten(b, batchShape);
     const a = lowering.value(aNode, [...batchIndex, vm, vk]);
     const bExpr = lowering.value(bNode, [...batchIndex, vk, vn]);
@@ -287,7 +305,7 @@ class Lowering {
       default:
     }
     const here = this.#group.members.has(node) || this.#schedule.inlined.has(node);
-    if (!here || (op.kind === "reduce" || op.kind === "matmul" || op.kind === "pick")) {
+    if (!here || op.kind === "reduce" || op.kind === "matmul" || op.kind === "pick") {
       return exprs.make({ kind: "load", dtype, buffer: node, index: flatten(index, node.shape) });
     }
     switch (op.kind) {
@@ -299,13 +317,21 @@ class Lowering {
         return this.value(node.inputs[0], index);
       case "bits": {
         const word = (k: number) => this.value(node.inputs[0], [int(k)]);
-        return exprs.make({ kind: "bits", dtype, args: [word(0), word(1), word(2)], index: flatten(index, node.shape) });
+        return exprs.make({
+          kind: "bits",
+          dtype,
+          args: [word(0), word(1), word(2)],
+          index: flatten(index, node.shape),
+        });
       }
       case "gather": {
         const wanted = this.value(node.inputs[1], index);
         const last = node.inputs[0].shape[op.axis] - 1;
         const clamped = exprs.make({ kind: "clampIndex", dtype: "i32", args: [wanted], max: last });
-        return this.value(node.inputs[0], index.map((e, a) => (a === op.axis ? runtimeValue(clamped.id, last) : e)));
+        return this.value(
+          node.inputs[0],
+          index.map((e, a) => (a === op.axis ? runtimeValue(clamped.id, last) : e)),
+        );
       }
       case "concat": {
         const ends: number[] = [];
@@ -314,7 +340,10 @@ class Lowering {
           const start = end;
           end += part.shape[op.axis];
           ends.push(end);
-          return this.value(part, index.map((e, a) => (a === op.axis ? sub(e, int(start)) : e)));
+          return this.value(
+            part,
+            index.map((e, a) => (a === op.axis ? sub(e, int(start)) : e)),
+          );
         });
         return exprs.make({ kind: "choose", dtype, position: index[op.axis], ends, args });
       }

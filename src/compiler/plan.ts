@@ -120,7 +120,8 @@ function makeUnits(graph: Graph, scheduled: Schedule, options: PlanOptions): Uni
     const writes = writesOf(kernel);
     const scratch: Node[] = [];
     if (kernel.kind === "fused") {
-      for (const spec of options.scratchOf(kernel)) scratch.push(new Node({ kind: "iota" }, [], spec.shape, spec.dtype));
+      for (const spec of options.scratchOf(kernel))
+        scratch.push(new Node({ kind: "iota" }, [], spec.shape, spec.dtype));
     }
     // Fused kernels take whole buffers only.
     const parameters = kernel.kind !== "fused" && kernel.exprs.all.some((e) => e.kind === "parameter");
@@ -184,8 +185,11 @@ function placeAssignments(graph: Graph, units: readonly Unit[], producer: Readon
     if (sizeOf(value.shape) === 0) continue;
     const readers = units.filter((u) => u !== unit && u.reads.has(variable));
     const fits =
-      unit !== undefined && !inPlace.has(value) && !outputs.has(value) &&
-      writesInPlace(unit, value, variable) && readers.every((r) => !waitsFor(r, unit));
+      unit !== undefined &&
+      !inPlace.has(value) &&
+      !outputs.has(value) &&
+      writesInPlace(unit, value, variable) &&
+      readers.every((r) => !waitsFor(r, unit));
     if (fits) {
       for (const reader of readers) unit.after.add(reader);
       inPlace.set(value, leaf);
@@ -201,7 +205,11 @@ function writesInPlace(unit: Unit, value: Node, variable: Node): boolean {
   if (kernel.kind === "fused") return false;
   const store = storesOf(kernel).find((s) => s.target === value);
   // A row is stored when other invocations may still read the row's elements.
-  if (!store || (kernel.kind === "reduce" && kernel.rowStores.includes(store) && sizeOf(variable.shape) !== kernel.rows)) return false;
+  if (
+    !store ||
+    (kernel.kind === "reduce" && kernel.rowStores.includes(store) && sizeOf(variable.shape) !== kernel.rows)
+  )
+    return false;
   return loadsOf(kernel.exprs).every((l) => l.buffer !== variable || l.index.key === store.index.key);
 }
 
@@ -261,7 +269,8 @@ function order(units: readonly Unit[], options: PlanOptions, memoryOf: (node: No
     const reads = new Map<Node, number>();
     for (const unit of waiters) for (const node of unit.reads) reads.set(node, (reads.get(node) ?? 0) + 1);
     let bytes = 0;
-    for (const [node, count] of reads) if (produced.has(node) && readsLeft.get(node) === count) bytes += nodeBytes(node);
+    for (const [node, count] of reads)
+      if (produced.has(node) && readsLeft.get(node) === count) bytes += nodeBytes(node);
     return bytes;
   };
   while (ready.size > 0) {
@@ -269,11 +278,14 @@ function order(units: readonly Unit[], options: PlanOptions, memoryOf: (node: No
     const waiters = [...ready].filter((u) => u.light);
     const gains = new Map(heavy.map((u) => [u, gain(u)]));
     // What shares with nothing need not wait for its level where it frees memory.
-    const turn = new Map(heavy.map((u) => [u, gains.get(u)! > 0 && sharingClass(u, options) === undefined ? -1 : levelOf.get(u)!]));
+    const turn = new Map(
+      heavy.map((u) => [u, gains.get(u)! > 0 && sharingClass(u, options) === undefined ? -1 : levelOf.get(u)!]),
+    );
     heavy.sort((x, y) => turn.get(x)! - turn.get(y)! || gains.get(y)! - gains.get(x)! || x.rank - y.rank);
     // Waiters are due when what they hold up would otherwise have its turn, or, since that may be what frees memory,
     // before much is taken.
-    const takesMuch = heavy.length > 0 && sharingClass(heavy[0], options) === undefined && -gains.get(heavy[0])! > patience;
+    const takesMuch =
+      heavy.length > 0 && sharingClass(heavy[0], options) === undefined && -gains.get(heavy[0])! > patience;
     const due = heavy.length > 0 && waiters.some((u) => takesMuch || dueAt(u) <= turn.get(heavy[0])!);
     if (heavy.length > 0 && !due && keptAlive(waiters) <= patience) {
       const [first] = heavy;
@@ -282,7 +294,12 @@ function order(units: readonly Unit[], options: PlanOptions, memoryOf: (node: No
       run(pack(alike, options.maxBindings, memoryOf)[0]);
       continue;
     }
-    for (const step of pack(waiters.sort((x, y) => x.rank - y.rank), options.maxBindings, memoryOf)) run(step);
+    for (const step of pack(
+      waiters.sort((x, y) => x.rank - y.rank),
+      options.maxBindings,
+      memoryOf,
+    ))
+      run(step);
   }
   return steps;
 }
@@ -317,7 +334,10 @@ function levels(units: readonly Unit[], users: ReadonlyMap<Unit, readonly Unit[]
 function pack(units: readonly Unit[], maxBindings: number, memoryOf: (node: Node) => Node): Unit[][] {
   const steps: { units: Unit[]; buffers: Set<Node | "parameters"> }[] = [];
   for (const unit of units) {
-    const buffers = [...[...unit.reads, ...unit.writes].map(memoryOf), ...(unit.parameters ? (["parameters"] as const) : [])];
+    const buffers = [
+      ...[...unit.reads, ...unit.writes].map(memoryOf),
+      ...(unit.parameters ? (["parameters"] as const) : []),
+    ];
     const fit = steps.find((s) => new Set([...s.buffers, ...buffers]).size <= maxBindings);
     if (fit) {
       fit.units.push(unit);
@@ -340,7 +360,12 @@ function placeValues(
     if (!placeOf.has(node)) placeOf.set(node, { kind: "output", output: i });
   });
 
-  interface Life { readonly node: Node; readonly bytes: number; readonly from: number; to: number }
+  interface Life {
+    readonly node: Node;
+    readonly bytes: number;
+    readonly from: number;
+    to: number;
+  }
   const lives = new Map<Node, Life>();
   steps.forEach((step, at) => {
     for (const unit of step) {

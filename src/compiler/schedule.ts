@@ -190,11 +190,17 @@ class Scheduler {
     const home = ranked.find((g) => this.#canJoin(node, reads, g));
     if (!home) {
       const group = this.#open("loop", sizeOf(node.shape), node);
-      this.#dependOn(group, reads.map((r) => r.producer));
+      this.#dependOn(
+        group,
+        reads.map((r) => r.producer),
+      );
     } else {
       home.members.add(node);
       this.#groupOf.set(node, home);
-      this.#dependOn(home, reads.map((r) => r.producer));
+      this.#dependOn(
+        home,
+        reads.map((r) => r.producer),
+      );
     }
     const group = this.#groupOf.get(node)!;
     if (node.op.kind === "contiguous") return;
@@ -249,7 +255,10 @@ class Scheduler {
           ? source.size === size &&
             sameSpace(source.space!, space) &&
             flat.key === (levelOf(producer, source) === "full" ? identity(size) : rowOfFlat(space)).key
-          : source.kind === "loop" && trailing && source.size === size && flat.key === identity(size).key &&
+          : source.kind === "loop" &&
+            trailing &&
+            source.size === size &&
+            flat.key === identity(size).key &&
             (rows >= MIN_ROWS || size <= SMALL_SPACE);
       if (joins && this.#bindings(source, [node]) <= this.#limits.maxBindings) {
         if (source.kind === "loop") {
@@ -268,16 +277,22 @@ class Scheduler {
 
   /** Merges `other` into `group` where both run over the same elements and nothing in between separates them. */
   #tryMerge(group: Group, other: Group): void {
-    const [host, guest] =
-      group.kind === "loop" && other.kind !== "loop" ? [other, group] : [group, other];
+    const [host, guest] = group.kind === "loop" && other.kind !== "loop" ? [other, group] : [group, other];
     if (host.kind === "fused" || guest.kind === "fused" || guest.kind === "matmul") return;
     if (guest.kind === "reduce" && !(host.kind === "reduce" && sameSpace(host.space!, guest.space!))) return;
     if (guest.size !== host.size && guest.size !== host.space?.rows) return;
     if (host.members.size + guest.members.size > MAX_MEMBERS) return;
-    if ([...guest.members].some((m) => m.op.kind === "contiguous") || [...host.members].some((m) => m.op.kind === "contiguous")) return;
+    if (
+      [...guest.members].some((m) => m.op.kind === "contiguous") ||
+      [...host.members].some((m) => m.op.kind === "contiguous")
+    )
+      return;
     if (this.#reach.separated(host.id, guest.id)) return;
     // Reads across the two must be element by element.
-    for (const [readers, source] of [[guest.members, host], [host.members, guest]] as const) {
+    for (const [readers, source] of [
+      [guest.members, host],
+      [host.members, guest],
+    ] as const) {
       for (const reader of readers) {
         if (reader.op.kind === "pick") continue;
         for (const read of isPointwise(reader) ? readsOf(reader) : readsOfReduce(reader)) {
@@ -287,7 +302,11 @@ class Scheduler {
           if (size < producerSize) return;
           const expected = size === producerSize ? identity(size) : host.space ? rowOfFlat(host.space) : undefined;
           if (!read.flat || read.guarded || read.flat.key !== expected?.key) return;
-          if (reader.op.kind === "matmul" || (source === host && host.kind === "reduce" && levelOf(read.producer, host) === undefined)) return;
+          if (
+            reader.op.kind === "matmul" ||
+            (source === host && host.kind === "reduce" && levelOf(read.producer, host) === undefined)
+          )
+            return;
         }
       }
     }
@@ -407,7 +426,8 @@ class Scheduler {
     for (const node of [...this.#graph.nodes].reverse()) {
       const group = this.#groupOf.get(node);
       if (!group || !this.#groups.has(group) || this.#inlined.has(node) || group.members.size === 1) continue;
-      if ((node.op.kind !== "elementwise" && node.op.kind !== "cast") || costOf(node) > 2 || this.#isResult(node)) continue;
+      if ((node.op.kind !== "elementwise" && node.op.kind !== "cast") || costOf(node) > 2 || this.#isResult(node))
+        continue;
       const places = new Set(this.#readerGroups(node));
       if (places.size === 0 || places.has(group) || this.#feedsMatmul(node)) continue;
       if ([...places].some((p) => p.kind === "fused") || this.#evaluations(node) > 4 * sizeOf(node.shape)) continue;
@@ -489,7 +509,10 @@ function identity(size: number): IntExpr {
 function rowOfFlat(space: GroupSpace): IntExpr {
   const index = unflatten(loopVariable("i", sizeOf(space.shape)), space.shape);
   const kept = index.filter((_, axis) => !space.axes.includes(axis));
-  return flatten(kept, space.shape.filter((_, axis) => !space.axes.includes(axis)));
+  return flatten(
+    kept,
+    space.shape.filter((_, axis) => !space.axes.includes(axis)),
+  );
 }
 
 function sameSpace(a: GroupSpace, b: GroupSpace): boolean {

@@ -24,8 +24,22 @@ export const DEMO_DATA: GeneratorOptions = { subjects: 16, repetitions: 6, seed:
  * gentler augmentation than the paper's says "the same action" about what is the same.
  */
 export const DEMO_SETTINGS: Partial<RunSettings> = {
-  encoder: "gru", hidden: 128, granularity: 4, projection: 64, queue: 256, batch: 64, temperature: 0.1, keyMomentum: 0.99,
-  lr: 0.03, epochs: 40, schedule: "cosine", frames: 32, minFrames: 32, minScale: 0.7, amplitude: 0.25, corruptJoints: 6,
+  encoder: "gru",
+  hidden: 128,
+  granularity: 4,
+  projection: 64,
+  queue: 256,
+  batch: 64,
+  temperature: 0.1,
+  keyMomentum: 0.99,
+  lr: 0.03,
+  epochs: 40,
+  schedule: "cosine",
+  frames: 32,
+  minFrames: 32,
+  minScale: 0.7,
+  amplitude: 0.25,
+  corruptJoints: 6,
   variant: "corrected",
 };
 
@@ -49,13 +63,21 @@ export interface DemoResult {
 }
 
 /** Runs what is missing: called again after an interruption, it goes on where it stopped. */
-export async function runDemo({ folder, data, settings, signal, onStage, onPretrain }: DemoOptions): Promise<DemoResult | undefined> {
+export async function runDemo({
+  folder,
+  data,
+  settings,
+  signal,
+  onStage,
+  onPretrain,
+}: DemoOptions): Promise<DemoResult | undefined> {
   const start = performance.now();
   mkdirSync(folder, { recursive: true });
   const [store, run] = [join(folder, "demo.clips"), join(folder, "run")];
   if (!existsSync(store)) {
     await prepareStore(generatedSource({ ...DEMO_DATA, ...data }), store, {
-      notes: { kind: "generated", ...DEMO_DATA, ...data }, signal,
+      notes: { kind: "generated", ...DEMO_DATA, ...data },
+      signal,
       onProgress: ({ done, total }) => onStage?.("generating clips", done / total),
     });
   }
@@ -63,11 +85,17 @@ export async function runDemo({ folder, data, settings, signal, onStage, onPretr
   const resolved = resolveSettings({ from: "demo", given: { ...DEMO_SETTINGS, ...settings, data: store } });
   const pretraining = await pretrain({ settings: resolved, run, resume, signal, onEvent: onPretrain });
   if (!pretraining.finished) return undefined;
-  const onProgress = (name: string) => ({ subject, stage, done, total }: { subject: string; stage: string; done: number; total: number }): void => {
-    onStage?.(`${name}: ${subject}, ${stage}`, done / total);
-  };
+  const onProgress =
+    (name: string) =>
+    ({ subject, stage, done, total }: { subject: string; stage: string; done: number; total: number }): void => {
+      onStage?.(`${name}: ${subject}, ${stage}`, done / total);
+    };
   const linear = await evaluateLinear({ run, onProgress: onProgress("linear classifier") });
   const knn = await evaluateKnn({ run, onProgress: onProgress("1-NN") });
-  const { path } = await writeReport({ run, out: join(folder, "report.html"), onProgress: (stage, done, total) => onStage?.(`report: ${stage}`, done / total) });
+  const { path } = await writeReport({
+    run,
+    out: join(folder, "report.html"),
+    onProgress: (stage, done, total) => onStage?.(`report: ${stage}`, done / total),
+  });
   return { folder, report: path, pretraining, linear, knn, seconds: (performance.now() - start) / 1000 };
 }

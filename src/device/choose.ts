@@ -44,9 +44,11 @@ export function chooseDevice({ device = "auto", adapter, adapters, devices }: De
   if (adapter !== undefined || device === "webgpu") {
     if (found === undefined) {
       const list = adapters.map((one) => `"${adapterName(one)}"`).join(", ");
-      throw new Error(`no WebGPU adapter${adapter === undefined ? "" : ` fits "${adapter}"`}: `
-        + `${adapters.length === 0 ? "there is none" : `there is ${list}`}; `
-        + "HICO_ADAPTER=swiftshader asks for a software one");
+      throw new Error(
+        `no WebGPU adapter${adapter === undefined ? "" : ` fits "${adapter}"`}: ` +
+          `${adapters.length === 0 ? "there is none" : `there is ${list}`}; ` +
+          "HICO_ADAPTER=swiftshader asks for a software one",
+      );
     }
     const asked = adapter === undefined ? "the device webgpu was asked for" : `the adapter "${adapter}" was asked for`;
     return { device: "webgpu", adapter: found, reason: `${asked}: ${adapterName(found)}` };
@@ -54,8 +56,10 @@ export function chooseDevice({ device = "auto", adapter, adapters, devices }: De
   if (found !== undefined && !found.isSoftware) {
     return { device: "webgpu", adapter: found, reason: `${adapterName(found)} is a real GPU` };
   }
-  const none = found === undefined ? "there is no WebGPU adapter"
-    : `there is no real GPU (${adapterName(found)} computes on the CPU; HICO_ADAPTER takes it all the same)`;
+  const none =
+    found === undefined
+      ? "there is no WebGPU adapter"
+      : `there is no real GPU (${adapterName(found)} computes on the CPU; HICO_ADAPTER takes it all the same)`;
   if (devices.includes("cpu")) return { device: "cpu", adapter: undefined, reason: none };
   return { device: "reference", adapter: undefined, reason: `${none}, and this build has no device "cpu"` };
 }

@@ -13,8 +13,10 @@ interface ProcessLike {
 const scope = globalThis as { readonly process?: ProcessLike; readonly Deno?: unknown };
 
 /** True under Node and what stands in for it (Bun): native addons load, and the event loop has `setImmediate`. */
-export const isNode: boolean = scope.process?.versions?.node !== undefined && scope.Deno === undefined
-  && (scope.process.versions as { electron?: string }).electron === undefined;
+export const isNode: boolean =
+  scope.process?.versions?.node !== undefined &&
+  scope.Deno === undefined &&
+  (scope.process.versions as { electron?: string }).electron === undefined;
 
 /** True under Deno. */
 export const isDeno: boolean = scope.Deno !== undefined;

@@ -8,7 +8,11 @@ import type { TensorSpec } from "../shaders/kernel.ts";
 import type { ScanSpec } from "../ops/specs/scan.ts";
 
 /** @param perStep shape [T, B, D, …]; @param state shape of a state, [D, B, H] */
-export function scanSpec(perStep: readonly number[], state: readonly number[], { masked, segments }: ScanAttrs): ScanSpec {
+export function scanSpec(
+  perStep: readonly number[],
+  state: readonly number[],
+  { masked, segments }: ScanAttrs,
+): ScanSpec {
   const [steps, batch, directions] = perStep;
   return { steps, batch, directions, hidden: state[2], masked, segments };
 }

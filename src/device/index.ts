@@ -38,7 +38,10 @@ export async function device(name?: string, options: DeviceOptions = {}): Promis
   const resolved = resolveAdapterOptions(options);
   if (asked === "webgpu") return WebGpuDevice.open(resolved);
   const adapter = options.adapter ?? environmentVariable("HICO_ADAPTER");
-  const adapters = await listAdapters(resolved).then((found) => found.map((f) => f.info), () => []);
+  const adapters = await listAdapters(resolved).then(
+    (found) => found.map((f) => f.info),
+    () => [],
+  );
   const choice = chooseDevice({ device: asked, adapter: adapter ?? options.software, adapters, devices });
   return choice.device === "webgpu" ? WebGpuDevice.open(resolved) : CpuDevice.open(options);
 }

@@ -39,7 +39,9 @@ function runtime(): string {
 }
 
 /** Looks at the machine. Options fall back to HICO_DEVICE, HICO_ADAPTER and HICO_THREADS. */
-export async function describeSystem(options: { device?: string; adapter?: string; threads?: number } = {}): Promise<SystemDescription> {
+export async function describeSystem(
+  options: { device?: string; adapter?: string; threads?: number } = {},
+): Promise<SystemDescription> {
   const device = options.device ?? environmentVariable("HICO_DEVICE") ?? "auto";
   const adapter = options.adapter ?? environmentVariable("HICO_ADAPTER");
   let adapters: SystemDescription["adapters"] = [];
@@ -61,8 +63,15 @@ export async function describeSystem(options: { device?: string; adapter?: strin
     choiceError = (error as Error).message;
   }
   return {
-    runtime: runtime(), cpu: await describeCpu(options.threads), adapters, adapterError, softwareDrivers: await surveySoftwareDrivers(), devices,
-    asked: { device, adapter }, choice, choiceError,
+    runtime: runtime(),
+    cpu: await describeCpu(options.threads),
+    adapters,
+    adapterError,
+    softwareDrivers: await surveySoftwareDrivers(),
+    devices,
+    asked: { device, adapter },
+    choice,
+    choiceError,
   };
 }
 
@@ -88,9 +97,12 @@ function formatAdapter(adapter: SystemDescription["adapters"][number], number: n
     `     architecture  ${architecture || "?"}`,
     `     driver        ${description || "?"}`,
     `     subgroups     ${sizes[1] === 0 ? "size not told" : `${sizes[0]} to ${sizes[1]} invocations`}`,
-    `     features      ${usefulFeatures.map((name) => `${name} ${adapter.features.includes(name) ? "yes" : "no"}`)
+    `     features      ${usefulFeatures
+      .map((name) => `${name} ${adapter.features.includes(name) ? "yes" : "no"}`)
       .join(", ")}`,
-    `     profile       ${Object.entries(profile).map(([key, value]) => `${key} ${value}`).join(", ")}`,
+    `     profile       ${Object.entries(profile)
+      .map(([key, value]) => `${key} ${value}`)
+      .join(", ")}`,
     "     limits",
     ...usefulLimits.map((name) => `       ${name.padEnd(34)} ${formatLimit(name, adapter.limits[name])}`),
   ];
@@ -100,8 +112,10 @@ function formatAdapter(adapter: SystemDescription["adapters"][number], number: n
 /** The description as text for people. */
 export function formatSystem(system: SystemDescription): string {
   const { adapters, adapterError, softwareDrivers, cpu, asked, choice, choiceError } = system;
-  const list = adapters.length > 0 ? adapters.map((adapter, i) => formatAdapter(adapter, i + 1))
-    : [`  none${adapterError === undefined ? "" : `: ${adapterError}`}`];
+  const list =
+    adapters.length > 0
+      ? adapters.map((adapter, i) => formatAdapter(adapter, i + 1))
+      : [`  none${adapterError === undefined ? "" : `: ${adapterError}`}`];
   return [
     system.runtime,
     "",
@@ -111,12 +125,13 @@ export function formatSystem(system: SystemDescription): string {
     "Software Vulkan drivers (used only when asked for: HICO_ADAPTER=NAME or --adapter NAME)",
     ...softwareDrivers.map(({ name, found, detail }) => `  ${name.padEnd(12)} ${found ? "found: " : "no: "}${detail}`),
     "",
-    `The cpu device takes ${cpu.threads} thread${cpu.threads === 1 ? "" : "s"} (HICO_THREADS or --threads; `
-      + `${cpu.sharedMemory ? "memory can be shared" : "this engine shares no memory"}), `
-      + `relaxed SIMD: ${cpu.relaxedSimd ? "yes" : "no"}`,
+    `The cpu device takes ${cpu.threads} thread${cpu.threads === 1 ? "" : "s"} (HICO_THREADS or --threads; ` +
+      `${cpu.sharedMemory ? "memory can be shared" : "this engine shares no memory"}), ` +
+      `relaxed SIMD: ${cpu.relaxedSimd ? "yes" : "no"}`,
     "",
     `Devices of this build: ${system.devices.join(", ")}`,
-    `Device "${asked.device}" takes: ${choice === undefined ? `nothing: ${choiceError}`
-      : `${choice.device}, because ${choice.reason}`}`,
+    `Device "${asked.device}" takes: ${
+      choice === undefined ? `nothing: ${choiceError}` : `${choice.device}, because ${choice.reason}`
+    }`,
   ].join("\n");
 }

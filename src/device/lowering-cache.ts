@@ -18,12 +18,24 @@ export class LoweringCache<L> {
   /** Whether the device has kernels of its own for an op of the graph; else it runs the decomposition. */
   canLower(op: FusedOp, { op: given, inputs }: Node): boolean {
     const attrs = given.kind === "fused" ? given.attrs : {};
-    return this.#find(op, attrs, inputs, op.outputs(inputs, attrs).map(() => true)) !== undefined;
+    return (
+      this.#find(
+        op,
+        attrs,
+        inputs,
+        op.outputs(inputs, attrs).map(() => true),
+      ) !== undefined
+    );
   }
 
   /** The kernels of a fused op that `canLower`. */
   of({ fused, attrs, operands, outputs }: FusedKernel): L {
-    const lowering = this.#find(fused, attrs, operands, outputs.map(({ node }) => node !== undefined));
+    const lowering = this.#find(
+      fused,
+      attrs,
+      operands,
+      outputs.map(({ node }) => node !== undefined),
+    );
     if (!lowering) throw new Error(`internal: ${fused.name} has no kernels of its own`);
     return lowering;
   }

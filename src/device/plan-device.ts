@@ -63,10 +63,17 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     if (uploads) return this.#upload(outputs, assignments);
     const graph = this.#graph(outputs, assignments);
     const prepared = await this.#remembered(graph);
-    return this.run(prepared, graph.leaves.map((leaf) => this.#leafValue(leaf.source, true)));
+    return this.run(
+      prepared,
+      graph.leaves.map((leaf) => this.#leafValue(leaf.source, true)),
+    );
   }
 
-  async compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep> {
+  async compile(
+    inputs: readonly Node[],
+    outputs: readonly Node[],
+    assignments: readonly Assignment[],
+  ): Promise<CompiledStep> {
     this.checkOpen();
     const graph = this.#graph(outputs, assignments);
     const prepared = await this.prepare(graph);
@@ -105,7 +112,8 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     const graph = this.graphOf(outputs, assignments);
     for (const { dtype } of graph.nodes) {
       const why = this.missing(dtype);
-      if (why !== undefined) throw new Error(`${this.name} has no ${dtype} tensors: ${why}; cast to f32 with .cast("f32")`);
+      if (why !== undefined)
+        throw new Error(`${this.name} has no ${dtype} tensors: ${why}; cast to f32 with .cast("f32")`);
     }
     return graph;
   }

@@ -51,7 +51,7 @@ export function readTar(archive: Uint8Array): TarEntry[] {
   };
   const octal = (from: number, length: number): number => Number.parseInt(text(from, length).trim() || "0", 8);
   const entries: TarEntry[] = [];
-  for (let at = 0; at + BLOCK <= archive.length && archive[at] !== 0;) {
+  for (let at = 0; at + BLOCK <= archive.length && archive[at] !== 0; ) {
     let sum = 0;
     for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 32 : archive[at + i]!;
     if (sum !== octal(at + 148, 8)) throw new Error(`tar: wrong checksum in the header at byte ${at}`);
@@ -99,8 +99,10 @@ async function swiftShaderArchive(): Promise<string> {
       if (path.dirname(folder) === folder) break;
     }
   }
-  throw new Error("SwiftShader comes in the package @sparticuz/chromium, which is not installed: "
-    + "npm install --save-dev @sparticuz/chromium@147.0.2");
+  throw new Error(
+    "SwiftShader comes in the package @sparticuz/chromium, which is not installed: " +
+      "npm install --save-dev @sparticuz/chromium@147.0.2",
+  );
 }
 
 /**
@@ -162,8 +164,10 @@ export async function lavapipe(): Promise<VulkanDriver> {
     const manifest = names.find((name) => fs.existsSync(path.join(folder, name)));
     if (manifest !== undefined) return { name: "lavapipe", manifest: path.join(folder, manifest), loader: undefined };
   }
-  throw new Error(`lavapipe: no lvp_icd*.json in ${folders.join(", ")}; `
-    + "apt-get install mesa-vulkan-drivers libvulkan1, or set HICO_LAVAPIPE to the manifest's path");
+  throw new Error(
+    `lavapipe: no lvp_icd*.json in ${folders.join(", ")}; ` +
+      "apt-get install mesa-vulkan-drivers libvulkan1, or set HICO_LAVAPIPE to the manifest's path",
+  );
 }
 
 /** The files of a software driver; SwiftShader is unpacked at need. Node and Deno only. */
@@ -222,8 +226,8 @@ export function withSoftwareDriver<Result>(driver: VulkanDriver, body: () => Pro
       XDG_RUNTIME_DIR: environmentVariable("XDG_RUNTIME_DIR") ?? os.tmpdir(),
     };
     if (driver.name === "lavapipe") {
-      variables.MESA_SHADER_CACHE_DIR = environmentVariable("MESA_SHADER_CACHE_DIR")
-        ?? path.join(await cacheFolder(), "mesa-shaders");
+      variables.MESA_SHADER_CACHE_DIR =
+        environmentVariable("MESA_SHADER_CACHE_DIR") ?? path.join(await cacheFolder(), "mesa-shaders");
     }
     if (driver.loader !== undefined) await loadVulkanLoader(driver.loader);
     const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);

@@ -14,7 +14,14 @@ export type { EncoderFactory, EncoderName, EncoderSettings, SequenceEncoder } fr
 export { HiCoNetwork, HierarchicalEncoder } from "./model/network.ts";
 export type { Features, Projections } from "./model/network.ts";
 export {
-  CONTRAST_LEVELS, LOSS_PARTS, contrastiveAccuracy, contrasts, hierarchicalLosses, logitsOf, normalizeProjections, partsOfLevels,
+  CONTRAST_LEVELS,
+  LOSS_PARTS,
+  contrastiveAccuracy,
+  contrasts,
+  hierarchicalLosses,
+  logitsOf,
+  normalizeProjections,
+  partsOfLevels,
 } from "./model/loss.ts";
 export type { Contrast, ContrastLevel, LossPart } from "./model/loss.ts";
 export { HiCoTrainer, PRETRAIN_SETTINGS } from "./model/trainer.ts";
@@ -43,7 +50,13 @@ export type { ProbeOptions, ProbeResult, ProbeSettings } from "./judge/linear-pr
 export { scoresOf } from "./judge/scores.ts";
 export type { Scores } from "./judge/scores.ts";
 export { evaluateKnn, evaluateLinear } from "./judge/evaluate.ts";
-export type { EvaluationOptions, EvaluationProgress, KnnEvaluation, LinearEvaluation, Subject } from "./judge/evaluate.ts";
+export type {
+  EvaluationOptions,
+  EvaluationProgress,
+  KnnEvaluation,
+  LinearEvaluation,
+  Subject,
+} from "./judge/evaluate.ts";
 export { evaluateFinetune } from "./judge/evaluate-finetune.ts";
 export type { FinetuneEvaluation, FinetuneOptions } from "./judge/evaluate-finetune.ts";
 export { CLASSIFIERS } from "./judge/classifier.ts";

@@ -13,7 +13,19 @@ import { formatShape } from "../tensor/shape.ts";
 import { bf16ToFloat32, f16ToFloat32 } from "./float16.ts";
 
 export type HostDType =
-  "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "i16" | "i8" | "u64" | "u32" | "u16" | "u8" | "bool";
+  | "f64"
+  | "f32"
+  | "f16"
+  | "bf16"
+  | "i64"
+  | "i32"
+  | "i16"
+  | "i8"
+  | "u64"
+  | "u32"
+  | "u16"
+  | "u8"
+  | "bool";
 
 export type TypedArray =
   | Float64Array

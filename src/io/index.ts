@@ -45,7 +45,14 @@ export {
   type NpyArray,
 } from "./numpy/npy.ts";
 export { encodeNpz, NpzFile, openNpz, readNpz, writeNpz, type NamedArrays, type NpzReadOptions } from "./numpy/npz.ts";
-export { encodeOnnx, writeOnnx, type OnnxAttribute, type OnnxModel, type OnnxNode, type OnnxValue } from "./protobuf/onnx.ts";
+export {
+  encodeOnnx,
+  writeOnnx,
+  type OnnxAttribute,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxValue,
+} from "./protobuf/onnx.ts";
 export type { ZipLimits } from "./zip/read.ts";
 export { readPickle, readTorchCheckpoint, stateDictOf, type TorchReadOptions } from "./torch/read.ts";
 export { encodeTorchCheckpoint, stateDictFor, writeTorchCheckpoint } from "./torch/write.ts";

@@ -35,7 +35,10 @@ interface Corrections {
 export class Adam extends Optimizer<AdamSettings> {
   readonly #corrections = new WeakMap<Tensor, Corrections>();
 
-  constructor(params: readonly Variable[] | readonly ParameterGroup<AdamSettings>[], settings: Partial<AdamSettings> = {}) {
+  constructor(
+    params: readonly Variable[] | readonly ParameterGroup<AdamSettings>[],
+    settings: Partial<AdamSettings> = {},
+  ) {
     super(params, { ...DEFAULTS, ...settings }, ["exp_avg", "exp_avg_sq"], true);
   }
 
@@ -70,7 +73,9 @@ export class Adam extends Optimizer<AdamSettings> {
     const known = this.#corrections.get(lr);
     if (known) return known;
     // 1 − βᵗ = −expm1(t·ln β), which keeps its digits where βᵗ is close to 1.
-    const [first, second] = settings.betas.map((beta) => (beta === 0 ? undefined : count!.mul(Math.log(beta)).expm1().neg()));
+    const [first, second] = settings.betas.map((beta) =>
+      beta === 0 ? undefined : count!.mul(Math.log(beta)).expm1().neg(),
+    );
     const corrections = {
       rate: (first ? lr.div(first) : lr).contiguous(),
       rootScale: second ? second.rsqrt().contiguous() : ones([], lr.dtype),
@@ -81,7 +86,10 @@ export class Adam extends Optimizer<AdamSettings> {
 }
 
 export class AdamW extends Adam {
-  constructor(params: readonly Variable[] | readonly ParameterGroup<AdamSettings>[], settings: Partial<AdamSettings> = {}) {
+  constructor(
+    params: readonly Variable[] | readonly ParameterGroup<AdamSettings>[],
+    settings: Partial<AdamSettings> = {},
+  ) {
     super(params, { weightDecay: 0.01, ...settings });
   }
 

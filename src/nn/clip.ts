@@ -15,7 +15,10 @@ export function clipGradNorm(parameters: readonly Variable[], maxNorm: number): 
   if (held.length === 0) throw new Error("clipGradNorm: no parameter has a gradient; call backward() first");
   return noGrad(() => {
     const squares = held.map((p) => p.grad!.square().sum().cast(held[0].dtype));
-    const norm = squares.reduce((sum, s) => sum.add(s)).sqrt().contiguous();
+    const norm = squares
+      .reduce((sum, s) => sum.add(s))
+      .sqrt()
+      .contiguous();
     const scale = norm.add(1e-6).reciprocal().mul(maxNorm).minimum(1);
     for (const p of held) p.grad = p.grad!.mul(scale.cast(p.dtype));
     return norm;

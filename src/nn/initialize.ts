@@ -6,7 +6,7 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Generator } from "../tensor/random.ts";
 import { rng } from "../tensor/random.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import { variable } from "../tensor/variable.ts";
 

@@ -43,7 +43,10 @@ export class LayerNorm extends Module {
  */
 export class Dropout extends Module {
   /** @param generator default: the shared one at the time of the call. */
-  constructor(readonly p = 0.5, readonly generator?: Generator) {
+  constructor(
+    readonly p = 0.5,
+    readonly generator?: Generator,
+  ) {
     super();
     requireProbability("Dropout", p);
   }
@@ -105,7 +108,10 @@ export class Conv1d extends Module {
 
 /** Largest of each window of the last axis (torch.nn.MaxPool1d without padding). */
 export class MaxPool1d extends Module {
-  constructor(readonly size: number, readonly stride = size) {
+  constructor(
+    readonly size: number,
+    readonly stride = size,
+  ) {
     super();
     requireCount("MaxPool1d", "size", size);
     requireCount("MaxPool1d", "stride", stride);

@@ -38,7 +38,9 @@ export class Linear extends Module {
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   const features = x.shape[x.rank - 1];
   if (weight.rank !== 2 || features !== weight.shape[1]) {
-    throw new Error(`linear: the last axis of x ${formatShape(x.shape)} must be that of the weight ${formatShape(weight.shape)}`);
+    throw new Error(
+      `linear: the last axis of x ${formatShape(x.shape)} must be that of the weight ${formatShape(weight.shape)}`,
+    );
   }
   // One product of two matrices, whatever the rank of x.
   const rows = x.rank > 2 ? x.reshape([-1, features]) : x;
@@ -66,16 +68,15 @@ export class Embedding extends Module {
       throw new Error(`Embedding: paddingIndex is ${paddingIndex}; it must be in 0..${count - 1}`);
     }
     const drawn = generator.normal([count, dim], 0, 1, dtype);
-    const cleared = paddingIndex === undefined
-      ? drawn
-      : drawn.sub(drawn.mul(rowMask(count, dim, paddingIndex, drawn)));
+    const cleared = paddingIndex === undefined ? drawn : drawn.sub(drawn.mul(rowMask(count, dim, paddingIndex, drawn)));
     this.weight = parameter("weight", cleared);
     this.#paddingIndex = paddingIndex;
   }
 
   /** index [...], i32 or u32 → [..., dim]. */
   forward(index: Tensor): Tensor {
-    if (index.dtype !== "i32" && index.dtype !== "u32") throw new Error(`Embedding: the index must be i32 or u32, not ${index.dtype}`);
+    if (index.dtype !== "i32" && index.dtype !== "u32")
+      throw new Error(`Embedding: the index must be i32 or u32, not ${index.dtype}`);
     const rows = this.weight.take(index.flatten()).reshape([...index.shape, this.weight.shape[1]]);
     if (this.#paddingIndex === undefined) return rows;
     return index.eq(this.#paddingIndex).unsqueeze(-1).where(rows.detach(), rows);
@@ -83,5 +84,8 @@ export class Embedding extends Module {
 }
 
 function rowMask(count: number, dim: number, row: number, like: Tensor): Tensor {
-  return ones([1, dim], like.dtype).pad([[row, count - 1 - row], [0, 0]]);
+  return ones([1, dim], like.dtype).pad([
+    [row, count - 1 - row],
+    [0, 0],
+  ]);
 }

@@ -6,7 +6,7 @@
  * `layers.0.weight`, as in PyTorch (torch.nn.Module), so layers here name their properties as PyTorch names its
  * parameters. Other properties, plain tensors among them, are settings and are not saved.
  */
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { Variable } from "../tensor/variable.ts";
 import type { LoadOptions, LoadReport, StateSource } from "./state.ts";
 import { loadState } from "./state.ts";
@@ -101,7 +101,12 @@ export interface TensorModule extends Module {
 }
 
 /** Calls `visit` on every module and variable below `value`. `above`: the modules on the way down, to find cycles. */
-function walk(value: unknown, name: string, above: readonly Module[], visit: (name: string, value: Module | Variable) => void): void {
+function walk(
+  value: unknown,
+  name: string,
+  above: readonly Module[],
+  visit: (name: string, value: Module | Variable) => void,
+): void {
   if (value instanceof Variable) return visit(name, value);
   const at = (child: string) => (name === "" ? child : `${name}.${child}`);
   if (Array.isArray(value)) {
@@ -110,7 +115,9 @@ function walk(value: unknown, name: string, above: readonly Module[], visit: (na
   }
   if (!(value instanceof Module)) return;
   if (above.includes(value)) {
-    throw new Error(`${value.constructor.name}: the module contains itself, at "${name}"; keep references to parents in # fields`);
+    throw new Error(
+      `${value.constructor.name}: the module contains itself, at "${name}"; keep references to parents in # fields`,
+    );
   }
   visit(name, value);
   // Through the prototype, since `members` is for subclasses to override and not for users to call.

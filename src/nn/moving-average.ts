@@ -10,7 +10,8 @@ import { Module } from "./module.ts";
 export type Parameters = Module | readonly Variable[];
 
 function pairs(op: string, target: Parameters, source: Parameters): [Variable, Variable][] {
-  const found = target instanceof Module && source instanceof Module ? byName(op, target, source) : byPlace(op, target, source);
+  const found =
+    target instanceof Module && source instanceof Module ? byName(op, target, source) : byPlace(op, target, source);
   for (const [t, s] of found) {
     if (sameShape(t.shape, s.shape)) continue;
     throw new Error(`${op}: "${t.name}" has shape ${formatShape(t.shape)}, "${s.name}" ${formatShape(s.shape)}`);
@@ -29,7 +30,8 @@ function byName(op: string, target: Module, source: Module): [Variable, Variable
 
 function byPlace(op: string, target: Parameters, source: Parameters): [Variable, Variable][] {
   const [to, from] = [target, source].map((p) => (p instanceof Module ? p.parameters() : p));
-  if (to.length !== from.length) throw new Error(`${op}: the target has ${to.length} parameters, the source ${from.length}`);
+  if (to.length !== from.length)
+    throw new Error(`${op}: the target has ${to.length} parameters, the source ${from.length}`);
   return to.map((t, i) => [t, from[i]]);
 }
 

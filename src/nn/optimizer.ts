@@ -60,7 +60,12 @@ export abstract class Optimizer<S extends CommonSettings> {
    * @param params a list of variables, or groups of them with settings of their own.
    * @param counts whether updates need the number of the step.
    */
-  protected constructor(params: readonly Variable[] | readonly ParameterGroup<S>[], defaults: S, slotNames: readonly string[], counts: boolean) {
+  protected constructor(
+    params: readonly Variable[] | readonly ParameterGroup<S>[],
+    defaults: S,
+    slotNames: readonly string[],
+    counts: boolean,
+  ) {
     const name = this.constructor.name;
     const grouped = isGrouped(params) ? params : [{ params } as unknown as ParameterGroup<S>];
     this.groups = grouped.map((group) => ({ ...defaults, ...definedOf(group), params: [...group.params] }));
@@ -70,7 +75,8 @@ export abstract class Optimizer<S extends CommonSettings> {
     const seen = new Set<Variable>();
     for (const p of this.parameters) {
       if (seen.has(p)) throw new Error(`${name}: variable "${p.name}" is given twice`);
-      if (!p.dtype.startsWith("f")) throw new Error(`${name}: variable "${p.name}" is ${p.dtype}; only floating variables are trained`);
+      if (!p.dtype.startsWith("f"))
+        throw new Error(`${name}: variable "${p.name}" is ${p.dtype}; only floating variables are trained`);
       seen.add(p);
     }
     if (seen.size === 0) throw new Error(`${name}: there are no parameters`);
@@ -85,7 +91,10 @@ export abstract class Optimizer<S extends CommonSettings> {
   #slotsOf(p: Variable): Slots {
     let slots = this.#slots.get(p);
     if (!slots) {
-      const made = this.#slotNames.map((slot) => [slot, variable(zeros(p.shape, p.dtype), { name: `${p.name}.${slot}`, trainable: false })]);
+      const made = this.#slotNames.map((slot) => [
+        slot,
+        variable(zeros(p.shape, p.dtype), { name: `${p.name}.${slot}`, trainable: false }),
+      ]);
       slots = Object.fromEntries(made) as Slots;
       this.#slots.set(p, slots);
     }
@@ -110,9 +119,18 @@ export abstract class Optimizer<S extends CommonSettings> {
         for (const p of settings.params) {
           if (!p.grad) continue;
           const { dtype } = p;
-          if (!rates.has(dtype)) rates.set(dtype, liveScalar(() => settings.lr, dtype));
+          if (!rates.has(dtype))
+            rates.set(
+              dtype,
+              liveScalar(() => settings.lr, dtype),
+            );
           if (steps && !counts.has(dtype)) counts.set(dtype, steps.cast(dtype));
-          this.update(p, p.grad, { settings, slots: this.#slotsOf(p), lr: rates.get(dtype)!, count: counts.get(dtype) });
+          this.update(p, p.grad, {
+            settings,
+            slots: this.#slotsOf(p),
+            lr: rates.get(dtype)!,
+            count: counts.get(dtype),
+          });
         }
       }
       if (steps) this.#count!.assign(steps);
@@ -154,11 +172,17 @@ export abstract class Optimizer<S extends CommonSettings> {
       state.set(i, new Map<string, unknown>(count ? [["step", count], ...named] : named));
     });
     let next = 0;
-    const groups = this.groups.map(({ params, ...settings }) => new Map<string, unknown>([
-      ...Object.entries(settings).map(([key, value]) => [TORCH_NAMES[key] ?? key, torchValue(value)] as const),
-      ["params", params.map(() => next++)],
-    ]));
-    return new Map<string, unknown>([["state", state], ["param_groups", groups]]);
+    const groups = this.groups.map(
+      ({ params, ...settings }) =>
+        new Map<string, unknown>([
+          ...Object.entries(settings).map(([key, value]) => [TORCH_NAMES[key] ?? key, torchValue(value)] as const),
+          ["params", params.map(() => next++)],
+        ]),
+    );
+    return new Map<string, unknown>([
+      ["state", state],
+      ["param_groups", groups],
+    ]);
   }
 
   /**
@@ -171,7 +195,8 @@ export abstract class Optimizer<S extends CommonSettings> {
     const name = `${this.constructor.name}: loadTorchState`;
     const groups = field(source, "param_groups");
     if (!Array.isArray(groups)) throw new Error(`${name}: there is no list "param_groups"`);
-    const sizes = (list: readonly unknown[]) => formatShape(list.map((g) => (field(g, "params") as unknown[] | undefined)?.length ?? 0));
+    const sizes = (list: readonly unknown[]) =>
+      formatShape(list.map((g) => (field(g, "params") as unknown[] | undefined)?.length ?? 0));
     if (sizes(groups) !== sizes(this.groups)) {
       throw new Error(`${name}: parameters in groups of ${sizes(groups)}; the optimizer has ${sizes(this.groups)}`);
     }
@@ -184,9 +209,12 @@ export abstract class Optimizer<S extends CommonSettings> {
       for (const slot of this.#slotNames) {
         const value = field(entry, slot) ?? undefined;
         if (value === undefined) found.push([p, slot, undefined]);
-        else if (!(value instanceof Tensor) && !isHostTensor(value)) faults.push(`${slot} of parameter ${i} is no tensor`);
+        else if (!(value instanceof Tensor) && !isHostTensor(value))
+          faults.push(`${slot} of parameter ${i} is no tensor`);
         else if (!sameShape(value.shape, p.shape)) {
-          faults.push(`${slot} of parameter ${i} ("${p.name}") has shape ${formatShape(value.shape)}, not ${formatShape(p.shape)}`);
+          faults.push(
+            `${slot} of parameter ${i} ("${p.name}") has shape ${formatShape(value.shape)}, not ${formatShape(p.shape)}`,
+          );
         } else found.push([p, slot, value]);
       }
       count ??= scalarValue(field(entry, "step") ?? undefined);
@@ -208,7 +236,9 @@ export abstract class Optimizer<S extends CommonSettings> {
   }
 }
 
-function isGrouped<S>(params: readonly Variable[] | readonly ParameterGroup<S>[]): params is readonly ParameterGroup<S>[] {
+function isGrouped<S>(
+  params: readonly Variable[] | readonly ParameterGroup<S>[],
+): params is readonly ParameterGroup<S>[] {
   return params.length > 0 && !(params[0] instanceof Tensor);
 }
 
@@ -238,5 +268,7 @@ function scalarValue(value: unknown): StateValue | undefined {
 /** Throws unless `low ≤ value < high`. */
 export function requireRange(op: string, name: string, value: number, low: number, high = Infinity): void {
   if (value >= low && value < high) return;
-  throw new Error(`${op}: ${name} is ${value}; it must be at least ${low}${high === Infinity ? "" : ` and below ${high}`}`);
+  throw new Error(
+    `${op}: ${name} is ${value}; it must be at least ${low}${high === Infinity ? "" : ` and below ${high}`}`,
+  );
 }

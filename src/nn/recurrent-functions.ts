@@ -89,19 +89,32 @@ export function lstm(x: Tensor, weights: RecurrentWeights, options: LstmOptions 
 }
 
 function overLayers(
-  op: string, gateCount: number, x: Tensor, weights: RecurrentWeights, options: LstmOptions,
+  op: string,
+  gateCount: number,
+  x: Tensor,
+  weights: RecurrentWeights,
+  options: LstmOptions,
   scan: (layer: LayerInputs, k: number) => Tensor,
 ): Tensor {
   const { numLayers = 1, bidirectional = false, batchFirst = false, h0, c0, segments, generator } = options;
-  if (x.rank !== 3) throw new Error(`${op}: x ${formatShape(x.shape)} must be ${batchFirst ? "[batch, steps, in]" : "[steps, batch, in]"}`);
+  if (x.rank !== 3)
+    throw new Error(
+      `${op}: x ${formatShape(x.shape)} must be ${batchFirst ? "[batch, steps, in]" : "[steps, batch, in]"}`,
+    );
   const suffixes = bidirectional ? ["", "_reverse"] : [""];
   const directions = suffixes.length;
   let y = batchFirst ? x.permute([1, 0, 2]) : x;
   const mask = options.mask && batchFirst ? options.mask.transpose() : options.mask;
   const rowsOfState = y.shape[1] * (segments?.length ?? 1);
-  for (const [name, state] of [["h0", h0], ["c0", c0]] as const) {
-    if (!state || (state.rank === 3 && state.shape[0] === numLayers * directions && state.shape[1] === rowsOfState)) continue;
-    throw new Error(`${op}: ${name} has shape ${formatShape(state.shape)}, not [${numLayers * directions}, ${rowsOfState}, hidden]`);
+  for (const [name, state] of [
+    ["h0", h0],
+    ["c0", c0],
+  ] as const) {
+    if (!state || (state.rank === 3 && state.shape[0] === numLayers * directions && state.shape[1] === rowsOfState))
+      continue;
+    throw new Error(
+      `${op}: ${name} has shape ${formatShape(state.shape)}, not [${numLayers * directions}, ${rowsOfState}, hidden]`,
+    );
   }
   for (let k = 0; k < numLayers; k++) {
     if (k > 0 && options.dropout) y = dropout(y, options.dropout, generator);
@@ -113,14 +126,17 @@ function overLayers(
     checkLayer(op, k, input, hidden, rows, y.shape[2]);
     const [steps, batch] = y.shape;
     const gates = linear(y, joined(input), biased ? joined(of("bias_ih")) : undefined);
-    y = scan({
-      gates: gates.reshape([steps, batch, directions, rows]),
-      weight: stack(hidden),
-      bias: biased ? stack(of("bias_hh")) : undefined,
-      h0: h0?.slice([k * directions, (k + 1) * directions]),
-      mask,
-      segments,
-    }, k);
+    y = scan(
+      {
+        gates: gates.reshape([steps, batch, directions, rows]),
+        weight: stack(hidden),
+        bias: biased ? stack(of("bias_hh")) : undefined,
+        h0: h0?.slice([k * directions, (k + 1) * directions]),
+        mask,
+        segments,
+      },
+      k,
+    );
   }
   return batchFirst ? y.permute([1, 0, 2]) : y;
 }
@@ -137,7 +153,8 @@ function checkLayer(op: string, k: number, input: Tensor[], hidden: Tensor[], ro
     ["weight_hh", hidden, [rows, hidden[0].shape[1]]],
   ] as const) {
     for (const w of list) {
-      if (!sameShape(w.shape, shape)) throw new Error(`${op}: ${name}_l${k} has shape ${formatShape(w.shape)}, not ${formatShape(shape)}`);
+      if (!sameShape(w.shape, shape))
+        throw new Error(`${op}: ${name}_l${k} has shape ${formatShape(w.shape)}, not ${formatShape(shape)}`);
     }
   }
 }

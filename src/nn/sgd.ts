@@ -24,7 +24,10 @@ export interface SgdSettings extends CommonSettings {
 }
 
 export class SGD extends Optimizer<SgdSettings> {
-  constructor(params: readonly Variable[] | readonly ParameterGroup<SgdSettings>[], settings: Partial<SgdSettings> & CommonSettings) {
+  constructor(
+    params: readonly Variable[] | readonly ParameterGroup<SgdSettings>[],
+    settings: Partial<SgdSettings> & CommonSettings,
+  ) {
     const defaults = { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, ...settings };
     const all = [defaults, ...(params as readonly Partial<SgdSettings>[])];
     super(

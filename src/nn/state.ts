@@ -37,7 +37,11 @@ export interface LoadReport {
 }
 
 /** Assigns each variable the value of its name. See `Module.loadStateDict`. */
-export function loadState(variables: ReadonlyMap<string, Variable>, source: StateSource, options: LoadOptions = {}): LoadReport {
+export function loadState(
+  variables: ReadonlyMap<string, Variable>,
+  source: StateSource,
+  options: LoadOptions = {},
+): LoadReport {
   const { strict = true, name = "state" } = options;
   const given = entriesOf(source, name);
   const missing = [...variables.keys()].filter((key) => !given.has(key));
@@ -52,12 +56,23 @@ export function loadState(variables: ReadonlyMap<string, Variable>, source: Stat
     else assign.push([variable, value as StateValue]);
   }
   const faults = [
-    ...(strict ? list("missing", missing.map((key) => `"${key}"`)) : []),
-    ...(strict ? list("unexpected", unexpected.map((key) => `"${key}"`)) : []),
+    ...(strict
+      ? list(
+          "missing",
+          missing.map((key) => `"${key}"`),
+        )
+      : []),
+    ...(strict
+      ? list(
+          "unexpected",
+          unexpected.map((key) => `"${key}"`),
+        )
+      : []),
     ...list("of another shape", misshapen),
   ];
   if (faults.length > 0) {
-    const hint = options.strict === undefined && misshapen.length === 0 ? "\nPass { strict: false } to load what is there." : "";
+    const hint =
+      options.strict === undefined && misshapen.length === 0 ? "\nPass { strict: false } to load what is there." : "";
     throw new Error(`loadStateDict: the dictionary does not fit ${name}\n${faults.join("\n")}${hint}`);
   }
   // All are converted before the first is assigned: a conversion may throw as well.
@@ -96,7 +111,8 @@ function entriesOf(source: StateSource, name: string): Map<string, unknown> {
   const pairs: Iterable<readonly [unknown, unknown]> = source instanceof Map ? source : Object.entries(source);
   const entries = new Map<string, unknown>();
   for (const [key, value] of pairs) {
-    if (typeof key !== "string") throw new Error(`loadStateDict: the dictionary for ${name} has a key that is no string: ${String(key)}`);
+    if (typeof key !== "string")
+      throw new Error(`loadStateDict: the dictionary for ${name} has a key that is no string: ${String(key)}`);
     entries.set(key, value);
   }
   return entries;

@@ -90,7 +90,12 @@ export class MultiHeadAttention extends Module {
     /** Blocks `from`..`to` of the packed projection, each split into heads. */
     const project = (x: Tensor, from: number, to: number): Tensor[] => {
       const rows = [from * width, to * width] as const;
-      const y = linear(x, weight.slice(rows), bias?.slice(rows)).reshape([...x.shape.slice(0, 2), to - from, heads, width / heads]);
+      const y = linear(x, weight.slice(rows), bias?.slice(rows)).reshape([
+        ...x.shape.slice(0, 2),
+        to - from,
+        heads,
+        width / heads,
+      ]);
       return Array.from({ length: to - from }, (_, i) => y.slice(null, null, i));
     };
     const keysAndValues = v === undefined ? project(k, 1, 3) : [...project(k, 1, 2), ...project(v, 2, 3)];
@@ -144,7 +149,9 @@ export class TransformerEncoderLayer extends Module {
     this.dropout1 = new Dropout(dropout, generator);
     this.dropout2 = new Dropout(dropout, generator);
     if (typeof activation !== "function" && activation !== "relu" && activation !== "gelu") {
-      throw new Error(`TransformerEncoderLayer: activation "${String(activation)}" is not "relu", "gelu" or a function`);
+      throw new Error(
+        `TransformerEncoderLayer: activation "${String(activation)}" is not "relu", "gelu" or a function`,
+      );
     }
     this.#activate = activation === "relu" ? (x) => x.relu() : activation === "gelu" ? (x) => x.gelu() : activation;
     this.#normFirst = normFirst;

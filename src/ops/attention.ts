@@ -76,13 +76,28 @@ export const ATTENTION: FusedOp<AttentionAttrs> = {
       const own = projections.map((t) => t.slice(null, rows));
       return attend(own, attrs.scale, mask?.slice(null, rows), keep?.slice(null, null, rows, [0, length]));
     });
-    return [concat(parts.map(([out]) => out), 1), concat(parts.map(([, lse]) => lse), 2)];
+    return [
+      concat(
+        parts.map(([out]) => out),
+        1,
+      ),
+      concat(
+        parts.map(([, lse]) => lse),
+        2,
+      ),
+    ];
   },
   vjp(inputs, [out, lse], [dout, dlse], attrs) {
     if (!dout || dlse) return undefined;
     const count = attrs.packed ? 1 : 3;
     const given = [dout, ...inputs.slice(0, count), out, lse, ...inputs.slice(count)];
-    return build.fused(ATTENTION_BACKWARD, given.map((t) => t.node), attrs).map((n) => new Tensor(n));
+    return build
+      .fused(
+        ATTENTION_BACKWARD,
+        given.map((t) => t.node),
+        attrs,
+      )
+      .map((n) => new Tensor(n));
   },
 };
 
@@ -92,7 +107,9 @@ export const ATTENTION_BACKWARD: FusedOp<AttentionAttrs> = {
   outputs: (inputs, { packed }) => inputs.slice(1, packed ? 2 : 4),
   decompose(inputs, attrs) {
     const count = attrs.packed ? 1 : 3;
-    const given = inputs.slice(1, 1 + count).map((t) => new Tensor(build.makeNode({ kind: "alias" }, [t.node], t.shape, t.dtype)));
+    const given = inputs
+      .slice(1, 1 + count)
+      .map((t) => new Tensor(build.makeNode({ kind: "alias" }, [t.node], t.shape, t.dtype)));
     const [out] = ATTENTION.decompose([...given, ...inputs.slice(count + 3)], attrs);
     return gradients([out], [inputs[0]], given);
   },
@@ -134,7 +151,13 @@ export function packedAttention(qkv: Tensor, heads: number, options: AttentionOp
 }
 
 function run(
-  operands: Tensor[], heads: number, dim: number, queries: number, keys: number, packed: boolean, options: AttentionOptions,
+  operands: Tensor[],
+  heads: number,
+  dim: number,
+  queries: number,
+  keys: number,
+  packed: boolean,
+  options: AttentionOptions,
 ): Tensor {
   const { mask, keep, segments, scale = 1 / Math.sqrt(dim) } = options;
   const batch = operands[0].shape[0];
@@ -156,8 +179,18 @@ function run(
   if (keys === 0 || queries === 0 || batch === 0 || dim === 0) throw new Error("attention: no axis may be empty");
   const all = [...operands, ...(mask ? [mask] : []), ...(keep ? [keep.detach()] : [])];
   const attrs: AttentionAttrs = {
-    heads, scale, packed, mask: mask !== undefined, keep: keep !== undefined,
+    heads,
+    scale,
+    packed,
+    mask: mask !== undefined,
+    keep: keep !== undefined,
     ...(segments && segments.length > 1 ? { segments: [...segments] } : {}),
   };
-  return new Tensor(build.fused(ATTENTION, all.map((t) => t.node), attrs)[0]);
+  return new Tensor(
+    build.fused(
+      ATTENTION,
+      all.map((t) => t.node),
+      attrs,
+    )[0],
+  );
 }

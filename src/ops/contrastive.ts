@@ -20,7 +20,10 @@ export interface InfoNceAttrs {
 
 /** Logits of the positives [N, P] and of the queue [N, K], over the temperature. */
 function logitsOf(q: Tensor, k: Tensor, queue: Tensor, temperature: number): [Tensor, Tensor] {
-  const positive = k.mul(q.unsqueeze(1)).sum(-1).mul(1 / temperature);
+  const positive = k
+    .mul(q.unsqueeze(1))
+    .sum(-1)
+    .mul(1 / temperature);
   return [positive, q.matmul(queue).mul(1 / temperature)];
 }
 
@@ -43,10 +46,20 @@ export const INFO_NCE: FusedOp<InfoNceAttrs> = {
   vjp([q, k, queue], [, all, some], [dloss, dall, dsome], attrs) {
     if (!dloss || dall || dsome) return undefined;
     const given = [dloss, q, k, queue, all, some];
-    const [dq, dk] = build.fused(INFO_NCE_BACKWARD, given.map((t) => t.node), attrs).map((n) => new Tensor(n));
+    const [dq, dk] = build
+      .fused(
+        INFO_NCE_BACKWARD,
+        given.map((t) => t.node),
+        attrs,
+      )
+      .map((n) => new Tensor(n));
     // Only computed where the queue is differentiated, which training never does.
     const [, negative] = logitsOf(q, k, queue, attrs.temperature);
-    const share = negative.sub(all.unsqueeze(1)).exp().mul(dloss.unsqueeze(1)).mul(1 / attrs.temperature);
+    const share = negative
+      .sub(all.unsqueeze(1))
+      .exp()
+      .mul(dloss.unsqueeze(1))
+      .mul(1 / attrs.temperature);
     return [dq, dk, q.transpose().matmul(share)];
   },
 };
@@ -60,7 +73,11 @@ export const INFO_NCE_BACKWARD: FusedOp<InfoNceAttrs> = {
     const [positive, negative] = logitsOf(q, k, queue, temperature);
     const [, all, some] = INFO_NCE.decompose([q, k, queue], { temperature });
     const weight = dloss.unsqueeze(1).mul(1 / temperature);
-    const onPositive = positive.sub(all.unsqueeze(1)).exp().sub(positive.sub(some.unsqueeze(1)).exp()).mul(weight);
+    const onPositive = positive
+      .sub(all.unsqueeze(1))
+      .exp()
+      .sub(positive.sub(some.unsqueeze(1)).exp())
+      .mul(weight);
     const onNegative = negative.sub(all.unsqueeze(1)).exp().mul(weight);
     const dq = onPositive.unsqueeze(-1).mul(k).sum(1).add(onNegative.matmul(queue.transpose()));
     return [dq, onPositive.unsqueeze(-1).mul(q.unsqueeze(1))];
@@ -80,7 +97,8 @@ export function infoNCE(q: Tensor, positives: Tensor, queue: Tensor, options: Co
   checkTemperature("infoNCE", options.temperature);
   const k = positives.rank === 2 ? positives.unsqueeze(1) : positives;
   const [n, c] = q.shape;
-  const fits = q.rank === 2 && k.rank === 3 && k.shape[0] === n && k.shape[2] === c && queue.rank === 2 && queue.shape[0] === c;
+  const fits =
+    q.rank === 2 && k.rank === 3 && k.shape[0] === n && k.shape[2] === c && queue.rank === 2 && queue.shape[0] === c;
   if (!fits || n === 0 || k.shape[1] === 0 || queue.shape[1] === 0 || c === 0) {
     throw new Error(
       `infoNCE: q ${formatShape(q.shape)} must be [N, C], positives ${formatShape(positives.shape)} [N, C] or [N, P, C], ` +

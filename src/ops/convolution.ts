@@ -24,7 +24,14 @@ export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): 
       `conv1d: x ${formatShape(x.shape)} must be [N, C, L] and weight ${formatShape(weight.shape)} [O, C/${groups}, K], O a multiple of ${groups}`,
     );
   }
-  const padded = padding > 0 ? x.pad([[0, 0], [0, 0], [padding, padding]]) : x;
+  const padded =
+    padding > 0
+      ? x.pad([
+          [0, 0],
+          [0, 0],
+          [padding, padding],
+        ])
+      : x;
   const windows = padded.window(2, size, stride, dilation);
   const length = windows.shape[2];
   let y: Tensor;
@@ -36,7 +43,11 @@ export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): 
       .permute([1, 0, 3, 2, 4])
       .reshape([groups, n * length, perGroup * size]);
     const kernel = weight.reshape([groups, out / groups, perGroup * size]).transpose();
-    y = columns.matmul(kernel).reshape([groups, n, length, out / groups]).permute([1, 0, 3, 2]).reshape([n, out, length]);
+    y = columns
+      .matmul(kernel)
+      .reshape([groups, n, length, out / groups])
+      .permute([1, 0, 3, 2])
+      .reshape([n, out, length]);
   }
   return bias ? y.add(bias.reshape([1, out, 1])) : y;
 }
@@ -72,7 +83,8 @@ const DEPTHWISE: FusedOp<DepthwiseAttrs> = {
     const padded = padAxis(x, attrs);
     const length = Math.floor((padded.shape[attrs.axis] - weight.shape[1]) / attrs.stride) + 1;
     const terms = Array.from({ length: weight.shape[1] }, (_, k) =>
-      everyNth(padded, attrs.axis, k, length, attrs.stride).mul(weight.slice(null, k)));
+      everyNth(padded, attrs.axis, k, length, attrs.stride).mul(weight.slice(null, k)),
+    );
     return [terms.reduce((sum, term) => sum.add(term))];
   },
   vjp([x, weight], _, [dy], attrs) {
@@ -81,7 +93,13 @@ const DEPTHWISE: FusedOp<DepthwiseAttrs> = {
     const windows = padAxis(x, attrs).window(attrs.axis, weight.shape[1], attrs.stride);
     // Summed as [K, C]: neighbouring sums are then of neighbouring channels, which lie side by side in memory.
     const turned = windows.permute([dy.rank, ...dy.shape.keys()]);
-    return [dx, turned.mul(dy.unsqueeze(0)).sum(dy.shape.slice(0, -1).map((_, i) => i + 1)).transpose()];
+    return [
+      dx,
+      turned
+        .mul(dy.unsqueeze(0))
+        .sum(dy.shape.slice(0, -1).map((_, i) => i + 1))
+        .transpose(),
+    ];
   },
 };
 
@@ -94,7 +112,9 @@ function depthwiseInputGradient(x: Tensor, weight: Tensor, dy: Tensor, attrs: De
 
 /** `count` elements of an axis from `start` on, `step` apart. */
 function everyNth(x: Tensor, axis: number, start: number, count: number, step: number): Tensor {
-  return x.slice(...x.shape.map((_, i) => (i === axis ? [start, start + (count - 1) * step + 1, step] as const : null)));
+  return x.slice(
+    ...x.shape.map((_, i) => (i === axis ? ([start, start + (count - 1) * step + 1, step] as const) : null)),
+  );
 }
 
 /**
@@ -104,7 +124,8 @@ function everyNth(x: Tensor, axis: number, start: number, count: number, step: n
 export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOptions = {}): Tensor {
   const { bias, stride = 1, padding = 0, axis = 1 } = options;
   const [channels, , size] = weight.shape;
-  const fits = weight.rank === 3 && channels === x.shape[x.rank - 1] && weight.shape[1] === 1 && axis >= 0 && axis < x.rank - 1;
+  const fits =
+    weight.rank === 3 && channels === x.shape[x.rank - 1] && weight.shape[1] === 1 && axis >= 0 && axis < x.rank - 1;
   if (!fits || !(stride >= 1) || x.shape[axis] + 2 * padding < size) {
     throw new Error(
       `depthwiseConv1d: weight ${formatShape(weight.shape)} must be [C, 1, K], C the last axis of x ${formatShape(x.shape)}, ` +
@@ -140,7 +161,12 @@ export function interpolateLinear(x: Tensor, size: number): Tensor {
   if (!Number.isInteger(size) || size < 1 || x.rank === 0 || length === 0) {
     throw new Error(`interpolateLinear: cannot make ${size} points of the last axis of ${formatShape(x.shape)}`);
   }
-  const source = arange(size).cast(x.dtype).add(0.5).mul(length / size).sub(0.5).maximum(0);
+  const source = arange(size)
+    .cast(x.dtype)
+    .add(0.5)
+    .mul(length / size)
+    .sub(0.5)
+    .maximum(0);
   const left = source.floor();
   const fraction = source.sub(left);
   const low = left.cast("i32").minimum(length - 1);

@@ -26,8 +26,10 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
         `not ${formatShape(labels.shape)}`,
     );
   }
-  if (labels.dtype !== "i32" && labels.dtype !== "u32") throw new Error(`crossEntropy: labels must be i32 or u32, not ${labels.dtype}`);
-  if (!(labelSmoothing >= 0 && labelSmoothing < 1)) throw new Error(`crossEntropy: labelSmoothing ${labelSmoothing} must be in [0, 1)`);
+  if (labels.dtype !== "i32" && labels.dtype !== "u32")
+    throw new Error(`crossEntropy: labels must be i32 or u32, not ${labels.dtype}`);
+  if (!(labelSmoothing >= 0 && labelSmoothing < 1))
+    throw new Error(`crossEntropy: labelSmoothing ${labelSmoothing} must be in [0, 1)`);
   const classes = logits.shape[logits.rank - 1];
   const right = labels.unsqueeze(-1).eq(arange(classes).cast(labels.dtype));
   // Compared rather than gathered: the pick then runs in the same pass as the sum of exponentials.
@@ -39,7 +41,9 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
 /** (prediction − target)², averaged by default (torch.nn.functional.mse_loss). */
 export function meanSquaredError(prediction: Tensor, target: Tensor, reduction: Reduction = "mean"): Tensor {
   if (!sameShape(prediction.shape, target.shape)) {
-    throw new Error(`meanSquaredError: ${formatShape(prediction.shape)} and ${formatShape(target.shape)} must be equal`);
+    throw new Error(
+      `meanSquaredError: ${formatShape(prediction.shape)} and ${formatShape(target.shape)} must be equal`,
+    );
   }
   return reduceLoss(prediction.sub(target).square(), reduction);
 }

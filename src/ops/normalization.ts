@@ -21,7 +21,13 @@ const STANDARDIZE: FusedOp<EpsilonAttrs> = {
     const parts: Tensor[] = [];
     if (dy) parts.push(scale.mul(dy.sub(dy.mean(-1, true)).sub(y.mul(dy.mul(y).mean(-1, true)))));
     // d scale / dx = −scale² · y / n; it matters in second derivatives only.
-    if (dscale) parts.push(dscale.mul(scale.square()).mul(y).mul(-1 / y.shape[y.rank - 1]));
+    if (dscale)
+      parts.push(
+        dscale
+          .mul(scale.square())
+          .mul(y)
+          .mul(-1 / y.shape[y.rank - 1]),
+      );
     return [parts.length === 2 ? parts[0].add(parts[1]) : parts[0]];
   },
 };
@@ -37,10 +43,16 @@ export interface LayerNormOptions {
 /** Layer normalisation over the last axis (torch.nn.functional.layer_norm with one normalised axis). */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   requireFloat("layerNorm", x);
-  if (x.rank === 0 || x.shape[x.rank - 1] === 0) throw new Error(`layerNorm: ${formatShape(x.shape)} has no last axis to normalise`);
-  for (const [name, t] of [["weight", options.weight], ["bias", options.bias]] as const) {
+  if (x.rank === 0 || x.shape[x.rank - 1] === 0)
+    throw new Error(`layerNorm: ${formatShape(x.shape)} has no last axis to normalise`);
+  for (const [name, t] of [
+    ["weight", options.weight],
+    ["bias", options.bias],
+  ] as const) {
     if (t && !sameShape(t.shape, x.shape.slice(-1))) {
-      throw new Error(`layerNorm: ${name} has shape ${formatShape(t.shape)}, the last axis of x is ${x.shape[x.rank - 1]}`);
+      throw new Error(
+        `layerNorm: ${name} has shape ${formatShape(t.shape)}, the last axis of x is ${x.shape[x.rank - 1]}`,
+      );
     }
   }
   let y = new Tensor(build.fused(STANDARDIZE, [x.node], { epsilon: options.epsilon ?? 1e-5 })[0]);
@@ -58,7 +70,11 @@ const NORMALIZE: FusedOp<NormalizeAttrs> = {
   outputs: ([x], { axis }) => [x, { shape: x.shape.map((n, i) => (i === axis ? 1 : n)), dtype: x.dtype }],
   decompose([x], { axis, epsilon }) {
     // The root is taken above ε², so that its derivative stays finite at 0.
-    const scale = x.square().sum(axis, true).maximum(epsilon * epsilon).rsqrt();
+    const scale = x
+      .square()
+      .sum(axis, true)
+      .maximum(epsilon * epsilon)
+      .rsqrt();
     return [x.mul(scale), scale];
   },
   vjp(_, [y, scale], [dy, dscale], { axis, epsilon }) {

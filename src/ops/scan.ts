@@ -27,7 +27,10 @@ export interface ScanAttrs {
 
 /** Runs `step` at every time of every direction and sequence, first to last in that direction's order. */
 function overTime(
-  segments: readonly number[], directions: number, step: (t: number, d: number, s: number) => void, backwards = false,
+  segments: readonly number[],
+  directions: number,
+  step: (t: number, d: number, s: number) => void,
+  backwards = false,
 ): void {
   let start = 0;
   segments.forEach((steps, s) => {
@@ -46,7 +49,8 @@ function splitState(state: Tensor, sequences: number): Tensor[][] {
   const [directions, rows] = state.shape;
   const batch = rows / sequences;
   return Array.from({ length: sequences }, (_, s) =>
-    Array.from({ length: directions }, (_, d) => state.slice(d, [s * batch, (s + 1) * batch])));
+    Array.from({ length: directions }, (_, d) => state.slice(d, [s * batch, (s + 1) * batch])),
+  );
 }
 
 /** The state [D, S·B, H] from [S][D] tensors. */
@@ -57,7 +61,10 @@ function joinState(parts: readonly (readonly Tensor[])[]): Tensor {
 
 /** [T][D] tensors of [B, W] as one [T, B, D, W]. */
 function gatherSteps(parts: Tensor[][]): Tensor {
-  return stack(parts.map((row) => stack(row, 1)), 0);
+  return stack(
+    parts.map((row) => stack(row, 1)),
+    0,
+  );
 }
 
 const grid = (steps: number, directions: number): Tensor[][] =>
@@ -80,7 +87,10 @@ function blocks(x: Tensor, width: number): Tensor[] {
 const join = (parts: Tensor[]): Tensor => stack(parts, 1).reshape([parts[0].shape[0], -1]);
 const oneMinus = (x: Tensor) => x.neg().add(1);
 
-const perStep = (gates: ValueSpec, width: number): ValueSpec => ({ shape: [...gates.shape.slice(0, 3), width], dtype: gates.dtype });
+const perStep = (gates: ValueSpec, width: number): ValueSpec => ({
+  shape: [...gates.shape.slice(0, 3), width],
+  dtype: gates.dtype,
+});
 
 // --- GRU
 
@@ -122,9 +132,21 @@ export const GRU_SCAN: FusedOp<ScanAttrs> = {
     if (dsaved || dhPrev) return undefined;
     const [steps, batch, directions] = gates.shape;
     const hidden = h0.shape[2];
-    const given = [dy ?? zeros([steps, batch, directions * hidden], gates.dtype), dhn ?? zeros(h0.shape, h0.dtype), saved, hPrev, weight];
+    const given = [
+      dy ?? zeros([steps, batch, directions * hidden], gates.dtype),
+      dhn ?? zeros(h0.shape, h0.dtype),
+      saved,
+      hPrev,
+      weight,
+    ];
     if (mask) given.push(mask);
-    const [dgatesX, dgatesH, dh0] = build.fused(GRU_SCAN_BACKWARD, given.map((t) => t.node), attrs).map((n) => new Tensor(n));
+    const [dgatesX, dgatesH, dh0] = build
+      .fused(
+        GRU_SCAN_BACKWARD,
+        given.map((t) => t.node),
+        attrs,
+      )
+      .map((n) => new Tensor(n));
     return [dgatesX, ...weightGradients(dgatesH, hPrev), dh0, undefined];
   },
 };
@@ -142,20 +164,28 @@ export const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
     const sequences = sequencesOf(attrs, steps);
     const [dx, dh] = [grid(steps, directions), grid(steps, directions)];
     const carried = splitState(dhn, sequences.length);
-    overTime(sequences, directions, (t, d, s) => {
-      const carry = carried[s];
-      const [r, z, n, q] = blocks(saved.slice(t, null, d), hidden);
-      const total = carry[d].add(blocks(dy.slice(t), hidden)[d]);
-      const dn = total.mul(oneMinus(z)).mul(oneMinus(n.square()));
-      const dz = total.mul(hPrev.slice(t, null, d).sub(n)).mul(z).mul(oneMinus(z));
-      const dr = dn.mul(q).mul(r).mul(oneMinus(r));
-      const valid = mask?.slice(t).unsqueeze(1).ne(0);
-      const only = (x: Tensor) => (valid ? x.mask(valid) : x);
-      dx[t][d] = only(join([dr, dz, dn]));
-      dh[t][d] = only(join([dr, dz, dn.mul(r)]));
-      const before = total.mul(z).add(dh[t][d].matmul(weight.slice(d)));
-      carry[d] = valid ? valid.where(before, carry[d]) : before;
-    }, true);
+    overTime(
+      sequences,
+      directions,
+      (t, d, s) => {
+        const carry = carried[s];
+        const [r, z, n, q] = blocks(saved.slice(t, null, d), hidden);
+        const total = carry[d].add(blocks(dy.slice(t), hidden)[d]);
+        const dn = total.mul(oneMinus(z)).mul(oneMinus(n.square()));
+        const dz = total
+          .mul(hPrev.slice(t, null, d).sub(n))
+          .mul(z)
+          .mul(oneMinus(z));
+        const dr = dn.mul(q).mul(r).mul(oneMinus(r));
+        const valid = mask?.slice(t).unsqueeze(1).ne(0);
+        const only = (x: Tensor) => (valid ? x.mask(valid) : x);
+        dx[t][d] = only(join([dr, dz, dn]));
+        dh[t][d] = only(join([dr, dz, dn.mul(r)]));
+        const before = total.mul(z).add(dh[t][d].matmul(weight.slice(d)));
+        carry[d] = valid ? valid.where(before, carry[d]) : before;
+      },
+      true,
+    );
     return [gatherSteps(dx), gatherSteps(dh), joinState(carried)];
   },
 };
@@ -184,7 +214,10 @@ export const LSTM_SCAN: FusedOp<ScanAttrs> = {
     const [hs, cs] = [splitState(h0, sequences.length), splitState(c0, sequences.length)];
     overTime(sequences, directions, (t, d, s) => {
       const [h, c] = [hs[s], cs[s]];
-      const all = gates.slice(t, null, d).add(h[d].matmul(weight.slice(d).transpose())).add(bias.slice(d));
+      const all = gates
+        .slice(t, null, d)
+        .add(h[d].matmul(weight.slice(d).transpose()))
+        .add(bias.slice(d));
       const [ai, af, ag, ao] = blocks(all, hidden);
       const [i, f, g, o] = [ai.sigmoid(), af.sigmoid(), ag.tanh(), ao.sigmoid()];
       before[t][d] = h[d];
@@ -210,7 +243,13 @@ export const LSTM_SCAN: FusedOp<ScanAttrs> = {
       weight,
     ];
     if (mask) given.push(mask);
-    const [dgates, dh0, dc0] = build.fused(LSTM_SCAN_BACKWARD, given.map((t) => t.node), attrs).map((n) => new Tensor(n));
+    const [dgates, dh0, dc0] = build
+      .fused(
+        LSTM_SCAN_BACKWARD,
+        given.map((t) => t.node),
+        attrs,
+      )
+      .map((n) => new Tensor(n));
     return [dgates, ...weightGradients(dgates, hPrev), dh0, dc0, undefined];
   },
 };
@@ -227,25 +266,30 @@ export const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
     const sequences = sequencesOf(attrs, steps);
     const dgates = grid(steps, directions);
     const [hs, cs] = [splitState(dhn, sequences.length), splitState(dcn, sequences.length)];
-    overTime(sequences, directions, (t, d, s) => {
-      const [carryH, carryC] = [hs[s], cs[s]];
-      const [i, f, g, o, c] = blocks(saved.slice(t, null, d), hidden);
-      const squashed = f.mul(c).add(i.mul(g)).tanh();
-      const dh = carryH[d].add(blocks(dy.slice(t), hidden)[d]);
-      const dc = carryC[d].add(dh.mul(o).mul(oneMinus(squashed.square())));
-      const slope = (x: Tensor) => x.mul(oneMinus(x));
-      const valid = mask?.slice(t).unsqueeze(1).ne(0);
-      const all = join([
-        dc.mul(g).mul(slope(i)),
-        dc.mul(c).mul(slope(f)),
-        dc.mul(i).mul(oneMinus(g.square())),
-        dh.mul(squashed).mul(slope(o)),
-      ]);
-      dgates[t][d] = valid ? all.mask(valid) : all;
-      const before = dgates[t][d].matmul(weight.slice(d));
-      carryH[d] = valid ? valid.where(before, carryH[d]) : before;
-      carryC[d] = valid ? valid.where(dc.mul(f), carryC[d]) : dc.mul(f);
-    }, true);
+    overTime(
+      sequences,
+      directions,
+      (t, d, s) => {
+        const [carryH, carryC] = [hs[s], cs[s]];
+        const [i, f, g, o, c] = blocks(saved.slice(t, null, d), hidden);
+        const squashed = f.mul(c).add(i.mul(g)).tanh();
+        const dh = carryH[d].add(blocks(dy.slice(t), hidden)[d]);
+        const dc = carryC[d].add(dh.mul(o).mul(oneMinus(squashed.square())));
+        const slope = (x: Tensor) => x.mul(oneMinus(x));
+        const valid = mask?.slice(t).unsqueeze(1).ne(0);
+        const all = join([
+          dc.mul(g).mul(slope(i)),
+          dc.mul(c).mul(slope(f)),
+          dc.mul(i).mul(oneMinus(g.square())),
+          dh.mul(squashed).mul(slope(o)),
+        ]);
+        dgates[t][d] = valid ? all.mask(valid) : all;
+        const before = dgates[t][d].matmul(weight.slice(d));
+        carryH[d] = valid ? valid.where(before, carryH[d]) : before;
+        carryC[d] = valid ? valid.where(dc.mul(f), carryC[d]) : dc.mul(f);
+      },
+      true,
+    );
     return [gatherSteps(dgates), joinState(hs), joinState(cs)];
   },
 };
@@ -254,7 +298,9 @@ export const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
 function weightGradients(dgates: Tensor, hPrev: Tensor): [Tensor, Tensor] {
   const [steps, batch, directions, width] = dgates.shape;
   const rows = (x: Tensor) => x.reshape([steps * batch, directions, x.shape[3]]);
-  const dweight = rows(dgates).permute([1, 2, 0]).matmul(rows(hPrev).permute([1, 0, 2]));
+  const dweight = rows(dgates)
+    .permute([1, 2, 0])
+    .matmul(rows(hPrev).permute([1, 0, 2]));
   return [dweight, dgates.reshape([steps * batch, directions, width]).sum(0)];
 }
 
@@ -284,7 +330,11 @@ export function gruScan(inputs: GruScanInputs): { y: Tensor; hn: Tensor } {
   const bias = inputs.bias ?? zeros([directions, 3 * hidden], gates.dtype);
   const h0 = checkState("gruScan", "h0", inputs.h0, [directions, batch, hidden], gates);
   const operands = [gates, weight, bias, h0, ...(mask ? [mask] : [])];
-  const [y, hn] = build.fused(GRU_SCAN, operands.map((t) => t.node), scanAttrs(mask, segments));
+  const [y, hn] = build.fused(
+    GRU_SCAN,
+    operands.map((t) => t.node),
+    scanAttrs(mask, segments),
+  );
   return { y: new Tensor(y), hn: new Tensor(hn) };
 }
 
@@ -301,7 +351,11 @@ export function lstmScan(inputs: LstmScanInputs): { y: Tensor; hn: Tensor; cn: T
   const h0 = checkState("lstmScan", "h0", inputs.h0, [directions, batch, hidden], gates);
   const c0 = checkState("lstmScan", "c0", inputs.c0, [directions, batch, hidden], gates);
   const operands = [gates, weight, bias, h0, c0, ...(mask ? [mask] : [])];
-  const [y, hn, cn] = build.fused(LSTM_SCAN, operands.map((t) => t.node), scanAttrs(mask, segments));
+  const [y, hn, cn] = build.fused(
+    LSTM_SCAN,
+    operands.map((t) => t.node),
+    scanAttrs(mask, segments),
+  );
   return { y: new Tensor(y), hn: new Tensor(hn), cn: new Tensor(cn) };
 }
 
@@ -318,22 +372,38 @@ function checkScan(op: string, inputs: GruScanInputs, count: number): [number, n
   const hidden = width / count;
   const rule = (what: string, found: Tensor, wanted: readonly number[]) => {
     if (sameShape(found.shape, wanted)) return;
-    throw new Error(`${op}: ${what} has shape ${formatShape(found.shape)}, gates ${formatShape(gates.shape)} need ${formatShape(wanted)}`);
+    throw new Error(
+      `${op}: ${what} has shape ${formatShape(found.shape)}, gates ${formatShape(gates.shape)} need ${formatShape(wanted)}`,
+    );
   };
   if (gates.rank !== 4 || !Number.isInteger(hidden) || steps === 0 || batch === 0 || hidden === 0) {
-    throw new Error(`${op}: gates ${formatShape(gates.shape)} must be [steps, batch, directions, ${count}·hidden], none of them 0`);
+    throw new Error(
+      `${op}: gates ${formatShape(gates.shape)} must be [steps, batch, directions, ${count}·hidden], none of them 0`,
+    );
   }
   rule("weight", weight, [directions, width, hidden]);
   if (bias) rule("bias", bias, [directions, width]);
   if (mask) rule("mask", mask, [steps, batch]);
-  if (segments && (segments.some((n) => !Number.isInteger(n) || n < 1) || segments.reduce((a, b) => a + b, 0) !== steps)) {
-    throw new Error(`${op}: segments [${segments.join(", ")}] must be positive integers whose sum is the ${steps} steps`);
+  if (
+    segments &&
+    (segments.some((n) => !Number.isInteger(n) || n < 1) || segments.reduce((a, b) => a + b, 0) !== steps)
+  ) {
+    throw new Error(
+      `${op}: segments [${segments.join(", ")}] must be positive integers whose sum is the ${steps} steps`,
+    );
   }
   return [directions, hidden, batch * (segments?.length ?? 1)];
 }
 
-function checkState(op: string, name: string, state: Tensor | undefined, shape: readonly number[], gates: Tensor): Tensor {
+function checkState(
+  op: string,
+  name: string,
+  state: Tensor | undefined,
+  shape: readonly number[],
+  gates: Tensor,
+): Tensor {
   if (!state) return zeros(shape, gates.dtype);
-  if (!sameShape(state.shape, shape)) throw new Error(`${op}: ${name} has shape ${formatShape(state.shape)}, not ${formatShape(shape)}`);
+  if (!sameShape(state.shape, shape))
+    throw new Error(`${op}: ${name} has shape ${formatShape(state.shape)}, not ${formatShape(shape)}`);
   return state;
 }

@@ -22,7 +22,10 @@ function startsOf(lengths: readonly number[]): number[] {
 /** Values by sequence [N, S, C], at every element of its sequence [N, T, C]. */
 function spread(x: Tensor, lengths: readonly number[]): Tensor {
   const [n, , c] = x.shape;
-  return concat(lengths.map((length, s) => x.slice(null, [s, s + 1]).expand([n, length, c])), 1);
+  return concat(
+    lengths.map((length, s) => x.slice(null, [s, s + 1]).expand([n, length, c])),
+    1,
+  );
 }
 
 /** In: x [N, T, C]. Out: the maxima [N, S, C], and one over the number of elements that equal them. */
@@ -38,12 +41,17 @@ const SEGMENT_MAX: FusedOp<SegmentAttrs> = {
     const starts = startsOf(lengths);
     // One grid for all sequences: a shorter one repeats its last element, which no maximum minds.
     const places = lengths.flatMap((length, s) =>
-      Array.from({ length: longest }, (_, i) => starts[s] + Math.min(i, length - 1)));
-    const grid = x.gather(1, tensor(Int32Array.from(places)).reshape([1, places.length, 1]).expand([n, places.length, c]))
+      Array.from({ length: longest }, (_, i) => starts[s] + Math.min(i, length - 1)),
+    );
+    const grid = x
+      .gather(1, tensor(Int32Array.from(places)).reshape([1, places.length, 1]).expand([n, places.length, c]))
       .reshape([n, lengths.length, longest, c]);
     const largest = grid.max(2);
-    const inside = arange(longest).unsqueeze(0).lt(tensor(Int32Array.from(lengths)).unsqueeze(1))
-      .reshape([1, lengths.length, longest, 1]).expand(grid.shape);
+    const inside = arange(longest)
+      .unsqueeze(0)
+      .lt(tensor(Int32Array.from(lengths)).unsqueeze(1))
+      .reshape([1, lengths.length, longest, 1])
+      .expand(grid.shape);
     const ties = grid.detach().eq(largest.detach().unsqueeze(2)).and(inside).cast(x.dtype).sum(2);
     return [largest, ties.reciprocal()];
   },
@@ -58,7 +66,9 @@ export function segmentMax(x: Tensor, lengths: readonly number[]): Tensor {
   requireFloat("segmentMax", x);
   const whole = lengths.length > 0 && lengths.every((n) => Number.isInteger(n) && n >= 1);
   if (x.rank !== 3 || !whole || lengths.reduce((a, b) => a + b, 0) !== x.shape[1]) {
-    throw new Error(`segmentMax: x ${formatShape(x.shape)} must be [N, T, C], and lengths ${lengths.join(", ")} whole numbers whose sum is T`);
+    throw new Error(
+      `segmentMax: x ${formatShape(x.shape)} must be [N, T, C], and lengths ${lengths.join(", ")} whole numbers whose sum is T`,
+    );
   }
   return new Tensor(build.fused(SEGMENT_MAX, [x.node], { lengths: [...lengths] })[0]);
 }

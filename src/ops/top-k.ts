@@ -17,7 +17,10 @@ export const TOP_K: FusedOp<TopKAttrs> = {
   name: "topK",
   outputs([x], { k }) {
     const shape = [...x.shape.slice(0, -1), k];
-    return [{ shape, dtype: x.dtype }, { shape, dtype: "i32" }];
+    return [
+      { shape, dtype: x.dtype },
+      { shape, dtype: "i32" },
+    ];
   },
   decompose([x], { k }) {
     const n = x.shape[x.rank - 1];
@@ -26,10 +29,12 @@ export const TOP_K: FusedOp<TopKAttrs> = {
     const indices: Tensor[] = [];
     for (let round = 0; round < k; round++) {
       // Each round looks at what comes after the last pick: smaller, or equal and further on.
-      const rest = round === 0
-        ? undefined
-        : x.lt(values[round - 1].unsqueeze(-1))
-            .or(x.eq(values[round - 1].unsqueeze(-1)).and(position.gt(indices[round - 1].unsqueeze(-1))));
+      const rest =
+        round === 0
+          ? undefined
+          : x
+              .lt(values[round - 1].unsqueeze(-1))
+              .or(x.eq(values[round - 1].unsqueeze(-1)).and(position.gt(indices[round - 1].unsqueeze(-1))));
       const left = rest ? rest.where(x, LOWEST) : x;
       const value = left.max(-1);
       const here = left.eq(value.unsqueeze(-1));
@@ -47,7 +52,8 @@ export const TOP_K: FusedOp<TopKAttrs> = {
 /** The `k` largest of the last axis, largest first, with their indices (torch.topk). Floating dtypes above −3.4e38. */
 export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
   const n = x.shape[x.rank - 1] ?? 0;
-  if (!Number.isInteger(k) || k < 1 || k > n) throw new Error(`topK: k = ${k} must be in 1..${n} for ${formatShape(x.shape)}`);
+  if (!Number.isInteger(k) || k < 1 || k > n)
+    throw new Error(`topK: k = ${k} must be in 1..${n} for ${formatShape(x.shape)}`);
   const [values, indices] = build.fused(TOP_K, [x.node], { k });
   return { values: new Tensor(values), indices: new Tensor(indices) };
 }

@@ -51,7 +51,11 @@ export interface ReportData extends GalleryData {
   readonly testClips: number;
   /** Loss, five parts and accuracy by epoch. */
   readonly curves: { readonly epoch: readonly number[]; readonly series: Readonly<Record<string, readonly number[]>> };
-  readonly results: readonly { readonly name: string; readonly note: string; readonly values: Readonly<Partial<Record<Subject, number>>> }[];
+  readonly results: readonly {
+    readonly name: string;
+    readonly note: string;
+    readonly values: Readonly<Partial<Record<Subject, number>>>;
+  }[];
   readonly confusion?: { readonly from: string; readonly counts: readonly (readonly number[])[] };
   readonly map: { readonly clips: readonly number[]; readonly x: readonly number[]; readonly y: readonly number[] };
   /** Each level of the hierarchy alone, where there are several. */
@@ -65,20 +69,33 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
   const { folder, settings, store, model, inputs, checkpoint } = openRun(options);
   try {
     const [trainClips, testClips] = [labelledClips(store, "train", settings), labelledClips(store, "test", settings)];
-    const train = await encodeClips(model, store, trainClips, { inputs, onProgress: (d, n) => onProgress?.("train features", d, n) });
-    const test = await encodeClips(model, store, testClips, { inputs, onProgress: (d, n) => onProgress?.("test features", d, n) });
+    const train = await encodeClips(model, store, trainClips, {
+      inputs,
+      onProgress: (d, n) => onProgress?.("train features", d, n),
+    });
+    const test = await encodeClips(model, store, testClips, {
+      inputs,
+      onProgress: (d, n) => onProgress?.("test features", d, n),
+    });
 
     const shown = evenly(test.rows, mapClips);
-    const layout = tsne(unitRows(rowsOf(test, shown)).data, shown.length, { onIteration: (d, n) => onProgress?.("map", d, n) });
-    const levels = settings.granularity > 1
-      ? levelMaps(test, settings.granularity, levelClips, (d, n) => onProgress?.("maps of levels", d, n)) : undefined;
+    const layout = tsne(unitRows(rowsOf(test, shown)).data, shown.length, {
+      onIteration: (d, n) => onProgress?.("map", d, n),
+    });
+    const levels =
+      settings.granularity > 1
+        ? levelMaps(test, settings.granularity, levelClips, (d, n) => onProgress?.("maps of levels", d, n))
+        : undefined;
     const mapped = shown.map((row) => test.clips[row]);
     const asked = queriesOf(test, queries);
     const k = Math.min(neighbours, train.rows);
     const found = await nearest(train, rowsOf(test, asked), k);
     const gallery = asked.map((row, q) => ({
       query: test.clips[row],
-      nearest: Array.from({ length: k }, (_, j) => ({ clip: train.clips[found.rows[q * k + j]], similarity: round(found.similarities[q * k + j], 4) })),
+      nearest: Array.from({ length: k }, (_, j) => ({
+        clip: train.clips[found.rows[q * k + j]],
+        similarity: round(found.similarities[q * k + j], 4),
+      })),
     }));
     const wanted = new Set([...mapped, ...gallery.flatMap((g) => [g.query, ...g.nearest.map((n) => n.clip)])]);
     const clips: Record<number, PlayableClip> = {};
@@ -89,14 +106,28 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
     const judged = judgedBy("linear", folder) ?? judgedBy("knn", folder);
     const { classes } = store.header;
     return {
-      title: folder.path, checkpoint, data: store.path, protocol: protocolOf(store, settings) ?? "", device: (await defaultDevice()).name,
-      settings: { ...settings }, pretraining: folder.pretraining() ?? {},
-      classes, trainClips: train.rows, testClips: test.rows,
+      title: folder.path,
+      checkpoint,
+      data: store.path,
+      protocol: protocolOf(store, settings) ?? "",
+      device: (await defaultDevice()).name,
+      settings: { ...settings },
+      pretraining: folder.pretraining() ?? {},
+      classes,
+      trainClips: train.rows,
+      testClips: test.rows,
       curves: curvesOf(folder.metricsPath),
       results: [...linearResults(linear), ...knnResults(knn)],
       confusion: judged && { from: judged.from, counts: judged.scores.confusion },
-      map: { clips: mapped, x: shown.map((_, i) => round(layout[2 * i], 3)), y: shown.map((_, i) => round(layout[2 * i + 1], 3)) },
-      levels, gallery, clips, comparison,
+      map: {
+        clips: mapped,
+        x: shown.map((_, i) => round(layout[2 * i], 3)),
+        y: shown.map((_, i) => round(layout[2 * i + 1], 3)),
+      },
+      levels,
+      gallery,
+      clips,
+      comparison,
       skeleton: skeletonOf(store.header),
     };
   } finally {
@@ -106,20 +137,36 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
 
 function linearResults(linear: LinearEvaluation | undefined): ReportData["results"] {
   if (!linear) return [];
-  const of = (value: (result: NonNullable<LinearEvaluation["results"][Subject]>) => number) => valuesOf(linear.results, value);
+  const of = (value: (result: NonNullable<LinearEvaluation["results"][Subject]>) => number) =>
+    valuesOf(linear.results, value);
   return [
     { name: "Linear classifier", note: "last epoch", values: of((r) => r.last.accuracy) },
-    { name: "Linear classifier", note: "best epoch, chosen on the test clips: an upper bound", values: of((r) => r.best.accuracy) },
+    {
+      name: "Linear classifier",
+      note: "best epoch, chosen on the test clips: an upper bound",
+      values: of((r) => r.best.accuracy),
+    },
     { name: "Linear classifier, top-5", note: "last epoch", values: of((r) => r.last.top5) },
   ];
 }
 
 function knnResults(knn: KnnEvaluation | undefined): ReportData["results"] {
   const k = Object.values(knn?.results ?? {})[0]?.k;
-  return knn ? [{ name: `${k}-NN`, note: "cosine similarity, gallery: the training clips", values: valuesOf(knn.results, (r) => r.accuracy) }] : [];
+  return knn
+    ? [
+        {
+          name: `${k}-NN`,
+          note: "cosine similarity, gallery: the training clips",
+          values: valuesOf(knn.results, (r) => r.accuracy),
+        },
+      ]
+    : [];
 }
 
-function valuesOf<R>(results: Readonly<Partial<Record<Subject, R>>>, value: (result: R) => number): Partial<Record<Subject, number>> {
+function valuesOf<R>(
+  results: Readonly<Partial<Record<Subject, R>>>,
+  value: (result: R) => number,
+): Partial<Record<Subject, number>> {
   return Object.fromEntries(Object.entries(results).map(([subject, result]) => [subject, value(result as R)]));
 }
 
@@ -131,8 +178,18 @@ function curvesOf(path: string): ReportData["curves"] {
   if (!existsSync(path)) return { epoch, series };
   for (const line of readFileSync(path, "utf8").split("\n")) {
     if (!line.includes('"epoch"')) continue;
-    const { kind, epoch: at, loss, parts, accuracy } = JSON.parse(line) as {
-      kind: string; epoch: number; loss: number; parts: Record<string, number>; accuracy: number;
+    const {
+      kind,
+      epoch: at,
+      loss,
+      parts,
+      accuracy,
+    } = JSON.parse(line) as {
+      kind: string;
+      epoch: number;
+      loss: number;
+      parts: Record<string, number>;
+      accuracy: number;
     };
     if (kind !== "epoch") continue;
     epoch.push(at);

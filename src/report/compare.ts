@@ -30,7 +30,8 @@ export function judgedBy(kind: "linear" | "knn", folder: RunFolder): Judged | un
   const found = folder.evaluation(kind) as LinearEvaluation | KnnEvaluation | undefined;
   if (!found?.results.pretrained) return undefined;
   const { classes } = found;
-  if (found.kind === "linear") return { from: "linear classifier, last epoch", classes, scores: found.results.pretrained!.last };
+  if (found.kind === "linear")
+    return { from: "linear classifier, last epoch", classes, scores: found.results.pretrained!.last };
   const scores = found.results.pretrained!;
   return { from: `${scores.k}-NN`, classes, scores };
 }
@@ -42,8 +43,13 @@ export function compareRuns(run: string, against: string): Comparison {
   for (const kind of ["linear", "knn"] as const) {
     const [a, b] = [judgedBy(kind, own), judgedBy(kind, other)];
     if (!a || !b || a.from !== b.from) continue;
-    if (a.classes.join("\n") !== b.classes.join("\n")) throw new Error(`${run} and ${against} were judged on other classes; compare runs on one data set`);
-    const side = (name: string, { scores }: Judged): ComparedRun => ({ name, accuracy: scores.accuracy, confusion: scores.confusion });
+    if (a.classes.join("\n") !== b.classes.join("\n"))
+      throw new Error(`${run} and ${against} were judged on other classes; compare runs on one data set`);
+    const side = (name: string, { scores }: Judged): ComparedRun => ({
+      name,
+      accuracy: scores.accuracy,
+      confusion: scores.confusion,
+    });
     const [ownName, otherName] = shortNames(run, against);
     return { from: a.from, classes: a.classes, own: side(ownName, a), other: side(otherName, b) };
   }

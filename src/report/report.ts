@@ -16,7 +16,9 @@ export interface WrittenReport {
 }
 
 /** Writes `out`, by default `report.html` in the run's folder, and with `svg` its figures as SVG files into that folder. */
-export async function writeReport(options: ReportOptions & { readonly out?: string; readonly svg?: string }): Promise<WrittenReport> {
+export async function writeReport(
+  options: ReportOptions & { readonly out?: string; readonly svg?: string },
+): Promise<WrittenReport> {
   const path = options.out ?? `${options.run}/report.html`;
   if (!path.endsWith(".html")) throw new Error(`report: the output ${path} must end in .html`);
   const data = await collectReport(options);

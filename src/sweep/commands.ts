@@ -30,10 +30,16 @@ export function runFolder(folder: string, run: SweepRun): RunFolder {
 }
 
 /** The stages of a run, in order. @throws Error where its folder holds a run of other settings. */
-export function stagesOf(grid: Grid, run: SweepRun, { folder, common = [], defaults = {} }: CommandOptions): RunStage[] {
+export function stagesOf(
+  grid: Grid,
+  run: SweepRun,
+  { folder, common = [], defaults = {} }: CommandOptions,
+): RunStage[] {
   const place = runFolder(folder, run);
   const pretrained = isPretrained(place, run);
-  const options = Object.entries({ ...defaults, ...run.given }).map(([name, value]) => `--${flagOf(name)}=${textOf(value)}`);
+  const options = Object.entries({ ...defaults, ...run.given }).map(
+    ([name, value]) => `--${flagOf(name)}=${textOf(value)}`,
+  );
   const preset = grid.preset === undefined ? [] : [`--preset=${grid.preset}`];
   return [
     {
@@ -41,11 +47,13 @@ export function stagesOf(grid: Grid, run: SweepRun, { folder, common = [], defau
       args: ["pretrain", `--run=${place.path}`, "--resume", ...preset, ...options, ...common],
       done: pretrained,
     },
-    ...EVALUATION_KINDS.filter((kind) => grid.evaluation[kind] !== undefined).map((kind): RunStage => ({
-      kind,
-      args: ["eval", kind, place.path, ...evaluationFlags(kind, grid.evaluation), ...common],
-      done: pretrained && evaluationOf(place, kind, grid.evaluation) !== undefined,
-    })),
+    ...EVALUATION_KINDS.filter((kind) => grid.evaluation[kind] !== undefined).map(
+      (kind): RunStage => ({
+        kind,
+        args: ["eval", kind, place.path, ...evaluationFlags(kind, grid.evaluation), ...common],
+        done: pretrained && evaluationOf(place, kind, grid.evaluation) !== undefined,
+      }),
+    ),
   ];
 }
 

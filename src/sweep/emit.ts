@@ -46,17 +46,34 @@ const MOUNT = "/work";
 
 /** A manifest for `kubectl apply -f`; JSON is one of the forms it takes. */
 export function kubernetesJob(grid: Grid, options: KubernetesOptions): string {
-  const name = `hico-${grid.name}`.toLowerCase().replace(/[^a-z0-9-]+/g, "-").slice(0, 50).replace(/-+$/, "");
+  const name = `hico-${grid.name}`
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, "-")
+    .slice(0, 50)
+    .replace(/-+$/, "");
   const container = {
-    name: "hico", image: options.image, workingDir: MOUNT, command: ["bash", "-c", tasks(grid, options, "JOB_COMPLETION_INDEX")],
+    name: "hico",
+    image: options.image,
+    workingDir: MOUNT,
+    command: ["bash", "-c", tasks(grid, options, "JOB_COMPLETION_INDEX")],
     volumeMounts: [{ name: "work", mountPath: MOUNT }],
   };
   const job = {
-    apiVersion: "batch/v1", kind: "Job", metadata: { name },
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name },
     spec: {
-      completionMode: "Indexed", completions: grid.runs.length, parallelism: options.jobs ?? 1, backoffLimitPerIndex: 3, maxFailedIndexes: grid.runs.length,
+      completionMode: "Indexed",
+      completions: grid.runs.length,
+      parallelism: options.jobs ?? 1,
+      backoffLimitPerIndex: 3,
+      maxFailedIndexes: grid.runs.length,
       template: {
-        spec: { restartPolicy: "Never", containers: [container], volumes: [{ name: "work", persistentVolumeClaim: { claimName: options.claim } }] },
+        spec: {
+          restartPolicy: "Never",
+          containers: [container],
+          volumes: [{ name: "work", persistentVolumeClaim: { claimName: options.claim } }],
+        },
       },
     },
   };

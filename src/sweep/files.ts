@@ -16,9 +16,12 @@ import { csvTable, markdownTable } from "./table.ts";
 export function writeSweepFiles(summary: SweepSummary): void {
   mkdirSync(summary.folder, { recursive: true });
   for (const [name, text] of [
-    ["sweep.json", `${JSON.stringify(summary, null, 2)}\n`], ["table.md", markdownTable(summary)],
-    ["table.csv", csvTable(summary)], ["plot.svg", sweepChart(summary)],
-  ]) writeSweepFile(summary.folder, name, text);
+    ["sweep.json", `${JSON.stringify(summary, null, 2)}\n`],
+    ["table.md", markdownTable(summary)],
+    ["table.csv", csvTable(summary)],
+    ["plot.svg", sweepChart(summary)],
+  ])
+    writeSweepFile(summary.folder, name, text);
 }
 
 /** @returns the file's path. */

@@ -83,25 +83,31 @@ export function parseGrid(source: Readonly<Record<string, unknown>>, path: strin
   for (const axis of axes) {
     for (const name of new Set(axis.values.flatMap(({ given }) => Object.keys(given)))) {
       const other = owner.get(name) ?? (name in over ? "options" : undefined);
-      if (other !== undefined) throw new Error(`${path}: ${name} is set by ${other} and by ${axis.name}; let one of them set it`);
+      if (other !== undefined)
+        throw new Error(`${path}: ${name} is set by ${other} and by ${axis.name}; let one of them set it`);
       owner.set(name, axis.name);
     }
   }
   if ("seed" in over) throw new Error(`${path}: a grid has its seeds under "seeds"; no option stands over them`);
   const seeds = seedsOf(source.seeds ?? [0], path);
   const configurations = axes.reduce<Configuration[]>(
-    (found, { values }) => found.flatMap(({ labels, given }) =>
-      values.map((value) => ({ labels: [...labels, value.label], given: { ...given, ...value.given } }))),
+    (found, { values }) =>
+      found.flatMap(({ labels, given }) =>
+        values.map((value) => ({ labels: [...labels, value.label], given: { ...given, ...value.given } })),
+      ),
     [{ labels: [], given: {} }],
   );
-  const runs = seeds.flatMap((seed) => configurations.map(({ labels, given: own }, configuration): SweepRun => {
-    const given = { ...common, ...own, seed };
-    const name = [...axes.map((axis, i) => `${axis.name}=${labels[i]}`), `seed=${seed}`].map(forFile).join("_");
-    const settings = layeredSettings({ preset, given, from: `${path}, ${name}` });
-    return { name, configuration, seed, given, settings };
-  }));
+  const runs = seeds.flatMap((seed) =>
+    configurations.map(({ labels, given: own }, configuration): SweepRun => {
+      const given = { ...common, ...own, seed };
+      const name = [...axes.map((axis, i) => `${axis.name}=${labels[i]}`), `seed=${seed}`].map(forFile).join("_");
+      const settings = layeredSettings({ preset, given, from: `${path}, ${name}` });
+      return { name, configuration, seed, given, settings };
+    }),
+  );
   const twice = runs.find(({ name }, i) => runs.findIndex((run) => run.name === name) !== i);
-  if (twice) throw new Error(`${path}: two runs would be called ${twice.name}; give cases and values names that differ`);
+  if (twice)
+    throw new Error(`${path}: two runs would be called ${twice.name}; give cases and values names that differ`);
   const evaluation = parseEvaluationPlan(source.eval ?? {}, `${path}: eval`);
   return { name: basename(path).replace(/\.json$/, ""), preset, axes, configurations, seeds, evaluation, runs };
 }
@@ -121,7 +127,10 @@ function axesOf({ cases, axes = {} }: Readonly<Record<string, unknown>>, path: s
     const at = `${path}: axes.${name}`;
     if (Array.isArray(values)) {
       settingsUnder({ [name]: undefined }, at);
-      found.push({ name, values: values.map((value: unknown) => ({ label: textOf(value), given: { [name]: value } })) });
+      found.push({
+        name,
+        values: values.map((value: unknown) => ({ label: textOf(value), given: { [name]: value } })),
+      });
     } else found.push({ name, values: namedValues(values, at) });
   }
   const empty = found.find(({ values }) => values.length === 0);
@@ -130,12 +139,17 @@ function axesOf({ cases, axes = {} }: Readonly<Record<string, unknown>>, path: s
 }
 
 function namedValues(source: unknown, at: string): GridAxis["values"] {
-  return Object.entries(objectUnder(source, at)).map(([label, given]) => ({ label, given: settingsUnder(given, `${at}.${label}`) }));
+  return Object.entries(objectUnder(source, at)).map(([label, given]) => ({
+    label,
+    given: settingsUnder(given, `${at}.${label}`),
+  }));
 }
 
 /** A case without a name is called by its settings. */
 function labelOf(given: GivenSettings, place: number): string {
-  const label = Object.entries(given).map(([name, value]) => `${name}=${textOf(value)}`).join(" ");
+  const label = Object.entries(given)
+    .map(([name, value]) => `${name}=${textOf(value)}`)
+    .join(" ");
   return label === "" ? "as is" : label.length > LONGEST_LABEL ? `case ${place + 1}` : label;
 }
 
@@ -152,13 +166,16 @@ function seedsOf(value: unknown, path: string): number[] {
   const seeds = Array.isArray(value) ? (value as unknown[]) : [];
   const fit = seeds.filter((seed): seed is number => Number.isSafeInteger(seed) && (seed as number) >= 0);
   if (seeds.length > 0 && new Set(fit).size === seeds.length) return fit;
-  throw new Error(`${path}: "seeds" is ${JSON.stringify(value)}; it must be a list of different whole numbers of at least 0`);
+  throw new Error(
+    `${path}: "seeds" is ${JSON.stringify(value)}; it must be a list of different whole numbers of at least 0`,
+  );
 }
 
 function settingsUnder(source: unknown, at: string): GivenSettings {
   const given = objectUnder(source, at);
   const strange = Object.keys(given).find((name) => !(SETTING_NAMES as readonly string[]).includes(name));
-  if (strange !== undefined) throw new Error(`${at}: there is no setting "${strange}"; there is ${SETTING_NAMES.join(", ")}`);
+  if (strange !== undefined)
+    throw new Error(`${at}: there is no setting "${strange}"; there is ${SETTING_NAMES.join(", ")}`);
   if ("seed" in given) throw new Error(`${at}: a grid has its seeds under "seeds"`);
   return given;
 }

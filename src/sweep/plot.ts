@@ -23,13 +23,18 @@ function barsOf(summary: SweepSummary): Chart {
   const room = Math.max(...labels.map((label) => label.length)) * 7.5 + 16;
   const named = room * rows.length <= 1600;
   return {
-    title: name, width: Math.max(560, (named ? room : 44) * rows.length + 80), height: 380, y: { label: "accuracy, %" },
+    title: name,
+    width: Math.max(560, (named ? room : 44) * rows.length + 80),
+    height: 380,
+    y: { label: "accuracy, %" },
     x: named ? undefined : { label: "row of the table" },
     categories: named ? labels : rows.map((row) => String(row.number)),
     barText: (value) => value.toFixed(1),
     series: ACCURACIES.filter((measure) => rows.some((row) => row.measures[measure])).map((measure) => ({
-      kind: "bars", name: measureTitle(measure, summary),
-      values: rows.map((row) => percent(row.measures[measure]?.mean)), errors: rows.map((row) => percent(row.measures[measure]?.std ?? 0)),
+      kind: "bars",
+      name: measureTitle(measure, summary),
+      values: rows.map((row) => percent(row.measures[measure]?.mean)),
+      errors: rows.map((row) => percent(row.measures[measure]?.std ?? 0)),
     })),
   };
 }
@@ -42,14 +47,22 @@ function linesAlong(summary: SweepSummary, axis: number): Chart[] {
   const others = (row: SweepRow): string => row.labels.filter((_, i) => i !== axis).join(", ");
   const names = [...new Set(rows.map(others))];
   if (names.length > MOST_LINES) return [];
-  return ACCURACIES.filter((measure) => rows.some((row) => row.measures[measure])).map((measure): Chart => ({
-    title: `${measureTitle(measure, summary)} by ${axes[axis]}`, x: { label: axes[axis], ticks: [...values].sort((a, b) => a - b) }, y: { label: "accuracy, %" },
-    series: names.map((name): Series => {
-      const along = rows.filter((row) => others(row) === name && row.measures[measure]).sort((a, b) => Number(a.labels[axis]) - Number(b.labels[axis]));
-      return {
-        kind: "line", name, points: along.map((row) => [Number(row.labels[axis]), percent(row.measures[measure]!.mean)]),
-        errors: along.map((row) => percent(row.measures[measure]!.std ?? 0)),
-      };
+  return ACCURACIES.filter((measure) => rows.some((row) => row.measures[measure])).map(
+    (measure): Chart => ({
+      title: `${measureTitle(measure, summary)} by ${axes[axis]}`,
+      x: { label: axes[axis], ticks: [...values].sort((a, b) => a - b) },
+      y: { label: "accuracy, %" },
+      series: names.map((name): Series => {
+        const along = rows
+          .filter((row) => others(row) === name && row.measures[measure])
+          .sort((a, b) => Number(a.labels[axis]) - Number(b.labels[axis]));
+        return {
+          kind: "line",
+          name,
+          points: along.map((row) => [Number(row.labels[axis]), percent(row.measures[measure]!.mean)]),
+          errors: along.map((row) => percent(row.measures[measure]!.std ?? 0)),
+        };
+      }),
     }),
-  }));
+  );
 }

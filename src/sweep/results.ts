@@ -52,27 +52,48 @@ export function readResult(grid: Grid, run: SweepRun, folder: string): RunResult
   const { name, seed, configuration } = run;
   const head = { name, folder: place.path, seed, configuration };
   if (!isPretrained(place, run)) return { ...head, state: place.exists ? "begun" : "waiting" };
-  const { loss, accuracy, seconds, device } = place.pretraining() as { loss: number; accuracy: number; seconds: number; device: string };
+  const { loss, accuracy, seconds, device } = place.pretraining() as {
+    loss: number;
+    accuracy: number;
+    seconds: number;
+    device: string;
+  };
   const knn = grid.evaluation.knn && evaluationOf(place, "knn", grid.evaluation)?.results.pretrained;
   const linear = grid.evaluation.linear && evaluationOf(place, "linear", grid.evaluation)?.results.pretrained;
   const judged = EVALUATION_KINDS.every((kind) => !grid.evaluation[kind] || (kind === "knn" ? knn : linear));
   return {
-    ...head, state: judged ? "done" : "begun", loss, contrastive: accuracy, seconds, device,
-    knn: knn?.accuracy, linear: linear?.last.accuracy, linearBest: linear?.best.accuracy,
+    ...head,
+    state: judged ? "done" : "begun",
+    loss,
+    contrastive: accuracy,
+    seconds,
+    device,
+    knn: knn?.accuracy,
+    linear: linear?.last.accuracy,
+    linearBest: linear?.best.accuracy,
   };
 }
 
 export function summarize(grid: Grid, results: readonly RunResult[], folder: string): SweepSummary {
   const rows = grid.configurations.map((configuration, i): SweepRow => {
     const runs = results.filter((result) => result.configuration === i);
-    const measures = Object.fromEntries(MEASURE_NAMES.flatMap((name) => {
-      const values = runs.map((run) => run[name]).filter((value) => value !== undefined);
-      return values.length > 0 ? [[name, spreadOf(values)]] : [];
-    }));
+    const measures = Object.fromEntries(
+      MEASURE_NAMES.flatMap((name) => {
+        const values = runs.map((run) => run[name]).filter((value) => value !== undefined);
+        return values.length > 0 ? [[name, spreadOf(values)]] : [];
+      }),
+    );
     return { ...configuration, number: i + 1, measures, runs };
   });
   const { name, axes, seeds, evaluation } = grid;
-  return { name, folder, axes: axes.map((axis) => axis.name), seeds, k: evaluation.knn && (evaluation.knn.k ?? 1), rows };
+  return {
+    name,
+    folder,
+    axes: axes.map((axis) => axis.name),
+    seeds,
+    k: evaluation.knn && (evaluation.knn.k ?? 1),
+    rows,
+  };
 }
 
 export function spreadOf(values: readonly number[]): Spread {

@@ -61,7 +61,10 @@ export async function runSweep(options: SweepOptions): Promise<SweepOutcome> {
   const active = new Map<string, { readonly stage: RunStage["kind"]; readonly part?: number }>();
   const count = (): number => [...results.values()].filter(({ state }) => state === "done").length;
   const progress = (): void => {
-    onEvent?.({ kind: "progress", progress: { done: count(), failed: failures.length, total: grid.runs.length, active } });
+    onEvent?.({
+      kind: "progress",
+      progress: { done: count(), failed: failures.length, total: grid.runs.length, active },
+    });
   };
   const write = (): SweepSummary => {
     const summary = summarize(grid, [...results.values()], folder);
@@ -91,7 +94,9 @@ export async function runSweep(options: SweepOptions): Promise<SweepOutcome> {
 
 /** What is left of a run's stages, one after the other. */
 async function perform(
-  run: SweepRun, options: SweepOptions, onProgress: (stage: RunStage["kind"], part?: number) => void,
+  run: SweepRun,
+  options: SweepOptions,
+  onProgress: (stage: RunStage["kind"], part?: number) => void,
 ): Promise<SweepFailure | undefined> {
   const log = join(options.folder, "logs", `${run.name}.log`);
   for (const { kind } of stagesOf(options.grid, run, options)) {
@@ -115,15 +120,26 @@ interface Ended {
   readonly complaint: string;
 }
 
-function command({ args }: RunStage, log: string, options: SweepOptions, onLine: (line: string) => void): Promise<Ended> {
-  const { program: [program, ...first], environment, signal } = options;
+function command(
+  { args }: RunStage,
+  log: string,
+  options: SweepOptions,
+  onLine: (line: string) => void,
+): Promise<Ended> {
+  const {
+    program: [program, ...first],
+    environment,
+    signal,
+  } = options;
   return new Promise((done, fail) => {
     const out = createWriteStream(log, { flags: "a" });
     out.write(`$ hico ${args.join(" ")}\n`);
     // A group of its own, so that a terminal's Ctrl-C reaches it once, through us; and a channel, at whose end it ends:
     // nothing of a sweep that is killed goes on writing into folders that the next one takes up.
     const child = spawn(program, [...first, ...args], {
-      env: environment, detached: true, stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: environment,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     const interrupt = (): void => void child.kill("SIGINT");
     signal?.addEventListener("abort", interrupt);

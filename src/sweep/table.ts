@@ -8,13 +8,18 @@ export const SORT_ORDERS: readonly SortOrder[] = ["grid", "knn", "linear", "loss
 /** Rows in the grid's order, or the best first. */
 export function sorted(rows: readonly SweepRow[], order: SortOrder): readonly SweepRow[] {
   if (order === "grid") return rows;
-  const of = (row: SweepRow): number => (order === "loss" ? -(row.measures.loss?.mean ?? Infinity) : row.measures[order]?.mean ?? -Infinity);
+  const of = (row: SweepRow): number =>
+    order === "loss" ? -(row.measures.loss?.mean ?? Infinity) : (row.measures[order]?.mean ?? -Infinity);
   return [...rows].sort((a, b) => of(b) - of(a));
 }
 
 export function measureTitle(name: MeasureName, { k }: SweepSummary): string {
   const titles: Readonly<Record<MeasureName, string>> = {
-    knn: `${k}-NN %`, linear: "linear %", linearBest: "best epoch %", loss: "loss", contrastive: "contrastive %",
+    knn: `${k}-NN %`,
+    linear: "linear %",
+    linearBest: "best epoch %",
+    loss: "loss",
+    contrastive: "contrastive %",
   };
   return titles[name];
 }
@@ -39,7 +44,9 @@ export function tableRows(summary: SweepSummary, order: SortOrder = "grid"): str
   return [
     ["#", ...axes, "runs", ...measures.map((name) => measureTitle(name, summary))],
     ...sorted(rows, order).map((row) => [
-      String(row.number), ...row.labels, `${row.runs.filter(({ state }) => state === "done").length}/${seeds.length}`,
+      String(row.number),
+      ...row.labels,
+      `${row.runs.filter(({ state }) => state === "done").length}/${seeds.length}`,
       ...measures.map((name) => formatSpread(name, row.measures[name])),
     ]),
   ];
@@ -48,12 +55,15 @@ export function tableRows(summary: SweepSummary, order: SortOrder = "grid"): str
 /** What the columns are, below a table. */
 export function tableNote({ seeds, rows }: SweepSummary): string {
   const spread = seeds.length > 1 ? "mean ± standard deviation over seeds; " : "";
-  const best = rows.some((row) => row.measures.linearBest) ? "best epoch: chosen on the clips it is measured on, so an upper bound" : "";
+  const best = rows.some((row) => row.measures.linearBest)
+    ? "best epoch: chosen on the clips it is measured on, so an upper bound"
+    : "";
   return `${spread}linear: last epoch${best && `; ${best}`}`;
 }
 
 export function markdownTable(summary: SweepSummary): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replace(/\|/g, "\\|")).join(" | ")} |`;
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replace(/\|/g, "\\|")).join(" | ")} |`;
   const [head, ...rows] = tableRows(summary);
   return `${[line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n")}\n\n${tableNote(summary)}\n`;
 }
@@ -63,8 +73,12 @@ export function csvTable(summary: SweepSummary): string {
   const { axes, rows } = summary;
   const cell = (word: string): string => (/[",\n]/.test(word) ? `"${word.replace(/"/g, `""`)}"` : word);
   const lines = rows.map(({ number, labels, runs, measures }) => [
-    String(number), ...labels, String(runs.filter(({ state }) => state === "done").length),
-    ...MEASURE_NAMES.flatMap((name) => [measures[name]?.mean, measures[name]?.std, measures[name]?.count ?? 0].map((value) => String(value ?? ""))),
+    String(number),
+    ...labels,
+    String(runs.filter(({ state }) => state === "done").length),
+    ...MEASURE_NAMES.flatMap((name) =>
+      [measures[name]?.mean, measures[name]?.std, measures[name]?.count ?? 0].map((value) => String(value ?? "")),
+    ),
   ]);
   const head = ["number", ...axes, "done", ...MEASURE_NAMES.flatMap((name) => [name, `${name} std`, `${name} runs`])];
   return [head, ...lines].map((line) => `${line.map(cell).join(",")}\n`).join("");

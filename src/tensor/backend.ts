@@ -59,7 +59,7 @@ export function setDefaultOpener(open: () => Promise<Backend>): void {
 
 export async function defaultDevice(): Promise<Backend> {
   if (current) return current;
-  if (!opener) throw new Error("no device: call setDefaultDevice(await device(\"auto\")) first");
+  if (!opener) throw new Error('no device: call setDefaultDevice(await device("auto")) first');
   current = await opener();
   return current;
 }

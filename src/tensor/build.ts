@@ -81,12 +81,17 @@ export function permute(x: Node, order: readonly number[]): Node {
   const rank = x.shape.length;
   const seen = new Set(order);
   if (order.length !== rank || seen.size !== rank || order.some((a) => !Number.isInteger(a) || a < 0 || a >= rank)) {
-    throw new Error(`permute: order ${formatShape(order)} must name each of the ${rank} axes of ${formatShape(x.shape)} once`);
+    throw new Error(
+      `permute: order ${formatShape(order)} must name each of the ${rank} axes of ${formatShape(x.shape)} once`,
+    );
   }
   if (order.every((a, i) => a === i)) return x;
   if (x.op.kind === "permute" && !x.stopped) {
     const first = x.op.order;
-    return permute(x.inputs[0], order.map((a) => first[a]));
+    return permute(
+      x.inputs[0],
+      order.map((a) => first[a]),
+    );
   }
   const shape = order.map((a) => x.shape[a]);
   const value = constantValue(x);
@@ -136,7 +141,9 @@ export function pad(x: Node, low: readonly number[], shape: Shape, step: readonl
     const last = low[i] + (x.shape[i] - 1) * step[i];
     const inside = x.shape[i] === 0 || (Math.min(low[i], last) >= 0 && Math.max(low[i], last) < shape[i]);
     if (step[i] === 0 || !inside) {
-      throw new Error(`pad: axis ${i}: ${x.shape[i]} elements from ${low[i]} in steps of ${step[i]} do not fit in ${shape[i]}`);
+      throw new Error(
+        `pad: axis ${i}: ${x.shape[i]} elements from ${low[i]} in steps of ${step[i]} do not fit in ${shape[i]}`,
+      );
     }
   }
   if (low.every((l) => l === 0) && step.every((s) => s === 1) && sameShape(shape, x.shape)) return x;
@@ -181,7 +188,9 @@ export function apply(name: ElementwiseName, operands: readonly Node[]): Node {
   }
   for (const operand of compared) {
     if (operand.dtype !== dtype) {
-      throw new Error(`${name}: dtypes ${compared.map((n) => n.dtype).join(" and ")} differ; cast one with .cast("${dtype}")`);
+      throw new Error(
+        `${name}: dtypes ${compared.map((n) => n.dtype).join(" and ")} differ; cast one with .cast("${dtype}")`,
+      );
     }
   }
   if (!inClass(dtype, row.takes)) {
@@ -208,7 +217,12 @@ export function apply(name: ElementwiseName, operands: readonly Node[]): Node {
 }
 
 /** Identities that reverse mode produces all the time: x + 0, x · 1, x · 0, select by a constant. */
-function simplify(name: ElementwiseName, x: readonly Node[], constant: readonly (number | undefined)[], shape: Shape): Node | undefined {
+function simplify(
+  name: ElementwiseName,
+  x: readonly Node[],
+  constant: readonly (number | undefined)[],
+  shape: Shape,
+): Node | undefined {
   switch (name) {
     case "add":
       return constant[0] === 0 ? x[1] : constant[1] === 0 ? x[0] : undefined;
@@ -255,7 +269,9 @@ export function reduce(name: ReduceName, x: Node, axes: readonly number[]): Node
   if (reduced === 0) {
     const identity = REDUCE_IDENTITY[name](x.dtype);
     if (identity === undefined) {
-      throw new Error(`${name}: axes ${formatShape(axes)} of ${formatShape(x.shape)} hold no element, and ${name} of nothing is undefined`);
+      throw new Error(
+        `${name}: axes ${formatShape(axes)} of ${formatShape(x.shape)} hold no element, and ${name} of nothing is undefined`,
+      );
     }
     return full(shape, identity, x.dtype);
   }
@@ -272,10 +288,10 @@ export function reduce(name: ReduceName, x: Node, axes: readonly number[]): Node
 
 /** Batched matrix product of a [..., m, k] and b [..., k, n]; batch axes broadcast. */
 export function matmul(a: Node, b: Node): Node {
-  const bad = (rule: string) =>
-    new Error(`matmul: ${formatShape(a.shape)} times ${formatShape(b.shape)}: ${rule}`);
+  const bad = (rule: string) => new Error(`matmul: ${formatShape(a.shape)} times ${formatShape(b.shape)}: ${rule}`);
   if (a.shape.length < 2 || b.shape.length < 2) throw bad("both operands need at least 2 axes");
-  if (a.dtype !== b.dtype || !isFloat(a.dtype)) throw bad(`operands must be of one floating dtype, not ${a.dtype} and ${b.dtype}`);
+  if (a.dtype !== b.dtype || !isFloat(a.dtype))
+    throw bad(`operands must be of one floating dtype, not ${a.dtype} and ${b.dtype}`);
   const [m, k] = a.shape.slice(-2);
   const [k2, n] = b.shape.slice(-2);
   if (k !== k2) throw bad(`inner sizes ${k} and ${k2} must be equal`);
@@ -296,7 +312,8 @@ export function gather(x: Node, index: Node, axis: number): Node {
       `gather: index ${formatShape(index.shape)} and x ${formatShape(x.shape)} must have equal sizes except along axis ${axis}`,
     );
   }
-  if (index.dtype !== "i32" && index.dtype !== "u32") throw new Error(`gather: the index must be i32 or u32, not ${index.dtype}`);
+  if (index.dtype !== "i32" && index.dtype !== "u32")
+    throw new Error(`gather: the index must be i32 or u32, not ${index.dtype}`);
   if (sizeOf(index.shape) > 0 && x.shape[axis] === 0) {
     throw new Error(`gather: axis ${axis} of ${formatShape(x.shape)} is empty: there is nothing to index`);
   }
@@ -347,7 +364,12 @@ export function iota(shape: Shape): Node {
 /** A fused op's results, as nodes that pick them. */
 export function fused<A extends object>(op: FusedOp<A>, inputs: readonly Node[], attrs: A): Node[] {
   const specs = op.outputs(inputs, attrs);
-  const node = makeNode({ kind: "fused", fused: op as unknown as FusedOp, attrs }, inputs, specs[0].shape, specs[0].dtype);
+  const node = makeNode(
+    { kind: "fused", fused: op as unknown as FusedOp, attrs },
+    inputs,
+    specs[0].shape,
+    specs[0].dtype,
+  );
   return specs.map((spec, index) => makeNode({ kind: "pick", index }, [node], spec.shape, spec.dtype));
 }
 

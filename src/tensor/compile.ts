@@ -22,7 +22,9 @@ interface Traced {
 }
 
 /** A function of tensors that is planned once for each combination of input shapes and dtypes. */
-export function compile<I extends readonly Tensor[], O extends Outputs>(f: (...inputs: I) => O): (...inputs: I) => Promise<O> {
+export function compile<I extends readonly Tensor[], O extends Outputs>(
+  f: (...inputs: I) => O,
+): (...inputs: I) => Promise<O> {
   const traces = new Map<string, Promise<Traced>>();
   return async (...inputs: I): Promise<O> => {
     const key = inputs.map((t) => t.dtype + formatShape(t.shape)).join(";");
@@ -57,9 +59,7 @@ export interface TracedGraph {
 /** Calls `f` on leaves of the inputs' shapes. The assignments it makes are taken back: nothing waits to run. */
 export function traceGraph<I extends readonly Tensor[]>(f: (...inputs: I) => Outputs, inputs: I): TracedGraph {
   if (pendingList().length > 0) throw new Error("traceGraph: assignments wait to run; realize them first");
-  const leaves = inputs.map((t) =>
-    build.makeNode({ kind: "data", data: new Uint8Array(0) }, [], t.shape, t.dtype),
-  );
+  const leaves = inputs.map((t) => build.makeNode({ kind: "data", data: new Uint8Array(0) }, [], t.shape, t.dtype));
   try {
     const { nodes, rebuild } = flattenOutputs(f(...(leaves.map((n) => new Tensor(n)) as unknown as I)));
     return { leaves, outputs: nodes, assignments: pendingList(), rebuild };
@@ -79,7 +79,12 @@ async function traceFunction(f: (...inputs: never) => Outputs, inputs: readonly 
     settle(before);
     forget(before);
   }
-  const { leaves, outputs: nodes, assignments, rebuild } = traceGraph(f as (...inputs: readonly Tensor[]) => Outputs, inputs);
+  const {
+    leaves,
+    outputs: nodes,
+    assignments,
+    rebuild,
+  } = traceGraph(f as (...inputs: readonly Tensor[]) => Outputs, inputs);
   const roots = [...nodes, ...assignments.map((a) => a.value)];
   const device = await deviceOf([...roots, ...inputs.map((t) => t.node)]);
   await realizeInitials(device, roots, assignments);
@@ -97,7 +102,8 @@ async function traceFunction(f: (...inputs: never) => Outputs, inputs: readonly 
 }
 
 function flattenOutputs(result: Outputs): { nodes: Node[]; rebuild(storages: readonly Storage[]): Outputs } {
-  const leaf = (storage: Storage) => new Tensor(build.makeNode({ kind: "storage", storage }, [], storage.shape, storage.dtype));
+  const leaf = (storage: Storage) =>
+    new Tensor(build.makeNode({ kind: "storage", storage }, [], storage.shape, storage.dtype));
   if (result === undefined) return { nodes: [], rebuild: () => undefined };
   if (result instanceof Tensor) return { nodes: [result.node], rebuild: (s) => leaf(s[0]) };
   if (Array.isArray(result)) {

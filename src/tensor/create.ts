@@ -20,7 +20,10 @@ export interface TensorOptions {
  * A tensor with these values. Typed arrays are taken by reference until the tensor is first used on a device: do not
  * write to them before that.
  */
-export function tensor(values: HostArray | NestedArray | boolean | readonly boolean[], options: TensorOptions = {}): Tensor {
+export function tensor(
+  values: HostArray | NestedArray | boolean | readonly boolean[],
+  options: TensorOptions = {},
+): Tensor {
   if (ArrayBuffer.isView(values)) return fromArray(values as HostArray, options);
   const shape: number[] = [];
   for (let at: unknown = values; Array.isArray(at); at = at[0]) shape.push(at.length);
@@ -29,7 +32,9 @@ export function tensor(values: HostArray | NestedArray | boolean | readonly bool
   const walk = (value: unknown, axis: number): void => {
     if (Array.isArray(value)) {
       if (axis >= shape.length || value.length !== shape[axis]) {
-        throw new Error(`tensor: ragged array: axis ${axis} has rows of ${value.length} and of ${shape[axis] ?? 0} elements`);
+        throw new Error(
+          `tensor: ragged array: axis ${axis} has rows of ${value.length} and of ${shape[axis] ?? 0} elements`,
+        );
       }
       for (const item of value) walk(item, axis + 1);
     } else {

@@ -2,7 +2,7 @@
  * Einstein summation for one or two operands, by way of one batched matmul: letters shared by both operands and kept
  * are batch axes, shared and dropped ones are the inner axis, the rest are rows and columns.
  */
-import { Tensor } from "./tensor.ts";
+import type { Tensor } from "./tensor.ts";
 import { formatShape } from "./shape.ts";
 
 /**
@@ -14,11 +14,14 @@ export function einsum(equation: string, ...operands: Tensor[]): Tensor {
   if (!match) throw new Error(`einsum: "${equation}" is not of the form "ab,bc->ac"`);
   const inputs = match[1].replaceAll(/\s/g, "").split(",");
   const output = match[2].replaceAll(/\s/g, "");
-  if (inputs.length !== operands.length) throw new Error(`einsum: "${equation}" names ${inputs.length} operands, ${operands.length} were given`);
+  if (inputs.length !== operands.length)
+    throw new Error(`einsum: "${equation}" names ${inputs.length} operands, ${operands.length} were given`);
   const sizes = new Map<string, number>();
   inputs.forEach((letters, i) => {
     if (letters.length !== operands[i].rank) {
-      throw new Error(`einsum: "${letters}" names ${letters.length} axes, operand ${i} is ${formatShape(operands[i].shape)}`);
+      throw new Error(
+        `einsum: "${letters}" names ${letters.length} axes, operand ${i} is ${formatShape(operands[i].shape)}`,
+      );
     }
     if (new Set(letters).size !== letters.length) throw new Error(`einsum: a letter repeats in "${letters}"`);
     [...letters].forEach((letter, axis) => {
@@ -29,7 +32,8 @@ export function einsum(equation: string, ...operands: Tensor[]): Tensor {
       sizes.set(letter, size);
     });
   });
-  for (const letter of output) if (!sizes.has(letter)) throw new Error(`einsum: "${letter}" of the result is in no operand`);
+  for (const letter of output)
+    if (!sizes.has(letter)) throw new Error(`einsum: "${letter}" of the result is in no operand`);
   if (new Set(output).size !== output.length) throw new Error(`einsum: a letter repeats in the result "${output}"`);
 
   let letters = inputs[0];

@@ -41,7 +41,10 @@ export class Generator {
   /** Calls made so far; set it to resume where another run stopped. */
   calls: number;
 
-  constructor(readonly seed: number, calls = 0) {
+  constructor(
+    readonly seed: number,
+    calls = 0,
+  ) {
     if (!Number.isSafeInteger(seed)) throw new Error(`Generator: the seed must be a whole number, not ${seed}`);
     this.#key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
     this.calls = calls;
@@ -58,29 +61,47 @@ export class Generator {
 
   /** Uniform in [low, high), 24 random bits each. */
   uniform(shape: Shape, low = 0, high = 1, dtype: DType = "f32"): Tensor {
-    const unit = this.bits(shape).shiftRight(8).cast(dtype).mul(2 ** -24);
+    const unit = this.bits(shape)
+      .shiftRight(8)
+      .cast(dtype)
+      .mul(2 ** -24);
     return unit.mul(high - low).add(low);
   }
 
   /** Normal with this mean and standard deviation (Box–Muller). */
   normal(shape: Shape, mean = 0, deviation = 1, dtype: DType = "f32"): Tensor {
-    const pair = this.bits([2, ...shape]).shiftRight(8).cast(dtype);
+    const pair = this.bits([2, ...shape])
+      .shiftRight(8)
+      .cast(dtype);
     // (0, 1]: the logarithm of 0 must not occur.
-    const radius = pair.slice(0).add(1).mul(2 ** -24).log().mul(-2).maximum(0).sqrt();
+    const radius = pair
+      .slice(0)
+      .add(1)
+      .mul(2 ** -24)
+      .log()
+      .mul(-2)
+      .maximum(0)
+      .sqrt();
     const angle = pair.slice(1).mul(2 ** -24 * 2 * Math.PI);
     return radius.mul(angle.cos()).mul(deviation).add(mean);
   }
 
   /** Whole numbers in [low, high), i32 (biased by less than (high − low) / 2^24). */
   integers(shape: Shape, low: number, high: number): Tensor {
-    return this.uniform(shape, low, high).floor().cast("i32").minimum(high - 1);
+    return this.uniform(shape, low, high)
+      .floor()
+      .cast("i32")
+      .minimum(high - 1);
   }
 
   /** 1/(1 − p) with probability 1 − p, else 0: multiply by it for inverted dropout. */
   dropoutMask(shape: Shape, p: number, dtype: DType = "f32"): Tensor {
     if (!(p >= 0 && p < 1)) throw new Error(`dropoutMask: p must be in [0, 1), not ${p}`);
     const threshold = Math.round(p * 2 ** 24);
-    return this.bits(shape).shiftRight(8).ge(threshold).where(new Tensor(build.full([], 1 / (1 - p), dtype)), 0);
+    return this.bits(shape)
+      .shiftRight(8)
+      .ge(threshold)
+      .where(new Tensor(build.full([], 1 / (1 - p), dtype)), 0);
   }
 
   /**

@@ -97,7 +97,11 @@ export function checkVersion(node: Node): void {
 }
 
 /** Gives every variable of the graph that has no memory yet its first value. */
-export async function realizeInitials(device: Backend, roots: readonly Node[], assignments: readonly Assignment[] = []): Promise<void> {
+export async function realizeInitials(
+  device: Backend,
+  roots: readonly Node[],
+  assignments: readonly Assignment[] = [],
+): Promise<void> {
   const fresh = new Set<Assignment["variable"]>();
   for (const node of topologicalOrder(roots)) {
     if (node.op.kind !== "variable") continue;
@@ -107,8 +111,14 @@ export async function realizeInitials(device: Backend, roots: readonly Node[], a
   for (const { variable } of assignments) if (!variable.storage) fresh.add(variable);
   if (fresh.size === 0) return;
   const list = [...fresh];
-  await realizeInitials(device, list.map((v) => v.initial!));
-  await device.realize([], list.map((variable) => ({ variable, value: variable.initial! })));
+  await realizeInitials(
+    device,
+    list.map((v) => v.initial!),
+  );
+  await device.realize(
+    [],
+    list.map((variable) => ({ variable, value: variable.initial! })),
+  );
   for (const variable of list) variable.initial = undefined;
 }
 
@@ -117,10 +127,16 @@ export async function deviceOf(roots: readonly Node[]): Promise<Backend> {
   let found: Backend | undefined;
   for (const node of topologicalOrder(roots)) {
     const device =
-      node.op.kind === "storage" ? node.op.storage.device : node.op.kind === "variable" ? node.op.variable.device : undefined;
+      node.op.kind === "storage"
+        ? node.op.storage.device
+        : node.op.kind === "variable"
+          ? node.op.variable.device
+          : undefined;
     if (!device) continue;
     if (found && found !== device) {
-      throw new Error(`tensors on ${found.name} and on ${device.name} meet in one computation; move one with to(tensor, device)`);
+      throw new Error(
+        `tensors on ${found.name} and on ${device.name} meet in one computation; move one with to(tensor, device)`,
+      );
     }
     found = device;
   }

@@ -56,7 +56,9 @@ export function broadcastShapes(op: string, ...shapes: Shape[]): number[] {
 /** An axis in `0..rank-1`; negative axes count from the end. Throws, naming `op`, when out of range. */
 export function normalizeAxis(op: string, axis: number, rank: number): number {
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
-    throw new Error(`${op}: axis ${axis} is out of range for a tensor of ${rank} axes (allowed: ${-rank}..${rank - 1})`);
+    throw new Error(
+      `${op}: axis ${axis} is out of range for a tensor of ${rank} axes (allowed: ${-rank}..${rank - 1})`,
+    );
   }
   return axis < 0 ? axis + rank : axis;
 }

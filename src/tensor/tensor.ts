@@ -8,7 +8,7 @@ import * as build from "./build.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import { isFloat } from "./dtype.ts";
 import type { ElementwiseName } from "./elementwise.ts";
-import { Node } from "./node.ts";
+import type { Node } from "./node.ts";
 import { realize } from "./realize.ts";
 import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
@@ -17,7 +17,11 @@ import type { Shape } from "./shape.ts";
 export type Operand = Tensor | number;
 export type Axes = number | readonly number[];
 /** One axis of an index: a position, `[start, stop]`, `[start, stop, step]`, or `null` for all. */
-export type Range = number | null | readonly [number | null, number | null] | readonly [number | null, number | null, number];
+export type Range =
+  | number
+  | null
+  | readonly [number | null, number | null]
+  | readonly [number | null, number | null, number];
 export type NestedArray = number | NestedArray[];
 
 /** Hooks that other layers fill in, so that this one need not import them. */
@@ -62,7 +66,8 @@ export class Tensor {
   }
   /** The value of a tensor of one element. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new Error(`item: shape ${formatShape(this.shape)} has ${this.size} elements, not 1; use read()`);
+    if (this.size !== 1)
+      throw new Error(`item: shape ${formatShape(this.shape)} has ${this.size} elements, not 1; use read()`);
     return (await this.read())[0];
   }
   /** The values as nested arrays; a number for a scalar. */
@@ -96,7 +101,7 @@ export class Tensor {
   }
   /** Sets `grad` of every trainable variable and every tensor that asked for it. `cotangent` defaults to 1 (scalars). */
   backward(cotangent?: Tensor): void {
-    if (!hooks.backward) throw new Error("backward: import \"hico-webgpu\" (the autograd module is not loaded)");
+    if (!hooks.backward) throw new Error('backward: import "hico-webgpu" (the autograd module is not loaded)');
     hooks.backward(this, cotangent);
   }
   /** The same values, through which no gradient flows. */
@@ -106,27 +111,69 @@ export class Tensor {
 
   // --- elementwise (see elementwise.ts for the table; binary ops broadcast)
 
-  add(y: Operand): Tensor { return binary("add", this, y); }
-  sub(y: Operand): Tensor { return binary("sub", this, y); }
-  mul(y: Operand): Tensor { return binary("mul", this, y); }
-  div(y: Operand): Tensor { return binary("div", this, y); }
-  floorDiv(y: Operand): Tensor { return binary("floorDiv", this, y); }
-  mod(y: Operand): Tensor { return binary("mod", this, y); }
-  maximum(y: Operand): Tensor { return binary("maximum", this, y); }
-  minimum(y: Operand): Tensor { return binary("minimum", this, y); }
-  eq(y: Operand): Tensor { return binary("eq", this, y); }
-  ne(y: Operand): Tensor { return binary("ne", this, y); }
-  lt(y: Operand): Tensor { return binary("lt", this, y); }
-  le(y: Operand): Tensor { return binary("le", this, y); }
-  gt(y: Operand): Tensor { return binary("gt", this, y); }
-  ge(y: Operand): Tensor { return binary("ge", this, y); }
-  and(y: Tensor): Tensor { return binary("and", this, y); }
-  or(y: Tensor): Tensor { return binary("or", this, y); }
-  bitAnd(y: Operand): Tensor { return binary("bitAnd", this, y); }
-  bitOr(y: Operand): Tensor { return binary("bitOr", this, y); }
-  bitXor(y: Operand): Tensor { return binary("bitXor", this, y); }
-  shiftLeft(y: Operand): Tensor { return binary("shiftLeft", this, y); }
-  shiftRight(y: Operand): Tensor { return binary("shiftRight", this, y); }
+  add(y: Operand): Tensor {
+    return binary("add", this, y);
+  }
+  sub(y: Operand): Tensor {
+    return binary("sub", this, y);
+  }
+  mul(y: Operand): Tensor {
+    return binary("mul", this, y);
+  }
+  div(y: Operand): Tensor {
+    return binary("div", this, y);
+  }
+  floorDiv(y: Operand): Tensor {
+    return binary("floorDiv", this, y);
+  }
+  mod(y: Operand): Tensor {
+    return binary("mod", this, y);
+  }
+  maximum(y: Operand): Tensor {
+    return binary("maximum", this, y);
+  }
+  minimum(y: Operand): Tensor {
+    return binary("minimum", this, y);
+  }
+  eq(y: Operand): Tensor {
+    return binary("eq", this, y);
+  }
+  ne(y: Operand): Tensor {
+    return binary("ne", this, y);
+  }
+  lt(y: Operand): Tensor {
+    return binary("lt", this, y);
+  }
+  le(y: Operand): Tensor {
+    return binary("le", this, y);
+  }
+  gt(y: Operand): Tensor {
+    return binary("gt", this, y);
+  }
+  ge(y: Operand): Tensor {
+    return binary("ge", this, y);
+  }
+  and(y: Tensor): Tensor {
+    return binary("and", this, y);
+  }
+  or(y: Tensor): Tensor {
+    return binary("or", this, y);
+  }
+  bitAnd(y: Operand): Tensor {
+    return binary("bitAnd", this, y);
+  }
+  bitOr(y: Operand): Tensor {
+    return binary("bitOr", this, y);
+  }
+  bitXor(y: Operand): Tensor {
+    return binary("bitXor", this, y);
+  }
+  shiftLeft(y: Operand): Tensor {
+    return binary("shiftLeft", this, y);
+  }
+  shiftRight(y: Operand): Tensor {
+    return binary("shiftRight", this, y);
+  }
   /** x^y. Small whole and half exponents become products and roots. */
   pow(y: Operand): Tensor {
     if (y === 1) return this;
@@ -136,38 +183,100 @@ export class Tensor {
     if (y === -1) return this.reciprocal();
     return binary("pow", this, y);
   }
-  neg(): Tensor { return unary("neg", this); }
-  abs(): Tensor { return unary("abs", this); }
-  sign(): Tensor { return unary("sign", this); }
-  square(): Tensor { return unary("square", this); }
-  reciprocal(): Tensor { return unary("reciprocal", this); }
-  sqrt(): Tensor { return unary("sqrt", this); }
-  rsqrt(): Tensor { return unary("rsqrt", this); }
-  exp(): Tensor { return unary("exp", this); }
-  log(): Tensor { return unary("log", this); }
-  expm1(): Tensor { return unary("expm1", this); }
-  log1p(): Tensor { return unary("log1p", this); }
-  sin(): Tensor { return unary("sin", this); }
-  cos(): Tensor { return unary("cos", this); }
-  tan(): Tensor { return unary("tan", this); }
-  atan(): Tensor { return unary("atan", this); }
-  tanh(): Tensor { return unary("tanh", this); }
-  erf(): Tensor { return unary("erf", this); }
-  sigmoid(): Tensor { return unary("sigmoid", this); }
-  softplus(): Tensor { return unary("softplus", this); }
-  relu(): Tensor { return unary("relu", this); }
-  elu(): Tensor { return unary("elu", this); }
-  silu(): Tensor { return unary("silu", this); }
+  neg(): Tensor {
+    return unary("neg", this);
+  }
+  abs(): Tensor {
+    return unary("abs", this);
+  }
+  sign(): Tensor {
+    return unary("sign", this);
+  }
+  square(): Tensor {
+    return unary("square", this);
+  }
+  reciprocal(): Tensor {
+    return unary("reciprocal", this);
+  }
+  sqrt(): Tensor {
+    return unary("sqrt", this);
+  }
+  rsqrt(): Tensor {
+    return unary("rsqrt", this);
+  }
+  exp(): Tensor {
+    return unary("exp", this);
+  }
+  log(): Tensor {
+    return unary("log", this);
+  }
+  expm1(): Tensor {
+    return unary("expm1", this);
+  }
+  log1p(): Tensor {
+    return unary("log1p", this);
+  }
+  sin(): Tensor {
+    return unary("sin", this);
+  }
+  cos(): Tensor {
+    return unary("cos", this);
+  }
+  tan(): Tensor {
+    return unary("tan", this);
+  }
+  atan(): Tensor {
+    return unary("atan", this);
+  }
+  tanh(): Tensor {
+    return unary("tanh", this);
+  }
+  erf(): Tensor {
+    return unary("erf", this);
+  }
+  sigmoid(): Tensor {
+    return unary("sigmoid", this);
+  }
+  softplus(): Tensor {
+    return unary("softplus", this);
+  }
+  relu(): Tensor {
+    return unary("relu", this);
+  }
+  elu(): Tensor {
+    return unary("elu", this);
+  }
+  silu(): Tensor {
+    return unary("silu", this);
+  }
   /** `approximate: "tanh"` is PyTorch's approximation; the default is exact. */
-  gelu(approximate: "none" | "tanh" = "none"): Tensor { return unary(approximate === "tanh" ? "geluTanh" : "gelu", this); }
-  floor(): Tensor { return unary("floor", this); }
-  ceil(): Tensor { return unary("ceil", this); }
-  trunc(): Tensor { return unary("trunc", this); }
-  round(): Tensor { return unary("round", this); }
-  not(): Tensor { return unary("not", this); }
-  isNaN(): Tensor { return unary("isNaN", this); }
-  isFinite(): Tensor { return unary("isFinite", this); }
-  clamp(low: number, high: number): Tensor { return this.maximum(low).minimum(high); }
+  gelu(approximate: "none" | "tanh" = "none"): Tensor {
+    return unary(approximate === "tanh" ? "geluTanh" : "gelu", this);
+  }
+  floor(): Tensor {
+    return unary("floor", this);
+  }
+  ceil(): Tensor {
+    return unary("ceil", this);
+  }
+  trunc(): Tensor {
+    return unary("trunc", this);
+  }
+  round(): Tensor {
+    return unary("round", this);
+  }
+  not(): Tensor {
+    return unary("not", this);
+  }
+  isNaN(): Tensor {
+    return unary("isNaN", this);
+  }
+  isFinite(): Tensor {
+    return unary("isFinite", this);
+  }
+  clamp(low: number, high: number): Tensor {
+    return this.maximum(low).minimum(high);
+  }
   /** `this` is the condition (bool): x where it holds, else y. */
   where(x: Operand, y: Operand): Tensor {
     const other = typeof x !== "number" ? x : typeof y !== "number" ? y : undefined;
@@ -175,16 +284,28 @@ export class Tensor {
     return new Tensor(build.apply("where", [this.node, operand(x, dtype), operand(y, dtype)]));
   }
   /** The values where `keep` (bool) holds, 0 elsewhere. */
-  mask(keep: Tensor): Tensor { return keep.where(this, 0); }
-  cast(dtype: DType): Tensor { return wrap(this, build.cast(this.node, dtype)); }
+  mask(keep: Tensor): Tensor {
+    return keep.where(this, 0);
+  }
+  cast(dtype: DType): Tensor {
+    return wrap(this, build.cast(this.node, dtype));
+  }
 
   // --- reductions
 
-  sum(axes?: Axes, keepDims = false): Tensor { return reduction("sum", this, axes, keepDims); }
-  prod(axes?: Axes, keepDims = false): Tensor { return reduction("prod", this, axes, keepDims); }
+  sum(axes?: Axes, keepDims = false): Tensor {
+    return reduction("sum", this, axes, keepDims);
+  }
+  prod(axes?: Axes, keepDims = false): Tensor {
+    return reduction("prod", this, axes, keepDims);
+  }
   /** Ties share the gradient (torch.amax). */
-  max(axes?: Axes, keepDims = false): Tensor { return reduction("max", this, axes, keepDims); }
-  min(axes?: Axes, keepDims = false): Tensor { return reduction("min", this, axes, keepDims); }
+  max(axes?: Axes, keepDims = false): Tensor {
+    return reduction("max", this, axes, keepDims);
+  }
+  min(axes?: Axes, keepDims = false): Tensor {
+    return reduction("min", this, axes, keepDims);
+  }
   mean(axes?: Axes, keepDims = false): Tensor {
     const count = sizeOf(normalizeAxes("mean", axes, this.rank).map((a) => this.shape[a]));
     if (count === 0) throw new Error(`mean: axes of ${formatShape(this.shape)} hold no element`);
@@ -194,25 +315,44 @@ export class Tensor {
   variance(axes?: Axes, keepDims = false, correction = 0): Tensor {
     const count = sizeOf(normalizeAxes("variance", axes, this.rank).map((a) => this.shape[a]));
     if (count <= correction) throw new Error(`variance: ${count} elements with correction ${correction}`);
-    return this.sub(this.mean(axes, true)).square().sum(axes, keepDims).mul(1 / (count - correction));
+    return this.sub(this.mean(axes, true))
+      .square()
+      .sum(axes, keepDims)
+      .mul(1 / (count - correction));
   }
   /** Index of the largest element along `axis`, the first of equals, as i32. */
-  argmax(axis = -1): Tensor { return argExtreme("max", this, axis); }
-  argmin(axis = -1): Tensor { return argExtreme("min", this, axis); }
+  argmax(axis = -1): Tensor {
+    return argExtreme("max", this, axis);
+  }
+  argmin(axis = -1): Tensor {
+    return argExtreme("min", this, axis);
+  }
   /** Whether any element holds (bool). */
-  any(axes?: Axes, keepDims = false): Tensor { return this.cast("i32").max(axes, keepDims).gt(0); }
-  all(axes?: Axes, keepDims = false): Tensor { return this.cast("i32").min(axes, keepDims).gt(0); }
+  any(axes?: Axes, keepDims = false): Tensor {
+    return this.cast("i32").max(axes, keepDims).gt(0);
+  }
+  all(axes?: Axes, keepDims = false): Tensor {
+    return this.cast("i32").min(axes, keepDims).gt(0);
+  }
 
   // --- views (no copies)
 
   /** One size may be −1: inferred. */
-  reshape(shape: Shape): Tensor { return wrap(this, build.reshape(this.node, shape)); }
+  reshape(shape: Shape): Tensor {
+    return wrap(this, build.reshape(this.node, shape));
+  }
   flatten(from = 0): Tensor {
     const axis = this.rank === 0 ? 0 : normalizeAxis("flatten", from, this.rank);
     return this.reshape([...this.shape.slice(0, axis), sizeOf(this.shape.slice(axis))]);
   }
   permute(order: readonly number[]): Tensor {
-    return wrap(this, build.permute(this.node, order.map((a) => normalizeAxis("permute", a, this.rank))));
+    return wrap(
+      this,
+      build.permute(
+        this.node,
+        order.map((a) => normalizeAxis("permute", a, this.rank)),
+      ),
+    );
   }
   /** Two axes exchanged; the last two by default. */
   transpose(a = -2, b = -1): Tensor {
@@ -220,11 +360,14 @@ export class Tensor {
     const order = this.shape.map((_, k) => (k === i ? j : k === j ? i : k));
     return this.permute(order);
   }
-  expand(shape: Shape): Tensor { return wrap(this, build.expand(this.node, shape)); }
+  expand(shape: Shape): Tensor {
+    return wrap(this, build.expand(this.node, shape));
+  }
   squeeze(axis?: number): Tensor {
     if (axis === undefined) return this.reshape(this.shape.filter((n) => n !== 1));
     const at = normalizeAxis("squeeze", axis, this.rank);
-    if (this.shape[at] !== 1) throw new Error(`squeeze: axis ${axis} of ${formatShape(this.shape)} has size ${this.shape[at]}, not 1`);
+    if (this.shape[at] !== 1)
+      throw new Error(`squeeze: axis ${axis} of ${formatShape(this.shape)} has size ${this.shape[at]}, not 1`);
     return this.reshape(this.shape.filter((_, i) => i !== at));
   }
   unsqueeze(axis: number): Tensor {
@@ -248,10 +391,15 @@ export class Tensor {
         if (!Number.isInteger(range) || at < 0 || at >= size) {
           throw new Error(`slice: position ${range} is outside axis ${axis} of ${formatShape(this.shape)}`);
         }
-        start.push(at); count.push(1); step.push(1); dropped.push(axis);
+        start.push(at);
+        count.push(1);
+        step.push(1);
+        dropped.push(axis);
       } else {
         const [s, c, d] = pythonSlice(range ?? [null, null], size);
-        start.push(s); count.push(c); step.push(d);
+        start.push(s);
+        count.push(c);
+        step.push(d);
       }
     });
     const taken = new Tensor(build.slice(this.node, start, count, step));
@@ -264,10 +412,20 @@ export class Tensor {
   /** Zeros before and after each axis: `[[before, after], …]`. */
   pad(widths: readonly (readonly [number, number])[]): Tensor {
     if (widths.length !== this.rank || widths.flat().some((w) => !Number.isInteger(w) || w < 0)) {
-      throw new Error(`pad: needs ${this.rank} pairs of integers ≥ 0 for ${formatShape(this.shape)}, got ${JSON.stringify(widths)}`);
+      throw new Error(
+        `pad: needs ${this.rank} pairs of integers ≥ 0 for ${formatShape(this.shape)}, got ${JSON.stringify(widths)}`,
+      );
     }
     const shape = this.shape.map((n, i) => n + widths[i][0] + widths[i][1]);
-    return wrap(this, build.pad(this.node, widths.map((w) => w[0]), shape, this.shape.map(() => 1)));
+    return wrap(
+      this,
+      build.pad(
+        this.node,
+        widths.map((w) => w[0]),
+        shape,
+        this.shape.map(() => 1),
+      ),
+    );
   }
   /** Sliding windows along `axis`; a last axis of `size` is added (torch.Tensor.unfold). */
   window(axis: number, size: number, stride = 1, dilation = 1): Tensor {
@@ -282,7 +440,8 @@ export class Tensor {
 
   /** Matrix product (NumPy's rules: 1-D operands are row and column vectors, batch axes broadcast). */
   matmul(y: Tensor): Tensor {
-    if (this.rank === 0 || y.rank === 0) throw new Error(`matmul: ${formatShape(this.shape)} times ${formatShape(y.shape)}: scalars are not matrices`);
+    if (this.rank === 0 || y.rank === 0)
+      throw new Error(`matmul: ${formatShape(this.shape)} times ${formatShape(y.shape)}: scalars are not matrices`);
     const a = this.rank === 1 ? this.unsqueeze(0) : this;
     const b = y.rank === 1 ? y.unsqueeze(1) : y;
     let product = new Tensor(build.matmul(a.node, b.node));
@@ -317,7 +476,9 @@ export const gradientTargets = new WeakMap<Node, WeakRef<Tensor>>();
  * order, so the result does not depend on how work is divided.
  */
 export function scatterAddZeros(shape: Shape, axis: number, index: Tensor, source: Tensor): Tensor {
-  const fits = index.rank === shape.length && index.shape.every((n, i) => (i === axis ? true : n === shape[i])) &&
+  const fits =
+    index.rank === shape.length &&
+    index.shape.every((n, i) => (i === axis ? true : n === shape[i])) &&
     index.shape.every((n, i) => n === source.shape[i]);
   if (!fits) {
     throw new Error(
@@ -326,8 +487,17 @@ export function scatterAddZeros(shape: Shape, axis: number, index: Tensor, sourc
     );
   }
   const target = new Tensor(build.iota([shape[axis]])).cast(index.dtype);
-  const places = target.reshape([...shape.slice(0, axis).map(() => 1), shape[axis], 1, ...shape.slice(axis + 1).map(() => 1)]);
-  return index.unsqueeze(axis).eq(places).where(source.unsqueeze(axis), 0).sum(axis + 1);
+  const places = target.reshape([
+    ...shape.slice(0, axis).map(() => 1),
+    shape[axis],
+    1,
+    ...shape.slice(axis + 1).map(() => 1),
+  ]);
+  return index
+    .unsqueeze(axis)
+    .eq(places)
+    .where(source.unsqueeze(axis), 0)
+    .sum(axis + 1);
 }
 
 export function unary(name: ElementwiseName, x: Tensor): Tensor {
@@ -361,7 +531,11 @@ function argExtreme(name: "max" | "min", x: Tensor, axis: number): Tensor {
   const extreme = reduction(name, x.detach(), at, true);
   const positions = new Tensor(build.iota([size])).reshape(x.shape.map((_, i) => (i === at ? size : 1)));
   // Where no element equals the extreme (all NaN), the last position.
-  return x.detach().eq(extreme).where(positions.expand(x.shape), size - 1).min(at);
+  return x
+    .detach()
+    .eq(extreme)
+    .where(positions.expand(x.shape), size - 1)
+    .min(at);
 }
 
 /** Start, count and step of a Python slice on an axis of `size`. */
@@ -384,13 +558,21 @@ function pythonSlice(range: readonly (number | null)[], size: number): [number, 
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   if (tensors.length === 0) throw new Error("stack: needs at least one tensor");
   const at = normalizeAxis("stack", axis, tensors[0].rank + 1);
-  return concat(tensors.map((t) => t.unsqueeze(at)), at);
+  return concat(
+    tensors.map((t) => t.unsqueeze(at)),
+    at,
+  );
 }
 
 /** Tensors joined along `axis`; sizes agree elsewhere. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   if (tensors.length === 0) throw new Error("concat: needs at least one tensor");
-  return new Tensor(build.concat(tensors.map((t) => t.node), normalizeAxis("concat", axis, tensors[0].rank)));
+  return new Tensor(
+    build.concat(
+      tensors.map((t) => t.node),
+      normalizeAxis("concat", axis, tensors[0].rank),
+    ),
+  );
 }
 
 /** The shape tensors broadcast to, checked. */

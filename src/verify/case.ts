@@ -10,7 +10,7 @@ import type { SafetensorsContents } from "../io/safetensors.ts";
 import { tensor } from "../tensor/create.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { realize } from "../tensor/realize.ts";
 
 /** An open golden file and the dtype that the device computes in. */
@@ -60,7 +60,9 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
 export async function errorsOf(batch: readonly Comparison[]): Promise<number[]> {
   for (const { name, actual, expected } of batch) {
     if (sameShape(actual.shape, expected.shape)) continue;
-    throw new Error(`"${name}" came out with shape ${formatShape(actual.shape)}; the file has ${formatShape(expected.shape)}`);
+    throw new Error(
+      `"${name}" came out with shape ${formatShape(actual.shape)}; the file has ${formatShape(expected.shape)}`,
+    );
   }
   const storages = await realize(batch.map((c) => c.actual));
   const errors: number[] = [];
@@ -82,7 +84,8 @@ export function tensorOf(value: HostTensor, dtype: DType): Tensor {
 /** The file's tensors under `prefix/`, by the rest of their names. */
 export function tensorsUnder(file: GoldenFile, prefix: string): Map<string, HostTensor> {
   const found = new Map<string, HostTensor>();
-  for (const [name, value] of file.tensors) if (name.startsWith(`${prefix}/`)) found.set(name.slice(prefix.length + 1), value);
+  for (const [name, value] of file.tensors)
+    if (name.startsWith(`${prefix}/`)) found.set(name.slice(prefix.length + 1), value);
   return found;
 }
 
@@ -91,6 +94,7 @@ export function attributesOf(file: GoldenFile, name: string): Record<string, unk
   const text = file.metadata.get(name);
   if (text === undefined) return {};
   const value: unknown = JSON.parse(text);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error(`metadata "${name}" is no JSON object: ${text}`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new Error(`metadata "${name}" is no JSON object: ${text}`);
   return value as Record<string, unknown>;
 }

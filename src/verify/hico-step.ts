@@ -22,7 +22,13 @@ import type { CaseKind, Comparison, GoldenFile } from "./case.ts";
 import { tensorOf, tensorsUnder } from "./case.ts";
 
 /** The file's letters for the five parts. */
-const LETTERS: Readonly<Record<LossPart, string>> = { clip: "c", part: "p", temporal: "t", spatial: "s", instance: "i" };
+const LETTERS: Readonly<Record<LossPart, string>> = {
+  clip: "c",
+  part: "p",
+  temporal: "t",
+  spatial: "s",
+  instance: "i",
+};
 
 export const hicoStepCases: CaseKind = {
   name: "training step",
@@ -38,7 +44,11 @@ async function replay(file: GoldenFile, compare: (batch: readonly Comparison[]) 
   const start = initialState(file);
   const bars = slackOf(file);
   const batches = batchesOf(file);
-  const optimizer = { lr: setting(file, "lr"), momentum: setting(file, "momentum"), weightDecay: setting(file, "weight_decay") };
+  const optimizer = {
+    lr: setting(file, "lr"),
+    momentum: setting(file, "momentum"),
+    weightDecay: setting(file, "weight_decay"),
+  };
 
   model.loadStateDict(start);
   await compare(await firstStep(file, model, optimizer, batches[0], bars.first));
@@ -56,12 +66,14 @@ async function replay(file: GoldenFile, compare: (batch: readonly Comparison[]) 
     const after = tensorsUnder(file, `after${n}`);
     if (after.size === 0) continue;
     const state = model.stateDict();
-    await compare([...after].map(([key, expected]) => {
-      const held = state.get(key);
-      if (!held) throw new Error(`the file has "after${n}/${key}", which the model has not`);
-      // A sum with 0 is a tensor of its own, so that nothing is said about the variable's later values.
-      return { name: `after${n}/${key}`, actual: noGrad(() => held.add(0)), expected, slack: bars.later };
-    }));
+    await compare(
+      [...after].map(([key, expected]) => {
+        const held = state.get(key);
+        if (!held) throw new Error(`the file has "after${n}/${key}", which the model has not`);
+        // A sum with 0 is a tensor of its own, so that nothing is said about the variable's later values.
+        return { name: `after${n}/${key}`, actual: noGrad(() => held.add(0)), expected, slack: bars.later };
+      }),
+    );
   }
   await compare([
     { name: "losses", actual: stack(losses), expected: wanted(file, "losses"), slack: bars.later },
@@ -71,7 +83,11 @@ async function replay(file: GoldenFile, compare: (batch: readonly Comparison[]) 
 
 /** Projections, logits and gradients of the first step. */
 async function firstStep(
-  file: GoldenFile, model: HiCo, optimizer: { lr: number }, batch: HiCoBatch, slack: number,
+  file: GoldenFile,
+  model: HiCo,
+  optimizer: { lr: number },
+  batch: HiCoBatch,
+  slack: number,
 ): Promise<Comparison[]> {
   const trainer = new HiCoTrainer(model, optimizer);
   const parameters = model.encoder_q.namedParameters();
@@ -144,7 +160,12 @@ function batchesOf(file: GoldenFile): HiCoBatch[] {
   const batches: HiCoBatch[] = [];
   for (let n = 0; file.tensors.has(`batch${n}/qc`); n++) {
     const part = (key: string) => tensorOf(wanted(file, `batch${n}/${key}`), file.dtype);
-    batches.push({ queryTemporal: part("qc"), querySpatial: part("qp"), keyTemporal: part("kc"), keySpatial: part("kp") });
+    batches.push({
+      queryTemporal: part("qc"),
+      querySpatial: part("qp"),
+      keyTemporal: part("kc"),
+      keySpatial: part("kp"),
+    });
   }
   if (batches.length === 0) throw new Error('the file has no "batch0/qc"');
   return batches;

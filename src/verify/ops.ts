@@ -40,10 +40,14 @@ interface Given {
 
 type Recipe = (given: Given) => Tensor | readonly Tensor[];
 
-const unary = (f: (x: Tensor) => Tensor): Recipe => (g) => f(g.in.x);
+const unary =
+  (f: (x: Tensor) => Tensor): Recipe =>
+  (g) =>
+    f(g.in.x);
 const setting = (g: Given, key: string, fallback: number): number => {
   const value = g.attributes[key] ?? fallback;
-  if (typeof value !== "number") throw new Error(`setting "${key}" of ${g.name} is no number: ${JSON.stringify(value)}`);
+  if (typeof value !== "number")
+    throw new Error(`setting "${key}" of ${g.name} is no number: ${JSON.stringify(value)}`);
   return value;
 };
 
@@ -53,7 +57,9 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
     return [y, hn];
   },
   lstm(g) {
-    const { y, hn, cn } = g.load(new LSTM(g.shapes.x[2], g.shapes.weight_hh_l0[1], recurrentSettings(g))).forward(g.in.x);
+    const { y, hn, cn } = g
+      .load(new LSTM(g.shapes.x[2], g.shapes.weight_hh_l0[1], recurrentSettings(g)))
+      .forward(g.in.x);
     return [y, hn, cn];
   },
   transformer(g) {
@@ -82,7 +88,12 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   },
   amax(g) {
     const { x } = g.shapes;
-    const axis = x.findIndex((_, i) => sameShape(x.filter((__, k) => k !== i), g.out));
+    const axis = x.findIndex((_, i) =>
+      sameShape(
+        x.filter((__, k) => k !== i),
+        g.out,
+      ),
+    );
     return g.in.x.max(setting(g, "dim", axis));
   },
   softmax: (g) => softmax(g.in.x, setting(g, "dim", -1)),
@@ -150,22 +161,27 @@ function caseNamed(file: GoldenFile, name: string): GoldenCase {
       const inputs = Object.fromEntries([...given].map(([key, value]) => [key, tensorOf(value, file.dtype)]));
       /** Parameters of the layer, once it is loaded, by the file's names. */
       let parameters = new Map<string, Tensor>();
-      const outputs = [recipe({
-        in: inputs,
-        attributes: attributesOf(file, name),
-        out: held.get("out0")!.shape,
-        shapes: Object.fromEntries([...given].map(([key, value]) => [key, value.shape])),
-        dtype: file.dtype,
-        name,
-        load(module) {
-          const names = [...module.stateDict().keys()];
-          module.loadStateDict(Object.fromEntries(names.map((key) => [key, given.get(fileName(key))]).filter(([, v]) => v)));
-          parameters = new Map([...module.stateDict()].map(([key, p]) => [fileName(key), p]));
-          return module;
-        },
-      })].flat();
+      const outputs = [
+        recipe({
+          in: inputs,
+          attributes: attributesOf(file, name),
+          out: held.get("out0")!.shape,
+          shapes: Object.fromEntries([...given].map(([key, value]) => [key, value.shape])),
+          dtype: file.dtype,
+          name,
+          load(module) {
+            const names = [...module.stateDict().keys()];
+            module.loadStateDict(
+              Object.fromEntries(names.map((key) => [key, given.get(fileName(key))]).filter(([, v]) => v)),
+            );
+            parameters = new Map([...module.stateDict()].map(([key, p]) => [fileName(key), p]));
+            return module;
+          },
+        }),
+      ].flat();
       outputs.forEach((y, i) => {
-        if (!held.has(`out${i}`)) throw new Error(`the file has no tensor "${name}/out${i}" of shape ${formatShape(y.shape)}`);
+        if (!held.has(`out${i}`))
+          throw new Error(`the file has no tensor "${name}/out${i}" of shape ${formatShape(y.shape)}`);
       });
       const cotangents = outputs.map((y, i) => {
         const value = held.get(`cotangent${i}`);
@@ -173,7 +189,8 @@ function caseNamed(file: GoldenFile, name: string): GoldenCase {
       });
       const targets = [...wanted.keys()].map((key) => parameters.get(key) ?? inputs[key]);
       const missing = [...wanted.keys()].find((_, i) => targets[i] === undefined);
-      if (missing !== undefined) throw new Error(`the file has "${name}/grad/${missing}" and no "${name}/in/${missing}"`);
+      if (missing !== undefined)
+        throw new Error(`the file has "${name}/grad/${missing}" and no "${name}/in/${missing}"`);
       const slopes = gradients(outputs, cotangents, targets);
       await compare([
         ...outputs.map((actual, i) => ({ name: `${name}/out${i}`, actual, expected: held.get(`out${i}`)! })),
@@ -186,5 +203,7 @@ function caseNamed(file: GoldenFile, name: string): GoldenCase {
 const fileName = (parameter: string): string => parameter.replaceAll(".", "__");
 
 function under(held: ReadonlyMap<string, HostTensor>, prefix: string): Map<string, HostTensor> {
-  return new Map([...held].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => [key.slice(prefix.length), value]));
+  return new Map(
+    [...held].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => [key.slice(prefix.length), value]),
+  );
 }

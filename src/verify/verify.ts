@@ -50,7 +50,9 @@ export async function verifyFile(path: string, device: Backend, options: VerifyO
   const file: GoldenFile = { ...readSafetensors(path), dtype };
   const found = CASE_KINDS.flatMap((kind) => kind.find(file).map((one) => ({ one, kind: kind.name })));
   if (found.length === 0) {
-    throw new Error(`${path} holds no case of a known kind (${CASE_KINDS.map((k) => k.name).join(", ")}); layouts are in docs`);
+    throw new Error(
+      `${path} holds no case of a known kind (${CASE_KINDS.map((k) => k.name).join(", ")}); layouts are in docs`,
+    );
   }
   const cases: CaseResult[] = [];
   for (const { one, kind } of found.sort((a, b) => (a.one.name < b.one.name ? -1 : 1))) {
@@ -71,7 +73,15 @@ export async function verifyFile(path: string, device: Backend, options: VerifyO
     } catch (reason) {
       failure = reason instanceof Error ? reason.message : String(reason);
     }
-    const result: CaseResult = { name: one.name, kind, passed: passed && failure === undefined && compared > 0, error, worst, compared, failure };
+    const result: CaseResult = {
+      name: one.name,
+      kind,
+      passed: passed && failure === undefined && compared > 0,
+      error,
+      worst,
+      compared,
+      failure,
+    };
     cases.push(result);
     options.onCase?.(result);
   }

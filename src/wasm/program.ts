@@ -25,7 +25,9 @@ const KERNEL: Signature = { parameters: ["i32", "i32", "i32", "i32"] };
  * @param also adds functions that call the kernels
  */
 export function emitProgram(
-  entries: readonly ProgramEntry[], features: WasmFeatures, shared: boolean,
+  entries: readonly ProgramEntry[],
+  features: WasmFeatures,
+  shared: boolean,
   also?: (module: ModuleBuilder, kernels: readonly Callee[]) => void,
 ): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
@@ -36,22 +38,29 @@ export function emitProgram(
     return callee;
   };
   const kernels = entries.map(({ kernel, inputs, outputs, scratch }, number) =>
-    module.function(KERNEL, (f) => {
-      const [table, begin, end, threadMemory] = f.parameters;
-      const addresses = new Map<number, Value>();
-      const address = (entry: number): Value => {
-        let value = addresses.get(entry);
-        if (!value) addresses.set(entry, (value = f.name(i32.load(table, 4 * entry))));
-        return value;
-      };
-      // Loaded at the start, so that they are known wherever the kernel asks for them.
-      [...inputs, ...outputs, ...scratch].forEach(address);
-      const operands: Operands = {
-        input: (i) => address(inputs[i]), output: (i) => address(outputs[i]), scratch: (i) => address(scratch[i]),
-      };
-      const context: KernelContext = { ...operands, features, begin, end, threadMemory, shared: sharedFunction };
-      kernel.emit(f, context);
-    }, `kernel${number}`));
+    module.function(
+      KERNEL,
+      (f) => {
+        const [table, begin, end, threadMemory] = f.parameters;
+        const addresses = new Map<number, Value>();
+        const address = (entry: number): Value => {
+          let value = addresses.get(entry);
+          if (!value) addresses.set(entry, (value = f.name(i32.load(table, 4 * entry))));
+          return value;
+        };
+        // Loaded at the start, so that they are known wherever the kernel asks for them.
+        [...inputs, ...outputs, ...scratch].forEach(address);
+        const operands: Operands = {
+          input: (i) => address(inputs[i]),
+          output: (i) => address(outputs[i]),
+          scratch: (i) => address(scratch[i]),
+        };
+        const context: KernelContext = { ...operands, features, begin, end, threadMemory, shared: sharedFunction };
+        kernel.emit(f, context);
+      },
+      `kernel${number}`,
+    ),
+  );
   also?.(module, kernels);
   return module.encode(shared);
 }

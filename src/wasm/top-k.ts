@@ -18,7 +18,9 @@ export function topK(shape: Shape, k: number): WasmLowering {
   const n = shape[shape.length - 1];
   const whole = n - (n % 4);
   const kernel: WasmKernel = {
-    name: "topK", units: sizeOf(shape) / n, threadBytes: 0,
+    name: "topK",
+    units: sizeOf(shape) / n,
+    threadBytes: 0,
     emit(f, { begin, end, input, output }) {
       const least = f.local("f32", f32.const(LOWEST));
       const value = f.local("f32", f32.const(0));
@@ -41,11 +43,14 @@ export function topK(shape: Shape, k: number): WasmLowering {
             const before = (): Value => i32.sub(place, i32.const(4));
             const within = (): Value => select(place, before(), i32.const(0));
             const smaller = (): Value => f32.lt(f32.load(i32.add(values, within())), value);
-            f.while(() => i32.and(i32.ne(place, i32.const(0)), smaller()), () => {
-              f.store(i32.add(values, place), f32.load(i32.add(values, before())));
-              f.store(i32.add(indices, place), i32.load(i32.add(indices, before())));
-              f.set(place, before());
-            });
+            f.while(
+              () => i32.and(i32.ne(place, i32.const(0)), smaller()),
+              () => {
+                f.store(i32.add(values, place), f32.load(i32.add(values, before())));
+                f.store(i32.add(indices, place), i32.load(i32.add(indices, before())));
+                f.set(place, before());
+              },
+            );
             f.store(i32.add(values, place), value);
             f.store(i32.add(indices, place), index);
             f.set(least, f32.load(values, 4 * (k - 1)));

@@ -55,7 +55,8 @@ export function joinPhases(phases: readonly Phase[]): Phase[] {
   for (const phase of phases) {
     const last = joined[joined.length - 1];
     const single = phase.kernels.every((k) => k.units === 1) && (phase.kernels.length === 1 || phase.serial);
-    if (single && last?.serial) joined[joined.length - 1] = { kernels: [...last.kernels, ...phase.kernels], serial: true };
+    if (single && last?.serial)
+      joined[joined.length - 1] = { kernels: [...last.kernels, ...phase.kernels], serial: true };
     else joined.push(single ? { ...phase, serial: true } : phase);
   }
   return joined;
@@ -65,31 +66,55 @@ export function joinPhases(phases: readonly Phase[]): Phase[] {
  * Adds `alone(table, threadMemory)`, which runs everything, and, where the memory is shared,
  * `reset(counters, run)` and `run(table, run, counters, thread, threadMemory, mayBlock)`.
  */
-export function emitPhases(module: ModuleBuilder, kernels: readonly Callee[], phases: readonly Phase[], shared: boolean): void {
-  module.function({ parameters: ["i32", "i32"] }, (f) => {
-    const [table, threadMemory] = f.parameters;
-    for (const phase of phases) {
-      for (const call of phase.kernels) f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(call.units), threadMemory]);
-    }
-  }, "alone");
+export function emitPhases(
+  module: ModuleBuilder,
+  kernels: readonly Callee[],
+  phases: readonly Phase[],
+  shared: boolean,
+): void {
+  module.function(
+    { parameters: ["i32", "i32"] },
+    (f) => {
+      const [table, threadMemory] = f.parameters;
+      for (const phase of phases) {
+        for (const call of phase.kernels)
+          f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(call.units), threadMemory]);
+      }
+    },
+    "alone",
+  );
   if (!shared) return;
-  module.function({ parameters: ["i32", "i32"] }, (f) => {
-    const [counters, run] = f.parameters;
-    const fresh = f.name(i64.shl(i64.extendI32U(run), i64.const(32)));
-    f.for(i32.const(0), i32.const(phases.length * COUNTER_BYTES), COUNTER_BYTES, (at) => {
-      const counter = f.name(i32.add(counters, at));
-      f.store(counter, i32.const(0), DONE);
-      f.store(counter, fresh);
-    });
-  }, "reset");
-  module.function({ parameters: ["i32", "i32", "i32", "i32", "i32", "i32"] }, (f) => {
-    phases.forEach((phase, number) => emitPhase(f, kernels, phase, number, number === phases.length - 1));
-  }, "run");
+  module.function(
+    { parameters: ["i32", "i32"] },
+    (f) => {
+      const [counters, run] = f.parameters;
+      const fresh = f.name(i64.shl(i64.extendI32U(run), i64.const(32)));
+      f.for(i32.const(0), i32.const(phases.length * COUNTER_BYTES), COUNTER_BYTES, (at) => {
+        const counter = f.name(i32.add(counters, at));
+        f.store(counter, i32.const(0), DONE);
+        f.store(counter, fresh);
+      });
+    },
+    "reset",
+  );
+  module.function(
+    { parameters: ["i32", "i32", "i32", "i32", "i32", "i32"] },
+    (f) => {
+      phases.forEach((phase, number) => emitPhase(f, kernels, phase, number, number === phases.length - 1));
+    },
+    "run",
+  );
 }
 
 const tableOf = (table: Value, call: Call): Value => i32.add(table, i32.const(call.table ?? 0));
 
-function emitPhase(f: FunctionBuilder, kernels: readonly Callee[], phase: Phase, number: number, isLast: boolean): void {
+function emitPhase(
+  f: FunctionBuilder,
+  kernels: readonly Callee[],
+  phase: Phase,
+  number: number,
+  isLast: boolean,
+): void {
   const [table, run, counters, thread, threadMemory, mayBlock] = f.parameters;
   const units = unitsOf(phase);
   const counter = f.name(i32.add(counters, i32.const(number * COUNTER_BYTES)));
@@ -102,7 +127,9 @@ function emitPhase(f: FunctionBuilder, kernels: readonly Callee[], phase: Phase,
     f.if(i32.ne(runOf(claims), run), () => f.return());
     const left = f.local("i32", i32.sub(i32.const(units), first));
     f.if(i32.gtS(left, i32.const(0)), () => {
-      const count = f.name(chunk === 1 ? i32.const(1) : select(i32.ltS(left, i32.const(chunk)), left, i32.const(chunk)));
+      const count = f.name(
+        chunk === 1 ? i32.const(1) : select(i32.ltS(left, i32.const(chunk)), left, i32.const(chunk)),
+      );
       const claimed = i64.add(claims, i64.extendI32U(count));
       f.if(i64.eq(i64.atomicCompareExchange(counter, claims, claimed), claims), () => {
         f.store(i32.shl(thread, i32.const(6)), i32.const(number), CONTROL.phaseOfThread);
@@ -126,7 +153,8 @@ function emitPhase(f: FunctionBuilder, kernels: readonly Callee[], phase: Phase,
       f.if(i32.atomicLoad(i32.const(0), CONTROL.failed), () => f.return());
       f.set(spins, i32.add(spins, i32.const(1)));
       f.if(i32.and(mayBlock, i32.gtS(spins, i32.const(SPINS))), () =>
-        f.if(unfinished(), () => f.drop(i32.atomicWait(i32.const(0), progress, CONTROL.progress))));
+        f.if(unfinished(), () => f.drop(i32.atomicWait(i32.const(0), progress, CONTROL.progress))),
+      );
     });
   };
   // After the last phase only the thread that asked for the run (number 0) has to know that it is over.
@@ -136,11 +164,16 @@ function emitPhase(f: FunctionBuilder, kernels: readonly Callee[], phase: Phase,
 
 /** Units `first` up to `past` of a phase, its kernels' units counted one kernel after the other. */
 function emitUnits(
-  f: FunctionBuilder, kernels: readonly Callee[], { kernels: parts, serial }: Phase, first: Value, past: Value,
+  f: FunctionBuilder,
+  kernels: readonly Callee[],
+  { kernels: parts, serial }: Phase,
+  first: Value,
+  past: Value,
   { table, threadMemory }: { table: Value; threadMemory: Value },
 ): void {
   if (serial) {
-    for (const call of parts) f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(1), threadMemory]);
+    for (const call of parts)
+      f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(1), threadMemory]);
     return;
   }
   let start = 0;

@@ -18,12 +18,27 @@ describe("grad", () => {
     const [value, g] = valueAndGrad(f)(p, tensor([7, 8]));
     assert.equal(await value.item(), (7 + 3) * 5 + (16 + 4) * 6);
     assert.deepEqual(await numbers(g.w), [35, 48]);
-    assert.deepEqual([await numbers(g.layers[0]), await numbers(g.layers[1])], [[5, 6], [10, 20]]);
+    assert.deepEqual(
+      [await numbers(g.layers[0]), await numbers(g.layers[1])],
+      [
+        [5, 6],
+        [10, 20],
+      ],
+    );
   });
 
   test("of an unused input is zeros", async () => {
-    const [a, b] = grad(([x, y]: [Tensor, Tensor]) => x.sum().add(y.detach().sum()))([tensor([1, 2]), tensor([[3, 4]])]);
-    assert.deepEqual([await numbers(a), await numbers(b)], [[1, 1], [0, 0]]);
+    const [a, b] = grad(([x, y]: [Tensor, Tensor]) => x.sum().add(y.detach().sum()))([
+      tensor([1, 2]),
+      tensor([[3, 4]]),
+    ]);
+    assert.deepEqual(
+      [await numbers(a), await numbers(b)],
+      [
+        [1, 1],
+        [0, 0],
+      ],
+    );
     assert.deepEqual(b.shape, [1, 2]);
   });
 
@@ -54,7 +69,11 @@ describe("grad", () => {
       [(t) => t.neg().min().mul(6), [0, -3, -3]],
     ];
     for (const [i, [f, expected]] of cases.entries()) {
-      assert.deepEqual((await numbers(grad((t: Tensor) => f(t).sum())(x))).map((v) => v + 0), expected, `case ${i}`);
+      assert.deepEqual(
+        (await numbers(grad((t: Tensor) => f(t).sum())(x))).map((v) => v + 0),
+        expected,
+        `case ${i}`,
+      );
     }
   });
 
@@ -62,7 +81,10 @@ describe("grad", () => {
     const x = tensor([1, 2]);
     const h = x.exp();
     const [dh, dx] = gradients([h.square().sum()], [tensor(1)], [h, x]);
-    assert.deepEqual(await numbers(dh), [Math.E, Math.exp(2)].map((v) => 2 * v));
+    assert.deepEqual(
+      await numbers(dh),
+      [Math.E, Math.exp(2)].map((v) => 2 * v),
+    );
     (await numbers(dx)).forEach((v, i) => assert.ok(Math.abs(v - 2 * Math.exp(2 * (i + 1))) < 1e-9));
   });
 });
@@ -73,20 +95,36 @@ describe("stops", () => {
     const cases: [(t: Tensor) => Tensor, number[]][] = [
       [(t) => t.detach().mul(t), [2, 3]],
       [(t) => noGrad(() => t.mul(5)).mul(t), [10, 15]],
-      [(t) => noGrad(() => t.reshape([2, 1])).reshape([2]).mul(t), [2, 3]],
+      [
+        (t) =>
+          noGrad(() => t.reshape([2, 1]))
+            .reshape([2])
+            .mul(t),
+        [2, 3],
+      ],
       [(t) => t.gt(2.5).where(t, 7), [0, 1]],
       [(t) => t.cast("i32").cast("f32").mul(t), [2, 3]],
       [(t) => alias(t).mul(3), [3, 3]],
       [(t) => t.contiguous().mul(4), [4, 4]],
       [(t) => t.floor().add(t.round()).add(t.sign()), [0, 0]],
     ];
-    for (const [i, [f, expected]] of cases.entries()) assert.deepEqual(await numbers(grad((t: Tensor) => f(t).sum())(x)), expected, `case ${i}`);
+    for (const [i, [f, expected]] of cases.entries())
+      assert.deepEqual(await numbers(grad((t: Tensor) => f(t).sum())(x)), expected, `case ${i}`);
   });
 
   test("noGrad ends with its function, also where that throws", async () => {
-    assert.throws(() => noGrad(() => { throw new Error("inside"); }), /inside/);
+    assert.throws(
+      () =>
+        noGrad(() => {
+          throw new Error("inside");
+        }),
+      /inside/,
+    );
     assert.deepEqual(await numbers(grad((t: Tensor) => t.mul(2).sum())(tensor([1]))), [2]);
-    assert.equal(noGrad(() => noGrad(() => 1)), 1);
+    assert.equal(
+      noGrad(() => noGrad(() => 1)),
+      1,
+    );
   });
 
   test("what has been read is a leaf: its history is gone", async () => {
@@ -99,18 +137,45 @@ describe("stops", () => {
 
 describe("fused ops", () => {
   const pair = (vjp?: FusedOp["vjp"]): FusedOp => ({
-    name: "pair", outputs: ([x]) => [x, { shape: [], dtype: x.dtype }],
-    decompose: ([x]) => [x.square(), x.sum()], vjp,
+    name: "pair",
+    outputs: ([x]) => [x, { shape: [], dtype: x.dtype }],
+    decompose: ([x]) => [x.square(), x.sum()],
+    vjp,
   });
   const apply = (op: FusedOp, x: Tensor): Tensor[] => build.fused(op, [x.node], {}).map((n) => new Tensor(n));
 
   test("without a gradient of their own are differentiated through their meaning, at used outputs only", async () => {
     const x = tensor([1, 2]);
-    for (const [weights, expected] of [[[1, 0], [2, 4]], [[0, 1], [1, 1]], [[3, 10], [16, 22]]] as const) {
-      const f = (t: Tensor) => { const [a, s] = apply(pair(), t); return a.sum().mul(weights[0]).add(s.mul(weights[1])); };
+    for (const [weights, expected] of [
+      [
+        [1, 0],
+        [2, 4],
+      ],
+      [
+        [0, 1],
+        [1, 1],
+      ],
+      [
+        [3, 10],
+        [16, 22],
+      ],
+    ] as const) {
+      const f = (t: Tensor) => {
+        const [a, s] = apply(pair(), t);
+        return a.sum().mul(weights[0]).add(s.mul(weights[1]));
+      };
       assert.deepEqual(await numbers(grad(f)(x)), expected);
     }
-    assert.deepEqual(await numbers(grad((t: Tensor) => grad((u: Tensor) => apply(pair(), u)[0].sum())(t).square().sum())(x)), [8, 16]);
+    assert.deepEqual(
+      await numbers(
+        grad((t: Tensor) =>
+          grad((u: Tensor) => apply(pair(), u)[0].sum())(t)
+            .square()
+            .sum(),
+        )(x),
+      ),
+      [8, 16],
+    );
   });
 
   test("a gradient of their own is told which outputs were used, and may decline", async () => {

@@ -16,14 +16,20 @@ function cube(vjp: FusedOp["vjp"]): (x: Tensor) => Tensor {
 const right = cube(([x], _, [dy]) => [dy!.mul(x.square()).mul(3)]);
 
 async function failure(promise: Promise<unknown>): Promise<GradcheckError> {
-  const error = await promise.then(() => undefined, (e: unknown) => e);
+  const error = await promise.then(
+    () => undefined,
+    (e: unknown) => e,
+  );
   assert.ok(error instanceof GradcheckError, `expected a GradcheckError, got ${String(error)}`);
   return error;
 }
 
 describe("gradcheck", () => {
   test("passes right gradients of first and second order, and says how many it compared", async () => {
-    const x = tensor([[0.5, -1.25], [2, 0.75]]);
+    const x = tensor([
+      [0.5, -1.25],
+      [2, 0.75],
+    ]);
     const once = await gradcheck(right, [x]);
     assert.equal(once.checked, 4);
     assert.ok(once.largestError < 1e-6);
@@ -32,13 +38,19 @@ describe("gradcheck", () => {
 
   test("names the input, the element and both values of a wrong gradient", async () => {
     const wrong = cube(([x], _, [dy]) => [dy!.mul(x.square()).mul(x.gt(1).where(2, 3))]);
-    const x = tensor([[0.5, -1.25], [2, 0.75]]);
+    const x = tensor([
+      [0.5, -1.25],
+      [2, 0.75],
+    ]);
     const error = await failure(gradcheck((a: Tensor, b: Tensor) => wrong(b).sum().add(a), [tensor(1), x]));
     assert.equal(error.input, "1");
     assert.deepEqual(error.index, [1, 0]);
     assert.equal(error.order, 1);
     assert.ok(Math.abs(error.analytic / error.numeric - 2 / 3) < 1e-6);
-    assert.match(error.message, /input 1, element \[1, 0\] of \[2, 2\]: reverse mode gives -?\d.*, central differences -?\d/);
+    assert.match(
+      error.message,
+      /input 1, element \[1, 0\] of \[2, 2\]: reverse mode gives -?\d.*, central differences -?\d/,
+    );
     const named = await failure(gradcheck(({ weight }) => wrong(weight), { weight: x }));
     assert.match(named.message, /input "weight", element \[1, 0\]/);
   });
@@ -59,8 +71,18 @@ describe("gradcheck", () => {
   });
 
   test("NaN and missing gradients fail", async () => {
-    await failure(gradcheck(cube(([x], _, [dy]) => [dy!.mul(x.sub(x).div(x.sub(x)))]), [tensor([1])]));
-    await failure(gradcheck(cube(() => []), [tensor([1])]));
+    await failure(
+      gradcheck(
+        cube(([x], _, [dy]) => [dy!.mul(x.sub(x).div(x.sub(x)))]),
+        [tensor([1])],
+      ),
+    );
+    await failure(
+      gradcheck(
+        cube(() => []),
+        [tensor([1])],
+      ),
+    );
   });
 
   test("a kink is hinted at", async () => {
@@ -77,7 +99,10 @@ describe("gradcheck", () => {
       const onDevice = new Tensor(build.makeNode({ kind: "storage", storage }, [], [3], "f32"));
       const w = variable(tensor([1, 2, 3]), { device });
       const generator = new Generator(1);
-      const f = (t: Tensor) => right(t).mul(w).mul(generator.uniform([3]).add(0.5));
+      const f = (t: Tensor) =>
+        right(t)
+          .mul(w)
+          .mul(generator.uniform([3]).add(0.5));
       assert.equal((await gradcheck(f, [onDevice.mul(0.5)])).checked, 3);
       assert.equal(storage.device, device);
     } finally {
@@ -97,8 +122,14 @@ describe("gradcheck", () => {
   });
 
   test("what cannot be checked is refused", async () => {
-    await assert.rejects(gradcheck((x: Tensor) => x, [tensor(Int32Array.of(1))]), /no input has a floating element/);
-    await assert.rejects(gradcheck((x: Tensor) => x.gt(0), [tensor([1])]), /gives no floating tensor/);
+    await assert.rejects(
+      gradcheck((x: Tensor) => x, [tensor(Int32Array.of(1))]),
+      /no input has a floating element/,
+    );
+    await assert.rejects(
+      gradcheck((x: Tensor) => x.gt(0), [tensor([1])]),
+      /gives no floating tensor/,
+    );
     await assert.rejects(gradcheck(right, [tensor([1])], { eps: 0 }), /eps must be above 0/);
     await assert.rejects(gradcheck(right, [tensor([1])], { order: 3 as 2 }), /order must be 1 or 2/);
     const device = await openTestDevice();

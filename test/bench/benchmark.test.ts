@@ -19,7 +19,10 @@ describe("workloads", () => {
         const hash = createHash("sha256");
         const { input, labels, parameters } = workload(name);
         for (const { shape, data } of [input, ...Object.values(parameters)]) {
-          assert.equal(shape.reduce((a, b) => a * b, 1), data.length);
+          assert.equal(
+            shape.reduce((a, b) => a * b, 1),
+            data.length,
+          );
           assert.ok(data.every(Number.isFinite));
           hash.update(data);
         }
@@ -48,7 +51,10 @@ describe("workloads", () => {
 });
 
 test("peers train the mlp and the GRU to the float64 reference's loss, and downwards as this engine does", async () => {
-  for (const [name, peers] of [["mlp", [jaxJs("wasm", true), tfjs()]], ["gru", [tfjs()]]] as const) {
+  for (const [name, peers] of [
+    ["mlp", [jaxJs("wasm", true), tfjs()]],
+    ["gru", [tfjs()]],
+  ] as const) {
     const data = workload(name);
     const curves: LossCurve[] = [];
     for (const engine of [ours("cpu"), ...peers]) {
@@ -71,7 +77,10 @@ describe("linear growth", () => {
   const sizes = [32, 64, 128, 256];
 
   test("a straight line is found, and has no steps", () => {
-    const { intercept, slope, points, steps } = linearGrowth(sizes, sizes.map((size) => 20 + 3 * size));
+    const { intercept, slope, points, steps } = linearGrowth(
+      sizes,
+      sizes.map((size) => 20 + 3 * size),
+    );
     assert.ok(Math.abs(intercept - 20) < 1e-9 && Math.abs(slope - 3) < 1e-12);
     assert.ok(points.every(({ cost, line }) => Math.abs(cost - line) < 1e-9));
     assert.deepEqual(steps, []);
@@ -80,8 +89,20 @@ describe("linear growth", () => {
   });
 
   test("a jump is a step where it is, and quadratic growth one at the end", () => {
-    assert.deepEqual(linearGrowth(sizes, sizes.map((size) => 20 + 3 * size + (size >= 128 ? 150 : 0))).steps, [128]);
-    assert.deepEqual(linearGrowth(sizes, sizes.map((size) => 20 + 3 * size + size * size / 50)).steps, [256]);
+    assert.deepEqual(
+      linearGrowth(
+        sizes,
+        sizes.map((size) => 20 + 3 * size + (size >= 128 ? 150 : 0)),
+      ).steps,
+      [128],
+    );
+    assert.deepEqual(
+      linearGrowth(
+        sizes,
+        sizes.map((size) => 20 + 3 * size + (size * size) / 50),
+      ).steps,
+      [256],
+    );
   });
 });
 
@@ -108,12 +129,14 @@ test("the WebGPU counter sees an engine's calls, and lets go", async () => {
   const makeBuffer = () => device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
   const buffer = makeBuffer();
   const module = device.createShaderModule({
-    code: "@group(0) @binding(0) var<storage, read_write> x: array<u32>;"
-      + "@compute @workgroup_size(1) fn main() { x[0] += 1u; }",
+    code:
+      "@group(0) @binding(0) var<storage, read_write> x: array<u32>;" +
+      "@compute @workgroup_size(1) fn main() { x[0] += 1u; }",
   });
   const pipeline = device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
   const bindGroup = device.createBindGroup({
-    layout: pipeline.getBindGroupLayout(0), entries: [{ binding: 0, resource: { buffer } }],
+    layout: pipeline.getBindGroupLayout(0),
+    entries: [{ binding: 0, resource: { buffer } }],
   });
   device.queue.writeBuffer(buffer, 0, new Uint32Array(4));
   const encoder = device.createCommandEncoder();
@@ -125,7 +148,13 @@ test("the WebGPU counter sees an engine's calls, and lets go", async () => {
   pass.end();
   device.queue.submit([encoder.finish()]);
   assert.deepEqual(counter.read(), {
-    dispatches: 2, submits: 1, buffers: 1, bindGroups: 1, pipelines: 1, shaderModules: 1, writes: 1,
+    dispatches: 2,
+    submits: 1,
+    buffers: 1,
+    bindGroups: 1,
+    pipelines: 1,
+    shaderModules: 1,
+    writes: 1,
   });
   counter.reset();
   assert.equal(counter.read().buffers, 0);

@@ -8,14 +8,23 @@ import { usefulLimits } from "../../src/device/webgpu/gpu/describe.ts";
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
 /** Runs `hico` with arguments, and without the environment's wishes about devices. */
-function hico(args: readonly string[], environment: Record<string, string> = {}): Promise<{
-  code: number; stdout: string; stderr: string;
+function hico(
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Promise<{
+  code: number;
+  stdout: string;
+  stderr: string;
 }> {
   const env: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1" };
   for (const name of ["HICO_DEVICE", "HICO_ADAPTER", "HICO_DEBUG"]) delete env[name];
   return new Promise((resolve) => {
-    execFile(process.execPath, ["--import", "tsx", main, ...args], { env: { ...env, ...environment } },
-      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }));
+    execFile(
+      process.execPath,
+      ["--import", "tsx", main, ...args],
+      { env: { ...env, ...environment } },
+      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
+    );
   });
 }
 
@@ -45,7 +54,10 @@ test("without a wish, no software adapter is taken", async () => {
   const { code, stdout } = await hico(["info", "--json"]);
   assert.equal(code, 0);
   const { adapters, choice } = JSON.parse(stdout) as SystemDescription;
-  assert.equal(choice!.device === "webgpu", adapters.some(({ isSoftware }) => !isSoftware));
+  assert.equal(
+    choice!.device === "webgpu",
+    adapters.some(({ isSoftware }) => !isSoftware),
+  );
 });
 
 test("what cannot be had is said, with exit code 1", async () => {

@@ -7,7 +7,13 @@ import { device } from "../../src/device/index.ts";
 import { namedNpySource } from "../../src/data/sources/npy.ts";
 import { layoutMap, NTU25, prepareStore } from "../../src/data/index.ts";
 import { pretrain } from "../../src/hico/index.ts";
-import type { EnsembleEvaluation, FoldsEvaluation, KnnEvaluation, LinearEvaluation, SemiEvaluation } from "../../src/hico/index.ts";
+import type {
+  EnsembleEvaluation,
+  FoldsEvaluation,
+  KnnEvaluation,
+  LinearEvaluation,
+  SemiEvaluation,
+} from "../../src/hico/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { SHARED_DATA, unless } from "../data/helpers.ts";
 import { temporaryFolder, tinySettings, tinyStore } from "../hico/run/run-helpers.ts";
@@ -27,7 +33,10 @@ before(async () => {
   }
   const real = join(SHARED_DATA, "sbu");
   if (existsSync(real)) {
-    for (const [name, layout] of [["sbu", "sbu15"], ["utd-mhad", "kinect-v1-20"]] as const) {
+    for (const [name, layout] of [
+      ["sbu", "sbu15"],
+      ["utd-mhad", "kinect-v1-20"],
+    ] as const) {
       const source = namedNpySource(name, join(SHARED_DATA, name.replace("-", "_")));
       assert.equal(source.layout.name, layout);
       // UTD-MHAD stays in its own layout, which is then mapped where it is used.
@@ -53,14 +62,27 @@ test("fine-tuning and shares of labels print a table, and JSON as it was written
   const done = await hico([...semi, "--json"]);
   assert.equal(done.code, 0, done.stderr);
   const found = JSON.parse(done.stdout) as SemiEvaluation;
-  assert.deepEqual(found.fractions.map(({ fraction }) => fraction), [0.5, 1]);
+  assert.deepEqual(
+    found.fractions.map(({ fraction }) => fraction),
+    [0.5, 1],
+  );
   assert.deepEqual(JSON.parse(readFileSync(at("joint", "eval", "semi.json"), "utf8")), found);
   const again = await hico(semi);
   assert.match(again.stdout, /labels +clips +pretrained +from scratch +difference\n50\.0 % +14 +\d+\.\d % ± \d/);
 });
 
 test("an ensemble prints each run beside the fusion", async () => {
-  const { code, stdout, stderr } = await hico(["ensemble", at("joint"), at("bone"), "--weights", "search", "--epochs", "2", "--out", at("e.json")]);
+  const { code, stdout, stderr } = await hico([
+    "ensemble",
+    at("joint"),
+    at("bone"),
+    "--weights",
+    "search",
+    "--epochs",
+    "2",
+    "--out",
+    at("e.json"),
+  ]);
   assert.equal(code, 0, stderr);
   assert.match(stdout, /matched by name\n.*stream +weight +linear +top-5\n.*joint +joint .*\n.*bone +bone .*\nfused /);
   const found = JSON.parse(readFileSync(at("e.json"), "utf8")) as EnsembleEvaluation;
@@ -69,8 +91,14 @@ test("an ensemble prints each run beside the fusion", async () => {
 
 test("what cannot be is said at the door", async () => {
   for (const [args, message] of [
-    [["eval", "semi", at("joint"), "--fractions", "0"], /--fractions has "0"; a share is above 0 and at most 100 percent/],
-    [["eval", "semi", at("joint"), "--draw", "stratified"], /--draw is "stratified"; it must be one of balanced, random/],
+    [
+      ["eval", "semi", at("joint"), "--fractions", "0"],
+      /--fractions has "0"; a share is above 0 and at most 100 percent/,
+    ],
+    [
+      ["eval", "semi", at("joint"), "--draw", "stratified"],
+      /--draw is "stratified"; it must be one of balanced, random/,
+    ],
     [["eval", "finetune", at("joint"), "--optimizer", "lion"], /--optimizer is "lion"; it must be one of sgd, adamw/],
     [["ensemble", at("joint"), at("bone"), "--weights", "1"], /1 weights for 2 runs; give one for each/],
     [["ensemble", at("joint")], /at least two runs; 1 given/],
@@ -84,14 +112,25 @@ test("what cannot be is said at the door", async () => {
 
 const skip = unless(join(SHARED_DATA, "sbu"));
 
-test("recorded clips: all folds of SBU, and a run of two people on UTD-MHAD's one in another layout", { skip }, async () => {
+test("recorded clips: all folds of SBU, and a run of two people on UTD-MHAD's one in another layout", {
+  skip,
+}, async () => {
   const folds = await hico(["eval", "knn", at("sbu"), "--protocol", "all", "--no-baselines", "--json"]);
   assert.equal(folds.code, 0, folds.stderr);
   const found = JSON.parse(folds.stdout) as FoldsEvaluation<KnnEvaluation>;
-  assert.deepEqual(found.results.map(({ protocol }) => protocol), [1, 2, 3, 4, 5].map((fold) => `sbu-fold${fold}`));
+  assert.deepEqual(
+    found.results.map(({ protocol }) => protocol),
+    [1, 2, 3, 4, 5].map((fold) => `sbu-fold${fold}`),
+  );
   // Every clip of the other folds was pretrained on.
-  assert.deepEqual(found.results.map((r) => r.seenInPretraining), [0, ...found.results.slice(1).map((r) => r.testClips)]);
-  assert.equal(found.results.reduce((sum, { testClips }) => sum + testClips, 0), 282);
+  assert.deepEqual(
+    found.results.map((r) => r.seenInPretraining),
+    [0, ...found.results.slice(1).map((r) => r.testClips)],
+  );
+  assert.equal(
+    found.results.reduce((sum, { testClips }) => sum + testClips, 0),
+    282,
+  );
 
   const linear = await hico(["eval", "transfer", at("sbu"), "--data", at("utd-mhad.clips"), "--epochs", "2", "--json"]);
   assert.equal(linear.code, 0, linear.stderr);

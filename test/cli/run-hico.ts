@@ -23,7 +23,11 @@ export interface CommandResult {
 export function runHico(
   folder: string,
   args: readonly string[],
-  options: { readonly device?: string; readonly interruptAt?: RegExp; readonly onStart?: (child: ChildProcess) => void } = {},
+  options: {
+    readonly device?: string;
+    readonly interruptAt?: RegExp;
+    readonly onStart?: (child: ChildProcess) => void;
+  } = {},
 ): Promise<CommandResult> {
   const { device = "reference", interruptAt, onStart } = options;
   return new Promise((resolve) => {

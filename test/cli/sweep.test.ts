@@ -5,7 +5,17 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -23,8 +33,18 @@ after(() => rmSync(folder, { recursive: true }));
 
 const GRID = {
   settings: {
-    data: "tiny.clips", encoder: "gru", hidden: 8, projection: 4, queue: 16, granularity: 2, batch: 4, frames: 16, minFrames: 8, epochs: 12,
-    saveEvery: 1, logEvery: 1,
+    data: "tiny.clips",
+    encoder: "gru",
+    hidden: 8,
+    projection: 4,
+    queue: 16,
+    granularity: 2,
+    batch: 4,
+    frames: 16,
+    minFrames: 8,
+    epochs: 12,
+    saveEvery: 1,
+    logEvery: 1,
   },
   cases: { "all four": {}, "instance only": { contrast: ["instance"] }, diverges: { lr: 1e6, temperature: 1e-6 } },
   seeds: [3],
@@ -57,7 +77,9 @@ function endedOnceSaved(run: string, signal: NodeJS.Signals): (child: ChildProce
 }
 
 const checkpointOf = (run: string): string => {
-  const names = readdirSync(join(run, "checkpoints")).filter((name) => name.startsWith("step-")).sort();
+  const names = readdirSync(join(run, "checkpoints"))
+    .filter((name) => name.startsWith("step-"))
+    .sort();
   return join(run, "checkpoints", names.at(-1)!);
 };
 
@@ -67,28 +89,52 @@ test("a sweep that was killed, then interrupted, ends as if nothing had happened
   const { code, stdout, stderr } = await hico(["sweep", "grid.json", "--jobs", "2", "--json"]);
   assert.equal(code, 1, stderr);
   const { summary, failures } = JSON.parse(stdout) as SweepOutcome;
-  assert.deepEqual(failures.map(({ run, stage }) => [run, stage]), [[DIVERGES, "pretrain"]]);
+  assert.deepEqual(
+    failures.map(({ run, stage }) => [run, stage]),
+    [[DIVERGES, "pretrain"]],
+  );
   assert.match(failures[0].message, / is (NaN|-?Infinity) at step \d+: training stopped/);
   assert.match(stderr, new RegExp(`done: ${INSTANCE}: 3-NN \\d+\\.\\d %, linear \\d+\\.\\d %`));
-  assert.deepEqual(summary.rows.map(({ labels, runs }) => [...labels, runs[0].state]), [["all four", "done"], ["instance only", "done"], ["diverges", "begun"]]);
+  assert.deepEqual(
+    summary.rows.map(({ labels, runs }) => [...labels, runs[0].state]),
+    [
+      ["all four", "done"],
+      ["instance only", "done"],
+      ["diverges", "begun"],
+    ],
+  );
 
   const listed = await hico(["sweep", "grid.json", "--dry-run", "--json"]);
   const runs = JSON.parse(listed.stdout) as { name: string; stages: RunStage[] }[];
   for (const { name, stages } of runs.slice(0, 2)) {
-    const alone = await hico(stages[0].args.map((word) => (word.startsWith("--run=") ? `--run=${at("alone", name)}` : word)));
+    const alone = await hico(
+      stages[0].args.map((word) => (word.startsWith("--run=") ? `--run=${at("alone", name)}` : word)),
+    );
     assert.equal(alone.code, 0, alone.stderr);
     const [own, uninterrupted] = [at("sweeps/grid/runs", name), at("alone", name)].map(checkpointOf);
-    assert.ok(readFileSync(own).equals(readFileSync(uninterrupted)), `${name}: the last checkpoints are equal, byte for byte`);
-    const linear = JSON.parse(readFileSync(at("sweeps/grid/runs", name, "eval/linear.json"), "utf8")) as LinearEvaluation;
+    assert.ok(
+      readFileSync(own).equals(readFileSync(uninterrupted)),
+      `${name}: the last checkpoints are equal, byte for byte`,
+    );
+    const linear = JSON.parse(
+      readFileSync(at("sweeps/grid/runs", name, "eval/linear.json"), "utf8"),
+    ) as LinearEvaluation;
     assert.equal(linear.results.pretrained!.settings.epochs, 3);
-    assert.equal(linear.results.pretrained!.last.accuracy, summary.rows.find(({ runs: [run] }) => run.name === name)!.measures.linear!.mean);
+    assert.equal(
+      linear.results.pretrained!.last.accuracy,
+      summary.rows.find(({ runs: [run] }) => run.name === name)!.measures.linear!.mean,
+    );
   }
 });
 
 test("what is finished is kept, and shown at any time; other probe settings judge again, other settings are refused", async () => {
   const table = await hico(["sweep", "grid.json", "--table"]);
-  assert.match(table.stdout, /# +case +runs +3-NN % +linear % .*\n1 +all four +1\/1 .*\n2 +instance only +1\/1 .*\n3 +diverges +0\/1 +–/);
-  for (const name of ["table.md", "table.csv", "plot.svg", "sweep.json"]) assert.ok(statSync(at("sweeps/grid", name)).size > 0, name);
+  assert.match(
+    table.stdout,
+    /# +case +runs +3-NN % +linear % .*\n1 +all four +1\/1 .*\n2 +instance only +1\/1 .*\n3 +diverges +0\/1 +–/,
+  );
+  for (const name of ["table.md", "table.csv", "plot.svg", "sweep.json"])
+    assert.ok(statSync(at("sweeps/grid", name)).size > 0, name);
 
   const two = { ...GRID, cases: { "all four": {} } };
   writeFileSync(at("grid.json"), JSON.stringify(two));
@@ -108,11 +154,21 @@ test("what is finished is kept, and shown at any time; other probe settings judg
 });
 
 test("a cluster's task is one run by ordinary commands", async () => {
-  writeFileSync(at("grid.json"), JSON.stringify({ ...GRID, cases: { "it's all": { epochs: 1 }, none: {} }, settings: { ...GRID.settings, epochs: undefined } }));
+  writeFileSync(
+    at("grid.json"),
+    JSON.stringify({
+      ...GRID,
+      cases: { "it's all": { epochs: 1 }, none: {} },
+      settings: { ...GRID.settings, epochs: undefined },
+    }),
+  );
   const args = ["sweep", "grid.json", "--folder", "cluster", "--epochs", "1"];
   assert.match((await hico([...args, "--emit", "slurm"])).stderr, /epochs is set by options and by case/);
   writeFileSync(at("grid.json"), JSON.stringify({ ...GRID, cases: { "it's all": {}, none: {} } }));
-  assert.match((await hico([...args, "--emit", "slurm", "--jobs", "4"])).stdout, /cluster\/sweep\.slurm\.sh: 2 tasks; sbatch cluster/);
+  assert.match(
+    (await hico([...args, "--emit", "slurm", "--jobs", "4"])).stdout,
+    /cluster\/sweep\.slurm\.sh: 2 tasks; sbatch cluster/,
+  );
   const script = readFileSync(at("cluster/sweep.slurm.sh"), "utf8");
   assert.match(script, /^#SBATCH --array=0-1%4$/m);
 
@@ -120,24 +176,46 @@ test("a cluster's task is one run by ordinary commands", async () => {
   mkdirSync(at("bin"));
   writeFileSync(at("bin/npx"), `#!/bin/sh\nshift\nexec ${HICO.map((word) => `'${word}'`).join(" ")} "$@"\n`);
   chmodSync(at("bin/npx"), 0o755);
-  const shell = { ...process.env, HICO_DEVICE: "cpu", PATH: `${at("bin")}:${process.env.PATH}`, SLURM_ARRAY_TASK_ID: "1" };
+  const shell = {
+    ...process.env,
+    HICO_DEVICE: "cpu",
+    PATH: `${at("bin")}:${process.env.PATH}`,
+    SLURM_ARRAY_TASK_ID: "1",
+  };
   execFileSync("bash", [at("cluster/sweep.slurm.sh")], { cwd: "/", env: shell, stdio: "pipe" });
   const table = await hico([...args, "--table", "--json"]);
-  assert.deepEqual((JSON.parse(table.stdout) as SweepSummary).rows.map(({ runs }) => runs[0].state), ["waiting", "done"]);
+  assert.deepEqual(
+    (JSON.parse(table.stdout) as SweepSummary).rows.map(({ runs }) => runs[0].state),
+    ["waiting", "done"],
+  );
 
   await hico([...args, "--emit", "k8s", "--image", "registry/hico:1", "--claim", "data"]);
-  const job = JSON.parse(readFileSync(at("cluster/sweep.k8s.json"), "utf8")) as { metadata: { name: string }; spec: { completions: number; completionMode: string; template: { spec: { containers: { command: string[] }[] } } } };
+  const job = JSON.parse(readFileSync(at("cluster/sweep.k8s.json"), "utf8")) as {
+    metadata: { name: string };
+    spec: { completions: number; completionMode: string; template: { spec: { containers: { command: string[] }[] } } };
+  };
   assert.deepEqual([job.metadata.name, job.spec.completions, job.spec.completionMode], ["hico-grid", 2, "Indexed"]);
   const [program, ...words] = job.spec.template.spec.containers[0].command;
-  assert.throws(() => execFileSync(program, words, { cwd: folder, env: { ...shell, JOB_COMPLETION_INDEX: "2" }, stdio: "pipe" }), /there is no task 2/);
+  assert.throws(
+    () => execFileSync(program, words, { cwd: folder, env: { ...shell, JOB_COMPLETION_INDEX: "2" }, stdio: "pipe" }),
+    /there is no task 2/,
+  );
 });
 
-test("on recorded clips, chosen by a training subject that is held out", { skip: unless(`${SHARED_DATA}/utd_mhad`) }, async () => {
+test("on recorded clips, chosen by a training subject that is held out", {
+  skip: unless(`${SHARED_DATA}/utd_mhad`),
+}, async () => {
   const prepared = await hico(["data", "prepare", "utd-mhad", `${SHARED_DATA}/utd_mhad`, "utd-mhad.clips"]);
   assert.equal(prepared.code, 0, prepared.stderr);
-  writeFileSync(at("recorded.json"), JSON.stringify({
-    preset: "utd-mhad", settings: { data: "utd-mhad.clips", epochs: 1, hidden: 16, projection: 8 }, axes: { contrast: [["instance"]] }, eval: { linear: false },
-  }));
+  writeFileSync(
+    at("recorded.json"),
+    JSON.stringify({
+      preset: "utd-mhad",
+      settings: { data: "utd-mhad.clips", epochs: 1, hidden: 16, projection: 8 },
+      axes: { contrast: [["instance"]] },
+      eval: { linear: false },
+    }),
+  );
   const { code, stdout, stderr } = await hico(["sweep", "recorded.json", "--hold-out", "7", "--json"]);
   assert.equal(code, 0, stderr);
   const [{ labels, measures, runs }] = (JSON.parse(stdout) as SweepOutcome).summary.rows;
@@ -147,7 +225,19 @@ test("on recorded clips, chosen by a training subject that is held out", { skip:
   // Of 27 classes, with hardly any training: better than chance.
   assert.ok(measures.knn!.mean > 0.1, String(measures.knn!.mean));
 
-  const report = await hico(["report", runs[0].folder, "--map", "80", "--queries", "1", "--svg", "figures", "--compare", runs[0].folder, "--json"]);
+  const report = await hico([
+    "report",
+    runs[0].folder,
+    "--map",
+    "80",
+    "--queries",
+    "1",
+    "--svg",
+    "figures",
+    "--compare",
+    runs[0].folder,
+    "--json",
+  ]);
   assert.equal(report.code, 0, report.stderr);
   const { figures, daviesBouldin } = JSON.parse(report.stdout) as { figures: string[]; daviesBouldin: number[] };
   assert.deepEqual([figures.length, daviesBouldin.length], [7, 4]);

@@ -6,7 +6,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { disagreement, openTestDevice } from "../support/helpers.ts";
-import { buildProgram, drawProgram, evaluateGraph, expectedOf, mismatch, printProgram, shrink, withoutUnused } from "../support/random-graph.ts";
+import {
+  buildProgram,
+  drawProgram,
+  evaluateGraph,
+  expectedOf,
+  mismatch,
+  printProgram,
+  shrink,
+  withoutUnused,
+} from "../support/random-graph.ts";
 import type { Program } from "../support/random-graph.ts";
 import { checkReference, runProgram } from "../support/run-graph.ts";
 
@@ -33,7 +42,9 @@ for (const [name, open] of Object.entries(openers)) {
         loose += outcome.loose;
         if (failures.length > 0) {
           const small = await shrink(program, async (p) => (await runProgram(p, device, thorough)).failures.length > 0);
-          assert.fail(`seed ${program.seed}: ${failures.join("\n")}\nnpm run fuzz -- --seed ${program.seed} --graphs 1 --device ${name}\n${printProgram(small)}`);
+          assert.fail(
+            `seed ${program.seed}: ${failures.join("\n")}\nnpm run fuzz -- --seed ${program.seed} --graphs 1 --device ${name}\n${printProgram(small)}`,
+          );
         }
       }
     } finally {
@@ -53,10 +64,51 @@ test("every kind of step occurs, sizes vary, and a seed gives one program", () =
     for (const step of program.steps) names.add(step.name.split(/[ ,]/)[0]);
   }
   for (const name of [
-    "tanh", "exp", "relu", "round", "add", "div", "maximum", "where", "mask", "or", "cast", "mod", "reshape", "permute", "slice", "pad", "window",
-    "unwindow", "spread", "flip", "expand", "sum", "max", "prod", "variance", "standardise", "argmax", "concat", "stack", "take", "gather", "scatterAdd",
-    "product", "layer", "softmax", "logSumExp", "layerNorm", "crossEntropy", "topK", "random", "contiguous", "detach", "variable",
-  ]) assert.ok(names.has(name), `no ${name} in 150 programs`);
+    "tanh",
+    "exp",
+    "relu",
+    "round",
+    "add",
+    "div",
+    "maximum",
+    "where",
+    "mask",
+    "or",
+    "cast",
+    "mod",
+    "reshape",
+    "permute",
+    "slice",
+    "pad",
+    "window",
+    "unwindow",
+    "spread",
+    "flip",
+    "expand",
+    "sum",
+    "max",
+    "prod",
+    "variance",
+    "standardise",
+    "argmax",
+    "concat",
+    "stack",
+    "take",
+    "gather",
+    "scatterAdd",
+    "product",
+    "layer",
+    "softmax",
+    "logSumExp",
+    "layerNorm",
+    "crossEntropy",
+    "topK",
+    "random",
+    "contiguous",
+    "detach",
+    "variable",
+  ])
+    assert.ok(names.has(name), `no ${name} in 150 programs`);
   assert.ok(Math.min(...lengths) <= 6 && Math.max(...lengths) >= 36);
   assert.equal(printProgram(drawProgram(77)), printProgram(drawProgram(77)));
 });

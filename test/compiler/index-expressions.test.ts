@@ -3,7 +3,22 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { moveIndex } from "../../src/compiler/access.ts";
 import type { IntExpr } from "../../src/compiler/int-expr.ts";
-import { add, dependencies, div, factorOf, flatten, int, isMultiple, loopVariable, mod, runtimeValue, scale, sub, substitute, unflatten } from "../../src/compiler/int-expr.ts";
+import {
+  add,
+  dependencies,
+  div,
+  factorOf,
+  flatten,
+  int,
+  isMultiple,
+  loopVariable,
+  mod,
+  runtimeValue,
+  scale,
+  sub,
+  substitute,
+  unflatten,
+} from "../../src/compiler/int-expr.ts";
 import { isMovement } from "../../src/tensor/node.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { tensor } from "../../src/tensor/index.ts";
@@ -45,7 +60,11 @@ function drawBoth(draw: Draw, depth: number): Both {
       return { expr: int(c), value: () => c, text: String(c) };
     }
     const name = draw.pick(["i", "j", "k", "#3"] as const);
-    return { expr: name === "#3" ? runtimeValue(3, SIZES[name] - 1) : loopVariable(name, SIZES[name]), value: (at) => at[name], text: name };
+    return {
+      expr: name === "#3" ? runtimeValue(3, SIZES[name] - 1) : loopVariable(name, SIZES[name]),
+      value: (at) => at[name],
+      text: name,
+    };
   }
   const a = drawBoth(draw, depth - 1);
   switch (draw.int(0, 4)) {
@@ -61,7 +80,11 @@ function drawBoth(draw: Draw, depth: number): Both {
       // Kept from being negative by the largest value of what is taken away.
       const b = drawBoth(draw, depth - 1);
       const lift = b.expr.max;
-      return { expr: add(sub(a.expr, b.expr), int(lift)), value: (at) => a.value(at) - b.value(at) + lift, text: `(${a.text} − ${b.text} + ${lift})` };
+      return {
+        expr: add(sub(a.expr, b.expr), int(lift)),
+        value: (at) => a.value(at) - b.value(at) + lift,
+        text: `(${a.text} − ${b.text} + ${lift})`,
+      };
     }
     case 3: {
       const by = draw.pick([1, 2, 3, 4, 5, 6, 8, 12, 20, 60]);
@@ -78,7 +101,8 @@ function drawBoth(draw: Draw, depth: number): Both {
 
 function* everywhere(): Generator<Values> {
   for (let i = 0; i < SIZES.i; i++) {
-    for (let j = 0; j < SIZES.j; j++) for (let k = 0; k < SIZES.k; k++) for (let v = 0; v < SIZES["#3"]; v++) yield { i, j, k, "#3": v };
+    for (let j = 0; j < SIZES.j; j++)
+      for (let k = 0; k < SIZES.k; k++) for (let v = 0; v < SIZES["#3"]; v++) yield { i, j, k, "#3": v };
   }
 }
 
@@ -89,7 +113,10 @@ describe("index expressions", () => {
       for (const at of everywhere()) {
         const found = valueOf(both.expr, at);
         assert.equal(found, both.value(at), `${both.text} became ${both.expr.key} at ${JSON.stringify(at)}`);
-        assert.ok(found >= both.expr.min && found <= both.expr.max, `${both.text}: ${found} outside ${both.expr.min}..${both.expr.max}`);
+        assert.ok(
+          found >= both.expr.min && found <= both.expr.max,
+          `${both.text}: ${found} outside ${both.expr.min}..${both.expr.max}`,
+        );
       }
     }));
 
@@ -97,7 +124,9 @@ describe("index expressions", () => {
     property(200, (draw) => {
       const both = drawBoth(draw, draw.int(1, 5));
       const j = draw.int(0, SIZES.j - 1);
-      const fixed = substitute(both.expr, (name) => (name === "j" ? int(j) : name === "i" ? add(scale(loopVariable("k", SIZES.k), 3), int(0)) : undefined));
+      const fixed = substitute(both.expr, (name) =>
+        name === "j" ? int(j) : name === "i" ? add(scale(loopVariable("k", SIZES.k), 3), int(0)) : undefined,
+      );
       assert.ok(!dependencies(fixed).names.has("j") && !dependencies(fixed).names.has("i"));
       for (const at of everywhere()) {
         if (at.j !== j || at.i !== 3 * at.k) continue;
@@ -112,7 +141,11 @@ describe("index expressions", () => {
       const multiple = isMultiple(both.expr, 4, "k");
       for (const at of everywhere()) {
         if (factor !== undefined) {
-          assert.equal(both.value({ ...at, k: 3 }) - both.value({ ...at, k: 0 }), 3 * factor, `${both.text}: factor ${factor} of k`);
+          assert.equal(
+            both.value({ ...at, k: 3 }) - both.value({ ...at, k: 0 }),
+            3 * factor,
+            `${both.text}: factor ${factor} of k`,
+          );
         }
         if (multiple && at.k === 0) assert.equal(both.value(at) % 4, 0, `${both.text}: a multiple of 4 at k = 0`);
       }
@@ -131,7 +164,10 @@ describe("index expressions", () => {
           for (let n = 0; n < shape[axis]; n++) visit(axis + 1, [...at, n]);
           return;
         }
-        assert.deepEqual(index.map((e) => valueOf(e, { i: flat })), at);
+        assert.deepEqual(
+          index.map((e) => valueOf(e, { i: flat })),
+          at,
+        );
         flat++;
       };
       visit(0, []);
@@ -170,7 +206,10 @@ describe("index expressions", () => {
           const v = valueOf(expr, { i });
           return v >= 0 && v < limit && v % step === 0;
         });
-        if (holds) access.index.forEach((e, a) => assert.ok(valueOf(e, { i }) >= 0 && valueOf(e, { i }) < from[a], `${op.kind}: axis ${a}`));
+        if (holds)
+          access.index.forEach((e, a) =>
+            assert.ok(valueOf(e, { i }) >= 0 && valueOf(e, { i }) < from[a], `${op.kind}: axis ${a}`),
+          );
       }
     }));
 });

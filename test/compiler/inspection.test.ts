@@ -5,7 +5,16 @@ import { after, before, describe, test } from "node:test";
 import { DeviceLostError, KernelError, OutOfMemoryError } from "../../src/device/webgpu/gpu/errors.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import * as build from "../../src/tensor/build.ts";
-import { ELEMENTWISE, Tensor, compile, realize, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
+import {
+  ELEMENTWISE,
+  Tensor,
+  compile,
+  realize,
+  setDefaultDevice,
+  tensor,
+  variable,
+  zeros,
+} from "../../src/tensor/index.ts";
 import { numbers, openTestDevice } from "../support/helpers.ts";
 import { testAdapter } from "../environments/test-gpu.ts";
 
@@ -21,24 +30,36 @@ const PROGRAM = `
 `;
 
 function runWithDebug(level: number): { out: string; log: string[] } {
-  const { stdout, stderr, status } = spawnSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", PROGRAM], {
-    encoding: "utf8", cwd: new URL("../..", import.meta.url), env: { ...process.env, HICO_DEBUG: String(level) },
-  });
+  const { stdout, stderr, status } = spawnSync(
+    process.execPath,
+    ["--import", "tsx", "--input-type=module", "-e", PROGRAM],
+    {
+      encoding: "utf8",
+      cwd: new URL("../..", import.meta.url),
+      env: { ...process.env, HICO_DEBUG: String(level) },
+    },
+  );
   assert.equal(status, 0, stderr);
   return { out: stdout, log: stderr.split("\n").filter((l) => l !== "") };
 }
 
 describe("HICO_DEBUG", () => {
   test("0 says nothing; 1 a line a plan, once however often it runs", () => {
-    assert.deepEqual(runWithDebug(0).log.filter((l) => l.includes("hico")), []);
+    assert.deepEqual(
+      runWithDebug(0).log.filter((l) => l.includes("hico")),
+      [],
+    );
     const { log } = runWithDebug(1);
     assert.equal(log.filter((l) => l.startsWith("[hico] plan: ")).length, 1, log.join("\n"));
-    assert.match(log.join("\n"), /\[hico\] plan: \d+ nodes, \d+ dispatches; intermediates hold [\d.]+ KiB \(alive at once [\d.]+ KiB, in all [\d.]+ KiB\)/);
+    assert.match(
+      log.join("\n"),
+      /\[hico\] plan: \d+ nodes, \d+ dispatches; intermediates hold [\d.]+ KiB \(alive at once [\d.]+ KiB, in all [\d.]+ KiB\)/,
+    );
   });
 
   test("2 names the kernels and measures them; 3 adds operands, 4 the WGSL", () => {
     const two = runWithDebug(2);
-    assert.match(two.log.join("\n"), /\[hico\] +0  matmul 4x4x6 {2}\(\d+ × \d+ × \d+ workgroups\)/);
+    assert.match(two.log.join("\n"), /\[hico\] +0 {2}matmul 4x4x6 {2}\(\d+ × \d+ × \d+ workgroups\)/);
     assert.match(two.out, /"matmul 4x4x6"/);
     assert.doesNotMatch(two.log.join("\n"), /@compute/);
     const four = runWithDebug(4).log.join("\n");
@@ -58,13 +79,20 @@ describe("errors of the device", () => {
     try {
       row.wgsl = () => "no_such_function()";
       const broken = () => tensor([1, 2, 3, 4]).atan().read();
-      await assert.rejects(broken(), (e) => e instanceof KernelError && /kernel "elementwise 4" does not compile: .*no_such_function/s.test(e.message));
+      await assert.rejects(
+        broken(),
+        (e) =>
+          e instanceof KernelError && /kernel "elementwise 4" does not compile: .*no_such_function/s.test(e.message),
+      );
       assert.deepEqual(await numbers(tensor([1, 2]).add(1)), [2, 3]);
       await assert.rejects(broken(), KernelError);
     } finally {
       row.wgsl = wgsl;
     }
-    assert.ok(Math.abs((await numbers(tensor([1, 2, 3, 4]).atan()))[0] - Math.PI / 4) < 1e-4, "once it compiles, the same graph runs");
+    assert.ok(
+      Math.abs((await numbers(tensor([1, 2, 3, 4]).atan()))[0] - Math.PI / 4) < 1e-4,
+      "once it compiles, the same graph runs",
+    );
     setDefaultDevice(undefined);
     gpu.close();
   });
@@ -77,7 +105,13 @@ describe("errors of the device", () => {
     const n = Math.floor(gpu.gpu.profile.maxBindingBytes / 4) + 1024;
     const huge = tensor([1, 2]).slice(0).expand([n]);
     v.assign(v.add(1));
-    await assert.rejects(huge.mul(2).read(), (e) => e instanceof OutOfMemoryError && e.bytes >= n * 4 && /split the tensor or make the batch smaller/.test(e.message));
+    await assert.rejects(
+      huge.mul(2).read(),
+      (e) =>
+        e instanceof OutOfMemoryError &&
+        e.bytes >= n * 4 &&
+        /split the tensor or make the batch smaller/.test(e.message),
+    );
     assert.deepEqual(await numbers(v), [1, 2]);
     v.assign(v.add(1));
     assert.deepEqual(await numbers(v), [2, 3]);
@@ -91,13 +125,19 @@ describe("errors of the device", () => {
     const gpu = await openTestDevice();
     setDefaultDevice(gpu);
     const v = variable(tensor([1, 2, 3]));
-    const step = compile((x: Tensor) => { v.assign(v.add(x)); return v.sum(); });
+    const step = compile((x: Tensor) => {
+      v.assign(v.add(x));
+      return v.sum();
+    });
     assert.equal(await (await step(tensor([1, 1, 1]))).item(), 9);
     gpu.gpu.device.destroy();
     await gpu.gpu.device.lost;
     const lost = (e: unknown) => e instanceof DeviceLostError && /resume from the last checkpoint/.test(e.message);
     await assert.rejects(v.read(), lost);
-    await assert.rejects(step(tensor([1, 1, 1])).then((t) => t.read()), lost);
+    await assert.rejects(
+      step(tensor([1, 1, 1])).then((t) => t.read()),
+      lost,
+    );
     await assert.rejects(tensor([1]).add(1).read(), lost);
     gpu.close();
     const next = await openTestDevice();
@@ -111,7 +151,10 @@ describe("errors of the device", () => {
     const [a, b] = [await openTestDevice(), await openTestDevice()];
     const x = await place(tensor([1, 2]).add(1), a);
     const y = await place(tensor([1, 2]).add(1), b);
-    await assert.rejects(x.add(y).read(), /tensors on webgpu .* and on webgpu .* meet in one computation; move one with to\(tensor, device\)/);
+    await assert.rejects(
+      x.add(y).read(),
+      /tensors on webgpu .* and on webgpu .* meet in one computation; move one with to\(tensor, device\)/,
+    );
     const { to } = await import("../../src/tensor/index.ts");
     assert.deepEqual(await numbers(x.add(await to(y, a))), [4, 6]);
     a.close();
@@ -126,7 +169,9 @@ async function place(x: Tensor, device: WebGpuDevice): Promise<Tensor> {
 
 describe("kernels bind no more buffers than the adapter has", () => {
   let gpu: WebGpuDevice;
-  before(async () => { gpu = await openTestDevice(); });
+  before(async () => {
+    gpu = await openTestDevice();
+  });
   after(() => gpu.close());
 
   test("sums and concatenations of forty tensors, each of its own", async () => {

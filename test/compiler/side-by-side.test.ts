@@ -13,7 +13,13 @@ import { Draw } from "../support/draw.ts";
 import { openTestDevice } from "../support/helpers.ts";
 
 const profile: AdapterProfile = {
-  kind: "gpu", maxStorageBuffers: 10, maxInvocations: 256, maxWorkgroupBytes: 16384, maxBindingBytes: 1 << 27, subgroups: false, f16: false,
+  kind: "gpu",
+  maxStorageBuffers: 10,
+  maxInvocations: 256,
+  maxWorkgroupBytes: 16384,
+  maxBindingBytes: 1 << 27,
+  subgroups: false,
+  f16: false,
 };
 
 /** Two branches of the same form and one of another, none of which needs the others. */
@@ -34,13 +40,22 @@ function inputs(rows: number, inner: number, columns: number): [Tensor, Tensor, 
 }
 
 describe("kernels side by side", () => {
-  const sizes = [[7, 5, 6], [33, 20, 17], [70, 64, 68]] as const;
+  const sizes = [
+    [7, 5, 6],
+    [33, 20, 17],
+    [70, 64, 68],
+  ] as const;
 
   for (const kind of ["cpu", "gpu"] as const) {
     describe(`${kind} kernels`, () => {
       let device: WebGpuDevice;
-      before(async () => { device = await openTestDevice({ profile: kind }); });
-      after(() => { device.close(); setDefaultDevice(undefined); });
+      before(async () => {
+        device = await openTestDevice({ profile: kind });
+      });
+      after(() => {
+        device.close();
+        setDefaultDevice(undefined);
+      });
 
       test("compute what the reference computes", async () => {
         for (const size of sizes) {
@@ -55,7 +70,10 @@ describe("kernels side by side", () => {
           expected.forEach((values, i) => {
             const scale = Math.max(...values.map(Math.abs));
             values.forEach((v, k) => {
-              assert.ok(Math.abs(actual[i][k] - v) <= 1e-5 * scale, `result ${i} of ${size}: element ${k} is ${actual[i][k]}, not ${v}`);
+              assert.ok(
+                Math.abs(actual[i][k] - v) <= 1e-5 * scale,
+                `result ${i} of ${size}: element ${k} is ${actual[i][k]}, not ${v}`,
+              );
             });
           });
         }
@@ -69,7 +87,10 @@ describe("kernels side by side", () => {
     const one = planOf((a: Tensor) => both(a, a)[0], [x] as const, profile).dispatches;
     const two = planOf(both, [x, y] as const, profile).dispatches;
     assert.equal(two.length, one.length);
-    assert.ok(two.some((name) => name.includes(" + ")), two.join("; "));
+    assert.ok(
+      two.some((name) => name.includes(" + ")),
+      two.join("; "),
+    );
   });
 
   test("a plan made for looking leaves nothing waiting and gives nothing memory", () => {

@@ -4,7 +4,16 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 import "../../src/autograd/grad.ts";
 import { difference } from "../../src/device/webgpu/gpu/counters.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
-import { Generator, Tensor, compile, liveScalar, realize, setDefaultDevice, tensor, variable } from "../../src/tensor/index.ts";
+import {
+  Generator,
+  type Tensor,
+  compile,
+  liveScalar,
+  realize,
+  setDefaultDevice,
+  tensor,
+  variable,
+} from "../../src/tensor/index.ts";
 import { numbers, openTestDevice } from "../support/helpers.ts";
 
 const [BATCH, IN, HIDDEN, OUT] = [16, 12, 20, 5];
@@ -32,12 +41,22 @@ function network() {
     return [tensor(draw(BATCH * IN), { shape: [BATCH, IN] }), tensor(draw(BATCH * OUT), { shape: [BATCH, OUT] })];
   };
   let count = 0;
-  return { parameters, slots, step, batch, setRate: (r: number) => { rate = r; } };
+  return {
+    parameters,
+    slots,
+    step,
+    batch,
+    setRate: (r: number) => {
+      rate = r;
+    },
+  };
 }
 
 describe("steady state", () => {
   let gpu: WebGpuDevice;
-  before(async () => { gpu = await openTestDevice(); });
+  before(async () => {
+    gpu = await openTestDevice();
+  });
   after(() => gpu.close());
   beforeEach(() => setDefaultDevice(gpu));
   afterEach(() => setDefaultDevice(undefined));
@@ -86,18 +105,24 @@ describe("steady state", () => {
       const f = compiled ? compile(step) : undefined;
       const losses: number[] = [];
       for (let i = 0; i < 6; i++) losses.push(await (f ? await f(...batch()) : step(...batch())).item());
-      return [...losses, ...await numbers(parameters[0])];
+      return [...losses, ...(await numbers(parameters[0]))];
     };
     const expected = await run(new ReferenceDevice(), false);
     assert.deepEqual(await run(new ReferenceDevice(), true), expected);
     const [traced, compiled] = [await run(gpu, false), await run(gpu, true)];
     assert.deepEqual(compiled, traced);
-    traced.forEach((v, i) => assert.ok(Math.abs(v - expected[i]) < 2e-5 * Math.max(1, Math.abs(expected[i])), `${i}: ${v}, ${expected[i]}`));
+    traced.forEach((v, i) =>
+      assert.ok(Math.abs(v - expected[i]) < 2e-5 * Math.max(1, Math.abs(expected[i])), `${i}: ${v}, ${expected[i]}`),
+    );
     setDefaultDevice(gpu);
   });
 
   test("another graph of the same structure hits the plan; other constants, shapes or results do not", async () => {
-    const plan = (n: number, factor: number) => tensor(Float32Array.from({ length: n }, (_, i) => i)).mul(factor).exp().sum();
+    const plan = (n: number, factor: number) =>
+      tensor(Float32Array.from({ length: n }, (_, i) => i))
+        .mul(factor)
+        .exp()
+        .sum();
     await realize([plan(40, 0.1)]);
     const plans = gpu.plans;
     await realize([plan(40, 0.1)]);
@@ -111,7 +136,10 @@ describe("steady state", () => {
 
   test("a learning rate, a small batch and a draw's counter are parameters: no plan of their own", async () => {
     const g = new Generator(1);
-    const f = (rate: number, values: number[]) => tensor(values).mul(tensor(rate)).add(g.uniform([3]));
+    const f = (rate: number, values: number[]) =>
+      tensor(values)
+        .mul(tensor(rate))
+        .add(g.uniform([3]));
     await realize([f(0.1, [1, 2, 3])]);
     const plans = gpu.plans;
     const a = await numbers(f(0.5, [1, 2, 4]));
@@ -119,15 +147,21 @@ describe("steady state", () => {
     assert.equal(gpu.plans, plans);
     assert.notDeepEqual(a, b);
     const draws = [new Generator(1, 1), new Generator(1, 2)].map((h) => h.uniform([3]));
-    assert.deepEqual(a, (await numbers(draws[0].add(tensor([0.5, 1, 2])))));
-    assert.deepEqual(b, (await numbers(draws[1].add(tensor([0.5, 1, 2])))));
+    assert.deepEqual(a, await numbers(draws[0].add(tensor([0.5, 1, 2]))));
+    assert.deepEqual(b, await numbers(draws[1].add(tensor([0.5, 1, 2]))));
   });
 
   test("memory is flat over 300 steps whose losses are kept", async () => {
     const { step, batch } = network();
-    const held = () => { const { bytesLive, bytesPooled } = gpu.counters; return bytesLive + bytesPooled; };
+    const held = () => {
+      const { bytesLive, bytesPooled } = gpu.counters;
+      return bytesLive + bytesPooled;
+    };
     const losses: Tensor[] = [];
-    for (let i = 0; i < 20; i++) { losses.push(step(...batch())); await realize([losses[i]]); }
+    for (let i = 0; i < 20; i++) {
+      losses.push(step(...batch()));
+      await realize([losses[i]]);
+    }
     const [earlier, created] = [held(), gpu.counters.buffersCreated];
     for (let i = 0; i < 280; i++) {
       const loss = step(...batch());
@@ -136,14 +170,22 @@ describe("steady state", () => {
     }
     assert.equal(held(), earlier);
     assert.equal(gpu.counters.buffersCreated, created);
-    assert.ok(await losses[299].item() < await losses[0].item());
+    assert.ok((await losses[299].item()) < (await losses[0].item()));
   });
 
   test("large results go back to the pool when disposed of, and are reused", async () => {
     const make = () => tensor(Float32Array.from({ length: 5000 }, (_, i) => i)).add(1);
-    for (let i = 0; i < 3; i++) { const t = make(); await realize([t]); t.dispose(); }
+    for (let i = 0; i < 3; i++) {
+      const t = make();
+      await realize([t]);
+      t.dispose();
+    }
     const [live, created] = [gpu.counters.bytesLive, gpu.counters.buffersCreated];
-    for (let i = 0; i < 20; i++) { const t = make(); await realize([t]); t.dispose(); }
+    for (let i = 0; i < 20; i++) {
+      const t = make();
+      await realize([t]);
+      t.dispose();
+    }
     assert.equal(gpu.counters.bytesLive, live);
     assert.equal(gpu.counters.buffersCreated, created);
     const gone = make();
@@ -154,8 +196,14 @@ describe("steady state", () => {
 
   test("intermediates share memory by lifetime: a long chain holds a few of its values at once", async () => {
     // The sum of a matmul's rows is needed by the next one, so nothing can be folded away.
-    let x = tensor(Float32Array.from({ length: 64 * 64 }, (_, i) => Math.sin(i)), { shape: [64, 64] });
-    const w = tensor(Float32Array.from({ length: 64 * 64 }, (_, i) => Math.cos(i) / 64), { shape: [64, 64] });
+    let x = tensor(
+      Float32Array.from({ length: 64 * 64 }, (_, i) => Math.sin(i)),
+      { shape: [64, 64] },
+    );
+    const w = tensor(
+      Float32Array.from({ length: 64 * 64 }, (_, i) => Math.cos(i) / 64),
+      { shape: [64, 64] },
+    );
     const live = gpu.counters.bytesLive;
     for (let i = 0; i < 12; i++) x = x.matmul(w).tanh();
     const result = x.sum();

@@ -6,7 +6,12 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import {
-  augmentClip, corruptJoints, evaluationClip, evaluationCrop, shearPose, temporalCrop,
+  augmentClip,
+  corruptJoints,
+  evaluationClip,
+  evaluationCrop,
+  shearPose,
+  temporalCrop,
 } from "../../src/data/batches/augment.ts";
 import type { Clip } from "../../src/data/skeleton/clip.ts";
 import { fromChannelsFirst, toChannelsFirst, withPersons } from "../../src/data/skeleton/clip.ts";
@@ -18,7 +23,16 @@ import { spaceMajored, timeMajored } from "../../src/data/batches/views.ts";
 import type { HostTensor } from "../../src/io/host-tensor.ts";
 import { readSafetensors } from "../../src/io/safetensors.ts";
 import {
-  CUT_CLIPS, CUT_STRIDE, everyNth, FIXTURES, GOLDEN, goldenRow, maxDifference, numbers, SHARED_DATA, unless,
+  CUT_CLIPS,
+  CUT_STRIDE,
+  everyNth,
+  FIXTURES,
+  GOLDEN,
+  goldenRow,
+  maxDifference,
+  numbers,
+  SHARED_DATA,
+  unless,
 } from "./helpers.ts";
 import { DrawRecord } from "./replay.ts";
 

@@ -52,10 +52,16 @@ const FOLDS = [1, 2].map((fold) => ({
 
 /** A store of `count` random clips of one person, two classes and two subjects in turn, with two folds. */
 export function kinectStore(
-  path: string, count: number, layout: SkeletonLayout = KINECT_V1_20, order = (i: number): number => i,
+  path: string,
+  count: number,
+  layout: SkeletonLayout = KINECT_V1_20,
+  order = (i: number): number => i,
 ): Promise<PrepareReport> {
   const source = {
-    layout, classes: ["even", "odd"], protocols: FOLDS, inputs: count,
+    layout,
+    classes: ["even", "odd"],
+    protocols: FOLDS,
+    inputs: count,
     *clips() {
       for (let place = 0; place < count; place++) {
         const i = order(place);

@@ -12,7 +12,9 @@ const tiles = ["registers 16x4 8x1", "registers 8x4 4x2", "shared 8x2 16x16 k8"]
 
 /** A stopwatch that reads the next of each tile's given times, the last one again and again, and counts its uses. */
 function stopwatch(times: readonly (readonly number[])[]): {
-  measure: (tile: MatmulTile) => Promise<number>; uses: number[]; order: number[];
+  measure: (tile: MatmulTile) => Promise<number>;
+  uses: number[];
+  order: number[];
 } {
   const uses = times.map(() => 0);
   const order: number[] = [];
@@ -53,7 +55,9 @@ describe("autotuning a tile", () => {
   });
 
   test("when no candidate runs, the error holds all of theirs", async () => {
-    const measure = async (): Promise<number> => { throw new Error("out of registers"); };
+    const measure = async (): Promise<number> => {
+      throw new Error("out of registers");
+    };
     await assert.rejects(fastestTile("64x32", tiles, measure), (error: AggregateError) => {
       assert.equal(error.errors.length, 3);
       assert.match(error.message, /autotune of 64x32.*registers 16x4 8x1: out of registers/);
@@ -68,8 +72,13 @@ describe("remembering choices", () => {
   const file = (): string => join(folder, "deep", "matmul-tiles.json");
   const open = (adapter = "one", tile?: string): Promise<Autotuner> =>
     Autotuner.open({ adapter, tile, folder: join(folder, "deep") });
-  const never = async (): Promise<number> => { throw new Error("nothing should be measured"); };
-  const prefer = (best: number) => async (tile: MatmulTile): Promise<number> => tiles.indexOf(tile) === best ? 1 : 2;
+  const never = async (): Promise<number> => {
+    throw new Error("nothing should be measured");
+  };
+  const prefer =
+    (best: number) =>
+    async (tile: MatmulTile): Promise<number> =>
+      tiles.indexOf(tile) === best ? 1 : 2;
   let given: string | undefined;
 
   beforeEach(() => {
@@ -106,9 +115,15 @@ describe("remembering choices", () => {
   test("a damaged file counts as empty and is replaced", async () => {
     await (await open()).tune(problem, tiles, prefer(2));
     const whole = readFileSync(file(), "utf8");
-    const damages = ["", "{", "null", "[]", "{\"generation\":1,\"choices\":[1]}",
+    const damages = [
+      "",
+      "{",
+      "null",
+      "[]",
+      '{"generation":1,"choices":[1]}',
       whole.replace("shared 8x2", "shared 7x2"),
-      whole.replace("\"generation\": 1", "\"generation\": 0")];
+      whole.replace('"generation": 1', '"generation": 0'),
+    ];
     for (const damage of damages) {
       writeFileSync(file(), damage);
       const tuner = await open();

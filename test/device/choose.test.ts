@@ -4,15 +4,30 @@ import fc from "fast-check";
 import { chooseDevice, deviceNames } from "../../src/device/choose.ts";
 import type { DeviceName } from "../../src/device/choose.ts";
 import type { AdapterDescription } from "../../src/device/webgpu/gpu/describe.ts";
-import { describeAdapter, fitsAdapter, namesSoftware, pickAdapter, profileOf, usefulLimits }
-  from "../../src/device/webgpu/gpu/describe.ts";
+import {
+  describeAdapter,
+  fitsAdapter,
+  namesSoftware,
+  pickAdapter,
+  profileOf,
+  usefulLimits,
+} from "../../src/device/webgpu/gpu/describe.ts";
 
 const limits = Object.fromEntries(usefulLimits.map((name) => [name, 64])) as AdapterDescription["limits"];
 
 function adapter(device: string, isSoftware: boolean): AdapterDescription {
   return {
-    vendor: "maker", architecture: "", device, description: "", backend: "vulkan", isFallback: isSoftware, isSoftware,
-    subgroupMinSize: 32, subgroupMaxSize: 32, features: [], limits,
+    vendor: "maker",
+    architecture: "",
+    device,
+    description: "",
+    backend: "vulkan",
+    isFallback: isSoftware,
+    isSoftware,
+    subgroupMinSize: 32,
+    subgroupMaxSize: 32,
+    features: [],
+    limits,
   };
 }
 
@@ -47,30 +62,45 @@ describe("chooseDevice", () => {
   });
 
   test("what is not there is an error that lists what is", () => {
-    assert.throws(() => chooseDevice({ adapter: "arc", adapters: [geforce], devices }),
-      /no WebGPU adapter fits "arc": there is "NVIDIA GeForce RTX 3080"/);
+    assert.throws(
+      () => chooseDevice({ adapter: "arc", adapters: [geforce], devices }),
+      /no WebGPU adapter fits "arc": there is "NVIDIA GeForce RTX 3080"/,
+    );
     assert.throws(() => chooseDevice({ device: "webgpu", adapters: [], devices }), /no WebGPU adapter: there is none/);
-    assert.throws(() => chooseDevice({ device: "gpu", adapters: [], devices }),
-      /no device "gpu"; choose one of auto, webgpu, reference/);
+    assert.throws(
+      () => chooseDevice({ device: "gpu", adapters: [], devices }),
+      /no device "gpu"; choose one of auto, webgpu, reference/,
+    );
     assert.throws(() => chooseDevice({ device: "cpu", adapters: [], devices }), /no device "cpu"/);
   });
 
   test("never a software adapter unless it was asked for, never a device that is not built", () => {
     const adapters = fc.subarray([swiftShader, llvmpipe, geforce, radeon]);
     const built = fc.subarray([...deviceNames]).map((list) => [...new Set<DeviceName>([...list, "reference"])]);
-    fc.assert(fc.property(adapters, built, (found, list) => {
-      const choice = chooseDevice({ adapters: found, devices: [...list, "webgpu"] });
-      assert.ok([...list, "webgpu"].includes(choice.device));
-      assert.notEqual(choice.adapter?.isSoftware, true);
-      assert.equal(choice.device === "webgpu", found.some((one) => !one.isSoftware));
-    }));
+    fc.assert(
+      fc.property(adapters, built, (found, list) => {
+        const choice = chooseDevice({ adapters: found, devices: [...list, "webgpu"] });
+        assert.ok([...list, "webgpu"].includes(choice.device));
+        assert.notEqual(choice.adapter?.isSoftware, true);
+        assert.equal(
+          choice.device === "webgpu",
+          found.some((one) => !one.isSoftware),
+        );
+      }),
+    );
   });
 });
 
 describe("descriptions", () => {
   test("CPU-backed drivers are known by name", () => {
-    for (const name of ["SwiftShader Device (Subzero)", "llvmpipe (LLVM 15.0.6, 256 bits)", "lavapipe",
-      "Microsoft Basic Render Driver", "WARP"]) assert.ok(namesSoftware("", name), name);
+    for (const name of [
+      "SwiftShader Device (Subzero)",
+      "llvmpipe (LLVM 15.0.6, 256 bits)",
+      "lavapipe",
+      "Microsoft Basic Render Driver",
+      "WARP",
+    ])
+      assert.ok(namesSoftware("", name), name);
     for (const name of ["NVIDIA H200", "Apple M4 Max", "Intel(R) Arc(TM) A770", "warpdrive 9000"]) {
       assert.ok(!namesSoftware("vendor", name), name);
     }
@@ -93,11 +123,19 @@ describe("descriptions", () => {
   });
 
   test("the profile takes the smaller of the two limits on a buffer, and only features that are granted", () => {
-    const profile = profileOf(false, { ...limits, maxBufferSize: 100, maxStorageBufferBindingSize: 70 },
-      new Set(["shader-f16"]));
+    const profile = profileOf(
+      false,
+      { ...limits, maxBufferSize: 100, maxStorageBufferBindingSize: 70 },
+      new Set(["shader-f16"]),
+    );
     assert.deepEqual(profile, {
-      kind: "gpu", maxStorageBuffers: 64, maxInvocations: 64, maxWorkgroupBytes: 64, maxBindingBytes: 70,
-      subgroups: false, f16: true,
+      kind: "gpu",
+      maxStorageBuffers: 64,
+      maxInvocations: 64,
+      maxWorkgroupBytes: 64,
+      maxBindingBytes: 70,
+      subgroups: false,
+      f16: true,
     });
     assert.equal(profileOf(true, limits, new Set()).kind, "cpu");
   });

@@ -29,7 +29,11 @@ import { devicesAgree, numbers } from "../support/helpers.ts";
 /** A training step with products, reductions of every kind, draws and assignments. */
 function network() {
   const g = new Generator(5);
-  const weights = [[96, 70], [70, 70], [70, 10]].map((shape) => variable(g.normal(shape, 0, 0.2)));
+  const weights = [
+    [96, 70],
+    [70, 70],
+    [70, 10],
+  ].map((shape) => variable(g.normal(shape, 0, 0.2)));
   const scale = variable(g.uniform([70]));
   const x = g.normal([130, 96]);
   const labels = g.integers([130], 0, 10);
@@ -63,116 +67,158 @@ async function on<T>(threads: number, body: (device: CpuDevice) => Promise<T>): 
 
 describe("the cpu device", () => {
   test("gives the same bits on 1, 2, 3 and 7 threads", async () => {
-    const run = (threads: number) => on(threads, async (d) => {
-      assert.equal(d.threads, threads);
-      const { step, parameters } = network();
-      const losses: number[] = [];
-      for (let i = 0; i < 4; i++) losses.push(await step().item());
-      const g = new Generator(1);
-      const sums = [g.normal([300_000]).sum(), g.normal([40, 9000]).sum(1), g.normal([9000, 40]).sum(0), g.normal([50, 200, 30]).max([0, 2])];
-      return [losses, ...await Promise.all([...parameters, ...sums].map(numbers))];
-    });
+    const run = (threads: number) =>
+      on(threads, async (d) => {
+        assert.equal(d.threads, threads);
+        const { step, parameters } = network();
+        const losses: number[] = [];
+        for (let i = 0; i < 4; i++) losses.push(await step().item());
+        const g = new Generator(1);
+        const sums = [
+          g.normal([300_000]).sum(),
+          g.normal([40, 9000]).sum(1),
+          g.normal([9000, 40]).sum(0),
+          g.normal([50, 200, 30]).max([0, 2]),
+        ];
+        return [losses, ...(await Promise.all([...parameters, ...sums].map(numbers)))];
+      });
     const expected = await run(1);
     assert.ok(expected[0].every(Number.isFinite) && new Set(expected[0]).size === 4);
     for (const threads of [2, 3, 7]) assert.deepEqual(await run(threads), expected, `${threads} threads`);
   });
 
-  test("products of operands that are the same along an axis, or stand in any order", () => on(2, (d) => {
-    const draw = new Draw(2);
-    const leaves = [[6, 9, 16], [6, 16, 24], [24], [1, 3]].map((shape) => draw.data(shape));
-    return devicesAgree(d, [{
-      name: "products", leaves,
-      f: (x, y, row, small) => [
-        x.matmul(row.expand([6, 16, 24])), x.slice([0, 1]).expand([6, 9, 16]).matmul(y), x.matmul(y.flip(1)).transpose(1, 2),
-        small.matmul(y.slice([0, 2], [0, 1]).expand([2, 3, 24])), x.transpose(1, 2).matmul(x.flip(0)),
-      ],
-    }]);
-  }));
+  test("products of operands that are the same along an axis, or stand in any order", () =>
+    on(2, (d) => {
+      const draw = new Draw(2);
+      const leaves = [[6, 9, 16], [6, 16, 24], [24], [1, 3]].map((shape) => draw.data(shape));
+      return devicesAgree(d, [
+        {
+          name: "products",
+          leaves,
+          f: (x, y, row, small) => [
+            x.matmul(row.expand([6, 16, 24])),
+            x.slice([0, 1]).expand([6, 9, 16]).matmul(y),
+            x.matmul(y.flip(1)).transpose(1, 2),
+            small.matmul(y.slice([0, 2], [0, 1]).expand([2, 3, 24])),
+            x.transpose(1, 2).matmul(x.flip(0)),
+          ],
+        },
+      ]);
+    }));
 
-  test("a NaN stays one: through every op of one float, beside a number, and through reductions", () => on(1, async () => {
-    const names = Object.entries<ElementwiseOp>(ELEMENTWISE)
-      .filter(([, { arity, takes, gives }]) => arity === 1 && takes !== "integer" && takes !== "bool" && gives !== "bool")
-      .map(([name]) => name as ElementwiseName);
-    assert.ok(names.length > 20);
-    const x = tensor(Float32Array.from({ length: 150 }, (_, i) => (i === 77 || i === 149 ? NaN : 0.5)), { shape: [2, 75] });
-    const one = names.map((name) => new Tensor(apply(name, [x.node])));
-    const two = [x.maximum(0), tensor(0).maximum(x), x.minimum(0), x.add(1), x.mul(3), x.pow(2)];
-    const rows = [x.sum(1), x.max(1), x.min(1), x.prod(1), softmax(x).sum(1), layerNorm(x).sum(1)];
-    const columns = [x.sum(0), x.max(0), x.min(0)];
-    await realize([...one, ...two, ...rows, ...columns]);
-    for (const [k, t] of [...one, ...two].entries()) {
-      const wrong = Array.from(await t.read()).findIndex((value, i) => Number.isNaN(value) !== (i === 77 || i === 149));
-      assert.equal(wrong, -1, names[k] ?? `operation ${k - names.length} of two operands`);
-    }
-    for (const [k, t] of rows.entries()) assert.deepEqual(Array.from(await t.read(), Number.isNaN), [false, true], `reduction ${k}`);
-    for (const [k, t] of columns.entries()) {
-      const found = Array.from(await t.read(), Number.isNaN);
-      assert.deepEqual(found.flatMap((nan, i) => (nan ? [i] : [])), [2, 74], `reduction ${k} over rows`);
-    }
-  }));
+  test("a NaN stays one: through every op of one float, beside a number, and through reductions", () =>
+    on(1, async () => {
+      const names = Object.entries<ElementwiseOp>(ELEMENTWISE)
+        .filter(
+          ([, { arity, takes, gives }]) => arity === 1 && takes !== "integer" && takes !== "bool" && gives !== "bool",
+        )
+        .map(([name]) => name as ElementwiseName);
+      assert.ok(names.length > 20);
+      const x = tensor(
+        Float32Array.from({ length: 150 }, (_, i) => (i === 77 || i === 149 ? NaN : 0.5)),
+        { shape: [2, 75] },
+      );
+      const one = names.map((name) => new Tensor(apply(name, [x.node])));
+      const two = [x.maximum(0), tensor(0).maximum(x), x.minimum(0), x.add(1), x.mul(3), x.pow(2)];
+      const rows = [x.sum(1), x.max(1), x.min(1), x.prod(1), softmax(x).sum(1), layerNorm(x).sum(1)];
+      const columns = [x.sum(0), x.max(0), x.min(0)];
+      await realize([...one, ...two, ...rows, ...columns]);
+      for (const [k, t] of [...one, ...two].entries()) {
+        const wrong = Array.from(await t.read()).findIndex(
+          (value, i) => Number.isNaN(value) !== (i === 77 || i === 149),
+        );
+        assert.equal(wrong, -1, names[k] ?? `operation ${k - names.length} of two operands`);
+      }
+      for (const [k, t] of rows.entries())
+        assert.deepEqual(Array.from(await t.read(), Number.isNaN), [false, true], `reduction ${k}`);
+      for (const [k, t] of columns.entries()) {
+        const found = Array.from(await t.read(), Number.isNaN);
+        assert.deepEqual(
+          found.flatMap((nan, i) => (nan ? [i] : [])),
+          [2, 74],
+          `reduction ${k} over rows`,
+        );
+      }
+    }));
 
-  test("a step traced again compiles nothing; memory is flat over 300 steps", () => on(2, async (d) => {
-    const { step } = network();
-    const losses: Tensor[] = [];
-    for (let i = 0; i < 5; i++) {
-      losses.push(step());
-      await realize([losses[i]]);
-    }
-    const { modulesCompiled, bytesLive, runs } = d.counters;
-    const earlier = { modulesCompiled, bytesLive, runs, plans: d.plans };
-    for (let i = 0; i < 295; i++) {
-      const loss = step();
-      await realize([loss]);
-      loss.dispose();
-    }
-    assert.equal(d.counters.modulesCompiled, earlier.modulesCompiled);
-    assert.equal(d.plans, earlier.plans);
-    assert.equal(d.counters.runs - earlier.runs, 295);
-    assert.equal(d.counters.bytesLive, earlier.bytesLive);
-  }));
+  test("a step traced again compiles nothing; memory is flat over 300 steps", () =>
+    on(2, async (d) => {
+      const { step } = network();
+      const losses: Tensor[] = [];
+      for (let i = 0; i < 5; i++) {
+        losses.push(step());
+        await realize([losses[i]]);
+      }
+      const { modulesCompiled, bytesLive, runs } = d.counters;
+      const earlier = { modulesCompiled, bytesLive, runs, plans: d.plans };
+      for (let i = 0; i < 295; i++) {
+        const loss = step();
+        await realize([loss]);
+        loss.dispose();
+      }
+      assert.equal(d.counters.modulesCompiled, earlier.modulesCompiled);
+      assert.equal(d.plans, earlier.plans);
+      assert.equal(d.counters.runs - earlier.runs, 295);
+      assert.equal(d.counters.bytesLive, earlier.bytesLive);
+    }));
 
-  test("tensors that nobody refers to are given back after a collection", () => on(1, async (d) => {
-    v8.setFlagsFromString("--expose-gc");
-    const collect = vm.runInNewContext("gc") as () => void;
-    const x = await tensor(new Float32Array(100_000)).realize();
-    const square = compile((t: Tensor) => t.square());
-    await square(x);
-    const before_ = d.counters.bytesLive;
-    for (let i = 0; i < 20; i++) await square(x);
-    assert.ok(d.counters.bytesLive >= before_ + 10 * 400_000);
-    for (let i = 0; i < 20 && d.counters.bytesLive > before_; i++) {
-      collect();
-      await setTimeout(5);
-    }
-    assert.ok(d.counters.bytesLive <= before_, `${d.counters.bytesLive} bytes live, ${before_} before`);
-  }));
+  test("tensors that nobody refers to are given back after a collection", () =>
+    on(1, async (d) => {
+      v8.setFlagsFromString("--expose-gc");
+      const collect = vm.runInNewContext("gc") as () => void;
+      const x = await tensor(new Float32Array(100_000)).realize();
+      const square = compile((t: Tensor) => t.square());
+      await square(x);
+      const before_ = d.counters.bytesLive;
+      for (let i = 0; i < 20; i++) await square(x);
+      assert.ok(d.counters.bytesLive >= before_ + 10 * 400_000);
+      for (let i = 0; i < 20 && d.counters.bytesLive > before_; i++) {
+        collect();
+        await setTimeout(5);
+      }
+      assert.ok(d.counters.bytesLive <= before_, `${d.counters.bytesLive} bytes live, ${before_} before`);
+    }));
 
-  test("a loop that drops large results does not run out of memory", () => on(1, async (d) => {
-    const x = await tensor(new Float32Array(8 << 20)).realize();
-    const next = compile((t: Tensor) => t.add(1));
-    for (let i = 0; i < 150; i++) await next(x);
-    assert.ok(d.counters.bytesPeak < 1 << 30, `${d.counters.bytesPeak} bytes at once for results of ${4 * x.size}`);
-  }));
+  test("a loop that drops large results does not run out of memory", () =>
+    on(1, async (d) => {
+      const x = await tensor(new Float32Array(8 << 20)).realize();
+      const next = compile((t: Tensor) => t.add(1));
+      for (let i = 0; i < 150; i++) await next(x);
+      assert.ok(d.counters.bytesPeak < 1 << 30, `${d.counters.bytesPeak} bytes at once for results of ${4 * x.size}`);
+    }));
 
-  test("disposed tensors cannot be used; a closed device neither; trim leaves variables", () => on(1, async (d) => {
-    const x = await tensor([1, 2, 3]).realize();
-    x.dispose();
-    await assert.rejects(async () => numbers(x.add(1)), /disposed/);
-    const v = variable(tensor([1, 2]));
-    assert.deepEqual(await numbers(v.add(1)), [2, 3]);
-    d.trim();
-    assert.equal(d.plans, 0);
-    assert.deepEqual(await numbers(v.add(1)), [2, 3]);
-    d.close();
-    await assert.rejects(numbers(v.add(2)), /the cpu device was closed/);
-  }));
+  test("disposed tensors cannot be used; a closed device neither; trim leaves variables", () =>
+    on(1, async (d) => {
+      const x = await tensor([1, 2, 3]).realize();
+      x.dispose();
+      await assert.rejects(async () => numbers(x.add(1)), /disposed/);
+      const v = variable(tensor([1, 2]));
+      assert.deepEqual(await numbers(v.add(1)), [2, 3]);
+      d.trim();
+      assert.equal(d.plans, 0);
+      assert.deepEqual(await numbers(v.add(1)), [2, 3]);
+      d.close();
+      await assert.rejects(numbers(v.add(2)), /the cpu device was closed/);
+    }));
 
-  test("dtypes it has not, and tensors that do not fit, are errors that say so", () => on(1, async () => {
-    await assert.rejects(numbers(tensor(new Float64Array(3), { dtype: "f64" }).add(1)), /has no f64 tensors: it exists on the reference/);
-    await assert.rejects(numbers(tensor([1, 2]).cast("f16").add(1)), /has no f16 tensors/);
-    await assert.rejects(numbers(tensor([1]).expand([1 << 15, 1 << 16]).add(tensor([2])).contiguous()), /no room for .* MiB .*4 GiB at most/s);
-    assert.deepEqual(await numbers(tensor([1]).add(1)), [2]);
-  }));
+  test("dtypes it has not, and tensors that do not fit, are errors that say so", () =>
+    on(1, async () => {
+      await assert.rejects(
+        numbers(tensor(new Float64Array(3), { dtype: "f64" }).add(1)),
+        /has no f64 tensors: it exists on the reference/,
+      );
+      await assert.rejects(numbers(tensor([1, 2]).cast("f16").add(1)), /has no f16 tensors/);
+      await assert.rejects(
+        numbers(
+          tensor([1])
+            .expand([1 << 15, 1 << 16])
+            .add(tensor([2]))
+            .contiguous(),
+        ),
+        /no room for .* MiB .*4 GiB at most/s,
+      );
+      assert.deepEqual(await numbers(tensor([1]).add(1)), [2]);
+    }));
 
   test("threads: by option, by HICO_THREADS, and never a number that is none", async () => {
     for (const threads of [0, 1.5, -1, 65, NaN]) {
@@ -180,7 +226,7 @@ describe("the cpu device", () => {
     }
     process.env.HICO_THREADS = "2";
     try {
-      const opened = await device("cpu") as CpuDevice;
+      const opened = (await device("cpu")) as CpuDevice;
       assert.equal(opened.threads, 2);
       assert.match(opened.name, /^cpu \(2 threads\)$/);
       opened.close();
@@ -205,12 +251,15 @@ describe("the cpu device", () => {
 describe("threads", () => {
   /** Adds 1 to a word a unit; unit `bad` writes where there is no memory. */
   const counting = (units: number, bad = -1): WasmKernel => ({
-    name: "counting", units, threadBytes: 0,
-    emit: (f, { begin, end, input }) => f.for(begin, end, 1, (unit) => {
-      const at = f.name(i32.add(input(0), i32.shl(unit, i32.const(2))));
-      f.if(i32.eq(unit, i32.const(bad)), () => f.store(i32.const(-64), f32x4.const(0)));
-      f.drop(i32.atomicAdd(at, i32.const(1)));
-    }),
+    name: "counting",
+    units,
+    threadBytes: 0,
+    emit: (f, { begin, end, input }) =>
+      f.for(begin, end, 1, (unit) => {
+        const at = f.name(i32.add(input(0), i32.shl(unit, i32.const(2))));
+        f.if(i32.eq(unit, i32.const(bad)), () => f.store(i32.const(-64), f32x4.const(0)));
+        f.drop(i32.atomicAdd(at, i32.const(1)));
+      }),
   });
 
   let memory: CpuMemory;
@@ -223,14 +272,24 @@ describe("threads", () => {
   after(() => threads.close());
 
   async function program(id: number, kernels: readonly WasmKernel[], parallel: boolean): Promise<SharedProgram> {
-    const phases = parallel ? [{ kernels: kernels.map((k, kernel) => ({ kernel, units: k.units })) }]
+    const phases = parallel
+      ? [{ kernels: kernels.map((k, kernel) => ({ kernel, units: k.units })) }]
       : kernels.map((k, kernel) => ({ kernels: [{ kernel, units: k.units }] }));
     const entries = kernels.map((kernel) => ({ kernel, inputs: [0], outputs: [], scratch: [] }));
-    const bytes = emitProgram(entries, { relaxedSimd: false, threads: true }, true, (m, k) => emitPhases(m, k, phases, true));
+    const bytes = emitProgram(entries, { relaxedSimd: false, threads: true }, true, (m, k) =>
+      emitPhases(m, k, phases, true),
+    );
     const { instance } = await WebAssembly.instantiate(bytes, { env: { memory: memory.memory } });
     const module = memory.allocate(bytes.length);
     memory.bytes.set(bytes, module.address);
-    return { id, exports: instance.exports as unknown as ProgramExports, module, moduleBytes: bytes.length, phases: phases.length, threadBytes: 0 };
+    return {
+      id,
+      exports: instance.exports as unknown as ProgramExports,
+      module,
+      moduleBytes: bytes.length,
+      phases: phases.length,
+      threadBytes: 0,
+    };
   }
 
   for (const parallel of [false, true]) {
@@ -244,7 +303,8 @@ describe("threads", () => {
       counts.fill(0);
       for (let run = 0; run < 500; run++) threads.run(made, table.address);
       counts.forEach((count, unit) =>
-        assert.equal(count, 500 * kernels.filter((k) => unit < k.units).length, `unit ${unit}`));
+        assert.equal(count, 500 * kernels.filter((k) => unit < k.units).length, `unit ${unit}`),
+      );
     });
   }
 
@@ -255,7 +315,10 @@ describe("threads", () => {
     const bad = await program(3, [counting(20), counting(5000, 4000), counting(9)], false);
     const good = await program(4, [counting(30)], false);
     for (let i = 0; i < 5; i++) {
-      assert.throws(() => threads.run(bad, table.address), (error: unknown) => error instanceof PhaseError && error.phase === 1);
+      assert.throws(
+        () => threads.run(bad, table.address),
+        (error: unknown) => error instanceof PhaseError && error.phase === 1,
+      );
       threads.run(good, table.address);
     }
   });

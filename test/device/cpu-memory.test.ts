@@ -28,7 +28,10 @@ describe("memory of the cpu device", () => {
         assert.ok(block.address + block.size <= memory.bytes.length);
         if (i > 0) assert.ok(sorted[i - 1].block.address + sorted[i - 1].block.size <= block.address, "blocks overlap");
       });
-      assert.equal(counters.bytesLive, live.reduce((sum, { block }) => sum + block.size, 0));
+      assert.equal(
+        counters.bytesLive,
+        live.reduce((sum, { block }) => sum + block.size, 0),
+      );
     }));
 
   test("freed neighbours join: what was taken in pieces is had in one", () =>
@@ -48,8 +51,12 @@ describe("memory of the cpu device", () => {
     const memory = new CpuMemory(false, counters);
     memory.allocate(1 << 20);
     const { bytesLive } = counters;
-    assert.throws(() => memory.allocate(5 * 2 ** 30), (error: Error) =>
-      error instanceof CpuOutOfMemoryError && /no room for 5120\.0 MiB \(5368709120 bytes\): 1\.0 MiB are in use/.test(error.message));
+    assert.throws(
+      () => memory.allocate(5 * 2 ** 30),
+      (error: Error) =>
+        error instanceof CpuOutOfMemoryError &&
+        /no room for 5120\.0 MiB \(5368709120 bytes\): 1\.0 MiB are in use/.test(error.message),
+    );
     assert.equal(counters.bytesLive, bytesLive);
     assert.ok(memory.allocate(1000).address > 0);
   });

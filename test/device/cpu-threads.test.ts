@@ -16,11 +16,18 @@ async function train(device: Backend): Promise<Uint8Array[]> {
     const found: Uint8Array[] = [];
     for (const width of [33, 1030]) {
       const random = new Generator(3);
-      const [x, w1, w2] = [random.normal([400, width]), random.normal([width, 2 * width], 0, 0.05), random.normal([2 * width, 7], 0, 0.05)];
+      const [x, w1, w2] = [
+        random.normal([400, width]),
+        random.normal([width, 2 * width], 0, 0.05),
+        random.normal([2 * width, 7], 0, 0.05),
+      ];
       const labels = tensor(Int32Array.from({ length: 400 }, (_, i) => i % 7));
-      const [value, gradients] = valueAndGrad(([a, b]: Tensor[]) => crossEntropy(softmax(x.matmul(a), -1).mul(100).tanh().matmul(b), labels))([w1, w2]);
+      const [value, gradients] = valueAndGrad(([a, b]: Tensor[]) =>
+        crossEntropy(softmax(x.matmul(a), -1).mul(100).tanh().matmul(b), labels),
+      )([w1, w2]);
       await realize([value, ...gradients]);
-      for (const t of [value, ...gradients]) found.push(new Uint8Array(((await t.read()) as Float32Array).slice().buffer));
+      for (const t of [value, ...gradients])
+        found.push(new Uint8Array(((await t.read()) as Float32Array).slice().buffer));
     }
     return found;
   } finally {

@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { isNode } from "../../src/device/environment.ts";
 import { collectAfterSubmit, prepareCollection } from "../../src/device/garbage.ts";
 
-const turn = (): Promise<void> => new Promise((resolve) => { setTimeout(resolve, 0); });
+const turn = (): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, 0);
+  });
 
 test("some hundred submits collect what is no longer referenced, fewer do not", async (context) => {
   if (!isNode) return context.skip("only Node lets a package ask for a collection");

@@ -10,18 +10,23 @@ import { openTestGpu } from "../environments/test-gpu.ts";
 
 test("size classes waste at most 25 %, or 255 bytes, and grow with the size", () => {
   assert.equal(sizeClass(0), 256);
-  fc.assert(fc.property(fc.integer({ min: 1, max: 2 ** 34 }), (bytes) => {
-    const size = sizeClass(bytes);
-    assert.equal(size % 256, 0);
-    assert.ok(size >= bytes && size - bytes <= Math.max(255, bytes / 4), `${bytes} bytes got ${size}`);
-    assert.equal(sizeClass(size), size, "a class is its own class");
-    assert.ok(sizeClass(bytes + 1) >= size);
-  }), { numRuns: 2000 });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 34 }), (bytes) => {
+      const size = sizeClass(bytes);
+      assert.equal(size % 256, 0);
+      assert.ok(size >= bytes && size - bytes <= Math.max(255, bytes / 4), `${bytes} bytes got ${size}`);
+      assert.equal(sizeClass(size), size, "a class is its own class");
+      assert.ok(sizeClass(bytes + 1) >= size);
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 describe("buffers", () => {
   let gpu: Gpu;
-  before(async () => { gpu = await openTestGpu(); });
+  before(async () => {
+    gpu = await openTestGpu();
+  });
   after(() => gpu.close());
 
   test("a released buffer is handed out again for its class, and only then", () => {
@@ -43,35 +48,41 @@ describe("buffers", () => {
       { weight: 4, arbitrary: fc.record({ kind: fc.constant("release" as const), pick: fc.nat() }) },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant("trim" as const) }) },
     );
-    fc.assert(fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-      gpu.trim();
-      const start = gpu.snapshot();
-      assert.equal(start.bytesPooled, 0);
-      const live: GpuBuffer[] = [];
-      let pooled = 0;
-      for (const one of steps) {
-        const before = gpu.snapshot();
-        if (one.kind === "acquire") {
-          const buffer = gpu.acquire(one.bytes);
-          assert.ok(!live.includes(buffer), "handed out while in use");
-          assert.ok(buffer.size >= one.bytes);
-          if (gpu.counters.buffersCreated === before.buffersCreated) pooled -= buffer.size;
-          live.push(buffer);
-        } else if (one.kind === "release" && live.length > 0) {
-          const [buffer] = live.splice(one.pick % live.length, 1);
-          gpu.release(buffer!);
-          pooled += buffer!.size;
-        } else if (one.kind === "trim") {
-          gpu.trim();
-          pooled = 0;
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        gpu.trim();
+        const start = gpu.snapshot();
+        assert.equal(start.bytesPooled, 0);
+        const live: GpuBuffer[] = [];
+        let pooled = 0;
+        for (const one of steps) {
+          const before = gpu.snapshot();
+          if (one.kind === "acquire") {
+            const buffer = gpu.acquire(one.bytes);
+            assert.ok(!live.includes(buffer), "handed out while in use");
+            assert.ok(buffer.size >= one.bytes);
+            if (gpu.counters.buffersCreated === before.buffersCreated) pooled -= buffer.size;
+            live.push(buffer);
+          } else if (one.kind === "release" && live.length > 0) {
+            const [buffer] = live.splice(one.pick % live.length, 1);
+            gpu.release(buffer!);
+            pooled += buffer!.size;
+          } else if (one.kind === "trim") {
+            gpu.trim();
+            pooled = 0;
+          }
+          const { bytesLive, bytesPooled, bytesPeak } = gpu.counters;
+          assert.equal(
+            bytesLive - start.bytesLive,
+            live.reduce((sum, { size }) => sum + size, 0),
+          );
+          assert.equal(bytesPooled, pooled);
+          assert.ok(bytesPeak >= bytesLive + bytesPooled);
         }
-        const { bytesLive, bytesPooled, bytesPeak } = gpu.counters;
-        assert.equal(bytesLive - start.bytesLive, live.reduce((sum, { size }) => sum + size, 0));
-        assert.equal(bytesPooled, pooled);
-        assert.ok(bytesPeak >= bytesLive + bytesPooled);
-      }
-      for (const buffer of live) gpu.release(buffer);
-    }), { numRuns: 60 });
+        for (const buffer of live) gpu.release(buffer);
+      }),
+      { numRuns: 60 },
+    );
     gpu.trim();
   });
 
@@ -80,8 +91,10 @@ describe("buffers", () => {
     const expected = new Uint8Array(buffer.size);
     gpu.write(buffer, 0, expected);
     const write = fc.record({
-      word: fc.integer({ min: 0, max: 900 }), bytes: fc.uint8Array({ minLength: 1, maxLength: 400 }),
-      shared: fc.boolean(), skip: fc.integer({ min: 0, max: 7 }),
+      word: fc.integer({ min: 0, max: 900 }),
+      bytes: fc.uint8Array({ minLength: 1, maxLength: 400 }),
+      shared: fc.boolean(),
+      skip: fc.integer({ min: 0, max: 7 }),
     });
     const property = fc.asyncProperty(fc.array(write, { maxLength: 4 }), async (writes) => {
       for (const { word, bytes, shared, skip } of writes) {
@@ -95,7 +108,7 @@ describe("buffers", () => {
         expected.fill(0, word * 4 + bytes.length, word * 4 + Math.ceil(bytes.length / 4) * 4);
       }
       const from = (writes[0]?.word ?? 0) * 4;
-      const length = 401 + (writes[0]?.bytes.length ?? 0) % 7;
+      const length = 401 + ((writes[0]?.bytes.length ?? 0) % 7);
       const read = await gpu.read(buffer, from, Math.min(length, buffer.size - from));
       assert.deepEqual(new Uint8Array(read), expected.slice(from, Math.min(from + length, buffer.size)));
     });
@@ -134,8 +147,10 @@ describe("buffers", () => {
   test("a buffer over the adapter's limit is refused at once, with both numbers", () => {
     const limit = Math.min(gpu.limits.maxBufferSize, gpu.limits.maxStorageBufferBindingSize);
     const named = new RegExp(`a buffer of ${limit + 4} bytes is over this adapter's max\\w+ of \\d+ bytes`);
-    assert.throws(() => gpu.acquire(limit + 4), (error) =>
-      error instanceof OutOfMemoryError && error.bytes === limit + 4 && named.test(error.message));
+    assert.throws(
+      () => gpu.acquire(limit + 4),
+      (error) => error instanceof OutOfMemoryError && error.bytes === limit + 4 && named.test(error.message),
+    );
   });
 
   test("the profile is the device's", () => {

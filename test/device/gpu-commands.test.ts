@@ -13,7 +13,9 @@ const BYTES = COUNT * 4;
 
 describe("commands", () => {
   let gpu: Gpu;
-  before(async () => { gpu = await openTestGpu({ bindGroupCapacity: 8 }); });
+  before(async () => {
+    gpu = await openTestGpu({ bindGroupCapacity: 8 });
+  });
   after(() => gpu.close());
 
   test("random programs of kernels and copies over four buffers do what the same program does on arrays", async () => {
@@ -22,8 +24,11 @@ describe("commands", () => {
     const command = fc.oneof(
       fc.record({ kind: fc.constant("dispatch" as const), pair, factor: fc.integer({ min: 2, max: 4 }) }),
       fc.record({
-        kind: fc.constant("copy" as const), pair, from: fc.integer({ min: 0, max: 200 }),
-        to: fc.integer({ min: 0, max: 200 }), words: fc.integer({ min: 1, max: 100 }),
+        kind: fc.constant("copy" as const),
+        pair,
+        from: fc.integer({ min: 0, max: 200 }),
+        to: fc.integer({ min: 0, max: 200 }),
+        words: fc.integer({ min: 1, max: 100 }),
       }),
     );
     const property = fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 12 }), async (program) => {
@@ -40,19 +45,28 @@ describe("commands", () => {
           arrays[to] = arrays[from]!.map((value) => Math.imul(value, one.factor) + 1);
         } else {
           commands.push({
-            kind: "copy", from: buffers[from]!, fromOffset: one.from * 4, to: buffers[to]!, toOffset: one.to * 4,
+            kind: "copy",
+            from: buffers[from]!,
+            fromOffset: one.from * 4,
+            to: buffers[to]!,
+            toOffset: one.to * 4,
             bytes: one.words * 4,
           });
           arrays[to]!.set(arrays[from]!.subarray(one.from, one.from + one.words), one.to);
         }
       }
       const before = gpu.snapshot();
-      const results = await gpu.readAfter(commands, buffers.map((buffer) => ({ buffer, offset: 0, bytes: BYTES })));
+      const results = await gpu.readAfter(
+        commands,
+        buffers.map((buffer) => ({ buffer, offset: 0, bytes: BYTES })),
+      );
       results.forEach((bytes, i) => assert.deepEqual(new Uint32Array(bytes), arrays[i]));
       const done = difference(gpu.snapshot(), before);
       const dispatches = program.filter(({ kind }) => kind === "dispatch").length;
-      assert.deepEqual([done.submits, done.dispatches, done.copies, done.reads],
-        [1, dispatches, program.length - dispatches + 4, 4]);
+      assert.deepEqual(
+        [done.submits, done.dispatches, done.copies, done.reads],
+        [1, dispatches, program.length - dispatches + 4, 4],
+      );
     });
     await fc.assert(property, { numRuns: 40 });
     buffers.forEach((buffer) => gpu.release(buffer));
@@ -73,7 +87,10 @@ describe("commands", () => {
     const wider = { ...source, bindings: [...source.bindings, { access: "read" as const }] };
     const command = await dispatch(gpu, wider, buffers, COUNT);
     const [bytes] = await gpu.readAfter([command], [{ buffer: buffers[1]!, offset: 0, bytes: BYTES }]);
-    assert.deepEqual(new Uint32Array(bytes!), counting(COUNT).map((value) => 5 * value + 1));
+    assert.deepEqual(
+      new Uint32Array(bytes!),
+      counting(COUNT).map((value) => 5 * value + 1),
+    );
     buffers.forEach((buffer) => gpu.release(buffer));
   });
 
@@ -81,7 +98,10 @@ describe("commands", () => {
     const pipeline = await gpu.pipeline(affine(2));
     const [from, to] = [gpu.acquire(8192), gpu.acquire(8192)];
     const group = (at: number): GPUBindGroup =>
-      gpu.bindGroup(pipeline, [{ buffer: from, offset: 256 * at, size: 256 }, { buffer: to, size: 256 }]);
+      gpu.bindGroup(pipeline, [
+        { buffer: from, offset: 256 * at, size: 256 },
+        { buffer: to, size: 256 },
+      ]);
     const first = group(0);
     for (let at = 1; at < 8; at++) group(at);
     let before = gpu.snapshot();
@@ -104,8 +124,10 @@ describe("commands", () => {
     const pipeline = await gpu.pipeline(affine(2));
     const buffer = gpu.acquire(1024);
     const refuse = (offset: number, size: number, rule: RegExp): void => {
-      assert.throws(() => gpu.bindGroup(pipeline, [{ buffer, offset, size }, { buffer }]), (error) =>
-        error instanceof KernelError && error.kernels[0] === "affine2" && rule.test(error.message));
+      assert.throws(
+        () => gpu.bindGroup(pipeline, [{ buffer, offset, size }, { buffer }]),
+        (error) => error instanceof KernelError && error.kernels[0] === "affine2" && rule.test(error.message),
+      );
     };
     refuse(4, 256, /offset 4 is not a multiple of 256/);
     refuse(0, 6, /size 6 is not a positive multiple of 4/);
@@ -134,7 +156,9 @@ describe("commands", () => {
     for (let i = 0; i < 60; i++) {
       gpu.submit([command]);
       submitted++;
-      void queue.onSubmittedWorkDone().then(() => { finished++; });
+      void queue.onSubmittedWorkDone().then(() => {
+        finished++;
+      });
       await gpu.throttle();
       assert.ok(submitted - finished <= bound, `${submitted - finished} under way`);
     }
@@ -155,8 +179,17 @@ describe("commands", () => {
     await gpu.idle();
     const done = difference(gpu.snapshot(), before);
     assert.deepEqual(done, {
-      dispatches: 20, submits: 10, copies: 0, buffersCreated: 0, bindGroupsCreated: 0, pipelinesCreated: 0,
-      bytesLive: 0, bytesPeak: 0, bytesPooled: 0, bytesWritten: 10 * BYTES, reads: 0,
+      dispatches: 20,
+      submits: 10,
+      copies: 0,
+      buffersCreated: 0,
+      bindGroupsCreated: 0,
+      pipelinesCreated: 0,
+      bytesLive: 0,
+      bytesPeak: 0,
+      bytesPooled: 0,
+      bytesWritten: 10 * BYTES,
+      reads: 0,
     });
     buffers.forEach((buffer) => gpu.release(buffer));
   });

@@ -35,10 +35,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
 /** A dispatch of `source` over `count` elements of each buffer. */
 export async function dispatch(
-  gpu: Gpu, source: PipelineSource, buffers: readonly GpuBuffer[], count: number,
+  gpu: Gpu,
+  source: PipelineSource,
+  buffers: readonly GpuBuffer[],
+  count: number,
 ): Promise<DispatchCommand> {
   const pipeline = await gpu.pipeline(source);
-  const bindGroup = gpu.bindGroup(pipeline, buffers.map((buffer) => ({ buffer, size: count * 4 })));
+  const bindGroup = gpu.bindGroup(
+    pipeline,
+    buffers.map((buffer) => ({ buffer, size: count * 4 })),
+  );
   return { kind: "dispatch", pipeline, bindGroup, workgroups: [Math.ceil(count / 64), 1, 1] };
 }
 

@@ -34,11 +34,15 @@ const file = fc.record({
 
 describe("readTar", () => {
   test("gives back what was archived", () => {
-    fc.assert(fc.property(fc.array(file, { maxLength: 6 }), (files) => {
-      const read = readTar(writeTar(files));
-      assert.deepEqual(read.map(({ name, bytes, mode }) => ({ name, bytes: Buffer.from(bytes), mode })),
-        files.map(({ name, bytes }) => ({ name, bytes: Buffer.from(bytes), mode: 0o755 })));
-    }));
+    fc.assert(
+      fc.property(fc.array(file, { maxLength: 6 }), (files) => {
+        const read = readTar(writeTar(files));
+        assert.deepEqual(
+          read.map(({ name, bytes, mode }) => ({ name, bytes: Buffer.from(bytes), mode })),
+          files.map(({ name, bytes }) => ({ name, bytes: Buffer.from(bytes), mode: 0o755 })),
+        );
+      }),
+    );
   });
 
   test("names a cut file and a damaged header", () => {
@@ -60,7 +64,10 @@ describe("software drivers", () => {
   });
   afterEach(() => {
     rmSync(cache, { recursive: true });
-    for (const [name, value] of [["HICO_CACHE", before.cache], ["HICO_LAVAPIPE", before.lavapipe]] as const) {
+    for (const [name, value] of [
+      ["HICO_CACHE", before.cache],
+      ["HICO_LAVAPIPE", before.lavapipe],
+    ] as const) {
       if (value === undefined) delete process.env[name];
       else process.env[name] = value;
     }
@@ -90,7 +97,9 @@ describe("software drivers", () => {
     const seen: (string | undefined)[] = [];
     const look = async (): Promise<void> => {
       seen.push(process.env.VK_ICD_FILENAMES);
-      await new Promise((resolve) => { setTimeout(resolve, 2); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 2);
+      });
       seen.push(process.env.VK_ICD_FILENAMES);
     };
     const failing = withSoftwareDriver(driver("b"), async () => {
@@ -98,7 +107,8 @@ describe("software drivers", () => {
       throw new Error("no adapter");
     });
     await Promise.all([
-      withSoftwareDriver(driver("a"), look), assert.rejects(failing, /no adapter/),
+      withSoftwareDriver(driver("a"), look),
+      assert.rejects(failing, /no adapter/),
       withSoftwareDriver(driver("c"), look),
     ]);
     assert.deepEqual(seen.toSorted(), ["a", "a", "b", "b", "c", "c"]);

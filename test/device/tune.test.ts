@@ -15,8 +15,14 @@ after(() => rmSync(folder, { recursive: true }));
 test("a tuned product is right, and the choice is written down", async () => {
   const device = await WebGpuDevice.open({ software: "swiftshader", autotune: true });
   try {
-    const a = tensor(Float32Array.from({ length: 24 * 40 }, (_, i) => Math.sin(i)), { shape: [24, 40] });
-    const b = tensor(Float32Array.from({ length: 40 * 20 }, (_, i) => Math.cos(i)), { shape: [40, 20] });
+    const a = tensor(
+      Float32Array.from({ length: 24 * 40 }, (_, i) => Math.sin(i)),
+      { shape: [24, 40] },
+    );
+    const b = tensor(
+      Float32Array.from({ length: 40 * 20 }, (_, i) => Math.cos(i)),
+      { shape: [40, 20] },
+    );
     const product = a.matmul(b).relu();
     const [storage] = await device.realize([product.node], []);
     const values = await device.read(storage);
@@ -26,7 +32,8 @@ test("a tuned product is right, and the choice is written down", async () => {
       return Math.max(sum, 0);
     };
     for (let i = 0; i < 24; i++) {
-      for (let j = 0; j < 20; j++) assert.ok(Math.abs(values[i * 20 + j] - expected(i, j)) < 1e-4, `element ${i}, ${j}`);
+      for (let j = 0; j < 20; j++)
+        assert.ok(Math.abs(values[i * 20 + j] - expected(i, j)) < 1e-4, `element ${i}, ${j}`);
     }
   } finally {
     device.close();

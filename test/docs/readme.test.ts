@@ -25,7 +25,10 @@ test("the README's example trains as printed", () => {
         encoding: "utf8",
         env: { ...process.env, ...environment },
       });
-      const losses = output.trim().split("\n").map((line) => Number(line.split(" ")[1]));
+      const losses = output
+        .trim()
+        .split("\n")
+        .map((line) => Number(line.split(" ")[1]));
       assert.equal(losses.length, 4);
       assert.ok(losses[3] < 0.1 && losses[3] < losses[0], `the loss falls: ${losses.join(", ")}`);
     }

@@ -6,9 +6,31 @@
  */
 import type { Tensor, WebGpuOptions } from "../../src/index.ts";
 import {
-  Generator, ReferenceDevice, WebGpuDevice, attention, compile, concat, conv1d, crossEntropy, difference, gradients,
-  gruScan, infoNCE, interpolateLinear, l2Normalize, layerNorm, lstmScan, maxPool1d, ntXent, packedAttention, realize,
-  setDefaultDevice, softmax, tensor, topK, variable,
+  Generator,
+  ReferenceDevice,
+  WebGpuDevice,
+  attention,
+  compile,
+  concat,
+  conv1d,
+  crossEntropy,
+  difference,
+  gradients,
+  gruScan,
+  infoNCE,
+  interpolateLinear,
+  l2Normalize,
+  layerNorm,
+  lstmScan,
+  maxPool1d,
+  ntXent,
+  packedAttention,
+  realize,
+  setDefaultDevice,
+  softmax,
+  tensor,
+  topK,
+  variable,
 } from "../../src/index.ts";
 import { Tensor as TensorClass } from "../../src/index.ts";
 import { apply } from "../../src/tensor/build.ts";
@@ -49,35 +71,128 @@ function elementwiseCases(): Case[] {
       return kink === undefined ? at : kink + 0.1;
     };
     const shapes = Array.from({ length: row.arity }, (_, i) => (i === 0 ? [3, 9] : [9]));
-    return [{
-      name, shapes, place, bound: Math.max(row.bound ?? 0, 1e-5),
-      f: (...x: Tensor[]) => [new TensorClass(apply(name as ElementwiseName, x.map((t) => t.node)))],
-    }];
+    return [
+      {
+        name,
+        shapes,
+        place,
+        bound: Math.max(row.bound ?? 0, 1e-5),
+        f: (...x: Tensor[]) => [
+          new TensorClass(
+            apply(
+              name as ElementwiseName,
+              x.map((t) => t.node),
+            ),
+          ),
+        ],
+      },
+    ];
   });
 }
 
 const cases: Case[] = [
   ...elementwiseCases(),
-  { name: "matmul", shapes: [[37, 21], [21, 18]], f: (a, b) => [a.matmul(b)] },
-  { name: "matmul batched, transposed", shapes: [[3, 20, 8], [16, 20]], f: (a, b) => [b.matmul(a), a.transpose().matmul(b.transpose())] },
-  { name: "sums and extremes", shapes: [[5, 7, 12]], f: (x) => [x.sum(1), x.max(2), x.min([0, 2]), x.mean(), x.prod(0)] },
-  { name: "views", shapes: [[6, 8]], f: (x) => [x.flip(1).transpose().slice([1, 7, 2]), x.pad([[1, 2], [0, 3]]), x.window(1, 3, 2)] },
-  { name: "concat, gather", shapes: [[4, 6], [3, 6]], f: (a, b) => [concat([a, b]), a.take(tensor(Int32Array.of(2, 0, 2)), 0)] },
-  { name: "softmax, layer norm, normalise", shapes: [[5, 33]], f: (x) => [softmax(x), layerNorm(x), l2Normalize(x), softmax(x, 0)] },
+  {
+    name: "matmul",
+    shapes: [
+      [37, 21],
+      [21, 18],
+    ],
+    f: (a, b) => [a.matmul(b)],
+  },
+  {
+    name: "matmul batched, transposed",
+    shapes: [
+      [3, 20, 8],
+      [16, 20],
+    ],
+    f: (a, b) => [b.matmul(a), a.transpose().matmul(b.transpose())],
+  },
+  {
+    name: "sums and extremes",
+    shapes: [[5, 7, 12]],
+    f: (x) => [x.sum(1), x.max(2), x.min([0, 2]), x.mean(), x.prod(0)],
+  },
+  {
+    name: "views",
+    shapes: [[6, 8]],
+    f: (x) => [
+      x.flip(1).transpose().slice([1, 7, 2]),
+      x.pad([
+        [1, 2],
+        [0, 3],
+      ]),
+      x.window(1, 3, 2),
+    ],
+  },
+  {
+    name: "concat, gather",
+    shapes: [
+      [4, 6],
+      [3, 6],
+    ],
+    f: (a, b) => [concat([a, b]), a.take(tensor(Int32Array.of(2, 0, 2)), 0)],
+  },
+  {
+    name: "softmax, layer norm, normalise",
+    shapes: [[5, 33]],
+    f: (x) => [softmax(x), layerNorm(x), l2Normalize(x), softmax(x, 0)],
+  },
   { name: "cross-entropy", shapes: [[5, 7]], f: (x) => [crossEntropy(x, tensor(Int32Array.of(0, 6, 3, 3, 1)))] },
-  { name: "attention", shapes: [[2, 5, 2, 8], [2, 7, 2, 8], [2, 7, 2, 8]], f: (q, k, v) => [attention(q, k, v)] },
+  {
+    name: "attention",
+    shapes: [
+      [2, 5, 2, 8],
+      [2, 7, 2, 8],
+      [2, 7, 2, 8],
+    ],
+    f: (q, k, v) => [attention(q, k, v)],
+  },
   { name: "packed attention", shapes: [[2, 17, 96]], f: (x) => [packedAttention(x, 4)] },
   {
-    name: "gru", shapes: [[5, 3, 2, 12], [2, 12, 4], [2, 12], [2, 3, 4]],
+    name: "gru",
+    shapes: [
+      [5, 3, 2, 12],
+      [2, 12, 4],
+      [2, 12],
+      [2, 3, 4],
+    ],
     f: (gates, weight, bias, h0) => Object.values(gruScan({ gates, weight, bias, h0 })),
   },
   {
-    name: "lstm", shapes: [[5, 3, 1, 20], [1, 20, 5], [1, 20]],
+    name: "lstm",
+    shapes: [
+      [5, 3, 1, 20],
+      [1, 20, 5],
+      [1, 20],
+    ],
     f: (gates, weight, bias) => Object.values(lstmScan({ gates, weight, bias })),
   },
-  { name: "infoNCE", shapes: [[6, 8], [6, 4, 8], [8, 20]], f: (q, k, queue) => [infoNCE(q, k, queue, { temperature: 0.5 })] },
-  { name: "ntXent", shapes: [[6, 8], [6, 8]], f: (a, b) => [ntXent(a, b, { temperature: 0.5 })] },
-  { name: "conv1d", shapes: [[2, 6, 11], [4, 3, 3]], f: (x, w) => [conv1d(x, w, { stride: 2, padding: 1, groups: 2 })] },
+  {
+    name: "infoNCE",
+    shapes: [
+      [6, 8],
+      [6, 4, 8],
+      [8, 20],
+    ],
+    f: (q, k, queue) => [infoNCE(q, k, queue, { temperature: 0.5 })],
+  },
+  {
+    name: "ntXent",
+    shapes: [
+      [6, 8],
+      [6, 8],
+    ],
+    f: (a, b) => [ntXent(a, b, { temperature: 0.5 })],
+  },
+  {
+    name: "conv1d",
+    shapes: [
+      [2, 6, 11],
+      [4, 3, 3],
+    ],
+    f: (x, w) => [conv1d(x, w, { stride: 2, padding: 1, groups: 2 })],
+  },
   { name: "pool, interpolate", shapes: [[2, 3, 11]], f: (x) => [maxPool1d(x, 2), interpolateLinear(x, 16)] },
   { name: "topK", shapes: [[3, 150]], f: (x) => [topK(x, 5).values] },
 ];
@@ -87,7 +202,10 @@ async function results(device: Device, c: Case): Promise<ArrayLike<number>[]> {
   const random = new Generator(7);
   const inputs = c.shapes.map((shape, k) => {
     const size = shape.reduce((a, b) => a * b, 1);
-    return tensor(values(random, size).map((v) => c.place?.(v, k) ?? v), { shape });
+    return tensor(
+      values(random, size).map((v) => c.place?.(v, k) ?? v),
+      { shape },
+    );
   });
   const outputs = c.f(...inputs);
   const cotangents = outputs.map((o) => tensor(values(random, o.size), { shape: o.shape }));
@@ -118,7 +236,9 @@ async function halves(device: WebGpuDevice, reference: ReferenceDevice): Promise
   const read: ArrayLike<number>[] = [];
   for (const on of [device, reference]) {
     setDefaultDevice(on);
-    const x = tensor(values(new Generator(1), 64), { shape: [8, 8] }).cast("f16").contiguous();
+    const x = tensor(values(new Generator(1), 64), { shape: [8, 8] })
+      .cast("f16")
+      .contiguous();
     read.push(await x.mul(2).matmul(x).cast("f32").read());
   }
   return relativeError([read[0]], [read[1]]);
@@ -154,7 +274,8 @@ export async function battery(options: WebGpuOptions = {}): Promise<BatteryResul
       const expected = await results(reference, c);
       found.push({ name: c.name, error: relativeError(await results(device, c), expected), bound: c.bound ?? 1e-5 });
     }
-    if (device.supports("f16")) found.push({ name: "f16 storage", error: await halves(device, reference), bound: 2e-3 });
+    if (device.supports("f16"))
+      found.push({ name: "f16 storage", error: await halves(device, reference), bound: 2e-3 });
     return { adapter: device.name, cases: found, ...(await train(device)) };
   } finally {
     device.close();

@@ -27,11 +27,16 @@ export interface Browser {
  * Arguments of the package that would turn WebGPU off, put everything into one process, or keep a page from being
  * cross-origin isolated and yet give it shared memory.
  */
-const unwanted = new RegExp("disable-gpu|use-gl|use-angle|single-process|in-process-gpu|no-zygote|headless"
-  + "|site-isolation|site-per-process|web-security|SharedArrayBuffer");
+const unwanted = new RegExp(
+  "disable-gpu|use-gl|use-angle|single-process|in-process-gpu|no-zygote|headless" +
+    "|site-isolation|site-per-process|web-security|SharedArrayBuffer",
+);
 
 const wanted = [
-  "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan", "--ignore-gpu-blocklist",
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+  "--ignore-gpu-blocklist",
   "--no-sandbox",
 ];
 
@@ -74,7 +79,12 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
       timeout: 60_000,
     });
     return {
-      run: async <Result>(file: URL, name: string, argument?: unknown, options: { readonly isolated?: boolean } = {}): Promise<Result> => {
+      run: async <Result>(
+        file: URL,
+        name: string,
+        argument?: unknown,
+        options: { readonly isolated?: boolean } = {},
+      ): Promise<Result> => {
         const script = await bundle(file);
         const page = await browser.newPage();
         const server = await serve(script, options.isolated ?? false);
@@ -84,10 +94,14 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
         try {
           // A page from localhost is a secure context, which WebGPU asks for.
           await page.goto(`http://localhost:${server.port}/`);
-          return await page.evaluate(async (exported: string, given: unknown) => {
-            const module = await import("/module.js" as string) as Record<string, (given: unknown) => unknown>;
-            return module[exported]!(given);
-          }, name, argument) as Result;
+          return (await page.evaluate(
+            async (exported: string, given: unknown) => {
+              const module = (await import("/module.js" as string)) as Record<string, (given: unknown) => unknown>;
+              return module[exported]!(given);
+            },
+            name,
+            argument,
+          )) as Result;
         } catch (error) {
           throw new Error(`in Chromium, ${name} of ${file.pathname}: ${(error as Error).message}\n${log.join("\n")}`);
         } finally {
@@ -95,12 +109,17 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
           await server.close();
         }
       },
-      view: async <Result>(path: string, look: (page: Page, log: readonly string[]) => Promise<Result>): Promise<Result> => {
+      view: async <Result>(
+        path: string,
+        look: (page: Page, log: readonly string[]) => Promise<Result>,
+      ): Promise<Result> => {
         const page = await browser.newPage();
         const log: string[] = [];
         page.on("console", (message) => log.push(message.text()));
         page.on("pageerror", (error) => log.push(String(error)));
-        page.on("request", (request) => { if (!request.url().startsWith("file:")) log.push(`asked for ${request.url()}`); });
+        page.on("request", (request) => {
+          if (!request.url().startsWith("file:")) log.push(`asked for ${request.url()}`);
+        });
         try {
           await page.setViewport({ width: 1200, height: 900 });
           await page.goto(pathToFileURL(path).href);
@@ -121,8 +140,13 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
 export async function bundle(file: URL): Promise<string> {
   const { build } = await import("esbuild");
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(file)], bundle: true, write: false, format: "esm", platform: "browser",
-    target: "es2022", logLevel: "silent",
+    entryPoints: [fileURLToPath(file)],
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    logLevel: "silent",
   });
   return outputFiles[0]!.text;
 }
@@ -137,12 +161,15 @@ async function serve(script: string, isolated: boolean): Promise<{ port: number;
     response.setHeader("content-type", isModule ? "text/javascript" : "text/html");
     response.end(isModule ? script : "<!doctype html><title>hico-webgpu</title>");
   });
-  await new Promise<void>((resolve) => { server.listen(0, "localhost", resolve); });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "localhost", resolve);
+  });
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => new Promise((resolve) => {
-      server.closeAllConnections();
-      server.close(() => resolve());
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
   };
 }

@@ -32,12 +32,20 @@ export async function trainOnCpu({ threads }: { readonly threads?: number } = {}
   try {
     const random = new Generator(11);
     const model = new HiCo({
-      encoder: "gru", hidden: 32, projection: 16, queue: 64, granularity: 3, dropout: 0.1, generator: random,
+      encoder: "gru",
+      hidden: 32,
+      projection: 16,
+      queue: 64,
+      granularity: 3,
+      dropout: 0.1,
+      generator: random,
     });
     const trainer = new HiCoTrainer(model, { lr: 0.05 });
     const batch = {
-      queryTemporal: random.normal([8, 64, 150]), querySpatial: random.normal([8, 50, 192]),
-      keyTemporal: random.normal([8, 64, 150]), keySpatial: random.normal([8, 50, 192]),
+      queryTemporal: random.normal([8, 64, 150]),
+      querySpatial: random.normal([8, 50, 192]),
+      keyTemporal: random.normal([8, 64, 150]),
+      keySpatial: random.normal([8, 50, 192]),
     } satisfies HiCoBatch;
     await realize(Object.values(batch));
     const losses: number[] = [];
@@ -50,9 +58,12 @@ export async function trainOnCpu({ threads }: { readonly threads?: number } = {}
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     return {
-      threads: device.threads, relaxedSimd: device.features.relaxedSimd,
+      threads: device.threads,
+      relaxedSimd: device.features.relaxedSimd,
       isolated: (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated,
-      workersAtWork: memories.workersAtWork(device.threads), losses, bits,
+      workersAtWork: memories.workersAtWork(device.threads),
+      losses,
+      bits,
     };
   } finally {
     setDefaultDevice(undefined);
@@ -72,7 +83,9 @@ function watchSharedMemories(): { stop(): void; workersAtWork(threads: number): 
     },
   });
   return {
-    stop: () => { WebAssembly.Memory = original; },
+    stop: () => {
+      WebAssembly.Memory = original;
+    },
     workersAtWork(threads) {
       if (made.length === 0) return 0;
       const words = new Int32Array(made[0].buffer);
@@ -84,6 +97,7 @@ function watchSharedMemories(): { stop(): void; workersAtWork(threads: number): 
 
 function hash(values: Float32Array): number {
   let h = 0x811c9dc5;
-  for (const byte of new Uint8Array(values.buffer, values.byteOffset, values.byteLength)) h = Math.imul(h ^ byte, 0x01000193);
+  for (const byte of new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    h = Math.imul(h ^ byte, 0x01000193);
   return h >>> 0;
 }

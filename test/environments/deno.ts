@@ -24,7 +24,10 @@ export function denoUnavailable(): string | undefined {
  * @throws Error with what Deno printed when the call fails.
  */
 export function runInDeno<Result>(
-  file: URL, name: string, argument?: unknown, environment: Record<string, string> = {},
+  file: URL,
+  name: string,
+  argument?: unknown,
+  environment: Record<string, string> = {},
 ): Promise<Result> {
   const args = ["run", "-A", "--no-check", "--unstable-webgpu", runner, file.href, name];
   if (argument !== undefined) args.push(JSON.stringify(argument));

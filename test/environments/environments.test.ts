@@ -32,7 +32,7 @@ test("Node with lavapipe", async (context) => {
 });
 
 test("Deno with lavapipe", async (context) => {
-  const unavailable = denoUnavailable() ?? await lavapipeUnavailable();
+  const unavailable = denoUnavailable() ?? (await lavapipeUnavailable());
   if (unavailable !== undefined) return context.skip(unavailable);
   assertSmoke(await runInDeno<SmokeResult>(module, "smoke", { software: "lavapipe" }), /llvmpipe/);
 });

@@ -10,7 +10,10 @@ import { lavapipeUnavailable, lavapipeUnavailableInNode } from "./lavapipe.ts";
 const module = new URL("./battery.ts", import.meta.url);
 
 /** lavapipe compiles every kernel for seconds where its cache is cold: left to CI, and to those who ask. */
-const slow = process.env.CI || process.env.HICO_DRIVERS === "all" ? undefined : "slow on a cold cache: set HICO_DRIVERS=all to run it";
+const slow =
+  process.env.CI || process.env.HICO_DRIVERS === "all"
+    ? undefined
+    : "slow on a cold cache: set HICO_DRIVERS=all to run it";
 
 function check(result: BatteryResult): void {
   assert.ok(result.cases.length > 40);
@@ -29,7 +32,10 @@ test("Node with lavapipe", async (context) => {
   if (unavailable !== undefined) return context.skip(unavailable);
   const result = await battery({ software: "lavapipe" });
   check(result);
-  assert.ok(result.cases.some((c) => c.name === "f16 storage"), "lavapipe 25 stores half precision");
+  assert.ok(
+    result.cases.some((c) => c.name === "f16 storage"),
+    "lavapipe 25 stores half precision",
+  );
 });
 
 test("Deno with lavapipe", async (context) => {

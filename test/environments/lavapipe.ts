@@ -4,7 +4,10 @@ import { listAdapters } from "../../src/device/webgpu/gpu/adapter.ts";
 
 /** Why there is no lavapipe on this machine, or undefined. Deno takes any version of it. */
 export async function lavapipeUnavailable(): Promise<string | undefined> {
-  return lavapipe().then(() => undefined, (error: Error) => error.message);
+  return lavapipe().then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
 }
 
 /** Why Dawn, under Node, does not take lavapipe, or undefined: it refuses versions before Mesa 23. */

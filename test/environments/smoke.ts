@@ -32,11 +32,14 @@ const BYTES = COUNT * 4;
 async function largestError(gpu: Gpu): Promise<number> {
   const [a, b, c] = [gpu.acquire(BYTES), gpu.acquire(BYTES), gpu.acquire(BYTES)];
   gpu.write(a, 0, counting(COUNT));
-  const [bytes] = await gpu.readAfter([
-    await dispatch(gpu, affine(3), [a, b], COUNT),
-    await dispatch(gpu, affine(5), [b, c], COUNT),
-    { kind: "copy", from: a, fromOffset: 0, to: c, toOffset: 2000, bytes: 400 },
-  ], [{ buffer: c, offset: 0, bytes: BYTES }]);
+  const [bytes] = await gpu.readAfter(
+    [
+      await dispatch(gpu, affine(3), [a, b], COUNT),
+      await dispatch(gpu, affine(5), [b, c], COUNT),
+      { kind: "copy", from: a, fromOffset: 0, to: c, toOffset: 2000, bytes: 400 },
+    ],
+    [{ buffer: c, offset: 0, bytes: BYTES }],
+  );
   const expected = counting(COUNT).map((value) => 5 * (3 * value + 1) + 1);
   expected.set(counting(100), 500);
   // The pool hands out what came back last first: so the next call gets the same buffers in the same order.
@@ -45,7 +48,10 @@ async function largestError(gpu: Gpu): Promise<number> {
 }
 
 async function rejection(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(() => undefined, (error: unknown) => error);
+  return promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 }
 
 /** Runs through a `Gpu`'s life. */
@@ -69,14 +75,18 @@ export async function smoke(options: GpuOptions = {}): Promise<SmokeResult> {
   const loss = await rejection(gpu.read(buffer, 0, 4));
   gpu.close();
   const again = await Gpu.open(options);
-  const reopened = await largestError(again) === 0;
+  const reopened = (await largestError(again)) === 0;
   again.close();
   const { vendor, architecture, device, description, isSoftware } = gpu.info;
   return {
-    adapter: `${vendor} ${architecture} ${device} ${description}`, isSoftware, error,
+    adapter: `${vendor} ${architecture} ${device} ${description}`,
+    isSoftware,
+    error,
     replay: { submits: done.submits, bindGroups: done.bindGroupsCreated, buffers: done.buffersCreated },
     compileError: (compileError as Error | undefined)?.message ?? "",
-    compileErrorIsKernelError: compileError instanceof KernelError, timed,
-    lossIsDeviceLostError: loss instanceof DeviceLostError, reopened,
+    compileErrorIsKernelError: compileError instanceof KernelError,
+    timed,
+    lossIsDeviceLostError: loss instanceof DeviceLostError,
+    reopened,
   };
 }

@@ -22,8 +22,12 @@ after(() => rmSync(folder, { recursive: true }));
 
 function hico(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, ["--import", "tsx", main, ...args], { env: { ...process.env, HICO_DEBUG: "" } },
-      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }));
+    execFile(
+      process.execPath,
+      ["--import", "tsx", main, ...args],
+      { env: { ...process.env, HICO_DEBUG: "" } },
+      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
+    );
   });
 }
 
@@ -32,8 +36,13 @@ function assertAll(report: VerifyReport, bar: number): void {
   assert.equal(report.tolerance, bar);
   const bad = report.cases.filter((c) => !c.passed || !(c.error! <= bar));
   assert.deepEqual(bad, []);
-  const expected = [...readSafetensors(golden).tensors.keys()].filter((key) => /\/(out\d+|grad\/.*|step\d+)$/.test(key));
-  assert.equal(report.cases.reduce((sum, c) => sum + c.compared, 0), expected.length);
+  const expected = [...readSafetensors(golden).tensors.keys()].filter((key) =>
+    /\/(out\d+|grad\/.*|step\d+)$/.test(key),
+  );
+  assert.equal(
+    report.cases.reduce((sum, c) => sum + c.compared, 0),
+    expected.length,
+  );
   assert.equal(report.cases.length, 34);
 }
 
@@ -57,14 +66,18 @@ test("all cases on the cpu device, to 1e-4: Deno", async (context) => {
 });
 
 test("all cases on WebGPU, to 1e-4: lavapipe under Deno", async (context) => {
-  const unavailable = denoUnavailable() ?? await lavapipeUnavailable();
+  const unavailable = denoUnavailable() ?? (await lavapipeUnavailable());
   if (unavailable !== undefined) return context.skip(unavailable);
   const asked: Replay = { file: golden, device: "webgpu", software: "lavapipe" };
   assertAll(await runInDeno<VerifyReport>(new URL("./replay.ts", import.meta.url), "replay", asked), 1e-4);
 });
 
 /** The named cases of the golden file, with changes. */
-function excerpt(name: string, cases: readonly string[], change: (tensors: Map<string, HostTensor>) => void = () => undefined): string {
+function excerpt(
+  name: string,
+  cases: readonly string[],
+  change: (tensors: Map<string, HostTensor>) => void = () => undefined,
+): string {
   const { tensors, metadata } = readSafetensors(golden);
   const kept = new Map([...tensors].filter(([key]) => cases.includes(key.split("/")[0])));
   change(kept);
@@ -82,10 +95,17 @@ function off(value: HostTensor, by: number): HostTensor {
 }
 
 test("a line a case, then the count; exit code 0", async () => {
-  const { code, stdout } = await hico("verify", excerpt("right", ["gelu", "optim_sgd", "softmax"]), "--device", "reference");
+  const { code, stdout } = await hico(
+    "verify",
+    excerpt("right", ["gelu", "optim_sgd", "softmax"]),
+    "--device",
+    "reference",
+  );
   const lines = stdout.trimEnd().split("\n");
   assert.equal(lines.length, 4);
-  ["gelu", "optim_sgd", "softmax"].forEach((name, i) => assert.match(lines[i], new RegExp(`^ok +${name} +\\d\\.\\de-\\d+$`)));
+  ["gelu", "optim_sgd", "softmax"].forEach((name, i) =>
+    assert.match(lines[i], new RegExp(`^ok +${name} +\\d\\.\\de-\\d+$`)),
+  );
   assert.equal(lines[3], "3 passed, 0 failed");
   assert.equal(code, 0);
 });
@@ -101,7 +121,9 @@ test("a wrong output, gradient or step fails its case and names the quantity; ex
 });
 
 test("--tolerance moves the bar, --json tells all", async () => {
-  const path = excerpt("tolerance", ["tanh"], (tensors) => tensors.set("tanh/out0", off(tensors.get("tanh/out0")!, 1e-7)));
+  const path = excerpt("tolerance", ["tanh"], (tensors) =>
+    tensors.set("tanh/out0", off(tensors.get("tanh/out0")!, 1e-7)),
+  );
   const { code, stdout } = await hico("verify", path, "--device", "reference", "--tolerance", "1e-6", "--json");
   const report = JSON.parse(stdout) as VerifyReport;
   assert.equal(code, 0);

@@ -5,7 +5,14 @@ import { tensor } from "../../src/tensor/create.ts";
 import { seededRandom } from "../shaders/lowering-runner.ts";
 
 export const SMALL: HiCoOptions = {
-  temporalInput: 6, spatialInput: 8, hidden: 8, heads: 2, granularity: 3, projection: 4, queue: 8, dropout: 0,
+  temporalInput: 6,
+  spatialInput: 8,
+  hidden: 8,
+  heads: 2,
+  granularity: 3,
+  projection: 4,
+  queue: 8,
+  dropout: 0,
 };
 
 /** A small model's options, with first values from a generator of its own. */
@@ -17,8 +24,14 @@ export function small(options: HiCoOptions = {}): HiCoOptions {
 export function batchOf(clips: number, seed = 1): HiCoBatch {
   const random = seededRandom(seed);
   const draw = (...shape: number[]) =>
-    tensor(Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => 2 * random() - 1), { shape });
+    tensor(
+      Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => 2 * random() - 1),
+      { shape },
+    );
   return {
-    queryTemporal: draw(clips, 16, 6), querySpatial: draw(clips, 12, 8), keyTemporal: draw(clips, 16, 6), keySpatial: draw(clips, 12, 8),
+    queryTemporal: draw(clips, 16, 6),
+    querySpatial: draw(clips, 12, 8),
+    keyTemporal: draw(clips, 16, 6),
+    keySpatial: draw(clips, 12, 8),
   };
 }

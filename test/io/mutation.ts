@@ -223,7 +223,7 @@ Object.assign(LENGTH_BYTES, { 0x42: 4, 0x43: 1, 0x8e: 8 });
 export function splitPickle(bytes: Uint8Array): Uint8Array[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const instructions: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length;) {
+  for (let at = 0; at < bytes.length; ) {
     const opcode = bytes[at];
     let end = at + 1 + (OPERAND_BYTES[opcode] ?? 0);
     const width = LENGTH_BYTES[opcode];

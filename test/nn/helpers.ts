@@ -46,5 +46,8 @@ export function onEach(name: string, gpu: () => WebGpuDevice, body: (device: Bac
 
 /** Values in (−1, 1) that f32 holds exactly, as f64. */
 export function drawn(draw: Draw, shape: readonly number[]): Tensor {
-  return tensor(Float64Array.from({ length: sizeOf(shape) }, () => Math.fround(2 * draw.unit() - 1)), { shape, dtype: "f64" });
+  return tensor(
+    Float64Array.from({ length: sizeOf(shape) }, () => Math.fround(2 * draw.unit() - 1)),
+    { shape, dtype: "f64" },
+  );
 }

@@ -10,7 +10,17 @@ import { after, describe, test } from "node:test";
 import { readTorchCheckpoint, writeTorchCheckpoint } from "../../src/io/index.ts";
 import type { PicklableValue } from "../../src/io/index.ts";
 import {
-  Adam, AdamW, Linear, Module, SGD, clipGradNorm, copyParameters, cosineSchedule, emaUpdate, stepSchedule, warmUp,
+  Adam,
+  AdamW,
+  Linear,
+  Module,
+  SGD,
+  clipGradNorm,
+  copyParameters,
+  cosineSchedule,
+  emaUpdate,
+  stepSchedule,
+  warmUp,
 } from "../../src/nn/index.ts";
 import type { AdamSettings, SgdSettings } from "../../src/nn/index.ts";
 import { compile, realize, tensor, variable, zeros } from "../../src/tensor/index.ts";
@@ -26,7 +36,12 @@ after(() => rmSync(folder, { recursive: true }));
 const bowl = (p: Tensor, c: Tensor, a: Tensor) => p.sub(a).square().mul(c).sum().mul(0.5);
 
 /** PyTorch's SGD on one number. */
-function sgdLoop(p: number, gradient: (p: number) => number, rates: readonly number[], s: Partial<SgdSettings>): number {
+function sgdLoop(
+  p: number,
+  gradient: (p: number) => number,
+  rates: readonly number[],
+  s: Partial<SgdSettings>,
+): number {
   const { momentum = 0, dampening = 0, weightDecay = 0, nesterov = false } = s;
   let buffer: number | undefined;
   for (const lr of rates) {
@@ -38,7 +53,13 @@ function sgdLoop(p: number, gradient: (p: number) => number, rates: readonly num
 }
 
 /** PyTorch's Adam and AdamW on one number. */
-function adamLoop(p: number, gradient: (p: number) => number, rates: readonly number[], s: AdamSettings, decoupled: boolean): number {
+function adamLoop(
+  p: number,
+  gradient: (p: number) => number,
+  rates: readonly number[],
+  s: AdamSettings,
+  decoupled: boolean,
+): number {
   const [b1, b2] = s.betas;
   let [m, v] = [0, 0];
   rates.forEach((lr, i) => {
@@ -54,14 +75,19 @@ function adamLoop(p: number, gradient: (p: number) => number, rates: readonly nu
 
 /** Steps of an optimizer on a bowl, the learning rate set before each; compiled, or traced anew each time. */
 async function steps(
-  p: Variable, c: Tensor, a: Tensor, optimizer: SGD | Adam, rates: readonly number[], compiled: boolean,
+  p: Variable,
+  c: Tensor,
+  a: Tensor,
+  optimizer: SGD | Adam,
+  rates: readonly number[],
+  compiled: boolean,
 ): Promise<void> {
   const body = () => {
     optimizer.zeroGrad();
     bowl(p, c, a).backward();
     optimizer.step();
   };
-  const run = compiled ? compile(body) : async () => (body(), void await realize([]));
+  const run = compiled ? compile(body) : async () => (body(), void (await realize([])));
   for (const lr of rates) {
     optimizer.lr = lr;
     await run();
@@ -83,10 +109,17 @@ describe("update rules", () => {
     const p = variable(start);
     await steps(p, c, a, new SGD([p], { lr: 1, ...settings }), list, draw.chance(0.5));
     const [ps, cs, as] = [await numbers(start), await numbers(c), await numbers(a)];
-    assertClose(await numbers(p), ps.map((x, i) => sgdLoop(x, (at) => cs[i] * (at - as[i]), list, settings)), 1e-12);
+    assertClose(
+      await numbers(p),
+      ps.map((x, i) => sgdLoop(x, (at) => cs[i] * (at - as[i]), list, settings)),
+      1e-12,
+    );
   });
 
-  for (const [Kind, decoupled] of [[Adam, false], [AdamW, true]] as const) {
+  for (const [Kind, decoupled] of [
+    [Adam, false],
+    [AdamW, true],
+  ] as const) {
     holds(`${Kind.name} with all settings, and a learning rate that changes`, 40, async (draw) => {
       const settings: AdamSettings = {
         lr: 1,
@@ -104,54 +137,69 @@ describe("update rules", () => {
     });
   }
 
-  test("groups have settings of their own, and one learning rate a group", () => onReference(async () => {
-    const [a, b] = [variable(tensor(Float64Array.of(1))), variable(tensor(Float64Array.of(1)))];
-    const optimizer = new SGD([{ params: [a] }, { params: [b], lr: 0.5, weightDecay: 1 }], { lr: 0.1 });
-    a.add(b).sum().backward();
-    optimizer.step();
-    assertClose([await a.item(), await b.item()], [0.9, 0], 1e-12);
-    optimizer.groups[1].lr = 0.25;
-    optimizer.step();
-    assertClose([await a.item(), await b.item()], [0.8, -0.25], 1e-12);
-    optimizer.lr = 1;
-    assert.deepEqual(optimizer.groups.map((g) => g.lr), [1, 1]);
-  }));
+  test("groups have settings of their own, and one learning rate a group", () =>
+    onReference(async () => {
+      const [a, b] = [variable(tensor(Float64Array.of(1))), variable(tensor(Float64Array.of(1)))];
+      const optimizer = new SGD([{ params: [a] }, { params: [b], lr: 0.5, weightDecay: 1 }], { lr: 0.1 });
+      a.add(b).sum().backward();
+      optimizer.step();
+      assertClose([await a.item(), await b.item()], [0.9, 0], 1e-12);
+      optimizer.groups[1].lr = 0.25;
+      optimizer.step();
+      assertClose([await a.item(), await b.item()], [0.8, -0.25], 1e-12);
+      optimizer.lr = 1;
+      assert.deepEqual(
+        optimizer.groups.map((g) => g.lr),
+        [1, 1],
+      );
+    }));
 
-  test("a parameter without a gradient stays", () => onReference(async () => {
-    const [a, b] = [variable(tensor([1])), variable(tensor([1]))];
-    const optimizer = new SGD([a, b], { lr: 1, weightDecay: 0.5, momentum: 0.9 });
-    a.square().sum().backward();
-    optimizer.step();
-    assert.equal(await b.item(), 1);
-    assert.notEqual(await a.item(), 1);
-    assert.deepEqual([...optimizer.stateDict().keys()], ["state.0.momentum_buffer"]);
-    assert.deepEqual([...((await optimizer.torchState()).get("state") as Map<number, unknown>).keys()], [0]);
-  }));
+  test("a parameter without a gradient stays", () =>
+    onReference(async () => {
+      const [a, b] = [variable(tensor([1])), variable(tensor([1]))];
+      const optimizer = new SGD([a, b], { lr: 1, weightDecay: 0.5, momentum: 0.9 });
+      a.square().sum().backward();
+      optimizer.step();
+      assert.equal(await b.item(), 1);
+      assert.notEqual(await a.item(), 1);
+      assert.deepEqual([...optimizer.stateDict().keys()], ["state.0.momentum_buffer"]);
+      assert.deepEqual([...((await optimizer.torchState()).get("state") as Map<number, unknown>).keys()], [0]);
+    }));
 
-  test("several steps before anything is computed are the same as one after the other", () => onReference(async () => {
-    const run = async (wait: boolean) => {
-      const p = variable(tensor(Float64Array.of(1, -2)));
-      const optimizer = new Adam([p], { lr: 0.1 });
-      for (let i = 0; i < 4; i++) {
-        optimizer.zeroGrad();
-        p.square().sum().backward();
-        optimizer.step();
-        if (wait) await p.read();
-      }
-      return numbers(p);
-    };
-    assertClose(await run(false), await run(true), 1e-14);
-  }));
+  test("several steps before anything is computed are the same as one after the other", () =>
+    onReference(async () => {
+      const run = async (wait: boolean) => {
+        const p = variable(tensor(Float64Array.of(1, -2)));
+        const optimizer = new Adam([p], { lr: 0.1 });
+        for (let i = 0; i < 4; i++) {
+          optimizer.zeroGrad();
+          p.square().sum().backward();
+          optimizer.step();
+          if (wait) await p.read();
+        }
+        return numbers(p);
+      };
+      assertClose(await run(false), await run(true), 1e-14);
+    }));
 
   test("settings out of range are refused", () => {
     const p = variable(zeros([1]));
     assert.throws(() => new SGD([p], { lr: -1 }), /SGD: lr is -1; it must be at least 0/);
-    assert.throws(() => new SGD([p], { lr: 1, nesterov: true }), /nesterov needs momentum above 0 and dampening 0, not 0 and 0/);
-    assert.throws(() => new Adam([p], { betas: [0.9, 1] }), /Adam: the second of betas is 1; it must be at least 0 and below 1/);
+    assert.throws(
+      () => new SGD([p], { lr: 1, nesterov: true }),
+      /nesterov needs momentum above 0 and dampening 0, not 0 and 0/,
+    );
+    assert.throws(
+      () => new Adam([p], { betas: [0.9, 1] }),
+      /Adam: the second of betas is 1; it must be at least 0 and below 1/,
+    );
     assert.throws(() => new AdamW([p], { epsilon: NaN }), /AdamW: epsilon is NaN/);
     assert.throws(() => new SGD([p, p], { lr: 1 }), /is given twice/);
     assert.throws(() => new SGD([], { lr: 1 }), /SGD: there are no parameters/);
-    assert.throws(() => new SGD([variable(zeros([1], "i32"), { name: "n" })], { lr: 1 }), /"n" is i32; only floating variables are trained/);
+    assert.throws(
+      () => new SGD([variable(zeros([1], "i32"), { name: "n" })], { lr: 1 }),
+      /"n" is i32; only floating variables are trained/,
+    );
   });
 });
 
@@ -163,71 +211,101 @@ describe("state", () => {
     adamw: (ps: Variable[]) => new AdamW([{ params: [ps[0]] }, { params: [ps[1]], lr: 0.3 }], { lr: 0.1 }),
   };
   for (const [name, build] of Object.entries(make)) {
-    test(`${name}: saved as PyTorch saves it and loaded, training goes on as if it had not stopped`, () => onReference(async () => {
-      const start = () => [variable(tensor([1, -2])), variable(tensor([[3]]))];
-      const train = async (ps: Variable[], optimizer: SGD | Adam, count: number) => {
-        for (let i = 0; i < count; i++) {
-          optimizer.zeroGrad();
-          ps[0].square().sum().add(ps[1].square().sum()).backward();
-          optimizer.step();
-          await realize([]);
-        }
-      };
-      const through = start();
-      const whole = build(through);
-      await train(through, whole, 3);
-      const path = join(folder, `${name}.pth`);
-      writeTorchCheckpoint(path, new Map([["optimizer", (await whole.torchState()) as PicklableValue]]) as PicklableValue);
-      const stopped = await Promise.all(through.map(async (p) => variable(tensor(Float32Array.from(await p.read()), { shape: p.shape }))));
-      await train(through, whole, 3);
+    test(`${name}: saved as PyTorch saves it and loaded, training goes on as if it had not stopped`, () =>
+      onReference(async () => {
+        const start = () => [variable(tensor([1, -2])), variable(tensor([[3]]))];
+        const train = async (ps: Variable[], optimizer: SGD | Adam, count: number) => {
+          for (let i = 0; i < count; i++) {
+            optimizer.zeroGrad();
+            ps[0].square().sum().add(ps[1].square().sum()).backward();
+            optimizer.step();
+            await realize([]);
+          }
+        };
+        const through = start();
+        const whole = build(through);
+        await train(through, whole, 3);
+        const path = join(folder, `${name}.pth`);
+        writeTorchCheckpoint(
+          path,
+          new Map([["optimizer", (await whole.torchState()) as PicklableValue]]) as PicklableValue,
+        );
+        const stopped = await Promise.all(
+          through.map(async (p) => variable(tensor(Float32Array.from(await p.read()), { shape: p.shape }))),
+        );
+        await train(through, whole, 3);
 
-      const saved = (readTorchCheckpoint(path) as Map<string, Map<string, unknown>>).get("optimizer")!;
-      const group = (saved.get("param_groups") as Map<string, unknown>[])[0];
-      assert.deepEqual(group.get("params"), name === "adamw" ? [0] : [0, 1]);
-      assert.ok(group.has("weight_decay") && group.has("lr") && !group.has("weightDecay"));
-      const resumed = build(stopped);
-      resumed.lr = 99;
-      resumed.loadTorchState(saved);
-      assert.deepEqual(resumed.groups.map((g) => g.lr), whole.groups.map((g) => g.lr));
-      await train(stopped, resumed, 3);
-      for (const [i, p] of through.entries()) assertClose(await numbers(stopped[i]), await numbers(p), 1e-6);
-    }));
+        const saved = (readTorchCheckpoint(path) as Map<string, Map<string, unknown>>).get("optimizer")!;
+        const group = (saved.get("param_groups") as Map<string, unknown>[])[0];
+        assert.deepEqual(group.get("params"), name === "adamw" ? [0] : [0, 1]);
+        assert.ok(group.has("weight_decay") && group.has("lr") && !group.has("weightDecay"));
+        const resumed = build(stopped);
+        resumed.lr = 99;
+        resumed.loadTorchState(saved);
+        assert.deepEqual(
+          resumed.groups.map((g) => g.lr),
+          whole.groups.map((g) => g.lr),
+        );
+        await train(stopped, resumed, 3);
+        for (const [i, p] of through.entries()) assertClose(await numbers(stopped[i]), await numbers(p), 1e-6);
+      }));
   }
 
-  test("PyTorch's dictionaries before the first step, and with the step as a number", () => onReference(async () => {
-    const p = variable(tensor([1, 2]));
-    const sgd = new SGD([p], { lr: 0.1, momentum: 0.9 });
-    const groups = [{ lr: 0.2, momentum: 0.8, dampening: 0, weight_decay: 0, nesterov: false, params: [0] }];
-    sgd.loadTorchState({ state: {}, param_groups: groups });
-    assert.deepEqual([sgd.lr, sgd.groups[0].momentum], [0.2, 0.8]);
-    sgd.loadTorchState(new Map<string, unknown>([["state", new Map([[0, new Map([["momentum_buffer", null]])]])], ["param_groups", groups]]));
-    const adam = new Adam([p]);
-    const slot = { dtype: "f32", shape: [2], data: Float32Array.of(1, 1) };
-    adam.loadTorchState({ state: { 0: { step: 7, exp_avg: slot, exp_avg_sq: slot } }, param_groups: [{ lr: 1e-3, betas: [0.8, 0.9], eps: 1e-6, params: [0] }] });
-    assert.equal(await adam.stateDict().get("step")!.item(), 7);
-    assert.deepEqual([adam.groups[0].betas, adam.groups[0].epsilon], [[0.8, 0.9], 1e-6]);
-  }));
+  test("PyTorch's dictionaries before the first step, and with the step as a number", () =>
+    onReference(async () => {
+      const p = variable(tensor([1, 2]));
+      const sgd = new SGD([p], { lr: 0.1, momentum: 0.9 });
+      const groups = [{ lr: 0.2, momentum: 0.8, dampening: 0, weight_decay: 0, nesterov: false, params: [0] }];
+      sgd.loadTorchState({ state: {}, param_groups: groups });
+      assert.deepEqual([sgd.lr, sgd.groups[0].momentum], [0.2, 0.8]);
+      sgd.loadTorchState(
+        new Map<string, unknown>([
+          ["state", new Map([[0, new Map([["momentum_buffer", null]])]])],
+          ["param_groups", groups],
+        ]),
+      );
+      const adam = new Adam([p]);
+      const slot = { dtype: "f32", shape: [2], data: Float32Array.of(1, 1) };
+      adam.loadTorchState({
+        state: { 0: { step: 7, exp_avg: slot, exp_avg_sq: slot } },
+        param_groups: [{ lr: 1e-3, betas: [0.8, 0.9], eps: 1e-6, params: [0] }],
+      });
+      assert.equal(await adam.stateDict().get("step")!.item(), 7);
+      assert.deepEqual([adam.groups[0].betas, adam.groups[0].epsilon], [[0.8, 0.9], 1e-6]);
+    }));
 
-  test("what does not fit is refused, all of it at once, and nothing is changed", () => onReference(async () => {
-    const p = [variable(tensor([1, 2]), { name: "a" }), variable(tensor([1]), { name: "b" })];
-    const sgd = new SGD(p, { lr: 0.1, momentum: 0.9 });
-    assert.throws(() => sgd.loadTorchState({}), /SGD: loadTorchState: there is no list "param_groups"/);
-    assert.throws(() => sgd.loadTorchState({ param_groups: [{ params: [0] }] }), /parameters in groups of \[1\]; the optimizer has \[2\]/);
-    const slot = (n: number) => ({ momentum_buffer: { dtype: "f32", shape: [n], data: new Float32Array(n).fill(5) } });
-    assert.throws(
-      () => sgd.loadTorchState({ state: { 0: slot(3), 1: { momentum_buffer: 4 } }, param_groups: [{ lr: 9, params: [0, 1] }] }),
-      /momentum_buffer of parameter 0 \("a"\) has shape \[3\], not \[2\]\n {2}momentum_buffer of parameter 1 is no tensor/,
-    );
-    assert.equal(sgd.lr, 0.1);
-    assert.equal(sgd.stateDict().size, 0);
-  }));
+  test("what does not fit is refused, all of it at once, and nothing is changed", () =>
+    onReference(async () => {
+      const p = [variable(tensor([1, 2]), { name: "a" }), variable(tensor([1]), { name: "b" })];
+      const sgd = new SGD(p, { lr: 0.1, momentum: 0.9 });
+      assert.throws(() => sgd.loadTorchState({}), /SGD: loadTorchState: there is no list "param_groups"/);
+      assert.throws(
+        () => sgd.loadTorchState({ param_groups: [{ params: [0] }] }),
+        /parameters in groups of \[1\]; the optimizer has \[2\]/,
+      );
+      const slot = (n: number) => ({
+        momentum_buffer: { dtype: "f32", shape: [n], data: new Float32Array(n).fill(5) },
+      });
+      assert.throws(
+        () =>
+          sgd.loadTorchState({
+            state: { 0: slot(3), 1: { momentum_buffer: 4 } },
+            param_groups: [{ lr: 9, params: [0, 1] }],
+          }),
+        /momentum_buffer of parameter 0 \("a"\) has shape \[3\], not \[2\]\n {2}momentum_buffer of parameter 1 is no tensor/,
+      );
+      assert.equal(sgd.lr, 0.1);
+      assert.equal(sgd.stateDict().size, 0);
+    }));
 });
 
 describe("clipping", () => {
   holds("scales all gradients together to the norm, and leaves small ones", 20, async (draw) => {
     const ps = Array.from({ length: draw.int(1, 4) }, () => variable(drawn(draw, [draw.int(1, 5)])));
     const cs = ps.map((p) => drawn(draw, p.shape));
-    ps.map((p, i) => p.mul(cs[i]).sum()).reduce((a, b) => a.add(b)).backward();
+    ps.map((p, i) => p.mul(cs[i]).sum())
+      .reduce((a, b) => a.add(b))
+      .backward();
     const before = (await Promise.all(cs.map(numbers))).flat();
     const norm = Math.hypot(...before);
     const most = norm * (0.5 + draw.unit());
@@ -237,58 +315,82 @@ describe("clipping", () => {
     assert.equal(idle.grad, undefined);
     const after = (await Promise.all(ps.map((p) => numbers(p.grad!)))).flat();
     const factor = Math.min(1, most / (norm + 1e-6));
-    assertClose(after, before.map((g) => g * factor), 1e-12);
+    assertClose(
+      after,
+      before.map((g) => g * factor),
+      1e-12,
+    );
   });
 
   test("needs a gradient and a norm", () => {
-    assert.throws(() => clipGradNorm([variable(zeros([1]))], 1), /no parameter has a gradient; call backward\(\) first/);
+    assert.throws(
+      () => clipGradNorm([variable(zeros([1]))], 1),
+      /no parameter has a gradient; call backward\(\) first/,
+    );
     assert.throws(() => clipGradNorm([], 0), /maxNorm is 0; it must be above 0/);
   });
 });
 
 describe("moving averages", () => {
-  test("of modules go by name, frozen or not; the source is not differentiated through", () => onReference(async () => {
-    const [query, key] = [new Linear(2, 2), new Linear(2, 2)];
-    key.freeze();
-    copyParameters(key, query);
-    assert.deepEqual(await numbers(key.weight), await numbers(query.weight));
-    const before = await numbers(key.weight);
-    query.weight.assign(query.weight.add(1));
-    await realize([]);
-    emaUpdate(key, query, 0.75);
-    assertClose(await numbers(key.weight), before.map((v) => v + 0.25), 1e-6);
-    assertClose(await numbers(key.bias!), await numbers(query.bias!), 1e-6);
-  }));
+  test("of modules go by name, frozen or not; the source is not differentiated through", () =>
+    onReference(async () => {
+      const [query, key] = [new Linear(2, 2), new Linear(2, 2)];
+      key.freeze();
+      copyParameters(key, query);
+      assert.deepEqual(await numbers(key.weight), await numbers(query.weight));
+      const before = await numbers(key.weight);
+      query.weight.assign(query.weight.add(1));
+      await realize([]);
+      emaUpdate(key, query, 0.75);
+      assertClose(
+        await numbers(key.weight),
+        before.map((v) => v + 0.25),
+        1e-6,
+      );
+      assertClose(await numbers(key.bias!), await numbers(query.bias!), 1e-6);
+    }));
 
-  test("a momentum that changes is followed by a compiled step", () => onReference(async () => {
-    const [target, source] = [variable(tensor([0])), variable(tensor([1]))];
-    let momentum = 0.5;
-    const step = compile(() => emaUpdate([target], [source], () => momentum));
-    await step();
-    assertClose([await target.item()], [0.5], 1e-7);
-    momentum = 0;
-    await step();
-    assertClose([await target.item()], [1], 1e-7);
-  }));
+  test("a momentum that changes is followed by a compiled step", () =>
+    onReference(async () => {
+      const [target, source] = [variable(tensor([0])), variable(tensor([1]))];
+      let momentum = 0.5;
+      const step = compile(() => emaUpdate([target], [source], () => momentum));
+      await step();
+      assertClose([await target.item()], [0.5], 1e-7);
+      momentum = 0;
+      await step();
+      assertClose([await target.item()], [1], 1e-7);
+    }));
 
   test("parameters that do not match are refused", () => {
     class Other extends Module {
       gain = variable(zeros([2]), { name: "gain" });
     }
     assert.throws(() => emaUpdate(new Linear(2, 2), new Other(), 0.5), /emaUpdate: the target has no "gain"/);
-    assert.throws(() => emaUpdate(new Linear(2, 2), new Linear(2, 3), 0.5), /emaUpdate: "weight" has shape \[2, 2\], "weight" \[3, 2\]/);
+    assert.throws(
+      () => emaUpdate(new Linear(2, 2), new Linear(2, 3), 0.5),
+      /emaUpdate: "weight" has shape \[2, 2\], "weight" \[3, 2\]/,
+    );
     assert.throws(() => copyParameters([variable(zeros([1]))], []), /the target has 1 parameters, the source 0/);
   });
 });
 
 describe("schedules", () => {
   test("steps, cosine and warm-up at their corners", () => {
-    const at = (schedule: (t: number) => number, ...times: number[]) => times.map((t) => Number(schedule(t).toFixed(9)));
+    const at = (schedule: (t: number) => number, ...times: number[]) =>
+      times.map((t) => Number(schedule(t).toFixed(9)));
     assert.deepEqual(at(stepSchedule(1, [3, 5], 0.1), 0, 2, 3, 4, 5, 100), [1, 1, 0.1, 0.1, 0.01, 0.01]);
     assert.deepEqual(at(cosineSchedule(1, 10, 0.2), 0, 5, 10, 20), [1, 0.6, 0.2, 0.2]);
     assert.deepEqual(at(cosineSchedule(2, 3), 1, 2), [1.5, 0.5]);
     assert.deepEqual(at(warmUp(4, stepSchedule(1, [2]), 0.2), 0, 2, 4, 5, 6), [0.2, 0.6, 1, 1, 0.1]);
-    assert.deepEqual(at(warmUp(0, () => 3), 0, 1), [3, 3]);
+    assert.deepEqual(
+      at(
+        warmUp(0, () => 3),
+        0,
+        1,
+      ),
+      [3, 3],
+    );
     assert.throws(() => cosineSchedule(1, 0), /total is 0/);
     assert.throws(() => warmUp(-1, () => 1), /length is -1/);
   });

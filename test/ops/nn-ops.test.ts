@@ -7,20 +7,41 @@ import type { Backend } from "../../src/tensor/backend.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "../support/draw.ts";
-import { devicesAgree, gradientsAgree, leafTensor, openTestDevice, openTestDevices, property, valuesOf } from "../support/helpers.ts";
+import {
+  devicesAgree,
+  gradientsAgree,
+  leafTensor,
+  openTestDevice,
+  openTestDevices,
+  property,
+  valuesOf,
+} from "../support/helpers.ts";
 import type { LeafData } from "../support/draw.ts";
 import type { OpCase } from "../support/helpers.ts";
 
 type Maker = (draw: Draw, elements: number) => OpCase;
 
-const overAxis = (name: "softmax" | "logSoftmax" | "logSumExp" | "l2Normalize"): Maker => (draw, elements) => {
-  const shape = draw.shape({ minRank: 1, elements });
-  const axis = draw.int(-shape.length, shape.length - 1);
-  const drawn = draw.operand(shape, { domain: draw.pick([[-3, 3], [-30, 30]] as const) });
-  const f = ops[name];
-  // A single element has a constant softmax: the derivative is 0, and differences are all rounding.
-  return { name: `${name} over ${axis} (${drawn.how})`, leaves: [drawn.leaf], f: (x) => f(drawn.view(x), axis), bound: 5e-6, gradientBound: 2e-5 };
-};
+const overAxis =
+  (name: "softmax" | "logSoftmax" | "logSumExp" | "l2Normalize"): Maker =>
+  (draw, elements) => {
+    const shape = draw.shape({ minRank: 1, elements });
+    const axis = draw.int(-shape.length, shape.length - 1);
+    const drawn = draw.operand(shape, {
+      domain: draw.pick([
+        [-3, 3],
+        [-30, 30],
+      ] as const),
+    });
+    const f = ops[name];
+    // A single element has a constant softmax: the derivative is 0, and differences are all rounding.
+    return {
+      name: `${name} over ${axis} (${drawn.how})`,
+      leaves: [drawn.leaf],
+      f: (x) => f(drawn.view(x), axis),
+      bound: 5e-6,
+      gradientBound: 2e-5,
+    };
+  };
 
 const MAKERS: Record<string, Maker> = {
   softmax: overAxis("softmax"),
@@ -38,9 +59,15 @@ const MAKERS: Record<string, Maker> = {
     const epsilon = draw.pick([undefined, 1e-3, 0.1]);
     const leaves = [x.leaf, ...(scaled ? [weight.leaf] : []), ...(shifted ? [bias.leaf] : [])];
     return {
-      name: `layerNorm (${x.how}) weight ${scaled} bias ${shifted} epsilon ${epsilon}`, leaves, bound: 2e-5, gradientBound: 2e-4,
+      name: `layerNorm (${x.how}) weight ${scaled} bias ${shifted} epsilon ${epsilon}`,
+      leaves,
+      bound: 2e-5,
+      gradientBound: 2e-4,
       f: (t, ...rest) => {
-        const [w, b] = [scaled ? weight.view(rest[0]) : undefined, shifted ? bias.view(rest[scaled ? 1 : 0]) : undefined];
+        const [w, b] = [
+          scaled ? weight.view(rest[0]) : undefined,
+          shifted ? bias.view(rest[scaled ? 1 : 0]) : undefined,
+        ];
         return ops.layerNorm(x.view(t), { weight: w, bias: b, epsilon: n === 1 ? 0.1 : epsilon });
       },
     };
@@ -51,24 +78,50 @@ const MAKERS: Record<string, Maker> = {
     const labels = draw.data(shape.slice(0, -1), { dtype: draw.pick(["i32", "u32"]) });
     labels.data.forEach((_, i) => (labels.data[i] = draw.int(0, classes - 1)));
     const x = draw.operand(shape);
-    const options = { labelSmoothing: draw.pick([undefined, 0, 0.1, 0.5]), reduction: draw.pick(["mean", "sum", "none", undefined] as const) };
-    return { name: `crossEntropy (${x.how}) ${JSON.stringify(options)}`, leaves: [x.leaf, labels], bound: 1e-5, f: (t, l) => ops.crossEntropy(x.view(t), l, options) };
+    const options = {
+      labelSmoothing: draw.pick([undefined, 0, 0.1, 0.5]),
+      reduction: draw.pick(["mean", "sum", "none", undefined] as const),
+    };
+    return {
+      name: `crossEntropy (${x.how}) ${JSON.stringify(options)}`,
+      leaves: [x.leaf, labels],
+      bound: 1e-5,
+      f: (t, l) => ops.crossEntropy(x.view(t), l, options),
+    };
   },
   meanSquaredError(draw, elements) {
     const shape = draw.shape({ elements });
     const [a, b] = [draw.operand(shape, { grid: 0 }), draw.operand(shape, { grid: 3 })];
     const reduction = draw.pick(["mean", "sum", "none"] as const);
-    return { name: `meanSquaredError ${reduction}`, leaves: [a.leaf, b.leaf], bound: 5e-6, f: (x, y) => ops.meanSquaredError(a.view(x), b.view(y), reduction) };
+    return {
+      name: `meanSquaredError ${reduction}`,
+      leaves: [a.leaf, b.leaf],
+      bound: 5e-6,
+      f: (x, y) => ops.meanSquaredError(a.view(x), b.view(y), reduction),
+    };
   },
   conv1d(draw, elements) {
-    const [n, groups, size, stride, dilation, padding] = [draw.int(1, 3), draw.int(1, 3), draw.int(1, 4), draw.int(1, 3), draw.int(1, 2), draw.int(0, 2)];
+    const [n, groups, size, stride, dilation, padding] = [
+      draw.int(1, 3),
+      draw.int(1, 3),
+      draw.int(1, 4),
+      draw.int(1, 3),
+      draw.int(1, 2),
+      draw.int(0, 2),
+    ];
     const [perGroup, out] = [draw.int(1, 3), groups * draw.int(1, 3)];
     const length = (size - 1) * dilation + 1 + draw.int(0, Math.max(1, Math.floor(elements / 20)));
-    const [x, weight, bias] = [draw.operand([n, groups * perGroup, length]), draw.operand([out, perGroup, size]), draw.data([out])];
+    const [x, weight, bias] = [
+      draw.operand([n, groups * perGroup, length]),
+      draw.operand([out, perGroup, size]),
+      draw.data([out]),
+    ];
     const biased = draw.chance(0.5);
     const options = { stride, dilation, padding, groups };
     return {
-      name: `conv1d ${JSON.stringify(options)} (${x.how}; ${weight.how})`, leaves: [x.leaf, weight.leaf, ...(biased ? [bias] : [])], bound: 5e-6,
+      name: `conv1d ${JSON.stringify(options)} (${x.how}; ${weight.how})`,
+      leaves: [x.leaf, weight.leaf, ...(biased ? [bias] : [])],
+      bound: 5e-6,
       f: (t, w, b) => ops.conv1d(x.view(t), weight.view(w), { ...options, bias: b }),
     };
   },
@@ -76,17 +129,29 @@ const MAKERS: Record<string, Maker> = {
     const size = draw.int(1, 4);
     const shape = [...draw.shape({ maxRank: 2, elements: elements / 4 }), size + draw.int(0, 5)];
     const stride = draw.pick([undefined, 1, 2, 3]);
-    return { name: `maxPool1d ${size} ${stride}`, leaves: [draw.data(shape, { distinct: true })], f: (x) => ops.maxPool1d(x, size, stride).square(), bound: 1e-6 };
+    return {
+      name: `maxPool1d ${size} ${stride}`,
+      leaves: [draw.data(shape, { distinct: true })],
+      f: (x) => ops.maxPool1d(x, size, stride).square(),
+      bound: 1e-6,
+    };
   },
   depthwiseConv1d(draw, elements) {
-    const [size, stride, padding, axis, channels] = [draw.int(1, 5), draw.int(1, 2), draw.int(0, 2), draw.int(0, 1), draw.int(1, 6)];
+    const [size, stride, padding, axis, channels] = [
+      draw.int(1, 5),
+      draw.int(1, 2),
+      draw.int(0, 2),
+      draw.int(0, 1),
+      draw.int(1, 6),
+    ];
     const along = Math.max(1, size - 2 * padding) + draw.int(0, Math.max(1, Math.floor(elements / 40)));
     const shape = axis === 0 ? [along, draw.int(1, 3), channels] : [draw.int(1, 3), along, channels];
     const [x, weight, bias] = [draw.operand(shape), draw.operand([channels, 1, size]), draw.data([channels])];
     const biased = draw.chance(0.5);
     const options = { stride, padding, axis };
     return {
-      name: `depthwiseConv1d ${JSON.stringify(options)} (${x.how}; ${weight.how})`, bound: 5e-6,
+      name: `depthwiseConv1d ${JSON.stringify(options)} (${x.how}; ${weight.how})`,
+      bound: 5e-6,
       leaves: [x.leaf, weight.leaf, ...(biased ? [bias] : [])],
       f: (t, w, b) => ops.depthwiseConv1d(x.view(t), weight.view(w), { ...options, bias: b }),
     };
@@ -94,21 +159,39 @@ const MAKERS: Record<string, Maker> = {
   segmentMax(draw, elements) {
     const lengths = Array.from({ length: draw.int(1, 4) }, () => draw.int(1, Math.max(1, Math.floor(elements / 30))));
     const shape = [draw.int(1, 3), lengths.reduce((a, b) => a + b), draw.int(1, 5)];
-    return { name: `segmentMax ${lengths.join()}`, leaves: [draw.data(shape, { distinct: true })], f: (x) => ops.segmentMax(x, lengths).square(), bound: 1e-6 };
+    return {
+      name: `segmentMax ${lengths.join()}`,
+      leaves: [draw.data(shape, { distinct: true })],
+      f: (x) => ops.segmentMax(x, lengths).square(),
+      bound: 1e-6,
+    };
   },
   interpolateLinear(draw, elements) {
     const x = draw.operand(draw.shape({ minRank: 1, elements }));
     const size = draw.int(1, 9);
-    return { name: `interpolateLinear to ${size} (${x.how})`, leaves: [x.leaf], f: (t) => ops.interpolateLinear(x.view(t), size).square(), bound: 1e-5 };
+    return {
+      name: `interpolateLinear to ${size} (${x.how})`,
+      leaves: [x.leaf],
+      f: (t) => ops.interpolateLinear(x.view(t), size).square(),
+      bound: 1e-5,
+    };
   },
   topK(draw, elements) {
     const shape = draw.shape({ minRank: 1, elements });
     const k = draw.int(1, Math.min(5, shape[shape.length - 1]));
     // Views that repeat elements make ties, which finite differences cannot see past.
-    const x = elements > 20 ? draw.operand(shape, { domain: [-0.4, 0.4] }) : { leaf: draw.data(shape, { distinct: true }), view: (t: Tensor) => t, how: "plain" };
+    const x =
+      elements > 20
+        ? draw.operand(shape, { domain: [-0.4, 0.4] })
+        : { leaf: draw.data(shape, { distinct: true }), view: (t: Tensor) => t, how: "plain" };
     return {
-      name: `topK ${k} (${x.how})`, leaves: [x.leaf], bound: 1e-6,
-      f: (t) => { const { values, indices } = ops.topK(x.view(t), k); return [values.square(), indices]; },
+      name: `topK ${k} (${x.how})`,
+      leaves: [x.leaf],
+      bound: 1e-6,
+      f: (t) => {
+        const { values, indices } = ops.topK(x.view(t), k);
+        return [values.square(), indices];
+      },
     };
   },
   gruScan: scan("gruScan", 3),
@@ -120,29 +203,44 @@ const MAKERS: Record<string, Maker> = {
     const [q, k, v] = [queries, keys, keys].map((n) => draw.operand([batch, n, heads, dim], { domain: [-1, 1] }));
     const masks = attentionMasks(draw, [batch, heads, queries, keys]);
     return {
-      name: `attention ${masks.how} (${q.how}; ${k.how}; ${v.how})`, leaves: [q.leaf, k.leaf, v.leaf], bound: 1e-5,
+      name: `attention ${masks.how} (${q.how}; ${k.how}; ${v.how})`,
+      leaves: [q.leaf, k.leaf, v.leaf],
+      bound: 1e-5,
       f: (a, b, c) => ops.attention(q.view(a), k.view(b), v.view(c), masks.options()),
     };
   },
   packedAttention(draw, elements) {
     const small = elements <= 20;
     const [batch, heads, dim] = [draw.int(1, 2), draw.int(1, 2), draw.int(1, small ? 2 : 9)];
-    const segments = draw.chance(0.4) ? Array.from({ length: draw.int(1, 3) }, () => draw.int(1, small ? 2 : 9)) : undefined;
+    const segments = draw.chance(0.4)
+      ? Array.from({ length: draw.int(1, 3) }, () => draw.int(1, small ? 2 : 9))
+      : undefined;
     const steps = segments ? segments.reduce((a, b) => a + b) : draw.int(1, small ? 3 : 19);
     const x = draw.operand([batch, steps, 3 * heads * dim], { domain: [-1, 1] });
     const masks = attentionMasks(draw, [batch, heads, steps, segments ? Math.max(...segments) : steps], steps);
     return {
-      name: `packedAttention ${heads} heads, segments ${segments?.join()}, ${masks.how} (${x.how})`, leaves: [x.leaf], bound: 1e-5,
+      name: `packedAttention ${heads} heads, segments ${segments?.join()}, ${masks.how} (${x.how})`,
+      leaves: [x.leaf],
+      bound: 1e-5,
       f: (t) => ops.packedAttention(x.view(t), heads, { ...masks.options(), segments }),
     };
   },
   infoNCE(draw, elements) {
-    const [n, c, k] = elements <= 20 ? [draw.int(1, 3), draw.int(1, 3), draw.int(1, 4)] : [draw.int(1, 20), draw.int(1, 18), draw.int(1, 70)];
+    const [n, c, k] =
+      elements <= 20
+        ? [draw.int(1, 3), draw.int(1, 3), draw.int(1, 4)]
+        : [draw.int(1, 20), draw.int(1, 18), draw.int(1, 70)];
     const positives = draw.chance(0.5) ? [n, c] : [n, draw.int(1, 4), c];
-    const [q, p, queue] = [draw.operand([n, c], { domain: [-1, 1] }), draw.operand(positives, { domain: [-1, 1] }), draw.operand([c, k], { domain: [-1, 1] })];
+    const [q, p, queue] = [
+      draw.operand([n, c], { domain: [-1, 1] }),
+      draw.operand(positives, { domain: [-1, 1] }),
+      draw.operand([c, k], { domain: [-1, 1] }),
+    ];
     const options = { temperature: draw.pick([0.2, 0.5, 1]), reduction: draw.pick(["mean", "sum", "none"] as const) };
     return {
-      name: `infoNCE ${JSON.stringify(options)} (${q.how}; ${p.how}; ${queue.how})`, leaves: [q.leaf, p.leaf, queue.leaf], bound: 1e-5,
+      name: `infoNCE ${JSON.stringify(options)} (${q.how}; ${p.how}; ${queue.how})`,
+      leaves: [q.leaf, p.leaf, queue.leaf],
+      bound: 1e-5,
       f: (a, b, d) => ops.infoNCE(q.view(a), p.view(b), queue.view(d), options),
     };
   },
@@ -150,7 +248,13 @@ const MAKERS: Record<string, Maker> = {
     const [n, c] = elements <= 20 ? [draw.int(1, 3), draw.int(2, 3)] : [draw.int(1, 12), draw.int(2, 18)];
     const [a, b] = [draw.operand([n, c], { grid: 1 }), draw.operand([n, c], { grid: 4 })];
     const options = { temperature: draw.pick([0.2, 0.5, 1]), reduction: draw.pick(["mean", "sum", "none"] as const) };
-    return { name: `ntXent ${JSON.stringify(options)} (${a.how}; ${b.how})`, leaves: [a.leaf, b.leaf], bound: 2e-5, gradientBound: 2e-4, f: (x, y) => ops.ntXent(a.view(x), b.view(y), options) };
+    return {
+      name: `ntXent ${JSON.stringify(options)} (${a.how}; ${b.how})`,
+      leaves: [a.leaf, b.leaf],
+      bound: 2e-5,
+      gradientBound: 2e-4,
+      f: (x, y) => ops.ntXent(a.view(x), b.view(y), options),
+    };
   },
 };
 
@@ -163,7 +267,11 @@ function attentionMasks(draw: Draw, keepShape: readonly number[], keys = keepSha
   keep.data.forEach((_, i) => (keep.data[i] = draw.chance(0.7) ? 1.25 : 0));
   return {
     how: `mask ${masked} keep ${kept} scale ${scaled}`,
-    options: () => ({ mask: masked ? leafTensor(mask) : undefined, keep: kept ? leafTensor(keep) : undefined, scale: scaled ? 0.7 : undefined }),
+    options: () => ({
+      mask: masked ? leafTensor(mask) : undefined,
+      keep: kept ? leafTensor(keep) : undefined,
+      scale: scaled ? 0.7 : undefined,
+    }),
   };
 }
 
@@ -178,7 +286,8 @@ function scan(name: "gruScan" | "lstmScan", gates: number): Maker {
     const x = draw.operand([steps, batch, directions, gates * hidden], { domain });
     const weight = draw.operand([directions, gates * hidden, hidden], { domain });
     const leaves = [x.leaf, weight.leaf];
-    const optional = (there: boolean, shape: readonly number[]): number => (there ? leaves.push(draw.data(shape, { domain })) - 1 : -1);
+    const optional = (there: boolean, shape: readonly number[]): number =>
+      there ? leaves.push(draw.data(shape, { domain })) - 1 : -1;
     const bias = optional(draw.chance(0.7), [directions, gates * hidden]);
     const h0 = optional(draw.chance(0.6), [directions, rows, hidden]);
     const c0 = optional(name === "lstmScan" && draw.chance(0.6), [directions, rows, hidden]);
@@ -186,10 +295,19 @@ function scan(name: "gruScan" | "lstmScan", gates: number): Maker {
     mask.data.forEach((_, i) => (mask.data[i] = draw.chance(0.75) ? 1 : 0));
     const masked = draw.chance(0.5);
     return {
-      name: `${name} masked ${masked} segments ${segments?.join()} bias ${bias >= 0} (${x.how}; ${weight.how})`, leaves, bound: 1e-5, gradientBound: 1e-4,
+      name: `${name} masked ${masked} segments ${segments?.join()} bias ${bias >= 0} (${x.how}; ${weight.how})`,
+      leaves,
+      bound: 1e-5,
+      gradientBound: 1e-4,
       f: (...t) => {
         const given = {
-          gates: x.view(t[0]), weight: weight.view(t[1]), bias: t[bias], h0: t[h0], c0: t[c0], segments, mask: masked ? leafTensor(mask) : undefined,
+          gates: x.view(t[0]),
+          weight: weight.view(t[1]),
+          bias: t[bias],
+          h0: t[h0],
+          c0: t[c0],
+          segments,
+          mask: masked ? leafTensor(mask) : undefined,
         };
         return Object.values(ops[name](given));
       },
@@ -199,12 +317,19 @@ function scan(name: "gruScan" | "lstmScan", gates: number): Maker {
 
 describe("ops above the primitives", () => {
   let devices: Backend[];
-  before(async () => { devices = await openTestDevices(); });
+  before(async () => {
+    devices = await openTestDevices();
+  });
   after(() => devices.forEach((d) => d.close()));
 
   test("every function that src/ops exports is drawn for here", () => {
-    const functions = Object.entries(ops).filter(([, value]) => typeof value === "function").map(([name]) => name);
-    assert.deepEqual(functions.filter((name) => !(name in MAKERS)), []);
+    const functions = Object.entries(ops)
+      .filter(([, value]) => typeof value === "function")
+      .map(([name]) => name);
+    assert.deepEqual(
+      functions.filter((name) => !(name in MAKERS)),
+      [],
+    );
   });
 
   for (const [name, make] of Object.entries(MAKERS)) {
@@ -217,61 +342,113 @@ describe("ops above the primitives", () => {
   const light = Object.keys(MAKERS).filter((name) => !heavy.includes(name));
 
   test("each device against reference, values and gradients: compositions", () =>
-    property(4, (draw) => devicesAgree(devices, light.map((name) => MAKERS[name](draw, 200)))));
+    property(4, (draw) =>
+      devicesAgree(
+        devices,
+        light.map((name) => MAKERS[name](draw, 200)),
+      ),
+    ));
   test("each device against reference, values and gradients: scans and attention", () =>
-    property(2, (draw) => devicesAgree(devices, heavy.map((name) => MAKERS[name](draw, 200)))));
+    property(2, (draw) =>
+      devicesAgree(
+        devices,
+        heavy.map((name) => MAKERS[name](draw, 200)),
+      ),
+    ));
 
   test("with the kernels meant for real GPUs", async () => {
     const device = await openTestDevice({ profile: "gpu" });
     try {
       const plain = light.filter((name) => !/conv1d|infoNCE|ntXent/.test(name));
-      await property(2, (draw) => devicesAgree(device, plain.map((name) => MAKERS[name](draw, 300))));
+      await property(2, (draw) =>
+        devicesAgree(
+          device,
+          plain.map((name) => MAKERS[name](draw, 300)),
+        ),
+      );
     } finally {
       device.close();
     }
   });
 
   test("softmax and its kin of large and of equal values stay finite", () =>
-    devicesAgree(devices, (["softmax", "logSoftmax", "logSumExp"] as const).map((name): OpCase => ({
-      name, leaves: [{ data: Float32Array.of(1e4, 1e4, -1e4, 0, 90, 90, 90, 90, -200, -201, -202, -203), shape: [3, 4], dtype: "f32" }],
-      // The sum's logarithm at 10⁴ is itself rounded by 5e-4, and so is a probability taken from it.
-      f: (x) => ops[name](x), bound: 2e-6, each: true, gradientBound: name === "logSumExp" ? 1e-3 : 1e-5,
-    }))));
+    devicesAgree(
+      devices,
+      (["softmax", "logSoftmax", "logSumExp"] as const).map(
+        (name): OpCase => ({
+          name,
+          leaves: [
+            {
+              data: Float32Array.of(1e4, 1e4, -1e4, 0, 90, 90, 90, 90, -200, -201, -202, -203),
+              shape: [3, 4],
+              dtype: "f32",
+            },
+          ],
+          // The sum's logarithm at 10⁴ is itself rounded by 5e-4, and so is a probability taken from it.
+          f: (x) => ops[name](x),
+          bound: 2e-6,
+          each: true,
+          gradientBound: name === "logSumExp" ? 1e-3 : 1e-5,
+        }),
+      ),
+    ));
 
   test("l2Normalize below epsilon divides by epsilon, and has that derivative", async () => {
     const tiny: OpCase = {
-      name: "tiny", leaves: [{ data: Float32Array.of(1e-3, 2e-3, 0, 0, 3, 4), shape: [3, 2], dtype: "f32" }],
-      f: (x) => ops.l2Normalize(x, 1, 0.1), bound: 2e-6,
+      name: "tiny",
+      leaves: [{ data: Float32Array.of(1e-3, 2e-3, 0, 0, 3, 4), shape: [3, 2], dtype: "f32" }],
+      f: (x) => ops.l2Normalize(x, 1, 0.1),
+      bound: 2e-6,
     };
     await gradientsAgree(tiny);
     await devicesAgree(devices, [tiny]);
   });
 
   test("label smoothing mixes the label with all classes alike (torch.nn.CrossEntropyLoss)", async () => {
-    const logits = [[0.3, -1.2, 2], [1.5, 0.1, -0.4]];
+    const logits = [
+      [0.3, -1.2, 2],
+      [1.5, 0.1, -0.4],
+    ];
     const labels = [2, 1];
     const expected = logits.map((row, n) => {
       const total = Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
       const logProbabilities = row.map((x) => x - total);
       return -0.7 * logProbabilities[labels[n]] - (0.3 / 3) * logProbabilities.reduce((a, b) => a + b);
     });
-    const found = ops.crossEntropy(tensor(logits, { dtype: "f64" }), tensor(Int32Array.from(labels)), { labelSmoothing: 0.3, reduction: "none" });
+    const found = ops.crossEntropy(tensor(logits, { dtype: "f64" }), tensor(Int32Array.from(labels)), {
+      labelSmoothing: 0.3,
+      reduction: "none",
+    });
     const [values] = await valuesOf(new ReferenceDevice(), [found.node]);
     expected.forEach((value, n) => assert.ok(Math.abs(values[n] - value) < 1e-12, `${values[n]} instead of ${value}`));
   });
 
   test("ops that differ in their attributes alone are two", () => {
-    const draw = (seed: number): LeafData => ({ data: Float32Array.from({ length: 12 }, (_, i) => Math.sin(seed + 3 * i)), shape: [1, 3, 1, 4], dtype: "f32" });
-    return devicesAgree(devices, [{
-      name: "attention of two scales", leaves: [draw(0), draw(1), draw(2)], bound: 1e-5,
-      f: (q, k, v) => [ops.attention(q, k, v, { scale: 0.1 }), ops.attention(q, k, v, { scale: 2 })],
-    }]);
+    const draw = (seed: number): LeafData => ({
+      data: Float32Array.from({ length: 12 }, (_, i) => Math.sin(seed + 3 * i)),
+      shape: [1, 3, 1, 4],
+      dtype: "f32",
+    });
+    return devicesAgree(devices, [
+      {
+        name: "attention of two scales",
+        leaves: [draw(0), draw(1), draw(2)],
+        bound: 1e-5,
+        f: (q, k, v) => [ops.attention(q, k, v, { scale: 0.1 }), ops.attention(q, k, v, { scale: 2 })],
+      },
+    ]);
   });
 
   test("a label outside the classes counts as if no class were right", async () => {
-    await devicesAgree(devices, [{
-      name: "stray label", leaves: [{ data: Float32Array.of(1, 2, 3, 4), shape: [2, 2], dtype: "f32" }, { data: Int32Array.of(-1, 7), shape: [2], dtype: "i32" }],
-      f: (x, l) => [ops.crossEntropy(x, l, { reduction: "none" }).sub(ops.logSumExp(x)), ops.crossEntropy(x, l)],
-    }]);
+    await devicesAgree(devices, [
+      {
+        name: "stray label",
+        leaves: [
+          { data: Float32Array.of(1, 2, 3, 4), shape: [2, 2], dtype: "f32" },
+          { data: Int32Array.of(-1, 7), shape: [2], dtype: "i32" },
+        ],
+        f: (x, l) => [ops.crossEntropy(x, l, { reduction: "none" }).sub(ops.logSumExp(x)), ops.crossEntropy(x, l)],
+      },
+    ]);
   });
 });

@@ -37,7 +37,8 @@ after(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const dataOf = (page: string): ReportData => JSON.parse(/<script id="data"[^>]*>(.*?)<\/script>/s.exec(page)![1]) as ReportData;
+const dataOf = (page: string): ReportData =>
+  JSON.parse(/<script id="data"[^>]*>(.*?)<\/script>/s.exec(page)![1]) as ReportData;
 
 test("the demo ends with results of all three and a page that holds them", () => {
   for (const subject of ["pretrained", "random", "raw"] as const) {
@@ -55,7 +56,12 @@ test("the demo ends with results of all three and a page that holds them", () =>
 
 test("figures are written as files, those that the page shows the same in both", async () => {
   const run = join(folder, "run");
-  const { figures } = await writeReport({ run, out: join(folder, "with-figures.html"), svg: join(folder, "figures"), compare: run });
+  const { figures } = await writeReport({
+    run,
+    out: join(folder, "with-figures.html"),
+    svg: join(folder, "figures"),
+    compare: run,
+  });
   const names = figures.map((path) => basename(path, ".svg"));
   assert.deepEqual(names, ["map", "levels", "loss", "confusion", "classes", "compare-classes", "compare-confusion"]);
   const page = readFileSync(join(folder, "with-figures.html"), "utf8");
@@ -65,7 +71,9 @@ test("figures are written as files, those that the page shows the same in both",
     const shown = /levels|classes|compare/.test(path);
     assert.equal(page.includes(svg), shown, path);
   }
-  const dots = elements(readFileSync(join(folder, "figures", "levels.svg"), "utf8")).filter(({ name }) => name === "circle");
+  const dots = elements(readFileSync(join(folder, "figures", "levels.svg"), "utf8")).filter(
+    ({ name }) => name === "circle",
+  );
   assert.equal(dots.length, 4 * 28);
 });
 
@@ -80,7 +88,11 @@ test("run again, the demo trains no further and writes the same page", async () 
 
 test("names with markup stay text", () => {
   const data = dataOf(readFileSync(found.report, "utf8"));
-  const page = reportPage({ ...data, title: "<img src=x>", classes: data.classes.map((name) => `${name}</script><b>`) });
+  const page = reportPage({
+    ...data,
+    title: "<img src=x>",
+    classes: data.classes.map((name) => `${name}</script><b>`),
+  });
   assert.ok(!page.includes("<img src=x>"));
   assert.equal(page.split("</script>").length - 1, 4);
   assert.equal(dataOf(page).classes[0], `${data.classes[0]}</script><b>`);
@@ -105,18 +117,35 @@ test("in Chromium: bars, map, players, matrix and curves are drawn, without netw
     await browser.view(found.report, async (page, log) => {
       await page.waitForSelector("body[data-ready=yes]", { timeout: 30_000 });
       const seen = await page.evaluate(LOOK);
-      assert.deepEqual(seen, { bars: 12, map: true, hovered: true, players: 48, cells: 196, figures: 2, charts: 3, wide: false });
-      const frame = (): Promise<string> => page.$eval(".card canvas", (canvas) => (canvas as HTMLCanvasElement).toDataURL());
+      assert.deepEqual(seen, {
+        bars: 12,
+        map: true,
+        hovered: true,
+        players: 48,
+        cells: 196,
+        figures: 2,
+        charts: 3,
+        wide: false,
+      });
+      const frame = (): Promise<string> =>
+        page.$eval(".card canvas", (canvas) => (canvas as HTMLCanvasElement).toDataURL());
       // What is not on the screen stands still.
       await page.$eval(".card canvas", (canvas) => canvas.scrollIntoView());
       const first = await frame();
-      await page.waitForFunction((old) => document.querySelector<HTMLCanvasElement>(".card canvas")!.toDataURL() !== old, { timeout: 10_000 }, first);
+      await page.waitForFunction(
+        (old) => document.querySelector<HTMLCanvasElement>(".card canvas")!.toDataURL() !== old,
+        { timeout: 10_000 },
+        first,
+      );
       await page.$eval(".points", (canvas) => canvas.scrollIntoView());
       const name = await page.$eval(".hovered-name", (p) => p.textContent);
       const box = (await (await page.$(".points"))!.boundingBox())!;
       // Somewhere on the map there is another clip to point at.
-      for (let k = 0; k < 400 && await page.$eval(".hovered-name", (p) => p.textContent) === name; k++) {
-        await page.mouse.move(box.x + ((k % 20) + 0.5) * (box.width / 20), box.y + (Math.floor(k / 20) + 0.5) * (box.height / 20));
+      for (let k = 0; k < 400 && (await page.$eval(".hovered-name", (p) => p.textContent)) === name; k++) {
+        await page.mouse.move(
+          box.x + ((k % 20) + 0.5) * (box.width / 20),
+          box.y + (Math.floor(k / 20) + 0.5) * (box.height / 20),
+        );
       }
       assert.notEqual(await page.$eval(".hovered-name", (p) => p.textContent), name);
       assert.deepEqual(log, []);

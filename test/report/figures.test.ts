@@ -23,14 +23,24 @@ describe("the Davies–Bouldin index", () => {
   });
 
   test("does not change with scale, place or order, and falls as classes move apart", () => {
-    fc.assert(fc.property(fc.array(fc.integer({ min: -20, max: 20 }), { minLength: 16, maxLength: 16 }), fc.integer({ min: 1, max: 9 }), (values, shift) => {
-      const labels = [0, 1, 0, 1, 0, 1, 0, 1];
-      const index = daviesBouldin(Float32Array.from(values), labels)!;
-      const moved = daviesBouldin(Float32Array.from(values, (value) => 4 * value + shift), labels)!;
-      const reversed = daviesBouldin(Float32Array.from(values).reverse(), [...labels].reverse())!;
-      if (index === Infinity) return assert.deepEqual([moved, reversed], [Infinity, Infinity]);
-      for (const other of [moved, reversed]) assert.ok(Math.abs(other - index) <= 1e-9 * (1 + index), `${other} ${index}`);
-    }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: -20, max: 20 }), { minLength: 16, maxLength: 16 }),
+        fc.integer({ min: 1, max: 9 }),
+        (values, shift) => {
+          const labels = [0, 1, 0, 1, 0, 1, 0, 1];
+          const index = daviesBouldin(Float32Array.from(values), labels)!;
+          const moved = daviesBouldin(
+            Float32Array.from(values, (value) => 4 * value + shift),
+            labels,
+          )!;
+          const reversed = daviesBouldin(Float32Array.from(values).reverse(), [...labels].reverse())!;
+          if (index === Infinity) return assert.deepEqual([moved, reversed], [Infinity, Infinity]);
+          for (const other of [moved, reversed])
+            assert.ok(Math.abs(other - index) <= 1e-9 * (1 + index), `${other} ${index}`);
+        },
+      ),
+    );
     const apart = (by: number): number => daviesBouldin(Float32Array.of(0, 1, by, by + 1), [0, 0, 1, 1])!;
     assert.ok(apart(10) < apart(5) && apart(5) < apart(2));
   });
@@ -44,8 +54,14 @@ describe("the Davies–Bouldin index", () => {
 
 /** 3 levels of 2 numbers in both domains: the number says domain, level, place and row. */
 const table: FeatureTable = {
-  rows: 6, width: 12, clips: [0, 1, 2, 3, 4, 5], labels: Int32Array.of(0, 1, 0, 1, 0, 1),
-  data: Float32Array.from({ length: 72 }, (_, i) => 1000 * Math.floor((i % 12) / 6) + 100 * Math.floor((i % 6) / 2) + 10 * (i % 2) + Math.floor(i / 12)),
+  rows: 6,
+  width: 12,
+  clips: [0, 1, 2, 3, 4, 5],
+  labels: Int32Array.of(0, 1, 0, 1, 0, 1),
+  data: Float32Array.from(
+    { length: 72 },
+    (_, i) => 1000 * Math.floor((i % 12) / 6) + 100 * Math.floor((i % 6) / 2) + 10 * (i % 2) + Math.floor(i / 12),
+  ),
 };
 
 test("a level's features are its slices of both domains", () => {
@@ -53,10 +69,18 @@ test("a level's features are its slices of both domains", () => {
   assert.deepEqual([level.width, ...level.data.subarray(0, 8)], [4, 100, 110, 1100, 1110, 101, 111, 1101, 1111]);
   assert.throws(() => levelOf(table, 0, 5), /width 12 are not those of 5 levels/);
   const units = unitRows(level);
-  for (let row = 0; row < 6; row++) assert.ok(Math.abs(Math.hypot(...units.data.subarray(4 * row, 4 * row + 4)) - 1) < 1e-6);
+  for (let row = 0; row < 6; row++)
+    assert.ok(Math.abs(Math.hypot(...units.data.subarray(4 * row, 4 * row + 4)) - 1) < 1e-6);
   const { labels, levels } = levelMaps(table, 3, 4);
   assert.deepEqual(labels, [0, 1, 1, 0]);
-  assert.deepEqual(levels.map(({ x, y }) => [x.length, y.length]), [[4, 4], [4, 4], [4, 4]]);
+  assert.deepEqual(
+    levels.map(({ x, y }) => [x.length, y.length]),
+    [
+      [4, 4],
+      [4, 4],
+      [4, 4],
+    ],
+  );
   assert.ok(Math.abs(levels[1].daviesBouldin! - daviesBouldin(units.data, table.labels)!) < 1e-4);
 });
 
@@ -69,17 +93,39 @@ describe("two runs", () => {
     place.create();
     place.writeSettings(resolveSettings({ from: "test", given: { data: "x.clips" } }));
     const scores = scoresOf(answers, [0, 0, 1, 1, 2, 2], names);
-    place.writeEvaluation(kind, { kind, classes: names, results: { pretrained: kind === "knn" ? { k: 1, ...scores } : { last: scores } } });
+    place.writeEvaluation(kind, {
+      kind,
+      classes: names,
+      results: { pretrained: kind === "knn" ? { k: 1, ...scores } : { last: scores } },
+    });
     return place.path;
   }
   const [a, b] = [run("a", [0, 0, 1, 0, 2, 0]), run("b", [0, 1, 1, 1, 2, 0])];
 
   test("are compared class by class, in figures whose hints say what is behind a difference", () => {
     const comparison = compareRuns(a, b);
-    assert.deepEqual([comparison.own.name, comparison.own.accuracy, comparison.other.name, comparison.from], ["a", 4 / 6, "b", "linear classifier, last epoch"]);
+    assert.deepEqual(
+      [comparison.own.name, comparison.own.accuracy, comparison.other.name, comparison.from],
+      ["a", 4 / 6, "b", "linear classifier, last epoch"],
+    );
     const empty: ReportData = {
-      title: "", checkpoint: "", data: "", protocol: "", device: "", settings: {}, pretraining: {}, classes, trainClips: 0, testClips: 0,
-      curves: { epoch: [], series: {} }, results: [], map: { clips: [], x: [], y: [] }, gallery: [], clips: {}, skeleton: { joints: [], parents: [], up: "z" }, comparison,
+      title: "",
+      checkpoint: "",
+      data: "",
+      protocol: "",
+      device: "",
+      settings: {},
+      pretraining: {},
+      classes,
+      trainClips: 0,
+      testClips: 0,
+      curves: { epoch: [], series: {} },
+      results: [],
+      map: { clips: [], x: [], y: [] },
+      gallery: [],
+      clips: {},
+      skeleton: { joints: [], parents: [], up: "z" },
+      comparison,
     };
     const figures = reportFigures(empty);
     assert.deepEqual([...figures.keys()], ["compare-classes", "compare-confusion"]);
@@ -88,14 +134,21 @@ describe("two runs", () => {
     const matrix = figures.get("compare-confusion")!;
     assert.match(matrix, /<title>kick &amp; jump answered wave &lt;b&gt;: 50\.0 % against 0\.0 %<\/title>/);
     // Better on the diagonal and less confused off it are blue; here "wave": 100 % against 50 %.
-    const fill = (hint: string): string => new RegExp(`fill="([^"]+)" fill-opacity="0\\.400"><title>${hint}`).exec(matrix)![1];
+    const fill = (hint: string): string =>
+      new RegExp(`fill="([^"]+)" fill-opacity="0\\.400"><title>${hint}`).exec(matrix)![1];
     assert.equal(fill("wave &lt;b&gt; answered wave &lt;b&gt;:"), fill("wave &lt;b&gt; answered kick &amp; jump:"));
     assert.notEqual(fill("wave &lt;b&gt; answered wave &lt;b&gt;:"), fill("kick &amp; jump answered kick &amp; jump:"));
   });
 
   test("that were not judged alike, or on other classes, or are none, are refused", () => {
-    assert.throws(() => compareRuns(a, run("c", [0, 0, 1, 0, 2, 0], "knn")), /c were not judged alike; run hico eval linear/);
-    assert.throws(() => compareRuns(a, run("d", [0, 0, 1, 0, 2, 0], "linear", ["x", "y", "z"])), /judged on other classes/);
+    assert.throws(
+      () => compareRuns(a, run("c", [0, 0, 1, 0, 2, 0], "knn")),
+      /c were not judged alike; run hico eval linear/,
+    );
+    assert.throws(
+      () => compareRuns(a, run("d", [0, 0, 1, 0, 2, 0], "linear", ["x", "y", "z"])),
+      /judged on other classes/,
+    );
     assert.throws(() => compareRuns(a, join(folder, "absent")), /absent holds no run/);
   });
 });

@@ -124,7 +124,10 @@ export class Draw {
     return dtype === "u32" ? this.int(0, most) : this.int(-most, most);
   }
 
-  #floats(data: Float32Array, { domain = [-3, 3], grid = this.int(0, GRIDS - 1), distinct = false }: ValueOptions): void {
+  #floats(
+    data: Float32Array,
+    { domain = [-3, 3], grid = this.int(0, GRIDS - 1), distinct = false }: ValueOptions,
+  ): void {
     const offset = ((grid % GRIDS) + 1) / (8 * GRID);
     const [low, high] = [Math.ceil((domain[0] - offset) * GRID), Math.floor((domain[1] - offset) * GRID)];
     const used = new Set<number>();
@@ -147,7 +150,11 @@ export class Draw {
         if (rank < 2) break;
         const order = this.shuffled(shape.map((_, i) => i));
         const inverse = order.map((_, i) => order.indexOf(i));
-        return { leaf: plain(order.map((a) => shape[a])), view: (t) => t.permute(inverse), how: `permute ${inverse.join()}` };
+        return {
+          leaf: plain(order.map((a) => shape[a])),
+          view: (t) => t.permute(inverse),
+          how: `permute ${inverse.join()}`,
+        };
       }
       case 3: {
         if (rank === 0) break;
@@ -162,7 +169,11 @@ export class Draw {
           return [last, before === 0 ? null : before - 1, step];
         });
         if (sizeOf(cuts.map((c) => c.full)) > 4000) break;
-        return { leaf: plain(cuts.map((c) => c.full)), view: (t) => t.slice(...ranges), how: `slice ${JSON.stringify(ranges)}` };
+        return {
+          leaf: plain(cuts.map((c) => c.full)),
+          view: (t) => t.slice(...ranges),
+          how: `slice ${JSON.stringify(ranges)}`,
+        };
       }
       case 4: {
         const small = shape.map((n) => (this.chance(0.5) ? 1 : n));
@@ -171,7 +182,9 @@ export class Draw {
       case 5: {
         const rows = [2, 3, 4, 5].find((d) => size % d === 0) ?? 1;
         return {
-          leaf: plain([size / rows, rows]), view: (t) => t.transpose().reshape(shape), how: `transpose of ${size / rows}×${rows}, reshaped`,
+          leaf: plain([size / rows, rows]),
+          view: (t) => t.transpose().reshape(shape),
+          how: `transpose of ${size / rows}×${rows}, reshaped`,
         };
       }
       case 6:

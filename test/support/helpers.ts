@@ -30,7 +30,10 @@ export async function property(runs: number, body: (draw: Draw) => Promise<void>
   const numbers = fc.noBias(fc.noShrink(fc.integer({ min: 0, max: 0x7fffffff })));
   const checked = fc.asyncProperty(numbers, async (seed) => body(new Draw(seed)));
   try {
-    await fc.assert(checked, { numRuns: Math.max(1, Math.round(runs * MORE)), ...(SEED === undefined ? {} : { seed: SEED }) });
+    await fc.assert(checked, {
+      numRuns: Math.max(1, Math.round(runs * MORE)),
+      ...(SEED === undefined ? {} : { seed: SEED }),
+    });
   } catch (error) {
     // What was wrong stands in the cause, which test reporters leave out.
     const { message, cause } = error as Error;
@@ -114,7 +117,12 @@ export async function devicesAgree(devices: Backend | readonly Backend[], cases:
     const draw = new Draw(floats.length);
     const seeds = floats.map((t) => leafTensor(draw.data(t.shape, { domain: [-1, 1], dtype: t.dtype })));
     gradients(floats, seeds, targets).forEach((t, i) => {
-      wanted.push({ label: `${describeCase(c)}: gradient ${i}`, node: t.node, bound: c.gradientBound ?? 4 * bound, each: false });
+      wanted.push({
+        label: `${describeCase(c)}: gradient ${i}`,
+        node: t.node,
+        bound: c.gradientBound ?? 4 * bound,
+        each: false,
+      });
     });
   }
   const nodes = wanted.map((w) => w.node);
@@ -127,7 +135,11 @@ export async function devicesAgree(devices: Backend | readonly Backend[], cases:
       return message ? [`${w.label} ${w.node.dtype}${formatShape(w.node.shape)}: ${message}`] : [];
     });
     const list = failures.slice(0, 12).join("\n");
-    assert.equal(failures.length, 0, `${device.name} and reference disagree on ${failures.length} of ${wanted.length}:\n${list}`);
+    assert.equal(
+      failures.length,
+      0,
+      `${device.name} and reference disagree on ${failures.length} of ${wanted.length}:\n${list}`,
+    );
   }
 }
 
@@ -155,7 +167,9 @@ export function disagreement(found: HostArray, expected: HostArray, bound: numbe
       if (worst < 0 || error > excess) [worst, excess] = [i, error];
     }
   }
-  return worst < 0 ? undefined : `element ${worst} is ${found[worst]}, reference ${expected[worst]}, relative error ${excess.toExponential(2)}, bound ${bound}`;
+  return worst < 0
+    ? undefined
+    : `element ${worst} is ${found[worst]}, reference ${expected[worst]}, relative error ${excess.toExponential(2)}, bound ${bound}`;
 }
 
 /** Values of `t` on its device, as plain numbers. */
@@ -165,6 +179,11 @@ export async function numbers(t: Tensor): Promise<number[]> {
 
 /** Largest |difference| of two lists, relative to the larger scale. */
 export function assertClose(found: ArrayLike<number>, expected: ArrayLike<number>, bound = 1e-6): void {
-  const message = disagreement(Float64Array.from(found as number[]), Float64Array.from(expected as number[]), bound, false);
+  const message = disagreement(
+    Float64Array.from(found as number[]),
+    Float64Array.from(expected as number[]),
+    bound,
+    false,
+  );
   assert.equal(message, undefined, message);
 }

@@ -7,7 +7,19 @@ import { Tensor } from "../../src/tensor/tensor.ts";
 import type { Draw } from "./draw.ts";
 
 export const MOVEMENTS = [
-  "reshape", "permute", "transpose", "expand", "slice", "index", "flip", "pad", "spread", "window", "unwindow", "squeeze", "flatten",
+  "reshape",
+  "permute",
+  "transpose",
+  "expand",
+  "slice",
+  "index",
+  "flip",
+  "pad",
+  "spread",
+  "window",
+  "unwindow",
+  "squeeze",
+  "flatten",
 ] as const;
 export type MovementKind = (typeof MOVEMENTS)[number];
 
@@ -38,7 +50,10 @@ export function drawMovement(draw: Draw, kind: MovementKind, shape: Shape): Move
       return { name: `transpose ${a} ${b}`, apply: (x) => x.transpose(a, b) };
     }
     case "expand": {
-      const to = [...Array.from({ length: draw.int(0, 1) }, () => draw.int(1, 3)), ...shape.map((n) => (n === 1 ? draw.int(1, 4) : n))];
+      const to = [
+        ...Array.from({ length: draw.int(0, 1) }, () => draw.int(1, 3)),
+        ...shape.map((n) => (n === 1 ? draw.int(1, 4) : n)),
+      ];
       return { name: `expand ${to.join("×")}`, apply: (x) => x.expand(to) };
     }
     case "slice": {
@@ -54,7 +69,10 @@ export function drawMovement(draw: Draw, kind: MovementKind, shape: Shape): Move
       const axis = draw.int(0, Math.max(0, rank - 1));
       if (rank === 0 || shape[axis] === 0) return NOTHING;
       const at = draw.int(-shape[axis], shape[axis] - 1);
-      return { name: `index ${at} of axis ${axis}`, apply: (x) => x.slice(...shape.map((_, i): Range => (i === axis ? at : null))) };
+      return {
+        name: `index ${at} of axis ${axis}`,
+        apply: (x) => x.slice(...shape.map((_, i): Range => (i === axis ? at : null))),
+      };
     }
     case "flip": {
       const axes = rank === 0 ? [] : draw.subset(shape.map((_, i) => i));
@@ -69,7 +87,10 @@ export function drawMovement(draw: Draw, kind: MovementKind, shape: Shape): Move
       const step = shape.map(() => draw.int(1, 3));
       const low = shape.map(() => draw.int(0, 2));
       const to = shape.map((n, i) => low[i] + Math.max(0, n - 1) * step[i] + 1 + draw.int(0, 2));
-      return { name: `spread from ${low.join()} by ${step.join()} in ${to.join("×")}`, apply: (x) => new Tensor(build.pad(x.node, low, to, step)) };
+      return {
+        name: `spread from ${low.join()} by ${step.join()} in ${to.join("×")}`,
+        apply: (x) => new Tensor(build.pad(x.node, low, to, step)),
+      };
     }
     case "window": {
       const axis = draw.int(0, Math.max(0, rank - 1));
@@ -77,7 +98,10 @@ export function drawMovement(draw: Draw, kind: MovementKind, shape: Shape): Move
       const [length, dilation] = [draw.int(1, Math.min(4, shape[axis])), draw.int(1, 2)];
       if ((length - 1) * dilation + 1 > shape[axis]) return NOTHING;
       const stride = draw.int(1, 3);
-      return { name: `window ${length} stride ${stride} dilation ${dilation} of axis ${axis}`, apply: (x) => x.window(axis, length, stride, dilation) };
+      return {
+        name: `window ${length} stride ${stride} dilation ${dilation} of axis ${axis}`,
+        apply: (x) => x.window(axis, length, stride, dilation),
+      };
     }
     case "unwindow": {
       const axis = draw.int(0, Math.max(0, rank - 2));

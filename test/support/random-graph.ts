@@ -9,7 +9,18 @@
 import { gradients } from "../../src/autograd/grad.ts";
 import { decompose } from "../../src/compiler/decompose.ts";
 import { evaluate } from "../../src/device/reference/evaluate.ts";
-import { crossEntropy, gruScan, infoNCE, l2Normalize, layerNorm, logSoftmax, logSumExp, packedAttention, softmax, topK } from "../../src/ops/index.ts";
+import {
+  crossEntropy,
+  gruScan,
+  infoNCE,
+  l2Normalize,
+  layerNorm,
+  logSoftmax,
+  logSumExp,
+  packedAttention,
+  softmax,
+  topK,
+} from "../../src/ops/index.ts";
 import * as build from "../../src/tensor/build.ts";
 import type { DType, HostArray } from "../../src/tensor/dtype.ts";
 import { isFloat } from "../../src/tensor/dtype.ts";
@@ -69,7 +80,10 @@ export function evaluateGraph(roots: readonly Node[], noise?: Draw): HostArray[]
       values.set(node, isFloat(node.dtype) ? Float64Array.from(op.data) : op.data);
       continue;
     }
-    const value = evaluate(node, node.inputs.map((n) => values.get(n)!));
+    const value = evaluate(
+      node,
+      node.inputs.map((n) => values.get(n)!),
+    );
     if (noise && isFloat(node.dtype) && isRounded(node)) {
       for (let i = 0; i < value.length; i++) value[i] *= 1 + NOISE * (2 * noise.unit() - 1);
     }
@@ -95,17 +109,29 @@ class Drawer {
 
   constructor(readonly draw: Draw) {}
 
-  leaf(shape: Shape, dtype: DType = "f32", variable = false, domain: readonly [number, number] = [-2, 2], most = 9): number {
+  leaf(
+    shape: Shape,
+    dtype: DType = "f32",
+    variable = false,
+    domain: readonly [number, number] = [-2, 2],
+    most = 9,
+  ): number {
     const leaf = this.draw.data(shape, { dtype, domain, most });
     const exact = isFloat(dtype) ? Float64Array.from(leaf.data) : leaf.data;
-    this.steps.push({ name: `${variable ? "variable" : "data"} ${dtype}[${shape.join(", ")}]`, inputs: [], leaf, variable });
+    this.steps.push({
+      name: `${variable ? "variable" : "data"} ${dtype}[${shape.join(", ")}]`,
+      inputs: [],
+      leaf,
+      variable,
+    });
     this.known.push({ shape, dtype, exact, noisy: exact });
     return this.steps.length - 1;
   }
 
   /** Adds a step unless its value is unusable; brings large values down. */
   add(name: string, inputs: readonly number[], make: (...inputs: Tensor[]) => Tensor): number | undefined {
-    const leaves = (which: "exact" | "noisy") => inputs.map((i) => leafTensor(this.known[i][which], this.known[i].shape, this.known[i].dtype));
+    const leaves = (which: "exact" | "noisy") =>
+      inputs.map((i) => leafTensor(this.known[i][which], this.known[i].shape, this.known[i].dtype));
     const result = make(...leaves("exact"));
     if (result.size > MOST_ELEMENTS || result.rank > 6) return undefined;
     const [exact] = evaluateGraph([result.node]);
@@ -142,7 +168,12 @@ class Drawer {
   /** An operand that broadcasts with the shape. */
   partner(shape: Shape, dtype: DType): number {
     const found = this.draw.chance(0.6)
-      ? this.pick((k) => k.dtype === dtype && k.shape.length <= shape.length && k.shape.every((n, i) => n === shape[shape.length - k.shape.length + i] || n === 1))
+      ? this.pick(
+          (k) =>
+            k.dtype === dtype &&
+            k.shape.length <= shape.length &&
+            k.shape.every((n, i) => n === shape[shape.length - k.shape.length + i] || n === 1),
+        )
       : undefined;
     return found ?? this.leaf(this.draw.broadcastable(shape), dtype);
   }
@@ -157,12 +188,16 @@ function clear(k: Known, distance: (v: number) => number = Math.abs): boolean {
   }
   return true;
 }
-const bounded = (most: number) => (k: Known) => { for (const v of k.exact) if (Math.abs(v) > most) return false; return true; };
+const bounded = (most: number) => (k: Known) => {
+  for (const v of k.exact) if (Math.abs(v) > most) return false;
+  return true;
+};
 const fromWhole = (v: number) => Math.min(Math.abs(v - Math.round(v)), Math.abs(Math.abs(v % 1) - 0.5));
 
 /** Whether the two, broadcast, differ clearly everywhere. */
 function apart(a: Known, b: Known): boolean {
-  const difference = (which: "exact" | "noisy") => evaluateGraph([leafTensor(a[which], a.shape, a.dtype).sub(leafTensor(b[which], b.shape, b.dtype)).node])[0];
+  const difference = (which: "exact" | "noisy") =>
+    evaluateGraph([leafTensor(a[which], a.shape, a.dtype).sub(leafTensor(b[which], b.shape, b.dtype)).node])[0];
   const [exact, noisy] = [difference("exact"), difference("noisy")];
   return exact.every((v, i) => Math.abs(v) > MARGIN || (v === 0 && noisy[i] === 0));
 }
@@ -170,7 +205,8 @@ function apart(a: Known, b: Known): boolean {
 /** Whether every row along the axis has its extremes clear of the rest (equal ones only where surely equal). */
 function distinct(k: Known, axes: readonly number[]): boolean {
   const x = (which: "exact" | "noisy") => leafTensor(k[which], k.shape, k.dtype);
-  const gaps = (which: "exact" | "noisy") => evaluateGraph([x(which).sub(x(which).max(axes, true)).node, x(which).sub(x(which).min(axes, true)).node]);
+  const gaps = (which: "exact" | "noisy") =>
+    evaluateGraph([x(which).sub(x(which).max(axes, true)).node, x(which).sub(x(which).min(axes, true)).node]);
   const [exact, noisy] = [gaps("exact"), gaps("noisy")];
   return exact.every((values, j) => values.every((v, i) => Math.abs(v) > MARGIN || (v === 0 && noisy[j][i] === 0)));
 }
@@ -186,250 +222,424 @@ const INTEGER = ["add", "sub", "mul", "mod", "floorDiv", "maximum", "minimum", "
 
 /** The steps a program is made of, with their weights. */
 const RULES: readonly (readonly [weight: number, name: string, rule: Rule])[] = [
-  [14, "unary", (d) => {
-    const x = d.float();
-    const name = d.draw.pick(SMOOTH);
-    if (x !== undefined) return d.add(name, [x], (t) => t[name]());
-  }],
-  [3, "exp", (d) => {
-    const x = d.float(bounded(4));
-    const name = d.draw.pick(["exp", "expm1"] as const);
-    if (x !== undefined) return d.add(name, [x], (t) => t[name]());
-  }],
-  [4, "positive", (d) => {
-    const x = d.float();
-    const name = d.draw.pick(["sqrt", "rsqrt", "log", "log1p", "reciprocal"] as const);
-    if (x !== undefined) return d.add(`square + 0.4, ${name}`, [x], (t) => t.square().add(0.4)[name]());
-  }],
-  [4, "kinked", (d) => {
-    const x = d.float((k) => clear(k));
-    const name = d.draw.pick(KINKED);
-    if (x !== undefined) return d.add(name, [x], (t) => t[name]());
-  }],
-  [2, "rounded", (d) => {
-    const x = d.float((k) => clear(k, fromWhole));
-    const name = d.draw.pick(ROUNDED);
-    if (x !== undefined) return d.add(name, [x], (t) => t[name]());
-  }],
-  [16, "binary", (d) => {
-    const x = d.float();
-    if (x === undefined) return;
-    const y = d.partner(d.known[x].shape, "f32");
-    const name = d.draw.pick(BINARY);
-    return d.draw.chance(0.5) ? d.add(name, [x, y], (a, b) => a[name](b)) : d.add(name, [y, x], (a, b) => a[name](b));
-  }],
-  [4, "number", (d) => {
-    const x = d.float();
-    const [name, by] = [d.draw.pick(BINARY), d.draw.pick([0, 1, -1, 0.5, 2, -0.75])];
-    if (x !== undefined) return d.add(`${name} ${by}`, [x], (a) => a[name](by));
-  }],
-  [3, "div and pow", (d) => {
-    const x = d.float();
-    if (x === undefined) return;
-    const y = d.partner(d.known[x].shape, "f32");
-    return d.draw.chance(0.6)
-      ? d.add("div by square + 0.5", [x, y], (a, b) => a.div(b.square().add(0.5)))
-      : d.add("square + 0.5 to the power of tanh", [x, y], (a, b) => a.square().add(0.5).pow(b.tanh()));
-  }],
-  [3, "extreme of two", (d) => {
-    const x = d.float();
-    if (x === undefined) return;
-    const y = d.partner(d.known[x].shape, "f32");
-    const name = d.draw.pick(["maximum", "minimum"] as const);
-    if (apart(d.known[x], d.known[y])) return d.add(name, [x, y], (a, b) => a[name](b));
-  }],
-  [5, "select", (d) => {
-    const x = d.float();
-    if (x === undefined) return;
-    const y = d.partner(d.known[x].shape, "f32");
-    const name = d.draw.pick(COMPARE);
-    if (!apart(d.known[x], d.known[y])) return;
-    const c = d.add(name, [x, y], (a, b) => a[name](b));
-    if (c === undefined) return;
-    const z = d.partner(d.known[c].shape, "f32");
-    return d.draw.chance(0.5) ? d.add("where", [c, x, z], (p, a, b) => p.where(a, b)) : d.add("mask", [c, z], (p, a) => a.expand(p.shape).mask(p));
-  }],
-  [3, "bools", (d) => {
-    const x = d.pick((k) => k.dtype === "bool" && k.exact.length > 0);
-    if (x === undefined) return;
-    switch (d.draw.int(0, 3)) {
-      case 0: return d.add("not", [x], (a) => a.not());
-      case 1: { const y = d.partner(d.known[x].shape, "bool"); return d.add("or", [x, y], (a, b) => a.or(b)); }
-      case 2: { const y = d.partner(d.known[x].shape, "bool"); return d.add("and", [x, y], (a, b) => a.and(b)); }
-      default: return d.add("cast to f32", [x], (a) => a.cast("f32"));
-    }
-  }],
-  [3, "to integers", (d) => {
-    const x = d.float((k) => clear(k, (v) => Math.abs(v - Math.round(v))));
-    const to = d.draw.pick(["i32", "u32"] as const);
-    if (x !== undefined) return d.add(`scaled by 4, cast to ${to}`, [x], (a) => (to === "u32" ? a.square().mul(4).floor().add(0.25).cast(to) : a.cast(to)));
-  }],
-  [4, "integers", (d) => {
-    const x = d.pick((k) => (k.dtype === "i32" || k.dtype === "u32") && k.exact.length > 0);
-    if (x === undefined) return;
-    const { shape, dtype } = d.known[x];
-    if (d.draw.chance(0.3)) return d.add("mod 7, cast to f32", [x], (a) => a.mod(7).cast("f32"));
-    const y = d.partner(shape, dtype);
-    const name = d.draw.pick(INTEGER);
-    return d.add(name, [x, y], (a, b) => a[name](b));
-  }],
-  [18, "movement", (d) => {
-    const x = d.pick((k) => k.exact.length > 0 && k.shape.length > 0);
-    if (x === undefined) return;
-    const move = drawMovement(d.draw, d.draw.pick(MOVEMENTS), d.known[x].shape);
-    if (move.name !== "nothing") return d.add(move.name, [x], (t) => move.apply(t));
-  }],
-  [9, "reduction", (d) => {
-    const x = d.float((k) => k.shape.length > 0);
-    if (x === undefined) return;
-    const axes = d.draw.subset(d.known[x].shape.map((_, i) => i));
-    const keep = d.draw.chance(0.5);
-    const name = d.draw.pick(["sum", "mean", "variance", "sum", "mean", "max", "min", "prod"] as const);
-    if ((name === "max" || name === "min") && !distinct(d.known[x], axes)) return;
-    if (name === "prod" && sizeOf(axes.map((a) => d.known[x].shape[a])) > 6) return;
-    return d.add(`${name} over ${axes.join()}${keep ? ", kept" : ""}`, [x], (t) => t[name](axes, keep));
-  }],
-  [2, "standardise", (d) => {
-    const x = d.float((k) => k.shape.length > 0);
-    if (x === undefined) return;
-    const axes = d.draw.subset(d.known[x].shape.map((_, i) => i));
-    return d.add(`standardise over ${axes.join()}`, [x], (t) => {
-      const centred = t.sub(t.mean(axes, true));
-      return centred.mul(centred.square().mean(axes, true).add(0.3).rsqrt());
-    });
-  }],
-  [2, "integer reduction", (d) => {
-    const x = d.pick((k) => (k.dtype === "i32" || k.dtype === "u32" || k.dtype === "bool") && k.exact.length > 0 && k.shape.length > 0);
-    if (x === undefined) return;
-    const axes = d.draw.subset(d.known[x].shape.map((_, i) => i));
-    if (d.known[x].dtype === "bool") { const name = d.draw.pick(["any", "all"] as const); return d.add(`${name} over ${axes.join()}`, [x], (t) => t[name](axes)); }
-    const name = d.draw.pick(["sum", "max", "min"] as const);
-    return d.add(`${name} over ${axes.join()}`, [x], (t) => t[name](axes));
-  }],
-  [2, "argmax", (d) => {
-    const x = d.float((k) => k.shape.length > 0);
-    if (x === undefined) return;
-    const axis = d.draw.int(0, d.known[x].shape.length - 1);
-    const name = d.draw.pick(["argmax", "argmin"] as const);
-    if (distinct(d.known[x], [axis])) return d.add(`${name} over ${axis}`, [x], (t) => t[name](axis));
-  }],
-  [4, "joining", (d) => {
-    const x = d.pick((k) => k.exact.length > 0 && k.shape.length > 0);
-    if (x === undefined) return;
-    const { shape, dtype } = d.known[x];
-    const axis = d.draw.int(0, shape.length - 1);
-    if (d.draw.chance(0.3)) { const y = d.of(shape, dtype); return d.add(`stack along ${axis}`, [x, y, x].slice(0, d.draw.int(2, 3)), (...t) => stack(t, axis)); }
-    const others = Array.from({ length: d.draw.int(1, 3) }, () => d.of(shape.map((n, i) => (i === axis && d.draw.chance(0.5) ? d.draw.int(1, 3) : n)), dtype));
-    return d.add(`concat along ${axis}`, d.draw.shuffled([x, ...others]), (...t) => concat(t, axis));
-  }],
-  [4, "indexing", (d) => {
-    const x = d.pick((k) => k.exact.length > 0 && k.shape.length > 0 && k.dtype !== "bool");
-    if (x === undefined) return;
-    const { shape, dtype } = d.known[x];
-    const axis = d.draw.int(0, shape.length - 1);
-    const count = d.draw.int(1, 5);
-    const indexShape = shape.map((n, i) => (i === axis ? count : n));
-    switch (d.draw.int(0, 2)) {
-      case 0: {
-        const index = d.add("index within", [d.leaf([count], "i32")], (t) => t.mod(shape[axis]));
-        if (index === undefined) return;
-        return d.add(`take along ${axis}`, [x, index], (t, i) => t.take(i, axis));
+  [
+    14,
+    "unary",
+    (d) => {
+      const x = d.float();
+      const name = d.draw.pick(SMOOTH);
+      if (x !== undefined) return d.add(name, [x], (t) => t[name]());
+    },
+  ],
+  [
+    3,
+    "exp",
+    (d) => {
+      const x = d.float(bounded(4));
+      const name = d.draw.pick(["exp", "expm1"] as const);
+      if (x !== undefined) return d.add(name, [x], (t) => t[name]());
+    },
+  ],
+  [
+    4,
+    "positive",
+    (d) => {
+      const x = d.float();
+      const name = d.draw.pick(["sqrt", "rsqrt", "log", "log1p", "reciprocal"] as const);
+      if (x !== undefined) return d.add(`square + 0.4, ${name}`, [x], (t) => t.square().add(0.4)[name]());
+    },
+  ],
+  [
+    4,
+    "kinked",
+    (d) => {
+      const x = d.float((k) => clear(k));
+      const name = d.draw.pick(KINKED);
+      if (x !== undefined) return d.add(name, [x], (t) => t[name]());
+    },
+  ],
+  [
+    2,
+    "rounded",
+    (d) => {
+      const x = d.float((k) => clear(k, fromWhole));
+      const name = d.draw.pick(ROUNDED);
+      if (x !== undefined) return d.add(name, [x], (t) => t[name]());
+    },
+  ],
+  [
+    16,
+    "binary",
+    (d) => {
+      const x = d.float();
+      if (x === undefined) return;
+      const y = d.partner(d.known[x].shape, "f32");
+      const name = d.draw.pick(BINARY);
+      return d.draw.chance(0.5) ? d.add(name, [x, y], (a, b) => a[name](b)) : d.add(name, [y, x], (a, b) => a[name](b));
+    },
+  ],
+  [
+    4,
+    "number",
+    (d) => {
+      const x = d.float();
+      const [name, by] = [d.draw.pick(BINARY), d.draw.pick([0, 1, -1, 0.5, 2, -0.75])];
+      if (x !== undefined) return d.add(`${name} ${by}`, [x], (a) => a[name](by));
+    },
+  ],
+  [
+    3,
+    "div and pow",
+    (d) => {
+      const x = d.float();
+      if (x === undefined) return;
+      const y = d.partner(d.known[x].shape, "f32");
+      return d.draw.chance(0.6)
+        ? d.add("div by square + 0.5", [x, y], (a, b) => a.div(b.square().add(0.5)))
+        : d.add("square + 0.5 to the power of tanh", [x, y], (a, b) => a.square().add(0.5).pow(b.tanh()));
+    },
+  ],
+  [
+    3,
+    "extreme of two",
+    (d) => {
+      const x = d.float();
+      if (x === undefined) return;
+      const y = d.partner(d.known[x].shape, "f32");
+      const name = d.draw.pick(["maximum", "minimum"] as const);
+      if (apart(d.known[x], d.known[y])) return d.add(name, [x, y], (a, b) => a[name](b));
+    },
+  ],
+  [
+    5,
+    "select",
+    (d) => {
+      const x = d.float();
+      if (x === undefined) return;
+      const y = d.partner(d.known[x].shape, "f32");
+      const name = d.draw.pick(COMPARE);
+      if (!apart(d.known[x], d.known[y])) return;
+      const c = d.add(name, [x, y], (a, b) => a[name](b));
+      if (c === undefined) return;
+      const z = d.partner(d.known[c].shape, "f32");
+      return d.draw.chance(0.5)
+        ? d.add("where", [c, x, z], (p, a, b) => p.where(a, b))
+        : d.add("mask", [c, z], (p, a) => a.expand(p.shape).mask(p));
+    },
+  ],
+  [
+    3,
+    "bools",
+    (d) => {
+      const x = d.pick((k) => k.dtype === "bool" && k.exact.length > 0);
+      if (x === undefined) return;
+      switch (d.draw.int(0, 3)) {
+        case 0:
+          return d.add("not", [x], (a) => a.not());
+        case 1: {
+          const y = d.partner(d.known[x].shape, "bool");
+          return d.add("or", [x, y], (a, b) => a.or(b));
+        }
+        case 2: {
+          const y = d.partner(d.known[x].shape, "bool");
+          return d.add("and", [x, y], (a, b) => a.and(b));
+        }
+        default:
+          return d.add("cast to f32", [x], (a) => a.cast("f32"));
       }
-      case 1: {
-        if (sizeOf(indexShape) > MOST_ELEMENTS) return;
-        const index = d.add("index within", [d.leaf(indexShape, "i32")], (t) => t.mod(shape[axis]));
-        if (index === undefined) return;
-        return d.add(`gather along ${axis}`, [x, index], (t, i) => t.gather(axis, i));
+    },
+  ],
+  [
+    3,
+    "to integers",
+    (d) => {
+      const x = d.float((k) => clear(k, (v) => Math.abs(v - Math.round(v))));
+      const to = d.draw.pick(["i32", "u32"] as const);
+      if (x !== undefined)
+        return d.add(`scaled by 4, cast to ${to}`, [x], (a) =>
+          to === "u32" ? a.square().mul(4).floor().add(0.25).cast(to) : a.cast(to),
+        );
+    },
+  ],
+  [
+    4,
+    "integers",
+    (d) => {
+      const x = d.pick((k) => (k.dtype === "i32" || k.dtype === "u32") && k.exact.length > 0);
+      if (x === undefined) return;
+      const { shape, dtype } = d.known[x];
+      if (d.draw.chance(0.3)) return d.add("mod 7, cast to f32", [x], (a) => a.mod(7).cast("f32"));
+      const y = d.partner(shape, dtype);
+      const name = d.draw.pick(INTEGER);
+      return d.add(name, [x, y], (a, b) => a[name](b));
+    },
+  ],
+  [
+    18,
+    "movement",
+    (d) => {
+      const x = d.pick((k) => k.exact.length > 0 && k.shape.length > 0);
+      if (x === undefined) return;
+      const move = drawMovement(d.draw, d.draw.pick(MOVEMENTS), d.known[x].shape);
+      if (move.name !== "nothing") return d.add(move.name, [x], (t) => move.apply(t));
+    },
+  ],
+  [
+    9,
+    "reduction",
+    (d) => {
+      const x = d.float((k) => k.shape.length > 0);
+      if (x === undefined) return;
+      const axes = d.draw.subset(d.known[x].shape.map((_, i) => i));
+      const keep = d.draw.chance(0.5);
+      const name = d.draw.pick(["sum", "mean", "variance", "sum", "mean", "max", "min", "prod"] as const);
+      if ((name === "max" || name === "min") && !distinct(d.known[x], axes)) return;
+      if (name === "prod" && sizeOf(axes.map((a) => d.known[x].shape[a])) > 6) return;
+      return d.add(`${name} over ${axes.join()}${keep ? ", kept" : ""}`, [x], (t) => t[name](axes, keep));
+    },
+  ],
+  [
+    2,
+    "standardise",
+    (d) => {
+      const x = d.float((k) => k.shape.length > 0);
+      if (x === undefined) return;
+      const axes = d.draw.subset(d.known[x].shape.map((_, i) => i));
+      return d.add(`standardise over ${axes.join()}`, [x], (t) => {
+        const centred = t.sub(t.mean(axes, true));
+        return centred.mul(centred.square().mean(axes, true).add(0.3).rsqrt());
+      });
+    },
+  ],
+  [
+    2,
+    "integer reduction",
+    (d) => {
+      const x = d.pick(
+        (k) =>
+          (k.dtype === "i32" || k.dtype === "u32" || k.dtype === "bool") && k.exact.length > 0 && k.shape.length > 0,
+      );
+      if (x === undefined) return;
+      const axes = d.draw.subset(d.known[x].shape.map((_, i) => i));
+      if (d.known[x].dtype === "bool") {
+        const name = d.draw.pick(["any", "all"] as const);
+        return d.add(`${name} over ${axes.join()}`, [x], (t) => t[name](axes));
       }
-      default: {
-        if (sizeOf(indexShape) * shape[axis] > 3000) return;
-        const index = d.add("index within", [d.leaf(indexShape, "i32")], (t) => t.mod(shape[axis]));
-        if (index === undefined) return;
-        const source = d.of(indexShape, dtype);
-        return d.add(`scatterAdd along ${axis}`, [x, index, source], (t, i, s) => t.scatterAdd(axis, i, s));
+      const name = d.draw.pick(["sum", "max", "min"] as const);
+      return d.add(`${name} over ${axes.join()}`, [x], (t) => t[name](axes));
+    },
+  ],
+  [
+    2,
+    "argmax",
+    (d) => {
+      const x = d.float((k) => k.shape.length > 0);
+      if (x === undefined) return;
+      const axis = d.draw.int(0, d.known[x].shape.length - 1);
+      const name = d.draw.pick(["argmax", "argmin"] as const);
+      if (distinct(d.known[x], [axis])) return d.add(`${name} over ${axis}`, [x], (t) => t[name](axis));
+    },
+  ],
+  [
+    4,
+    "joining",
+    (d) => {
+      const x = d.pick((k) => k.exact.length > 0 && k.shape.length > 0);
+      if (x === undefined) return;
+      const { shape, dtype } = d.known[x];
+      const axis = d.draw.int(0, shape.length - 1);
+      if (d.draw.chance(0.3)) {
+        const y = d.of(shape, dtype);
+        return d.add(`stack along ${axis}`, [x, y, x].slice(0, d.draw.int(2, 3)), (...t) => stack(t, axis));
       }
-    }
-  }],
-  [9, "product", (d) => {
-    const x = d.float((k) => k.shape.length >= 2);
-    if (x === undefined) return;
-    const { shape } = d.known[x];
-    const [m, k] = shape.slice(-2);
-    switch (d.draw.int(0, 4)) {
-      case 0: return d.add("product with its transpose", [x], (a) => a.matmul(a.transpose()));
-      case 1: { const y = d.of(shape); return d.add("product with a transposed", [x, y], (a, b) => a.matmul(b.transpose())); }
-      case 2: { const y = d.of([d.draw.int(1, 8), m]); return d.add("product from the left", [x, y], (a, b) => b.matmul(a)); }
-      case 3: { const [w, b] = [d.of([d.draw.int(1, 17), k]), d.leaf([1])]; return d.add("layer", [x, w, b], (a, v, c) => a.matmul(v.transpose()).add(c).tanh()); }
-      default: { const y = d.of([k, d.draw.int(1, 17)]); return d.add("product", [x, y], (a, b) => a.matmul(b)); }
-    }
-  }],
-  [5, "over an axis", (d) => {
-    const x = d.float((k) => k.shape.length > 0);
-    if (x === undefined) return;
-    const axis = d.draw.int(0, d.known[x].shape.length - 1);
-    switch (d.draw.int(0, 4)) {
-      case 0: return d.add(`softmax over ${axis}`, [x], (t) => softmax(t, axis));
-      case 1: return d.add(`logSoftmax over ${axis}`, [x], (t) => logSoftmax(t, axis));
-      case 2: return d.add(`logSumExp over ${axis}`, [x], (t) => logSumExp(t, axis));
-      case 3: return d.add(`l2Normalize of square + 0.1 over ${axis}`, [x], (t) => l2Normalize(t.square().add(0.1), axis));
-      default: return d.add("layerNorm", [x], (t) => layerNorm(t, { epsilon: 0.3 }));
-    }
-  }],
-  [1, "crossEntropy", (d) => {
-    const x = d.float((k) => k.shape.length > 0);
-    if (x === undefined) return;
-    const { shape } = d.known[x];
-    const labels = d.add("labels", [d.leaf(shape.slice(0, -1), "i32")], (t) => t.mod(shape[shape.length - 1]));
-    if (labels !== undefined) return d.add("crossEntropy", [x, labels], (t, l) => crossEntropy(t, l, { labelSmoothing: 0.1, reduction: "none" }));
-  }],
-  [1, "topK", (d) => {
-    const x = d.float((k) => k.shape.length > 0 && k.shape[k.shape.length - 1] <= 9);
-    if (x === undefined) return;
-    const { exact, shape } = d.known[x];
-    const sorted = Float64Array.from(exact).sort();
-    if (sorted.some((v, i) => i > 0 && v - sorted[i - 1] < MARGIN)) return;
-    const k = d.draw.int(1, Math.min(3, shape[shape.length - 1]));
-    return d.add(`topK ${k}`, [x], (t) => { const { values, indices } = topK(t, k); return values.add(indices.cast("f32").mul(0.25)); });
-  }],
-  [0.5, "infoNCE", (d) => {
-    const x = d.float((k) => k.shape.length === 2 && k.shape[0] <= 12 && bounded(3)(k));
-    if (x === undefined) return;
-    const [n, c] = d.known[x].shape;
-    const [k, queue] = [d.of([n, c]), d.leaf([c, d.draw.int(1, 20)])];
-    return d.add("infoNCE", [x, k, queue], (q, p, w) => infoNCE(q.tanh(), p.tanh(), w, { temperature: 0.5, reduction: "none" }));
-  }],
-  [0.25, "attention", (d) => {
-    const x = d.float((k) => k.shape.length === 2 && bounded(3)(k));
-    if (x === undefined) return;
-    const [steps, width] = d.known[x].shape;
-    const w = d.leaf([width, 6], "f32", false, [-0.5, 0.5]);
-    if (steps <= 9) return d.add("attention of two heads", [x, w], (t, v) => packedAttention(t.matmul(v).tanh().reshape([1, steps, 6]), 2));
-  }],
-  [0.25, "gruScan", (d) => {
-    const x = d.float((k) => k.exact.length <= 24 && bounded(3)(k));
-    if (x === undefined) return;
-    const size = sizeOf(d.known[x].shape);
-    const [gates, weight] = [d.leaf([2, size, 1, 3]), d.leaf([1, 3, 1])];
-    return d.add("gruScan from its values", [x, gates, weight], (t, g, w) => {
-      const { y, hn } = gruScan({ gates: g, weight: w, h0: t.tanh().reshape([1, size, 1]) });
-      return y.sum(0).add(hn.reshape([size, 1]));
-    });
-  }],
-  [2, "random", (d) => {
-    const [shape, seed, call] = [d.draw.shape({ elements: 60 }), d.draw.int(0, 1e6), d.draw.int(0, 100)];
-    const kind = d.draw.int(0, 2);
-    // The call's number is the only input: it makes the draw part of the graph, not a leaf.
-    return d.add(`random ${kind} [${shape.join()}]`, [d.leaf([1])], (t) => {
-      const g = new Generator(seed, call);
-      const values = kind === 0 ? g.uniform(shape) : kind === 1 ? g.normal(shape) : g.dropoutMask(shape, 0.4);
-      return values.mul(t);
-    });
-  }],
-  [1, "barrier", (d) => {
-    const x = d.float();
-    if (x === undefined) return;
-    return d.draw.chance(0.5) ? d.add("contiguous", [x], (t) => t.contiguous()) : d.add("detach", [x], (t) => t.detach());
-  }],
+      const others = Array.from({ length: d.draw.int(1, 3) }, () =>
+        d.of(
+          shape.map((n, i) => (i === axis && d.draw.chance(0.5) ? d.draw.int(1, 3) : n)),
+          dtype,
+        ),
+      );
+      return d.add(`concat along ${axis}`, d.draw.shuffled([x, ...others]), (...t) => concat(t, axis));
+    },
+  ],
+  [
+    4,
+    "indexing",
+    (d) => {
+      const x = d.pick((k) => k.exact.length > 0 && k.shape.length > 0 && k.dtype !== "bool");
+      if (x === undefined) return;
+      const { shape, dtype } = d.known[x];
+      const axis = d.draw.int(0, shape.length - 1);
+      const count = d.draw.int(1, 5);
+      const indexShape = shape.map((n, i) => (i === axis ? count : n));
+      switch (d.draw.int(0, 2)) {
+        case 0: {
+          const index = d.add("index within", [d.leaf([count], "i32")], (t) => t.mod(shape[axis]));
+          if (index === undefined) return;
+          return d.add(`take along ${axis}`, [x, index], (t, i) => t.take(i, axis));
+        }
+        case 1: {
+          if (sizeOf(indexShape) > MOST_ELEMENTS) return;
+          const index = d.add("index within", [d.leaf(indexShape, "i32")], (t) => t.mod(shape[axis]));
+          if (index === undefined) return;
+          return d.add(`gather along ${axis}`, [x, index], (t, i) => t.gather(axis, i));
+        }
+        default: {
+          if (sizeOf(indexShape) * shape[axis] > 3000) return;
+          const index = d.add("index within", [d.leaf(indexShape, "i32")], (t) => t.mod(shape[axis]));
+          if (index === undefined) return;
+          const source = d.of(indexShape, dtype);
+          return d.add(`scatterAdd along ${axis}`, [x, index, source], (t, i, s) => t.scatterAdd(axis, i, s));
+        }
+      }
+    },
+  ],
+  [
+    9,
+    "product",
+    (d) => {
+      const x = d.float((k) => k.shape.length >= 2);
+      if (x === undefined) return;
+      const { shape } = d.known[x];
+      const [m, k] = shape.slice(-2);
+      switch (d.draw.int(0, 4)) {
+        case 0:
+          return d.add("product with its transpose", [x], (a) => a.matmul(a.transpose()));
+        case 1: {
+          const y = d.of(shape);
+          return d.add("product with a transposed", [x, y], (a, b) => a.matmul(b.transpose()));
+        }
+        case 2: {
+          const y = d.of([d.draw.int(1, 8), m]);
+          return d.add("product from the left", [x, y], (a, b) => b.matmul(a));
+        }
+        case 3: {
+          const [w, b] = [d.of([d.draw.int(1, 17), k]), d.leaf([1])];
+          return d.add("layer", [x, w, b], (a, v, c) => a.matmul(v.transpose()).add(c).tanh());
+        }
+        default: {
+          const y = d.of([k, d.draw.int(1, 17)]);
+          return d.add("product", [x, y], (a, b) => a.matmul(b));
+        }
+      }
+    },
+  ],
+  [
+    5,
+    "over an axis",
+    (d) => {
+      const x = d.float((k) => k.shape.length > 0);
+      if (x === undefined) return;
+      const axis = d.draw.int(0, d.known[x].shape.length - 1);
+      switch (d.draw.int(0, 4)) {
+        case 0:
+          return d.add(`softmax over ${axis}`, [x], (t) => softmax(t, axis));
+        case 1:
+          return d.add(`logSoftmax over ${axis}`, [x], (t) => logSoftmax(t, axis));
+        case 2:
+          return d.add(`logSumExp over ${axis}`, [x], (t) => logSumExp(t, axis));
+        case 3:
+          return d.add(`l2Normalize of square + 0.1 over ${axis}`, [x], (t) => l2Normalize(t.square().add(0.1), axis));
+        default:
+          return d.add("layerNorm", [x], (t) => layerNorm(t, { epsilon: 0.3 }));
+      }
+    },
+  ],
+  [
+    1,
+    "crossEntropy",
+    (d) => {
+      const x = d.float((k) => k.shape.length > 0);
+      if (x === undefined) return;
+      const { shape } = d.known[x];
+      const labels = d.add("labels", [d.leaf(shape.slice(0, -1), "i32")], (t) => t.mod(shape[shape.length - 1]));
+      if (labels !== undefined)
+        return d.add("crossEntropy", [x, labels], (t, l) =>
+          crossEntropy(t, l, { labelSmoothing: 0.1, reduction: "none" }),
+        );
+    },
+  ],
+  [
+    1,
+    "topK",
+    (d) => {
+      const x = d.float((k) => k.shape.length > 0 && k.shape[k.shape.length - 1] <= 9);
+      if (x === undefined) return;
+      const { exact, shape } = d.known[x];
+      const sorted = Float64Array.from(exact).sort();
+      if (sorted.some((v, i) => i > 0 && v - sorted[i - 1] < MARGIN)) return;
+      const k = d.draw.int(1, Math.min(3, shape[shape.length - 1]));
+      return d.add(`topK ${k}`, [x], (t) => {
+        const { values, indices } = topK(t, k);
+        return values.add(indices.cast("f32").mul(0.25));
+      });
+    },
+  ],
+  [
+    0.5,
+    "infoNCE",
+    (d) => {
+      const x = d.float((k) => k.shape.length === 2 && k.shape[0] <= 12 && bounded(3)(k));
+      if (x === undefined) return;
+      const [n, c] = d.known[x].shape;
+      const [k, queue] = [d.of([n, c]), d.leaf([c, d.draw.int(1, 20)])];
+      return d.add("infoNCE", [x, k, queue], (q, p, w) =>
+        infoNCE(q.tanh(), p.tanh(), w, { temperature: 0.5, reduction: "none" }),
+      );
+    },
+  ],
+  [
+    0.25,
+    "attention",
+    (d) => {
+      const x = d.float((k) => k.shape.length === 2 && bounded(3)(k));
+      if (x === undefined) return;
+      const [steps, width] = d.known[x].shape;
+      const w = d.leaf([width, 6], "f32", false, [-0.5, 0.5]);
+      if (steps <= 9)
+        return d.add("attention of two heads", [x, w], (t, v) =>
+          packedAttention(t.matmul(v).tanh().reshape([1, steps, 6]), 2),
+        );
+    },
+  ],
+  [
+    0.25,
+    "gruScan",
+    (d) => {
+      const x = d.float((k) => k.exact.length <= 24 && bounded(3)(k));
+      if (x === undefined) return;
+      const size = sizeOf(d.known[x].shape);
+      const [gates, weight] = [d.leaf([2, size, 1, 3]), d.leaf([1, 3, 1])];
+      return d.add("gruScan from its values", [x, gates, weight], (t, g, w) => {
+        const { y, hn } = gruScan({ gates: g, weight: w, h0: t.tanh().reshape([1, size, 1]) });
+        return y.sum(0).add(hn.reshape([size, 1]));
+      });
+    },
+  ],
+  [
+    2,
+    "random",
+    (d) => {
+      const [shape, seed, call] = [d.draw.shape({ elements: 60 }), d.draw.int(0, 1e6), d.draw.int(0, 100)];
+      const kind = d.draw.int(0, 2);
+      // The call's number is the only input: it makes the draw part of the graph, not a leaf.
+      return d.add(`random ${kind} [${shape.join()}]`, [d.leaf([1])], (t) => {
+        const g = new Generator(seed, call);
+        const values = kind === 0 ? g.uniform(shape) : kind === 1 ? g.normal(shape) : g.dropoutMask(shape, 0.4);
+        return values.mul(t);
+      });
+    },
+  ],
+  [
+    1,
+    "barrier",
+    (d) => {
+      const x = d.float();
+      if (x === undefined) return;
+      return d.draw.chance(0.5)
+        ? d.add("contiguous", [x], (t) => t.contiguous())
+        : d.add("detach", [x], (t) => t.detach());
+    },
+  ],
 ];
 
 const TOTAL = RULES.reduce((sum, [weight]) => sum + weight, 0);
@@ -446,7 +656,9 @@ export function drawProgram(seed: number): Program {
   const d = new Drawer(draw);
   const elements = draw.pick([12, 40, 40, 100, 300]);
   for (let i = draw.int(1, 3); i > 0; i--) d.leaf(draw.shape({ minRank: draw.int(0, 2), elements }));
-  const variables = Array.from({ length: draw.pick([0, 0, 1, 2]) }, () => d.leaf(draw.shape({ minRank: 1, elements }), "f32", true));
+  const variables = Array.from({ length: draw.pick([0, 0, 1, 2]) }, () =>
+    d.leaf(draw.shape({ minRank: 1, elements }), "f32", true),
+  );
   if (draw.chance(0.3)) d.leaf(draw.shape({ elements }), draw.pick(["i32", "u32", "bool"]));
   const wanted = draw.int(3, 36);
   for (let tries = 0; d.steps.length < wanted && tries < 150; tries++) drawRule(draw)(d);
@@ -466,9 +678,17 @@ export function drawProgram(seed: number): Program {
   const computed = d.steps.flatMap((s, i) => (s.make ? [i] : []));
   const extra = computed.length > 0 && draw.chance(0.4) ? [draw.pick(computed)] : [];
   const outputs = [...new Set([...draw.shuffled(loose).slice(0, 5), ...extra])];
-  const floats = d.steps.flatMap((s, i) => (s.leaf && d.known[i].dtype === "f32" && d.known[i].exact.length > 0 ? [i] : []));
+  const floats = d.steps.flatMap((s, i) =>
+    s.leaf && d.known[i].dtype === "f32" && d.known[i].exact.length > 0 ? [i] : [],
+  );
   const wantGradients = draw.chance(0.6) && outputs.some((o) => d.known[o].dtype === "f32");
-  return { seed, steps: d.steps, outputs, assignments, gradients: wantGradients ? draw.shuffled(floats).slice(0, 3) : [] };
+  return {
+    seed,
+    steps: d.steps,
+    outputs,
+    assignments,
+    gradients: wantGradients ? draw.shuffled(floats).slice(0, 3) : [],
+  };
 }
 
 // --- running
@@ -503,8 +723,15 @@ export function buildProgram(program: Program, live: boolean, inputs?: ReadonlyM
   const floats = wanted.filter((w) => w.tensor.dtype === "f32").map((w) => w.tensor);
   if (program.gradients.length > 0 && floats.length > 0) {
     const draw = new Draw(program.seed ^ 0x5bd1e995);
-    const weights = floats.map((t) => { const leaf = draw.data(t.shape, { domain: [-1, 1] }); return leafTensor(leaf.data, t.shape, "f32"); });
-    const found = gradients(floats, weights, program.gradients.map((i) => values[i]));
+    const weights = floats.map((t) => {
+      const leaf = draw.data(t.shape, { domain: [-1, 1] });
+      return leafTensor(leaf.data, t.shape, "f32");
+    });
+    const found = gradients(
+      floats,
+      weights,
+      program.gradients.map((i) => values[i]),
+    );
     found.forEach((tensor, k) => wanted.push({ name: `gradient of step ${program.gradients[k]}`, tensor }));
   }
   if (live) {
@@ -539,7 +766,8 @@ export function expectedOf(program: Program): Expected[] {
     let [largest, spread] = [0, 0];
     exact[i].forEach((v, j) => {
       largest = Math.max(largest, Math.abs(v));
-      for (const values of noisy) spread = Math.max(spread, Number.isNaN(values[i][j]) ? Infinity : Math.abs(values[i][j] - v));
+      for (const values of noisy)
+        spread = Math.max(spread, Number.isNaN(values[i][j]) ? Infinity : Math.abs(values[i][j] - v));
     });
     const tolerance = float ? 2e-6 + 1e-5 * largest + 20 * spread : spread > 0 ? Infinity : 0;
     const loose = float ? !(tolerance <= 1e-2 * largest + 1e-4) || !(largest < 1e12) : tolerance > 0;
@@ -549,7 +777,8 @@ export function expectedOf(program: Program): Expected[] {
 
 /** Where a device's values are off by more than they may be. */
 export function mismatch(expected: Expected, found: HostArray): string | undefined {
-  if (found.length !== expected.values.length) return `${expected.name}: ${found.length} elements, not ${expected.values.length}`;
+  if (found.length !== expected.values.length)
+    return `${expected.name}: ${found.length} elements, not ${expected.values.length}`;
   if (expected.tolerance === Infinity) return undefined;
   let [worst, at] = [0, -1];
   for (let i = 0; i < found.length; i++) {
@@ -571,7 +800,12 @@ export function withoutUnused(program: Program): Program {
     needed.add(i);
     program.steps[i].inputs.forEach(visit);
   };
-  for (const i of [...program.outputs, ...program.gradients, ...program.assignments.flatMap((a) => [a.variable, a.value])]) visit(i);
+  for (const i of [
+    ...program.outputs,
+    ...program.gradients,
+    ...program.assignments.flatMap((a) => [a.variable, a.value]),
+  ])
+    visit(i);
   const place = new Map([...needed].sort((a, b) => a - b).map((old, now) => [old, now]));
   const at = (i: number): number => place.get(i)!;
   return {

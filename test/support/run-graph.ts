@@ -2,7 +2,7 @@
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import type { HostArray } from "../../src/tensor/dtype.ts";
-import { Tensor, compile, realize, setDefaultDevice } from "../../src/tensor/index.ts";
+import { type Tensor, compile, realize, setDefaultDevice } from "../../src/tensor/index.ts";
 import { pendingList, forget } from "../../src/tensor/realize.ts";
 import { buildProgram, expectedOf, mismatch } from "./random-graph.ts";
 import type { Built, Expected, Program } from "./random-graph.ts";
@@ -20,7 +20,8 @@ async function valuesOf(built: Built, program: Program): Promise<HostArray[]> {
   const results: HostArray[] = [];
   await realize(built.wanted.map((w) => w.tensor));
   for (const { tensor } of built.wanted) results.push(await tensor.read());
-  for (const { variable } of program.assignments) results.push(await built.variables.find((v) => v.step === variable)!.variable.read());
+  for (const { variable } of program.assignments)
+    results.push(await built.variables.find((v) => v.step === variable)!.variable.read());
   return results;
 }
 
@@ -32,7 +33,11 @@ async function compiledValues(program: Program): Promise<HostArray[]> {
   await realize(outside.variables.map((v) => v.variable));
   const step = compile((...tensors: Tensor[]) => {
     const given = new Map(inputs.map((i, k) => [i, tensors[k]]));
-    const built = buildProgram({ ...program, assignments: [] }, false, new Map([...given, ...outside.variables.map((v) => [v.step, v.variable] as const)]));
+    const built = buildProgram(
+      { ...program, assignments: [] },
+      false,
+      new Map([...given, ...outside.variables.map((v) => [v.step, v.variable] as const)]),
+    );
     for (const { variable, value } of program.assignments) {
       outside.variables.find((v) => v.step === variable)!.variable.assign(built.values[value]);
     }
@@ -40,12 +45,16 @@ async function compiledValues(program: Program): Promise<HostArray[]> {
   });
   const data = inputs.map((i) => {
     const { leaf } = program.steps[i];
-    return buildProgram({ seed: 0, steps: [{ name: "", inputs: [], leaf }], outputs: [0], gradients: [], assignments: [] }, false).values[0];
+    return buildProgram(
+      { seed: 0, steps: [{ name: "", inputs: [], leaf }], outputs: [0], gradients: [], assignments: [] },
+      false,
+    ).values[0];
   });
   const results = await step(...data);
   const values: HostArray[] = [];
   for (const t of results) values.push(await t.read());
-  for (const { variable } of program.assignments) values.push(await outside.variables.find((v) => v.step === variable)!.variable.read());
+  for (const { variable } of program.assignments)
+    values.push(await outside.variables.find((v) => v.step === variable)!.variable.read());
   return values;
 }
 
@@ -67,7 +76,10 @@ export async function runProgram(program: Program, device: Backend, thorough: bo
       const again = await valuesOf(buildProgram(program, true), program);
       again.forEach((values, i) => {
         const at = values.findIndex((v, k) => !Object.is(v, first[i][k]));
-        if (at >= 0) failures.push(`replayed: ${expected[i].name}: element ${at} is ${values[at]}, the first time ${first[i][at]}`);
+        if (at >= 0)
+          failures.push(
+            `replayed: ${expected[i].name}: element ${at} is ${values[at]}, the first time ${first[i][at]}`,
+          );
       });
       compare("compiled", await compiledValues(program));
     }

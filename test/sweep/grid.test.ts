@@ -12,23 +12,45 @@ const grid = (source: Record<string, unknown>, over = {}): Grid => parseGrid(sou
 describe("a grid", () => {
   test("is every case with every value of every axis, all of them for one seed before the next", () => {
     const { runs, axes, configurations, name } = grid({
-      preset: "nw-ucla", settings: { epochs: 7 }, seeds: [3, 5],
+      preset: "nw-ucla",
+      settings: { epochs: 7 },
+      seeds: [3, 5],
       cases: [{ name: "tuned", lr: 0.03 }, { temperature: 0.1 }, {}],
       axes: { granularity: [1, 4], mix: { "clip & part": { contrast: ["clip", "part"] } } },
     });
     assert.equal(name, "try");
-    assert.deepEqual(axes.map((axis) => [axis.name, axis.values.map(({ label }) => label)]), [
-      ["case", ["tuned", "temperature=0.1", "as is"]], ["granularity", ["1", "4"]], ["mix", ["clip & part"]],
-    ]);
+    assert.deepEqual(
+      axes.map((axis) => [axis.name, axis.values.map(({ label }) => label)]),
+      [
+        ["case", ["tuned", "temperature=0.1", "as is"]],
+        ["granularity", ["1", "4"]],
+        ["mix", ["clip & part"]],
+      ],
+    );
     assert.equal(configurations.length, 6);
-    assert.deepEqual(runs.map(({ seed }) => seed), [...Array<number>(6).fill(3), ...Array<number>(6).fill(5)]);
-    assert.deepEqual(runs.slice(0, 3).map((run) => run.name), [
-      "case=tuned_granularity=1_mix=clip-part_seed=3", "case=tuned_granularity=4_mix=clip-part_seed=3",
-      "case=temperature=0.1_granularity=1_mix=clip-part_seed=3",
-    ]);
+    assert.deepEqual(
+      runs.map(({ seed }) => seed),
+      [...Array<number>(6).fill(3), ...Array<number>(6).fill(5)],
+    );
+    assert.deepEqual(
+      runs.slice(0, 3).map((run) => run.name),
+      [
+        "case=tuned_granularity=1_mix=clip-part_seed=3",
+        "case=tuned_granularity=4_mix=clip-part_seed=3",
+        "case=temperature=0.1_granularity=1_mix=clip-part_seed=3",
+      ],
+    );
     const { settings } = runs[1];
     assert.deepEqual(
-      [settings.encoder, settings.epochs, settings.lr, settings.granularity, settings.contrast, settings.seed, settings.temperature],
+      [
+        settings.encoder,
+        settings.epochs,
+        settings.lr,
+        settings.granularity,
+        settings.contrast,
+        settings.seed,
+        settings.temperature,
+      ],
       ["gru", 7, 0.03, 4, ["clip", "part"], 3, 0.2],
     );
   });
@@ -36,19 +58,37 @@ describe("a grid", () => {
   test("is one run where it says nothing; options stand over its settings", () => {
     const { runs, configurations } = grid({}, { epochs: "3", holdOut: "9,10" });
     assert.deepEqual(configurations, [{ labels: [], given: {} }]);
-    assert.deepEqual(runs.map(({ name, settings }) => [name, settings.epochs, settings.holdOut]), [["seed=0", 3, [9, 10]]]);
+    assert.deepEqual(
+      runs.map(({ name, settings }) => [name, settings.epochs, settings.holdOut]),
+      [["seed=0", 3, [9, 10]]],
+    );
   });
 
   test("becomes commands that a shell takes as they are", () => {
     const { runs, ...rest } = grid({
-      preset: "sbu", settings: { data: "my clips.clips" }, cases: { a: { contrast: ["clip", "instance"] } },
+      preset: "sbu",
+      settings: { data: "my clips.clips" },
+      cases: { a: { contrast: ["clip", "instance"] } },
       eval: { knn: false, linear: { batch: 1024, lr: 1, weightDecay: 0.005 }, checkpoint: "best" },
     });
-    const stages = stagesOf({ runs, ...rest }, runs[0], { folder: "/nowhere/s", common: ["--device=cpu"], defaults: { workers: 1, data: "unused" } });
-    assert.deepEqual(stages.map(({ args, done }) => [shellLine(["hico", ...args]), done]), [
-      ["hico pretrain --run=/nowhere/s/runs/case=a_seed=0 --resume --preset=sbu --workers=1 '--data=my clips.clips' --contrast=clip,instance --seed=0 --device=cpu", false],
-      ["hico eval linear /nowhere/s/runs/case=a_seed=0 --batch=1024 --lr=1 --weight-decay=0.005 --checkpoint=best --no-baselines --device=cpu", false],
-    ]);
+    const stages = stagesOf({ runs, ...rest }, runs[0], {
+      folder: "/nowhere/s",
+      common: ["--device=cpu"],
+      defaults: { workers: 1, data: "unused" },
+    });
+    assert.deepEqual(
+      stages.map(({ args, done }) => [shellLine(["hico", ...args]), done]),
+      [
+        [
+          "hico pretrain --run=/nowhere/s/runs/case=a_seed=0 --resume --preset=sbu --workers=1 '--data=my clips.clips' --contrast=clip,instance --seed=0 --device=cpu",
+          false,
+        ],
+        [
+          "hico eval linear /nowhere/s/runs/case=a_seed=0 --batch=1024 --lr=1 --weight-decay=0.005 --checkpoint=best --no-baselines --device=cpu",
+          false,
+        ],
+      ],
+    );
     assert.equal(shellLine(["it's"]), `'it'\\''s'`);
   });
 
@@ -86,7 +126,8 @@ describe("a grid", () => {
       [{ eval: { linear: { weightDecay: -1 } } }, /linear\.weightDecay is -1; it must be a number of at least 0/],
       [{ eval: { knn: false, linear: false } }, /neither knn nor linear/],
       [{ eval: { checkpoint: "x" } }, /checkpoint is "x"; it must be "last" or "best"/],
-    ] as const) assert.throws(() => grid(source), message);
+    ] as const)
+      assert.throws(() => grid(source), message);
     assert.throws(() => grid({ axes: { lr: [1, 2] } }, { lr: "3" }), /lr is set by options and by lr/);
     assert.throws(() => grid({}, { seed: "3" }), /its seeds under "seeds"; no option/);
     assert.throws(() => readGrid("/nowhere/grid.json"), /grid\.json: there is no such file/);

@@ -2,14 +2,24 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { RunResult, SweepSummary } from "../../src/sweep/index.ts";
-import { csvTable, markdownTable, parseGrid, spreadOf, summarize, sweepChart, tableRows } from "../../src/sweep/index.ts";
+import {
+  csvTable,
+  markdownTable,
+  parseGrid,
+  spreadOf,
+  summarize,
+  sweepChart,
+  tableRows,
+} from "../../src/sweep/index.ts";
 
 const grid = parseGrid({ cases: { 'a "b", c|d': {} }, axes: { granularity: [1, 2, 4] }, seeds: [0, 1, 2] }, "try.json");
 const accuracies: readonly (readonly number[])[] = [[0.5, 0.6, 0.7], [0.8], []];
 const results = grid.runs.map(({ name, seed, configuration }): RunResult => {
   const linear = accuracies[configuration][seed];
   const head = { name, folder: name, seed, configuration };
-  return linear === undefined ? { ...head, state: "waiting" } : { ...head, state: "done", linear, loss: 10 + configuration };
+  return linear === undefined
+    ? { ...head, state: "waiting" }
+    : { ...head, state: "done", linear, loss: 10 + configuration };
 });
 const summary: SweepSummary = summarize(grid, results, "s");
 
@@ -23,8 +33,14 @@ describe("a sweep's table", () => {
       ["2", 'a "b", c|d', "2", "1/3", "80.0", "11.000"],
       ["3", 'a "b", c|d', "4", "0/3", "–", "–"],
     ]);
-    assert.deepEqual(tableRows(summary, "linear").map(([number]) => number), ["#", "2", "1", "3"]);
-    assert.deepEqual(tableRows(summary, "loss").map(([number]) => number), ["#", "1", "2", "3"]);
+    assert.deepEqual(
+      tableRows(summary, "linear").map(([number]) => number),
+      ["#", "2", "1", "3"],
+    );
+    assert.deepEqual(
+      tableRows(summary, "loss").map(([number]) => number),
+      ["#", "1", "2", "3"],
+    );
   });
 
   test("keeps its columns in Markdown and CSV whatever labels hold", () => {
@@ -40,7 +56,13 @@ describe("a sweep's table", () => {
     assert.equal(chart.match(/<title>linear %, /g)!.length, 2);
     assert.match(chart, /linear % by granularity/);
     assert.match(chart, /<title>linear %, a &quot;b&quot;, c\|d, 1, 60 ± 10<\/title>/);
-    const empty = sweepChart(summarize(grid, results.map((result) => ({ ...result, linear: undefined, loss: undefined })), "s"));
+    const empty = sweepChart(
+      summarize(
+        grid,
+        results.map((result) => ({ ...result, linear: undefined, loss: undefined })),
+        "s",
+      ),
+    );
     assert.match(empty, /no data/);
   });
 });

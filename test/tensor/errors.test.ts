@@ -5,10 +5,41 @@ import { grad, gradients, valueAndGrad } from "../../src/autograd/grad.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import * as build from "../../src/tensor/build.ts";
 import { broadcastAll, requireFloat } from "../../src/tensor/tensor.ts";
-import { ELEMENTWISE, Generator, Tensor, arange, compile, concat, einsum, full, ones, setDefaultDevice, stack, tensor, zeros } from "../../src/tensor/index.ts";
+import {
+  ELEMENTWISE,
+  Generator,
+  type Tensor,
+  arange,
+  compile,
+  concat,
+  einsum,
+  full,
+  ones,
+  setDefaultDevice,
+  stack,
+  tensor,
+  zeros,
+} from "../../src/tensor/index.ts";
 import type { ElementwiseName } from "../../src/tensor/index.ts";
 import { inClass } from "../../src/tensor/elementwise.ts";
-import { attention, conv1d, crossEntropy, gruScan, infoNCE, interpolateLinear, l2Normalize, layerNorm, logSumExp, lstmScan, maxPool1d, meanSquaredError, ntXent, packedAttention, softmax, topK } from "../../src/ops/index.ts";
+import {
+  attention,
+  conv1d,
+  crossEntropy,
+  gruScan,
+  infoNCE,
+  interpolateLinear,
+  l2Normalize,
+  layerNorm,
+  logSumExp,
+  lstmScan,
+  maxPool1d,
+  meanSquaredError,
+  ntXent,
+  packedAttention,
+  softmax,
+  topK,
+} from "../../src/ops/index.ts";
 import { openTestDevice } from "../support/helpers.ts";
 
 const x = zeros([2, 3]);
@@ -21,15 +52,27 @@ type Refusal = readonly [what: string, call: () => unknown, message: RegExp];
 const REFUSALS: readonly Refusal[] = [
   // shapes and elements
   ["ragged arrays", () => tensor([[1, 2], [3]]), /tensor: ragged array: axis 1 has rows of 1 and of 2 elements/],
-  ["numbers beside arrays", () => tensor([[1], 2 as never]), /tensor: ragged array, or an element that is no number: 2/],
+  [
+    "numbers beside arrays",
+    () => tensor([[1], 2 as never]),
+    /tensor: ragged array, or an element that is no number: 2/,
+  ],
   ["elements that are no numbers", () => tensor(["a" as never]), /an element that is no number: a/],
-  ["a shape of another size", () => tensor(new Float32Array(5), { shape: [2, 3] }), /tensor: shape \[2, 3\] has 6 elements, the data 5/],
+  [
+    "a shape of another size",
+    () => tensor(new Float32Array(5), { shape: [2, 3] }),
+    /tensor: shape \[2, 3\] has 6 elements, the data 5/,
+  ],
   ["sizes that are no sizes", () => zeros([2, -1]), /full: shape \[2, -1\] is not valid: sizes must be integers ≥ 0/],
   ["fractional sizes", () => ones([1.5]), /shape \[1.5\] is not valid/],
   ["a constant NaN", () => full([2], NaN), /full: NaN cannot be a constant; build it from data with tensor\(\[NaN\]\)/],
   ["a range without steps", () => arange(0, 3, 0), /arange: step must not be 0/],
   // broadcasting and dtypes
-  ["shapes that do not broadcast", () => x.add(zeros([2, 4])), /add: shapes \[2, 3\] and \[2, 4\] do not broadcast: axis -1 has sizes 3 and 4; they must be equal or one of them 1/],
+  [
+    "shapes that do not broadcast",
+    () => x.add(zeros([2, 4])),
+    /add: shapes \[2, 3\] and \[2, 4\] do not broadcast: axis -1 has sizes 3 and 4; they must be equal or one of them 1/,
+  ],
   ["in the middle", () => zeros([4, 3, 2]).mul(zeros([4, 5, 2])), /mul: .* axis -2 has sizes 3 and 5/],
   ["an empty axis and one of 2", () => zeros([0]).add(zeros([2])), /do not broadcast: axis -1 has sizes 0 and 2/],
   ["two dtypes", () => x.add(i), /add: dtypes f32 and i32 differ; cast one with \.cast\("f32"\)/],
@@ -38,9 +81,17 @@ const REFUSALS: readonly Refusal[] = [
   ["bools only", () => i.and(i), /and: takes bool operands, not i32/],
   ["numbers only", () => b.add(b), /add: takes number operands, not bool/],
   ["order of bools", () => b.lt(b), /lt: takes number operands, not bool/],
-  ["a condition that is no bool", () => x.where(x, x), /where: the condition must be bool, not f32; compare first, for example x\.gt\(0\)/],
+  [
+    "a condition that is no bool",
+    () => x.where(x, x),
+    /where: the condition must be bool, not f32; compare first, for example x\.gt\(0\)/,
+  ],
   ["branches of two dtypes", () => b.where(x, i), /where: dtypes f32 and i32 differ/],
-  ["expanding to fewer axes", () => x.expand([3]), /expand: \[2, 3\] cannot be expanded to \[3\]: aligned at the last axis, sizes must be equal or 1/],
+  [
+    "expanding to fewer axes",
+    () => x.expand([3]),
+    /expand: \[2, 3\] cannot be expanded to \[3\]: aligned at the last axis, sizes must be equal or 1/,
+  ],
   ["expanding a size above 1", () => x.expand([4, 3]), /expand: \[2, 3\] cannot be expanded to \[4, 3\]/],
   ["broadcastAll", () => broadcastAll("pair", x, zeros([5])), /pair: shapes \[2, 3\] and \[5\] do not broadcast/],
   ["requireFloat", () => requireFloat("thing", i), /thing: takes floating tensors, not i32/],
@@ -51,13 +102,29 @@ const REFUSALS: readonly Refusal[] = [
   ["reducing bools", () => b.sum(), /sum: takes numbers, not bool; cast with \.cast\("i32"\) to count/],
   ["a variance of too few", () => zeros([1]).variance(0, false, 1), /variance: 1 elements with correction 1/],
   ["argmax over a missing axis", () => x.argmax(5), /argmax: axis 5 is out of range/],
-  ["a transpose of a vector", () => zeros([3]).transpose(), /transpose: axis -2 is out of range for a tensor of 1 axes/],
+  [
+    "a transpose of a vector",
+    () => zeros([3]).transpose(),
+    /transpose: axis -2 is out of range for a tensor of 1 axes/,
+  ],
   // views
-  ["a reshape to another size", () => x.reshape([4, 2]), /reshape: \[2, 3\] has 6 elements, \[4, 2\] 8; they must be equal/],
-  ["two inferred sizes", () => x.reshape([-1, -1]), /reshape: cannot infer the -1 of \[-1, -1\] for 6 elements of shape \[2, 3\]/],
+  [
+    "a reshape to another size",
+    () => x.reshape([4, 2]),
+    /reshape: \[2, 3\] has 6 elements, \[4, 2\] 8; they must be equal/,
+  ],
+  [
+    "two inferred sizes",
+    () => x.reshape([-1, -1]),
+    /reshape: cannot infer the -1 of \[-1, -1\] for 6 elements of shape \[2, 3\]/,
+  ],
   ["an inferred size that does not divide", () => x.reshape([4, -1]), /cannot infer the -1 of \[4, -1\]/],
   ["negative sizes", () => x.reshape([-2, -3]), /reshape: .*\[-2, -3\]/],
-  ["an order that misses an axis", () => x.permute([0, 0]), /permute: order \[0, 0\] must name each of the 2 axes of \[2, 3\] once/],
+  [
+    "an order that misses an axis",
+    () => x.permute([0, 0]),
+    /permute: order \[0, 0\] must name each of the 2 axes of \[2, 3\] once/,
+  ],
   ["an order too short", () => x.permute([1]), /permute: order \[1\] must name each of the 2 axes/],
   ["squeezing what is not 1", () => x.squeeze(0), /squeeze: axis 0 of \[2, 3\] has size 2, not 1/],
   ["unsqueezing out of range", () => x.unsqueeze(4), /unsqueeze: axis 4 is out of range for a tensor of 3 axes/],
@@ -67,34 +134,86 @@ const REFUSALS: readonly Refusal[] = [
   ["a fractional bound", () => x.slice([0.5, 1]), /slice: bound 0.5 must be an integer/],
   ["step 0", () => x.slice([0, 1, 0]), /slice: step 0 must be a non-zero integer/],
   ["more ranges than axes", () => x.slice(null, null, null), /slice: 3 ranges for \[2, 3\]/],
-  ["a bare slice outside", () => build.slice(x.node, [0, 2], [2, 2], [1, 1]), /slice: axis 1 of \[2, 3\]: start 2, 2 elements, step 1 runs outside 0\.\.2/],
+  [
+    "a bare slice outside",
+    () => build.slice(x.node, [0, 2], [2, 2], [1, 1]),
+    /slice: axis 1 of \[2, 3\]: start 2, 2 elements, step 1 runs outside 0\.\.2/,
+  ],
   ["too few widths", () => x.pad([[1, 1]]), /pad: needs 2 pairs of integers ≥ 0 for \[2, 3\], got \[\[1,1\]\]/],
-  ["a negative width", () => x.pad([[0, 0], [-1, 0]]), /pad: needs 2 pairs of integers ≥ 0/],
-  ["a bare pad that does not fit", () => build.pad(x.node, [0, 0], [2, 4], [1, 2]), /pad: axis 1: 3 elements from 0 in steps of 2 do not fit in 4/],
-  ["a window longer than its axis", () => x.window(1, 3, 1, 2), /window: size 3, stride 1, dilation 2 on axis 1 of \[2, 3\]: all must be ≥ 1 and \(size − 1\)·dilation \+ 1 = 5 at most 3/],
+  [
+    "a negative width",
+    () =>
+      x.pad([
+        [0, 0],
+        [-1, 0],
+      ]),
+    /pad: needs 2 pairs of integers ≥ 0/,
+  ],
+  [
+    "a bare pad that does not fit",
+    () => build.pad(x.node, [0, 0], [2, 4], [1, 2]),
+    /pad: axis 1: 3 elements from 0 in steps of 2 do not fit in 4/,
+  ],
+  [
+    "a window longer than its axis",
+    () => x.window(1, 3, 1, 2),
+    /window: size 3, stride 1, dilation 2 on axis 1 of \[2, 3\]: all must be ≥ 1 and \(size − 1\)·dilation \+ 1 = 5 at most 3/,
+  ],
   ["a window of stride 0", () => x.window(1, 2, 0), /window: size 2, stride 0/],
   // products
   ["inner sizes", () => x.matmul(x), /matmul: \[2, 3\] times \[2, 3\]: inner sizes 3 and 2 must be equal/],
   ["batch sizes", () => zeros([2, 3, 4]).matmul(zeros([3, 4, 5])), /matmul: shapes \[2\] and \[3\] do not broadcast/],
-  ["products of integers", () => i.matmul(i.transpose()), /matmul: .*operands must be of one floating dtype, not i32 and i32/],
+  [
+    "products of integers",
+    () => i.matmul(i.transpose()),
+    /matmul: .*operands must be of one floating dtype, not i32 and i32/,
+  ],
   ["products of two dtypes", () => x.matmul(zeros([3, 1], "f64")), /of one floating dtype, not f32 and f64/],
   ["products with scalars", () => x.matmul(zeros([])), /matmul: \[2, 3\] times \[\]: scalars are not matrices/],
-  ["bare products of vectors", () => build.matmul(zeros([3]).node, zeros([3]).node), /both operands need at least 2 axes/],
+  [
+    "bare products of vectors",
+    () => build.matmul(zeros([3]).node, zeros([3]).node),
+    /both operands need at least 2 axes/,
+  ],
   ["an equation without a result", () => einsum("ab,bc", x, x), /einsum: "ab,bc" is not of the form "ab,bc->ac"/],
-  ["an equation for other operands", () => einsum("ab,bc->ac", x), /einsum: "ab,bc->ac" names 2 operands, 1 were given/],
+  [
+    "an equation for other operands",
+    () => einsum("ab,bc->ac", x),
+    /einsum: "ab,bc->ac" names 2 operands, 1 were given/,
+  ],
   ["an equation of other ranks", () => einsum("abc->a", x), /einsum: "abc" names 3 axes, operand 0 is \[2, 3\]/],
   ["a letter twice in an operand", () => einsum("aa->a", zeros([2, 2])), /einsum: a letter repeats in "aa"/],
-  ["a letter of two sizes", () => einsum("ab,ac->bc", x, zeros([3, 2])), /einsum: "a" has sizes 2 and 3 in "ab,ac->bc"/],
+  [
+    "a letter of two sizes",
+    () => einsum("ab,ac->bc", x, zeros([3, 2])),
+    /einsum: "a" has sizes 2 and 3 in "ab,ac->bc"/,
+  ],
   ["a letter out of nowhere", () => einsum("ab->abc", x), /einsum: "c" of the result is in no operand/],
   ["a letter twice in the result", () => einsum("ab->aa", x), /einsum: a letter repeats in the result "aa"/],
   // indexing and joining
-  ["an index of another shape", () => x.gather(1, zeros([3, 1], "i32")), /gather: index \[3, 1\] and x \[2, 3\] must have equal sizes except along axis 1/],
+  [
+    "an index of another shape",
+    () => x.gather(1, zeros([3, 1], "i32")),
+    /gather: index \[3, 1\] and x \[2, 3\] must have equal sizes except along axis 1/,
+  ],
   ["an index of floats", () => x.gather(0, x), /gather: the index must be i32 or u32, not f32/],
-  ["an index into nothing", () => zeros([0, 3]).gather(0, zeros([1, 3], "i32")), /gather: axis 0 of \[0, 3\] is empty: there is nothing to index/],
+  [
+    "an index into nothing",
+    () => zeros([0, 3]).gather(0, zeros([1, 3], "i32")),
+    /gather: axis 0 of \[0, 3\] is empty: there is nothing to index/,
+  ],
   ["take by a matrix", () => x.take(i), /take: the index must have 1 axis, not shape \[2, 3\]/],
-  ["scatterAdd of another shape", () => x.scatterAdd(0, zeros([1, 3], "i32"), zeros([1, 2])), /scatterAdd: index \[1, 3\] and source \[1, 2\] must have one shape, equal to \[2, 3\] except along axis 0/],
+  [
+    "scatterAdd of another shape",
+    () => x.scatterAdd(0, zeros([1, 3], "i32"), zeros([1, 2])),
+    /scatterAdd: index \[1, 3\] and source \[1, 2\] must have one shape, equal to \[2, 3\] except along axis 0/,
+  ],
   ["concat of nothing", () => concat([]), /concat: needs at least one tensor/],
-  ["concat of two shapes", () => concat([x, zeros([2, 4])], 0), /concat: f32\[2, 3\], f32\[2, 4\]: dtypes must be one, and sizes equal except along axis 0/],
+  [
+    "concat of two shapes",
+    () => concat([x, zeros([2, 4])], 0),
+    /concat: f32\[2, 3\], f32\[2, 4\]: dtypes must be one, and sizes equal except along axis 0/,
+  ],
   ["concat of two dtypes", () => concat([x, i]), /concat: f32\[2, 3\], i32\[2, 3\]/],
   ["concat of two ranks", () => concat([x, zeros([3])]), /concat: f32\[2, 3\], f32\[3\]/],
   ["stack of nothing", () => stack([]), /stack: needs at least one tensor/],
@@ -103,37 +222,109 @@ const REFUSALS: readonly Refusal[] = [
   ["dropping everything", () => new Generator(0).dropoutMask([2], 1), /dropoutMask: p must be in \[0, 1\), not 1/],
   ["bits of a wrong shape", () => new Generator(0).uniform([-1]), /random: shape \[-1\] is not valid/],
   // gradients
-  ["grad of a vector", () => grad((t: Tensor) => t.mul(2))(x), /grad: the function must give one number, not shape \[2, 3\]; reduce it, for example with \.mean\(\)/],
-  ["grad of integers", () => valueAndGrad((t: Tensor) => t.sum())(i), /grad: cannot differentiate with respect to a i32 tensor/],
+  [
+    "grad of a vector",
+    () => grad((t: Tensor) => t.mul(2))(x),
+    /grad: the function must give one number, not shape \[2, 3\]; reduce it, for example with \.mean\(\)/,
+  ],
+  [
+    "grad of integers",
+    () => valueAndGrad((t: Tensor) => t.sum())(i),
+    /grad: cannot differentiate with respect to a i32 tensor/,
+  ],
   ["grad of an integer value", () => grad((t: Tensor) => t.cast("i32").sum())(x), /grad: a i32 value has no gradient/],
-  ["cotangents of another shape", () => gradients([x.mul(2)], [zeros([3])], [x]), /gradient: the cotangent \[3\] must have the output's shape \[2, 3\]/],
+  [
+    "cotangents of another shape",
+    () => gradients([x.mul(2)], [zeros([3])], [x]),
+    /gradient: the cotangent \[3\] must have the output's shape \[2, 3\]/,
+  ],
   // ops above the primitives
   ["softmax of integers", () => softmax(i), /softmax: takes floating tensors, not i32/],
   ["softmax over a missing axis", () => softmax(x, 2), /softmax: axis 2 is out of range/],
   ["softmax over nothing", () => softmax(zeros([2, 0])), /softmax: axis -1 of \[2, 0\] is empty/],
   ["logSumExp of a scalar", () => logSumExp(zeros([])), /logSumExp: axis -1 is out of range/],
   ["layerNorm of a scalar", () => layerNorm(zeros([])), /layerNorm: \[\] has no last axis to normalise/],
-  ["layerNorm's weight", () => layerNorm(x, { weight: zeros([2]) }), /layerNorm: weight has shape \[2\], the last axis of x is 3/],
+  [
+    "layerNorm's weight",
+    () => layerNorm(x, { weight: zeros([2]) }),
+    /layerNorm: weight has shape \[2\], the last axis of x is 3/,
+  ],
   ["layerNorm's bias", () => layerNorm(x, { bias: zeros([1, 3]) }), /layerNorm: bias has shape \[1, 3\]/],
   ["l2Normalize of integers", () => l2Normalize(i), /l2Normalize: takes floating tensors/],
-  ["labels of another shape", () => crossEntropy(x, zeros([3], "i32")), /crossEntropy: logits \[2, 3\] need labels of shape \[2\], not \[3\]/],
+  [
+    "labels of another shape",
+    () => crossEntropy(x, zeros([3], "i32")),
+    /crossEntropy: logits \[2, 3\] need labels of shape \[2\], not \[3\]/,
+  ],
   ["labels of floats", () => crossEntropy(x, zeros([2])), /crossEntropy: labels must be i32 or u32, not f32/],
-  ["smoothing of 1", () => crossEntropy(x, zeros([2], "i32"), { labelSmoothing: 1 }), /labelSmoothing 1 must be in \[0, 1\)/],
-  ["a target of another shape", () => meanSquaredError(x, zeros([3])), /meanSquaredError: \[2, 3\] and \[3\] must be equal/],
-  ["a convolution's channels", () => conv1d(zeros([1, 3, 5]), zeros([2, 2, 1])), /conv1d: x \[1, 3, 5\] must be \[N, C, L\] and weight \[2, 2, 1\]/],
+  [
+    "smoothing of 1",
+    () => crossEntropy(x, zeros([2], "i32"), { labelSmoothing: 1 }),
+    /labelSmoothing 1 must be in \[0, 1\)/,
+  ],
+  [
+    "a target of another shape",
+    () => meanSquaredError(x, zeros([3])),
+    /meanSquaredError: \[2, 3\] and \[3\] must be equal/,
+  ],
+  [
+    "a convolution's channels",
+    () => conv1d(zeros([1, 3, 5]), zeros([2, 2, 1])),
+    /conv1d: x \[1, 3, 5\] must be \[N, C, L\] and weight \[2, 2, 1\]/,
+  ],
   ["a pool that does not fit", () => maxPool1d(x, 4), /maxPool1d: windows of 4 do not fit in axis 1 of \[2, 3\]/],
   ["no points", () => interpolateLinear(x, 0), /interpolateLinear: cannot make 0 points of the last axis of \[2, 3\]/],
   ["too many of the largest", () => topK(x, 4), /topK: k = 4 must be in 1\.\.3 for \[2, 3\]/],
-  ["a temperature of 0", () => infoNCE(x, x, zeros([3, 4]), { temperature: 0 }), /infoNCE: temperature 0 must be above 0/],
-  ["a queue of other features", () => infoNCE(x, x, zeros([2, 4]), { temperature: 1 }), /infoNCE: q \[2, 3\] must be \[N, C\], positives \[2, 3\].*queue \[2, 4\] \[C, K\]/],
-  ["views of two shapes", () => ntXent(x, zeros([3, 3]), { temperature: 1 }), /ntXent: a \[2, 3\] and b \[3, 3\] must be \[N, C\] both/],
-  ["a scan's gates", () => gruScan({ gates: zeros([2, 1, 1, 4]), weight: zeros([1, 4, 1]) }), /gruScan: gates \[2, 1, 1, 4\] must be \[steps, batch, directions, 3·hidden\], none of them 0/],
-  ["a scan's weight", () => gruScan({ gates: zeros([2, 1, 1, 6]), weight: zeros([1, 6, 3]) }), /gruScan: weight has shape \[1, 6, 3\], gates \[2, 1, 1, 6\] need \[1, 6, 2\]/],
-  ["a scan's state", () => lstmScan({ gates: zeros([2, 1, 1, 8]), weight: zeros([1, 8, 2]), c0: zeros([1, 2]) }), /lstmScan: c0 has shape \[1, 2\], not \[1, 1, 2\]/],
-  ["a scan's segments", () => gruScan({ gates: zeros([2, 1, 1, 6]), weight: zeros([1, 6, 2]), segments: [1, 2] }), /gruScan: segments \[1, 2\] must be positive integers whose sum is the 2 steps/],
-  ["attention's operands", () => attention(zeros([1, 2, 1, 3]), zeros([1, 4, 1, 3]), zeros([1, 5, 1, 3])), /attention: q \[1, 2, 1, 3\] must be \[B, Tq, H, D\], and k \[1, 4, 1, 3\], v \[1, 5, 1, 3\]/],
-  ["attention's mask", () => packedAttention(zeros([1, 2, 6]), 1, { mask: zeros([1, 3]) }), /attention: mask has shape \[1, 3\], not \[1, 2\]/],
-  ["attention's heads", () => packedAttention(zeros([1, 2, 6]), 4), /packedAttention: \[1, 2, 6\] must be \[B, T, 3·H·D\] for 4 heads/],
+  [
+    "a temperature of 0",
+    () => infoNCE(x, x, zeros([3, 4]), { temperature: 0 }),
+    /infoNCE: temperature 0 must be above 0/,
+  ],
+  [
+    "a queue of other features",
+    () => infoNCE(x, x, zeros([2, 4]), { temperature: 1 }),
+    /infoNCE: q \[2, 3\] must be \[N, C\], positives \[2, 3\].*queue \[2, 4\] \[C, K\]/,
+  ],
+  [
+    "views of two shapes",
+    () => ntXent(x, zeros([3, 3]), { temperature: 1 }),
+    /ntXent: a \[2, 3\] and b \[3, 3\] must be \[N, C\] both/,
+  ],
+  [
+    "a scan's gates",
+    () => gruScan({ gates: zeros([2, 1, 1, 4]), weight: zeros([1, 4, 1]) }),
+    /gruScan: gates \[2, 1, 1, 4\] must be \[steps, batch, directions, 3·hidden\], none of them 0/,
+  ],
+  [
+    "a scan's weight",
+    () => gruScan({ gates: zeros([2, 1, 1, 6]), weight: zeros([1, 6, 3]) }),
+    /gruScan: weight has shape \[1, 6, 3\], gates \[2, 1, 1, 6\] need \[1, 6, 2\]/,
+  ],
+  [
+    "a scan's state",
+    () => lstmScan({ gates: zeros([2, 1, 1, 8]), weight: zeros([1, 8, 2]), c0: zeros([1, 2]) }),
+    /lstmScan: c0 has shape \[1, 2\], not \[1, 1, 2\]/,
+  ],
+  [
+    "a scan's segments",
+    () => gruScan({ gates: zeros([2, 1, 1, 6]), weight: zeros([1, 6, 2]), segments: [1, 2] }),
+    /gruScan: segments \[1, 2\] must be positive integers whose sum is the 2 steps/,
+  ],
+  [
+    "attention's operands",
+    () => attention(zeros([1, 2, 1, 3]), zeros([1, 4, 1, 3]), zeros([1, 5, 1, 3])),
+    /attention: q \[1, 2, 1, 3\] must be \[B, Tq, H, D\], and k \[1, 4, 1, 3\], v \[1, 5, 1, 3\]/,
+  ],
+  [
+    "attention's mask",
+    () => packedAttention(zeros([1, 2, 6]), 1, { mask: zeros([1, 3]) }),
+    /attention: mask has shape \[1, 3\], not \[1, 2\]/,
+  ],
+  [
+    "attention's heads",
+    () => packedAttention(zeros([1, 2, 6]), 4),
+    /packedAttention: \[1, 2, 6\] must be \[B, T, 3·H·D\] for 4 heads/,
+  ],
 ];
 
 describe("errors at the door", () => {
@@ -143,7 +334,10 @@ describe("errors at the door", () => {
     for (const name of Object.keys(ELEMENTWISE) as ElementwiseName[]) {
       const row = ELEMENTWISE[name];
       for (const dtype of ["f32", "i32", "u32", "bool"] as const) {
-        const operands = Array.from({ length: row.arity }, (_, k) => zeros([2], name === "where" && k === 0 ? "bool" : dtype).node);
+        const operands = Array.from(
+          { length: row.arity },
+          (_, k) => zeros([2], name === "where" && k === 0 ? "bool" : dtype).node,
+        );
         const call = () => build.apply(name, operands);
         if (inClass(dtype, row.takes)) assert.doesNotThrow(call, `${name} of ${dtype}`);
         else assert.throws(call, new RegExp(`${name}: takes ${row.takes} operands, not ${dtype}`));
@@ -154,8 +348,17 @@ describe("errors at the door", () => {
   test("at reading", async () => {
     setDefaultDevice(new ReferenceDevice());
     await assert.rejects(x.item(), /item: shape \[2, 3\] has 6 elements, not 1; use read\(\)/);
-    await assert.rejects(compile((t: Tensor) => t.reshape([7]))(tensor([1, 2])), /reshape: \[2\] has 2 elements, \[7\] 7/);
-    const gone = await tensor([1, 2]).add(1).realize().then((t) => { t.dispose(); return t; });
+    await assert.rejects(
+      compile((t: Tensor) => t.reshape([7]))(tensor([1, 2])),
+      /reshape: \[2\] has 2 elements, \[7\] 7/,
+    );
+    const gone = await tensor([1, 2])
+      .add(1)
+      .realize()
+      .then((t) => {
+        t.dispose();
+        return t;
+      });
     await assert.rejects(gone.read(), /the tensor was disposed of/);
     setDefaultDevice(undefined);
   });
@@ -163,9 +366,13 @@ describe("errors at the door", () => {
   test("dtypes a device does not have", async () => {
     const gpu = await openTestDevice();
     setDefaultDevice(gpu);
-    await assert.rejects(tensor([1], { dtype: "f64" }).add(1).read(), /has no f64 tensors: it exists on the reference device only; cast to f32 with \.cast\("f32"\)/);
+    await assert.rejects(
+      tensor([1], { dtype: "f64" }).add(1).read(),
+      /has no f64 tensors: it exists on the reference device only; cast to f32 with \.cast\("f32"\)/,
+    );
     await assert.rejects(tensor([1], { dtype: "f64" }).read(), /has no f64 tensors/);
-    if (!gpu.supports("f16")) await assert.rejects(tensor([1]).cast("f16").read(), /has no f16 tensors: the adapter has no shader-f16/);
+    if (!gpu.supports("f16"))
+      await assert.rejects(tensor([1]).cast("f16").read(), /has no f16 tensors: the adapter has no shader-f16/);
     assert.deepEqual(Array.from(await tensor([1]).add(1).read()), [2], "the device goes on");
     setDefaultDevice(undefined);
     gpu.close();

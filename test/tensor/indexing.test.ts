@@ -27,8 +27,15 @@ function gatherCase(draw: Draw, elements: number): OpCase {
   // Outside indices have no defined adjoint here: clamped values take no part in a sum over places.
   const inside = index.data.every((v) => v >= 0 && v < shape[axis]);
   return {
-    name: `gather along ${axis} (${x.how})`, leaves: [x.leaf, index], bound: 2e-6, differentiable: inside,
-    f: (t, i) => x.view(t).square().gather(axis - (draw.seed % 2) * shape.length, i),
+    name: `gather along ${axis} (${x.how})`,
+    leaves: [x.leaf, index],
+    bound: 2e-6,
+    differentiable: inside,
+    f: (t, i) =>
+      x
+        .view(t)
+        .square()
+        .gather(axis - (draw.seed % 2) * shape.length, i),
   };
 }
 
@@ -38,7 +45,9 @@ function takeCase(draw: Draw, elements: number): OpCase {
   const x = draw.operand(shape, {});
   const size = shape[axis < 0 ? axis + shape.length : axis];
   return {
-    name: `take along ${axis} (${x.how})`, leaves: [x.leaf, indices(draw, [draw.int(1, 7)], size)], bound: 2e-6,
+    name: `take along ${axis} (${x.how})`,
+    leaves: [x.leaf, indices(draw, [draw.int(1, 7)], size)],
+    bound: 2e-6,
     f: (t, i) => x.view(t).take(i, axis).square(),
   };
 }
@@ -49,20 +58,34 @@ function scatterCase(draw: Draw, elements: number): OpCase {
   const wanted = shape.map((n, i) => (i === axis ? draw.int(1, 6) : n));
   const [x, source] = [draw.operand(shape, {}), draw.operand(wanted, {})];
   return {
-    name: `scatterAdd along ${axis} (${x.how}; ${source.how})`, leaves: [x.leaf, indices(draw, wanted, shape[axis]), source.leaf], bound: 2e-6,
+    name: `scatterAdd along ${axis} (${x.how}; ${source.how})`,
+    leaves: [x.leaf, indices(draw, wanted, shape[axis]), source.leaf],
+    bound: 2e-6,
     f: (t, i, s) => x.view(t).scatterAdd(axis, i, source.view(s)).square(),
   };
 }
 
 function selectCase(draw: Draw, elements: number): OpCase {
   const shape = draw.shape({ elements });
-  const operands = [draw.operand(shape, { dtype: "bool" }), draw.operand(draw.broadcastable(shape), {}), draw.operand(draw.broadcastable(shape), {})];
+  const operands = [
+    draw.operand(shape, { dtype: "bool" }),
+    draw.operand(draw.broadcastable(shape), {}),
+    draw.operand(draw.broadcastable(shape), {}),
+  ];
   const form = draw.int(0, 3);
   return {
-    name: `where form ${form} (${operands.map((o) => o.how).join("; ")})`, leaves: operands.map((o) => o.leaf), bound: 2e-6,
+    name: `where form ${form} (${operands.map((o) => o.how).join("; ")})`,
+    leaves: operands.map((o) => o.leaf),
+    bound: 2e-6,
     f: (c, a, b) => {
       const [p, x, y] = [operands[0].view(c), operands[1].view(a), operands[2].view(b)];
-      return form === 0 ? p.where(x, y) : form === 1 ? p.where(x, 0.5) : form === 2 ? p.where(-1, y) : x.expand(shape).mask(p).add(y);
+      return form === 0
+        ? p.where(x, y)
+        : form === 1
+          ? p.where(x, 0.5)
+          : form === 2
+            ? p.where(-1, y)
+            : x.expand(shape).mask(p).add(y);
     },
   };
 }
@@ -71,23 +94,35 @@ const CAST: readonly DType[] = ["f32", "i32", "u32", "bool"];
 
 describe("indexing", () => {
   let devices: Backend[];
-  before(async () => { devices = await openTestDevices(); });
+  before(async () => {
+    devices = await openTestDevices();
+  });
   after(() => devices.forEach((d) => d.close()));
 
   const makers = { gather: gatherCase, take: takeCase, scatterAdd: scatterCase, where: selectCase };
   for (const [name, make] of Object.entries(makers)) {
-    test(`${name}: gradient against finite differences`, () => property(8, async (draw) => {
-      const c = make(draw, 16);
-      if (c.differentiable !== false) await gradientsAgree(c);
-    }));
+    test(`${name}: gradient against finite differences`, () =>
+      property(8, async (draw) => {
+        const c = make(draw, 16);
+        if (c.differentiable !== false) await gradientsAgree(c);
+      }));
   }
   test("each device against reference, values and gradients", () =>
-    property(5, (draw) => devicesAgree(devices, Object.values(makers).flatMap((make) => [make(draw, 120), make(draw, 60)]))));
+    property(5, (draw) =>
+      devicesAgree(
+        devices,
+        Object.values(makers).flatMap((make) => [make(draw, 120), make(draw, 60)]),
+      ),
+    ));
 
   test("scatterAdd by a loop of one's own, several sources at one place", () =>
     property(10, async (draw) => {
       const [rows, columns, count] = [draw.int(1, 4), draw.int(1, 6), draw.int(1, 9)];
-      const [x, source, index] = [draw.data([rows, columns]), draw.data([rows, count]), indices(draw, [rows, count], columns)];
+      const [x, source, index] = [
+        draw.data([rows, columns]),
+        draw.data([rows, count]),
+        indices(draw, [rows, count], columns),
+      ];
       const expected = Float64Array.from(x.data);
       index.data.forEach((at, i) => (expected[Math.floor(i / count) * columns + at] += source.data[i]));
       const of = (l: LeafData) => tensor(l.data, { shape: l.shape, dtype: l.dtype });
@@ -96,39 +131,84 @@ describe("indexing", () => {
     }));
 
   test("casts between all dtypes, by truncation and saturation", () =>
-    property(3, (draw) => devicesAgree(devices, CAST.flatMap((from) => CAST.map((to): OpCase => {
-      const drawn = draw.operand(draw.shape({ elements: 60 }), { dtype: from, wide: true, domain: [-40, 40] });
-      return { name: `cast to ${to} (${drawn.how})`, leaves: [drawn.leaf], f: (x) => drawn.view(x).cast(to), differentiable: false };
-    })))));
+    property(3, (draw) =>
+      devicesAgree(
+        devices,
+        CAST.flatMap((from) =>
+          CAST.map((to): OpCase => {
+            const drawn = draw.operand(draw.shape({ elements: 60 }), { dtype: from, wide: true, domain: [-40, 40] });
+            return {
+              name: `cast to ${to} (${drawn.how})`,
+              leaves: [drawn.leaf],
+              f: (x) => drawn.view(x).cast(to),
+              differentiable: false,
+            };
+          }),
+        ),
+      ),
+    ));
 
   test("casts at the ends of the ranges", async () => {
     const floats = tensor([-2.75, 2.75, 3e9, -3e9, 5e9, -0.5, 0, 1e-30]);
     const ints = tensor(Int32Array.of(-1, -2147483648, 2147483647, 0));
     const words = tensor(Uint32Array.of(4294967295, 2147483648, 1, 0));
     const expected = [
-      [-2, 2, 2147483647, -2147483648, 2147483647, 0, 0, 0], [0, 2, 3000000000, 0, 4294967295, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0, 1],
-      [4294967295, 2147483648, 2147483647, 0], [-1, -2147483648, 1, 0], [1, 1, 1, 0], [1, 1, 1, 0],
+      [-2, 2, 2147483647, -2147483648, 2147483647, 0, 0, 0],
+      [0, 2, 3000000000, 0, 4294967295, 0, 0, 0],
+      [1, 1, 1, 1, 1, 1, 0, 1],
+      [4294967295, 2147483648, 2147483647, 0],
+      [-1, -2147483648, 1, 0],
+      [1, 1, 1, 0],
+      [1, 1, 1, 0],
     ];
     for (const device of [new ReferenceDevice(), ...devices]) {
-      const found = await valuesOf(device, [
-        floats.cast("i32"), floats.cast("u32"), floats.cast("bool"), ints.cast("u32"), words.cast("i32"), ints.cast("bool"), words.cast("bool"),
-      ].map((t) => t.node));
+      const found = await valuesOf(
+        device,
+        [
+          floats.cast("i32"),
+          floats.cast("u32"),
+          floats.cast("bool"),
+          ints.cast("u32"),
+          words.cast("i32"),
+          ints.cast("bool"),
+          words.cast("bool"),
+        ].map((t) => t.node),
+      );
       // Just below 2³¹ and 2³², a float32 device may give the largest float32 there is under the bound.
-      found.forEach((values, i) => values.forEach((v, j) => {
-        assert.ok(v === expected[i][j] || (expected[i][j] > 2e9 && Math.abs(v - expected[i][j]) <= 256), `${device.name}: cast ${i}, element ${j}: ${v}, not ${expected[i][j]}`);
-      }));
+      found.forEach((values, i) =>
+        values.forEach((v, j) => {
+          assert.ok(
+            v === expected[i][j] || (expected[i][j] > 2e9 && Math.abs(v - expected[i][j]) <= 256),
+            `${device.name}: cast ${i}, element ${j}: ${v}, not ${expected[i][j]}`,
+          );
+        }),
+      );
     }
     const constant = (value: number, from: DType, to: DType) => full([1], value, from).cast(to);
-    const folded = [constant(3e9, "f32", "i32"), constant(-1, "i32", "u32"), constant(4294967295, "u32", "i32"), constant(-2.5, "f32", "u32"), constant(0.25, "f32", "bool"), constant(-2.75, "f32", "i32")];
-    const values = await valuesOf(new ReferenceDevice(), folded.map((t) => t.node));
-    assert.deepEqual(values.map((v) => v[0]), [2147483647, 4294967295, -1, 0, 1, -2]);
+    const folded = [
+      constant(3e9, "f32", "i32"),
+      constant(-1, "i32", "u32"),
+      constant(4294967295, "u32", "i32"),
+      constant(-2.5, "f32", "u32"),
+      constant(0.25, "f32", "bool"),
+      constant(-2.75, "f32", "i32"),
+    ];
+    const values = await valuesOf(
+      new ReferenceDevice(),
+      folded.map((t) => t.node),
+    );
+    assert.deepEqual(
+      values.map((v) => v[0]),
+      [2147483647, 4294967295, -1, 0, 1, -2],
+    );
   });
 
   test("a gradient passes casts between floating dtypes and stops at others", async () => {
     const { grad } = await import("../../src/autograd/grad.ts");
     const x = tensor([1.5, -2.5]);
     const [through, stopped] = await valuesOf(new ReferenceDevice(), [
-      grad((t: Tensor) => t.cast("f64").square().sum())(x).node, grad((t: Tensor) => t.cast("i32").cast("f32").mul(t).sum())(x).node,
+      grad((t: Tensor) => t.cast("f64").square().sum())(x).node,
+      grad((t: Tensor) => t.cast("i32").cast("f32").mul(t).sum())(x).node,
     ]);
     assert.deepEqual(Array.from(through), [3, -5]);
     assert.deepEqual(Array.from(stopped), [1, -2]);
@@ -136,10 +216,32 @@ describe("indexing", () => {
 
   test("arange, eye, oneHot and full", async () => {
     for (const device of [new ReferenceDevice(), ...devices]) {
-      const found = await valuesOf(device, [
-        arange(4), arange(2, 9, 3), arange(3, 0, -1), arange(0, 1, 0.25, "f32"), eye(2, 3), oneHot(tensor(Int32Array.of(2, 0)), 3), full([3], -7, "i32"), full([2], true as unknown as number, "bool"),
-      ].map((t) => t.node));
-      assert.deepEqual(found.map((v) => Array.from(v)), [[0, 1, 2, 3], [2, 5, 8], [3, 2, 1], [0, 0.25, 0.5, 0.75], [1, 0, 0, 0, 1, 0], [0, 0, 1, 1, 0, 0], [-7, -7, -7], [1, 1]]);
+      const found = await valuesOf(
+        device,
+        [
+          arange(4),
+          arange(2, 9, 3),
+          arange(3, 0, -1),
+          arange(0, 1, 0.25, "f32"),
+          eye(2, 3),
+          oneHot(tensor(Int32Array.of(2, 0)), 3),
+          full([3], -7, "i32"),
+          full([2], true as unknown as number, "bool"),
+        ].map((t) => t.node),
+      );
+      assert.deepEqual(
+        found.map((v) => Array.from(v)),
+        [
+          [0, 1, 2, 3],
+          [2, 5, 8],
+          [3, 2, 1],
+          [0, 0.25, 0.5, 0.75],
+          [1, 0, 0, 0, 1, 0],
+          [0, 0, 1, 1, 0, 0],
+          [-7, -7, -7],
+          [1, 1],
+        ],
+      );
     }
   });
 });

@@ -5,7 +5,16 @@ import type { Backend } from "../../src/tensor/backend.ts";
 import { einsum } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "../support/draw.ts";
-import { assertClose, devicesAgree, gradientsAgree, leafTensor, openTestDevice, openTestDevices, property, valuesOf } from "../support/helpers.ts";
+import {
+  assertClose,
+  devicesAgree,
+  gradientsAgree,
+  leafTensor,
+  openTestDevice,
+  openTestDevices,
+  property,
+  valuesOf,
+} from "../support/helpers.ts";
 import type { OpCase } from "../support/helpers.ts";
 
 const SMALL = [1, 2, 3] as const;
@@ -18,8 +27,11 @@ function productCase(draw: Draw, sizes: readonly number[]): OpCase {
   const bShape = draw.chance(0.1) ? [k] : [...draw.broadcastable(batch), k, n];
   const [a, b] = [draw.operand(aShape, { domain: [-1, 1] }), draw.operand(bShape, { domain: [-1, 1] })];
   return {
-    name: `matmul (${a.how}) (${b.how})`, leaves: [a.leaf, b.leaf],
-    f: (x, y) => a.view(x).matmul(b.view(y)), bound: 2e-6, gradientBound: 1e-5,
+    name: `matmul (${a.how}) (${b.how})`,
+    leaves: [a.leaf, b.leaf],
+    f: (x, y) => a.view(x).matmul(b.view(y)),
+    bound: 2e-6,
+    gradientBound: 1e-5,
   };
 }
 
@@ -27,10 +39,18 @@ function productCase(draw: Draw, sizes: readonly number[]): OpCase {
 function layerCase(draw: Draw, sizes: readonly number[]): OpCase {
   const [m, k, n] = [draw.pick(sizes), draw.pick(sizes), draw.pick(sizes)];
   const batch = draw.chance(0.5) ? [] : [draw.int(1, 4)];
-  const leaves = [draw.data([...batch, m, k], { domain: [-1, 1] }), draw.data([n, k], { domain: [-1, 1] }), draw.data([n]), draw.data([...batch, m, n])];
+  const leaves = [
+    draw.data([...batch, m, k], { domain: [-1, 1] }),
+    draw.data([n, k], { domain: [-1, 1] }),
+    draw.data([n]),
+    draw.data([...batch, m, n]),
+  ];
   const [before_, after_, residual] = [draw.chance(0.5), draw.int(0, 3), draw.chance(0.5)];
   return {
-    name: `layer ${before_} ${after_} ${residual}`, leaves, bound: 1e-5, gradientBound: 4e-5,
+    name: `layer ${before_} ${after_} ${residual}`,
+    leaves,
+    bound: 1e-5,
+    gradientBound: 4e-5,
     f: (x, w, bias, r) => {
       const h = (before_ ? x.tanh() : x).matmul(w.transpose()).add(bias);
       const y = after_ === 0 ? h : after_ === 1 ? h.tanh() : after_ === 2 ? h.sigmoid() : h.silu();
@@ -40,29 +60,60 @@ function layerCase(draw: Draw, sizes: readonly number[]): OpCase {
 }
 
 const EQUATIONS = [
-  "ab,bc->ac", "ab,cb->ac", "ba,bc->ca", "abc,abd->acd", "abc,dc->abd", "ab,ab->a", "ab,ab->", "a,b->ab", "abc->b", "abc->cab",
-  "abc,acd->abd", "abcd,aecd->abe", "ab,bc,cd->ad", "bthd,bshd->bhts", "bhts,bshd->bthd", "abc,b->ac", "a,a->", "ab,c->cab", "abc,bd->dca",
+  "ab,bc->ac",
+  "ab,cb->ac",
+  "ba,bc->ca",
+  "abc,abd->acd",
+  "abc,dc->abd",
+  "ab,ab->a",
+  "ab,ab->",
+  "a,b->ab",
+  "abc->b",
+  "abc->cab",
+  "abc,acd->abd",
+  "abcd,aecd->abe",
+  "ab,bc,cd->ad",
+  "bthd,bshd->bhts",
+  "bhts,bshd->bthd",
+  "abc,b->ac",
+  "a,a->",
+  "ab,c->cab",
+  "abc,bd->dca",
 ] as const;
 
 function einsumCase(draw: Draw, sizes: readonly number[]): OpCase {
   const equation = draw.pick(EQUATIONS);
   const size = new Map([...new Set(equation)].map((l) => [l, draw.pick(sizes)]));
-  const operands = equation.split("->")[0].split(",").map((letters) =>
-    draw.operand([...letters].map((l) => size.get(l)!), { domain: [-1, 1] }));
+  const operands = equation
+    .split("->")[0]
+    .split(",")
+    .map((letters) =>
+      draw.operand(
+        [...letters].map((l) => size.get(l)!),
+        { domain: [-1, 1] },
+      ),
+    );
   return {
-    name: `einsum ${equation}`, leaves: operands.map((o) => o.leaf), bound: 3e-6, gradientBound: 1e-5,
+    name: `einsum ${equation}`,
+    leaves: operands.map((o) => o.leaf),
+    bound: 3e-6,
+    gradientBound: 1e-5,
     f: (...t) => einsum(equation, ...t.map((x, i) => operands[i].view(x))),
   };
 }
 
 /** Sums of products by a loop over every letter: what an equation means. */
-function productSum(equation: string, operands: readonly { data: ArrayLike<number>; shape: readonly number[] }[]): number[] {
+function productSum(
+  equation: string,
+  operands: readonly { data: ArrayLike<number>; shape: readonly number[] }[],
+): number[] {
   const [inputs, output] = equation.split("->");
   const lists = inputs.split(",");
   const size = new Map<string, number>();
   lists.forEach((letters, i) => [...letters].forEach((l, axis) => size.set(l, operands[i].shape[axis])));
   const letters = [...size.keys()];
-  const flat = (of: string, at: ReadonlyMap<string, number>) => [...of].reduce((sum, l) => sum * size.get(l)! + at.get(l)!, 0);
+  const flat = (of: string, at: ReadonlyMap<string, number>) =>
+    [...of].reduce((sum, l) => sum * size.get(l)! + at.get(l)!, 0);
   const result = new Array<number>([...output].reduce((p, l) => p * size.get(l)!, 1)).fill(0);
   const visit = (depth: number, at: Map<string, number>): void => {
     if (depth < letters.length) {
@@ -77,7 +128,9 @@ function productSum(equation: string, operands: readonly { data: ArrayLike<numbe
 
 describe("products", () => {
   let devices: Backend[];
-  before(async () => { devices = await openTestDevices(); });
+  before(async () => {
+    devices = await openTestDevices();
+  });
   after(() => devices.forEach((d) => d.close()));
 
   test("matmul and einsum: gradient against finite differences", () =>
@@ -89,11 +142,21 @@ describe("products", () => {
     property(5, (draw) => gradientsAgree(layerCase(draw, SMALL))));
 
   test("matmul: each device against reference, values and gradients", () =>
-    property(5, (draw) => devicesAgree(devices, Array.from({ length: 4 }, () => productCase(draw, SIZES)))));
+    property(5, (draw) =>
+      devicesAgree(
+        devices,
+        Array.from({ length: 4 }, () => productCase(draw, SIZES)),
+      ),
+    ));
   test("layers: each device against reference, values and gradients", () =>
     property(5, (draw) => devicesAgree(devices, [layerCase(draw, SIZES), layerCase(draw, SIZES)])));
   test("einsum: each device against reference, values and gradients", () =>
-    property(3, (draw) => devicesAgree(devices, Array.from({ length: 5 }, () => einsumCase(draw, [1, 2, 3, 4, 5])))));
+    property(3, (draw) =>
+      devicesAgree(
+        devices,
+        Array.from({ length: 5 }, () => einsumCase(draw, [1, 2, 3, 4, 5])),
+      ),
+    ));
 
   test("with the kernels meant for real GPUs", async () => {
     const device = await openTestDevice({ profile: "gpu" });
@@ -110,7 +173,10 @@ describe("products", () => {
       const c = einsumCase(draw, [1, 2, 3]);
       const equation = c.name.slice("einsum ".length);
       const size = new Map([...new Set(equation)].map((l) => [l, draw.int(1, 3)]));
-      const leaves = equation.split("->")[0].split(",").map((letters) => draw.data([...letters].map((l) => size.get(l)!)));
+      const leaves = equation
+        .split("->")[0]
+        .split(",")
+        .map((letters) => draw.data([...letters].map((l) => size.get(l)!)));
       const expected = Float64Array.from(productSum(equation, leaves));
       const reference = new ReferenceDevice();
       const [found] = await valuesOf(reference, [einsum(equation, ...leaves.map(leafTensor)).node]);
@@ -120,19 +186,29 @@ describe("products", () => {
   test("products of equal operands, with a transposed self, and of one another", () =>
     property(2, (draw) => {
       const leaf = draw.data([draw.int(3, 9), draw.int(3, 9)], { domain: [-1, 1] });
-      return devicesAgree(devices, [{
-        name: "products of one matrix", leaves: [leaf], bound: 1e-5,
-        f: (x: Tensor) => {
-          const gram = x.matmul(x.transpose());
-          const other = x.transpose().matmul(x).tanh();
-          return [gram, gram.matmul(gram).mul(0.1), x.matmul(other).add(x), gram.matmul(x).sum(1)];
+      return devicesAgree(devices, [
+        {
+          name: "products of one matrix",
+          leaves: [leaf],
+          bound: 1e-5,
+          f: (x: Tensor) => {
+            const gram = x.matmul(x.transpose());
+            const other = x.transpose().matmul(x).tanh();
+            return [gram, gram.matmul(gram).mul(0.1), x.matmul(other).add(x), gram.matmul(x).sum(1)];
+          },
         },
-      }]);
+      ]);
     }));
 
   test("inner size 0 gives zeros, empty results are empty", () =>
-    devicesAgree(devices, [{
-      name: "empty", leaves: [{ data: new Float32Array(0), shape: [3, 0], dtype: "f32" }, { data: new Float32Array(0), shape: [0, 2], dtype: "f32" }],
-      f: (a, b) => [a.matmul(b), b.matmul(b.transpose().matmul(a.transpose())), einsum("ab,bc->ac", a, b)],
-    }]));
+    devicesAgree(devices, [
+      {
+        name: "empty",
+        leaves: [
+          { data: new Float32Array(0), shape: [3, 0], dtype: "f32" },
+          { data: new Float32Array(0), shape: [0, 2], dtype: "f32" },
+        ],
+        f: (a, b) => [a.matmul(b), b.matmul(b.transpose().matmul(a.transpose())), einsum("ab,bc->ac", a, b)],
+      },
+    ]));
 });

@@ -10,7 +10,9 @@ import { devicesAgree, openTestDevices, property, valuesOf } from "../support/he
 describe("random numbers", () => {
   let devices: Backend[];
   const reference = new ReferenceDevice();
-  before(async () => { devices = await openTestDevices(); });
+  before(async () => {
+    devices = await openTestDevices();
+  });
   after(() => devices.forEach((d) => d.close()));
 
   test("Threefry-2x32 gives the published test vectors", () => {
@@ -21,40 +23,75 @@ describe("random numbers", () => {
   });
 
   test("the same bits on every device, for any shape, seed and view", () =>
-    property(5, (draw) => devicesAgree(devices, Array.from({ length: 4 }, () => {
-      const key = draw.int(0, 2 ** 31) * 2 ** draw.int(0, 20);
-      const [shape, calls] = [draw.shape({ minRank: 0, elements: 300, empty: 0.1 }), draw.int(0, 1000)];
-      const move = draw.int(0, 3);
-      const bits = new Generator(key, calls).bits(shape);
-      const viewed = move === 0 || shape.length === 0 ? bits : move === 1 ? bits.flip() : move === 2 ? bits.flatten().slice([1, null, 3]) : bits.permute(shape.map((_, i) => shape.length - 1 - i));
-      return { name: `bits of seed ${key}, call ${calls}, move ${move}`, leaves: [], f: () => [bits, viewed] };
-    }))));
+    property(5, (draw) =>
+      devicesAgree(
+        devices,
+        Array.from({ length: 4 }, () => {
+          const key = draw.int(0, 2 ** 31) * 2 ** draw.int(0, 20);
+          const [shape, calls] = [draw.shape({ minRank: 0, elements: 300, empty: 0.1 }), draw.int(0, 1000)];
+          const move = draw.int(0, 3);
+          const bits = new Generator(key, calls).bits(shape);
+          const viewed =
+            move === 0 || shape.length === 0
+              ? bits
+              : move === 1
+                ? bits.flip()
+                : move === 2
+                  ? bits.flatten().slice([1, null, 3])
+                  : bits.permute(shape.map((_, i) => shape.length - 1 - i));
+          return { name: `bits of seed ${key}, call ${calls}, move ${move}`, leaves: [], f: () => [bits, viewed] };
+        }),
+      ),
+    ));
 
   test("numbers drawn where a run-time index points, as both operands of a product", () =>
-    devicesAgree(devices, [{
-      name: "gathered draws times their transpose", leaves: [],
-      f: () => {
-        const g = new Generator(11);
-        const picked = g.uniform([1, 8, 4]).take(g.integers([3], 0, 8), 1);
-        return picked.matmul(picked.transpose());
+    devicesAgree(devices, [
+      {
+        name: "gathered draws times their transpose",
+        leaves: [],
+        f: () => {
+          const g = new Generator(11);
+          const picked = g.uniform([1, 8, 4]).take(g.integers([3], 0, 8), 1);
+          return picked.matmul(picked.transpose());
+        },
       },
-    }]));
+    ]));
 
   test("element i of call c is word i mod 2 of block (⌊i/2⌋, c)", async () => {
     const generator = new Generator(2 ** 40 + 5, 3);
     const [values] = await valuesOf(reference, [generator.bits([5]).node]);
-    assert.deepEqual(Array.from(values), [0, 1, 2, 3, 4].map((i) => threefry2x32(5, 2 ** 8, i >> 1, 3)[i & 1]));
+    assert.deepEqual(
+      Array.from(values),
+      [0, 1, 2, 3, 4].map((i) => threefry2x32(5, 2 ** 8, i >> 1, 3)[i & 1]),
+    );
     assert.equal(generator.calls, 4);
   });
 
   test("uniform, dropoutMask, integers, permutation: equal values on every device; normal within rounding", () =>
     property(3, (draw) => {
-      const [s, shape, p, n] = [draw.int(0, 1e9), draw.shape({ minRank: 1, elements: 200 }), draw.unit() * 0.9, draw.int(0, 40)];
-      const make = [
-        (g: Generator) => g.uniform(shape), (g: Generator) => g.dropoutMask(shape, p),
-        (g: Generator) => g.integers(shape, -3, 9), (g: Generator) => g.permutation(n), (g: Generator) => g.uniform(shape, -2, 5), (g: Generator) => g.normal(shape, 1, 2),
+      const [s, shape, p, n] = [
+        draw.int(0, 1e9),
+        draw.shape({ minRank: 1, elements: 200 }),
+        draw.unit() * 0.9,
+        draw.int(0, 40),
       ];
-      return devicesAgree(devices, make.map((m, i) => ({ name: `draw ${i} of seed ${s}`, leaves: [], f: () => m(new Generator(s)), bound: i < 5 ? 5e-7 : 2e-6 })));
+      const make = [
+        (g: Generator) => g.uniform(shape),
+        (g: Generator) => g.dropoutMask(shape, p),
+        (g: Generator) => g.integers(shape, -3, 9),
+        (g: Generator) => g.permutation(n),
+        (g: Generator) => g.uniform(shape, -2, 5),
+        (g: Generator) => g.normal(shape, 1, 2),
+      ];
+      return devicesAgree(
+        devices,
+        make.map((m, i) => ({
+          name: `draw ${i} of seed ${s}`,
+          leaves: [],
+          f: () => m(new Generator(s)),
+          bound: i < 5 ? 5e-7 : 2e-6,
+        })),
+      );
     }));
 
   test("moments, ranges and the share that dropout keeps", async () => {
@@ -66,9 +103,13 @@ describe("random numbers", () => {
       const mean = list.reduce((a, b) => a + b) / n;
       return [mean, Math.sqrt(list.reduce((a, b) => a + (b - mean) ** 2, 0) / n)];
     };
-    const near = (value: number, wanted: number, by: number) => assert.ok(Math.abs(value - wanted) < by, `${value}, not ${wanted} ± ${by}`);
+    const near = (value: number, wanted: number, by: number) =>
+      assert.ok(Math.abs(value - wanted) < by, `${value}, not ${wanted} ± ${by}`);
     for (const device of devices) {
-      const [uniform, normal, mask, integers] = await valuesOf(device, drawn.map((t) => t.node));
+      const [uniform, normal, mask, integers] = await valuesOf(
+        device,
+        drawn.map((t) => t.node),
+      );
       near(moments(uniform)[0], 3, 0.02);
       near(moments(uniform)[1], 2 / Math.sqrt(12), 0.02);
       assert.ok(uniform.every((v) => v >= 2 && v < 4));
@@ -87,14 +128,21 @@ describe("random numbers", () => {
     for (const [n, device] of [0, 1, 2, 17, 100].flatMap((size) => devices.map((d) => [size, d] as const))) {
       const [values] = await valuesOf(device, [g.permutation(n).node]);
       const identity = Array.from({ length: n }, (_, i) => i);
-      assert.deepEqual(Array.from(values).sort((a, b) => a - b), identity);
-      assert.deepEqual(Array.from(g.shuffled(n)).sort((a, b) => a - b), identity);
+      assert.deepEqual(
+        Array.from(values).sort((a, b) => a - b),
+        identity,
+      );
+      assert.deepEqual(
+        Array.from(g.shuffled(n)).sort((a, b) => a - b),
+        identity,
+      );
     }
     assert.notDeepEqual(g.shuffled(50), g.shuffled(50));
   });
 
   test("draws differ from call to call, repeat with the seed, and resume from the number of calls", async () => {
-    const draws = async (g: Generator) => (await valuesOf(reference, [g.uniform([8]).node, g.uniform([8]).node])).map((v) => Array.from(v));
+    const draws = async (g: Generator) =>
+      (await valuesOf(reference, [g.uniform([8]).node, g.uniform([8]).node])).map((v) => Array.from(v));
     const [a, b] = await draws(new Generator(11));
     assert.notDeepEqual(a, b);
     assert.deepEqual(await draws(new Generator(11)), [a, b]);

@@ -6,9 +6,16 @@ import type { Backend } from "../../src/tensor/backend.ts";
 import type { DType } from "../../src/tensor/dtype.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import type { Shape } from "../../src/tensor/shape.ts";
-import { Tensor, tensor } from "../../src/tensor/index.ts";
+import { type Tensor, tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "../support/draw.ts";
-import { devicesAgree, gradientsAgree, openTestDevice, openTestDevices, property, valuesOf } from "../support/helpers.ts";
+import {
+  devicesAgree,
+  gradientsAgree,
+  openTestDevice,
+  openTestDevices,
+  property,
+  valuesOf,
+} from "../support/helpers.ts";
 import type { OpCase } from "../support/helpers.ts";
 
 type Reduction = "sum" | "prod" | "max" | "min" | "mean" | "variance";
@@ -29,13 +36,17 @@ function reductionCase(draw: Draw, name: Reduction, small: boolean, dtype: DType
   const domain = name === "prod" ? ([0.5, 1.6] as const) : ([-3, 3] as const);
   const drawn = draw.operand(shape, { dtype, domain, distinct: small, most: name === "prod" ? 3 : 1000 });
   // A repeated element is a tie.
-  const usable = small && (name === "max" || name === "min") && drawn.how.startsWith("expand") ? { ...drawn, leaf: draw.data(shape, { distinct: true }), view: (t: Tensor) => t, how: "plain" } : drawn;
+  const usable =
+    small && (name === "max" || name === "min") && drawn.how.startsWith("expand")
+      ? { ...drawn, leaf: draw.data(shape, { distinct: true }), view: (t: Tensor) => t, how: "plain" }
+      : drawn;
   if (name === "prod" && dtype === "f32" && draw.chance(0.3)) usable.leaf.data[0] = 0;
   return {
     name: `${name} over ${JSON.stringify(axes)} (${usable.how})`,
     leaves: [usable.leaf],
     f: (x) => usable.view(x)[name](axes, keep),
-    bound: 3e-6, gradientBound: 1e-5,
+    bound: 3e-6,
+    gradientBound: 1e-5,
   };
 }
 
@@ -48,7 +59,9 @@ function emptyCase(draw: Draw, name: "sum" | "prod"): OpCase {
 
 describe("reductions", () => {
   let devices: Backend[];
-  before(async () => { devices = await openTestDevices(); });
+  before(async () => {
+    devices = await openTestDevices();
+  });
   after(() => devices.forEach((d) => d.close()));
 
   for (const name of REDUCTIONS) {
@@ -57,20 +70,31 @@ describe("reductions", () => {
   }
 
   test("each device against reference, values and gradients", () =>
-    property(6, (draw) => devicesAgree(devices, [
-      ...REDUCTIONS.flatMap((name) => [reductionCase(draw, name, false), reductionCase(draw, name, false)]),
-      ...(["sum", "prod", "max", "min"] as const).map((name) => reductionCase(draw, name, false, draw.pick(["i32", "u32"]))),
-      emptyCase(draw, "sum"), emptyCase(draw, "prod"),
-    ])));
+    property(6, (draw) =>
+      devicesAgree(devices, [
+        ...REDUCTIONS.flatMap((name) => [reductionCase(draw, name, false), reductionCase(draw, name, false)]),
+        ...(["sum", "prod", "max", "min"] as const).map((name) =>
+          reductionCase(draw, name, false, draw.pick(["i32", "u32"])),
+        ),
+        emptyCase(draw, "sum"),
+        emptyCase(draw, "prod"),
+      ]),
+    ));
 
   test("argmax and argmin: the first of equals; any and all", () =>
     property(4, (draw) => {
-      const cases = (["argmax", "argmin"] as const).flatMap((name) => [0, 1].map((): OpCase => {
-        const shape = draw.shape({ minRank: 1, elements: 200 });
-        const axis = draw.int(-shape.length, shape.length - 1);
-        const drawn = draw.operand(shape, { dtype: draw.pick(["f32", "i32"]), domain: [-0.1, 0.1], most: 2 });
-        return { name: `${name} over ${axis} (${drawn.how})`, leaves: [drawn.leaf], f: (x) => drawn.view(x)[name](axis) };
-      }));
+      const cases = (["argmax", "argmin"] as const).flatMap((name) =>
+        [0, 1].map((): OpCase => {
+          const shape = draw.shape({ minRank: 1, elements: 200 });
+          const axis = draw.int(-shape.length, shape.length - 1);
+          const drawn = draw.operand(shape, { dtype: draw.pick(["f32", "i32"]), domain: [-0.1, 0.1], most: 2 });
+          return {
+            name: `${name} over ${axis} (${drawn.how})`,
+            leaves: [drawn.leaf],
+            f: (x) => drawn.view(x)[name](axis),
+          };
+        }),
+      );
       for (const name of ["any", "all"] as const) {
         const shape = draw.shape({ minRank: 1 });
         const axes = drawAxes(draw, shape);
@@ -94,28 +118,63 @@ describe("reductions", () => {
     }));
 
   test("ties share the gradient of max and min", async () => {
-    const cases = (["max", "min"] as const).flatMap((name) => [[0], [1], [0, 1]].map((axes): OpCase => ({
-      name: `${name} ${axes.join()}`, f: (x) => x[name](axes),
-      leaves: [{ data: Float32Array.of(1, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1, 2), shape: [3, 4], dtype: "f32" }],
-    })));
+    const cases = (["max", "min"] as const).flatMap((name) =>
+      [[0], [1], [0, 1]].map(
+        (axes): OpCase => ({
+          name: `${name} ${axes.join()}`,
+          f: (x) => x[name](axes),
+          leaves: [{ data: Float32Array.of(1, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1, 2), shape: [3, 4], dtype: "f32" }],
+        }),
+      ),
+    );
     await devicesAgree(devices, cases);
   });
 
   test("long reductions, which are split, and rows and columns about a workgroup's size", () =>
     property(2, (draw) => {
       const shapes: [Shape, number | number[] | undefined][] = [
-        [[8192], undefined], [[9973], undefined], [[3, 16384], 1], [[16384, 3], 0], [[2, 96, 130], [1, 2]], [[64, 200], [0, 1]],
-        [[64, 3], 1], [[65, 64], 1], [[63, 66], 0], [[128, 65], 0], [[1, 257], 1], [[257, 1], 0], [[20, 30, 20], [0, 2]], [[4, 5, 512], [0, 1]],
+        [[8192], undefined],
+        [[9973], undefined],
+        [[3, 16384], 1],
+        [[16384, 3], 0],
+        [
+          [2, 96, 130],
+          [1, 2],
+        ],
+        [
+          [64, 200],
+          [0, 1],
+        ],
+        [[64, 3], 1],
+        [[65, 64], 1],
+        [[63, 66], 0],
+        [[128, 65], 0],
+        [[1, 257], 1],
+        [[257, 1], 0],
+        [
+          [20, 30, 20],
+          [0, 2],
+        ],
+        [
+          [4, 5, 512],
+          [0, 1],
+        ],
       ];
-      const cases = draw.shuffled(shapes).slice(0, 7).map(([shape, axes]): OpCase => {
-        const name = draw.pick(["sum", "max", "min", "mean"] as const);
-        const drawn = draw.operand(shape, { domain: [-1, 1] });
-        return {
-          name: `${name} over ${JSON.stringify(axes)} (${drawn.how})`, leaves: [drawn.leaf],
-          // The gradient too is a sum of as many terms, where the reduced elements are copies of one another.
-          f: (x) => drawn.view(x)[name](axes), bound: 1e-6 * Math.sqrt(sizeOf(shape)), gradientBound: 1e-5 + 1e-6 * Math.sqrt(sizeOf(shape)),
-        };
-      });
+      const cases = draw
+        .shuffled(shapes)
+        .slice(0, 7)
+        .map(([shape, axes]): OpCase => {
+          const name = draw.pick(["sum", "max", "min", "mean"] as const);
+          const drawn = draw.operand(shape, { domain: [-1, 1] });
+          return {
+            name: `${name} over ${JSON.stringify(axes)} (${drawn.how})`,
+            leaves: [drawn.leaf],
+            // The gradient too is a sum of as many terms, where the reduced elements are copies of one another.
+            f: (x) => drawn.view(x)[name](axes),
+            bound: 1e-6 * Math.sqrt(sizeOf(shape)),
+            gradientBound: 1e-5 + 1e-6 * Math.sqrt(sizeOf(shape)),
+          };
+        });
       return devicesAgree(devices, cases);
     }));
 
@@ -124,18 +183,34 @@ describe("reductions", () => {
     try {
       await property(2, (draw) => {
         const shapes: [Shape, number | number[]][] = [
-          [[70, 64], 1], [[64, 70], 0], [[5, 1000], 1], [[1000, 5], 0], [[8, 512], 1], [[512, 8], 0], [[3, 100, 4], 1], [[33, 7], 1], [[1, 40000], 1],
+          [[70, 64], 1],
+          [[64, 70], 0],
+          [[5, 1000], 1],
+          [[1000, 5], 0],
+          [[8, 512], 1],
+          [[512, 8], 0],
+          [[3, 100, 4], 1],
+          [[33, 7], 1],
+          [[1, 40000], 1],
         ];
-        const cases = draw.shuffled(shapes).slice(0, 5).map(([shape, axes]): OpCase => {
-          const name = draw.pick(["sum", "max", "min", "mean", "variance"] as const);
-          const drawn = draw.operand(shape, { domain: [-1, 1] });
-          return {
-            name: `${name} over ${JSON.stringify(axes)} (${drawn.how})`, leaves: [drawn.leaf],
-            // Held within ±1: the exponential of a sum of 40,000 would be infinite.
-            f: (x) => { const v = drawn.view(x); const y = v[name](axes, true); return [y, v.sub(y.tanh()).exp().sum(axes)]; },
-            bound: 1e-6 * Math.sqrt(sizeOf(shape)),
-          };
-        });
+        const cases = draw
+          .shuffled(shapes)
+          .slice(0, 5)
+          .map(([shape, axes]): OpCase => {
+            const name = draw.pick(["sum", "max", "min", "mean", "variance"] as const);
+            const drawn = draw.operand(shape, { domain: [-1, 1] });
+            return {
+              name: `${name} over ${JSON.stringify(axes)} (${drawn.how})`,
+              leaves: [drawn.leaf],
+              // Held within ±1: the exponential of a sum of 40,000 would be infinite.
+              f: (x) => {
+                const v = drawn.view(x);
+                const y = v[name](axes, true);
+                return [y, v.sub(y.tanh()).exp().sum(axes)];
+              },
+              bound: 1e-6 * Math.sqrt(sizeOf(shape)),
+            };
+          });
         return devicesAgree(device, cases);
       });
     } finally {
@@ -150,7 +225,10 @@ describe("reductions", () => {
         const axes = draw.subset(shape.map((_, i) => i));
         const drawn = draw.operand(shape, { domain: [-2, 2] });
         return {
-          name: `standardise over ${axes.join()} (${drawn.how})`, leaves: [drawn.leaf], bound: 1e-5, gradientBound: 1e-4,
+          name: `standardise over ${axes.join()} (${drawn.how})`,
+          leaves: [drawn.leaf],
+          bound: 1e-5,
+          gradientBound: 1e-4,
           f: (x) => {
             const v = drawn.view(x);
             const centred = v.sub(v.mean(axes, true));

@@ -7,13 +7,30 @@ import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { difference } from "../../src/device/webgpu/gpu/counters.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
-import { Generator, Tensor, compile, concat, liveScalar, realize, scalar, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
+import {
+  Generator,
+  type Tensor,
+  compile,
+  concat,
+  liveScalar,
+  realize,
+  scalar,
+  setDefaultDevice,
+  tensor,
+  variable,
+  zeros,
+} from "../../src/tensor/index.ts";
 import { numbers, openTestDevices } from "../support/helpers.ts";
 
 let gpu: WebGpuDevice;
 let cpu: CpuDevice;
-before(async () => { [gpu, cpu] = await openTestDevices(); });
-after(() => { gpu.close(); cpu.close(); });
+before(async () => {
+  [gpu, cpu] = await openTestDevices();
+});
+after(() => {
+  gpu.close();
+  cpu.close();
+});
 
 /** Runs `body` with each device as the default. */
 function onEach(name: string, body: (device: Backend) => Promise<void>): void {
@@ -50,7 +67,13 @@ describe("variables", () => {
     a.assign(a.add(b));
     b.assign(b.sub(1));
     await numbers(tensor([1]).add(1));
-    assert.deepEqual([await numbers(a), await numbers(b)], [[0, 3, 6, 9, 12], [-1, 1, 3, 5, 7]]);
+    assert.deepEqual(
+      [await numbers(a), await numbers(b)],
+      [
+        [0, 3, 6, 9, 12],
+        [-1, 1, 3, 5, 7],
+      ],
+    );
   });
 
   onEach("later assignments see earlier ones; the last one wins", async () => {
@@ -58,7 +81,13 @@ describe("variables", () => {
     a.assign(a.add(1));
     a.assign(a.mul(3));
     b.assign(b.add(a));
-    assert.deepEqual([await numbers(a), await numbers(b)], [[6, 9], [16, 29]]);
+    assert.deepEqual(
+      [await numbers(a), await numbers(b)],
+      [
+        [6, 9],
+        [16, 29],
+      ],
+    );
   });
 
   onEach("two variables are swapped, three rotated", async () => {
@@ -67,7 +96,13 @@ describe("variables", () => {
     const [oldA, oldB, oldC] = [a.mul(1), b.mul(1), c.mul(1)].map((t) => t as Tensor);
     a.assign(oldB);
     b.assign(oldA);
-    assert.deepEqual([await numbers(a), await numbers(b)], [[-0, -1, -2, -3, -4, -5, -6], [0, 1, 2, 3, 4, 5, 6]]);
+    assert.deepEqual(
+      [await numbers(a), await numbers(b)],
+      [
+        [-0, -1, -2, -3, -4, -5, -6],
+        [0, 1, 2, 3, 4, 5, 6],
+      ],
+    );
     const [x, y, z] = [a, b, c].map((v) => v.add(0));
     a.assign(z);
     b.assign(x);
@@ -84,7 +119,10 @@ describe("variables", () => {
     const host = Array.from({ length: n * n }, (_, i) => i);
     const at = (i: number, j: number) => i * n + j;
     const check = async (
-      name: string, value: (v: Tensor) => Tensor, expected: (i: number, j: number) => number, bound = 0,
+      name: string,
+      value: (v: Tensor) => Tensor,
+      expected: (i: number, j: number) => number,
+      bound = 0,
     ) => {
       const v = variable(tensor(Float32Array.from(host), { shape: [n, n] }), { name });
       await realize([v]);
@@ -96,17 +134,62 @@ describe("variables", () => {
       const largest = Math.max(...found.map((x, k) => Math.abs(x - wanted[k])));
       assert.ok(found.length === wanted.length && largest <= bound, `${name}: off by ${largest}`);
     };
-    await check("transposed", (v) => v.transpose(), (i, j) => at(j, i));
-    await check("sum with its transpose", (v) => v.add(v.transpose()), (i, j) => at(i, j) + at(j, i));
-    await check("flipped", (v) => v.flip(0), (i, j) => at(n - 1 - i, j));
-    await check("shifted", (v) => v.slice([1, null]).pad([[0, 1], [0, 0]]), (i, j) => (i === n - 1 ? 0 : at(i + 1, j)));
-    await check("rotated", (v) => concat([v.slice([3, null]), v.slice([0, 3])]), (i, j) => at((i + 3) % n, j));
+    await check(
+      "transposed",
+      (v) => v.transpose(),
+      (i, j) => at(j, i),
+    );
+    await check(
+      "sum with its transpose",
+      (v) => v.add(v.transpose()),
+      (i, j) => at(i, j) + at(j, i),
+    );
+    await check(
+      "flipped",
+      (v) => v.flip(0),
+      (i, j) => at(n - 1 - i, j),
+    );
+    await check(
+      "shifted",
+      (v) =>
+        v.slice([1, null]).pad([
+          [0, 1],
+          [0, 0],
+        ]),
+      (i, j) => (i === n - 1 ? 0 : at(i + 1, j)),
+    );
+    await check(
+      "rotated",
+      (v) => concat([v.slice([3, null]), v.slice([0, 3])]),
+      (i, j) => at((i + 3) % n, j),
+    );
     // A GPU may divide by a multiplication, which is off by a rounding.
-    await check("less its row's mean", (v) => v.sub(v.mean(1, true)), (i, j) => at(i, j) - at(i, (n - 1) / 2), 1e-4);
-    await check("less its column's maximum", (v) => v.sub(v.max(0, true)), (i, j) => at(i, j) - at(n - 1, j));
-    await check("first row everywhere", (v) => v.slice([0, 1]).expand([n, n]), (_, j) => j);
-    await check("gathered", (v) => v.take(tensor(Int32Array.from({ length: n }, (_, i) => n - 1 - i))), (i, j) => at(n - 1 - i, j));
-    await check("product with itself", (v) => v.matmul(v).mul(0).add(v).mul(2), (i, j) => 2 * at(i, j));
+    await check(
+      "less its row's mean",
+      (v) => v.sub(v.mean(1, true)),
+      (i, j) => at(i, j) - at(i, (n - 1) / 2),
+      1e-4,
+    );
+    await check(
+      "less its column's maximum",
+      (v) => v.sub(v.max(0, true)),
+      (i, j) => at(i, j) - at(n - 1, j),
+    );
+    await check(
+      "first row everywhere",
+      (v) => v.slice([0, 1]).expand([n, n]),
+      (_, j) => j,
+    );
+    await check(
+      "gathered",
+      (v) => v.take(tensor(Int32Array.from({ length: n }, (_, i) => n - 1 - i))),
+      (i, j) => at(n - 1 - i, j),
+    );
+    await check(
+      "product with itself",
+      (v) => v.matmul(v).mul(0).add(v).mul(2),
+      (i, j) => 2 * at(i, j),
+    );
   });
 
   onEach("a queue: new rows in at a pointer, the oldest overwritten", async () => {
@@ -115,7 +198,10 @@ describe("variables", () => {
     assert.equal(pointer.trainable, false);
     const position = tensor(Int32Array.of(0, 1, 2, 3, 4, 5));
     for (let step = 0; step < 4; step++) {
-      const fresh = tensor([[step + 1, 0], [step + 1, 1]]);
+      const fresh = tensor([
+        [step + 1, 0],
+        [step + 1, 1],
+      ]);
       const place = position.sub(pointer).mod(6);
       const rows = fresh.take(place.minimum(1));
       queue.assign(place.lt(2).unsqueeze(1).expand([6, 2]).where(rows, queue));
@@ -135,7 +221,14 @@ describe("variables", () => {
     const same = v.mul(1);
     v.assign(v.add(10));
     await realize([same]);
-    assert.deepEqual([await numbers(same), await numbers(v)], [[2, 3], [12, 13]], "also where it is the variable itself");
+    assert.deepEqual(
+      [await numbers(same), await numbers(v)],
+      [
+        [2, 3],
+        [12, 13],
+      ],
+      "also where it is the variable itself",
+    );
     v.assign(v.sub(10));
     const late = v.mul(5);
     v.assign(v.add(1));
@@ -149,7 +242,10 @@ describe("variables", () => {
   onEach("an error leaves variables as they were", async (device) => {
     const v = variable(tensor([1, 2]), { name: "kept" });
     await realize([v]);
-    const other = variable(tensor([1]), { name: "elsewhere", device: device.kind === "webgpu" ? new ReferenceDevice() : gpu });
+    const other = variable(tensor([1]), {
+      name: "elsewhere",
+      device: device.kind === "webgpu" ? new ReferenceDevice() : gpu,
+    });
     await realize([other]);
     v.assign(v.add(other));
     await assert.rejects(realize([]), /meet in one computation; move one with to\(tensor, device\)/);
@@ -162,11 +258,18 @@ describe("variables", () => {
     const b = variable(a.mul(2));
     const [first, second] = [await numbers(a), await numbers(a)];
     assert.deepEqual(first, second);
-    assert.deepEqual(await numbers(b), first.map((v) => v * 2));
+    assert.deepEqual(
+      await numbers(b),
+      first.map((v) => v * 2),
+    );
   });
 
   onEach("scalars, integers and bools are variables too", async () => {
-    const [s, i, b] = [variable(scalar(0.5)), variable(tensor(Uint32Array.of(4294967295))), variable(tensor([true, false]))];
+    const [s, i, b] = [
+      variable(scalar(0.5)),
+      variable(tensor(Uint32Array.of(4294967295))),
+      variable(tensor([true, false])),
+    ];
     s.assign(s.add(1));
     i.assign(i.add(1));
     b.assign(b.not());
@@ -176,7 +279,10 @@ describe("variables", () => {
 
   test("an assignment of another shape or dtype is refused", () => {
     const v = variable(zeros([2, 3]), { name: "w" });
-    assert.throws(() => v.assign(zeros([3, 2])), /assign: variable "w" is f32\[2, 3\], the value f32\[3, 2\]; they must be equal/);
+    assert.throws(
+      () => v.assign(zeros([3, 2])),
+      /assign: variable "w" is f32\[2, 3\], the value f32\[3, 2\]; they must be equal/,
+    );
     assert.throws(() => v.assign(zeros([2, 3], "i32")), /the value i32\[2, 3\]/);
     assert.equal(String(v), "Variable(w: f32[2, 3])");
   });
@@ -204,7 +310,13 @@ describe("backward", () => {
     const x = tensor([5, 7]).requireGrad();
     const ignored = tensor([1, 1]);
     w.mul(x).mul(frozen).add(ignored).sum().backward();
-    assert.deepEqual([await numbers(w.grad!), await numbers(x.grad!)], [[15, 21], [3, -6]]);
+    assert.deepEqual(
+      [await numbers(w.grad!), await numbers(x.grad!)],
+      [
+        [15, 21],
+        [3, -6],
+      ],
+    );
     assert.equal(frozen.grad, undefined);
     assert.equal(ignored.grad, undefined);
     w.square().sum().backward();
@@ -247,9 +359,19 @@ describe("compile", () => {
       w.assign(w.add(x.sum(0)));
       return { loss: x.mul(w).sum(), x2: x.mul(2) };
     });
-    const first = await step(tensor([[1, 2], [3, 4]]));
+    const first = await step(
+      tensor([
+        [1, 2],
+        [3, 4],
+      ]),
+    );
     assert.equal(await first.loss.item(), 1 * 5 + 2 * 7 + 3 * 5 + 4 * 7);
-    const second = await step(tensor([[1, 0], [0, 1]]));
+    const second = await step(
+      tensor([
+        [1, 0],
+        [0, 1],
+      ]),
+    );
     assert.deepEqual(await numbers(w), [6, 8]);
     assert.deepEqual(await numbers(second.x2), [2, 0, 0, 2]);
     assert.deepEqual(await numbers(first.x2), [2, 4, 6, 8], "results are kept when the plan runs again");
@@ -268,7 +390,13 @@ describe("compile", () => {
     const [a, draw] = await step(x, tensor(Int32Array.of(2, 0)));
     rate = 10;
     const [b, other] = await step(x, tensor(Int32Array.of(1, 1)));
-    assert.deepEqual([await numbers(a), await numbers(b)], [[31, 11], [210, 210]]);
+    assert.deepEqual(
+      [await numbers(a), await numbers(b)],
+      [
+        [31, 11],
+        [210, 210],
+      ],
+    );
     assert.notDeepEqual(await numbers(draw), await numbers(other));
   });
 
@@ -287,7 +415,9 @@ describe("compile", () => {
   onEach("pending assignments run before; those made while tracing belong to the plan", async () => {
     const v = variable(tensor([1]));
     v.assign(v.mul(5));
-    const step = compile((x: Tensor) => { v.assign(v.add(x)); });
+    const step = compile((x: Tensor) => {
+      v.assign(v.add(x));
+    });
     await step(tensor([2]));
     assert.deepEqual(await numbers(v), [7]);
     await step(tensor([3]));
@@ -310,7 +440,10 @@ describe("compile", () => {
 
   test("an output that is no tensor is named", async () => {
     setDefaultDevice(new ReferenceDevice());
-    await assert.rejects(compile((x: Tensor) => ({ loss: 3 as unknown as Tensor, x }))(tensor([1])), /compile: output "loss" is not a tensor/);
+    await assert.rejects(
+      compile((x: Tensor) => ({ loss: 3 as unknown as Tensor, x }))(tensor([1])),
+      /compile: output "loss" is not a tensor/,
+    );
     setDefaultDevice(undefined);
   });
 });

@@ -24,7 +24,9 @@ const PADDING = 16;
  * @throws Error where a kernel writes beside its tensors, or reads behind that input
  */
 export function runLowering(
-  lowering: WasmLowering, inputs: readonly Float32Array[], sizes: readonly number[],
+  lowering: WasmLowering,
+  inputs: readonly Float32Array[],
+  sizes: readonly number[],
   { split = Infinity, features = wasmFeatures() }: { split?: number; features?: WasmFeatures } = {},
 ): Float32Array[] {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
@@ -36,7 +38,11 @@ export function runLowering(
     ends.push(at + 4 * words);
     return at;
   };
-  const at: number[] = [...inputs.map((x) => x.length), ...sizes, ...lowering.scratch.map((s) => s.shape.reduce((a, b) => a * b, 1))].map(place);
+  const at: number[] = [
+    ...inputs.map((x) => x.length),
+    ...sizes,
+    ...lowering.scratch.map((s) => s.shape.reduce((a, b) => a * b, 1)),
+  ].map(place);
   const threadBytes = Math.max(0, ...lowering.kernels.map((k) => k.threadBytes));
   const threadMemory = place(Math.ceil(threadBytes / 4));
   // A different one from call to call, the same every time for the same sizes.
@@ -49,19 +55,25 @@ export function runLowering(
   inputs.forEach((x, i) => new Float32Array(memory.buffer, at[i], x.length).set(x));
   const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
   const entries = lowering.kernels.map((kernel) => ({
-    kernel, inputs: range(0, inputs.length), outputs: range(inputs.length, sizes.length),
+    kernel,
+    inputs: range(0, inputs.length),
+    outputs: range(inputs.length, sizes.length),
     scratch: range(inputs.length + sizes.length, lowering.scratch.length),
   }));
   const module = new WebAssembly.Module(emitProgram(entries, features, false));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   lowering.kernels.forEach((kernel, i) => {
     const run = exports[`kernel${i}`] as (table: number, begin: number, end: number, own: number) => void;
-    for (let begin = 0; begin < kernel.units; begin += split) run(0, begin, Math.min(kernel.units, begin + split), threadMemory);
+    for (let begin = 0; begin < kernel.units; begin += split)
+      run(0, begin, Math.min(kernel.units, begin + split), threadMemory);
   });
   for (const end of ends) {
     for (let i = 0; i < GUARD; i++) {
-      if (words[end / 4 + i] !== SENTINEL) throw new Error(`a kernel of ${lowering.kernels[0].name} wrote beside its tensors`);
+      if (words[end / 4 + i] !== SENTINEL)
+        throw new Error(`a kernel of ${lowering.kernels[0].name} wrote beside its tensors`);
     }
   }
-  return sizes.map((size, i) => new Float32Array(memory.buffer.slice(at[inputs.length + i], at[inputs.length + i] + 4 * size)));
+  return sizes.map(
+    (size, i) => new Float32Array(memory.buffer.slice(at[inputs.length + i], at[inputs.length + i] + 4 * size)),
+  );
 }

@@ -18,27 +18,41 @@ function runTopK(x: Float32Array, rows: number, k: number, split?: number): Pick
 function sorted(x: Float32Array, rows: number, k: number): Picks {
   const n = x.length / rows;
   const indices = Array.from({ length: rows }, (_, row) =>
-    Array.from({ length: n }, (_, i) => i).sort((i, j) => x[row * n + j] - x[row * n + i] || i - j).slice(0, k));
+    Array.from({ length: n }, (_, i) => i)
+      .sort((i, j) => x[row * n + j] - x[row * n + i] || i - j)
+      .slice(0, k),
+  );
   return {
     values: Float32Array.from(indices.flatMap((row, r) => row.map((i) => x[r * n + i]))),
     indices: Int32Array.from(indices.flat()),
   };
 }
 
-const row = (n: number) => fc.array(fc.oneof(
-  fc.integer({ min: -3, max: 3 }), fc.float({ noNaN: true, noDefaultInfinity: true, min: -(2 ** 100), max: 2 ** 100 }),
-), { minLength: n, maxLength: n });
+const row = (n: number) =>
+  fc.array(
+    fc.oneof(
+      fc.integer({ min: -3, max: 3 }),
+      fc.float({ noNaN: true, noDefaultInfinity: true, min: -(2 ** 100), max: 2 ** 100 }),
+    ),
+    { minLength: n, maxLength: n },
+  );
 
 describe("topK of the cpu device", () => {
   test("agrees with sorting, equals in order", () => {
-    const cases = fc.tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 40 })).chain(([rows, n]) =>
-      fc.record({ rows: fc.constant(rows), x: row(rows * n), k: fc.integer({ min: 1, max: n }) }));
-    fc.assert(fc.property(cases, fc.integer({ min: 1, max: 3 }), ({ rows, x, k }, split) => {
-      const given = Float32Array.from(x);
-      const result = runTopK(given, rows, k);
-      assert.deepEqual(result, sorted(given, rows, k));
-      assert.deepEqual(runTopK(given, rows, k, split), result);
-    }), { numRuns: 100 });
+    const cases = fc
+      .tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 40 }))
+      .chain(([rows, n]) =>
+        fc.record({ rows: fc.constant(rows), x: row(rows * n), k: fc.integer({ min: 1, max: n }) }),
+      );
+    fc.assert(
+      fc.property(cases, fc.integer({ min: 1, max: 3 }), ({ rows, x, k }, split) => {
+        const given = Float32Array.from(x);
+        const result = runTopK(given, rows, k);
+        assert.deepEqual(result, sorted(given, rows, k));
+        assert.deepEqual(runTopK(given, rows, k, split), result);
+      }),
+      { numRuns: 100 },
+    );
   });
 
   test("long rows, rising and falling", () => {

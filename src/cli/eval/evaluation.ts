@@ -3,7 +3,7 @@ import type { ArgsDef } from "citty";
 import type { EvaluationProgress, KnnEvaluation, LinearEvaluation, Subject } from "../../hico/judge/evaluate.ts";
 import type { EvaluationHead } from "../../hico/judge/evaluation-head.ts";
 import { DEVICE_ARGS, JSON_ARG } from "../options.ts";
-import { formatTable, percent, ProgressLine } from "../progress.ts";
+import { formatTable, percent, type ProgressLine } from "../progress.ts";
 
 export const EVALUATION_ARGS = {
   run: { type: "positional", description: "Folder of the run", required: true },
@@ -84,5 +84,7 @@ export function knnText(found: KnnEvaluation): string {
     percent(accuracy),
   ]);
   const { k, perClass } = found.results.pretrained!;
-  return [headline(found), formatTable([["", `${k}-NN`], ...rows]), `hardest classes: ${worstClasses(perClass)}`].join("\n");
+  return [headline(found), formatTable([["", `${k}-NN`], ...rows]), `hardest classes: ${worstClasses(perClass)}`].join(
+    "\n",
+  );
 }

@@ -14,7 +14,10 @@ const { baselines: _, ...COMMON } = EVALUATION_ARGS;
 export const FINETUNE_ARGS = {
   ...COMMON,
   optimizer: { type: "string", description: `adamw or sgd, of momentum ${D.momentum} (${D.optimizer})` },
-  lr: { type: "string", description: `Learning rate (${D.lr}); a tenth after ${D.drops.join(" and ")} of the training` },
+  lr: {
+    type: "string",
+    description: `Learning rate (${D.lr}); a tenth after ${D.drops.join(" and ")} of the training`,
+  },
   classifier: {
     type: "string",
     description: `linear, or cosine: to one vector a class, from the means of the labelled clips (${D.classifier})`,
@@ -31,7 +34,9 @@ export const FINETUNE_ARGS = {
 } as const satisfies ArgsDef;
 
 /** The settings among parsed options; undefined where not given. */
-export function finetuneSettings(args: { readonly [Name in keyof typeof FINETUNE_ARGS]?: unknown }): Partial<FinetuneSettings> {
+export function finetuneSettings(
+  args: { readonly [Name in keyof typeof FINETUNE_ARGS]?: unknown },
+): Partial<FinetuneSettings> {
   const text = (name: keyof typeof FINETUNE_ARGS): string | undefined => args[name] as string | undefined;
   return {
     optimizer: choiceOption("optimizer", text("optimizer"), ["sgd", "adamw"]),

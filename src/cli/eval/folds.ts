@@ -28,7 +28,9 @@ export async function judgeFolds<E extends Evaluation<unknown>>(
   const pairs = pairings(runs, options);
   if (pairs.length === 1) return evaluate(pairs[0]);
   return evaluatePairings(pairs, evaluate, ({ results }) =>
-    Object.fromEntries(Object.entries(results).map(([subject, result]) => [subject, accuracyOf(result as ResultOf<E>)])),
+    Object.fromEntries(
+      Object.entries(results).map(([subject, result]) => [subject, accuracyOf(result as ResultOf<E>)]),
+    ),
   );
 }
 

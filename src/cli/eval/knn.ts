@@ -32,7 +32,10 @@ export default defineHicoCommand({
       );
       line.clear();
       if (args.json) console.log(JSON.stringify(found, null, 2));
-      else console.log(found.kind === "folds" ? foldsText(found, ({ accuracy }) => accuracy, `${k ?? 1}-NN`) : knnText(found));
+      else
+        console.log(
+          found.kind === "folds" ? foldsText(found, ({ accuracy }) => accuracy, `${k ?? 1}-NN`) : knnText(found),
+        );
     } finally {
       device.close();
     }

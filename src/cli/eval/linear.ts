@@ -33,7 +33,10 @@ export default defineHicoCommand({
       );
       line.clear();
       if (args.json) console.log(JSON.stringify(found, null, 2));
-      else console.log(found.kind === "folds" ? foldsText(found, ({ last }) => last.accuracy, "last epoch") : linearText(found));
+      else
+        console.log(
+          found.kind === "folds" ? foldsText(found, ({ last }) => last.accuracy, "last epoch") : linearText(found),
+        );
     } finally {
       device.close();
     }

@@ -19,8 +19,14 @@ export default defineHicoCommand({
   ],
   args: {
     ...FINETUNE_ARGS,
-    fractions: { type: "string", description: `Labelled shares in percent (${FRACTIONS.map((f) => f * 100).join(",")})` },
-    draw: { type: "string", description: `${LABEL_DRAWS.join(" (default) or ")}: a share of every class, or of all clips` },
+    fractions: {
+      type: "string",
+      description: `Labelled shares in percent (${FRACTIONS.map((f) => f * 100).join(",")})`,
+    },
+    draw: {
+      type: "string",
+      description: `${LABEL_DRAWS.join(" (default) or ")}: a share of every class, or of all clips`,
+    },
     draws: { type: "string", description: "Draws of each share (5)" },
     "from-scratch": {
       type: "boolean",

@@ -10,7 +10,10 @@ import { probeSettings } from "./probe-options.ts";
 import { interruptible, percent, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "transfer", description: "A run on another data set: a linear classifier, or the whole network trained" },
+  meta: {
+    name: "transfer",
+    description: "A run on another data set: a linear classifier, or the whole network trained",
+  },
   examples: [
     "hico eval transfer runs/ntu60 --data pku-mmd-2.clips --method finetune --from-scratch",
     "hico eval transfer runs/nw-ucla --data utd-mhad.clips                 linear, with both baselines",

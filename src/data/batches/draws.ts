@@ -81,7 +81,10 @@ export function drawAugmentation(
     const touched = random.distinct(options.corruptJoints ?? Math.round(0.6 * joints), joints);
     return { kind: "corrupt", joints: touched, matrix: zeroed ? null : entries(9) };
   };
-  const spatial = random.uniform() < (options.corruption ?? 0.5) ? corrupted() : { kind: "shear", matrix: shearMatrix(entries(6)) } as const;
+  const spatial =
+    random.uniform() < (options.corruption ?? 0.5)
+      ? corrupted()
+      : ({ kind: "shear", matrix: shearMatrix(entries(6)) } as const);
   if (!options.rotation) return { crop, spatial };
   const most = (options.rotation / 180) * Math.PI;
   return { crop, spatial, turn: random.between(-most, most) };

@@ -71,15 +71,14 @@ export type BatchPlan = {
   readonly clips: readonly number[];
   readonly batch: number;
   readonly inputs: InputSettings;
-} &
-  /** Shuffled anew in every epoch; the last incomplete batch is dropped. */
-  (
-    | { readonly kind: "pretrain"; readonly seed: number }
-    /** Shuffled anew in every epoch; the last batch is filled up with the epoch's first clips, augmented otherwise. */
-    | { readonly kind: "supervised"; readonly seed: number }
-    /** Once, in order. */
-    | { readonly kind: "evaluation" }
-  );
+} & /** Shuffled anew in every epoch; the last incomplete batch is dropped. */
+(
+  | { readonly kind: "pretrain"; readonly seed: number }
+  /** Shuffled anew in every epoch; the last batch is filled up with the epoch's first clips, augmented otherwise. */
+  | { readonly kind: "supervised"; readonly seed: number }
+  /** Once, in order. */
+  | { readonly kind: "evaluation" }
+);
 
 export function inputShape(
   layout: { readonly joints: readonly string[]; readonly persons: number },

@@ -96,7 +96,8 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
         const joint = (frame * persons.length + m) * joints + v;
         const values = columns.xyz.map((column) => (column === null ? "0" : word(column)));
         if (!values.some((value) => missing.has(value))) {
-          for (let c = 0; c < 3; c++) clip.data[joint * 3 + c] = scale[c] * parseFinite(values[c], file, row.line) + offset[c];
+          for (let c = 0; c < 3; c++)
+            clip.data[joint * 3 + c] = scale[c] * parseFinite(values[c], file, row.line) + offset[c];
         }
         if (states && columns.state !== null) states[joint] = parseFinite(word(columns.state), file, row.line);
       });

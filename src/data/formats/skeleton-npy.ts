@@ -81,7 +81,9 @@ export class NpyClips {
       }
       if (shape[3] !== layout.joints.length) {
         throw new DataError(
-          files.data, "shape", `has ${shape[3]} joints; layout "${layout.name}" has ${layout.joints.length}`,
+          files.data,
+          "shape",
+          `has ${shape[3]} joints; layout "${layout.name}" has ${layout.joints.length}`,
         );
       }
       const count = shape[0];

@@ -125,8 +125,14 @@ function rotationBetween(v: Vector, target: Vector, turnAbout: Vector): Matrix |
   }
   const f = 1 / (1 + cosine);
   return [
-    1 - f * (ky * ky + kz * kz), f * kx * ky - kz, f * kx * kz + ky,
-    f * kx * ky + kz, 1 - f * (kx * kx + kz * kz), f * ky * kz - kx,
-    f * kx * kz - ky, f * ky * kz + kx, 1 - f * (kx * kx + ky * ky),
+    1 - f * (ky * ky + kz * kz),
+    f * kx * ky - kz,
+    f * kx * kz + ky,
+    f * kx * ky + kz,
+    1 - f * (kx * kx + kz * kz),
+    f * ky * kz - kx,
+    f * kx * kz - ky,
+    f * ky * kz + kx,
+    1 - f * (kx * kx + ky * ky),
   ];
 }

@@ -192,7 +192,10 @@ export function loadCsvSpec(path: string): CsvSpec {
     const file = resolve(dirname(path), value.layout);
     if (LAYOUTS.some(({ name }) => name === value.layout)) layout = layoutNamed(value.layout);
     else if (existsSync(file)) layout = loadLayout(file);
-    else return fail(`no layout "${value.layout}": neither built in (${LAYOUTS.map((l) => l.name).join(", ")}) nor a file beside it`);
+    else
+      return fail(
+        `no layout "${value.layout}": neither built in (${LAYOUTS.map((l) => l.name).join(", ")}) nor a file beside it`,
+      );
   } else layout = parseLayout(value.layout, path);
   return { ...(value as unknown as CsvSpec), layout };
 }

@@ -95,7 +95,9 @@ export function openRecording(
   return { source, map: mapOf("csv", source.layout, options.map) };
 }
 
-function csvReading(options: Pick<SourceKindOptions, "spec" | "window" | "hop">): Pick<CsvSourceOptions, "spec" | "windows"> {
+function csvReading(
+  options: Pick<SourceKindOptions, "spec" | "window" | "hop">,
+): Pick<CsvSourceOptions, "spec" | "windows"> {
   const spec = options.spec === undefined ? undefined : loadCsvSpec(options.spec);
   return { spec, windows: parseWindows(options.window, options.hop, spec?.rate) };
 }

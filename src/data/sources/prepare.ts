@@ -76,7 +76,9 @@ export async function prepareStore(
   const layout = storedLayout(source, options);
   const most = options.maxFrames ?? MAX_FRAMES;
   if ((source.longest ?? 0) > most) {
-    throw new Error(`windows of ${source.longest} frames are longer than the ${most} frames kept of a clip; cut shorter ones, or keep more (--max-frames)`);
+    throw new Error(
+      `windows of ${source.longest} frames are longer than the ${most} frames kept of a clip; cut shorter ones, or keep more (--max-frames)`,
+    );
   }
   const { classes, protocols } = source;
   const normalized = options.normalize !== false;

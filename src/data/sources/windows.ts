@@ -20,7 +20,11 @@ export const DEFAULT_RATE = 30;
  * @param rate frames a second
  * @throws Error naming the option and its rule
  */
-export function parseWindows(window: string | undefined, hop: string | undefined, rate = DEFAULT_RATE): Windows | undefined {
+export function parseWindows(
+  window: string | undefined,
+  hop: string | undefined,
+  rate = DEFAULT_RATE,
+): Windows | undefined {
   if (window === undefined) {
     if (hop !== undefined) throw new Error("--hop is the step from window to window; it needs --window");
     return undefined;
@@ -35,7 +39,9 @@ function parseSpan(option: string, text: string, rate: number): number {
   const match = /^(\d+(?:\.\d+)?)(s?)$/.exec(text.trim());
   const frames = match === null ? NaN : match[2] === "s" ? Math.round(Number(match[1]) * rate) : Number(match[1]);
   if (Number.isSafeInteger(frames) && frames >= 1) return frames;
-  throw new Error(`--${option} is "${text}"; it must be a number of frames (90) or of seconds (3s), at least one frame`);
+  throw new Error(
+    `--${option} is "${text}"; it must be a number of frames (90) or of seconds (3s), at least one frame`,
+  );
 }
 
 /**

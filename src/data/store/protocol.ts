@@ -31,8 +31,40 @@ export const NTU60_TRAIN_SUBJECTS: readonly number[] = [
 ];
 
 export const NTU120_TRAIN_SUBJECTS: readonly number[] = [
-  ...NTU60_TRAIN_SUBJECTS, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86,
-  89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
+  ...NTU60_TRAIN_SUBJECTS,
+  45,
+  46,
+  47,
+  49,
+  50,
+  52,
+  53,
+  54,
+  55,
+  56,
+  57,
+  58,
+  59,
+  70,
+  74,
+  78,
+  80,
+  81,
+  82,
+  83,
+  84,
+  85,
+  86,
+  89,
+  91,
+  92,
+  93,
+  94,
+  95,
+  97,
+  98,
+  100,
+  103,
 ];
 
 /** Per fold the pairs of actors it holds out, by the names of their folders. */
@@ -117,7 +149,12 @@ export function parseSplitList(text: string, file: string, name = "pku-mmd-xsub"
     if (heading !== undefined) lists.push([]);
     if (lists.length === 0) throw new DataError(file, "format", `starts without a heading such as "Training videos:"`);
     const names = heading === undefined ? line : line.slice(heading.length);
-    lists[lists.length - 1].push(...names.split(",").map((word) => word.trim()).filter((word) => word !== ""));
+    lists[lists.length - 1].push(
+      ...names
+        .split(",")
+        .map((word) => word.trim())
+        .filter((word) => word !== ""),
+    );
   }
   if (lists.length !== 2 || lists[0].length === 0 || lists[1].length === 0) {
     throw new DataError(file, "format", `should hold two headed lists (training, validation), holds ${lists.length}`);

@@ -16,7 +16,14 @@ import { parseLayout } from "../skeleton/layout.ts";
 import type { Split } from "./protocol.ts";
 import type { ClipFacts, IndexRow } from "./format.ts";
 import {
-  decodeFooter, decodeRow, FOOTER_BYTES, FOOTER_UNCHECKED, MAGIC, MAX_PROTOCOLS, ROW_BYTES, STORE_VERSION,
+  decodeFooter,
+  decodeRow,
+  FOOTER_BYTES,
+  FOOTER_UNCHECKED,
+  MAGIC,
+  MAX_PROTOCOLS,
+  ROW_BYTES,
+  STORE_VERSION,
 } from "./format.ts";
 
 /** The store's header: what holds for all of its clips. */
@@ -133,9 +140,7 @@ export class ClipStore {
 }
 
 /** Index, names and header, checked against the checksum and against each other. */
-function readTail(
-  source: ByteSource,
-): { header: StoreHeader; rows: IndexRow[]; names: string[]; checksum: number } {
+function readTail(source: ByteSource): { header: StoreHeader; rows: IndexRow[]; names: string[]; checksum: number } {
   const fail = (detail: string): never => {
     throw new DataError(source.name, "format", detail);
   };

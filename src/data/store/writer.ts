@@ -15,7 +15,15 @@ import type { SkeletonLayout } from "../skeleton/layout.ts";
 import type { Protocol } from "./protocol.ts";
 import type { ClipFacts, IndexRow } from "./format.ts";
 import {
-  encodeFooter, encodeRow, FOOTER_BYTES, FOOTER_UNCHECKED, MAGIC, MAX_PROTOCOLS, ROW_BYTES, sealFooter, STORE_VERSION,
+  encodeFooter,
+  encodeRow,
+  FOOTER_BYTES,
+  FOOTER_UNCHECKED,
+  MAGIC,
+  MAX_PROTOCOLS,
+  ROW_BYTES,
+  sealFooter,
+  STORE_VERSION,
 } from "./format.ts";
 
 export interface StoreOptions {

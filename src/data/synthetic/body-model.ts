@@ -27,8 +27,17 @@ export interface BodySizes {
 
 /** An adult of about 1.75 m. */
 export const ADULT: BodySizes = {
-  spine: 0.52, neck: 0.07, head: 0.15, shoulder: 0.18, hip: 0.09, upperArm: 0.29, forearm: 0.25, hand: 0.09,
-  thigh: 0.43, shin: 0.42, foot: 0.16,
+  spine: 0.52,
+  neck: 0.07,
+  head: 0.15,
+  shoulder: 0.18,
+  hip: 0.09,
+  upperArm: 0.29,
+  forearm: 0.25,
+  hand: 0.09,
+  thigh: 0.43,
+  shin: 0.42,
+  foot: 0.16,
 };
 
 /**
@@ -153,7 +162,11 @@ export function placeBody(
 }
 
 /** Facing the sensor: right is +x, up is +y, forward is -z. */
-const BASIS: Frame = [[1, 0, 0], [0, 1, 0], [0, 0, -1]];
+const BASIS: Frame = [
+  [1, 0, 0],
+  [0, 1, 0],
+  [0, 0, -1],
+];
 
 /**
  * The frame turned about its own axis: 0 right (a positive angle bends forward), 1 up (turns to the left), 2 forward
@@ -163,7 +176,9 @@ function turned(frame: Frame, axis: 0 | 1 | 2, angle: number): Frame {
   const c = Math.cos(angle);
   const s = Math.sin(angle);
   const mix = (a: Vec3, b: Vec3, x: number, y: number): Vec3 => [
-    x * a[0] + y * b[0], x * a[1] + y * b[1], x * a[2] + y * b[2],
+    x * a[0] + y * b[0],
+    x * a[1] + y * b[1],
+    x * a[2] + y * b[2],
   ];
   const [right, up, forward] = frame;
   if (axis === 0) return [right, mix(up, forward, c, s), mix(forward, up, c, -s)];

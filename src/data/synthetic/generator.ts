@@ -42,7 +42,11 @@ export interface GeneratedClip {
 
 /** Subjects with odd numbers train, those with even numbers test. */
 export const SYNTHETIC_PROTOCOL: Protocol = factProtocol(
-  "synthetic-xsub", "odd subjects train, even subjects test", "subject", 10000, (subject) => subject % 2 === 1,
+  "synthetic-xsub",
+  "odd subjects train, even subjects test",
+  "subject",
+  10000,
+  (subject) => subject % 2 === 1,
 );
 
 /** The actions that the options name. */
@@ -190,8 +194,14 @@ function idleMotion(random: CounterRandom, variety: number): (pose: Pose, time: 
     return (time) => size * variety * Math.sin(2 * Math.PI * (rate * time + start));
   };
   const parts = {
-    yaw: wave(0.2), roll: wave(0.04), pitch: wave(0.03), twist: wave(0.08), nod: wave(0.06), sideways: wave(0.02),
-    left: [wave(0.04), wave(0.03), wave(0.05)], right: [wave(0.04), wave(0.03), wave(0.05)],
+    yaw: wave(0.2),
+    roll: wave(0.04),
+    pitch: wave(0.03),
+    twist: wave(0.08),
+    nod: wave(0.06),
+    sideways: wave(0.02),
+    left: [wave(0.04), wave(0.03), wave(0.05)],
+    right: [wave(0.04), wave(0.03), wave(0.05)],
   };
   return (pose, time) => {
     pose.yaw += parts.yaw(time);
@@ -216,7 +226,10 @@ function jitterOf(joint: number): number {
 
 /** Which joints are lost together when a limb is hidden. */
 const LIMBS: readonly (readonly number[])[] = [
-  [5, 6, 7, 21, 22], [9, 10, 11, 23, 24], [13, 14, 15], [17, 18, 19],
+  [5, 6, 7, 21, 22],
+  [9, 10, 11, 23, 24],
+  [13, 14, 15],
+  [17, 18, 19],
 ];
 
 /** Jitter in every frame, drift that lasts about a second, and limbs that freeze off their place for a while. */

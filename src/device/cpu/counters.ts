@@ -22,7 +22,15 @@ export interface CpuCounters {
 
 export function newCounters(): CpuCounters {
   return {
-    runs: 0, kernels: 0, copies: 0, modulesCompiled: 0, moduleBytes: 0, bytesLive: 0, bytesPeak: 0, allocations: 0,
-    bytesWritten: 0, reads: 0,
+    runs: 0,
+    kernels: 0,
+    copies: 0,
+    modulesCompiled: 0,
+    moduleBytes: 0,
+    bytesLive: 0,
+    bytesPeak: 0,
+    allocations: 0,
+    bytesWritten: 0,
+    reads: 0,
   };
 }

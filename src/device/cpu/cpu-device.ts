@@ -58,7 +58,10 @@ export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
     this.#owner = new StorageOwner(memory);
     this.name = `cpu (${threads.count} thread${threads.count === 1 ? "" : "s"})`;
     this.#machine = {
-      memory, threads, features, counters,
+      memory,
+      threads,
+      features,
+      counters,
       arena: (bytes) => this.#arenaOf(bytes),
       store: (node) => this.empty(node),
     };
@@ -124,7 +127,11 @@ export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
 
   protected prepare(graph: Graph): Promise<Runner> {
     const plan = this.#planner.plan(graph);
-    return Runner.prepare(this.#machine, plan, layOut(plan, (kernel) => this.#planner.lower(kernel)));
+    return Runner.prepare(
+      this.#machine,
+      plan,
+      layOut(plan, (kernel) => this.#planner.lower(kernel)),
+    );
   }
 
   protected async run(runner: Runner, values: readonly LeafValue[]): Promise<CpuStorage[]> {

@@ -31,7 +31,10 @@ const LOWERINGS: Record<string, Lower> = {
 };
 
 export function lowerFused(
-  op: FusedOp, attrs: object, inputs: readonly TensorSpec[], read: readonly boolean[],
+  op: FusedOp,
+  attrs: object,
+  inputs: readonly TensorSpec[],
+  read: readonly boolean[],
 ): WasmLowering | undefined {
   // The kernels are written for float32; other dtypes go by the decomposition.
   if (inputs.some((i) => i.dtype !== "f32")) return undefined;

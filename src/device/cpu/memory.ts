@@ -18,7 +18,10 @@ const GROWTH_PAGES = 256;
 
 /** There is no memory left for a tensor or plan. */
 export class CpuOutOfMemoryError extends Error {
-  constructor(readonly bytes: number, readonly live: number) {
+  constructor(
+    readonly bytes: number,
+    readonly live: number,
+  ) {
     const mib = (n: number) => `${(n / 2 ** 20).toFixed(1)} MiB`;
     super(
       `the cpu device has no room for ${mib(bytes)} (${bytes} bytes): ${mib(live)} are in use, and WebAssembly addresses ` +
@@ -47,7 +50,10 @@ export class CpuMemory {
   #words: Int32Array<ArrayBufferLike>;
 
   /** @param shared whether threads shall share it */
-  constructor(readonly shared: boolean, counters: CpuCounters) {
+  constructor(
+    readonly shared: boolean,
+    counters: CpuCounters,
+  ) {
     this.memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared });
     this.#counters = counters;
     this.#end = HEAP;

@@ -73,7 +73,8 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
   const slots = plan.slots.map((bytes) => arena.place(bytes));
   const parameters = arena.place(plan.graph.parameterWords * 4);
   const staging = plan.graph.leaves.map(({ role, node, source }) =>
-    (role === "buffer" && source.op.kind === "data" ? arena.place(nodeBytes(node)) : undefined));
+    role === "buffer" && source.op.kind === "data" ? arena.place(nodeBytes(node)) : undefined,
+  );
 
   const locate = (node: Node): Location => {
     const place = plan.placeOf.get(node);
@@ -90,7 +91,7 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
 
   const table: Location[] = [];
   const locationOf = (operand: ExprOperand): Location =>
-    (operand === "parameters" ? { kind: "arena", offset: parameters } : locate(operand));
+    operand === "parameters" ? { kind: "arena", offset: parameters } : locate(operand);
 
   const entries: ProgramEntry[] = [];
   const functions = new Map<string, number>();
@@ -107,7 +108,8 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
       for (const operand of lowered.inputs) table.push(locationOf(operand));
       // A result that is neither read nor written needs no address.
       for (const node of lowered.outputs) table.push(node ? locate(node) : { kind: "arena", offset: 0 });
-      for (const s of lowered.scratch) table.push("op" in s ? locate(s) : { kind: "arena", offset: temporary.place(nodeBytes(s)) });
+      for (const s of lowered.scratch)
+        table.push("op" in s ? locate(s) : { kind: "arena", offset: temporary.place(nodeBytes(s)) });
       return lowered.stages.map((stage, number): Call => {
         const key = `${number} ${lowered.code}`;
         let at = functions.get(key);
@@ -128,18 +130,32 @@ export function layOut(plan: Plan, lower: (kernel: FusedKernel) => WasmLowering)
 function entryOf(kernel: WasmKernel, { inputs, outputs, scratch }: Lowered): ProgramEntry {
   const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
   return {
-    kernel, inputs: range(0, inputs.length), outputs: range(inputs.length, outputs.length),
+    kernel,
+    inputs: range(0, inputs.length),
+    outputs: range(inputs.length, outputs.length),
     scratch: range(inputs.length + outputs.length, scratch.length),
   };
 }
 
-function lowerKernel(kernel: Kernel, stepScratch: readonly Node[], lower: (kernel: FusedKernel) => WasmLowering): Lowered {
+function lowerKernel(
+  kernel: Kernel,
+  stepScratch: readonly Node[],
+  lower: (kernel: FusedKernel) => WasmLowering,
+): Lowered {
   if (kernel.kind === "fused") {
     const lowering = lower(kernel);
     const { kernels, unwritten = [] } = lowering;
     let used = 0;
-    const outputs = kernel.outputs.map(({ node }, i) => node ?? (unwritten.includes(i) ? undefined : stepScratch[used++]));
-    return { stages: kernels, inputs: kernel.inputs, outputs, scratch: stepScratch.slice(used), code: `fused ${numberOf(lowering)}` };
+    const outputs = kernel.outputs.map(
+      ({ node }, i) => node ?? (unwritten.includes(i) ? undefined : stepScratch[used++]),
+    );
+    return {
+      stages: kernels,
+      inputs: kernel.inputs,
+      outputs,
+      scratch: stepScratch.slice(used),
+      code: `fused ${numberOf(lowering)}`,
+    };
   }
   const { kernels, operands, scratch } = lowerExprs(kernel);
   return { stages: kernels, inputs: operands, outputs: [], scratch, code: codeKey(kernel, operands) };

@@ -53,7 +53,13 @@ export class Runner {
   /** Set where several threads have something to do. */
   readonly #shared: SharedProgram | undefined;
 
-  private constructor(machine: Machine, plan: Plan, layout: ProgramLayout, instance: WebAssembly.Instance, bytes: Uint8Array) {
+  private constructor(
+    machine: Machine,
+    plan: Plan,
+    layout: ProgramLayout,
+    instance: WebAssembly.Instance,
+    bytes: Uint8Array,
+  ) {
     this.#machine = machine;
     this.plan = plan;
     this.#layout = layout;
@@ -65,7 +71,11 @@ export class Runner {
       const module = machine.memory.allocate(bytes.length);
       machine.memory.bytes.set(bytes, module.address);
       this.#shared = {
-        id: ++programs, exports: this.#exports, module, moduleBytes: bytes.length, phases: layout.phases.length,
+        id: ++programs,
+        exports: this.#exports,
+        module,
+        moduleBytes: bytes.length,
+        phases: layout.phases.length,
         threadBytes: this.#threadBytes,
       };
     }
@@ -74,12 +84,20 @@ export class Runner {
   static async prepare(machine: Machine, plan: Plan, layout: ProgramLayout): Promise<Runner> {
     const { memory, features, counters } = machine;
     const { shared } = memory;
-    const bytes = emitProgram(layout.entries, features, shared, (module, kernels) => emitPhases(module, kernels, layout.phases, shared));
+    const bytes = emitProgram(layout.entries, features, shared, (module, kernels) =>
+      emitPhases(module, kernels, layout.phases, shared),
+    );
     counters.modulesCompiled++;
     counters.moduleBytes += bytes.length;
     reportPlan(plan, layout, bytes);
     const module = await WebAssembly.compile(bytes);
-    return new Runner(machine, plan, layout, new WebAssembly.Instance(module, { env: { memory: memory.memory } }), bytes);
+    return new Runner(
+      machine,
+      plan,
+      layout,
+      new WebAssembly.Instance(module, { env: { memory: memory.memory } }),
+      bytes,
+    );
   }
 
   /**
@@ -127,7 +145,8 @@ export class Runner {
       counters.copies++;
       memory.bytes.copyWithin(to, from, from + bytes);
     };
-    for (const { from, leaf } of this.plan.copies) copy(address(layout.locate(from)), address({ kind: "leaf", leaf }), nodeBytes(from));
+    for (const { from, leaf } of this.plan.copies)
+      copy(address(layout.locate(from)), address({ kind: "leaf", leaf }), nodeBytes(from));
     graph.outputs.forEach((node, i) => copy(address(layout.locate(node)), storages[i].address, nodeBytes(node)));
     return storages;
   }
@@ -159,7 +178,10 @@ export class Runner {
   }
 
   #runTimed(own: number, times: Map<string, KernelTime>): void {
-    const functions = this.#exports as unknown as Record<string, (table: number, begin: number, end: number, own: number) => void>;
+    const functions = this.#exports as unknown as Record<
+      string,
+      (table: number, begin: number, end: number, own: number) => void
+    >;
     for (const { kernels } of this.#layout.phases) {
       for (const { kernel, units, table = 0 } of kernels) {
         const { name } = this.#layout.entries[kernel].kernel;

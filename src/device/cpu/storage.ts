@@ -8,7 +8,13 @@ export class CpuStorage implements Storage {
   #block: Block | undefined;
   readonly #owner: StorageOwner;
 
-  constructor(readonly device: Backend, readonly shape: Shape, readonly dtype: DType, block: Block, owner: StorageOwner) {
+  constructor(
+    readonly device: Backend,
+    readonly shape: Shape,
+    readonly dtype: DType,
+    block: Block,
+    owner: StorageOwner,
+  ) {
     this.#block = block;
     this.#owner = owner;
     owner.watch(this, block);

@@ -29,7 +29,10 @@ export interface SharedProgram {
 
 /** A kernel of the phase with this number has failed. */
 export class PhaseError extends Error {
-  constructor(readonly phase: number, cause?: unknown) {
+  constructor(
+    readonly phase: number,
+    cause?: unknown,
+  ) {
     super(`phase ${phase}`, { cause });
   }
 }
@@ -89,8 +92,13 @@ export class Threads {
     program.exports.reset(counters, run);
     Atomics.store(words, CONTROL.failed / 4, 0);
     const job: [number, number][] = [
-      [JOB.moduleAddress, program.module.address], [JOB.moduleBytes, program.moduleBytes], [JOB.table, table],
-      [JOB.run, run], [JOB.counters, counters], [JOB.threadMemory, own], [JOB.threadBytes, this.#threadBytes],
+      [JOB.moduleAddress, program.module.address],
+      [JOB.moduleBytes, program.moduleBytes],
+      [JOB.table, table],
+      [JOB.run, run],
+      [JOB.counters, counters],
+      [JOB.threadMemory, own],
+      [JOB.threadBytes, this.#threadBytes],
       [JOB.program, program.id],
     ];
     // While words change there is no program, and a worker that was reading before sees that the sequence has changed.

@@ -11,7 +11,14 @@ import { CONTROL } from "../../wasm/work-sharing.ts";
 export const JOB = {
   /** Bumped when there is something to do, last of all words. */
   sequence: 16,
-  program: 17, moduleAddress: 18, moduleBytes: 19, table: 20, run: 21, counters: 22, threadMemory: 23, threadBytes: 24,
+  program: 17,
+  moduleAddress: 18,
+  moduleBytes: 19,
+  table: 20,
+  run: 21,
+  counters: 22,
+  threadMemory: 23,
+  threadBytes: 24,
   /** Not 0: workers shall end. */
   exit: 25,
 } as const;

@@ -95,7 +95,8 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
         let part = node.inputs.length - 1;
         while (index[op.axis] < offsets[part]) part--;
         let from = 0;
-        for (let a = 0; a < index.length; a++) from += strides[part][a] * (a === op.axis ? index[a] - offsets[part] : index[a]);
+        for (let a = 0; a < index.length; a++)
+          from += strides[part][a] * (a === op.axis ? index[a] - offsets[part] : index[a]);
         out[flat] = inputs[part][from];
       });
       return out;
@@ -109,7 +110,9 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
     case "permute":
       return viewOf((index) => index.reduce((sum, i, axis) => sum + i * inStrides[op.order[axis]], 0));
     case "expand":
-      return viewOf((index) => index.reduce((sum, i, axis) => sum + (inShape[axis] === 1 ? 0 : i) * inStrides[axis], 0));
+      return viewOf((index) =>
+        index.reduce((sum, i, axis) => sum + (inShape[axis] === 1 ? 0 : i) * inStrides[axis], 0),
+      );
     case "slice":
       return viewOf((index) => index.reduce((sum, i, a) => sum + (op.start[a] + i * op.step[a]) * inStrides[a], 0));
     case "pad":

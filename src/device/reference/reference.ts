@@ -16,7 +16,12 @@ import { evaluate, valueArray } from "./evaluate.ts";
 
 class HostStorage implements Storage {
   #values: HostArray | undefined;
-  constructor(readonly device: Backend, readonly shape: Shape, readonly dtype: DType, values: HostArray) {
+  constructor(
+    readonly device: Backend,
+    readonly shape: Shape,
+    readonly dtype: DType,
+    values: HostArray,
+  ) {
     this.#values = values;
   }
   get values(): HostArray {
@@ -43,7 +48,11 @@ export class ReferenceDevice implements Backend {
     return Promise.resolve(this.#run(outputs, assignments, new Map()));
   }
 
-  compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep> {
+  compile(
+    inputs: readonly Node[],
+    outputs: readonly Node[],
+    assignments: readonly Assignment[],
+  ): Promise<CompiledStep> {
     // The leaves of variables change their values between runs; nothing else is kept. The first run takes what tracing drew.
     let traced = true;
     const run = (values: readonly (HostArray | Storage)[]) => {
@@ -76,7 +85,9 @@ export class ReferenceDevice implements Backend {
         if (left === 0) values.delete(input);
       }
     }
-    const storages = outputs.map((node, i) => new HostStorage(this, node.shape, node.dtype, values.get(roots[i])!.slice()));
+    const storages = outputs.map(
+      (node, i) => new HostStorage(this, node.shape, node.dtype, values.get(roots[i])!.slice()),
+    );
     // All values are computed before any variable changes.
     const assigned = assignments.map((_, i) => values.get(roots[outputs.length + i])!.slice());
     assignments.forEach(({ variable, value }, i) => {
@@ -98,7 +109,10 @@ export class ReferenceDevice implements Backend {
         if (!anyVersion) checkVersion(node);
         return (op.variable.storage as HostStorage).values;
       default:
-        return evaluate(node, node.inputs.map((n) => values.get(n)!));
+        return evaluate(
+          node,
+          node.inputs.map((n) => values.get(n)!),
+        );
     }
   }
 

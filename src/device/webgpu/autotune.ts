@@ -52,7 +52,9 @@ export class Autotuner {
   readonly #tuning = new Map<string, Promise<MatmulTile>>();
 
   private constructor(
-    options: AutotunerOptions, override: MatmulTile | undefined, file: ChoiceFile | undefined,
+    options: AutotunerOptions,
+    override: MatmulTile | undefined,
+    file: ChoiceFile | undefined,
     choices: Map<string, MatmulTile>,
   ) {
     this.#adapter = options.adapter;
@@ -76,8 +78,10 @@ export class Autotuner {
     try {
       override = text === undefined ? undefined : parseTile(text);
     } catch (error) {
-      throw new Error(`${options.tile === undefined ? "HICO_MATMUL_TILE" : "option tile"}: ${(error as Error).message}`,
-        { cause: error });
+      throw new Error(
+        `${options.tile === undefined ? "HICO_MATMUL_TILE" : "option tile"}: ${(error as Error).message}`,
+        { cause: error },
+      );
     }
     const file = options.folder === null ? undefined : await ChoiceFile.at(options.folder);
     const choices = new Map<string, MatmulTile>();
@@ -126,7 +130,10 @@ export class Autotuner {
  * @throws Error without candidates; AggregateError with every candidate's error when none runs.
  */
 export async function fastestTile(
-  name: string, candidates: readonly MatmulTile[], measure: MeasureTile, runs = 5,
+  name: string,
+  candidates: readonly MatmulTile[],
+  measure: MeasureTile,
+  runs = 5,
 ): Promise<MatmulTile> {
   if (candidates.length === 0) throw new Error(`autotune of ${name}: there are no candidates; give at least one`);
   let racing = candidates.map((tile) => ({ tile, times: [] as number[] }));
@@ -152,7 +159,7 @@ export async function fastestTile(
       racing = racing.filter(({ times }) => times[0] <= HOPELESS * best);
     }
   }
-  return racing.reduce((best, entry) => median(entry.times) < median(best.times) ? entry : best).tile;
+  return racing.reduce((best, entry) => (median(entry.times) < median(best.times) ? entry : best)).tile;
 }
 
 function median(times: readonly number[]): number {

@@ -52,7 +52,8 @@ export class BindGroupCache {
       label: pipeline.name,
       layout: pipeline.layout,
       entries: slices.map(({ buffer, offset = 0, size = buffer.size - offset }, binding) => ({
-        binding, resource: { buffer: buffer.handle, offset, size },
+        binding,
+        resource: { buffer: buffer.handle, offset, size },
       })),
     });
     this.#counters.bindGroupsCreated++;

@@ -21,7 +21,8 @@ export function reportPlan(plan: Plan, dispatches: readonly RecordedDispatch[]):
   if (level < 2) return;
   dispatches.forEach((d, i) => {
     console.error(`[hico]   ${String(i).padStart(3)}  ${d.name}  (${d.workgroups.join(" × ")} workgroups)`);
-    if (level >= 3) for (const [k, node] of d.bindings.entries()) console.error(`[hico]        ${k}: ${describe(plan, node)}`);
+    if (level >= 3)
+      for (const [k, node] of d.bindings.entries()) console.error(`[hico]        ${k}: ${describe(plan, node)}`);
     if (level >= 4) console.error(d.wgsl.replaceAll(/^/gm, "         "));
   });
 }
@@ -29,6 +30,12 @@ export function reportPlan(plan: Plan, dispatches: readonly RecordedDispatch[]):
 function describe(plan: Plan, node: Node | "parameters"): string {
   if (node === "parameters") return `parameters, ${plan.graph.parameterWords} words`;
   const place = plan.placeOf.get(node);
-  const where = !place ? "scratch" : place.kind === "slot" ? `slot ${place.slot}` : place.kind === "output" ? `output ${place.output}` : `leaf ${place.leaf}`;
+  const where = !place
+    ? "scratch"
+    : place.kind === "slot"
+      ? `slot ${place.slot}`
+      : place.kind === "output"
+        ? `output ${place.output}`
+        : `leaf ${place.leaf}`;
   return `${node.dtype}[${node.shape.join(", ")}] ${where}`;
 }

@@ -15,16 +15,21 @@ import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
 
 /** @param read which of the op's results anybody reads */
 type Lower = (
-  inputs: readonly TensorSpec[], attrs: never, profile: AdapterProfile, read: readonly boolean[],
+  inputs: readonly TensorSpec[],
+  attrs: never,
+  profile: AdapterProfile,
+  read: readonly boolean[],
 ) => Lowering | undefined;
 
 const LOWERINGS: Record<string, Lower> = {
   gruScan: ([gates, , , h0], attrs: ScanAttrs, profile, [, , saved, hPrev]) =>
     gruForward(scanSpec(gates.shape, h0.shape, attrs), profile, saved || hPrev),
-  gruScanBackward: ([, dhn, saved], attrs: ScanAttrs, profile) => gruBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
+  gruScanBackward: ([, dhn, saved], attrs: ScanAttrs, profile) =>
+    gruBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
   lstmScan: ([gates, , , h0], attrs: ScanAttrs, profile, [, , , saved, hPrev]) =>
     lstmForward(scanSpec(gates.shape, h0.shape, attrs), profile, saved || hPrev),
-  lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs, profile) => lstmBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
+  lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs, profile) =>
+    lstmBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
   attention: (inputs, attrs: AttentionAttrs, profile) => attentionForward(attentionSpec(inputs, attrs), profile),
   attentionBackward: (inputs, attrs: AttentionAttrs, profile) =>
     attentionBackward(attentionSpec(inputs.slice(1), attrs), profile),
@@ -59,6 +64,8 @@ export function lowerFused(
 
 /** Results of a fused kernel that nobody reads and its lowering writes all the same: they need memory. */
 export function spareOutputs(kernel: FusedKernel, lowering: Lowering): number[] {
-  const written = new Set(lowering.kernels.flatMap((k) => k.bindings.filter((b) => b.role === "out").map((b) => b.index)));
+  const written = new Set(
+    lowering.kernels.flatMap((k) => k.bindings.filter((b) => b.role === "out").map((b) => b.index)),
+  );
   return kernel.outputs.flatMap(({ node }, i) => (node === undefined && written.has(i) ? [i] : []));
 }

@@ -36,7 +36,9 @@ export class Planner {
   readonly #adapter: { readonly profile: AdapterProfile };
   readonly #options: PlannerOptions;
   readonly #sharingKeys = new WeakMap<MatmulKernel, string | undefined>();
-  readonly #lowerings = new LoweringCache<Lowering>((op, attrs, inputs, read) => lowerFused(op, attrs, inputs, this.profile, read));
+  readonly #lowerings = new LoweringCache<Lowering>((op, attrs, inputs, read) =>
+    lowerFused(op, attrs, inputs, this.profile, read),
+  );
 
   /** @param adapter what has the profile; it is asked at every plan. */
   constructor(adapter: { readonly profile: AdapterProfile }, options: PlannerOptions = {}) {
@@ -95,7 +97,9 @@ export interface PlanReport {
  * and variables are left as they are.
  */
 export function planOf<I extends readonly Tensor[]>(
-  f: (...inputs: I) => Outputs, inputs: I, profile: AdapterProfile,
+  f: (...inputs: I) => Outputs,
+  inputs: I,
+  profile: AdapterProfile,
 ): PlanReport {
   const planner = new Planner({ profile });
   const { outputs, assignments } = traceGraph(f, inputs);

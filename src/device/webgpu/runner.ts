@@ -10,10 +10,16 @@ import { nodeBytes } from "../../compiler/plan.ts";
 import type { Leaf } from "../../compiler/graph.ts";
 import type { Lowering } from "../../shaders/kernel.ts";
 import type { MatmulTile } from "../../shaders/matmul/matmul.ts";
-import { describeKernel, printMatmulProgram, printMatmulsProgram, printSegments, segmentOf } from "../../shaders/print/program.ts";
+import {
+  describeKernel,
+  printMatmulProgram,
+  printMatmulsProgram,
+  printSegments,
+  segmentOf,
+} from "../../shaders/print/program.ts";
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
-import { Node } from "../../tensor/node.ts";
+import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { BufferSlice } from "./bindings.ts";
 import type { GpuBuffer } from "./gpu/buffers.ts";
@@ -98,21 +104,31 @@ export class Runner {
       const name = step.kernels.map(describeKernel).join(" + ");
       const products = step.kernels.filter((k) => k.kind === "matmul");
       const tiles = await Promise.all(products.map((k) => options.tileFor(k)));
-      const program = products.length === 1
-        ? printMatmulProgram(name, products[0], tiles[0], profile, memoryOf)
-        : products.length > 1 ? printMatmulsProgram(name, products, tiles, profile, memoryOf)
-        : printSegments(
-            name,
-            step.kernels.map((k) => {
-              if (k.kind === "matmul" || k.kind === "fused") throw new Error("internal: only elementwise kernels share a step");
-              return segmentOf(k, profile);
-            }),
-            memoryOf,
-          );
-      sources.push({ name, wgsl: program.wgsl, bindings: program.bindings.map((b) => b.node), workgroups: program.workgroups });
+      const program =
+        products.length === 1
+          ? printMatmulProgram(name, products[0], tiles[0], profile, memoryOf)
+          : products.length > 1
+            ? printMatmulsProgram(name, products, tiles, profile, memoryOf)
+            : printSegments(
+                name,
+                step.kernels.map((k) => {
+                  if (k.kind === "matmul" || k.kind === "fused")
+                    throw new Error("internal: only elementwise kernels share a step");
+                  return segmentOf(k, profile);
+                }),
+                memoryOf,
+              );
+      sources.push({
+        name,
+        wgsl: program.wgsl,
+        bindings: program.bindings.map((b) => b.node),
+        workgroups: program.workgroups,
+      });
       accesses.push(program.bindings.map(({ access }) => ({ access })));
     }
-    const pipelines = await Promise.all(sources.map((s, i) => gpu.pipeline({ name: s.name, wgsl: s.wgsl, bindings: accesses[i] })));
+    const pipelines = await Promise.all(
+      sources.map((s, i) => gpu.pipeline({ name: s.name, wgsl: s.wgsl, bindings: accesses[i] })),
+    );
     const dispatches = sources.map((s, i) => ({ ...s, pipeline: pipelines[i] }));
     reportPlan(plan, dispatches);
     return new Runner(gpu, memory, plan, dispatches);
@@ -194,7 +210,8 @@ export class Runner {
     if (key === this.#recordedFor) return;
     this.#commands = this.dispatches.map((d) => {
       const slices = d.bindings.map((node) => {
-        if (node === "parameters") return { buffer: this.#parameters!, offset: 0, size: this.plan.graph.parameterWords * 4 };
+        if (node === "parameters")
+          return { buffer: this.#parameters!, offset: 0, size: this.plan.graph.parameterWords * 4 };
         const slice = this.#sliceOf(node, leaves, outputs);
         // The exact extent, so that accesses beyond it are caught by the device's own bounds checks.
         return { buffer: slice.buffer, offset: slice.offset ?? 0, size: Math.ceil(nodeBytes(node) / 16) * 16 };
@@ -220,5 +237,12 @@ export class Runner {
 }
 
 function copy(from: BufferSlice, to: BufferSlice, bytes: number): Command {
-  return { kind: "copy", from: from.buffer, fromOffset: from.offset ?? 0, to: to.buffer, toOffset: to.offset ?? 0, bytes };
+  return {
+    kind: "copy",
+    from: from.buffer,
+    fromOffset: from.offset ?? 0,
+    to: to.buffer,
+    toOffset: to.offset ?? 0,
+    bytes,
+  };
 }

@@ -41,10 +41,21 @@ export class TileTuner {
     const program = printMatmulProgram(`tune ${describeKernel(kernel)}`, kernel, tile, gpu.profile, (node) => node);
     const bindings = program.bindings.map(({ access }) => ({ access }));
     const pipeline = await gpu.pipeline({ name: program.name, wgsl: program.wgsl, bindings });
-    const buffers: GpuBuffer[] = program.bindings.map(({ node }) => gpu.acquire(node === "parameters" ? PARAMETER_BYTES : nodeBytes(node)));
+    const buffers: GpuBuffer[] = program.bindings.map(({ node }) =>
+      gpu.acquire(node === "parameters" ? PARAMETER_BYTES : nodeBytes(node)),
+    );
     try {
-      const bindGroup = gpu.bindGroup(pipeline, buffers.map((buffer) => ({ buffer, offset: 0, size: buffer.size })));
-      const command = { kind: "dispatch", name: program.name, pipeline, bindGroup, workgroups: program.workgroups } as const;
+      const bindGroup = gpu.bindGroup(
+        pipeline,
+        buffers.map((buffer) => ({ buffer, offset: 0, size: buffer.size })),
+      );
+      const command = {
+        kind: "dispatch",
+        name: program.name,
+        pipeline,
+        bindGroup,
+        workgroups: program.workgroups,
+      } as const;
       gpu.submit([command]);
       await gpu.idle();
       const start = performance.now();

@@ -111,7 +111,13 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, Runner> {
   protected empty({ shape, dtype }: { readonly shape: Shape; readonly dtype: DType }): GpuStorage {
     // Variables have a buffer of their own even when small: they are bound, not copied.
     const buffer = this.gpu.acquire(nodeBytes({ shape, dtype }));
-    return new GpuStorage(this, shape, dtype, { slice: { buffer }, free: () => this.gpu.release(buffer) }, this.#memory);
+    return new GpuStorage(
+      this,
+      shape,
+      dtype,
+      { slice: { buffer }, free: () => this.gpu.release(buffer) },
+      this.#memory,
+    );
   }
 
   protected write({ slice, dtype }: GpuStorage, data: HostArray): void {

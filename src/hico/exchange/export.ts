@@ -56,7 +56,9 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   const settings = folder.settings();
   const checkpoint = folder.checkpoint(options.checkpoint);
   const ours = checkpoint.endsWith(".safetensors");
-  const given = ours ? readRunModel(checkpoint) : stateDictOf(readTorchCheckpoint(checkpoint), "state_dict", checkpoint);
+  const given = ours
+    ? readRunModel(checkpoint)
+    : stateDictOf(readTorchCheckpoint(checkpoint), "state_dict", checkpoint);
   const sizes = inferSizes(given, checkpoint);
   const trainer = new HiCoTrainer(modelOfInputs(settings, sizes), settings);
   const { model } = trainer;
@@ -71,7 +73,8 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
   else {
     const state = await queryState(model);
     if (format === "safetensors") writeSafetensors(out, state, { format: FORMAT, ...metadata });
-    else writeOnnx(out, encoderGraph({ state, config: model.config, frames: temporal[0], tokens: spatial[0], metadata }));
+    else
+      writeOnnx(out, encoderGraph({ state, config: model.config, frames: temporal[0], tokens: spatial[0], metadata }));
   }
   const width = 2 * sizes.granularity * sizes.hidden;
   return { out, format, bytes: statSync(out).size, checkpoint, encoder: settings.encoder, width, temporal, spatial };
@@ -96,7 +99,11 @@ async function queryState(model: HiCo): Promise<Map<string, HostTensor>> {
 /** What it takes to make the inputs and the network again. */
 function metadataOf(settings: RunSettings, sizes: ModelSizes, checkpoint: string): Record<string, string> {
   const { temporalInput, spatialInput } = sizes;
-  return { checkpoint, inputs: JSON.stringify({ temporalInput, spatialInput }), settings: JSON.stringify(decidingSettings(settings)) };
+  return {
+    checkpoint,
+    inputs: JSON.stringify({ temporalInput, spatialInput }),
+    settings: JSON.stringify(decidingSettings(settings)),
+  };
 }
 
 /** Whole epochs that the run had done at a step: from its metrics, or what an imported checkpoint said. */

@@ -68,9 +68,15 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
         `${layout.joints.length} of layout "${layout.name}". Prepare the data in the layout it was trained on (--map, --persons)`,
     );
   }
-  const settings = resolveSettings({ from: file, given: { ...settingsOf(sizes, options), ...trainedWith(value), frames } });
+  const settings = resolveSettings({
+    from: file,
+    given: { ...settingsOf(sizes, options), ...trainedWith(value), frames },
+  });
   const trainer = new HiCoTrainer(modelFor(settings, layout), settings);
-  trainer.model.loadStateDict(state, { strict: true, name: `a HiCo of encoder "${sizes.encoder}" and width ${sizes.hidden}` });
+  trainer.model.loadStateDict(state, {
+    strict: true,
+    name: `a HiCo of encoder "${sizes.encoder}" and width ${sizes.hidden}`,
+  });
   const tensors = await readRunState(trainer);
   const spoilt = nonFiniteTensor(tensors);
   if (spoilt) throw new Error(`${file}: "${spoilt.name}" holds ${spoilt.value}`);

@@ -34,7 +34,9 @@ export function inferSizes(state: ReadonlyMap<string, HostTensor>, file: string)
   const shapeOf = (name: string, rank: number): readonly number[] => {
     const shape = state.get(name)?.shape;
     if (!shape) return fail(`there is no tensor "${name}"`);
-    return shape.length === rank && shape.every((n) => n > 0) ? shape : fail(`"${name}" has shape ${formatShape(shape)}`);
+    return shape.length === rank && shape.every((n) => n > 0)
+      ? shape
+      : fail(`"${name}" has shape ${formatShape(shape)}`);
   };
   const [hidden, temporalInput] = shapeOf(`${QUERY}t_embedding.0.weight`, 2);
   const [, spatialInput] = shapeOf(`${QUERY}s_embedding.0.weight`, 2);
@@ -51,7 +53,8 @@ export function inferSizes(state: ReadonlyMap<string, HostTensor>, file: string)
   }
   const [rows, units] = shapeOf(`${ENCODER}weight_hh_l0`, 2);
   const encoder = GATED[rows / units];
-  if (!encoder) fail(`"${ENCODER}weight_hh_l0" has shape ${formatShape([rows, units])}: neither 3 gates (GRU) nor 4 (LSTM)`);
+  if (!encoder)
+    fail(`"${ENCODER}weight_hh_l0" has shape ${formatShape([rows, units])}: neither 3 gates (GRU) nor 4 (LSTM)`);
   return { ...sizes, encoder, layers: countOf(names, /^weight_hh_l(\d+)$/) };
 }
 

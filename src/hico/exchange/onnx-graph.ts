@@ -30,14 +30,12 @@ export interface OnnxGraphOptions {
 export function encoderGraph({ state, config, frames, tokens, metadata }: OnnxGraphOptions): OnnxModel {
   const { temporalInput, spatialInput, granularity, hidden } = config;
   const graph = new GraphBuilder(state);
-  const levels = [
-    ...domain(graph, config, "t", "temporal"),
-    ...domain(graph, config, "s", "spatial"),
-  ];
+  const levels = [...domain(graph, config, "t", "temporal"), ...domain(graph, config, "s", "spatial")];
   graph.nodes.push({ op: "Concat", inputs: levels, outputs: ["features"], attributes: { axis: { int: 1 } } });
   return {
     name: "hico_encoder",
-    description: "HiCo (arXiv 2212.02082), query encoder: clips as temporal [N, frames, M·V·C] and spatial [N, M·V, frames·C] tokens to features",
+    description:
+      "HiCo (arXiv 2212.02082), query encoder: clips as temporal [N, frames, M·V·C] and spatial [N, M·V, frames·C] tokens to features",
     opset: OPSET,
     nodes: graph.nodes,
     initializers: graph.initializers,
@@ -67,7 +65,12 @@ class GraphBuilder {
     return output;
   }
 
-  nodeOf(op: string, inputs: readonly string[], outputs: number, attributes?: Readonly<Record<string, OnnxAttribute>>): string[] {
+  nodeOf(
+    op: string,
+    inputs: readonly string[],
+    outputs: number,
+    attributes?: Readonly<Record<string, OnnxAttribute>>,
+  ): string[] {
     const names = Array.from({ length: outputs }, () => `${op.toLowerCase()}_${this.#made++}`);
     this.nodes.push({ op, inputs, outputs: names, attributes });
     return names;
@@ -76,7 +79,8 @@ class GraphBuilder {
   /** A weight of the model under its own name, or what `make` makes of it under another. */
   weight(path: string, make?: { readonly suffix: string; readonly of: (weight: HostTensor) => HostTensor }): string {
     const name = make ? `${path}.${make.suffix}` : path;
-    if (!this.initializers.has(name)) this.initializers.set(name, make ? make.of(this.tensor(path)) : this.tensor(path));
+    if (!this.initializers.has(name))
+      this.initializers.set(name, make ? make.of(this.tensor(path)) : this.tensor(path));
     return name;
   }
 
@@ -93,7 +97,9 @@ class GraphBuilder {
 
   /** Whole numbers, as shapes are given. */
   shape(...sizes: number[]): string {
-    return this.constant(`shape_${sizes.join("_")}`, () => hostTensor("i64", [sizes.length], BigInt64Array.from(sizes, BigInt)));
+    return this.constant(`shape_${sizes.join("_")}`, () =>
+      hostTensor("i64", [sizes.length], BigInt64Array.from(sizes, BigInt)),
+    );
   }
 
   linear(x: string, path: string): string {
@@ -126,7 +132,12 @@ function domain(graph: GraphBuilder, config: HiCoConfig, letter: "t" | "s", inpu
 }
 
 /** Tokens [N, T, d] of the next level. */
-function downsampled(graph: GraphBuilder, { hidden, kernel, stride, padding, factor }: HiCoConfig, x: string, path: string): string {
+function downsampled(
+  graph: GraphBuilder,
+  { hidden, kernel, stride, padding, factor }: HiCoConfig,
+  x: string,
+  path: string,
+): string {
   const weights = [graph.weight(`${path}.conv.dw_conv.weight`), graph.weight(`${path}.conv.dw_conv.bias`)];
   const convolved = graph.node("Conv", [graph.transpose(x, 0, 2, 1), ...weights], {
     group: { int: hidden },

@@ -87,21 +87,29 @@ export function matchTables(
     };
     const rowOf = new Map(table.names.map((name, row) => [name, row]));
     if (rowOf.size < table.names.length) {
-      fail(`${from} has several clips named`, table.names.filter((name, row) => rowOf.get(name) !== row));
+      fail(
+        `${from} has several clips named`,
+        table.names.filter((name, row) => rowOf.get(name) !== row),
+      );
     }
     const other = table.classes.filter((name, c) => name !== first.classes[c]);
     if (other.length > 0 || table.classes.length !== first.classes.length) {
       fail("their classes differ:", other.length > 0 ? other : first.classes.slice(table.classes.length));
     }
     const known = new Set(first.names);
-    const [missing, extra] = [first.names.filter((name) => !rowOf.has(name)), table.names.filter((name) => !known.has(name))];
+    const [missing, extra] = [
+      first.names.filter((name) => !rowOf.has(name)),
+      table.names.filter((name) => !known.has(name)),
+    ];
     if (missing.length > 0) fail(`${from} has no clip`, missing);
     if (extra.length > 0) fail(`${firstFrom} has no clip`, extra);
     const rows = first.names.map((name) => rowOf.get(name)!);
     const relabelled = first.names.filter((_, i) => table.labels[rows[i]] !== first.labels[i]);
     if (relabelled.length > 0) fail("they give different classes to", relabelled);
     const data = new Float32Array(table.data.length);
-    rows.forEach((row, i) => data.set(table.data.subarray(row * table.width, (row + 1) * table.width), i * table.width));
+    rows.forEach((row, i) =>
+      data.set(table.data.subarray(row * table.width, (row + 1) * table.width), i * table.width),
+    );
     return { ...table, names: first.names, labels: first.labels, data };
   });
 }

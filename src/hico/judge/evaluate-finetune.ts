@@ -69,7 +69,11 @@ export async function evaluateFinetune(options: FinetuneOptions): Promise<Finetu
       const { signal } = options;
       const onProgress = (done: number, total: number): void => options.onProgress?.(from, done, total);
       const { result, probabilities } = await tuner.run({ store, train, test, from, signal, onProgress });
-      const scores = tableOf(store, { clips: test, labels: Int32Array.from(test, (i) => store.label(i)) }, probabilities);
+      const scores = tableOf(
+        store,
+        { clips: test, labels: Int32Array.from(test, (i) => store.label(i)) },
+        probabilities,
+      );
       writeClipTable(folder.evaluationPath(`${kept}-scores.npz`), scores, { ...origin(from) });
       folder.writeEvaluation(kept, { origin: origin(from), result });
       results[from] = result;

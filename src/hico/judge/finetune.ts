@@ -197,7 +197,13 @@ export class Finetuner {
     const steps = rounds * perEpoch;
     const looks = lookEpochs(rounds, task.looks ?? 20);
     const rise = warmup * rounds;
-    const part = warmUp(rise, stepSchedule(1, drops.map((share) => share * rounds - rise)));
+    const part = warmUp(
+      rise,
+      stepSchedule(
+        1,
+        drops.map((share) => share * rounds - rise),
+      ),
+    );
     const shape = inputShape(layout, this.#inputs);
     const workers = this.#workers;
     const loader = new Loader<SupervisedBatch>({ store: store.path, plan }, { from: 0, until: steps, workers });
@@ -276,7 +282,10 @@ export class Finetuner {
     const shape = inputShape(store.header.layout, this.#inputs);
     const batches: HeldBatch[] = [];
     const holds = clips.length * shape.temporal[0] * shape.temporal[1] * 8 <= HELD_BYTES;
-    for await (const { batch, first } of evaluationBatches(store, clips, { inputs: this.#inputs, workers: this.#workers })) {
+    for await (const { batch, first } of evaluationBatches(store, clips, {
+      inputs: this.#inputs,
+      workers: this.#workers,
+    })) {
       const held = { views: viewsOf(batch, shape), first, count: batch.count };
       if (holds) {
         await realize(held.views);

@@ -33,7 +33,10 @@ export interface FoldsEvaluation<E extends EvaluationHead> {
  *
  * @throws Error naming protocols without a run.
  */
-export function pairings(runs: readonly string[], { data, protocol }: Pick<EvaluationOptions, "data" | "protocol">): Pairing[] {
+export function pairings(
+  runs: readonly string[],
+  { data, protocol }: Pick<EvaluationOptions, "data" | "protocol">,
+): Pairing[] {
   if (protocol !== "all") return runs.map((run) => ({ run, protocol }));
   const own = new RunFolder(runs[0]).settings();
   const names = protocolsOf(data ?? own.data);
@@ -71,5 +74,10 @@ export async function evaluatePairings<E extends EvaluationHead>(
   const mean = Object.fromEntries(
     Object.keys(accuracies[0]).map((subject) => [subject, meanAndDeviation(accuracies.map((a) => a[subject]))]),
   );
-  return { kind: "folds", results, mean, seen: results.filter(({ seenInPretraining }) => seenInPretraining > 0).length };
+  return {
+    kind: "folds",
+    results,
+    mean,
+    seen: results.filter(({ seenInPretraining }) => seenInPretraining > 0).length,
+  };
 }

@@ -87,16 +87,27 @@ export async function search(options: SearchOptions): Promise<SearchResult> {
   let asked: Query | undefined;
   try {
     asked = await openQuery(options, store);
-    const searched = split === "all" ? Array.from({ length: store.length }, (_, i) => i) : clipsOf(store, split, settings);
-    if (searched.length === 0) throw new Error(`${store.path}: no clip to ${split} with; search all of them, or a store with a split`);
-    const gallery = await encodeClips(model, store, searched, { inputs, onProgress: (d, n) => onProgress?.("clips", d, n) });
-    const queries = await encodeClips(model, asked.store, asked.clips, { inputs, onProgress: (d, n) => onProgress?.("query", d, n) });
+    const searched =
+      split === "all" ? Array.from({ length: store.length }, (_, i) => i) : clipsOf(store, split, settings);
+    if (searched.length === 0)
+      throw new Error(`${store.path}: no clip to ${split} with; search all of them, or a store with a split`);
+    const gallery = await encodeClips(model, store, searched, {
+      inputs,
+      onProgress: (d, n) => onProgress?.("clips", d, n),
+    });
+    const queries = await encodeClips(model, asked.store, asked.clips, {
+      inputs,
+      onProgress: (d, n) => onProgress?.("query", d, n),
+    });
     const k = Math.min((options.k ?? 10) + 1, gallery.rows);
     const { rows, similarities } = await nearest(gallery, queries, k);
     const within = asked.store === store;
     const { store: from, clips } = asked;
     const answers = clips.map((clip, q): SearchedQuery => {
-      const found = Array.from({ length: k }, (_, j) => ({ index: searched[rows[q * k + j]], similarity: similarities[q * k + j] }))
+      const found = Array.from({ length: k }, (_, j) => ({
+        index: searched[rows[q * k + j]],
+        similarity: similarities[q * k + j],
+      }))
         .filter(({ index }) => !(within && index === clip))
         .slice(0, options.k ?? 10);
       return {
@@ -109,7 +120,13 @@ export async function search(options: SearchOptions): Promise<SearchResult> {
     });
     return {
       report: {
-        ...{ run, checkpoint: opened.checkpoint, data: store.path, from: asked.path, device: (await defaultDevice()).name },
+        ...{
+          run,
+          checkpoint: opened.checkpoint,
+          data: store.path,
+          from: asked.path,
+          device: (await defaultDevice()).name,
+        },
         ...{ clips: searched.length, queries: answers, seconds: (performance.now() - start) / 1000 },
       },
       clips: clips.map((clip) => from.read(clip)),
@@ -146,7 +163,8 @@ async function openQuery(options: SearchOptions, store: ClipStore): Promise<Quer
       checkLayout(source, store);
       return { store: source, clips: [clip], path: source.path, close };
     }
-    if (from === undefined && statSync(query, { throwIfNoEntry: false })?.isFile()) return await openFile(options, store);
+    if (from === undefined && statSync(query, { throwIfNoEntry: false })?.isFile())
+      return await openFile(options, store);
     if (option !== undefined) throw new Error(`there is no recording ${query} to read with --${option}`);
     const file = from === undefined ? ", and there is no such file" : "";
     throw new Error(
@@ -192,5 +210,9 @@ function checkLayout(query: ClipStore, store: ClipStore, name = query.path): voi
   if (describe(query) === describe(store)) return;
   const short = ({ header: { layout, normalized } }: ClipStore): string =>
     `layout "${layout.name}" (${layout.joints.length} joints × ${layout.persons})${normalized ? "" : ", not pre-normalised"}`;
-  throw new DataError(name, "shape", `has ${short(query)}, ${store.path} has ${short(store)}; prepare both alike (--map)`);
+  throw new DataError(
+    name,
+    "shape",
+    `has ${short(query)}, ${store.path} has ${short(store)}; prepare both alike (--map)`,
+  );
 }

@@ -16,7 +16,8 @@ import type { HiCoTrainer } from "./trainer.ts";
 export async function hicoState(model: HiCo): Promise<Map<string, HostTensor>> {
   const state = await readState(model.stateDict());
   for (const [name, value] of state) {
-    if (value.dtype === "i32") state.set(name, hostTensor("i64", value.shape, BigInt64Array.from(toIntegers(value), BigInt)));
+    if (value.dtype === "i32")
+      state.set(name, hostTensor("i64", value.shape, BigInt64Array.from(toIntegers(value), BigInt)));
   }
   return state;
 }
@@ -29,12 +30,19 @@ export async function saveCheckpoint(path: string, trainer: HiCoTrainer, epoch: 
   // The published optimizer is given both networks; the key network's parameters have no state.
   const [group, ...more] = optimizerState.get("param_groups") as Map<string, unknown>[];
   const count = optimizer.parameters.length;
-  if (more.length === 0) group.set("params", Array.from({ length: 2 * count }, (_, i) => i));
-  writeTorchCheckpoint(path, new Map<string, PicklableValue>([
-    ["epoch", epoch],
-    ["state_dict", stateDictFor(state)],
-    ["optimizer", optimizerState as PicklableValue],
-  ]));
+  if (more.length === 0)
+    group.set(
+      "params",
+      Array.from({ length: 2 * count }, (_, i) => i),
+    );
+  writeTorchCheckpoint(
+    path,
+    new Map<string, PicklableValue>([
+      ["epoch", epoch],
+      ["state_dict", stateDictFor(state)],
+      ["optimizer", optimizerState as PicklableValue],
+    ]),
+  );
 }
 
 /**
@@ -61,7 +69,10 @@ export function loadCheckpoint(trainer: HiCoTrainer, input: BytesOrPath, name?: 
 }
 
 function loadInto(model: HiCo, value: Parameters<typeof stateDictOf>[0], name?: string): void {
-  model.loadStateDict(stateDictOf(value, "state_dict", name), { strict: true, name: `HiCo with the encoder ${encoderName(model)}` });
+  model.loadStateDict(stateDictOf(value, "state_dict", name), {
+    strict: true,
+    name: `HiCo with the encoder ${encoderName(model)}`,
+  });
 }
 
 function encoderName(model: HiCo): string {

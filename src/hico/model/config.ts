@@ -80,7 +80,17 @@ export const HICO_DEFAULTS: HiCoConfig = {
 };
 
 const COUNTS = [
-  "temporalInput", "spatialInput", "hidden", "heads", "layers", "granularity", "kernel", "stride", "factor", "projection", "queue",
+  "temporalInput",
+  "spatialInput",
+  "hidden",
+  "heads",
+  "layers",
+  "granularity",
+  "kernel",
+  "stride",
+  "factor",
+  "projection",
+  "queue",
 ] as const;
 
 /** The options with defaults, checked. @throws Error naming the option and its rule. */

@@ -47,24 +47,40 @@ export type EncoderName = keyof typeof ENCODERS;
 export const ENCODER_NAMES = Object.keys(ENCODERS) as readonly EncoderName[];
 
 /** The encoder for a configuration; a plain module is run level by level. */
-export function makeEncoder(encoder: EncoderName | EncoderFactory, settings: EncoderSettings): SequenceEncoder | TensorModule {
+export function makeEncoder(
+  encoder: EncoderName | EncoderFactory,
+  settings: EncoderSettings,
+): SequenceEncoder | TensorModule {
   if (typeof encoder === "function") {
     const made = encoder(settings);
     if (!(made instanceof Module)) throw new Error("HiCo: the encoder's factory must return a Module");
     return made;
   }
   const factory = (ENCODERS as Record<string, EncoderFactory | undefined>)[encoder];
-  if (!factory) throw new Error(`HiCo: there is no encoder "${encoder}"; there is ${ENCODER_NAMES.join(", ")}, or a function that makes one`);
+  if (!factory)
+    throw new Error(
+      `HiCo: there is no encoder "${encoder}"; there is ${ENCODER_NAMES.join(", ")}, or a function that makes one`,
+    );
   return factory(settings);
 }
 
 /** Runs an encoder on sequences that lie one after the other along axis 1. */
-export function encodeSequences(encoder: SequenceEncoder | TensorModule, x: Tensor, lengths: readonly number[]): Tensor {
+export function encodeSequences(
+  encoder: SequenceEncoder | TensorModule,
+  x: Tensor,
+  lengths: readonly number[],
+): Tensor {
   let y: Tensor;
   if ("encode" in encoder) y = encoder.encode(x, lengths);
-  else y = concat(splitSequences(x, lengths).map((level) => encoder.forward(level)), 1);
+  else
+    y = concat(
+      splitSequences(x, lengths).map((level) => encoder.forward(level)),
+      1,
+    );
   if (!sameShape(y.shape, x.shape)) {
-    throw new Error(`HiCo: the encoder made ${formatShape(y.shape)} of ${formatShape(x.shape)}; the shape must stay as it is`);
+    throw new Error(
+      `HiCo: the encoder made ${formatShape(y.shape)} of ${formatShape(x.shape)}; the shape must stay as it is`,
+    );
   }
   return y;
 }

@@ -37,7 +37,9 @@ export function normalizeProjections(z: Projections): Projections {
 
 /** The comparisons of normalised queries and keys. */
 export function contrasts(
-  q: Projections, k: Projections, queues: Readonly<Record<LossPart, Tensor>>,
+  q: Projections,
+  k: Projections,
+  queues: Readonly<Record<LossPart, Tensor>>,
 ): Record<LossPart, Contrast> {
   return {
     clip: { query: q.clip.slice(null, 0), positives: k.clip, queue: queues.clip },
@@ -49,7 +51,10 @@ export function contrasts(
 }
 
 /** The five losses, each a scalar, averaged over the batch. */
-export function hierarchicalLosses(compared: Readonly<Record<LossPart, Contrast>>, temperature: number): Record<LossPart, Tensor> {
+export function hierarchicalLosses(
+  compared: Readonly<Record<LossPart, Contrast>>,
+  temperature: number,
+): Record<LossPart, Tensor> {
   return mapParts((name) => {
     const { query, positives, queue } = compared[name];
     return infoNCE(query, positives, queue, { temperature });

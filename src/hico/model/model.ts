@@ -144,12 +144,15 @@ export class HiCo extends Module {
       ["keySpatial", keySpatial, spatialInput],
     ] as const) {
       if (x.rank === 3 && x.shape[2] === features && x.shape[0] === clips) continue;
-      throw new Error(`HiCo: ${name} has shape ${formatShape(x.shape)}; it must be [${clips} clips, tokens, ${features}]`);
+      throw new Error(
+        `HiCo: ${name} has shape ${formatShape(x.shape)}; it must be [${clips} clips, tokens, ${features}]`,
+      );
     }
     if (!sameShape(queryTemporal.shape, keyTemporal.shape) || !sameShape(querySpatial.shape, keySpatial.shape)) {
       throw new Error("HiCo: query and key views must have the same numbers of tokens");
     }
-    if (clips > queue) throw new Error(`HiCo: a batch of ${clips} clips does not fit in a queue of ${queue}; use a larger queue`);
+    if (clips > queue)
+      throw new Error(`HiCo: a batch of ${clips} clips does not fit in a queue of ${queue}; use a larger queue`);
     if (variant === "released" && queue % clips !== 0) {
       throw new Error(
         `HiCo: the released variant needs a batch that divides the queue, and ${clips} does not divide ${queue}; ` +

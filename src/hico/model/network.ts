@@ -66,13 +66,20 @@ export class HierarchicalEncoder extends Module {
   }
 
   #domain(
-    name: string, x: Tensor, embed: Sequential, downsample: Downsample, encoder: SequenceEncoder | TensorModule,
+    name: string,
+    x: Tensor,
+    embed: Sequential,
+    downsample: Downsample,
+    encoder: SequenceEncoder | TensorModule,
   ): Tensor {
-    if (x.rank !== 3) throw new Error(`HiCo: ${name} tokens are ${formatShape(x.shape)}; they must be [clips, tokens, features]`);
+    if (x.rank !== 3)
+      throw new Error(`HiCo: ${name} tokens are ${formatShape(x.shape)}; they must be [clips, tokens, features]`);
     const lengths = [x.shape[1]];
     for (let level = 1; level < this.#granularity; level++) lengths.push(downsample.lengthAfter(lengths[level - 1]));
     if (lengths.some((n) => n < 1)) {
-      throw new Error(`HiCo: ${x.shape[1]} ${name} tokens are too few for ${this.#granularity} levels (${lengths.join(", ")} tokens)`);
+      throw new Error(
+        `HiCo: ${x.shape[1]} ${name} tokens are too few for ${this.#granularity} levels (${lengths.join(", ")} tokens)`,
+      );
     }
     const timeMajor = "timeMajor" in encoder && encoder.timeMajor === true;
     const axis = timeMajor ? 0 : 1;
@@ -87,7 +94,10 @@ export class HierarchicalEncoder extends Module {
 function embedding(features: number, { hidden, dtype, generator }: HiCoConfig): Sequential {
   const options = { dtype, generator };
   return new Sequential(
-    new Linear(features, hidden, options), new LayerNorm(hidden, options), (x) => x.relu(), new Linear(hidden, hidden, options),
+    new Linear(features, hidden, options),
+    new LayerNorm(hidden, options),
+    (x) => x.relu(),
+    new Linear(hidden, hidden, options),
   );
 }
 
@@ -133,5 +143,9 @@ export class HiCoNetwork extends Module {
 
 function head(features: number, { hidden, projection, dtype, generator }: HiCoConfig): Sequential {
   const options = { dtype, generator };
-  return new Sequential(new Linear(features, hidden, options), (x) => x.relu(), new Linear(hidden, projection, options));
+  return new Sequential(
+    new Linear(features, hidden, options),
+    (x) => x.relu(),
+    new Linear(hidden, projection, options),
+  );
 }

@@ -14,11 +14,19 @@ export function replaceColumns(queue: Tensor, keys: Tensor, pointer: Tensor): Te
   const [channels, width] = queue.shape;
   const [count] = keys.shape;
   if (keys.rank !== 2 || keys.shape[1] !== channels || count > width) {
-    throw new Error(`queue: keys ${formatShape(keys.shape)} must be [n, ${channels}] with n at most ${width}, the queue's columns`);
+    throw new Error(
+      `queue: keys ${formatShape(keys.shape)} must be [n, ${channels}] with n at most ${width}, the queue's columns`,
+    );
   }
   // Which key a column gets; from `count` on, none.
   const key = arange(width).sub(pointer).mod(width);
-  const found = keys.transpose().gather(1, key.minimum(count - 1).unsqueeze(0).expand([channels, width]));
+  const found = keys.transpose().gather(
+    1,
+    key
+      .minimum(count - 1)
+      .unsqueeze(0)
+      .expand([channels, width]),
+  );
   return key.lt(count).unsqueeze(0).expand([channels, width]).where(found, queue);
 }
 

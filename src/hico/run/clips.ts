@@ -31,7 +31,10 @@ export function clipsOf(
 
 /** Whether a clip is of one of the subjects, or cameras. @throws Error where no training clip is of one of them. */
 function heldBy(
-  store: ClipStore, training: readonly number[], fact: "subject" | "camera", values: readonly number[],
+  store: ClipStore,
+  training: readonly number[],
+  fact: "subject" | "camera",
+  values: readonly number[],
 ): (clip: number) => boolean {
   const there = new Set(training.map((i) => store.facts(i)[fact]));
   const stranger = values.find((value) => !there.has(value));
@@ -46,11 +49,7 @@ function heldBy(
 }
 
 /** The clips of a split that have a label. @throws DataError where there are none. */
-export function labelledClips(
-  store: ClipStore,
-  split: Split,
-  settings: SplitSettings,
-): number[] {
+export function labelledClips(store: ClipStore, split: Split, settings: SplitSettings): number[] {
   const clips = clipsOf(store, split, settings).filter((i) => store.label(i) >= 0);
   if (clips.length > 0) return clips;
   const known = store.header.protocols.map(({ name }) => name).join(", ") || "none";

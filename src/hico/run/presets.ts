@@ -50,7 +50,13 @@ export const PRESETS = {
   sbu: { ...SMALL, protocol: "sbu-fold1", queue: 128, batch: 32 },
   "nw-ucla-tuned": { ...TUNED, protocol: "nw-ucla-xview", rotation: 60, epochs: 200 },
   "utd-mhad-tuned": {
-    ...TUNED, protocol: "utd-mhad-xsub", queue: 256, keyMomentum: 0.99, corruptJoints: 3, amplitude: 0.5, minFrames: 64,
+    ...TUNED,
+    protocol: "utd-mhad-xsub",
+    queue: 256,
+    keyMomentum: 0.99,
+    corruptJoints: 3,
+    amplitude: 0.5,
+    minFrames: 64,
   },
   "sbu-tuned": { ...TUNED, protocol: "sbu-fold1", queue: 128, batch: 32, keyMomentum: 0.99 },
 } as const satisfies Record<string, Partial<RunSettings>>;

@@ -23,7 +23,8 @@ export function modelOfInputs(
   inputs: Pick<HiCoConfig, "temporalInput" | "spatialInput">,
   generator = new StepGenerator(settings.seed),
 ): HiCo {
-  const { encoder, hidden, heads, layers, dropout, granularity, contrast, projection, queue, temperature, variant } = settings;
+  const { encoder, hidden, heads, layers, dropout, granularity, contrast, projection, queue, temperature, variant } =
+    settings;
   return new HiCo({
     encoder,
     hidden,

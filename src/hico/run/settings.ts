@@ -195,7 +195,10 @@ function checkSetting(name: keyof RunSettings, value: unknown, from: string): un
 /** The words of a text with commas; undefined where the value is no text. */
 function wordsOf(value: unknown): string[] | undefined {
   if (typeof value !== "string") return undefined;
-  return value.split(",").map((word) => word.trim()).filter((word) => word !== "");
+  return value
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
 }
 
 /** How clips become inputs under these settings. */

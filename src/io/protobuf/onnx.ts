@@ -48,7 +48,16 @@ export interface OnnxModel {
 /** The version of the format itself that goes with operator sets up to 18. */
 const IR_VERSION = 8;
 /** TensorProto.DataType */
-const DATA_TYPES: Readonly<Partial<Record<HostDType, number>>> = { f32: 1, u8: 2, i8: 3, i32: 6, i64: 7, bool: 9, f16: 10, f64: 11 };
+const DATA_TYPES: Readonly<Partial<Record<HostDType, number>>> = {
+  f32: 1,
+  u8: 2,
+  i8: 3,
+  i32: 6,
+  i64: 7,
+  bool: 9,
+  f16: 10,
+  f64: 11,
+};
 /** Readers take protocol buffers up to this many bytes. */
 const MAX_BYTES = 2 ** 31 - 1;
 
@@ -76,7 +85,8 @@ export function encodeOnnx(model: OnnxModel): Uint8Array {
   for (const [key, value] of Object.entries(model.metadata ?? {})) {
     message.message(14, new Message().text(1, key).text(2, value));
   }
-  if (message.size > MAX_BYTES) throw new Error(`onnx: a model of ${message.size} bytes; the format holds ${MAX_BYTES}`);
+  if (message.size > MAX_BYTES)
+    throw new Error(`onnx: a model of ${message.size} bytes; the format holds ${MAX_BYTES}`);
   return message.toBytes();
 }
 
@@ -120,7 +130,8 @@ function encodeTensor(name: string, tensor: HostTensor): Message {
   const fault = hostTensorFault(tensor);
   if (fault !== undefined) throw new Error(`onnx: "${name}": ${fault}`);
   const type = DATA_TYPES[tensor.dtype];
-  if (type === undefined) throw new Error(`onnx: "${name}" is ${tensor.dtype}; there is ${Object.keys(DATA_TYPES).join(", ")}`);
+  if (type === undefined)
+    throw new Error(`onnx: "${name}" is ${tensor.dtype}; there is ${Object.keys(DATA_TYPES).join(", ")}`);
   return new Message().packed(1, tensor.shape).varint(2, type).text(8, name).bytes(9, bytesOf(tensor.data));
 }
 

@@ -269,7 +269,7 @@ function readDirectoryEntry(
 
 function findExtra(extra: Uint8Array, id: number): Uint8Array | undefined {
   const view = viewOf(extra);
-  for (let at = 0; at + 4 <= extra.length;) {
+  for (let at = 0; at + 4 <= extra.length; ) {
     const length = view.getUint16(at + 2, true);
     if (view.getUint16(at, true) === id) return extra.subarray(at + 4, at + 4 + length);
     at += 4 + length;

@@ -50,7 +50,8 @@ export function rowBlocks(spec: AttentionSpec, rowCount: number, columnCount: nu
   for (const length of spec.segments ?? [rowCount]) {
     const rowEnd = first + length;
     const columns = spec.segments
-      ? { columnFirst: first, columnEnd: rowEnd } : { columnFirst: 0, columnEnd: columnCount };
+      ? { columnFirst: first, columnEnd: rowEnd }
+      : { columnFirst: 0, columnEnd: columnCount };
     for (let row = first; row < rowEnd; row += side) blocks.push({ row, rowEnd, ...columns });
     first = rowEnd;
   }
@@ -67,10 +68,26 @@ export function declareBlock(blocks: readonly RowBlock[], side: number, index: s
     if (values.every((v) => v === values[0])) return `let ${name} = ${values[0]};\n`;
     return `var ${name}Of = array<i32, ${values.length}>(${values.join(", ")}); let ${name} = ${name}Of[${index}];\n`;
   };
-  return (sequential ? `let first = ${index} * ${side};\n` : declare("first", blocks.map((b) => b.row))) +
-    declare("rowEnd", blocks.map((b) => b.rowEnd)) +
-    declare("columnFirst", blocks.map((b) => b.columnFirst)) +
-    declare("columnEnd", blocks.map((b) => b.columnEnd));
+  return (
+    (sequential
+      ? `let first = ${index} * ${side};\n`
+      : declare(
+          "first",
+          blocks.map((b) => b.row),
+        )) +
+    declare(
+      "rowEnd",
+      blocks.map((b) => b.rowEnd),
+    ) +
+    declare(
+      "columnFirst",
+      blocks.map((b) => b.columnFirst),
+    ) +
+    declare(
+      "columnEnd",
+      blocks.map((b) => b.columnEnd),
+    )
+  );
 }
 
 /** Where row (b, t) of head h of an operand starts: `offset + (b·rows + t)·stride + h·D`, in elements. */
@@ -84,7 +101,8 @@ export interface RowLayout {
 
 /** Rows of `operand` inside its buffer: alone, or as a block of the packed projection. */
 export function rowLayout(
-  spec: AttentionSpec, operand: "q" | "k" | "v" | "out" | "dout" | "dq" | "dk" | "dv",
+  spec: AttentionSpec,
+  operand: "q" | "k" | "v" | "out" | "dout" | "dq" | "dk" | "dv",
 ): RowLayout {
   const width = spec.heads * spec.dim;
   const rows = operand.endsWith("q") || operand.endsWith("out") ? spec.queries : spec.keys;
@@ -125,7 +143,8 @@ export function declareBuffers(
     else if (outputs.includes(name)) bindings.push({ role: "out", index: outputs.indexOf(name), access });
     else bindings.push({ role: "scratch", index: 0, access });
     const scalars = ["lse", "mask", "keep", "delta"].includes(name) || (spec.dim % 4 !== 0 && name !== "shares");
-    declarations += `@group(0) @binding(${bindings.length - 1}) ` +
+    declarations +=
+      `@group(0) @binding(${bindings.length - 1}) ` +
       `var<storage, ${access}> ${name}: array<${scalars ? "f32" : "vec4<f32>"}>;\n`;
   }
   return { bindings, declarations };

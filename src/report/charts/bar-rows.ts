@@ -25,12 +25,18 @@ export function svgBarRows({ title, series, rows }: BarRows): string {
   const parts = [text(PAD, PAD + 14, title, `class="title"`)];
   let at = PAD;
   series.forEach((name, i) => {
-    parts.push(`<rect x="${px(at)}" y="${PAD + LINE + 5}" width="10" height="10" rx="2" fill="${seriesColor(i)}"/>`, text(at + 15, PAD + LINE + 14, name));
+    parts.push(
+      `<rect x="${px(at)}" y="${PAD + LINE + 5}" width="10" height="10" rx="2" fill="${seriesColor(i)}"/>`,
+      text(at + 15, PAD + LINE + 14, name),
+    );
     at += 15 + textWidth(name) + 14;
   });
   for (const share of [0, 0.25, 0.5, 0.75, 1]) {
     const x = px(left + share * SPACE);
-    parts.push(`<path d="M${x} ${top - GAP / 2}V${bottom}" class="grid"/>`, text(left + share * SPACE, bottom + LINE - 3, `${100 * share} %`, `class="soft" text-anchor="middle"`));
+    parts.push(
+      `<path d="M${x} ${top - GAP / 2}V${bottom}" class="grid"/>`,
+      text(left + share * SPACE, bottom + LINE - 3, `${100 * share} %`, `class="soft" text-anchor="middle"`),
+    );
   }
   rows.forEach(({ name, shares, note }, r) => {
     const y = top + r * step;
@@ -38,7 +44,9 @@ export function svgBarRows({ title, series, rows }: BarRows): string {
     shares.forEach((share, i) => {
       if (share === undefined) return;
       const hint = `${name}, ${series[i]}: ${(100 * share).toFixed(1)} %`;
-      parts.push(`<rect x="${px(left)}" y="${px(y + i * BAR)}" width="${px(share * SPACE)}" height="${BAR - 1}" fill="${seriesColor(i)}"><title>${escapeMarkup(hint)}</title></rect>`);
+      parts.push(
+        `<rect x="${px(left)}" y="${px(y + i * BAR)}" width="${px(share * SPACE)}" height="${BAR - 1}" fill="${seriesColor(i)}"><title>${escapeMarkup(hint)}</title></rect>`,
+      );
     });
     if (note) parts.push(text(left + SPACE + 10, y + (series.length * BAR) / 2 + 4, note));
   });

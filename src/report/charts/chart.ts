@@ -88,12 +88,14 @@ export function seriesColor(i: number): string {
  * @throws RangeError where a value cannot lie on a logarithmic axis, or bars do not fit the categories
  */
 export function svgChart(charts: Chart | readonly Chart[], options: { readonly columns?: number } = {}): string {
-  const panels = Array.isArray(charts) ? charts as readonly Chart[] : [charts as Chart];
+  const panels = Array.isArray(charts) ? (charts as readonly Chart[]) : [charts as Chart];
   const columns = Math.max(1, Math.min(options.columns ?? panels.length, panels.length));
   const cell = { width: Math.max(...panels.map(widthOf)), height: Math.max(...panels.map(heightOf)) };
   const [width, height] = [cell.width * columns, cell.height * Math.ceil(panels.length / columns)];
-  const drawn = panels.map((panel, i) =>
-    `<g transform="translate(${i % columns * cell.width} ${Math.floor(i / columns) * cell.height})">\n${draw(panel)}</g>\n`);
+  const drawn = panels.map(
+    (panel, i) =>
+      `<g transform="translate(${(i % columns) * cell.width} ${Math.floor(i / columns) * cell.height})">\n${draw(panel)}</g>\n`,
+  );
   return svgDocument(width, height, drawn.join(""));
 }
 
@@ -130,12 +132,16 @@ function draw(chart: Chart): string {
   if (chart.title) parts.push(text(PAD, PAD + 14, chart.title, `class="title"`));
   for (const { row, at, name, color } of legend) {
     const middle = top - GAP - legendRows * LINE + row * LINE + LINE / 2;
-    parts.push(`<rect x="${px(PAD + at)}" y="${px(middle - 5)}" width="10" height="10" rx="2" fill="${color}"/>`,
-      text(PAD + at + 15, middle + 4, name));
+    parts.push(
+      `<rect x="${px(PAD + at)}" y="${px(middle - 5)}" width="10" height="10" rx="2" fill="${color}"/>`,
+      text(PAD + at + 15, middle + 4, name),
+    );
   }
   for (const { value, label } of y.ticks) {
-    parts.push(line(left, y.at(value), right, y.at(value), `class="grid"`),
-      text(left - GAP, y.at(value) + 4, label, `class="soft" text-anchor="end"`));
+    parts.push(
+      line(left, y.at(value), right, y.at(value), `class="grid"`),
+      text(left - GAP, y.at(value) + 4, label, `class="soft" text-anchor="end"`),
+    );
   }
   let labelled = -Infinity;
   for (const { value, label } of x.ticks) {
@@ -152,15 +158,23 @@ function draw(chart: Chart): string {
   }
   if (chart.y?.label) {
     const middle = (top + bottom) / 2;
-    parts.push(text(PAD + FONT, middle, chart.y.label,
-      `text-anchor="middle" transform="rotate(-90 ${px(PAD + FONT)} ${px(middle)})"`));
+    parts.push(
+      text(
+        PAD + FONT,
+        middle,
+        chart.y.label,
+        `text-anchor="middle" transform="rotate(-90 ${px(PAD + FONT)} ${px(middle)})"`,
+      ),
+    );
   }
   const bars = chart.series.filter(({ kind }) => kind === "bars");
   chart.series.forEach((series, i) => {
     const color = series.color ?? seriesColor(i);
     if (series.kind === "bars") {
       const width = barWidth(chart, right - left) / bars.length;
-      parts.push(...drawBars(chart, series, color, x, y, width, (bars.indexOf(series) - (bars.length - 1) / 2) * width));
+      parts.push(
+        ...drawBars(chart, series, color, x, y, width, (bars.indexOf(series) - (bars.length - 1) / 2) * width),
+      );
     } else if (series.kind === "line") {
       parts.push(...drawLine(series, color, x, y));
     } else {
@@ -176,13 +190,20 @@ function draw(chart: Chart): string {
 function check(chart: Chart): void {
   for (const series of chart.series) {
     if (series.kind === "bars" && series.values.length !== chart.categories?.length) {
-      throw new RangeError(`svgChart: "${series.name}" has ${series.values.length} bars for `
-        + `${chart.categories?.length ?? 0} categories; a bar series needs a value for each`);
+      throw new RangeError(
+        `svgChart: "${series.name}" has ${series.values.length} bars for ` +
+          `${chart.categories?.length ?? 0} categories; a bar series needs a value for each`,
+      );
     }
-    for (const [axis, k] of [["x", 0], ["y", 1]] as const) {
+    for (const [axis, k] of [
+      ["x", 0],
+      ["y", 1],
+    ] as const) {
       const wrong = chart[axis]?.log && values(series).find((point) => !(point[k] > 0));
       if (wrong) {
-        throw new RangeError(`svgChart: "${series.name}" has ${axis} = ${wrong[k]}; a logarithmic axis takes values above 0`);
+        throw new RangeError(
+          `svgChart: "${series.name}" has ${axis} = ${wrong[k]}; a logarithmic axis takes values above 0`,
+        );
       }
     }
   }
@@ -195,8 +216,18 @@ function values(series: Series): Point[] {
 }
 
 function placeX(chart: Chart, left: number, right: number): Placed {
-  if (!chart.categories) return place(chart.x ?? {}, chart.series.flatMap((series) => values(series).map(([x]) => x)), left, right, 90);
-  const band = scaleBand<number>(chart.categories.map((_, i) => i), [left, right]);
+  if (!chart.categories)
+    return place(
+      chart.x ?? {},
+      chart.series.flatMap((series) => values(series).map(([x]) => x)),
+      left,
+      right,
+      90,
+    );
+  const band = scaleBand<number>(
+    chart.categories.map((_, i) => i),
+    [left, right],
+  );
   return {
     at: (value) => left + (value + 0.5) * band.bandwidth(),
     ticks: chart.categories.map((label, value) => ({ value, label })),
@@ -205,15 +236,17 @@ function placeX(chart: Chart, left: number, right: number): Placed {
 }
 
 function barWidth({ categories }: Chart, space: number): number {
-  return 0.8 * space / categories!.length;
+  return (0.8 * space) / categories!.length;
 }
 
 function placeY(chart: Chart, bottom: number, top: number): Placed {
-  const shown = chart.series.flatMap((series) => {
-    const errors = series.kind === "scatter" ? undefined : series.errors;
-    const own = series.kind === "bars" ? series.values : series.points.map(([, y]) => y);
-    return own.flatMap((y, i) => [y, y - (errors?.[i] ?? 0), y + (errors?.[i] ?? 0)]);
-  }).filter((y) => Number.isFinite(y) && (!chart.y?.log || y > 0));
+  const shown = chart.series
+    .flatMap((series) => {
+      const errors = series.kind === "scatter" ? undefined : series.errors;
+      const own = series.kind === "bars" ? series.values : series.points.map(([, y]) => y);
+      return own.flatMap((y, i) => [y, y - (errors?.[i] ?? 0), y + (errors?.[i] ?? 0)]);
+    })
+    .filter((y) => Number.isFinite(y) && (!chart.y?.log || y > 0));
   if (!chart.y?.log && chart.series.some(({ kind }) => kind === "bars")) shown.push(0);
   // The text above the highest bar needs room as well.
   return place(chart.y ?? {}, shown, bottom, chart.barText ? top + LINE : top, chart.y?.log ? 25 : 45);
@@ -223,14 +256,17 @@ function placeY(chart: Chart, bottom: number, top: number): Placed {
 function place(axis: Axis, shown: readonly number[], from: number, to: number, apart: number): Placed {
   let [low, high] = axis.range ?? [least(shown), -least(shown.map((value) => -value))];
   if (!Number.isFinite(low)) [low, high] = axis.log ? [1, 10] : [0, 1];
-  if (low === high) [low, high] = axis.log ? [low / 2, high * 2] : [low - (Math.abs(low) / 10 || 1), high + (Math.abs(high) / 10 || 1)];
+  if (low === high)
+    [low, high] = axis.log ? [low / 2, high * 2] : [low - (Math.abs(low) / 10 || 1), high + (Math.abs(high) / 10 || 1)];
   const count = Math.max(2, Math.round(Math.abs(to - from) / apart));
   const scale = axis.log ? scaleLog([low, high], [from, to]).base(axis.log) : scaleLinear([low, high], [from, to]);
-  if (!axis.range && axis.ticks?.length !== 0 && !axis.log) (scale as ReturnType<typeof scaleLinear<number>>).nice(count);
+  if (!axis.range && axis.ticks?.length !== 0 && !axis.log)
+    (scale as ReturnType<typeof scaleLinear<number>>).nice(count);
   // A bar on a logarithmic axis needs some length at its lowest.
   if (!axis.range && axis.log) scale.domain([low / 1.25, high * 1.1]);
   const format = axis.log === 2 || axis.ticks ? (value: number) => String(value) : scale.tickFormat(count);
-  const ticks = (axis.ticks ?? scale.ticks(count)).map((value) => ({ value, label: format(value) }))
+  const ticks = (axis.ticks ?? scale.ticks(count))
+    .map((value) => ({ value, label: format(value) }))
     .filter(({ label }) => label !== "");
   return { at: (value) => scale(value), ticks, low: scale.domain()[0] };
 }
@@ -260,25 +296,37 @@ function drawLine(series: LineSeries, color: string, x: Placed, y: Placed): stri
 }
 
 function drawScatter(series: ScatterSeries, color: string, x: Placed, y: Placed): string[] {
-  return series.points.flatMap((point, i) => point.every(Number.isFinite)
-    ? [dot(x.at(point[0]), y.at(point[1]), series.radius ?? 3, color, series.labels?.[i] ?? pointText(series, point))]
-    : []);
+  return series.points.flatMap((point, i) =>
+    point.every(Number.isFinite)
+      ? [dot(x.at(point[0]), y.at(point[1]), series.radius ?? 3, color, series.labels?.[i] ?? pointText(series, point))]
+      : [],
+  );
 }
 
 function drawBars(
-  chart: Chart, series: BarSeries, color: string, x: Placed, y: Placed, width: number, offset: number,
+  chart: Chart,
+  series: BarSeries,
+  color: string,
+  x: Placed,
+  y: Placed,
+  width: number,
+  offset: number,
 ): string[] {
   const base = chart.y?.log ? y.low : Math.max(0, y.low);
   return series.values.flatMap((value, i) => {
     if (!Number.isFinite(value)) return [];
     const [middle, from, to] = [x.at(i) + offset, y.at(base), y.at(value)];
     const error = series.errors?.[i];
-    const title = [series.name, chart.categories![i], number(value) + (error ? ` ± ${number(error)}` : "")].filter(Boolean);
-    const parts = [`<rect x="${px(middle - width * 0.45)}" y="${px(Math.min(from, to))}" width="${px(width * 0.9)}" `
-      + `height="${px(Math.abs(from - to))}" fill="${color}"><title>${escapeMarkup(title.join(", "))}</title></rect>`];
+    const title = [series.name, chart.categories![i], number(value) + (error ? ` ± ${number(error)}` : "")].filter(
+      Boolean,
+    );
+    const parts = [
+      `<rect x="${px(middle - width * 0.45)}" y="${px(Math.min(from, to))}" width="${px(width * 0.9)}" ` +
+        `height="${px(Math.abs(from - to))}" fill="${color}"><title>${escapeMarkup(title.join(", "))}</title></rect>`,
+    ];
     if (error) parts.push(whisker(middle, value, error, "var(--ink)", y));
     if (chart.barText) {
-      const above = Math.min(from, y.at(value + (value > 0 ? error ?? 0 : 0)), to) - 4;
+      const above = Math.min(from, y.at(value + (value > 0 ? (error ?? 0) : 0)), to) - 4;
       parts.push(text(middle, above, chart.barText(value), `text-anchor="middle" font-size="10"`));
     }
     return parts;
@@ -289,8 +337,10 @@ function whisker(x: number, value: number, error: number, color: string, y: Plac
   const [low, high] = [y.at(value - error), y.at(value + error)];
   // Half of a whisker may not lie on a logarithmic axis: it ends at the point.
   const from = Number.isFinite(low) ? low : y.at(value);
-  return `<path d="M${px(x)} ${px(from)}L${px(x)} ${px(high)}M${px(x - 4)} ${px(high)}h8M${px(x - 4)} ${px(from)}h8" `
-    + `stroke="${color}" fill="none"/>`;
+  return (
+    `<path d="M${px(x)} ${px(from)}L${px(x)} ${px(high)}M${px(x - 4)} ${px(high)}h8M${px(x - 4)} ${px(from)}h8" ` +
+    `stroke="${color}" fill="none"/>`
+  );
 }
 
 interface LegendEntry {

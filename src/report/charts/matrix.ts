@@ -32,15 +32,22 @@ export function svgMatrix({ title, note, names, cells }: MatrixFigure): string {
     parts.push(text(left - 6, top + middle + 4, name, `class="soft" text-anchor="end"`));
     parts.push(text(left + middle + 4, top - 6, name, `class="soft" transform="rotate(-90 ${at})"`));
   });
-  cells.forEach((row, r) => row.forEach((cell, c) => {
-    const [x, y] = [left + c * CELL, top + r * CELL];
-    // Never so dark that text on it cannot be read.
-    const opacity = 0.8 * Math.min(1, Math.abs(cell.shade));
-    const fill = cell.shade === 0 ? "none" : cell.shade > 0 ? "#2563eb" : "#dc2626";
-    parts.push(`<rect x="${px(x)}" y="${px(y)}" width="${CELL}" height="${CELL}" class="grid" fill="${fill}" fill-opacity="${opacity.toFixed(3)}">`
-      + `<title>${escapeMarkup(cell.hint)}</title></rect>`);
-    if (cell.text !== "") parts.push(text(x + CELL / 2, y + CELL / 2 + 4, cell.text, `text-anchor="middle" font-size="10" pointer-events="none"`));
-  }));
+  cells.forEach((row, r) =>
+    row.forEach((cell, c) => {
+      const [x, y] = [left + c * CELL, top + r * CELL];
+      // Never so dark that text on it cannot be read.
+      const opacity = 0.8 * Math.min(1, Math.abs(cell.shade));
+      const fill = cell.shade === 0 ? "none" : cell.shade > 0 ? "#2563eb" : "#dc2626";
+      parts.push(
+        `<rect x="${px(x)}" y="${px(y)}" width="${CELL}" height="${CELL}" class="grid" fill="${fill}" fill-opacity="${opacity.toFixed(3)}">` +
+          `<title>${escapeMarkup(cell.hint)}</title></rect>`,
+      );
+      if (cell.text !== "")
+        parts.push(
+          text(x + CELL / 2, y + CELL / 2 + 4, cell.text, `text-anchor="middle" font-size="10" pointer-events="none"`),
+        );
+    }),
+  );
   const wide = Math.max(width, 2 * PAD + textWidth(note), 2 * PAD + 1.2 * textWidth(title));
   return svgDocument(Math.ceil(wide), height, parts.map((part) => `${part}\n`).join(""));
 }

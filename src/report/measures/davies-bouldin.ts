@@ -10,7 +10,8 @@
  */
 export function daviesBouldin(points: Float32Array, labels: ArrayLike<number>): number | undefined {
   const count = labels.length;
-  if (count === 0 || points.length % count !== 0) throw new Error(`daviesBouldin: ${points.length} values are not rows of ${count} points`);
+  if (count === 0 || points.length % count !== 0)
+    throw new Error(`daviesBouldin: ${points.length} values are not rows of ${count} points`);
   const width = points.length / count;
   const classes = new Map<number, number[]>();
   for (let i = 0; i < count; i++) {
@@ -23,13 +24,20 @@ export function daviesBouldin(points: Float32Array, labels: ArrayLike<number>): 
   const clusters = [...classes.values()].map((rows) => {
     const mean = new Float64Array(width);
     for (const row of rows) for (let c = 0; c < width; c++) mean[c] += points[row * width + c] / rows.length;
-    const spread = rows.reduce((sum, row) => sum + distance(points.subarray(row * width, (row + 1) * width), mean), 0) / rows.length;
+    const spread =
+      rows.reduce((sum, row) => sum + distance(points.subarray(row * width, (row + 1) * width), mean), 0) / rows.length;
     return { mean, spread };
   });
-  const worst = clusters.map((own, i) => Math.max(...clusters.filter((_, j) => j !== i).map((other) => {
-    const apart = distance(own.mean, other.mean);
-    return apart > 0 ? (own.spread + other.spread) / apart : Infinity;
-  })));
+  const worst = clusters.map((own, i) =>
+    Math.max(
+      ...clusters
+        .filter((_, j) => j !== i)
+        .map((other) => {
+          const apart = distance(own.mean, other.mean);
+          return apart > 0 ? (own.spread + other.spread) / apart : Infinity;
+        }),
+    ),
+  );
   return worst.reduce((sum, ratio) => sum + ratio, 0) / worst.length;
 }
 

@@ -10,7 +10,13 @@ export function evenly(count: number, most: number): number[] {
 export function rowsOf({ data, width, labels, clips }: FeatureTable, rows: readonly number[]): FeatureTable {
   const picked = new Float32Array(rows.length * width);
   rows.forEach((row, i) => picked.set(data.subarray(row * width, (row + 1) * width), i * width));
-  return { data: picked, rows: rows.length, width, labels: Int32Array.from(rows, (r) => labels[r]), clips: rows.map((r) => clips[r]) };
+  return {
+    data: picked,
+    rows: rows.length,
+    width,
+    labels: Int32Array.from(rows, (r) => labels[r]),
+    clips: rows.map((r) => clips[r]),
+  };
 }
 
 /** The table with rows of length 1: squared distances then are 2 − 2·cosine, what retrieval goes by. */
@@ -28,8 +34,13 @@ export function unitRows({ data, width, ...rest }: FeatureTable): FeatureTable {
  * Features of one level of the hierarchy: of [clip levels, part levels], G·d numbers each, the level's slice of both.
  * @param level counted from 0, the finest
  */
-export function levelOf({ data, width, rows, ...rest }: FeatureTable, level: number, granularity: number): FeatureTable {
-  if (width % (2 * granularity) !== 0) throw new Error(`features of width ${width} are not those of ${granularity} levels of two domains`);
+export function levelOf(
+  { data, width, rows, ...rest }: FeatureTable,
+  level: number,
+  granularity: number,
+): FeatureTable {
+  if (width % (2 * granularity) !== 0)
+    throw new Error(`features of width ${width} are not those of ${granularity} levels of two domains`);
   const size = width / (2 * granularity);
   const picked = new Float32Array(rows * 2 * size);
   for (let row = 0; row < rows; row++) {

@@ -20,12 +20,17 @@ export interface LevelMap {
 
 /** @param most clips on a map at most */
 export function levelMaps(
-  test: FeatureTable, granularity: number, most: number, onProgress?: (done: number, total: number) => void,
+  test: FeatureTable,
+  granularity: number,
+  most: number,
+  onProgress?: (done: number, total: number) => void,
 ): LevelMaps {
   const shown = evenly(test.rows, most);
   const levels = Array.from({ length: granularity }, (_, level): LevelMap => {
     const table = unitRows(levelOf(test, level, granularity));
-    const layout = tsne(rowsOf(table, shown).data, shown.length, { onIteration: (d, n) => onProgress?.(level + d / n, granularity) });
+    const layout = tsne(rowsOf(table, shown).data, shown.length, {
+      onIteration: (d, n) => onProgress?.(level + d / n, granularity),
+    });
     const index = daviesBouldin(table.data, table.labels);
     const axis = (offset: number): number[] => shown.map((_, i) => Number(layout[2 * i + offset].toFixed(3)));
     return { daviesBouldin: index === undefined ? undefined : Number(index.toFixed(4)), x: axis(0), y: axis(1) };

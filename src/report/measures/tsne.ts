@@ -26,7 +26,8 @@ const ENTROPY_TOLERANCE = 1e-5;
  * @returns float64 [count, 2], centred on 0
  */
 export function tsne(points: Float32Array, count: number, options: TsneOptions = {}): Float64Array {
-  if (count < 1 || points.length % count !== 0) throw new Error(`tsne: ${points.length} values are not rows of ${count} points`);
+  if (count < 1 || points.length % count !== 0)
+    throw new Error(`tsne: ${points.length} values are not rows of ${count} points`);
   if (count < 4) return Float64Array.from({ length: 2 * count }, (_, i) => (i % 2 === 0 ? i / 2 - (count - 1) / 2 : 0));
   const width = points.length / count;
   const perplexity = Math.min(options.perplexity ?? 30, (count - 1) / 3);
@@ -112,7 +113,13 @@ function initialLayout(points: Float32Array, count: number, width: number): Floa
   return layout;
 }
 
-function project(points: Float32Array, mean: Float64Array, direction: Float64Array, count: number, width: number): Float64Array {
+function project(
+  points: Float32Array,
+  mean: Float64Array,
+  direction: Float64Array,
+  count: number,
+  width: number,
+): Float64Array {
   const scores = new Float64Array(count);
   for (let i = 0; i < count; i++) {
     let sum = 0;
@@ -123,9 +130,16 @@ function project(points: Float32Array, mean: Float64Array, direction: Float64Arr
 }
 
 /** Xᵀ·scores, of length 1. */
-function spread(points: Float32Array, mean: Float64Array, scores: Float64Array, count: number, width: number): Float64Array {
+function spread(
+  points: Float32Array,
+  mean: Float64Array,
+  scores: Float64Array,
+  count: number,
+  width: number,
+): Float64Array {
   const direction = new Float64Array(width);
-  for (let i = 0; i < count; i++) for (let c = 0; c < width; c++) direction[c] += scores[i] * (points[i * width + c] - mean[c]);
+  for (let i = 0; i < count; i++)
+    for (let c = 0; c < width; c++) direction[c] += scores[i] * (points[i * width + c] - mean[c]);
   const length = Math.sqrt(direction.reduce((sum, x) => sum + x * x, 0)) || 1;
   return direction.map((x) => x / length);
 }
@@ -137,7 +151,12 @@ function removeProjection(direction: Float64Array, onto: Float64Array): void {
 }
 
 /** Gradient descent with momentum and a gain for every coordinate (section 3.4; gradient: eq. 5). */
-function descend(p: Float64Array, layout: Float64Array, count: number, { iterations = 750, onIteration }: TsneOptions): Float64Array {
+function descend(
+  p: Float64Array,
+  layout: Float64Array,
+  count: number,
+  { iterations = 750, onIteration }: TsneOptions,
+): Float64Array {
   const rate = Math.max(50, count / EXAGGERATION);
   const velocity = new Float64Array(2 * count);
   const gains = new Float64Array(2 * count).fill(1);

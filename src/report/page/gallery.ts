@@ -21,7 +21,10 @@ export interface ShownSkeleton {
 
 export interface GalleryData {
   readonly classes: readonly string[];
-  readonly gallery: readonly { readonly query: number; readonly nearest: readonly { readonly clip: number; readonly similarity: number }[] }[];
+  readonly gallery: readonly {
+    readonly query: number;
+    readonly nearest: readonly { readonly clip: number; readonly similarity: number }[];
+  }[];
   /** Clips by the numbers that the rest knows them by. */
   readonly clips: Readonly<Record<number, PlayableClip>>;
   readonly skeleton: ShownSkeleton;
@@ -37,7 +40,10 @@ export function skeletonOf({ layout, normalized }: StoreHeader): ShownSkeleton {
   return { joints: layout.joints, parents: layout.parents, up: normalized ? "z" : "y" };
 }
 
-export function playable({ data, frames, persons, joints }: Clip, { name, label }: Pick<PlayableClip, "name" | "label">): PlayableClip {
+export function playable(
+  { data, frames, persons, joints }: Clip,
+  { name, label }: Pick<PlayableClip, "name" | "label">,
+): PlayableClip {
   const count = Math.min(frames, SHOWN_FRAMES);
   const perFrame = persons * joints * 3;
   const largest = data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) || 1;
@@ -46,5 +52,12 @@ export function playable({ data, frames, persons, joints }: Clip, { name, label 
     const from = Math.floor((t * frames) / count) * perFrame;
     for (let i = 0; i < perFrame; i++) steps[t * perFrame + i] = Math.round((data[from + i] / largest) * STEPS);
   }
-  return { name, label, frames: count, persons, scale: largest / STEPS, data: Buffer.from(steps.buffer).toString("base64") };
+  return {
+    name,
+    label,
+    frames: count,
+    persons,
+    scale: largest / STEPS,
+    data: Buffer.from(steps.buffer).toString("base64"),
+  };
 }

@@ -22,7 +22,9 @@ export function reportPage(data: ReportData): string {
   const figures = reportFigures(data);
   const figure = (name: FigureName, title: string, note: string): string => {
     const svg = figures.get(name);
-    return svg === undefined ? "" : `<section id="${name}"><h2>${title}</h2><p class="note">${note}</p><div class="figure">${svg}</div></section>`;
+    return svg === undefined
+      ? ""
+      : `<section id="${name}"><h2>${title}</h2><p class="note">${note}</p><div class="figure">${svg}</div></section>`;
   };
   return htmlPage({
     title: `${data.title} – HiCo report`,
@@ -49,6 +51,8 @@ export function reportPage(data: ReportData): string {
 }
 
 function summary({ data, protocol, trainClips, testClips, classes, device, settings }: ReportData): string {
-  return `${String(settings.encoder)} encoder, ${String(settings.stream)} stream · ${data}, ${protocol || "no protocol"}: ${trainClips} training and ` +
-    `${testClips} test clips of ${classes.length} actions · features computed on ${device}`;
+  return (
+    `${String(settings.encoder)} encoder, ${String(settings.stream)} stream · ${data}, ${protocol || "no protocol"}: ${trainClips} training and ` +
+    `${testClips} test clips of ${classes.length} actions · features computed on ${device}`
+  );
 }

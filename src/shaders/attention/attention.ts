@@ -109,8 +109,9 @@ export function attentionForward(spec: AttentionSpec, profile: AdapterProfile): 
 export function attentionBackward(spec: AttentionSpec, profile: AdapterProfile): Lowering | undefined {
   check(spec);
   if (spec.dim > MAX_ATTENTION_DIM) return undefined;
-  const { kernels, scratch } = profile.kind === "cpu"
-    ? cpuAttentionBackward(spec, undefined, Math.min(SHARE_BYTES, profile.maxBindingBytes))
-    : { kernels: gpuAttentionBackward(spec), scratch: [sizeOf(specOf(spec, "delta").shape)] };
+  const { kernels, scratch } =
+    profile.kind === "cpu"
+      ? cpuAttentionBackward(spec, undefined, Math.min(SHARE_BYTES, profile.maxBindingBytes))
+      : { kernels: gpuAttentionBackward(spec), scratch: [sizeOf(specOf(spec, "delta").shape)] };
   return { kernels, scratch: scratch.map((size) => ({ shape: [size], dtype: "f32" })) };
 }

@@ -86,8 +86,10 @@ export class BlockEmitter {
   /** Index, in the buffer's elements (vec4 or f32), of channel 0 of row `row` of this head. */
   address(layout: RowLayout, row: string): string {
     const w = this.width;
-    return `${layout.offset / w} + (batch * ${layout.rows} + ${row}) * ${layout.stride / w} + ` +
-      `head * ${this.spec.dim / w}`;
+    return (
+      `${layout.offset / w} + (batch * ${layout.rows} + ${row}) * ${layout.stride / w} + ` +
+      `head * ${this.spec.dim / w}`
+    );
   }
 
   /** Declares `NAME_r`, where the block's rows of an operand start; rows past the end repeat the last one. */
@@ -112,13 +114,24 @@ export class BlockEmitter {
 
   /** `NAME_r_c` = Σ_d rows[r][d] · columns[c][d]. */
   products(name: string, rowBuffer: string, rowName: string, columnBuffer: string, columnName: string): void {
-    this.eachRow((r) => this.overColumns((c) => `var ${name}_${r}_${c} = 0.0;`, (a, b) => `${a} ${b}`));
+    this.eachRow((r) =>
+      this.overColumns(
+        (c) => `var ${name}_${r}_${c} = 0.0;`,
+        (a, b) => `${a} ${b}`,
+      ),
+    );
     this.line("for (var d = 0; d < steps; d++) {");
     this.eachColumn((c) => `let x${c} = ${columnBuffer}[${columnName}_${c} + d];`);
     const product = (c: number): string => (this.width === 4 ? `dot(y, x${c})` : `y * x${c}`);
-    this.eachRow((r) =>
-      `{ let y = ${rowBuffer}[${rowName}_${r} + d]; ` +
-      this.overColumns((c) => `${name}_${r}_${c} += ${product(c)};`, (a, b) => `${a} ${b}`) + " }");
+    this.eachRow(
+      (r) =>
+        `{ let y = ${rowBuffer}[${rowName}_${r} + d]; ` +
+        this.overColumns(
+          (c) => `${name}_${r}_${c} += ${product(c)};`,
+          (a, b) => `${a} ${b}`,
+        ) +
+        " }",
+    );
     this.line("}");
   }
 
@@ -137,7 +150,10 @@ export class BlockEmitter {
     this.line("for (var d = 0; d < steps; d++) {");
     this.eachColumn((c) => `let x${c} = ${columnBuffer}[${columnName}_${c} + d];`);
     this.eachRow((r) => {
-      const sum = this.overColumns((c) => `${weight(r, c)} * x${c}`, (a, b) => `${a} + ${b}`);
+      const sum = this.overColumns(
+        (c) => `${weight(r, c)} * x${c}`,
+        (a, b) => `${a} + ${b}`,
+      );
       const place = `${target}[${rowName}_${r} + d]`;
       const factor = old(r);
       const scaled = factor ? `${place} * ${factor}` : place;

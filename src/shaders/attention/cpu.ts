@@ -60,13 +60,23 @@ export function cpuAttentionForward(spec: AttentionSpec, tile = tileFor(spec)): 
       const score = `s_${r}_${c} * ${literal(spec.scale, "f32")}`;
       lines.push(`s_${r}_${c} = ${e.attends(c) ? `select(${LOWEST}, ${score}, ok${c})` : score};`);
     }
-    lines.push(`let top = max(m${r}, ${e.overColumns((c) => `s_${r}_${c}`, (a, b) => `max(${a}, ${b})`)});`);
+    lines.push(
+      `let top = max(m${r}, ${e.overColumns(
+        (c) => `s_${r}_${c}`,
+        (a, b) => `max(${a}, ${b})`,
+      )});`,
+    );
     lines.push(`a${r} = exp(m${r} - top); m${r} = top;`);
     for (let c = 0; c < e.columns; c++) {
       const p = `exp(s_${r}_${c} - top)`;
       lines.push(`s_${r}_${c} = ${e.attends(c) ? `select(0.0, ${p}, ok${c})` : p};`);
     }
-    lines.push(`l${r} = l${r} * a${r} + (${e.overColumns((c) => `s_${r}_${c}`, (a, b) => `${a} + ${b}`)});`);
+    lines.push(
+      `l${r} = l${r} * a${r} + (${e.overColumns(
+        (c) => `s_${r}_${c}`,
+        (a, b) => `${a} + ${b}`,
+      )});`,
+    );
     if (spec.keep) {
       lines.push(`let kept = (bh * ${spec.queries} + ${e.row(r)}) * ${keepWidth(spec)} - columnFirst;`);
       for (let c = 0; c < e.columns; c++) lines.push(`s_${r}_${c} *= keep[kept + ${e.column(c)}];`);
@@ -74,7 +84,14 @@ export function cpuAttentionForward(spec: AttentionSpec, tile = tileFor(spec)): 
     return lines.join("\n") + "\n}";
   });
   e.columnAddresses("vc", v);
-  e.accumulate("out", "or", (r, c) => `s_${r}_${c}`, v.buffer, "vc", (r) => `a${r}`);
+  e.accumulate(
+    "out",
+    "or",
+    (r, c) => `s_${r}_${c}`,
+    v.buffer,
+    "vc",
+    (r) => `a${r}`,
+  );
   e.endChunks();
   e.eachRow((r) => {
     const scaled = `for (var d = 0; d < steps; d++) { out[or_${r} + d] *= inverse; }`;
@@ -98,7 +115,9 @@ function shareWidth(spec: AttentionSpec): number {
  * it leaves delta only, and the second computes them again (7 products of Tq×Tk×D in all instead of 5).
  */
 export function cpuAttentionBackward(
-  spec: AttentionSpec, tile = tileFor(spec), mostBytes = SHARE_BYTES,
+  spec: AttentionSpec,
+  tile = tileFor(spec),
+  mostBytes = SHARE_BYTES,
 ): { kernels: KernelSource[]; scratch: number[] } {
   const rows = spec.batch * spec.heads * spec.queries;
   const shares = 2 * rows * shareWidth(spec);
@@ -142,20 +161,33 @@ function queryGradient(spec: AttentionSpec, tile: AttentionTile, withShares: boo
   e.columnAddresses("kc", k);
   e.products("p", q.buffer, "qr", k.buffer, "kc");
   e.eachColumn((c) => (e.attends(c) ? `let ok${c} = ${e.attends(c)};` : ""));
-  e.eachRow((r) => e.overColumns((c) => {
-    const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${r})`;
-    return `p_${r}_${c} = ${e.attends(c) ? `select(0.0, ${p}, ok${c})` : p};`;
-  }, (a, b) => `${a}\n${b}`));
+  e.eachRow((r) =>
+    e.overColumns(
+      (c) => {
+        const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${r})`;
+        return `p_${r}_${c} = ${e.attends(c) ? `select(0.0, ${p}, ok${c})` : p};`;
+      },
+      (a, b) => `${a}\n${b}`,
+    ),
+  );
   e.columnAddresses("vc", v);
   e.products("g", "dout", "or", v.buffer, "vc");
   // g becomes ds, and p the dropped-out probability.
   e.eachRow((r) => {
     const kept = `let kept = (bh * ${spec.queries} + ${e.row(r)}) * ${keepWidth(spec)} - columnFirst;`;
-    return `{ ${spec.keep ? kept : ""}\n` + e.overColumns((c) => {
-      const ds = (g: string): string => `g_${r}_${c} = p_${r}_${c} * (${g} - t${r}) * ${literal(spec.scale, "f32")};`;
-      if (!spec.keep) return ds(`g_${r}_${c}`);
-      return `{ let f = keep[kept + ${e.column(c)}]; ${ds(`g_${r}_${c} * f`)} p_${r}_${c} *= f; }`;
-    }, (a, b) => `${a}\n${b}`) + "\n}";
+    return (
+      `{ ${spec.keep ? kept : ""}\n` +
+      e.overColumns(
+        (c) => {
+          const ds = (g: string): string =>
+            `g_${r}_${c} = p_${r}_${c} * (${g} - t${r}) * ${literal(spec.scale, "f32")};`;
+          if (!spec.keep) return ds(`g_${r}_${c}`);
+          return `{ let f = keep[kept + ${e.column(c)}]; ${ds(`g_${r}_${c} * f`)} p_${r}_${c} *= f; }`;
+        },
+        (a, b) => `${a}\n${b}`,
+      ) +
+      "\n}"
+    );
   });
   if (withShares) storeShares(e);
   e.accumulate(dq.buffer, "dr", (r, c) => `g_${r}_${c}`, k.buffer, "kc");
@@ -177,8 +209,8 @@ function storeShares(e: BlockEmitter): void {
     for (let c = 0; c < e.columns; c += 4) {
       const names = (name: string): string => [0, 1, 2, 3].map((i) => `${name}_${r}_${c + i}`).join(", ");
       const four = (name: string): string => `vec4<f32>(${names(name)})`;
-      const store = `shares[at + ${c / 4}] = ${four("p")}; ` +
-        `shares[at + ${gradientShares(spec) + c / 4}] = ${four("g")};`;
+      const store =
+        `shares[at + ${c / 4}] = ${four("p")}; ` + `shares[at + ${gradientShares(spec) + c / 4}] = ${four("g")};`;
       lines.push(e.columnsOverhang && c > 0 ? `if (chunk + ${c} < columnEnd) { ${store} }` : store);
     }
     return e.guardRow(r, `{ ${lines.join("\n")} }`);
@@ -206,7 +238,7 @@ function sharedKeyGradient(spec: AttentionSpec, tile: AttentionTile): KernelSour
   const lengths = spec.segments ?? [spec.queries];
   const turn = [4, 2].find((n) => lengths.every((length) => length % n === 0)) ?? 1;
   const group = (g: number): string =>
-    (e.rowsOverhang ? `min(firstGroup + ${g}, ${shareWidth(spec) / 4 - 1})` : `firstGroup + ${g}`);
+    e.rowsOverhang ? `min(firstGroup + ${g}, ${shareWidth(spec) / 4 - 1})` : `firstGroup + ${g}`;
   const channel = (v: number): string => (overhang ? `min(d + ${v}, ${steps - 1})` : `d + ${v}`);
   const each = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
@@ -216,7 +248,11 @@ function sharedKeyGradient(spec: AttentionSpec, tile: AttentionTile): KernelSour
     { from: q, offset: gradientShares(spec), target: dk, name: "dk" },
   ]) {
     e.line("{");
-    e.eachRow((r) => each(vectors).map((v) => `var s${r}_${v} = ${e.vector}();`).join(" "));
+    e.eachRow((r) =>
+      each(vectors)
+        .map((v) => `var s${r}_${v} = ${e.vector}();`)
+        .join(" "),
+    );
     e.line(`for (var i = columnFirst; i < lastColumn; i += ${turn}) {`);
     for (const u of each(turn)) {
       e.line(`let at${u} = ${e.address(from, `(i + ${u})`)};`);
@@ -224,20 +260,30 @@ function sharedKeyGradient(spec: AttentionSpec, tile: AttentionTile): KernelSour
       e.line(`let share${u} = ${offset} + (bh * ${spec.queries} + i + ${u}) * ${shareWidth(spec) / 4};`);
     }
     for (const g of each(e.rows / 4)) {
-      e.line("{ " + each(turn).map((u) => `let w${u} = shares[share${u} + ${group(g)}];`).join(" "));
-      for (const i of each(4)) for (const v of each(vectors)) {
-        const sum = `s${4 * g + i}_${v}`;
-        const product = (u: number, rest: string): string => `fma(${e.vector}(w${u}[${i}]), x${u}_${v}, ${rest})`;
-        e.line(`${sum} = ${each(turn).reduce((rest, u) => product(u, rest), sum)};`);
-      }
+      e.line(
+        "{ " +
+          each(turn)
+            .map((u) => `let w${u} = shares[share${u} + ${group(g)}];`)
+            .join(" "),
+      );
+      for (const i of each(4))
+        for (const v of each(vectors)) {
+          const sum = `s${4 * g + i}_${v}`;
+          const product = (u: number, rest: string): string => `fma(${e.vector}(w${u}[${i}]), x${u}_${v}, ${rest})`;
+          e.line(`${sum} = ${each(turn).reduce((rest, u) => product(u, rest), sum)};`);
+        }
       e.line("}");
     }
     e.line("}");
     e.rowAddresses(name, target);
-    e.eachRow((r) => each(vectors).map((v) => {
-      const store = `${target.buffer}[${name}_${r} + d + ${v}] = s${r}_${v};`;
-      return e.guardRow(r, overhang && v > 0 ? `if (d + ${v} < ${steps}) { ${store} }` : store);
-    }).join(" "));
+    e.eachRow((r) =>
+      each(vectors)
+        .map((v) => {
+          const store = `${target.buffer}[${name}_${r} + d + ${v}] = s${r}_${v};`;
+          return e.guardRow(r, overhang && v > 0 ? `if (d + ${v} < ${steps}) { ${store} }` : store);
+        })
+        .join(" "),
+    );
     e.line("}");
   }
   return e.kernel("attention.backward.key", declared, q.buffer, parts);
@@ -262,23 +308,37 @@ function keyGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
   e.columnAddresses("qc", q);
   e.products("p", k.buffer, "kr", q.buffer, "qc");
   e.eachColumn((c) => `let lse${c} = lse[bh * ${spec.queries} + ${e.column(c)}];`);
-  e.eachRow((r) => e.overColumns((c) => {
-    const conditions: string[] = [];
-    if (e.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < columnEnd`);
-    if (spec.mask) conditions.push(`ok${r}`);
-    const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${c})`;
-    return `p_${r}_${c} = ${conditions.length > 0 ? `select(0.0, ${p}, ${conditions.join(" && ")})` : p};`;
-  }, (a, b) => `${a}\n${b}`));
+  e.eachRow((r) =>
+    e.overColumns(
+      (c) => {
+        const conditions: string[] = [];
+        if (e.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < columnEnd`);
+        if (spec.mask) conditions.push(`ok${r}`);
+        const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${c})`;
+        return `p_${r}_${c} = ${conditions.length > 0 ? `select(0.0, ${p}, ${conditions.join(" && ")})` : p};`;
+      },
+      (a, b) => `${a}\n${b}`,
+    ),
+  );
   e.columnAddresses("oc", dout);
   e.products("g", v.buffer, "vr", "dout", "oc");
-  e.eachColumn((c) => `let delta${c} = delta[bh * ${spec.queries} + ${e.column(c)}];` +
-    (spec.keep ? ` let kept${c} = (bh * ${spec.queries} + ${e.column(c)}) * ${keepWidth(spec)} - columnFirst;` : ""));
+  e.eachColumn(
+    (c) =>
+      `let delta${c} = delta[bh * ${spec.queries} + ${e.column(c)}];` +
+      (spec.keep ? ` let kept${c} = (bh * ${spec.queries} + ${e.column(c)}) * ${keepWidth(spec)} - columnFirst;` : ""),
+  );
   // g becomes ds and p becomes the dropped-out probability, which is what dk and dv sum over.
-  e.eachRow((r) => e.overColumns((c) => {
-    const ds = (g: string): string => `g_${r}_${c} = p_${r}_${c} * (${g} - delta${c}) * ${literal(spec.scale, "f32")};`;
-    if (!spec.keep) return ds(`g_${r}_${c}`);
-    return `{ let f = keep[kept${c} + ${e.row(r)}]; ${ds(`g_${r}_${c} * f`)} p_${r}_${c} *= f; }`;
-  }, (a, b) => `${a}\n${b}`));
+  e.eachRow((r) =>
+    e.overColumns(
+      (c) => {
+        const ds = (g: string): string =>
+          `g_${r}_${c} = p_${r}_${c} * (${g} - delta${c}) * ${literal(spec.scale, "f32")};`;
+        if (!spec.keep) return ds(`g_${r}_${c}`);
+        return `{ let f = keep[kept${c} + ${e.row(r)}]; ${ds(`g_${r}_${c} * f`)} p_${r}_${c} *= f; }`;
+      },
+      (a, b) => `${a}\n${b}`,
+    ),
+  );
   e.accumulate(dv.buffer, "dvr", (r, c) => `p_${r}_${c}`, "dout", "oc");
   e.accumulate(dk.buffer, "dkr", (r, c) => `g_${r}_${c}`, q.buffer, "qc");
   e.endChunks();

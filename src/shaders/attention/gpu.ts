@@ -90,7 +90,10 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
     // Thread (ty, tx) transposes the 4×4 patch of rows 4·ty.. and channels 4·tx.. of each block, for each side.
     this.line(`for (var block = 0; block < ${this.channelBlocks}; block++) {`);
     this.line("workgroupBarrier();");
-    for (const [target, layout, first] of [["left", rows, "row0"], ["right", columns, "tile"]] as const) {
+    for (const [target, layout, first] of [
+      ["left", rows, "row0"],
+      ["right", columns, "tile"],
+    ] as const) {
       this.line("{");
       const row = (i: number): string => `${first} + 4 * ty + ${i}`;
       for (const i of four) this.line(`let x${i} = ${this.load(layout, row(i), "8 * block + tx")};`);
@@ -122,7 +125,10 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
   /** sums[r][d] += Σ_c weights[c][r] · columns[c][d]; two blocks of channels at a time go through `left`, `right`. */
   accumulate(name: string, columns: RowLayout): void {
     for (let block = 0; block < this.channelBlocks; block += 2) {
-      const stages = [["left", block], ["right", block + 1]] as const;
+      const stages = [
+        ["left", block],
+        ["right", block + 1],
+      ] as const;
       const staged = stages.filter(([, b]) => b < this.channelBlocks);
       this.line("workgroupBarrier();");
       for (const [buffer, b] of staged) {
@@ -200,8 +206,7 @@ ${this.text}}
     if (!mask) {
       this.line(four.map((i) => `let ok${i} = inside;`).join(" "));
     } else if (keysAreRows) {
-      const flag = (i: number): string =>
-        `mask[batch * ${keys} + min(row0 + 4 * ty + ${i}, ${keys - 1})] != 0.0`;
+      const flag = (i: number): string => `mask[batch * ${keys} + min(row0 + 4 * ty + ${i}, ${keys - 1})] != 0.0`;
       this.line(four.map((i) => `let ok${i} = inside & vec4<bool>(${flag(i)});`).join(" "));
     } else {
       const flag = (j: number): string => `mask[batch * ${keys} + min(column + ${j}, ${keys - 1})] != 0.0`;
@@ -217,9 +222,10 @@ ${this.text}}
     const row = `min(row0 + 4 * ty + ${i}, rowEnd - 1)`;
     const column = (j: number): string => `min(column + ${j}, columnEnd - 1)`;
     // Where keys are counted from: the sequence's first, on either side.
-    const at = (j: number): string => (keysAreRows
-      ? `keep[(bh * ${queries} + ${column(j)}) * ${width} + ${row} - columnFirst]`
-      : `keep[(bh * ${queries} + ${row}) * ${width} + ${column(j)} - columnFirst]`);
+    const at = (j: number): string =>
+      keysAreRows
+        ? `keep[(bh * ${queries} + ${column(j)}) * ${width} + ${row} - columnFirst]`
+        : `keep[(bh * ${queries} + ${row}) * ${width} + ${column(j)} - columnFirst]`;
     return `vec4<f32>(${four.map(at).join(", ")})`;
   }
 }
@@ -268,8 +274,10 @@ export function gpuAttentionForward(spec: AttentionSpec): KernelSource {
   e.storeSums("o", out, (i) => ` * inverse[${i}]`);
   e.line("let saved = select(vec4<f32>(), top + log(total), some);");
   for (const i of four) {
-    e.line(`if (tx == ${i} && row0 + 4 * ty + ${i} < rowEnd) ` +
-      `{ lse[bh * ${spec.queries} + row0 + 4 * ty + ${i}] = saved[${i}]; }`);
+    e.line(
+      `if (tx == ${i} && row0 + 4 * ty + ${i} < rowEnd) ` +
+        `{ lse[bh * ${spec.queries} + row0 + 4 * ty + ${i}] = saved[${i}]; }`,
+    );
   }
   return e.kernel("attention.forward", declared);
 }

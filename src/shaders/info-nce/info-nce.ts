@@ -82,16 +82,25 @@ const scratch = (index: number) => ({ role: "scratch", index }) as const;
 
 /** Bindings and WGSL declarations of buffers of f32 (or `type`), outputs being written, as are `written` ones. */
 function declare(buffers: Buffers, written: readonly string[]): { bindings: Binding[]; text: string } {
-  const bindings = buffers.map(({ name, binding }): Binding => (
-    { ...binding, access: written.includes(name) ? "read_write" : "read" }));
-  const text = buffers.map(({ name, type }, i) =>
-    `@group(0) @binding(${i}) var<storage, ${bindings[i].access}> ${name}: array<${type ?? "f32"}>;\n`).join("");
+  const bindings = buffers.map(
+    ({ name, binding }): Binding => ({ ...binding, access: written.includes(name) ? "read_write" : "read" }),
+  );
+  const text = buffers
+    .map(
+      ({ name, type }, i) =>
+        `@group(0) @binding(${i}) var<storage, ${bindings[i].access}> ${name}: array<${type ?? "f32"}>;\n`,
+    )
+    .join("");
   return { bindings, text };
 }
 
 /** One workgroup of `THREADS` a row n; thread `t`. The test at the top is the same for the whole workgroup. */
 function rowKernel(
-  name: string, rows: number, declared: ReturnType<typeof declare>, memory: string, body: string,
+  name: string,
+  rows: number,
+  declared: ReturnType<typeof declare>,
+  memory: string,
+  body: string,
 ): KernelSource {
   const gridX = Math.min(rows, MAX_GRID);
   const wgsl = `${declared.text}${memory}
@@ -127,15 +136,18 @@ export function infoNceForward(spec: InfoNceSpec, profile: AdapterProfile): Lowe
 
 /** Joins the chunks' (maximum, sum) of each row with the positives' scores. */
 function joinPartials(spec: InfoNceSpec, chunks: number): KernelSource {
-  const declared = declare([
-    { name: "q", binding: input(0) },
-    { name: "k", binding: input(1) },
-    { name: "tops", binding: scratch(0) },
-    { name: "sums", binding: scratch(1) },
-    { name: "loss", binding: output(0) },
-    { name: "lseAll", binding: output(1) },
-    { name: "lsePositive", binding: output(2) },
-  ], ["loss", "lseAll", "lsePositive"]);
+  const declared = declare(
+    [
+      { name: "q", binding: input(0) },
+      { name: "k", binding: input(1) },
+      { name: "tops", binding: scratch(0) },
+      { name: "sums", binding: scratch(1) },
+      { name: "loss", binding: output(0) },
+      { name: "lseAll", binding: output(1) },
+      { name: "lsePositive", binding: output(2) },
+    ],
+    ["loss", "lseAll", "lsePositive"],
+  );
   const memory = `// (maximum, sum) over the negatives, and over the positives, that each thread met.
 var<workgroup> parts: array<vec4<f32>, ${THREADS}>;
 fn join(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
@@ -143,7 +155,12 @@ fn join(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
   return vec2<f32>(top, a.y * exp(a.x - top) + b.y * exp(b.x - top));
 }
 `;
-  return rowKernel("infoNce.join", spec.rows, declared, memory, `
+  return rowKernel(
+    "infoNce.join",
+    spec.rows,
+    declared,
+    memory,
+    `
 var negative = vec2<f32>(-3.4e38, 0.0);
 for (var i = t; i < ${chunks}; i += ${THREADS}) {
   negative = join(negative, vec2<f32>(tops[n * ${chunks} + i], sums[n * ${chunks} + i]));
@@ -166,7 +183,8 @@ if (t == 0) {
   lseAll[n] = all;
   lsePositive[n] = some;
 }
-`);
+`,
+  );
 }
 
 /** Most bytes of logit gradients kept at a time. */
@@ -232,13 +250,15 @@ function vector({ buffer, stride }: Matrix, row: string, column: string): string
  * `inside` is given and does not hold.
  */
 function operand(
-  matrix: Matrix, along: "k" | "outer", first: (batch: string) => string,
+  matrix: Matrix,
+  along: "k" | "outer",
+  first: (batch: string) => string,
   inside?: (batch: string, k: string) => string,
 ): MatmulOperand {
-  const place = (batch: string, outer: string, k: string): [string, string] => (
-    along === "k" ? [outer, `${first(batch)} + ${k}`] : [k, `${first(batch)} + ${outer}`]);
-  const guard = (zero: string, value: string, batch: string, k: string): string => (
-    inside ? `select(${zero}, ${value}, ${inside(batch, k)})` : value);
+  const place = (batch: string, outer: string, k: string): [string, string] =>
+    along === "k" ? [outer, `${first(batch)} + ${k}`] : [k, `${first(batch)} + ${outer}`];
+  const guard = (zero: string, value: string, batch: string, k: string): string =>
+    inside ? `select(${zero}, ${value}, ${inside(batch, k)})` : value;
   return {
     vectorAxis: matrix.vectors ? along : "none",
     load: (batch, outer, k) => guard("0.0", element(matrix, ...place(batch, outer, k)), batch, k),
@@ -253,7 +273,10 @@ function vectorRows(...sizes: number[]): boolean {
 
 /** A matmul as a kernel of this lowering. */
 function product(
-  spec: Omit<MatmulSpec, "declarations">, buffers: Buffers, written: string, profile: AdapterProfile,
+  spec: Omit<MatmulSpec, "declarations">,
+  buffers: Buffers,
+  written: string,
+  profile: AdapterProfile,
 ): KernelSource {
   const { bindings, text } = declare(buffers, [written]);
   const whole = { ...spec, declarations: text };
@@ -271,50 +294,73 @@ function shares(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: Se
   const scale = literal(1 / temperature, "f32");
   const value = (m: string, logit: string): string =>
     `exp(${logit} * ${scale} - lseAll[${m}]) * (dloss[${m}] * ${scale})`;
-  return product({
-    name: "infoNce.shares",
-    batch: 1, m: rows, n: count, k: channels,
-    a: operand(q, "k", () => "0"),
-    b: operand(queue, "outer", () => String(first)),
-    storeVector: queue.vectors,
-    store: (_, m, n, logit) => `share[${m} * ${count} + ${n}] = ${value(m, logit)};`,
-    store4: (_, m, n, logit) => `share[${m} * ${count / 4} + (${n} >> 2u)] = ${value(m, logit)};`,
-  }, [
-    { name: "dloss", binding: input(0) },
-    { name: "q", type: vec4If(q.vectors), binding: input(1) },
-    { name: "queue", type: vec4If(queue.vectors), binding: input(3) },
-    { name: "lseAll", binding: input(4) },
-    { name: "share", type: vec4If(queue.vectors), binding: scratch(0) },
-  ], "share", profile);
+  return product(
+    {
+      name: "infoNce.shares",
+      batch: 1,
+      m: rows,
+      n: count,
+      k: channels,
+      a: operand(q, "k", () => "0"),
+      b: operand(queue, "outer", () => String(first)),
+      storeVector: queue.vectors,
+      store: (_, m, n, logit) => `share[${m} * ${count} + ${n}] = ${value(m, logit)};`,
+      store4: (_, m, n, logit) => `share[${m} * ${count / 4} + (${n} >> 2u)] = ${value(m, logit)};`,
+    },
+    [
+      { name: "dloss", binding: input(0) },
+      { name: "q", type: vec4If(q.vectors), binding: input(1) },
+      { name: "queue", type: vec4If(queue.vectors), binding: input(3) },
+      { name: "lseAll", binding: input(4) },
+      { name: "share", type: vec4If(queue.vectors), binding: scratch(0) },
+    ],
+    "share",
+    profile,
+  );
 }
 
 /** partial[chunk][n][c] = Σ over the chunk's columns j of share[n][j] · queue[c][j]. */
 function queryPartials(
-  spec: InfoNceSpec, profile: AdapterProfile, { first, count }: Segment, chunk: number, firstChunk: number,
+  spec: InfoNceSpec,
+  profile: AdapterProfile,
+  { first, count }: Segment,
+  chunk: number,
+  firstChunk: number,
 ): KernelSource {
   const { rows, channels, negatives } = spec;
   const vectors = vectorRows(negatives, count, chunk);
   const chunks = Math.ceil(count / chunk);
-  const inside = count % chunk === 0 ? undefined
-    : (batch: string, k: string): string => `${batch} * ${chunk} + ${k} < ${count}`;
+  const inside =
+    count % chunk === 0 ? undefined : (batch: string, k: string): string => `${batch} * ${chunk} + ${k} < ${count}`;
   const storeVector = vectorRows(channels);
   const place = (batch: string, m: string, n: string): string =>
     `((${firstChunk} + ${batch}) * ${rows} + ${m}) * ${channels} + ${n}`;
-  return product({
-    name: "infoNce.queryPartials",
-    batch: chunks, m: rows, n: channels, k: chunk,
-    a: operand({ buffer: "share", vectors, stride: count }, "k", (batch) => `${batch} * ${chunk}`, inside),
-    b: operand(
-      { buffer: "queue", vectors, stride: negatives }, "k", (batch) => `${first} + ${batch} * ${chunk}`, inside,
-    ),
-    storeVector,
-    store: (batch, m, n, value) => `partials[${place(batch, m, n)}] = ${value};`,
-    store4: (batch, m, n, value) => `partials[(${place(batch, m, n)}) >> 2u] = ${value};`,
-  }, [
-    { name: "share", type: vec4If(vectors), binding: scratch(0) },
-    { name: "queue", type: vec4If(vectors), binding: input(3) },
-    { name: "partials", type: vec4If(storeVector), binding: scratch(1) },
-  ], "partials", profile);
+  return product(
+    {
+      name: "infoNce.queryPartials",
+      batch: chunks,
+      m: rows,
+      n: channels,
+      k: chunk,
+      a: operand({ buffer: "share", vectors, stride: count }, "k", (batch) => `${batch} * ${chunk}`, inside),
+      b: operand(
+        { buffer: "queue", vectors, stride: negatives },
+        "k",
+        (batch) => `${first} + ${batch} * ${chunk}`,
+        inside,
+      ),
+      storeVector,
+      store: (batch, m, n, value) => `partials[${place(batch, m, n)}] = ${value};`,
+      store4: (batch, m, n, value) => `partials[(${place(batch, m, n)}) >> 2u] = ${value};`,
+    },
+    [
+      { name: "share", type: vec4If(vectors), binding: scratch(0) },
+      { name: "queue", type: vec4If(vectors), binding: input(3) },
+      { name: "partials", type: vec4If(storeVector), binding: scratch(1) },
+    ],
+    "partials",
+    profile,
+  );
 }
 
 /** dqueue[c][j] = Σ_n q[n][c] · share[n][j] over the segment's columns j. */
@@ -322,35 +368,51 @@ function queueGradient(spec: InfoNceSpec, profile: AdapterProfile, { first, coun
   const { rows, channels, negatives } = spec;
   const q: Matrix = { buffer: "q", vectors: vectorRows(channels), stride: channels };
   const vectors = vectorRows(negatives, count);
-  return product({
-    name: "infoNce.queueGradient",
-    batch: 1, m: channels, n: count, k: rows,
-    a: operand(q, "outer", () => "0"),
-    b: operand({ buffer: "share", vectors, stride: count }, "outer", () => "0"),
-    storeVector: vectors,
-    store: (_, m, n, value) => `dqueue[${m} * ${negatives} + ${first} + ${n}] = ${value};`,
-    store4: (_, m, n, value) => `dqueue[${m} * ${negatives / 4} + ((${first} + ${n}) >> 2u)] = ${value};`,
-  }, [
-    { name: "q", type: vec4If(q.vectors), binding: input(1) },
-    { name: "share", type: vec4If(vectors), binding: scratch(0) },
-    { name: "dqueue", type: vec4If(vectors), binding: output(2) },
-  ], "dqueue", profile);
+  return product(
+    {
+      name: "infoNce.queueGradient",
+      batch: 1,
+      m: channels,
+      n: count,
+      k: rows,
+      a: operand(q, "outer", () => "0"),
+      b: operand({ buffer: "share", vectors, stride: count }, "outer", () => "0"),
+      storeVector: vectors,
+      store: (_, m, n, value) => `dqueue[${m} * ${negatives} + ${first} + ${n}] = ${value};`,
+      store4: (_, m, n, value) => `dqueue[${m} * ${negatives / 4} + ((${first} + ${n}) >> 2u)] = ${value};`,
+    },
+    [
+      { name: "q", type: vec4If(q.vectors), binding: input(1) },
+      { name: "share", type: vec4If(vectors), binding: scratch(0) },
+      { name: "dqueue", type: vec4If(vectors), binding: output(2) },
+    ],
+    "dqueue",
+    profile,
+  );
 }
 
 /** dq[n] = Σ over chunks + Σ_p dl_np k_np, and dk_np = dl_np q_n, with dl_np over τ. */
 function joinGradients(spec: InfoNceSpec, chunks: number): KernelSource {
   const { rows, channels, positives, temperature } = spec;
-  const declared = declare([
-    { name: "dloss", binding: input(0) },
-    { name: "q", binding: input(1) },
-    { name: "k", binding: input(2) },
-    { name: "lseAll", binding: input(4) },
-    { name: "lsePositive", binding: input(5) },
-    { name: "partials", binding: scratch(1) },
-    { name: "dq", binding: output(0) },
-    { name: "dk", binding: output(1) },
-  ], ["dq", "dk"]);
-  return rowKernel("infoNce.joinGradients", rows, declared, `var<workgroup> weights: array<f32, ${THREADS}>;\n`, `
+  const declared = declare(
+    [
+      { name: "dloss", binding: input(0) },
+      { name: "q", binding: input(1) },
+      { name: "k", binding: input(2) },
+      { name: "lseAll", binding: input(4) },
+      { name: "lsePositive", binding: input(5) },
+      { name: "partials", binding: scratch(1) },
+      { name: "dq", binding: output(0) },
+      { name: "dk", binding: output(1) },
+    ],
+    ["dq", "dk"],
+  );
+  return rowKernel(
+    "infoNce.joinGradients",
+    rows,
+    declared,
+    `var<workgroup> weights: array<f32, ${THREADS}>;\n`,
+    `
 for (var c = t; c < ${channels}; c += ${THREADS}) {
   var sum = 0.0;
   for (var i = 0; i < ${chunks}; i++) { sum += partials[(i * ${rows} + n) * ${channels} + c]; }
@@ -374,5 +436,6 @@ for (var first = 0; first < ${positives}; first += ${THREADS}) {
     dq[n * ${channels} + c] = sum;
   }
 }
-`);
+`,
+  );
 }

@@ -48,8 +48,9 @@ fn q4(n: i32, c: i32) -> vec4<f32> {
   return ${q4 ? `q[n * ${channels / 4} + (c >> 2u)]` : scalars("q", "n", channels, "c")};
 }
 fn queue4(c: i32, j: i32) -> vec4<f32> {
-  return ${queue4 ? `queue[c * ${negatives / 4} + (min(j, ${negatives - 4}) >> 2u)]`
-    : scalars("queue", "c", negatives, "j")};
+  return ${
+    queue4 ? `queue[c * ${negatives / 4} + (min(j, ${negatives - 4}) >> 2u)]` : scalars("queue", "c", negatives, "j")
+  };
 }
 `;
 }
@@ -78,17 +79,29 @@ function registerPartials(spec: InfoNceSpec): Partials {
   const workgroups = Math.ceil(total / workgroup);
   const gridX = Math.min(workgroups, MAX_GRID);
 
-  const steps = (depth: number): string => [
-    ...range(depth).flatMap((i) => range(groups).map((g) => `let b${i}_${g} = queue4(c + ${i}, j + ${4 * g});`)),
-    ...range(rows).map((r) => `{ let a = q4(n${r}, c); ` + range(groups).map((g) =>
-      `s${r}_${g} = ${range(depth).reduce((sum, i) => `fma(vec4<f32>(a[${i}]), b${i}_${g}, ${sum})`, `s${r}_${g}`)};`,
-    ).join(" ") + " }"),
-  ].join("\n");
-  const whole = channels - channels % 4;
-  const masked = (r: number): string => range(groups).map((g) => {
-    const columns = `vec4<i32>(j + ${4 * g}) + vec4<i32>(0, 1, 2, 3)`;
-    return `s${r}_${g} = select(vec4<f32>(${LOWEST}), s${r}_${g}, ${columns} < vec4<i32>(${negatives}));`;
-  }).join("\n");
+  const steps = (depth: number): string =>
+    [
+      ...range(depth).flatMap((i) => range(groups).map((g) => `let b${i}_${g} = queue4(c + ${i}, j + ${4 * g});`)),
+      ...range(rows).map(
+        (r) =>
+          `{ let a = q4(n${r}, c); ` +
+          range(groups)
+            .map(
+              (g) =>
+                `s${r}_${g} = ${range(depth).reduce((sum, i) => `fma(vec4<f32>(a[${i}]), b${i}_${g}, ${sum})`, `s${r}_${g}`)};`,
+            )
+            .join(" ") +
+          " }",
+      ),
+    ].join("\n");
+  const whole = channels - (channels % 4);
+  const masked = (r: number): string =>
+    range(groups)
+      .map((g) => {
+        const columns = `vec4<i32>(j + ${4 * g}) + vec4<i32>(0, 1, 2, 3)`;
+        return `s${r}_${g} = select(vec4<f32>(${LOWEST}), s${r}_${g}, ${columns} < vec4<i32>(${negatives}));`;
+      })
+      .join("\n");
   const join = (r: number): string => {
     const names = range(groups).map((g) => `s${r}_${g}`);
     const exps = names.map((s) => `exp(${s} - top)`);
@@ -118,10 +131,20 @@ let some = i32(arrayLength(&queue));
 let whole = min(${whole}, some + ${whole});
 let first = chunk * ${4 * groups * each};
 let end = min(min(first + ${4 * groups * each}, ${negatives}), some + ${negatives});
-${range(rows).map((r) => `let n${r} = min(row + ${r}, ${rowCount - 1});`).join("\n")}
-${range(rows).map((r) => `var top${r} = ${LOWEST}; var sum${r} = 0.0;`).join("\n")}
+${range(rows)
+  .map((r) => `let n${r} = min(row + ${r}, ${rowCount - 1});`)
+  .join("\n")}
+${range(rows)
+  .map((r) => `var top${r} = ${LOWEST}; var sum${r} = 0.0;`)
+  .join("\n")}
 for (var j = first; j < end; j += ${4 * groups}) {
-${range(rows).map((r) => range(groups).map((g) => `var s${r}_${g} = vec4<f32>();`).join(" ")).join("\n")}
+${range(rows)
+  .map((r) =>
+    range(groups)
+      .map((g) => `var s${r}_${g} = vec4<f32>();`)
+      .join(" "),
+  )
+  .join("\n")}
 ${whole > 0 ? `for (var c = 0; c < whole; c += 4) {\n${steps(4)}\n}` : ""}
 ${channels > whole ? `{ let c = ${whole};\n${steps(channels - whole)}\n}` : ""}
 ${range(rows).map(join).join("\n")}
@@ -181,13 +204,17 @@ ${four.map(transposed).join("\n")}
     }
   }
   let inside = vec4<i32>(j0 + 4 * tx) + vec4<i32>(0, 1, 2, 3) < vec4<i32>(${negatives});
-${four.map((i) => `{
+${four
+  .map(
+    (i) => `{
   let l = select(vec4<f32>(${LOWEST}), s${i} * ${literal(1 / temperature, "f32")}, inside);
   let m = max(top[${i}], max(max(l.x, l.y), max(l.z, l.w)));
   let e = select(vec4<f32>(), exp(l - m), inside);
   sum[${i}] = sum[${i}] * exp(top[${i}] - m) + dot(e, vec4<f32>(1.0));
   top[${i}] = m;
-}`).join("\n")}
+}`,
+  )
+  .join("\n")}
 }
 workgroupBarrier();
 left[ty * 16 + tx] = top;

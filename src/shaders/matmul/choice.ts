@@ -22,16 +22,22 @@ export function chooseTile(problem: MatmulProblem, profile: AdapterProfile): Mat
  */
 export function candidateTiles(problem: MatmulProblem, profile: AdapterProfile, count = 6): MatmulTile[] {
   const turned = isTransposed(problem)
-    ? { ...problem, m: problem.n, n: problem.m, a: problem.b, b: problem.a } : problem;
-  const tiles = profile.kind === "cpu"
-    ? registerTiles(profile).map((tile) => ({ tile, cost: registerCost(turned, tile) }))
-    : sharedTiles(turned, profile).map((tile) => ({ tile, cost: sharedCost(turned, tile) }));
+    ? { ...problem, m: problem.n, n: problem.m, a: problem.b, b: problem.a }
+    : problem;
+  const tiles =
+    profile.kind === "cpu"
+      ? registerTiles(profile).map((tile) => ({ tile, cost: registerCost(turned, tile) }))
+      : sharedTiles(turned, profile).map((tile) => ({ tile, cost: sharedCost(turned, tile) }));
   const alike = new Map<string, number>();
-  return tiles.sort((p, q) => p.cost - q.cost).filter(({ tile }) => {
-    const shape = `${tile.rows}x${tile.columns}`;
-    alike.set(shape, (alike.get(shape) ?? 0) + 1);
-    return alike.get(shape)! <= 2;
-  }).slice(0, count).map(({ tile }) => tile);
+  return tiles
+    .sort((p, q) => p.cost - q.cost)
+    .filter(({ tile }) => {
+      const shape = `${tile.rows}x${tile.columns}`;
+      alike.set(shape, (alike.get(shape) ?? 0) + 1);
+      return alike.get(shape)! <= 2;
+    })
+    .slice(0, count)
+    .map(({ tile }) => tile);
 }
 
 /**
@@ -69,7 +75,13 @@ function registerTiles(profile: AdapterProfile): RegisterTile[] {
   const tiles: RegisterTile[] = [];
   for (const rows of [16, 8, 4, 2, 1]) {
     for (const columns of [4, 3, 2, 1]) {
-      for (const workgroup of [[4, 2], [8, 1], [2, 4], [1, 8], [8, 8]] as const) {
+      for (const workgroup of [
+        [4, 2],
+        [8, 1],
+        [2, 4],
+        [1, 8],
+        [8, 8],
+      ] as const) {
         if (workgroup[0] * workgroup[1] > profile.maxInvocations) continue;
         tiles.push({ kind: "registers", rows, columns, workgroup });
       }
@@ -79,7 +91,11 @@ function registerTiles(profile: AdapterProfile): RegisterTile[] {
 }
 
 function registerCost({ batch, m, n, k, a }: MatmulProblem, tile: RegisterTile): number {
-  const { rows, columns, workgroup: [x, y] } = tile;
+  const {
+    rows,
+    columns,
+    workgroup: [x, y],
+  } = tile;
   const blockM = rows * y;
   const blockN = 4 * columns * x;
   const workgroups = batch * Math.ceil(m / blockM) * Math.ceil(n / blockN);
@@ -101,7 +117,12 @@ const GPU_BARRIERS = 30;
 function sharedTiles(problem: MatmulProblem, profile: AdapterProfile): SharedTile[] {
   const tiles: SharedTile[] = [];
   const axes: [VectorAxis, VectorAxis] = [problem.a.vectorAxis, problem.b.vectorAxis];
-  for (const [rows, columns] of [[8, 2], [8, 1], [4, 2], [4, 1]]) {
+  for (const [rows, columns] of [
+    [8, 2],
+    [8, 1],
+    [4, 2],
+    [4, 1],
+  ]) {
     for (const x of [16, 8, 4]) {
       for (const y of [16, 8, 4, 2, 1]) {
         for (const slices of [1, 2, 4, 8, 16]) {
@@ -121,16 +142,25 @@ function sharedTiles(problem: MatmulProblem, profile: AdapterProfile): SharedTil
 }
 
 function sharedCost({ batch, m, n, k }: MatmulProblem, tile: SharedTile): number {
-  const { rows, columns, workgroup: [x, y], kTile, slices } = tile;
+  const {
+    rows,
+    columns,
+    workgroup: [x, y],
+    kTile,
+    slices,
+  } = tile;
   const blockM = rows * y;
   const blockN = 4 * columns * x;
   const workgroups = batch * Math.ceil(m / blockM) * Math.ceil(n / blockN);
   const products = 4 * rows * columns;
-  const each = 1 + GPU_SHARED_LOAD * loadsPerProduct(rows, columns)
-    + GPU_GLOBAL_LOAD * (blockM + blockN) / (blockM * blockN) + GPU_BARRIERS / (products * kTile / slices);
+  const each =
+    1 +
+    GPU_SHARED_LOAD * loadsPerProduct(rows, columns) +
+    (GPU_GLOBAL_LOAD * (blockM + blockN)) / (blockM * blockN) +
+    GPU_BARRIERS / ((products * kTile) / slices);
   // Adding up the slices costs two barriers and a write and a read of all results for each.
   const sums = (slices - 1) * (GPU_BARRIERS + 2 * products) * x * y;
   const work = blockM * blockN * roundUp(k, kTile) * each + sums;
   const threads = workgroups * x * y * slices;
-  return workgroups * work / Math.min(1, threads / GPU_INVOCATIONS);
+  return (workgroups * work) / Math.min(1, threads / GPU_INVOCATIONS);
 }

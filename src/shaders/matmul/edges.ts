@@ -29,8 +29,9 @@ export function blockGrid(spec: MatmulSpec, rows: number, columns: number): Grid
   const blocksN = Math.ceil(spec.n / columns);
   const count = spec.batch * blocksM * blocksN;
   if (count > 2 ** 31 - MAX_WORKGROUPS) {
-    throw new Error(`${spec.name}: ${count} blocks of ${rows}x${columns} are more than one dispatch can index; split `
-      + "the batch");
+    throw new Error(
+      `${spec.name}: ${count} blocks of ${rows}x${columns} are more than one dispatch can index; split ` + "the batch",
+    );
   }
   const y = Math.ceil(count / MAX_WORKGROUPS);
   const x = Math.ceil(count / y);
@@ -91,8 +92,11 @@ export function range(count: number): number[] {
 
 /** The text of a kernel: declarations, workgroup memory, and `main` with the given body. */
 export function kernelText(
-  spec: MatmulSpec, { title, invocations, sharedVectors, body }: KernelParts,
-  directives: readonly string[] = [], parameters: readonly string[] = [], declarations: readonly string[] = [],
+  spec: MatmulSpec,
+  { title, invocations, sharedVectors, body }: KernelParts,
+  directives: readonly string[] = [],
+  parameters: readonly string[] = [],
+  declarations: readonly string[] = [],
 ): string {
   return [
     `// ${spec.name}: ${spec.batch} x [${spec.m}, ${spec.k}] x [${spec.k}, ${spec.n}], ${title}`,
@@ -101,8 +105,8 @@ export function kernelText(
     ...sharedLines(sharedVectors),
     ...declarations,
     `@compute @workgroup_size(${invocations})`,
-    "fn main(@builtin(workgroup_id) mm_group: vec3<u32>, @builtin(local_invocation_index) mm_index: u32"
-      + `${parameters.map((parameter) => `, ${parameter}`).join("")}) {`,
+    "fn main(@builtin(workgroup_id) mm_group: vec3<u32>, @builtin(local_invocation_index) mm_index: u32" +
+      `${parameters.map((parameter) => `, ${parameter}`).join("")}) {`,
     ...body.map((line) => `  ${line}`),
     "}",
     "",

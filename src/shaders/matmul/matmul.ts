@@ -125,13 +125,16 @@ export function parseTile(text: string): MatmulTile {
   const shared = /^shared (\d+)x(\d+) (\d+)x(\d+) k(\d+)(?: s(\d+))?$/.exec(text.trim());
   const found = registers ?? shared;
   if (found === null) {
-    throw new Error(`matmul tile "${text}" is not understood; write "registers ROWSxCOLUMNS XxY" or `
-      + "\"shared ROWSxCOLUMNS XxY kDEPTH [sSLICES]\", for example \"registers 16x4 8x1\" or \"shared 8x2 16x16 k8\"");
+    throw new Error(
+      `matmul tile "${text}" is not understood; write "registers ROWSxCOLUMNS XxY" or ` +
+        '"shared ROWSxCOLUMNS XxY kDEPTH [sSLICES]", for example "registers 16x4 8x1" or "shared 8x2 16x16 k8"',
+    );
   }
   const [rows, columns, x, y, kTile, slices] = found.slice(1).map((part) => Number(part ?? 1));
-  const tile: MatmulTile = registers !== null
-    ? { kind: "registers", rows, columns, workgroup: [x, y] }
-    : { kind: "shared", rows, columns, workgroup: [x, y], kTile, slices };
+  const tile: MatmulTile =
+    registers !== null
+      ? { kind: "registers", rows, columns, workgroup: [x, y] }
+      : { kind: "shared", rows, columns, workgroup: [x, y], kTile, slices };
   checkTile("matmul", tile);
   return tile;
 }
@@ -152,8 +155,10 @@ export function emitMatmul(spec: MatmulSpec, tile: MatmulTile, profile: AdapterP
   checkTile(spec.name, tile);
   const invocations = invocationsOf(tile);
   if (invocations > profile.maxInvocations) {
-    throw new Error(`${spec.name}: tile "${formatTile(tile)}" has ${invocations} invocations a workgroup, the adapter `
-      + `allows ${profile.maxInvocations}; take a smaller workgroup`);
+    throw new Error(
+      `${spec.name}: tile "${formatTile(tile)}" has ${invocations} invocations a workgroup, the adapter ` +
+        `allows ${profile.maxInvocations}; take a smaller workgroup`,
+    );
   }
   const oriented = isTransposed(spec) ? transposeSpec(spec) : spec;
   switch (tile.kind) {
@@ -183,15 +188,19 @@ function checkSpec(spec: MatmulSpec): void {
   const sizes = { batch, m, n, k };
   for (const [size, value] of Object.entries(sizes)) {
     if (!Number.isInteger(value) || value < 1) {
-      throw new Error(`${name}: ${size} is ${value}; matmul needs whole sizes of at least 1 (an empty product has no `
-        + "kernel: fill the output instead)");
+      throw new Error(
+        `${name}: ${size} is ${value}; matmul needs whole sizes of at least 1 (an empty product has no ` +
+          "kernel: fill the output instead)",
+      );
     }
   }
   const check = (which: string, axis: VectorAxis, outer: number, outerName: string): void => {
     const [extent, extentName] = axis === "k" ? [k, "k"] : [outer, outerName];
     if (axis !== "none" && extent % 4 !== 0) {
-      throw new Error(`${name}: operand ${which} has vectorAxis "${axis}", but ${extentName} = ${extent} is no `
-        + "multiple of 4; use \"none\"");
+      throw new Error(
+        `${name}: operand ${which} has vectorAxis "${axis}", but ${extentName} = ${extent} is no ` +
+          'multiple of 4; use "none"',
+      );
     }
   };
   check("A", spec.a.vectorAxis, m, "m");
@@ -202,9 +211,12 @@ function checkSpec(spec: MatmulSpec): void {
 }
 
 function checkTile(name: string, tile: MatmulTile): void {
-  const numbers = tile.kind === "registers" ? [tile.rows, tile.columns, ...tile.workgroup]
-    : tile.kind === "shared" ? [tile.rows, tile.columns, ...tile.workgroup, tile.kTile, tile.slices]
-      : [tile.rows, tile.columns, ...tile.subgroups, tile.kTile, tile.subgroupSize];
+  const numbers =
+    tile.kind === "registers"
+      ? [tile.rows, tile.columns, ...tile.workgroup]
+      : tile.kind === "shared"
+        ? [tile.rows, tile.columns, ...tile.workgroup, tile.kTile, tile.slices]
+        : [tile.rows, tile.columns, ...tile.subgroups, tile.kTile, tile.subgroupSize];
   const bad = (rule: string): never => {
     throw new Error(`${name}: tile "${formatTile(tile)}" is no tile: ${rule}`);
   };

@@ -19,7 +19,11 @@ interface Fragment {
 
 /** The kernel of `spec` with register tiles. The sizes of `spec` have been checked. */
 export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulKernel {
-  const { rows, columns, workgroup: [x, y] } = tile;
+  const {
+    rows,
+    columns,
+    workgroup: [x, y],
+  } = tile;
   const { workgroups, lines } = blockGrid(spec, y * rows, x * columns * 4);
   const coveredRows = Math.ceil(spec.m / (y * rows)) * y * rows;
   const coveredColumns = Math.ceil(spec.n / (x * columns * 4)) * x * columns * 4;
@@ -41,15 +45,19 @@ export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulKerne
     body.push(`let mm_r${r * rowWidth} = ${clampIndex(plus("mm_row0", r * rowWidth), spec.m, coveredRows, rowWidth)};`);
   }
   const columnWidth = axisB === "outer" ? 4 : 1;
-  for (const c of range(columns * 4 / columnWidth)) {
+  for (const c of range((columns * 4) / columnWidth)) {
     const index = clampIndex(plus("mm_col0", c * columnWidth), spec.n, coveredColumns, columnWidth);
     body.push(`let mm_n${c * columnWidth} = ${index};`);
   }
   for (const r of range(rows)) {
-    body.push(range(columns).map((c) => `var mm_c${r}_${c} = vec4<f32>();`).join(" "));
+    body.push(
+      range(columns)
+        .map((c) => `var mm_c${r}_${c} = vec4<f32>();`)
+        .join(" "),
+    );
   }
 
-  const whole = spec.k - spec.k % 4;
+  const whole = spec.k - (spec.k % 4);
   if (whole > 0) {
     body.push(
       `for (var mm_k = 0; mm_k < ${whole}; mm_k += 4) {`,
@@ -62,12 +70,15 @@ export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulKerne
   for (const r of range(rows)) {
     body.push(`{ let mm_row = ${plus("mm_row0", r)};`);
     for (const c of range(columns)) body.push(`let mm_o${c} = ${plus("mm_col0", 4 * c)};`);
-    body.push(...storeRow(spec, {
-      row: "mm_row",
-      coveredRows,
-      coveredColumns,
-      columns: range(columns).map((c) => ({ first: `mm_o${c}`, value: `mm_c${r}_${c}` })),
-    }), "}");
+    body.push(
+      ...storeRow(spec, {
+        row: "mm_row",
+        coveredRows,
+        coveredColumns,
+        columns: range(columns).map((c) => ({ first: `mm_o${c}`, value: `mm_c${r}_${c}` })),
+      }),
+      "}",
+    );
   }
   const parts = { title: `${rows} rows x ${columns} vec4 an invocation`, invocations: x * y, sharedVectors: 0, body };
   return { wgsl: kernelText(spec, parts), workgroups, parts };
@@ -75,7 +86,12 @@ export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulKerne
 
 /** Adds the products of `depth` (1 to 4) values of k from `k` on. With fewer than 4, nothing is read along k. */
 function step(
-  spec: MatmulSpec, rows: number, columns: number, axisA: MatmulOperand["vectorAxis"], k: string, depth: number,
+  spec: MatmulSpec,
+  rows: number,
+  columns: number,
+  axisA: MatmulOperand["vectorAxis"],
+  k: string,
+  depth: number,
 ): string[] {
   const b = loadB(spec.b, columns, k, depth);
   const lines = [...b.lines];
@@ -123,9 +139,16 @@ function loadB(b: MatmulOperand, columns: number, k: string, depth: number): Fra
       for (const i of range(4)) lines.push(`let mm_t${c}_${i} = ${b.load4("mm_batch", `mm_n${4 * c + i}`, k)};`);
     }
     for (const j of range(depth)) {
-      const value = b.vectorAxis === "outer" ? b.load4("mm_batch", `mm_n${4 * c}`, plus(k, j))
-        : `vec4<f32>(${range(4).map((i) => b.vectorAxis === "k" ? `mm_t${c}_${i}.${COMPONENTS[j]}`
-          : b.load("mm_batch", `mm_n${4 * c + i}`, plus(k, j))).join(", ")})`;
+      const value =
+        b.vectorAxis === "outer"
+          ? b.load4("mm_batch", `mm_n${4 * c}`, plus(k, j))
+          : `vec4<f32>(${range(4)
+              .map((i) =>
+                b.vectorAxis === "k"
+                  ? `mm_t${c}_${i}.${COMPONENTS[j]}`
+                  : b.load("mm_batch", `mm_n${4 * c + i}`, plus(k, j)),
+              )
+              .join(", ")})`;
       lines.push(`let ${at(c, j)} = ${value};`);
     }
   }

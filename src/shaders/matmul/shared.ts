@@ -31,7 +31,13 @@ interface Panel {
 
 /** Bytes of workgroup memory a tile takes. */
 export function sharedBytes(tile: SharedTile, axisA: VectorAxis, axisB: VectorAxis): number {
-  const { rows, columns, workgroup: [x, y], kTile, slices } = tile;
+  const {
+    rows,
+    columns,
+    workgroup: [x, y],
+    kTile,
+    slices,
+  } = tile;
   const staged = kTile * (pitchOf(rows * y, axisA) + pitchOf(columns * 4 * x, axisB));
   // Sums of slices are added up where the last blocks lay.
   return 16 * Math.max(staged, slices > 1 ? rows * columns * x * y : 0);
@@ -50,11 +56,19 @@ function pitchOf(width: number, axis: VectorAxis): number {
  * @throws Error when the tile takes more than `maxBytes` of workgroup memory.
  */
 export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number): MatmulKernel {
-  const { rows, columns, workgroup: [x, y], kTile, slices } = tile;
+  const {
+    rows,
+    columns,
+    workgroup: [x, y],
+    kTile,
+    slices,
+  } = tile;
   const bytes = sharedBytes(tile, spec.a.vectorAxis, spec.b.vectorAxis);
   if (bytes > maxBytes) {
-    throw new Error(`${spec.name}: a tile of ${rows * y}x${columns * 4 * x}x${kTile} takes ${bytes} bytes of workgroup `
-      + `memory, the adapter has ${maxBytes}; take a smaller kTile`);
+    throw new Error(
+      `${spec.name}: a tile of ${rows * y}x${columns * 4 * x}x${kTile} takes ${bytes} bytes of workgroup ` +
+        `memory, the adapter has ${maxBytes}; take a smaller kTile`,
+    );
   }
   const blockM = rows * y;
   const blockN = columns * 4 * x;
@@ -62,10 +76,24 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
   const { workgroups, lines } = blockGrid(spec, blockM, blockN);
   const coveredRows = Math.ceil(spec.m / blockM) * blockM;
   const coveredColumns = Math.ceil(spec.n / blockN) * blockN;
-  const a: Panel = { start: 0, operand: spec.a, width: blockM, extent: spec.m, covered: coveredRows,
-    first: "mm_m0", pitch: pitchOf(blockM, spec.a.vectorAxis) };
-  const b: Panel = { start: kTile * a.pitch, operand: spec.b, width: blockN, extent: spec.n, covered: coveredColumns,
-    first: "mm_n0", pitch: pitchOf(blockN, spec.b.vectorAxis) };
+  const a: Panel = {
+    start: 0,
+    operand: spec.a,
+    width: blockM,
+    extent: spec.m,
+    covered: coveredRows,
+    first: "mm_m0",
+    pitch: pitchOf(blockM, spec.a.vectorAxis),
+  };
+  const b: Panel = {
+    start: kTile * a.pitch,
+    operand: spec.b,
+    width: blockN,
+    extent: spec.n,
+    covered: coveredColumns,
+    first: "mm_n0",
+    pitch: pitchOf(blockN, spec.b.vectorAxis),
+  };
   const groups = rows / 4;
 
   const body = [
@@ -78,7 +106,11 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
   ];
   if (slices > 1) body.push(`let mm_slice = mm_thread / ${x * y};`);
   for (const r of range(rows)) {
-    body.push(range(columns).map((c) => `var mm_c${r}_${c} = vec4<f32>();`).join(" "));
+    body.push(
+      range(columns)
+        .map((c) => `var mm_c${r}_${c} = vec4<f32>();`)
+        .join(" "),
+    );
   }
 
   // A thread's rows and columns are spread over the block, so that neighbours read neighbouring vec4s.
@@ -92,8 +124,11 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
     `  for (var mm_j = 0; mm_j < ${depth}; mm_j++) {`,
     ...range(groups).map((g) => `    let mm_a${g} = mm_shared[${at} * ${a.pitch} + ${a.start + g * y} + mm_y];`),
     ...range(columns).map((c) => `    let mm_b${c} = mm_shared[${at} * ${b.pitch} + ${b.start + c * x} + mm_x];`),
-    ...range(rows).flatMap((r) => range(columns).map((c) =>
-      `    mm_c${r}_${c} = fma(vec4<f32>(mm_a${r >> 2}.${COMPONENTS[r & 3]}), mm_b${c}, mm_c${r}_${c});`)),
+    ...range(rows).flatMap((r) =>
+      range(columns).map(
+        (c) => `    mm_c${r}_${c} = fma(vec4<f32>(mm_a${r >> 2}.${COMPONENTS[r & 3]}), mm_b${c}, mm_c${r}_${c});`,
+      ),
+    ),
     "  }",
     "  workgroupBarrier();",
     "}",
@@ -102,13 +137,19 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
   if (slices > 1) {
     const size = x * y;
     body.push(`let mm_own = mm_thread % ${size};`);
-    const each = (statement: (name: string, index: string) => string): string[] => range(rows * columns).map((i) =>
-      `  ${statement(`mm_c${Math.floor(i / columns)}_${i % columns}`, `mm_shared[mm_own + ${i * size}]`)}`);
+    const each = (statement: (name: string, index: string) => string): string[] =>
+      range(rows * columns).map(
+        (i) => `  ${statement(`mm_c${Math.floor(i / columns)}_${i % columns}`, `mm_shared[mm_own + ${i * size}]`)}`,
+      );
     for (const slice of range(slices - 1).map((i) => i + 1)) {
       body.push(
-        `if (mm_slice == ${slice}) {`, ...each((name, index) => `${index} = ${name};`), "}",
+        `if (mm_slice == ${slice}) {`,
+        ...each((name, index) => `${index} = ${name};`),
+        "}",
         "workgroupBarrier();",
-        "if (mm_slice == 0) {", ...each((name, index) => `${name} += ${index};`), "}",
+        "if (mm_slice == 0) {",
+        ...each((name, index) => `${name} += ${index};`),
+        "}",
         "workgroupBarrier();",
       );
     }
@@ -152,7 +193,8 @@ function stage(panel: Panel, spec: MatmulSpec, kTile: number, threads: number, f
   const lines: string[] = [];
   for (let start = 0; start < count; start += threads) {
     const index = start === 0 ? "mm_thread" : `(mm_thread + ${start})`;
-    const [k, quad] = kFastest ? [`${index} % ${deep}`, `${index} / ${deep}`]
+    const [k, quad] = kFastest
+      ? [`${index} % ${deep}`, `${index} / ${deep}`]
       : [`${index} / ${quads}`, `${index} % ${quads}`];
     const guarded = start + threads > count;
     lines.push(
@@ -163,14 +205,16 @@ function stage(panel: Panel, spec: MatmulSpec, kTile: number, threads: number, f
       `  let mm_kg = ${partial ? `min(mm_k + mm_kk, ${spec.k - (axis === "k" ? 4 : 1)})` : "mm_k + mm_kk"};`,
     );
     if (partial) lines.push(`  let mm_in = mm_k + mm_kk < ${spec.k};`);
-    const kept = (value: string): string => partial ? `select(vec4<f32>(), ${value}, mm_in)` : value;
+    const kept = (value: string): string => (partial ? `select(vec4<f32>(), ${value}, mm_in)` : value);
     if (axis === "k") {
       for (const i of range(4)) {
         lines.push(`  let mm_i${i} = ${outerAt(i)};`);
         lines.push(`  let mm_t${i} = ${kept(operand.load4("mm_batch", `mm_i${i}`, "mm_kg"))};`);
       }
       for (const j of range(4)) {
-        const column = range(4).map((i) => `mm_t${i}.${COMPONENTS[j]}`).join(", ");
+        const column = range(4)
+          .map((i) => `mm_t${i}.${COMPONENTS[j]}`)
+          .join(", ");
         lines.push(`  ${place(`(mm_kk + ${j})`)} = vec4<f32>(${column});`);
       }
     } else if (axis === "outer") {

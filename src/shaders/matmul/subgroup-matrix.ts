@@ -28,8 +28,12 @@ export interface MatrixShape {
  */
 export type SubgroupMatrixDialect = "columns-flag" | "rows-flag" | "columns-template" | "rows-template";
 
-export const SUBGROUP_MATRIX_DIALECTS: readonly SubgroupMatrixDialect[] =
-  ["columns-template", "columns-flag", "rows-template", "rows-flag"];
+export const SUBGROUP_MATRIX_DIALECTS: readonly SubgroupMatrixDialect[] = [
+  "columns-template",
+  "columns-flag",
+  "rows-template",
+  "rows-flag",
+];
 
 /** Tile of a workgroup of `subgroups` subgroups. */
 export interface SubgroupMatrixTile {
@@ -48,8 +52,13 @@ export interface SubgroupMatrixTile {
 }
 
 /** The spelling of types, loads and stores in a dialect. All matrices are row-major. */
-function spelling(dialect: SubgroupMatrixDialect, { m, n, k }: MatrixShape): {
-  left: string; right: string; result: string;
+function spelling(
+  dialect: SubgroupMatrixDialect,
+  { m, n, k }: MatrixShape,
+): {
+  left: string;
+  right: string;
+  result: string;
   load(type: string, from: string, offset: string, stride: number): string;
   store(to: string, offset: string, value: string, stride: number): string;
 } {
@@ -60,10 +69,14 @@ function spelling(dialect: SubgroupMatrixDialect, { m, n, k }: MatrixShape): {
     left: `subgroup_matrix_left<f16, ${size(m, k)}>`,
     right: `subgroup_matrix_right<f16, ${size(k, n)}>`,
     result: `subgroup_matrix_result<f32, ${size(m, n)}>`,
-    load: (type, from, offset, stride) => flag ? `subgroupMatrixLoad<${type}>(&${from}, ${offset}, false, ${stride}u)`
-      : `subgroupMatrixLoad<${type}, row_major>(&${from}, ${offset}, ${stride}u)`,
-    store: (to, offset, value, stride) => flag ? `subgroupMatrixStore(&${to}, ${offset}, ${value}, false, ${stride}u);`
-      : `subgroupMatrixStore<row_major>(&${to}, ${offset}, ${value}, ${stride}u);`,
+    load: (type, from, offset, stride) =>
+      flag
+        ? `subgroupMatrixLoad<${type}>(&${from}, ${offset}, false, ${stride}u)`
+        : `subgroupMatrixLoad<${type}, row_major>(&${from}, ${offset}, ${stride}u)`,
+    store: (to, offset, value, stride) =>
+      flag
+        ? `subgroupMatrixStore(&${to}, ${offset}, ${value}, false, ${stride}u);`
+        : `subgroupMatrixStore<row_major>(&${to}, ${offset}, ${value}, ${stride}u);`,
   };
 }
 
@@ -122,11 +135,20 @@ interface Block {
  * @throws Error when the tile does not fit the shape, or takes more than `maxBytes` of workgroup memory.
  */
 export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, maxBytes: number): MatmulKernel {
-  const { rows, columns, subgroups: [x, y], kTile, shape, subgroupSize } = tile;
+  const {
+    rows,
+    columns,
+    subgroups: [x, y],
+    kTile,
+    shape,
+    subgroupSize,
+  } = tile;
   const { m, n, k } = shape;
   if (kTile % k !== 0 || kTile % 4 !== 0 || m % 4 !== 0 || n % 4 !== 0) {
-    throw new Error(`${spec.name}: kTile = ${kTile} with matrices of ${m}x${n}x${k}; kTile must be a multiple of the `
-      + "matrices' k and of 4, and their m and n multiples of 4");
+    throw new Error(
+      `${spec.name}: kTile = ${kTile} with matrices of ${m}x${n}x${k}; kTile must be a multiple of the ` +
+        "matrices' k and of 4, and their m and n multiples of 4",
+    );
   }
   const blockM = y * rows * m;
   const blockN = x * columns * n;
@@ -134,17 +156,35 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
   const outSize = m * outWidth;
   const bytes = 2 * kTile * (blockM + blockN) + 4 * x * y * outSize;
   if (bytes > maxBytes) {
-    throw new Error(`${spec.name}: a subgroup-matrix tile of ${blockM}x${blockN}x${kTile} takes ${bytes} bytes of `
-      + `workgroup memory, the adapter has ${maxBytes}; take fewer subgroups or a smaller kTile`);
+    throw new Error(
+      `${spec.name}: a subgroup-matrix tile of ${blockM}x${blockN}x${kTile} takes ${bytes} bytes of ` +
+        `workgroup memory, the adapter has ${maxBytes}; take fewer subgroups or a smaller kTile`,
+    );
   }
   const threads = x * y * subgroupSize;
   const { workgroups, lines } = blockGrid(spec, blockM, blockN);
   const coveredRows = Math.ceil(spec.m / blockM) * blockM;
   const coveredColumns = Math.ceil(spec.n / blockN) * blockN;
-  const a: Block = { name: "mm_a", operand: spec.a, width: blockM, extent: spec.m, covered: coveredRows,
-    first: "mm_m0", outerStride: kTile, kStride: 1 };
-  const b: Block = { name: "mm_b", operand: spec.b, width: blockN, extent: spec.n, covered: coveredColumns,
-    first: "mm_n0", outerStride: 1, kStride: blockN };
+  const a: Block = {
+    name: "mm_a",
+    operand: spec.a,
+    width: blockM,
+    extent: spec.m,
+    covered: coveredRows,
+    first: "mm_m0",
+    outerStride: kTile,
+    kStride: 1,
+  };
+  const b: Block = {
+    name: "mm_b",
+    operand: spec.b,
+    width: blockN,
+    extent: spec.n,
+    covered: coveredColumns,
+    first: "mm_n0",
+    outerStride: 1,
+    kStride: blockN,
+  };
   const write = spelling(tile.dialect, shape);
   const memory = [
     `var<workgroup> mm_a: array<f16, ${kTile * blockM}>;`,
@@ -167,8 +207,9 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
   for (let j = 0; j < kTile; j += k) {
     body.push(
       "  {",
-      ...range(columns).map((c) =>
-        `    let mm_r${c} = ${write.load(write.right, "mm_b", `${j * blockN + c * n}u + mm_columns`, blockN)};`),
+      ...range(columns).map(
+        (c) => `    let mm_r${c} = ${write.load(write.right, "mm_b", `${j * blockN + c * n}u + mm_columns`, blockN)};`,
+      ),
       ...range(rows).flatMap((r) => [
         `    let mm_l${r} = ${write.load(write.left, "mm_a", `(${r * m}u + mm_rows) * ${kTile}u + ${j}u`, kTile)};`,
         ...range(columns).map((c) => {
@@ -181,7 +222,7 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
   }
   body.push("  workgroupBarrier();", "}");
 
-  const quads = x * y * outSize / 4;
+  const quads = (x * y * outSize) / 4;
   for (const r of range(rows)) {
     for (const c of range(columns)) {
       body.push(write.store("mm_out", `mm_subgroup * ${outSize}u + ${c * n}u`, `mm_c${r * columns + c}`, outWidth));
@@ -193,9 +234,14 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
       `  let mm_in = mm_e % ${outSize / 4};`,
       `  let mm_row = mm_m0 + (mm_s / ${x}) * ${rows * m} + ${r * m} + mm_in / ${outWidth / 4};`,
       `  let mm_o0 = mm_n0 + (mm_s % ${x}) * ${columns * n} + (mm_in % ${outWidth / 4}) * 4;`,
-      `  let mm_quad = vec4<f32>(${range(4).map((i) => `mm_out[mm_e * 4 + ${i}]`).join(", ")});`,
+      `  let mm_quad = vec4<f32>(${range(4)
+        .map((i) => `mm_out[mm_e * 4 + ${i}]`)
+        .join(", ")});`,
       ...storeRow(spec, {
-        row: "mm_row", coveredRows, coveredColumns, columns: [{ first: "mm_o0", value: "mm_quad" }],
+        row: "mm_row",
+        coveredRows,
+        coveredColumns,
+        columns: [{ first: "mm_o0", value: "mm_quad" }],
       }),
       "}",
       "workgroupBarrier();",
@@ -204,7 +250,10 @@ export function emitSubgroupMatrix(spec: MatmulSpec, tile: SubgroupMatrixTile, m
   const title = `subgroup matrices ${m}x${n}x${k}, blocks of ${blockM}x${blockN}x${kTile}`;
   // Offsets must be the same for a whole subgroup, and Dawn's analysis knows that of this builtin alone.
   const parameters = ["@builtin(subgroup_id) mm_subgroup: u32"];
-  return { wgsl: kernelText(spec, { title, invocations: threads, sharedVectors: 0, body }, DIRECTIVES, parameters, memory), workgroups };
+  return {
+    wgsl: kernelText(spec, { title, invocations: threads, sharedVectors: 0, body }, DIRECTIVES, parameters, memory),
+    workgroups,
+  };
 }
 
 /** Statements that copy one block into workgroup memory as f16; zero beyond the end of k (see ./matmul-shared.ts). */

@@ -7,7 +7,16 @@
  */
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
-import { add, dependencies, factorOf, int, isMultiple, loopVariable, scale, substitute } from "../../compiler/int-expr.ts";
+import {
+  add,
+  dependencies,
+  factorOf,
+  int,
+  isMultiple,
+  loopVariable,
+  scale,
+  substitute,
+} from "../../compiler/int-expr.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import { elementwise } from "../../tensor/elementwise.ts";
 import type { WgslWidth } from "../../tensor/elementwise.ts";
@@ -128,7 +137,8 @@ export class ExprPrinter {
           const memoKey = `${key}@${this.#laneDependent(atom.of) ? lane : ""}`;
           const home = this.#home(this.#variablesOf(atom.of));
           let known: string | undefined;
-          for (let s: Scope | undefined = this.#scope; s && known === undefined; s = s.parent) known = s.indices.get(memoKey);
+          for (let s: Scope | undefined = this.#scope; s && known === undefined; s = s.parent)
+            known = s.indices.get(memoKey);
           if (known === undefined) {
             const inner = this.indexText(atom.of, lane);
             known = this.#name();
@@ -255,7 +265,11 @@ export class ExprPrinter {
     if (!this.vector || step === 0) return { text: scalar(0), lanes: 1 };
     if (step === 1 && access.vector && isMultiple(widened, 4, LANE)) {
       const base = this.#atLane(widened, 0);
-      const quarter = { ...base, terms: base.terms.map((t) => ({ ...t, factor: t.factor / 4 })), constant: base.constant / 4 };
+      const quarter = {
+        ...base,
+        terms: base.terms.map((t) => ({ ...t, factor: t.factor / 4 })),
+        constant: base.constant / 4,
+      };
       const text = access.vector(this.indexText(readable(quarter)));
       if (text !== undefined) return { text, lanes: 4 };
     }
@@ -307,7 +321,9 @@ export class ExprPrinter {
       return { text: parts.join(" & "), lanes: e.lanes };
     });
     const lanes = value.lanes === 4 || conditions.some((c) => c.lanes === 4) ? 4 : 1;
-    const holds = conditions.map((c) => (lanes === 4 && c.lanes === 1 ? `vec4<bool>(${c.text})` : `(${c.text})`)).join(" & ");
+    const holds = conditions
+      .map((c) => (lanes === 4 && c.lanes === 1 ? `vec4<bool>(${c.text})` : `(${c.text})`))
+      .join(" & ");
     const type = registerType(expr.dtype);
     const zero = type === "bool" ? "false" : literal(0, expr.dtype);
     const text = lanes === 4 ? this.widen(value, expr.dtype) : value.text;
@@ -339,7 +355,11 @@ export class ExprPrinter {
     }
     if (step === 1 && isMultiple(widened, 4, LANE)) {
       const base = this.#atLane(widened, 0);
-      const quarter = { ...base, terms: base.terms.map((t) => ({ ...t, factor: t.factor / 4 })), constant: base.constant / 4 };
+      const quarter = {
+        ...base,
+        terms: base.terms.map((t) => ({ ...t, factor: t.factor / 4 })),
+        constant: base.constant / 4,
+      };
       const text = this.bindings.storeVector(target, this.indexText(quarter), this.widen(value, dtype));
       if (text !== undefined) {
         this.#scope.lines.push(text);
@@ -348,7 +368,9 @@ export class ExprPrinter {
     }
     COMPONENTS.forEach((component, lane) => {
       const part = value.lanes === 4 ? `${value.text}.${component}` : value.text;
-      this.#scope.lines.push(this.bindings.storeScalar(target, this.indexText(this.#atLane(widened, lane), lane), part));
+      this.#scope.lines.push(
+        this.bindings.storeScalar(target, this.indexText(this.#atLane(widened, lane), lane), part),
+      );
     });
   }
 }

@@ -2,10 +2,10 @@
 import { THREEFRY_PARITY, THREEFRY_ROTATIONS, THREEFRY_ROUNDS } from "../../tensor/random.ts";
 
 /** Writes a function for f32 (`name_1`) and for vec4<f32> (`name_4`). */
-function bothWidths(write: (suffix: string, float: string, splat: (v: string) => string, bool: string) => string): string {
-  return (
-    write("1", "f32", (v) => v, "bool") + "\n" + write("4", "vec4<f32>", (v) => `vec4<f32>(${v})`, "vec4<bool>")
-  );
+function bothWidths(
+  write: (suffix: string, float: string, splat: (v: string) => string, bool: string) => string,
+): string {
+  return write("1", "f32", (v) => v, "bool") + "\n" + write("4", "vec4<f32>", (v) => `vec4<f32>(${v})`, "vec4<bool>");
 }
 
 /** Integer division and remainder rounded towards minus infinity, 0 for a divisor of 0. */

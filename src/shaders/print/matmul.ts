@@ -7,7 +7,13 @@ import type { IntExpr } from "../../compiler/int-expr.ts";
 import { add, factorOf, isMultiple, loopVariable, scale, substitute } from "../../compiler/int-expr.ts";
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import type { AdapterProfile } from "../kernel.ts";
-import type { MatmulKernel as MatmulText, MatmulOperand, MatmulProblem, MatmulTile, VectorAxis } from "../matmul/matmul.ts";
+import type {
+  MatmulKernel as MatmulText,
+  MatmulOperand,
+  MatmulProblem,
+  MatmulTile,
+  VectorAxis,
+} from "../matmul/matmul.ts";
 import { chooseTile, emitMatmul, invocationsOf } from "../matmul/matmul.ts";
 import { sharedLines } from "../matmul/edges.ts";
 import type { BindingTable } from "./bindings.ts";
@@ -19,7 +25,10 @@ import { helperText } from "./helpers.ts";
 export function problemOf(kernel: MatmulKernel): MatmulProblem {
   const { batch, m, n, k } = kernel;
   return {
-    batch, m, n, k,
+    batch,
+    m,
+    n,
+    k,
     a: { vectorAxis: vectorAxis(kernel.a, "m", m, k) },
     b: { vectorAxis: vectorAxis(kernel.b, "n", n, k) },
   };
@@ -59,7 +68,11 @@ interface Printed {
 }
 
 /** Products with equal keys may share a dispatch: they run with as many invocations a workgroup. */
-export function sharingKey(kernel: MatmulKernel, tile: MatmulTile | undefined, profile: AdapterProfile): string | undefined {
+export function sharingKey(
+  kernel: MatmulKernel,
+  tile: MatmulTile | undefined,
+  profile: AdapterProfile,
+): string | undefined {
   const chosen = tile ?? chooseTile(problemOf(kernel), profile);
   return chosen.kind === "subgroup-matrix" ? undefined : `${chosen.kind} ${invocationsOf(chosen)}`;
 }
@@ -94,8 +107,12 @@ export function printMatmulGroup(
   let first = 0;
   kernels.forEach((kernel, i) => {
     const { text, functions } = printProduct(name, kernel, tiles[i], profile, bindings, helpers, `p${i}_`);
-    const { parts, workgroups: [x, y] } = text;
-    if (!parts || (i > 0 && parts.invocations !== invocations)) throw new Error(`internal: ${name}: products that cannot share`);
+    const {
+      parts,
+      workgroups: [x, y],
+    } = text;
+    if (!parts || (i > 0 && parts.invocations !== invocations))
+      throw new Error(`internal: ${name}: products that cannot share`);
     invocations = parts.invocations;
     sharedVectors = Math.max(sharedVectors, parts.sharedVectors);
     lines.push(
@@ -123,12 +140,9 @@ export function printMatmulGroup(
 }
 
 function programText(bindings: BindingTable, helpers: ReadonlySet<string>, lines: readonly string[]): string {
-  return [
-    bindings.usesHalf ? "enable f16;" : "",
-    bindings.declarations(),
-    ...[...helpers].map(helperText),
-    ...lines,
-  ].filter((l) => l !== "").join("\n");
+  return [bindings.usesHalf ? "enable f16;" : "", bindings.declarations(), ...[...helpers].map(helperText), ...lines]
+    .filter((l) => l !== "")
+    .join("\n");
 }
 
 /** A product's text, and the functions it calls; names of functions begin with `prefix`. */
@@ -160,7 +174,13 @@ function printProduct(
       "}",
     );
   };
-  const operand = (which: "a" | "b", value: Expr, outer: string, outerSize: number, axis: VectorAxis): MatmulOperand => {
+  const operand = (
+    which: "a" | "b",
+    value: Expr,
+    outer: string,
+    outerSize: number,
+    axis: VectorAxis,
+  ): MatmulOperand => {
     const made = new Set<string>();
     const once = (fn: string, vector: VectorVariable | undefined) => {
       if (!made.has(fn)) reader(fn, value, outer, vector);
@@ -173,9 +193,8 @@ function printProduct(
         return `${prefix}load_${which}(${bi}, ${o}, ${ki})`;
       },
       load4: (bi, o, ki) => {
-        const vector = axis === "k"
-          ? { name: "k", quarter: "k4", size: k }
-          : { name: outer, quarter: `${outer}4`, size: outerSize };
+        const vector =
+          axis === "k" ? { name: "k", quarter: "k4", size: k } : { name: outer, quarter: `${outer}4`, size: outerSize };
         once(`${prefix}load4_${which}`, vector);
         return `${prefix}load4_${which}(${bi}, ${o}, ${ki})`;
       },
@@ -202,7 +221,14 @@ function printProduct(
   let scalarStore = false;
   let vectorStore = false;
   const spec = {
-    name, batch, m, n, k, a, b, storeVector,
+    name,
+    batch,
+    m,
+    n,
+    k,
+    a,
+    b,
+    storeVector,
     declarations: "",
     store: (bi: string, mi: string, ni: string, value: string) => {
       scalarStore = true;

@@ -58,19 +58,29 @@ export function printSegments(name: string, segments: readonly Segment[], memory
     const shared = new Set<string>();
     const total = segments.reduce((sum, s) => sum + s.workgroups, 0);
     const [x, y] = grid(total);
-    const body: string[] = [`let workgroup = i32(workgroup_id.y) * ${x} + i32(workgroup_id.x);`, "let local = i32(local_index);"];
+    const body: string[] = [
+      `let workgroup = i32(workgroup_id.y) * ${x} + i32(workgroup_id.x);`,
+      "let local = i32(local_index);",
+    ];
     let first = 0;
     segments.forEach((segment, k) => {
       const scope = new Scope(new Set());
       const lines: string[] = [];
       const origin = first === 0 ? "workgroup" : `(workgroup - ${first})`;
-      if (segment.kernel.kind === "loop") printLoop(segment.kernel, bindings, scope, origin, `s${k}_`, helpers, WORKGROUP);
+      if (segment.kernel.kind === "loop")
+        printLoop(segment.kernel, bindings, scope, origin, `s${k}_`, helpers, WORKGROUP);
       else printReduce(segment.kernel, segment.reduce!, bindings, scope, origin, `s${k}_`, helpers, shared, WORKGROUP);
       first += segment.workgroups;
       lines.push(...scope.lines);
       if (segments.length === 1) body.push(...lines);
       else {
-        body.push(k === 0 ? `if (workgroup < ${first}) {` : k === segments.length - 1 ? "} else {" : `} else if (workgroup < ${first}) {`);
+        body.push(
+          k === 0
+            ? `if (workgroup < ${first}) {`
+            : k === segments.length - 1
+              ? "} else {"
+              : `} else if (workgroup < ${first}) {`,
+        );
         body.push(...lines.map((l) => `  ${l}`));
       }
     });
@@ -84,7 +94,9 @@ export function printSegments(name: string, segments: readonly Segment[], memory
       "fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {",
       ...body.map((l) => `  ${l}`),
       "}",
-    ].filter((l) => l !== "").join("\n");
+    ]
+      .filter((l) => l !== "")
+      .join("\n");
     return { name, wgsl, workgroups: [x, y, 1] };
   }, memoryOf);
 }
@@ -122,7 +134,10 @@ function settle(print: (bindings: BindingTable) => Omit<Program, "bindings">, me
       mixed = new Set([...mixed, ...conflicts]);
       continue;
     }
-    const list: ProgramBinding[] = bindings.buffers.map((b) => ({ node: b.node, access: b.written ? "read_write" : "read" }));
+    const list: ProgramBinding[] = bindings.buffers.map((b) => ({
+      node: b.node,
+      access: b.written ? "read_write" : "read",
+    }));
     if (bindings.usesParameters) list.push({ node: "parameters", access: "read" });
     return { ...program, bindings: list };
   }

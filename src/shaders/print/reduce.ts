@@ -34,7 +34,8 @@ export function planReduce(kernel: ReduceKernel, profile: AdapterProfile, workgr
     while (share < workgroup && steps >= share * 8 && (trailing || units * share < 65536)) share *= 2;
   }
   // On a CPU, few units still have to keep every core busy.
-  const unitsPerWorkgroup = profile.kind === "cpu" ? Math.max(1, Math.min(workgroup, Math.ceil(units / 16))) : workgroup / share;
+  const unitsPerWorkgroup =
+    profile.kind === "cpu" ? Math.max(1, Math.min(workgroup, Math.ceil(units / 16))) : workgroup / share;
   return { vector, units, unitsPerWorkgroup, share };
 }
 
@@ -55,16 +56,23 @@ export function printReduce(
   const step = vector === "c" ? "c4" : "c";
   const steps = vector === "c" ? columns / 4 : columns;
   const vectorVariable =
-    vector === "r" ? { name: "r", quarter: "r4", size: rows } : vector === "c" ? { name: "c", quarter: "c4", size: columns } : undefined;
+    vector === "r"
+      ? { name: "r", quarter: "r4", size: rows }
+      : vector === "c"
+        ? { name: "c", quarter: "c4", size: columns }
+        : undefined;
 
   const results = new Map<number, Printed>();
   const outer = new Scope(new Set([unit]), new Scope(new Set()));
   const printer = new ExprPrinter(kernel.exprs, bindings, vectorVariable, results, outer, prefix, helpers);
 
   // Neighbouring invocations take neighbouring elements: of a row where columns are neighbours, else of several rows.
-  const [part, place] = share === 1
-    ? ["0", "local"]
-    : kernel.trailing ? [`local % ${share}`, `local / ${share}`] : [`local / ${unitsPerWorkgroup}`, `local % ${unitsPerWorkgroup}`];
+  const [part, place] =
+    share === 1
+      ? ["0", "local"]
+      : kernel.trailing
+        ? [`local % ${share}`, `local / ${share}`]
+        : [`local / ${unitsPerWorkgroup}`, `local % ${unitsPerWorkgroup}`];
   const partner = (distance: number) => `local + ${kernel.trailing ? distance : distance * unitsPerWorkgroup}`;
   const base = kernel.trailing ? `(local / ${share}) * ${share}` : `local % ${unitsPerWorkgroup}`;
   const names = { place: `${prefix}place`, wanted: `${prefix}unit`, part: `${prefix}part` };
@@ -100,7 +108,9 @@ export function printReduce(
       if (vector === "c") {
         text = `${prefix}f${a.number}`;
         width = 1;
-        outer.lines.push(`let ${text} = ${combine(a.name, combine(a.name, `${name}.x`, `${name}.y`), combine(a.name, `${name}.z`, `${name}.w`))};`);
+        outer.lines.push(
+          `let ${text} = ${combine(a.name, combine(a.name, `${name}.x`, `${name}.y`), combine(a.name, `${name}.z`, `${name}.w`))};`,
+        );
       }
       if (share > 1) {
         const type = typeName(registerType(dtype), width);
@@ -125,9 +135,10 @@ export function printReduce(
     }
   }
 
-  const mine = share === 1 && unitsPerWorkgroup === workgroupSize
-    ? `${names.wanted} < ${units}`
-    : `${names.wanted} < ${units} && ${names.place} < ${unitsPerWorkgroup}`;
+  const mine =
+    share === 1 && unitsPerWorkgroup === workgroupSize
+      ? `${names.wanted} < ${units}`
+      : `${names.wanted} < ${units} && ${names.place} < ${unitsPerWorkgroup}`;
 
   // What elements need is read before rows are stored: a row may be stored in place.
   const values = kernel.rowStores.map((s) => printer.print(s.value));
@@ -144,7 +155,11 @@ export function printReduce(
     const block = new Scope(new Set([unit]), outer);
     printer.enter(block);
     kernel.rowStores.forEach((s, k) => printer.store(s.target, s.index, values[k], s.target.dtype));
-    outer.lines.push(`if (${mine}${share > 1 ? ` && ${names.part} == 0` : ""}) {`, ...block.lines.map((l) => `  ${l}`), "}");
+    outer.lines.push(
+      `if (${mine}${share > 1 ? ` && ${names.part} == 0` : ""}) {`,
+      ...block.lines.map((l) => `  ${l}`),
+      "}",
+    );
   }
 
   scope.lines.push(

@@ -94,8 +94,10 @@ export function gruForward(spec: ScanSpec, profile: AdapterProfile, saves = true
     spec.hidden,
   );
   const { batch, directions, hidden } = spec;
-  const store = ["r", "z", "n", "sn"].map((value, part) => `  store_saved(at * ${4 * hidden}u + ${part * hidden}u, q, ${value});\n`).join("")
-    + `  store_hPrev(at * ${hidden}u, q, h);\n`;
+  const store =
+    ["r", "z", "n", "sn"]
+      .map((value, part) => `  store_saved(at * ${4 * hidden}u + ${part * hidden}u, q, ${value});\n`)
+      .join("") + `  store_hPrev(at * ${hidden}u, q, h);\n`;
   const cell = `
 fn cell(t: u32, b: u32, d: u32, q: u32, h: vec4<f32>, sr: vec4<f32>, sz: vec4<f32>, sn: vec4<f32>) -> vec4<f32> {
   let at = (t * ${batch}u + b) * ${directions}u + d;

@@ -96,8 +96,10 @@ export function lstmForward(spec: ScanSpec, profile: AdapterProfile, saves = tru
     spec.hidden,
   );
   const { batch, directions, hidden } = spec;
-  const store = ["i", "f", "g", "o", "last.c"].map((value, part) => `  store_saved(at * ${5 * hidden}u + ${part * hidden}u, q, ${value});\n`).join("")
-    + `  store_hPrev(at * ${hidden}u, q, last.h);\n`;
+  const store =
+    ["i", "f", "g", "o", "last.c"]
+      .map((value, part) => `  store_saved(at * ${5 * hidden}u + ${part * hidden}u, q, ${value});\n`)
+      .join("") + `  store_hPrev(at * ${hidden}u, q, last.h);\n`;
   const cell = `
 struct States { h: vec4<f32>, c: vec4<f32> }
 fn cell(t: u32, b: u32, d: u32, q: u32, last: States,

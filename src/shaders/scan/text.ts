@@ -34,7 +34,12 @@ export class ScanText {
   readonly items: number;
   private readonly span: number;
 
-  constructor(readonly spec: ScanSpec, readonly gates: GateCount, readonly tile: ScanTile, layout: PackedLayout) {
+  constructor(
+    readonly spec: ScanSpec,
+    readonly gates: GateCount,
+    readonly tile: ScanTile,
+    layout: PackedLayout,
+  ) {
     this.quads = quadsOf(spec.hidden);
     this.span = layout.span;
     this.rows = tile.rowTile * tile.rowGroups;
@@ -81,10 +86,11 @@ export class ScanText {
     const table = (values: readonly number[]): string =>
       `array<u32, ${values.length}>(${values.map((n) => `${n}u`).join(", ")})`;
     // Indexed by the workgroup's number, so the loop over time stays uniform around its barriers.
-    const sequence = segments && starts
-      ? `  var lengths = ${table(segments)};\n  var starts = ${table(starts)};\n` +
-        `  let stepCount = lengths[group.z];\n  let firstStep = starts[group.z];\n`
-      : "";
+    const sequence =
+      segments && starts
+        ? `  var lengths = ${table(segments)};\n  var starts = ${table(starts)};\n` +
+          `  let stepCount = lengths[group.z];\n  let firstStep = starts[group.z];\n`
+        : "";
     return `
 @compute @workgroup_size(${lanes * rowGroups})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) invocation: u32) {
@@ -119,11 +125,13 @@ ${sequence}${quads}${body}}
     // compile.
     if (this.items <= 2) {
       return range(this.items)
-        .map((n) => `{
+        .map(
+          (n) => `{
     const r = ${Math.floor(n / quadsPerLane)}u;
     const c = ${n % quadsPerLane}u;
     ${block.replace("let item", "const item")}
-    }`)
+    }`,
+        )
         .join("\n    ");
     }
     return `for (var r = 0u; r < ${rowTile}u; r++) { for (var c = 0u; c < ${quadsPerLane}u; c++) ${block} }`;

@@ -25,12 +25,14 @@ export interface TileDemand {
   readonly sharedGates: number;
 }
 
-export const forwardDemand = (gates: GateCount): TileDemand =>
-  ({ gatesPerSum: gates, sums: [64, 96], sharedGates: 1 });
+export const forwardDemand = (gates: GateCount): TileDemand => ({ gatesPerSum: gates, sums: [64, 96], sharedGates: 1 });
 
 // Fewer than forward: lavapipe's compile time grows steeply with the quads an invocation sums.
-export const backwardDemand = (gates: GateCount): TileDemand =>
-  ({ gatesPerSum: 1, sums: [32, 64], sharedGates: gates });
+export const backwardDemand = (gates: GateCount): TileDemand => ({
+  gatesPerSum: 1,
+  sums: [32, 64],
+  sharedGates: gates,
+});
 
 /** Workgroups that keep a few cores busy, and invocations that fill a SIMD register, on a software driver. */
 const CPU_WORKGROUPS = 4;

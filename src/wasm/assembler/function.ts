@@ -48,7 +48,7 @@ export class FunctionBuilder {
 
   /** A local that holds `value`: for what is used more than once. Constants and locals are handed back as they are. */
   name(value: Value): Value {
-    if (value.constant !== undefined || value.code[0] === 0x20 && value.code.length <= 3) return value;
+    if (value.constant !== undefined || (value.code[0] === 0x20 && value.code.length <= 3)) return value;
     return this.local(value.type, value);
   }
 
@@ -60,7 +60,9 @@ export class FunctionBuilder {
   // --- memory
 
   store(address: Value, value: Value, offset = 0): void {
-    const opcode = { i32: [0x36, 2], i64: [0x37, 3], f32: [0x38, 2], f64: [0x39, 3], v128: [0xfd, 0x0b, 2] }[value.type];
+    const opcode = { i32: [0x36, 2], i64: [0x37, 3], f32: [0x38, 2], f64: [0x39, 3], v128: [0xfd, 0x0b, 2] }[
+      value.type
+    ];
     this.#push(address.code, value.code, opcode, unsignedLeb(offset));
   }
 
@@ -125,11 +127,12 @@ export class FunctionBuilder {
     const index = this.local("i32", from);
     const end = this.name(to);
     const certain = from.constant !== undefined && to.constant !== undefined;
-    const rounds = () => this.doWhile(() => {
-      body(index);
-      this.set(index, i32.add(index, i32.const(step)));
-      return i32.ltS(index, end);
-    });
+    const rounds = () =>
+      this.doWhile(() => {
+        body(index);
+        this.set(index, i32.add(index, i32.const(step)));
+        return i32.ltS(index, end);
+      });
     if (certain) rounds();
     else this.if(i32.ltS(index, end), rounds);
   }

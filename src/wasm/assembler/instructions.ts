@@ -42,10 +42,16 @@ function bytesOf(write: (view: DataView) => void, length: number): number[] {
   return [...new Uint8Array(view.buffer)];
 }
 
-function operation(type: ValueType, opcode: readonly number[], takes: readonly ValueType[], args: readonly Value[]): Value {
+function operation(
+  type: ValueType,
+  opcode: readonly number[],
+  takes: readonly ValueType[],
+  args: readonly Value[],
+): Value {
   const code: number[] = [];
   args.forEach((arg, i) => {
-    if (arg.type !== takes[i]) throw new Error(`internal: operand ${i} of opcode ${opcode.join()} is ${arg.type}, not ${takes[i]}`);
+    if (arg.type !== takes[i])
+      throw new Error(`internal: operand ${i} of opcode ${opcode.join()} is ${arg.type}, not ${takes[i]}`);
     for (const byte of arg.code) code.push(byte);
   });
   for (const byte of opcode) code.push(byte);
@@ -56,24 +62,42 @@ type Unary = (x: Value) => Value;
 type Binary = (x: Value, y: Value) => Value;
 type Ternary = (x: Value, y: Value, z: Value) => Value;
 
-const unary = (type: ValueType, from: ValueType, ...opcode: number[]): Unary => (x) => operation(type, opcode, [from], [x]);
-const binary = (type: ValueType, from: ValueType, ...opcode: number[]): Binary => (x, y) => operation(type, opcode, [from, from], [x, y]);
+const unary =
+  (type: ValueType, from: ValueType, ...opcode: number[]): Unary =>
+  (x) =>
+    operation(type, opcode, [from], [x]);
+const binary =
+  (type: ValueType, from: ValueType, ...opcode: number[]): Binary =>
+  (x, y) =>
+    operation(type, opcode, [from, from], [x, y]);
 const simd = (opcode: number): number[] => [0xfd, ...unsignedLeb(opcode)];
 const vector1 = (opcode: number): Unary => unary("v128", "v128", ...simd(opcode));
 const vector2 = (opcode: number): Binary => binary("v128", "v128", ...simd(opcode));
-const vector3 = (opcode: number): Ternary => (x, y, z) => operation("v128", simd(opcode), ["v128", "v128", "v128"], [x, y, z]);
-const shift = (opcode: number): Binary => (x, by) => operation("v128", simd(opcode), ["v128", "i32"], [x, by]);
+const vector3 =
+  (opcode: number): Ternary =>
+  (x, y, z) =>
+    operation("v128", simd(opcode), ["v128", "v128", "v128"], [x, y, z]);
+const shift =
+  (opcode: number): Binary =>
+  (x, by) =>
+    operation("v128", simd(opcode), ["v128", "i32"], [x, by]);
 
 /** Alignment hint (log2 of bytes) and constant offset of a memory access. */
 const access = (align: number, offset: number): number[] => [align, ...unsignedLeb(offset)];
-const load = (type: ValueType, align: number, ...opcode: number[]) => (address: Value, offset = 0): Value =>
-  operation(type, [...opcode, ...access(align, offset)], ["i32"], [address]);
+const load =
+  (type: ValueType, align: number, ...opcode: number[]) =>
+  (address: Value, offset = 0): Value =>
+    operation(type, [...opcode, ...access(align, offset)], ["i32"], [address]);
 
 function integer(value: number): Value {
   return { type: "i32", code: [0x41, ...signedLeb(value | 0)], constant: value | 0 };
 }
 
-const folded = (opcode: number, compute: (x: number, y: number) => number, neutral?: (x: Value, y: Value) => Value | undefined): Binary => {
+const folded = (
+  opcode: number,
+  compute: (x: number, y: number) => number,
+  neutral?: (x: Value, y: Value) => Value | undefined,
+): Binary => {
   const plain = binary("i32", "i32", opcode);
   return (x, y) => {
     if (x.constant !== undefined && y.constant !== undefined) return integer(compute(x.constant, y.constant));
@@ -83,23 +107,56 @@ const folded = (opcode: number, compute: (x: number, y: number) => number, neutr
 
 export const i32 = {
   const: integer,
-  add: folded(0x6a, (x, y) => x + y, (x, y) => (x.constant === 0 ? y : y.constant === 0 ? x : undefined)),
-  sub: folded(0x6b, (x, y) => x - y, (x, y) => (y.constant === 0 ? x : undefined)),
+  add: folded(
+    0x6a,
+    (x, y) => x + y,
+    (x, y) => (x.constant === 0 ? y : y.constant === 0 ? x : undefined),
+  ),
+  sub: folded(
+    0x6b,
+    (x, y) => x - y,
+    (x, y) => (y.constant === 0 ? x : undefined),
+  ),
   mul: folded(0x6c, Math.imul, (x, y) => (x.constant === 1 ? y : y.constant === 1 ? x : undefined)),
-  divS: folded(0x6d, (x, y) => Math.trunc(x / y), (x, y) => (y.constant === 1 ? x : undefined)),
-  divU: folded(0x6e, (x, y) => Math.floor((x >>> 0) / (y >>> 0)), (x, y) => (y.constant === 1 ? x : undefined)),
-  remS: binary("i32", "i32", 0x6f), remU: binary("i32", "i32", 0x70),
-  and: folded(0x71, (x, y) => x & y), or: binary("i32", "i32", 0x72), xor: binary("i32", "i32", 0x73),
-  shl: folded(0x74, (x, y) => x << y, (x, y) => (y.constant === 0 ? x : undefined)),
-  shrS: binary("i32", "i32", 0x75), shrU: binary("i32", "i32", 0x76), rotl: binary("i32", "i32", 0x77),
+  divS: folded(
+    0x6d,
+    (x, y) => Math.trunc(x / y),
+    (x, y) => (y.constant === 1 ? x : undefined),
+  ),
+  divU: folded(
+    0x6e,
+    (x, y) => Math.floor((x >>> 0) / (y >>> 0)),
+    (x, y) => (y.constant === 1 ? x : undefined),
+  ),
+  remS: binary("i32", "i32", 0x6f),
+  remU: binary("i32", "i32", 0x70),
+  and: folded(0x71, (x, y) => x & y),
+  or: binary("i32", "i32", 0x72),
+  xor: binary("i32", "i32", 0x73),
+  shl: folded(
+    0x74,
+    (x, y) => x << y,
+    (x, y) => (y.constant === 0 ? x : undefined),
+  ),
+  shrS: binary("i32", "i32", 0x75),
+  shrU: binary("i32", "i32", 0x76),
+  rotl: binary("i32", "i32", 0x77),
   eqz: unary("i32", "i32", 0x45),
-  eq: binary("i32", "i32", 0x46), ne: binary("i32", "i32", 0x47),
-  ltS: binary("i32", "i32", 0x48), ltU: binary("i32", "i32", 0x49),
-  gtS: binary("i32", "i32", 0x4a), gtU: binary("i32", "i32", 0x4b),
-  leS: binary("i32", "i32", 0x4c), leU: binary("i32", "i32", 0x4d),
-  geS: binary("i32", "i32", 0x4e), geU: binary("i32", "i32", 0x4f),
-  load: load("i32", 2, 0x28), load8U: load("i32", 0, 0x2d), load16U: load("i32", 1, 0x2f),
-  truncSatF32S: unary("i32", "f32", 0xfc, 0x00), truncSatF32U: unary("i32", "f32", 0xfc, 0x01),
+  eq: binary("i32", "i32", 0x46),
+  ne: binary("i32", "i32", 0x47),
+  ltS: binary("i32", "i32", 0x48),
+  ltU: binary("i32", "i32", 0x49),
+  gtS: binary("i32", "i32", 0x4a),
+  gtU: binary("i32", "i32", 0x4b),
+  leS: binary("i32", "i32", 0x4c),
+  leU: binary("i32", "i32", 0x4d),
+  geS: binary("i32", "i32", 0x4e),
+  geU: binary("i32", "i32", 0x4f),
+  load: load("i32", 2, 0x28),
+  load8U: load("i32", 0, 0x2d),
+  load16U: load("i32", 1, 0x2f),
+  truncSatF32S: unary("i32", "f32", 0xfc, 0x00),
+  truncSatF32U: unary("i32", "f32", 0xfc, 0x01),
   reinterpretF32: unary("i32", "f32", 0xbc),
   atomicLoad: load("i32", 2, 0xfe, 0x10),
   /** Value before the addition. */
@@ -120,10 +177,13 @@ export const i32 = {
 
 /** What counters of 64 bits need. */
 export const i64 = {
-  add: binary("i64", "i64", 0x7c), shl: binary("i64", "i64", 0x86), shrU: binary("i64", "i64", 0x88),
+  add: binary("i64", "i64", 0x7c),
+  shl: binary("i64", "i64", 0x86),
+  shrU: binary("i64", "i64", 0x88),
   eq: binary("i32", "i64", 0x51),
   const: (value: number): Value => ({ type: "i64", code: [0x42, ...signedLeb(value)] }),
-  extendI32U: unary("i64", "i32", 0xad), wrap: unary("i32", "i64", 0xa7),
+  extendI32U: unary("i64", "i32", 0xad),
+  wrap: unary("i32", "i64", 0xa7),
   atomicLoad: load("i64", 3, 0xfe, 0x11),
   /** Puts `to` where `expected` is; gives what was there. */
   atomicCompareExchange: (address: Value, expected: Value, to: Value, offset = 0): Value =>
@@ -132,14 +192,30 @@ export const i64 = {
 
 export const f32 = {
   const: (value: number): Value => ({ type: "f32", code: [0x43, ...bytesOf((v) => v.setFloat32(0, value, true), 4)] }),
-  add: binary("f32", "f32", 0x92), sub: binary("f32", "f32", 0x93), mul: binary("f32", "f32", 0x94), div: binary("f32", "f32", 0x95),
-  min: binary("f32", "f32", 0x96), max: binary("f32", "f32", 0x97), copysign: binary("f32", "f32", 0x98),
-  abs: unary("f32", "f32", 0x8b), neg: unary("f32", "f32", 0x8c), ceil: unary("f32", "f32", 0x8d), floor: unary("f32", "f32", 0x8e),
-  trunc: unary("f32", "f32", 0x8f), nearest: unary("f32", "f32", 0x90), sqrt: unary("f32", "f32", 0x91),
-  eq: binary("i32", "f32", 0x5b), ne: binary("i32", "f32", 0x5c), lt: binary("i32", "f32", 0x5d), gt: binary("i32", "f32", 0x5e),
-  le: binary("i32", "f32", 0x5f), ge: binary("i32", "f32", 0x60),
+  add: binary("f32", "f32", 0x92),
+  sub: binary("f32", "f32", 0x93),
+  mul: binary("f32", "f32", 0x94),
+  div: binary("f32", "f32", 0x95),
+  min: binary("f32", "f32", 0x96),
+  max: binary("f32", "f32", 0x97),
+  copysign: binary("f32", "f32", 0x98),
+  abs: unary("f32", "f32", 0x8b),
+  neg: unary("f32", "f32", 0x8c),
+  ceil: unary("f32", "f32", 0x8d),
+  floor: unary("f32", "f32", 0x8e),
+  trunc: unary("f32", "f32", 0x8f),
+  nearest: unary("f32", "f32", 0x90),
+  sqrt: unary("f32", "f32", 0x91),
+  eq: binary("i32", "f32", 0x5b),
+  ne: binary("i32", "f32", 0x5c),
+  lt: binary("i32", "f32", 0x5d),
+  gt: binary("i32", "f32", 0x5e),
+  le: binary("i32", "f32", 0x5f),
+  ge: binary("i32", "f32", 0x60),
   load: load("f32", 2, 0x2a),
-  convertI32S: unary("f32", "i32", 0xb2), convertI32U: unary("f32", "i32", 0xb3), reinterpretI32: unary("f32", "i32", 0xbe),
+  convertI32S: unary("f32", "i32", 0xb2),
+  convertI32U: unary("f32", "i32", 0xb3),
+  reinterpretI32: unary("f32", "i32", 0xbe),
 };
 
 const vectorLoad = (align: number, opcode: number) => load("v128", align, ...simd(opcode));
@@ -160,7 +236,11 @@ export const v128 = {
   /** `into` with one lane from memory. */
   load32Lane: (address: Value, into: Value, lane: number, offset = 0): Value =>
     operation("v128", [...simd(0x56), ...access(2, offset), lane], ["i32", "v128"], [address, into]),
-  not: vector1(0x4d), and: vector2(0x4e), andNot: vector2(0x4f), or: vector2(0x50), xor: vector2(0x51),
+  not: vector1(0x4d),
+  and: vector2(0x4e),
+  andNot: vector2(0x4f),
+  or: vector2(0x50),
+  xor: vector2(0x51),
   /** Bits of `x` where `mask` is 1, of `y` elsewhere. */
   bitselect: (x: Value, y: Value, mask: Value): Value => vector3(0x52)(x, y, mask),
   anyTrue: unary("i32", "v128", ...simd(0x53)),
@@ -169,21 +249,45 @@ export const v128 = {
     operation("v128", [...simd(0x0d), ...bytes], ["v128", "v128"], [x, y]),
   /** 32-bit lanes of x (0–3) and y (4–7) by number. */
   shuffle32: (x: Value, y: Value, lanes: readonly number[]): Value =>
-    v128.shuffle(x, y, lanes.flatMap((l) => [4 * l, 4 * l + 1, 4 * l + 2, 4 * l + 3])),
+    v128.shuffle(
+      x,
+      y,
+      lanes.flatMap((l) => [4 * l, 4 * l + 1, 4 * l + 2, 4 * l + 3]),
+    ),
 };
 
 export const i32x4 = {
   const: (value: number): Value => v128.const([value, value, value, value]),
   splat: unary("v128", "i32", ...simd(0x11)),
   extract: (x: Value, lane: number): Value => operation("i32", [...simd(0x1b), lane], ["v128"], [x]),
-  replace: (x: Value, lane: number, by: Value): Value => operation("v128", [...simd(0x1c), lane], ["v128", "i32"], [x, by]),
-  add: vector2(0xae), sub: vector2(0xb1), mul: vector2(0xb5), neg: vector1(0xa1), abs: vector1(0xa0),
-  minS: vector2(0xb6), minU: vector2(0xb7), maxS: vector2(0xb8), maxU: vector2(0xb9),
-  shl: shift(0xab), shrS: shift(0xac), shrU: shift(0xad),
-  eq: vector2(0x37), ne: vector2(0x38), ltS: vector2(0x39), ltU: vector2(0x3a), gtS: vector2(0x3b), gtU: vector2(0x3c),
-  leS: vector2(0x3d), leU: vector2(0x3e), geS: vector2(0x3f), geU: vector2(0x40),
-  allTrue: unary("i32", "v128", ...simd(0xa3)), bitmask: unary("i32", "v128", ...simd(0xa4)),
-  truncSatF32x4S: vector1(0xf8), truncSatF32x4U: vector1(0xf9),
+  replace: (x: Value, lane: number, by: Value): Value =>
+    operation("v128", [...simd(0x1c), lane], ["v128", "i32"], [x, by]),
+  add: vector2(0xae),
+  sub: vector2(0xb1),
+  mul: vector2(0xb5),
+  neg: vector1(0xa1),
+  abs: vector1(0xa0),
+  minS: vector2(0xb6),
+  minU: vector2(0xb7),
+  maxS: vector2(0xb8),
+  maxU: vector2(0xb9),
+  shl: shift(0xab),
+  shrS: shift(0xac),
+  shrU: shift(0xad),
+  eq: vector2(0x37),
+  ne: vector2(0x38),
+  ltS: vector2(0x39),
+  ltU: vector2(0x3a),
+  gtS: vector2(0x3b),
+  gtU: vector2(0x3c),
+  leS: vector2(0x3d),
+  leU: vector2(0x3e),
+  geS: vector2(0x3f),
+  geU: vector2(0x40),
+  allTrue: unary("i32", "v128", ...simd(0xa3)),
+  bitmask: unary("i32", "v128", ...simd(0xa4)),
+  truncSatF32x4S: vector1(0xf8),
+  truncSatF32x4U: vector1(0xf9),
 };
 
 export const f32x4 = {
@@ -193,16 +297,33 @@ export const f32x4 = {
   },
   splat: unary("v128", "f32", ...simd(0x13)),
   extract: (x: Value, lane: number): Value => operation("f32", [...simd(0x1f), lane], ["v128"], [x]),
-  replace: (x: Value, lane: number, by: Value): Value => operation("v128", [...simd(0x20), lane], ["v128", "f32"], [x, by]),
-  add: vector2(0xe4), sub: vector2(0xe5), mul: vector2(0xe6), div: vector2(0xe7),
+  replace: (x: Value, lane: number, by: Value): Value =>
+    operation("v128", [...simd(0x20), lane], ["v128", "f32"], [x, by]),
+  add: vector2(0xe4),
+  sub: vector2(0xe5),
+  mul: vector2(0xe6),
+  div: vector2(0xe7),
   /** NaN where either is. */
-  min: vector2(0xe8), max: vector2(0xe9),
+  min: vector2(0xe8),
+  max: vector2(0xe9),
   /** `y < x ? y : x` and `x < y ? y : x`: one machine instruction. */
-  pmin: vector2(0xea), pmax: vector2(0xeb),
-  abs: vector1(0xe0), neg: vector1(0xe1), sqrt: vector1(0xe3),
-  ceil: vector1(0x67), floor: vector1(0x68), trunc: vector1(0x69), nearest: vector1(0x6a),
-  eq: vector2(0x41), ne: vector2(0x42), lt: vector2(0x43), gt: vector2(0x44), le: vector2(0x45), ge: vector2(0x46),
-  convertI32x4S: vector1(0xfa), convertI32x4U: vector1(0xfb),
+  pmin: vector2(0xea),
+  pmax: vector2(0xeb),
+  abs: vector1(0xe0),
+  neg: vector1(0xe1),
+  sqrt: vector1(0xe3),
+  ceil: vector1(0x67),
+  floor: vector1(0x68),
+  trunc: vector1(0x69),
+  nearest: vector1(0x6a),
+  eq: vector2(0x41),
+  ne: vector2(0x42),
+  lt: vector2(0x43),
+  gt: vector2(0x44),
+  le: vector2(0x45),
+  ge: vector2(0x46),
+  convertI32x4S: vector1(0xfa),
+  convertI32x4U: vector1(0xfb),
   /** x·y + z, rounded once or twice as the processor likes (relaxed SIMD). Use `multiplyAdd` of `features.ts`. */
   relaxedMadd: vector3(0x105),
   /** z − x·y, likewise. */

@@ -23,9 +23,21 @@ export function storeLanes(f: FunctionBuilder, address: Value, value: Value, cou
 /** Calls `emit(count)` for the case that `count` (a value from 1 to 4, or more: 4) holds when the code runs. */
 export function byCount(f: FunctionBuilder, count: Value, emit: (count: number) => void): void {
   const given = f.name(count);
-  f.if(i32.geS(given, i32.const(4)), () => emit(4), () =>
-    f.if(i32.eq(given, i32.const(3)), () => emit(3), () =>
-      f.if(i32.eq(given, i32.const(2)), () => emit(2), () => emit(1))));
+  f.if(
+    i32.geS(given, i32.const(4)),
+    () => emit(4),
+    () =>
+      f.if(
+        i32.eq(given, i32.const(3)),
+        () => emit(3),
+        () =>
+          f.if(
+            i32.eq(given, i32.const(2)),
+            () => emit(2),
+            () => emit(1),
+          ),
+      ),
+  );
 }
 
 /** All ones in the lanes below `count`, 0 in the others. */
@@ -57,7 +69,9 @@ export function transpose(f: FunctionBuilder, [a, b, c, d]: readonly Value[]): V
   const lowNext = f.local("v128", v128.shuffle32(c, d, [0, 4, 1, 5]));
   const highNext = f.local("v128", v128.shuffle32(c, d, [2, 6, 3, 7]));
   return [
-    v128.shuffle32(low, lowNext, [0, 1, 4, 5]), v128.shuffle32(low, lowNext, [2, 3, 6, 7]),
-    v128.shuffle32(high, highNext, [0, 1, 4, 5]), v128.shuffle32(high, highNext, [2, 3, 6, 7]),
+    v128.shuffle32(low, lowNext, [0, 1, 4, 5]),
+    v128.shuffle32(low, lowNext, [2, 3, 6, 7]),
+    v128.shuffle32(high, highNext, [0, 1, 4, 5]),
+    v128.shuffle32(high, highNext, [2, 3, 6, 7]),
   ];
 }

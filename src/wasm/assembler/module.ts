@@ -31,19 +31,31 @@ export class ModuleBuilder {
       if (index < 0) {
         index = types.push(key) - 1;
         const results = signature.result ? [1, typeCode(signature.result)] : [0];
-        typeBytes.push([0x60, ...unsignedLeb(signature.parameters.length), ...signature.parameters.map(typeCode), ...results]);
+        typeBytes.push([
+          0x60,
+          ...unsignedLeb(signature.parameters.length),
+          ...signature.parameters.map(typeCode),
+          ...results,
+        ]);
       }
       return index;
     });
-    const limits = shared ? [0x03, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)] : [0x01, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)];
+    const limits = shared
+      ? [0x03, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)]
+      : [0x01, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)];
     const memory = [...text("env"), ...text("memory"), 0x02, ...limits];
-    const exported = this.#functions.flatMap(({ exported: name }, i) => (name === undefined ? [] : [[...text(name), 0x00, ...unsignedLeb(i)]]));
+    const exported = this.#functions.flatMap(({ exported: name }, i) =>
+      name === undefined ? [] : [[...text(name), 0x00, ...unsignedLeb(i)]],
+    );
     const sections = [
       section(1, typeBytes),
       section(2, [memory]),
       section(3, typeOf.map(unsignedLeb)),
       section(7, exported),
-      section(10, this.#functions.map(({ builder }) => builder.encode())),
+      section(
+        10,
+        this.#functions.map(({ builder }) => builder.encode()),
+      ),
     ];
     const magicAndVersion = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
     return Uint8Array.from([magicAndVersion, ...sections].flat());

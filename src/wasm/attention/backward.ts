@@ -11,8 +11,16 @@
 import type { AttentionSpec } from "../../ops/specs/attention.ts";
 import { keepWidth } from "../../ops/specs/attention.ts";
 import {
-  blockLength, blockSizes, emitBlockLength, forScores, forUnits, functionKey,
-  headAddresses, sequencesOf, tensorRow, writeOpen,
+  blockLength,
+  blockSizes,
+  emitBlockLength,
+  forScores,
+  forUnits,
+  functionKey,
+  headAddresses,
+  sequencesOf,
+  tensorRow,
+  writeOpen,
 } from "./blocks.ts";
 import type { AttentionOperand } from "./blocks.ts";
 import { ThreadLayout, copyRows, forVectors, packColumns, panelBytes, storeRows } from "../blocks/copy.ts";
@@ -33,12 +41,18 @@ function layoutOf(spec: AttentionSpec) {
   const memory = new ThreadLayout();
   const [queryRows, keyRows] = [sizes.rows * sizes.channelRow, sizes.columns * sizes.channelRow];
   return {
-    q: memory.take(queryRows), dout: memory.take(queryRows), k: memory.take(keyRows),
+    q: memory.take(queryRows),
+    dout: memory.take(queryRows),
+    k: memory.take(keyRows),
     kPanels: memory.take(panelBytes(spec.dim, sizes.columns)),
     vPanels: memory.take(panelBytes(spec.dim, sizes.columns)),
-    p: memory.take(sizes.rows * sizes.scoreRow), ds: memory.take(sizes.rows * sizes.scoreRow),
-    dq: memory.take(queryRows), dk: memory.take(keyRows), dv: memory.take(keyRows),
-    open: memory.take(4 * sizes.columns), delta: memory.take(4 * sizes.rows),
+    p: memory.take(sizes.rows * sizes.scoreRow),
+    ds: memory.take(sizes.rows * sizes.scoreRow),
+    dq: memory.take(queryRows),
+    dk: memory.take(keyRows),
+    dv: memory.take(keyRows),
+    open: memory.take(4 * sizes.columns),
+    delta: memory.take(4 * sizes.rows),
     bytes: memory.bytes,
   };
 }
@@ -67,27 +81,41 @@ export function backwardKernel(spec: AttentionSpec): WasmKernel {
     threadBytes: layoutOf(spec).bytes,
     emit(f, context) {
       const gradients = keyRange(context, spec);
-      forUnits(f, context, sequences, sequences.map(() => groups), (bh, { first, rows, columns }, group) => {
-        const head = headAddresses(f, context, spec, true, bh);
-        const start = i32.const(first);
-        const perGroup = groups === 1 ? columns : blocks * blockLength(columns);
-        const begin = f.local("i32", i32.mul(group, i32.const(perGroup)));
-        const end = f.local("i32", i32.add(begin, i32.const(perGroup)));
-        let dq = head.row.bind(head, "dq", start);
-        if (groups > 1) {
-          // Laid out as an unpacked dout.
-          const within = i32.sub(head.row("dout", start), context.input(0));
-          const size = 4 * spec.batch * spec.queries * spec.heads * spec.dim;
-          dq = () => i32.add(i32.add(context.scratch(0), i32.mul(group, i32.const(size))), within);
-        }
-        const address = (operand: AttentionOperand) => head.row(operand, start);
-        f.call(gradients, [
-          ...OPERANDS.map(address), head.lse(start), head.mask(start), head.keep(start),
-          dq(), address("dk"), address("dv"),
-          i32.const(rows), begin, select(i32.ltS(end, i32.const(columns)), end, i32.const(columns)), i32.const(columns),
-          context.threadMemory,
-        ]);
-      });
+      forUnits(
+        f,
+        context,
+        sequences,
+        sequences.map(() => groups),
+        (bh, { first, rows, columns }, group) => {
+          const head = headAddresses(f, context, spec, true, bh);
+          const start = i32.const(first);
+          const perGroup = groups === 1 ? columns : blocks * blockLength(columns);
+          const begin = f.local("i32", i32.mul(group, i32.const(perGroup)));
+          const end = f.local("i32", i32.add(begin, i32.const(perGroup)));
+          let dq = head.row.bind(head, "dq", start);
+          if (groups > 1) {
+            // Laid out as an unpacked dout.
+            const within = i32.sub(head.row("dout", start), context.input(0));
+            const size = 4 * spec.batch * spec.queries * spec.heads * spec.dim;
+            dq = () => i32.add(i32.add(context.scratch(0), i32.mul(group, i32.const(size))), within);
+          }
+          const address = (operand: AttentionOperand) => head.row(operand, start);
+          f.call(gradients, [
+            ...OPERANDS.map(address),
+            head.lse(start),
+            head.mask(start),
+            head.keep(start),
+            dq(),
+            address("dk"),
+            address("dv"),
+            i32.const(rows),
+            begin,
+            select(i32.ltS(end, i32.const(columns)), end, i32.const(columns)),
+            i32.const(columns),
+            context.threadMemory,
+          ]);
+        },
+      );
     },
   };
 }
@@ -119,93 +147,119 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
   const parameters = Array.from({ length: 16 }, () => "i32" as const);
   const name = functionKey("attention.backward", spec, dqRow);
 
-  return context.shared(name, (module) => module.function({ parameters }, (f) => {
-    const [dout, q, k, v, out, lse, mask, keep, dq, dk, dv, rows, begin, end, columns, memory] = f.parameters;
-    const part = (offset: number) => f.local("i32", i32.add(memory, i32.const(offset)));
-    const own = {
-      q: part(at.q), dout: part(at.dout), k: part(at.k), kPanels: part(at.kPanels), vPanels: part(at.vPanels),
-      p: part(at.p), ds: part(at.ds), dq: part(at.dq), dk: part(at.dk), dv: part(at.dv),
-      open: part(at.open), delta: part(at.delta),
-    };
-    const [one, factor] = [f32.const(1), f32.const(scale)];
-    const rowOf = (start: Value, row: Value, bytes: number) =>
-      f.local("i32", i32.add(start, i32.mul(row, i32.const(bytes))));
-    const atMost = (x: Value, y: Value) => f.local("i32", select(i32.ltS(x, y), x, y));
-    const [rowStep, columnStep] = [emitBlockLength(f, rows), emitBlockLength(f, columns)];
-    const column = f.local("i32", begin);
+  return context.shared(name, (module) =>
+    module.function({ parameters }, (f) => {
+      const [dout, q, k, v, out, lse, mask, keep, dq, dk, dv, rows, begin, end, columns, memory] = f.parameters;
+      const part = (offset: number) => f.local("i32", i32.add(memory, i32.const(offset)));
+      const own = {
+        q: part(at.q),
+        dout: part(at.dout),
+        k: part(at.k),
+        kPanels: part(at.kPanels),
+        vPanels: part(at.vPanels),
+        p: part(at.p),
+        ds: part(at.ds),
+        dq: part(at.dq),
+        dk: part(at.dk),
+        dv: part(at.dv),
+        open: part(at.open),
+        delta: part(at.delta),
+      };
+      const [one, factor] = [f32.const(1), f32.const(scale)];
+      const rowOf = (start: Value, row: Value, bytes: number) =>
+        f.local("i32", i32.add(start, i32.mul(row, i32.const(bytes))));
+      const atMost = (x: Value, y: Value) => f.local("i32", select(i32.ltS(x, y), x, y));
+      const [rowStep, columnStep] = [emitBlockLength(f, rows), emitBlockLength(f, columns)];
+      const column = f.local("i32", begin);
 
-    f.while(() => i32.ltS(column, end), () => {
-      const width = atMost(i32.sub(end, column), columnStep);
-      const [atK, atV] = [rowOf(k, column, tensorRow(spec, "k")), rowOf(v, column, tensorRow(spec, "v"))];
-      f.call(packK, [atK, own.kPanels, width, i32.const(dim)]);
-      f.call(packV, [atV, own.vPanels, width, i32.const(dim)]);
-      f.call(copyK, [atK, own.k, width, one]);
-      if (sizes.closed) writeOpen(f, spec, rowOf(mask, column, 4), width, own.open);
+      f.while(
+        () => i32.ltS(column, end),
+        () => {
+          const width = atMost(i32.sub(end, column), columnStep);
+          const [atK, atV] = [rowOf(k, column, tensorRow(spec, "k")), rowOf(v, column, tensorRow(spec, "v"))];
+          f.call(packK, [atK, own.kPanels, width, i32.const(dim)]);
+          f.call(packV, [atV, own.vPanels, width, i32.const(dim)]);
+          f.call(copyK, [atK, own.k, width, one]);
+          if (sizes.closed) writeOpen(f, spec, rowOf(mask, column, 4), width, own.open);
 
-      const row = f.local("i32", i32.const(0));
-      f.while(() => i32.ltS(row, rows), () => {
-        const height = atMost(i32.sub(rows, row), rowStep);
-        const atDout = rowOf(dout, row, tensorRow(spec, "dout"));
-        f.call(copyQ, [rowOf(q, row, tensorRow(spec, "q")), own.q, height, factor]);
-        f.call(copyDout, [atDout, own.dout, height, one]);
-        writeDelta(atDout, rowOf(out, row, tensorRow(spec, "out")), height);
-        f.call(scoreProduct, [own.q, own.kPanels, own.p, height, width, i32.const(dim)]);
-        f.call(scoreProduct, [own.dout, own.vPanels, own.ds, height, width, i32.const(dim)]);
-        scoreGradients(row, height, width);
+          const row = f.local("i32", i32.const(0));
+          f.while(
+            () => i32.ltS(row, rows),
+            () => {
+              const height = atMost(i32.sub(rows, row), rowStep);
+              const atDout = rowOf(dout, row, tensorRow(spec, "dout"));
+              f.call(copyQ, [rowOf(q, row, tensorRow(spec, "q")), own.q, height, factor]);
+              f.call(copyDout, [atDout, own.dout, height, one]);
+              writeDelta(atDout, rowOf(out, row, tensorRow(spec, "out")), height);
+              f.call(scoreProduct, [own.q, own.kPanels, own.p, height, width, i32.const(dim)]);
+              f.call(scoreProduct, [own.dout, own.vPanels, own.ds, height, width, i32.const(dim)]);
+              scoreGradients(row, height, width);
 
-        const intoKeys = (product: Callee) => {
-          f.call(product, [own.p, own.dout, own.dv, width, i32.const(dim), height]);
-          f.call(product, [own.ds, own.q, own.dk, width, i32.const(dim), height]);
-        };
-        f.if(row, () => intoKeys(keyProducts[1]), () => intoKeys(keyProducts[0]));
-        f.call(queryProduct, [own.ds, own.k, own.dq, height, i32.const(dim), width]);
-        const target = rowOf(dq, row, dqRow);
-        const intoQueries = (callee: Callee) => f.call(callee, [own.dq, target, height, factor]);
-        f.if(i32.eq(column, begin), () => intoQueries(setDq), () => intoQueries(addDq));
-        f.set(row, i32.add(row, height));
-      });
-      f.call(storeKeys, [own.dk, rowOf(dk, column, tensorRow(spec, "dk")), width, one]);
-      f.call(storeKeys, [own.dv, rowOf(dv, column, tensorRow(spec, "dv")), width, one]);
-      f.set(column, i32.add(column, width));
-    });
+              const intoKeys = (product: Callee) => {
+                f.call(product, [own.p, own.dout, own.dv, width, i32.const(dim), height]);
+                f.call(product, [own.ds, own.q, own.dk, width, i32.const(dim), height]);
+              };
+              f.if(
+                row,
+                () => intoKeys(keyProducts[1]),
+                () => intoKeys(keyProducts[0]),
+              );
+              f.call(queryProduct, [own.ds, own.k, own.dq, height, i32.const(dim), width]);
+              const target = rowOf(dq, row, dqRow);
+              const intoQueries = (callee: Callee) => f.call(callee, [own.dq, target, height, factor]);
+              f.if(
+                i32.eq(column, begin),
+                () => intoQueries(setDq),
+                () => intoQueries(addDq),
+              );
+              f.set(row, i32.add(row, height));
+            },
+          );
+          f.call(storeKeys, [own.dk, rowOf(dk, column, tensorRow(spec, "dk")), width, one]);
+          f.call(storeKeys, [own.dv, rowOf(dv, column, tensorRow(spec, "dv")), width, one]);
+          f.set(column, i32.add(column, width));
+        },
+      );
 
-    /** δ of a block of rows. */
-    function writeDelta(from: Value, outFrom: Value, height: Value): void {
-      const [x, y] = [f.local("i32", from), f.local("i32", outFrom)];
-      const target = f.local("i32", own.delta);
-      f.for(i32.const(0), height, 1, () => {
-        const sum = f.local("v128", f32x4.const(0));
-        forVectors(f, dim, (byte, offset, count) => {
-          const [a, b] = [f.name(i32.add(x, byte)), f.name(i32.add(y, byte))];
-          f.set(sum, multiplyAdd(features, loadLanes(a, count, offset), loadLanes(b, count, offset), sum));
+      /** δ of a block of rows. */
+      function writeDelta(from: Value, outFrom: Value, height: Value): void {
+        const [x, y] = [f.local("i32", from), f.local("i32", outFrom)];
+        const target = f.local("i32", own.delta);
+        f.for(i32.const(0), height, 1, () => {
+          const sum = f.local("v128", f32x4.const(0));
+          forVectors(f, dim, (byte, offset, count) => {
+            const [a, b] = [f.name(i32.add(x, byte)), f.name(i32.add(y, byte))];
+            f.set(sum, multiplyAdd(features, loadLanes(a, count, offset), loadLanes(b, count, offset), sum));
+          });
+          f.store32Lane(target, sumOfLanes(f, sum), 0);
+          f.set(x, i32.add(x, i32.const(tensorRow(spec, "dout"))));
+          f.set(y, i32.add(y, i32.const(tensorRow(spec, "out"))));
+          f.set(target, i32.add(target, i32.const(4)));
         });
-        f.store32Lane(target, sumOfLanes(f, sum), 0);
-        f.set(x, i32.add(x, i32.const(tensorRow(spec, "dout"))));
-        f.set(y, i32.add(y, i32.const(tensorRow(spec, "out"))));
-        f.set(target, i32.add(target, i32.const(4)));
-      });
-    }
+      }
 
-    /** Scores become probabilities times dropout, and these' gradients become those of the scores, over `scale`. */
-    function scoreGradients(firstRow: Value, height: Value, width: Value): void {
-      f.for(i32.const(0), height, 1, (i) => {
-        const row = f.local("i32", i32.add(firstRow, i));
-        const logSum = f.local("v128", v128.load32Splat(rowOf(lse, row, 4)));
-        const delta = f.local("v128", v128.load32Splat(rowOf(own.delta, i, 4)));
-        const [p, ds] = [rowOf(own.p, i, scoreRow), rowOf(own.ds, i, scoreRow)];
-        const kept = spec.keep
-          ? f.local("i32", i32.add(rowOf(keep, row, 4 * keepWidth(spec)), i32.shl(column, i32.const(2)))) : undefined;
-        forScores(f, width, sizes, kept, (byte, given) => {
-          const [atP, atDs] = [f.local("i32", i32.add(p, byte)), f.local("i32", i32.add(ds, byte))];
-          const weight = exp(f, features, f32x4.sub(v128.load(atP), logSum));
-          const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(own.open, byte))) : weight);
-          const gradient = v128.load(atDs);
-          f.store(atDs, f32x4.mul(share, f32x4.sub(given ? f32x4.mul(gradient, given) : gradient, delta)));
-          f.store(atP, given ? f32x4.mul(share, given) : share);
+      /** Scores become probabilities times dropout, and these' gradients become those of the scores, over `scale`. */
+      function scoreGradients(firstRow: Value, height: Value, width: Value): void {
+        f.for(i32.const(0), height, 1, (i) => {
+          const row = f.local("i32", i32.add(firstRow, i));
+          const logSum = f.local("v128", v128.load32Splat(rowOf(lse, row, 4)));
+          const delta = f.local("v128", v128.load32Splat(rowOf(own.delta, i, 4)));
+          const [p, ds] = [rowOf(own.p, i, scoreRow), rowOf(own.ds, i, scoreRow)];
+          const kept = spec.keep
+            ? f.local("i32", i32.add(rowOf(keep, row, 4 * keepWidth(spec)), i32.shl(column, i32.const(2))))
+            : undefined;
+          forScores(f, width, sizes, kept, (byte, given) => {
+            const [atP, atDs] = [f.local("i32", i32.add(p, byte)), f.local("i32", i32.add(ds, byte))];
+            const weight = exp(f, features, f32x4.sub(v128.load(atP), logSum));
+            const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(own.open, byte))) : weight);
+            const gradient = v128.load(atDs);
+            f.store(atDs, f32x4.mul(share, f32x4.sub(given ? f32x4.mul(gradient, given) : gradient, delta)));
+            f.store(atP, given ? f32x4.mul(share, given) : share);
+          });
         });
-      });
-    }
-  }));
+      }
+    }),
+  );
 }
 
 /** dq = the sum over the groups, in order. A unit is one row of all heads. */
@@ -214,7 +268,9 @@ export function joinGroups(spec: AttentionSpec): WasmKernel {
   const rows = spec.batch * spec.queries;
   const { groups } = keyGroups(spec);
   return {
-    name: "attention.backward.join", units: rows, threadBytes: 0,
+    name: "attention.backward.join",
+    units: rows,
+    threadBytes: 0,
     emit(f, context) {
       const toRow = tensorRow(spec, "dq");
       const rowCopy = { columns: width, fromRow: 4 * width, toRow };

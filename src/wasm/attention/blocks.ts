@@ -102,7 +102,11 @@ export interface HeadAddresses {
 
 /** @param bh number of the batch element and head, b·H + h */
 export function headAddresses(
-  f: FunctionBuilder, context: KernelContext, spec: AttentionSpec, backward: boolean, bh: Value,
+  f: FunctionBuilder,
+  context: KernelContext,
+  spec: AttentionSpec,
+  backward: boolean,
+  bh: Value,
 ): HeadAddresses {
   const inputs = inputNames(spec, backward);
   const outputs = outputNames(spec, backward);
@@ -119,9 +123,10 @@ export function headAddresses(
     },
     lse: (row) => at(buffer("lse"), i32.add(i32.mul(bh, i32.const(spec.queries)), row)),
     mask: (key) => (spec.mask ? at(buffer("mask"), i32.add(i32.mul(b, i32.const(spec.keys)), key)) : i32.const(0)),
-    keep: (row) => (spec.keep
-      ? at(buffer("keep"), i32.mul(i32.add(i32.mul(bh, i32.const(spec.queries)), row), i32.const(keepWidth(spec))))
-      : i32.const(0)),
+    keep: (row) =>
+      spec.keep
+        ? at(buffer("keep"), i32.mul(i32.add(i32.mul(bh, i32.const(spec.queries)), row), i32.const(keepWidth(spec))))
+        : i32.const(0),
   };
 }
 
@@ -131,7 +136,10 @@ export function headAddresses(
  * @param pieces how many pieces each sequence has
  */
 export function forUnits(
-  f: FunctionBuilder, context: KernelContext, sequences: readonly Sequence[], pieces: readonly number[],
+  f: FunctionBuilder,
+  context: KernelContext,
+  sequences: readonly Sequence[],
+  pieces: readonly number[],
   body: (bh: Value, sequence: Sequence, piece: Value) => void,
 ): void {
   const total = pieces.reduce((a, b) => a + b, 0);
@@ -172,7 +180,10 @@ export function writeOpen(f: FunctionBuilder, spec: AttentionSpec, mask: Value, 
  * @param body given where the vector stands within the row, in bytes, and its dropout factors
  */
 export function forScores(
-  f: FunctionBuilder, columns: Value, sizes: BlockSizes, keep: Value | undefined,
+  f: FunctionBuilder,
+  columns: Value,
+  sizes: BlockSizes,
+  keep: Value | undefined,
   body: (byte: Value, keep?: Value) => void,
 ): void {
   const factors = (byte: Value) => keep && f.local("v128", v128.load(i32.add(keep, byte)));

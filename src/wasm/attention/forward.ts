@@ -8,8 +8,17 @@
 import type { AttentionSpec } from "../../ops/specs/attention.ts";
 import { keepWidth } from "../../ops/specs/attention.ts";
 import {
-  LOWEST, blockLength, blockSizes, emitBlockLength, forScores, forUnits, functionKey, headAddresses, sequencesOf,
-  tensorRow, writeOpen,
+  LOWEST,
+  blockLength,
+  blockSizes,
+  emitBlockLength,
+  forScores,
+  forUnits,
+  functionKey,
+  headAddresses,
+  sequencesOf,
+  tensorRow,
+  writeOpen,
 } from "./blocks.ts";
 import { ThreadLayout, copyRows, packColumns, panelBytes, storeRows } from "../blocks/copy.ts";
 import { blockProduct } from "../blocks/product.ts";
@@ -53,8 +62,16 @@ export function forwardKernel(spec: AttentionSpec): WasmKernel {
         const count = select(i32.ltS(left, i32.const(blockLength(rows))), left, i32.const(blockLength(rows)));
         const key = i32.const(first);
         f.call(attend, [
-          head.row("q", row), head.row("k", key), head.row("v", key), head.row("out", row), head.lse(row),
-          head.mask(key), head.keep(row), count, i32.const(columns), context.threadMemory,
+          head.row("q", row),
+          head.row("k", key),
+          head.row("v", key),
+          head.row("out", row),
+          head.lse(row),
+          head.mask(key),
+          head.keep(row),
+          count,
+          i32.const(columns),
+          context.threadMemory,
         ]);
       });
     },
@@ -75,93 +92,106 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
   const packKeys = packColumns(context, tensorRow(spec, "k"));
   const scoreProduct = blockProduct(context, { aRow: sizes.channelRow, aStep: 4, cRow: sizes.scoreRow });
   const outProduct = blockProduct(
-    context, { aRow: sizes.scoreRow, aStep: 4, bStep: sizes.channelRow, cRow: sizes.channelRow }, online);
-  const storeOut = storeRows(
-    context, { columns: dim, fromRow: sizes.channelRow, toRow: tensorRow(spec, "out"), each: true });
+    context,
+    { aRow: sizes.scoreRow, aStep: 4, bStep: sizes.channelRow, cRow: sizes.channelRow },
+    online,
+  );
+  const storeOut = storeRows(context, {
+    columns: dim,
+    fromRow: sizes.channelRow,
+    toRow: tensorRow(spec, "out"),
+    each: true,
+  });
   const parameters = Array.from({ length: 10 }, () => "i32" as const);
   const name = functionKey("attention.forward", spec, online);
 
-  return context.shared(name, (module) => module.function({ parameters }, (f) => {
-    const [q, k, v, out, lse, mask, keep, rows, columns, memory] = f.parameters;
-    const part = (offset: number) => f.local("i32", i32.add(memory, i32.const(offset)));
-    const [queries, keys, values, scores, result] = [at.queries, at.keys, at.values, at.scores, at.out].map(part);
-    const [open, tops, sums] = [at.open, at.top, at.sum].map(part);
-    const one = f32.const(1);
-    f.call(copyQueries, [q, queries, rows, f32.const(scale)]);
-    if (online) f.fillBytes(result, i32.const(0), i32.mul(rows, i32.const(sizes.channelRow)));
-    if (online) {
+  return context.shared(name, (module) =>
+    module.function({ parameters }, (f) => {
+      const [q, k, v, out, lse, mask, keep, rows, columns, memory] = f.parameters;
+      const part = (offset: number) => f.local("i32", i32.add(memory, i32.const(offset)));
+      const [queries, keys, values, scores, result] = [at.queries, at.keys, at.values, at.scores, at.out].map(part);
+      const [open, tops, sums] = [at.open, at.top, at.sum].map(part);
+      const one = f32.const(1);
+      f.call(copyQueries, [q, queries, rows, f32.const(scale)]);
+      if (online) f.fillBytes(result, i32.const(0), i32.mul(rows, i32.const(sizes.channelRow)));
+      if (online) {
+        f.for(i32.const(0), rows, 4, (row) => {
+          const four = f.local("i32", i32.shl(row, i32.const(2)));
+          f.store(i32.add(tops, four), f32x4.const(LOWEST));
+          f.store(i32.add(sums, four), f32x4.const(0));
+        });
+      }
+
+      const step = emitBlockLength(f, columns);
+      f.while(
+        () => i32.gtS(columns, i32.const(0)),
+        () => {
+          const here = f.local("i32", select(i32.ltS(columns, step), columns, step));
+          f.call(packKeys, [k, keys, here, i32.const(dim)]);
+          f.call(copyValues, [v, values, here, one]);
+          f.call(scoreProduct, [queries, keys, scores, rows, here, i32.const(dim)]);
+          if (sizes.closed) writeOpen(f, spec, mask, here, open);
+
+          f.for(i32.const(0), rows, 1, (row) => {
+            const line = f.local("i32", i32.add(scores, i32.mul(row, i32.const(sizes.scoreRow))));
+            const four = f.local("i32", i32.shl(row, i32.const(2)));
+            const score = (byte: Value) => {
+              const given = v128.load(i32.add(line, byte));
+              return sizes.closed ? v128.bitselect(given, f32x4.const(LOWEST), v128.load(i32.add(open, byte))) : given;
+            };
+            const highest = f.local("v128", f32x4.const(LOWEST));
+            forScores(f, here, sizes, undefined, (byte) => f.set(highest, f32x4.pmax(highest, score(byte))));
+            const top = f.local("v128", maxOfLanes(f, highest));
+            const before = online ? f.local("v128", v128.load32Splat(i32.add(tops, four))) : undefined;
+            if (before) f.set(top, f32x4.pmax(top, before));
+
+            const sum = f.local("v128", f32x4.const(0));
+            const factors = spec.keep
+              ? f.local("i32", i32.add(keep, i32.mul(row, i32.const(4 * keepWidth(spec)))))
+              : undefined;
+            forScores(f, here, sizes, factors, (byte, kept) => {
+              const weight = exp(f, features, f32x4.sub(score(byte), top));
+              const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(open, byte))) : weight);
+              f.set(sum, f32x4.add(sum, share));
+              f.store(i32.add(line, byte), kept ? f32x4.mul(share, kept) : share);
+            });
+            const total = f.local("v128", sumOfLanes(f, sum));
+            if (before) {
+              const factor = exp(f, features, f32x4.sub(before, top));
+              f.set(total, f32x4.add(total, f32x4.mul(factor, v128.load32Splat(i32.add(sums, four)))));
+              const line = f.local("i32", i32.add(result, i32.mul(row, i32.const(sizes.channelRow))));
+              f.for(i32.const(0), i32.const(4 * dim), 16, (byte) => {
+                const place = f.local("i32", i32.add(line, byte));
+                f.store(place, f32x4.mul(v128.load(place), factor));
+              });
+            }
+            f.store32Lane(i32.add(tops, four), top, 0);
+            f.store32Lane(i32.add(sums, four), total, 0);
+          });
+
+          f.call(outProduct, [scores, values, result, rows, i32.const(dim), here]);
+          f.set(columns, i32.sub(columns, here));
+          f.set(k, i32.add(k, i32.mul(here, i32.const(tensorRow(spec, "k")))));
+          f.set(v, i32.add(v, i32.mul(here, i32.const(tensorRow(spec, "v")))));
+          const bytes = f.local("i32", i32.shl(here, i32.const(2)));
+          if (spec.mask) f.set(mask, i32.add(mask, bytes));
+          if (spec.keep) f.set(keep, i32.add(keep, bytes));
+        },
+      );
+
+      // Rows that attended to nothing have a sum of 0, and get 0 for everything. The sums become factors.
       f.for(i32.const(0), rows, 4, (row) => {
         const four = f.local("i32", i32.shl(row, i32.const(2)));
-        f.store(i32.add(tops, four), f32x4.const(LOWEST));
-        f.store(i32.add(sums, four), f32x4.const(0));
+        const place = f.local("i32", i32.add(sums, four));
+        const total = f.local("v128", v128.load(place));
+        const nothing = f.local("v128", f32x4.eq(total, f32x4.const(0)));
+        const all = f32x4.add(v128.load(i32.add(tops, four)), log(f, features, total));
+        const value = f.local("v128", v128.andNot(all, nothing));
+        f.store(place, v128.andNot(f32x4.div(f32x4.const(1), total), nothing));
+        const target = f.local("i32", i32.add(lse, four));
+        byCount(f, i32.sub(rows, row), (count) => storeLanes(f, target, value, count));
       });
-    }
-
-    const step = emitBlockLength(f, columns);
-    f.while(() => i32.gtS(columns, i32.const(0)), () => {
-      const here = f.local("i32", select(i32.ltS(columns, step), columns, step));
-      f.call(packKeys, [k, keys, here, i32.const(dim)]);
-      f.call(copyValues, [v, values, here, one]);
-      f.call(scoreProduct, [queries, keys, scores, rows, here, i32.const(dim)]);
-      if (sizes.closed) writeOpen(f, spec, mask, here, open);
-
-      f.for(i32.const(0), rows, 1, (row) => {
-        const line = f.local("i32", i32.add(scores, i32.mul(row, i32.const(sizes.scoreRow))));
-        const four = f.local("i32", i32.shl(row, i32.const(2)));
-        const score = (byte: Value) => {
-          const given = v128.load(i32.add(line, byte));
-          return sizes.closed ? v128.bitselect(given, f32x4.const(LOWEST), v128.load(i32.add(open, byte))) : given;
-        };
-        const highest = f.local("v128", f32x4.const(LOWEST));
-        forScores(f, here, sizes, undefined, (byte) => f.set(highest, f32x4.pmax(highest, score(byte))));
-        const top = f.local("v128", maxOfLanes(f, highest));
-        const before = online ? f.local("v128", v128.load32Splat(i32.add(tops, four))) : undefined;
-        if (before) f.set(top, f32x4.pmax(top, before));
-
-        const sum = f.local("v128", f32x4.const(0));
-        const factors = spec.keep
-          ? f.local("i32", i32.add(keep, i32.mul(row, i32.const(4 * keepWidth(spec))))) : undefined;
-        forScores(f, here, sizes, factors, (byte, kept) => {
-          const weight = exp(f, features, f32x4.sub(score(byte), top));
-          const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(open, byte))) : weight);
-          f.set(sum, f32x4.add(sum, share));
-          f.store(i32.add(line, byte), kept ? f32x4.mul(share, kept) : share);
-        });
-        const total = f.local("v128", sumOfLanes(f, sum));
-        if (before) {
-          const factor = exp(f, features, f32x4.sub(before, top));
-          f.set(total, f32x4.add(total, f32x4.mul(factor, v128.load32Splat(i32.add(sums, four)))));
-          const line = f.local("i32", i32.add(result, i32.mul(row, i32.const(sizes.channelRow))));
-          f.for(i32.const(0), i32.const(4 * dim), 16, (byte) => {
-            const place = f.local("i32", i32.add(line, byte));
-            f.store(place, f32x4.mul(v128.load(place), factor));
-          });
-        }
-        f.store32Lane(i32.add(tops, four), top, 0);
-        f.store32Lane(i32.add(sums, four), total, 0);
-      });
-
-      f.call(outProduct, [scores, values, result, rows, i32.const(dim), here]);
-      f.set(columns, i32.sub(columns, here));
-      f.set(k, i32.add(k, i32.mul(here, i32.const(tensorRow(spec, "k")))));
-      f.set(v, i32.add(v, i32.mul(here, i32.const(tensorRow(spec, "v")))));
-      const bytes = f.local("i32", i32.shl(here, i32.const(2)));
-      if (spec.mask) f.set(mask, i32.add(mask, bytes));
-      if (spec.keep) f.set(keep, i32.add(keep, bytes));
-    });
-
-    // Rows that attended to nothing have a sum of 0, and get 0 for everything. The sums become factors.
-    f.for(i32.const(0), rows, 4, (row) => {
-      const four = f.local("i32", i32.shl(row, i32.const(2)));
-      const place = f.local("i32", i32.add(sums, four));
-      const total = f.local("v128", v128.load(place));
-      const nothing = f.local("v128", f32x4.eq(total, f32x4.const(0)));
-      const all = f32x4.add(v128.load(i32.add(tops, four)), log(f, features, total));
-      const value = f.local("v128", v128.andNot(all, nothing));
-      f.store(place, v128.andNot(f32x4.div(f32x4.const(1), total), nothing));
-      const target = f.local("i32", i32.add(lse, four));
-      byCount(f, i32.sub(rows, row), (count) => storeLanes(f, target, value, count));
-    });
-    f.call(storeOut, [result, out, rows, sums]);
-  }));
+      f.call(storeOut, [result, out, rows, sums]);
+    }),
+  );
 }

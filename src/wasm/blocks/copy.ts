@@ -43,7 +43,9 @@ const UNROLLED = 8;
  * bytes, and how many lanes it has.
  */
 export function forVectors(
-  f: FunctionBuilder, columns: number, body: (byte: Value, offset: number, count: number) => void,
+  f: FunctionBuilder,
+  columns: number,
+  body: (byte: Value, offset: number, count: number) => void,
 ): void {
   const rounds = Math.floor(columns / (4 * UNROLLED));
   const round = (byte: Value): void => {
@@ -72,18 +74,20 @@ export interface RowCopy {
 export function copyRows(context: KernelContext, { columns, fromRow, toRow }: RowCopy): Callee {
   const key = `copyRows ${[columns, fromRow, toRow].join()}`;
   const signature: Signature = { parameters: ["i32", "i32", "i32", "f32"] };
-  return context.shared(key, (module) => module.function(signature, (f) => {
-    const [from, to, rows, factor] = f.parameters;
-    const scale = f.local("v128", f32x4.splat(factor));
-    f.for(i32.const(0), rows, 1, () => {
-      forVectors(f, columns, (byte, offset, count) => {
-        const source = f.name(i32.add(from, byte));
-        f.store(i32.add(to, byte), f32x4.mul(loadLanes(source, count, offset), scale), offset);
+  return context.shared(key, (module) =>
+    module.function(signature, (f) => {
+      const [from, to, rows, factor] = f.parameters;
+      const scale = f.local("v128", f32x4.splat(factor));
+      f.for(i32.const(0), rows, 1, () => {
+        forVectors(f, columns, (byte, offset, count) => {
+          const source = f.name(i32.add(from, byte));
+          f.store(i32.add(to, byte), f32x4.mul(loadLanes(source, count, offset), scale), offset);
+        });
+        f.set(from, i32.add(from, i32.const(fromRow)));
+        f.set(to, i32.add(to, i32.const(toRow)));
       });
-      f.set(from, i32.add(from, i32.const(fromRow)));
-      f.set(to, i32.add(to, i32.const(toRow)));
-    });
-  }));
+    }),
+  );
 }
 
 /**
@@ -96,22 +100,24 @@ export function storeRows(
 ): Callee {
   const signature: Signature = { parameters: ["i32", "i32", "i32", each ? "i32" : "f32"] };
   const key = `storeRows ${[columns, fromRow, toRow, add, each].join()}`;
-  return context.shared(key, (module) => module.function(signature, (f) => {
-    const [from, to, rows, factor] = f.parameters;
-    const scale = f.local("v128", each ? f32x4.const(0) : f32x4.splat(factor));
-    f.for(i32.const(0), rows, 1, () => {
-      if (each) f.set(scale, v128.load32Splat(factor));
-      forVectors(f, columns, (byte, offset, count) => {
-        const [source, target] = [f.name(i32.add(from, byte)), f.name(i32.add(to, byte))];
-        const scaled = f32x4.mul(loadLanes(source, count, offset), scale);
-        const value = f.local("v128", add ? f32x4.add(loadLanes(target, count, offset), scaled) : scaled);
-        storeLanes(f, target, value, count, offset);
+  return context.shared(key, (module) =>
+    module.function(signature, (f) => {
+      const [from, to, rows, factor] = f.parameters;
+      const scale = f.local("v128", each ? f32x4.const(0) : f32x4.splat(factor));
+      f.for(i32.const(0), rows, 1, () => {
+        if (each) f.set(scale, v128.load32Splat(factor));
+        forVectors(f, columns, (byte, offset, count) => {
+          const [source, target] = [f.name(i32.add(from, byte)), f.name(i32.add(to, byte))];
+          const scaled = f32x4.mul(loadLanes(source, count, offset), scale);
+          const value = f.local("v128", add ? f32x4.add(loadLanes(target, count, offset), scaled) : scaled);
+          storeLanes(f, target, value, count, offset);
+        });
+        if (each) f.set(factor, i32.add(factor, i32.const(4)));
+        f.set(from, i32.add(from, i32.const(fromRow)));
+        f.set(to, i32.add(to, i32.const(toRow)));
       });
-      if (each) f.set(factor, i32.add(factor, i32.const(4)));
-      f.set(from, i32.add(from, i32.const(fromRow)));
-      f.set(to, i32.add(to, i32.const(toRow)));
-    });
-  }));
+    }),
+  );
 }
 
 /**
@@ -119,29 +125,45 @@ export function storeRows(
  * columns beyond, those up to a multiple of 4 are 0 and the others are left as they are.
  */
 export function packRows(context: KernelContext, fromRow: number): Callee {
-  return context.shared(`packRows ${fromRow}`, (module) => module.function(PACK, (f) => {
-    const [from, to, rows, columns] = f.parameters;
-    const each = (column: Value, copy: (source: Value, target: Value) => void): void => {
-      const source = f.local("i32", i32.add(from, i32.shl(column, i32.const(2))));
-      f.for(i32.const(0), rows, 1, () => {
-        copy(source, to);
-        f.set(source, i32.add(source, i32.const(fromRow)));
-        f.set(to, i32.add(to, i32.const(4 * NR)));
+  return context.shared(`packRows ${fromRow}`, (module) =>
+    module.function(PACK, (f) => {
+      const [from, to, rows, columns] = f.parameters;
+      const each = (column: Value, copy: (source: Value, target: Value) => void): void => {
+        const source = f.local("i32", i32.add(from, i32.shl(column, i32.const(2))));
+        f.for(i32.const(0), rows, 1, () => {
+          copy(source, to);
+          f.set(source, i32.add(source, i32.const(fromRow)));
+          f.set(to, i32.add(to, i32.const(4 * NR)));
+        });
+      };
+      f.for(i32.const(0), columns, NR, (column) => {
+        const left = f.local("i32", i32.sub(columns, column));
+        f.if(
+          i32.geS(left, i32.const(NR)),
+          () =>
+            each(column, (source, target) => {
+              f.store(target, v128.load(source));
+              f.store(target, v128.load(source, 16), 16);
+            }),
+          () =>
+            f.if(
+              i32.gtS(left, i32.const(4)),
+              () =>
+                byCount(f, i32.sub(left, i32.const(4)), (count) =>
+                  each(column, (source, target) => {
+                    f.store(target, v128.load(source));
+                    f.store(target, loadLanes(source, count, 16), 16);
+                  }),
+                ),
+              () =>
+                byCount(f, left, (count) =>
+                  each(column, (source, target) => f.store(target, loadLanes(source, count))),
+                ),
+            ),
+        );
       });
-    };
-    f.for(i32.const(0), columns, NR, (column) => {
-      const left = f.local("i32", i32.sub(columns, column));
-      f.if(i32.geS(left, i32.const(NR)), () => each(column, (source, target) => {
-        f.store(target, v128.load(source));
-        f.store(target, v128.load(source, 16), 16);
-      }), () => f.if(i32.gtS(left, i32.const(4)), () => byCount(f, i32.sub(left, i32.const(4)), (count) =>
-        each(column, (source, target) => {
-          f.store(target, v128.load(source));
-          f.store(target, loadLanes(source, count, 16), 16);
-        })), () => byCount(f, left, (count) =>
-        each(column, (source, target) => f.store(target, loadLanes(source, count))))));
-    });
-  }));
+    }),
+  );
 }
 
 /**
@@ -149,31 +171,40 @@ export function packRows(context: KernelContext, fromRow: number): Callee {
  * [panel][column][8]. Beyond `rows` the last row is repeated up to a multiple of 4.
  */
 export function packColumns(context: KernelContext, fromRow: number): Callee {
-  return context.shared(`packColumns ${fromRow}`, (module) => module.function(PACK, (f) => {
-    const [from, to, rows, columns] = f.parameters;
-    const last = f.local("i32", i32.sub(rows, i32.const(1)));
-    const panel = f.local("i32", i32.mul(columns, i32.const(4 * NR)));
-    f.for(i32.const(0), rows, 4, (row) => {
-      const sources = [0, 1, 2, 3].map((r) => {
-        const wanted = f.name(i32.add(row, i32.const(r)));
-        const within = select(i32.ltS(wanted, last), wanted, last);
-        return f.local("i32", i32.add(from, i32.mul(within, i32.const(fromRow))));
+  return context.shared(`packColumns ${fromRow}`, (module) =>
+    module.function(PACK, (f) => {
+      const [from, to, rows, columns] = f.parameters;
+      const last = f.local("i32", i32.sub(rows, i32.const(1)));
+      const panel = f.local("i32", i32.mul(columns, i32.const(4 * NR)));
+      f.for(i32.const(0), rows, 4, (row) => {
+        const sources = [0, 1, 2, 3].map((r) => {
+          const wanted = f.name(i32.add(row, i32.const(r)));
+          const within = select(i32.ltS(wanted, last), wanted, last);
+          return f.local("i32", i32.add(from, i32.mul(within, i32.const(fromRow))));
+        });
+        // Rows 0–3 of eight are the left half of a panel, rows 4–7 the right.
+        const target = f.local(
+          "i32",
+          i32.add(
+            i32.add(to, i32.mul(i32.shrU(row, i32.const(3)), panel)),
+            i32.shl(i32.and(row, i32.const(4)), i32.const(2)),
+          ),
+        );
+        const full = f.local("i32", i32.and(columns, i32.const(-4)));
+        const four = (count: number): void => {
+          const rowsOfBlock = sources.map((source) => f.local("v128", loadLanes(source, count)));
+          transpose(f, rowsOfBlock)
+            .slice(0, count)
+            .forEach((column, i) => f.store(target, column, 4 * NR * i));
+        };
+        f.for(i32.const(0), full, 4, () => {
+          four(4);
+          sources.forEach((source) => f.set(source, i32.add(source, i32.const(16))));
+          f.set(target, i32.add(target, i32.const(16 * NR)));
+        });
+        const left = f.local("i32", i32.sub(columns, full));
+        f.if(left, () => byCount(f, left, four));
       });
-      // Rows 0–3 of eight are the left half of a panel, rows 4–7 the right.
-      const target = f.local("i32", i32.add(i32.add(to, i32.mul(i32.shrU(row, i32.const(3)), panel)),
-        i32.shl(i32.and(row, i32.const(4)), i32.const(2))));
-      const full = f.local("i32", i32.and(columns, i32.const(-4)));
-      const four = (count: number): void => {
-        const rowsOfBlock = sources.map((source) => f.local("v128", loadLanes(source, count)));
-        transpose(f, rowsOfBlock).slice(0, count).forEach((column, i) => f.store(target, column, 4 * NR * i));
-      };
-      f.for(i32.const(0), full, 4, () => {
-        four(4);
-        sources.forEach((source) => f.set(source, i32.add(source, i32.const(16))));
-        f.set(target, i32.add(target, i32.const(16 * NR)));
-      });
-      const left = f.local("i32", i32.sub(columns, full));
-      f.if(left, () => byCount(f, left, four));
-    });
-  }));
+    }),
+  );
 }

@@ -33,29 +33,35 @@ const SIGNATURE: Signature = { parameters: ["i32", "i32", "i32", "i32", "i32", "
 export function blockProduct(context: KernelContext, strides: BlockStrides, accumulate = false): Callee {
   const { aRow, aStep, bStep, cRow } = strides;
   const key = `blockProduct ${[aRow, aStep, bStep ?? "panels", cRow, accumulate].join()}`;
-  return context.shared(key, (module) => module.function(SIGNATURE, (f) => {
-    const [a, b, c, rows, columns, k] = f.parameters;
-    const step = bStep ?? 4 * NR;
-    const length = f.local("i32", i32.mul(k, i32.const(step)));
-    const panel = f.local("i32", b);
-    const panelProduct = (column: Value, vectors: number): void => {
-      const from = f.local("i32", a);
-      const to = f.local("i32", i32.add(c, i32.shl(column, i32.const(2))));
-      const end = f.local("i32", i32.add(panel, length));
-      f.for(i32.const(0), rows, MR, () => {
-        const [atA, atB] = [f.local("i32", from), f.local("i32", panel)];
-        const initial = (r: number, v: number): Value => v128.load(to, r * cRow + 16 * v);
-        const shape = { rows: MR, vectors, strides: { aRow, aStep, bStep: step } };
-        const tile = emitTile(f, context.features, atA, atB, end, shape, accumulate ? initial : undefined);
-        tile.forEach((row, r) => row.forEach((sum, v) => f.store(to, sum, r * cRow + 16 * v)));
-        f.set(from, i32.add(from, i32.const(MR * aRow)));
-        f.set(to, i32.add(to, i32.const(MR * cRow)));
+  return context.shared(key, (module) =>
+    module.function(SIGNATURE, (f) => {
+      const [a, b, c, rows, columns, k] = f.parameters;
+      const step = bStep ?? 4 * NR;
+      const length = f.local("i32", i32.mul(k, i32.const(step)));
+      const panel = f.local("i32", b);
+      const panelProduct = (column: Value, vectors: number): void => {
+        const from = f.local("i32", a);
+        const to = f.local("i32", i32.add(c, i32.shl(column, i32.const(2))));
+        const end = f.local("i32", i32.add(panel, length));
+        f.for(i32.const(0), rows, MR, () => {
+          const [atA, atB] = [f.local("i32", from), f.local("i32", panel)];
+          const initial = (r: number, v: number): Value => v128.load(to, r * cRow + 16 * v);
+          const shape = { rows: MR, vectors, strides: { aRow, aStep, bStep: step } };
+          const tile = emitTile(f, context.features, atA, atB, end, shape, accumulate ? initial : undefined);
+          tile.forEach((row, r) => row.forEach((sum, v) => f.store(to, sum, r * cRow + 16 * v)));
+          f.set(from, i32.add(from, i32.const(MR * aRow)));
+          f.set(to, i32.add(to, i32.const(MR * cRow)));
+        });
+      };
+      f.for(i32.const(0), columns, NR, (column) => {
+        const left = i32.sub(columns, column);
+        f.if(
+          i32.gtS(left, i32.const(4)),
+          () => panelProduct(column, 2),
+          () => panelProduct(column, 1),
+        );
+        f.set(panel, i32.add(panel, bStep === undefined ? length : i32.const(4 * NR)));
       });
-    };
-    f.for(i32.const(0), columns, NR, (column) => {
-      const left = i32.sub(columns, column);
-      f.if(i32.gtS(left, i32.const(4)), () => panelProduct(column, 2), () => panelProduct(column, 1));
-      f.set(panel, i32.add(panel, bStep === undefined ? length : i32.const(4 * NR)));
-    });
-  }));
+    }),
+  );
 }

@@ -72,8 +72,13 @@ interface LogitBlock {
 
 /** Runs `start` for each of the chunks `begin` to `end`, then `body` for every block of queries, logits computed. */
 function forLogits(
-  f: FunctionBuilder, context: KernelContext, spec: InfoNceSpec, backward: boolean, range: { begin: Value; end: Value },
-  operands: { q: Value; queue: Value }, start: (source: Value, columns: Value) => void,
+  f: FunctionBuilder,
+  context: KernelContext,
+  spec: InfoNceSpec,
+  backward: boolean,
+  range: { begin: Value; end: Value },
+  operands: { q: Value; queue: Value },
+  start: (source: Value, columns: Value) => void,
   body: (block: LogitBlock) => void,
 ): void {
   const { rows, channels, negatives, temperature } = spec;
@@ -118,29 +123,42 @@ function forLogits(
 export function chunkStatistics(spec: InfoNceSpec): WasmKernel {
   const plan = chunkPlan(spec);
   return {
-    name: "infoNce.chunks", units: plan.chunks, threadBytes: layoutOf(spec, false).bytes,
+    name: "infoNce.chunks",
+    units: plan.chunks,
+    threadBytes: layoutOf(spec, false).bytes,
     emit(f, context) {
       const operands = { q: context.input(0), queue: context.input(2) };
-      forLogits(f, context, spec, false, context, operands, () => {}, ({ chunk, columns, row, rows, logits }) => {
-        const line = f.local("i32", logits);
-        const place = i32.add(i32.mul(chunk, i32.const(plan.rows)), row);
-        const offset = f.local("i32", i32.shl(place, i32.const(2)));
-        const bytes = f.local("i32", i32.shl(columns, i32.const(2)));
-        f.for(i32.const(0), rows, 1, () => {
-          const highest = f.local("v128", f32x4.const(LOWEST));
-          f.for(i32.const(0), bytes, 16, (byte) => f.set(highest, f32x4.pmax(highest, v128.load(i32.add(line, byte)))));
-          const top = maxOfLanes(f, highest);
-          const sum = f.local("v128", f32x4.const(0));
-          f.for(i32.const(0), bytes, 16, (byte) => {
-            const weight = exp(f, context.features, f32x4.sub(v128.load(i32.add(line, byte)), top));
-            f.set(sum, f32x4.add(sum, weight));
+      forLogits(
+        f,
+        context,
+        spec,
+        false,
+        context,
+        operands,
+        () => {},
+        ({ chunk, columns, row, rows, logits }) => {
+          const line = f.local("i32", logits);
+          const place = i32.add(i32.mul(chunk, i32.const(plan.rows)), row);
+          const offset = f.local("i32", i32.shl(place, i32.const(2)));
+          const bytes = f.local("i32", i32.shl(columns, i32.const(2)));
+          f.for(i32.const(0), rows, 1, () => {
+            const highest = f.local("v128", f32x4.const(LOWEST));
+            f.for(i32.const(0), bytes, 16, (byte) =>
+              f.set(highest, f32x4.pmax(highest, v128.load(i32.add(line, byte)))),
+            );
+            const top = maxOfLanes(f, highest);
+            const sum = f.local("v128", f32x4.const(0));
+            f.for(i32.const(0), bytes, 16, (byte) => {
+              const weight = exp(f, context.features, f32x4.sub(v128.load(i32.add(line, byte)), top));
+              f.set(sum, f32x4.add(sum, weight));
+            });
+            f.store32Lane(i32.add(context.scratch(0), offset), top, 0);
+            f.store32Lane(i32.add(context.scratch(1), offset), sumOfLanes(f, sum), 0);
+            f.set(offset, i32.add(offset, i32.const(4)));
+            f.set(line, i32.add(line, i32.const(blockRow(plan.columns))));
           });
-          f.store32Lane(i32.add(context.scratch(0), offset), top, 0);
-          f.store32Lane(i32.add(context.scratch(1), offset), sumOfLanes(f, sum), 0);
-          f.set(offset, i32.add(offset, i32.const(4)));
-          f.set(line, i32.add(line, i32.const(blockRow(plan.columns))));
-        });
-      });
+        },
+      );
     },
   };
 }
@@ -154,7 +172,9 @@ export function queryGradients(spec: InfoNceSpec): WasmKernel {
   const plan = chunkPlan(spec);
   const at = layoutOf(spec, true);
   return {
-    name: "infoNce.gradients", units: plan.groups, threadBytes: at.bytes,
+    name: "infoNce.gradients",
+    units: plan.groups,
+    threadBytes: at.bytes,
     emit(f, context) {
       const { features } = context;
       const logitRow = blockRow(plan.columns);
@@ -190,7 +210,11 @@ export function queryGradients(spec: InfoNceSpec): WasmKernel {
           });
           const target = f.local("i32", i32.add(own, i32.mul(row, i32.const(4 * plan.channels))));
           const given = [logits, turned, target, rows, i32.const(channels), columns];
-          f.if(i32.eq(chunk, begin), () => f.call(set, given), () => f.call(add, given));
+          f.if(
+            i32.eq(chunk, begin),
+            () => f.call(set, given),
+            () => f.call(add, given),
+          );
         });
       });
     },

@@ -49,7 +49,9 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
   const { rows, channels, positives } = spec;
   const plan = chunkPlan(spec);
   return {
-    name: "infoNce.join", units: plan.rows / 4, threadBytes: 16 * positives,
+    name: "infoNce.join",
+    units: plan.rows / 4,
+    threadBytes: 16 * positives,
     emit(f, context) {
       const { features, threadMemory } = context;
       const e = (x: Value): Value => exp(f, features, x);
@@ -94,8 +96,11 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
         const all = f.local("v128", f32x4.add(top, log(f, features, sum)));
         const some = f.local("v128", f32x4.add(topPositive, log(f, features, sumPositive)));
         const loss = f.local("v128", f32x4.sub(all, some));
-        byCount(f, i32.sub(i32.const(rows), row), (count) => [loss, all, some].forEach((value, i) =>
-          storeLanes(f, f.local("i32", i32.add(context.output(i), first)), value, count)));
+        byCount(f, i32.sub(i32.const(rows), row), (count) =>
+          [loss, all, some].forEach((value, i) =>
+            storeLanes(f, f.local("i32", i32.add(context.output(i), first)), value, count),
+          ),
+        );
       });
     },
   };
@@ -106,7 +111,9 @@ function joinGradients(spec: InfoNceSpec): WasmKernel {
   const { channels, positives, temperature } = spec;
   const plan = chunkPlan(spec);
   return {
-    name: "infoNce.joinGradients", units: spec.rows, threadBytes: 0,
+    name: "infoNce.joinGradients",
+    units: spec.rows,
+    threadBytes: 0,
     emit(f, context) {
       const { features } = context;
       const rowBytes = 4 * channels;

@@ -69,8 +69,13 @@ export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
   const bReadable = b.plain !== undefined && b.plain.outer === 4 && b.plain.k > 0 && n % NR === 0;
   const bDirect = bReadable && (m <= FEW_ROWS || k * b.plain!.k <= NEAR);
   return {
-    rows, columns, depth, parts: Math.ceil(k / partSteps), partSteps,
-    rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
+    rows,
+    columns,
+    depth,
+    parts: Math.ceil(k / partSteps),
+    partSteps,
+    rowBlocks: Math.ceil(m / rows),
+    columnBlocks: Math.ceil(n / columns),
     a: aDirect ? "direct" : "packed",
     b: bDirect ? "direct" : "packed",
   };

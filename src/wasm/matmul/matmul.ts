@@ -28,10 +28,10 @@ import { computedBytes, packComputed, packPlain } from "./packing.ts";
 export type Operand =
   | { readonly plain: PlainView; address(f: FunctionBuilder, context: KernelContext, batch: Value): Value }
   | {
-    readonly plain?: undefined;
-    readonly lanes: "outer" | "k";
-    elements(f: FunctionBuilder, context: KernelContext, batch: Value): ComputedElements;
-  };
+      readonly plain?: undefined;
+      readonly lanes: "outer" | "k";
+      elements(f: FunctionBuilder, context: KernelContext, batch: Value): ComputedElements;
+    };
 
 /** A block of C of one matrix of the batch. */
 export interface BlockPlace {
@@ -79,7 +79,9 @@ export function productKernels(product: Product, blocks: Blocks = chooseBlocks(p
   const { parts, rowBlocks, columnBlocks } = blocks;
   const units = parts * batch * rowBlocks * columnBlocks;
   const kernel = (target: Product): WasmKernel => ({
-    name: `matmul ${name}`, units, threadBytes: threadLayout(target, blocks).bytes,
+    name: `matmul ${name}`,
+    units,
+    threadBytes: threadLayout(target, blocks).bytes,
     emit: (f, context) => emitUnits(target, blocks, f, context),
   });
   if (parts === 1) return { kernels: [kernel(product)], scratch: [] };
@@ -103,25 +105,28 @@ function sumKernel({ name, batch, m, n, c }: Product, parts: number): WasmKernel
   const blocks = Math.ceil(m / SUM_ROWS);
   const partBytes = i32.const(batch * m * rowBytes);
   return {
-    name: `add parts ${name}`, units: batch * blocks, threadBytes: SUM_ROWS * rowBytes,
-    emit: (f, context) => f.for(context.begin, context.end, 1, (unit) => {
-      const batchAt = f.name(i32.divU(unit, i32.const(blocks)));
-      const m0 = f.name(i32.mul(i32.sub(unit, i32.mul(batchAt, i32.const(blocks))), i32.const(SUM_ROWS)));
-      const rows = least(f, i32.sub(i32.const(m), m0), SUM_ROWS);
-      const row = i32.add(i32.mul(batchAt, i32.const(m)), m0);
-      const from = f.name(i32.add(context.scratch(0), i32.mul(row, i32.const(rowBytes))));
-      f.for(i32.const(0), i32.mul(rows, i32.const(rowBytes)), 16, (at) => {
-        const part = f.local("i32", i32.add(from, at));
-        const sum = f.local("v128", v128.load(part));
-        f.for(i32.const(1), i32.const(parts), 1, () => {
-          f.set(part, i32.add(part, partBytes));
-          f.set(sum, f32x4.add(sum, v128.load(part)));
+    name: `add parts ${name}`,
+    units: batch * blocks,
+    threadBytes: SUM_ROWS * rowBytes,
+    emit: (f, context) =>
+      f.for(context.begin, context.end, 1, (unit) => {
+        const batchAt = f.name(i32.divU(unit, i32.const(blocks)));
+        const m0 = f.name(i32.mul(i32.sub(unit, i32.mul(batchAt, i32.const(blocks))), i32.const(SUM_ROWS)));
+        const rows = least(f, i32.sub(i32.const(m), m0), SUM_ROWS);
+        const row = i32.add(i32.mul(batchAt, i32.const(m)), m0);
+        const from = f.name(i32.add(context.scratch(0), i32.mul(row, i32.const(rowBytes))));
+        f.for(i32.const(0), i32.mul(rows, i32.const(rowBytes)), 16, (at) => {
+          const part = f.local("i32", i32.add(from, at));
+          const sum = f.local("v128", v128.load(part));
+          f.for(i32.const(1), i32.const(parts), 1, () => {
+            f.set(part, i32.add(part, partBytes));
+            f.set(sum, f32x4.add(sum, v128.load(part)));
+          });
+          f.store(i32.add(context.threadMemory, at), sum);
         });
-        f.store(i32.add(context.threadMemory, at), sum);
-      });
-      const place = { batch: batchAt, m0, n0: i32.const(0), rows, columns: i32.const(n) };
-      c.store!(f, context, place, context.threadMemory, rowBytes);
-    }),
+        const place = { batch: batchAt, m0, n0: i32.const(0), rows, columns: i32.const(n) };
+        c.store!(f, context, place, context.threadMemory, rowBytes);
+      }),
   };
 }
 
@@ -133,8 +138,14 @@ function least(f: FunctionBuilder, x: Value, y: number): Value {
 }
 
 function packerOf(
-  operand: Operand, size: number, width: number, depth: number, f: FunctionBuilder, context: KernelContext,
-  batch: Value, strip: Value,
+  operand: Operand,
+  size: number,
+  width: number,
+  depth: number,
+  f: FunctionBuilder,
+  context: KernelContext,
+  batch: Value,
+  strip: Value,
 ): PackPanel {
   if (operand.plain) {
     return packPlain(f, context, width, size, operand.plain, f.name(operand.address(f, context, batch)));
@@ -147,7 +158,7 @@ function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, colum
   const aBytes = a === "packed" ? 4 * rows * depth : 0;
   const bBytes = b === "packed" ? 4 * NR * depth : 0;
   const stripOf = (operand: Operand, packed: boolean, width: number): number =>
-    (operand.plain || !packed ? 0 : computedBytes(operand.lanes, width, depth));
+    operand.plain || !packed ? 0 : computedBytes(operand.lanes, width, depth);
   const stripBytes = Math.max(stripOf(aOperand, a === "packed", MR), stripOf(bOperand, b === "packed", NR));
   // What is added to block of k by block of k does so faster where it lies close together.
   const fits = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;
@@ -179,18 +190,25 @@ function emitUnits(product: Product, blocks: Blocks, f: FunctionBuilder, context
 
 /** @param matrix which matrix of results it belongs to: the batch's, or the part's of it */
 function emitBlock(
-  product: Product, blocks: Blocks, f: FunctionBuilder, context: KernelContext, place: BlockPlace,
-  matrix: Value, part: Value,
+  product: Product,
+  blocks: Blocks,
+  f: FunctionBuilder,
+  context: KernelContext,
+  place: BlockPlace,
+  matrix: Value,
+  part: Value,
 ): void {
   const { batch, m0, n0, rows, columns } = place;
   const { a, b, c, m, n, k } = product;
   const { depth, parts, partSteps } = blocks;
   const layout = threadLayout(product, blocks);
   const own = (offset: number): Value => i32.add(context.threadMemory, i32.const(offset));
-  const cStride = layout.inPlace ? c.stride ?? 4 * n : 4 * blocks.columns;
-  const cBase = f.name(layout.inPlace
-    ? i32.add(c.address!(f, context, matrix), i32.add(i32.mul(m0, i32.const(cStride)), i32.mul(n0, i32.const(4))))
-    : own(layout.c));
+  const cStride = layout.inPlace ? (c.stride ?? 4 * n) : 4 * blocks.columns;
+  const cBase = f.name(
+    layout.inPlace
+      ? i32.add(c.address!(f, context, matrix), i32.add(i32.mul(m0, i32.const(cStride)), i32.mul(n0, i32.const(4))))
+      : own(layout.c),
+  );
   const stripAt = f.name(own(layout.strip));
   const packA = blocks.a === "packed" ? packerOf(a, m, MR, depth, f, context, batch, stripAt) : undefined;
   const packB = blocks.b === "packed" ? packerOf(b, n, NR, depth, f, context, batch, stripAt) : undefined;
@@ -217,14 +235,22 @@ function emitBlock(
     const bBytes = f.name(i32.mul(steps, i32.const(bStep)));
     f.for(i32.const(0), columns, NR, (column) => {
       if (packB) packB({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
-      const bAt = packB ? bBase
+      const bAt = packB
+        ? bBase
         : f.name(i32.add(bBase, i32.add(i32.mul(column, i32.const(4)), i32.mul(k0, i32.const(bStep)))));
       const bEnd = f.name(i32.add(bAt, bBytes));
       const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
       const tiles = (accumulate: boolean) => {
-        const call = (height: number, aAt: Value, to: Value, count: Value) => f.call(
-          strip(context, { rows: height, strides, accumulate }),
-          [aAt, bAt, bEnd, to, i32.const(cStride), count, aPanel]);
+        const call = (height: number, aAt: Value, to: Value, count: Value) =>
+          f.call(strip(context, { rows: height, strides, accumulate }), [
+            aAt,
+            bAt,
+            bEnd,
+            to,
+            i32.const(cStride),
+            count,
+            aPanel,
+          ]);
         if (m >= MR) f.if(panels, () => call(MR, aFirst, cAt, panels));
         if (tailRows === 0) return;
         f.if(i32.and(rows, i32.const(MR - 1)), () => {
@@ -233,7 +259,12 @@ function emitBlock(
         });
       };
       if (kBlocks === 1) tiles(false);
-      else f.if(i32.eq(k0, kFirst), () => tiles(false), () => tiles(true));
+      else
+        f.if(
+          i32.eq(k0, kFirst),
+          () => tiles(false),
+          () => tiles(true),
+        );
     });
   };
   if (kBlocks === 1 && parts === 1) {
@@ -249,7 +280,11 @@ function emitBlock(
 
 /** Address of row (or column) `first` of a plain operand. */
 function firstOf(
-  { plain, ...operand }: Operand, f: FunctionBuilder, context: KernelContext, batch: Value, first: Value,
+  { plain, ...operand }: Operand,
+  f: FunctionBuilder,
+  context: KernelContext,
+  batch: Value,
+  first: Value,
 ): Value {
   if (!plain || !("address" in operand)) throw new Error("internal: computed elements have no address");
   return i32.add(operand.address(f, context, batch), i32.mul(first, i32.const(plain.outer)));

@@ -39,12 +39,17 @@ export const PACKED: TileStrides = { aRow: 4, aStep: 4 * MR, bStep: 4 * NR };
  * @returns the accumulators, row by row
  */
 export function emitTile(
-  f: FunctionBuilder, features: WasmFeatures, a: Local, b: Local, bEnd: Value,
+  f: FunctionBuilder,
+  features: WasmFeatures,
+  a: Local,
+  b: Local,
+  bEnd: Value,
   { rows, vectors, strides }: { readonly rows: number; readonly vectors: number; readonly strides: TileStrides },
   initial?: (row: number, vector: number) => Value,
 ): Local[][] {
   const tile = Array.from({ length: rows }, (_, r) =>
-    Array.from({ length: vectors }, (_, v) => f.local("v128", initial?.(r, v) ?? f32x4.const(0))));
+    Array.from({ length: vectors }, (_, v) => f.local("v128", initial?.(r, v) ?? f32x4.const(0))),
+  );
   const columns = Array.from({ length: vectors }, () => f.local("v128", f32x4.const(0)));
   const element = f.local("v128", f32x4.const(0));
   f.doWhile(() => {
@@ -74,10 +79,18 @@ export function microKernel(context: KernelContext, accumulate: boolean): Callee
       for (let r = 1; r < MR; r++) rows.push(f.local("i32", i32.add(rows[r - 1], stride)));
       const end = f.local("i32", i32.add(b, i32.mul(k, i32.const(PACKED.bStep))));
       const shape = { rows: MR, vectors: NR / 4, strides: PACKED };
-      const tile = emitTile(f, context.features, a, b, end, shape,
-        accumulate ? (r, v) => v128.load(rows[r], 16 * v) : undefined);
+      const tile = emitTile(
+        f,
+        context.features,
+        a,
+        b,
+        end,
+        shape,
+        accumulate ? (r, v) => v128.load(rows[r], 16 * v) : undefined,
+      );
       tile.forEach((row, r) => row.forEach((sum, v) => f.store(rows[r], sum, 16 * v)));
-    }));
+    }),
+  );
 }
 
 /** A kind of `strip`: its sizes and strides are compiled in. */
@@ -104,13 +117,21 @@ export function strip(context: KernelContext, { rows, strides, accumulate }: Str
         const at = [c, ...pointers];
         f.set(aAt, a);
         f.set(bAt, b);
-        const tile = emitTile(f, context.features, aAt, bAt, bEnd, { rows, vectors: NR / 4, strides },
-          accumulate ? (r, v) => v128.load(at[r], 16 * v) : undefined);
+        const tile = emitTile(
+          f,
+          context.features,
+          aAt,
+          bAt,
+          bEnd,
+          { rows, vectors: NR / 4, strides },
+          accumulate ? (r, v) => v128.load(at[r], 16 * v) : undefined,
+        );
         tile.forEach((row, r) => row.forEach((sum, v) => f.store(at[r], sum, 16 * v)));
         f.set(a, i32.add(a, aPanel));
         f.set(c, i32.add(at[rows - 1], stride));
         f.set(panels, i32.sub(panels, i32.const(1)));
         return panels;
       });
-    }));
+    }),
+  );
 }

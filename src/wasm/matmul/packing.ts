@@ -44,12 +44,18 @@ export type PackPanel = (panel: Panel) => void;
  * @param base address of the element outer 0, k 0
  */
 export function packPlain(
-  f: FunctionBuilder, context: KernelContext, width: number, size: number, view: PlainView, base: Value,
+  f: FunctionBuilder,
+  context: KernelContext,
+  width: number,
+  size: number,
+  view: PlainView,
+  base: Value,
 ): PackPanel {
   return ({ first, from, to, at }) => {
     const source = i32.add(i32.add(base, i32.mul(first, i32.const(view.outer))), i32.mul(from, i32.const(view.k)));
     byValid(f, width, size, first, (valid) =>
-      f.call(packFunction(context, width, valid, view), [source, at, i32.sub(to, from)]));
+      f.call(packFunction(context, width, valid, view), [source, at, i32.sub(to, from)]),
+    );
   };
 }
 
@@ -65,8 +71,13 @@ const stripStride = (depth: number): number => 16 * Math.ceil(depth / 4);
  * (`computedBytes` bytes), so that the code that computes them is there once.
  */
 export function packComputed(
-  f: FunctionBuilder, context: KernelContext, width: number, size: number, elements: ComputedElements,
-  strip: Value, depth: number,
+  f: FunctionBuilder,
+  context: KernelContext,
+  width: number,
+  size: number,
+  elements: ComputedElements,
+  strip: Value,
+  depth: number,
 ): PackPanel {
   return ({ first, from, to, at }) => {
     const start = f.name(first);
@@ -75,9 +86,11 @@ export function packComputed(
     if (elements.lanes === "outer") {
       f.set(line, at);
       f.for(from, to, 1, (k) => {
-        elements.line(k, (four) => f.for(start, end, 4, (outer) => {
-          f.store(i32.add(line, i32.shl(i32.sub(outer, start), i32.const(2))), four(outer));
-        }));
+        elements.line(k, (four) =>
+          f.for(start, end, 4, (outer) => {
+            f.store(i32.add(line, i32.shl(i32.sub(outer, start), i32.const(2))), four(outer));
+          }),
+        );
         f.set(line, i32.add(line, i32.const(4 * width)));
       });
       return;
@@ -86,13 +99,16 @@ export function packComputed(
     const begin = f.name(from);
     f.set(line, strip);
     f.for(start, end, 1, (outer) => {
-      elements.line(outer, (four) => f.for(begin, to, 4, (k) => {
-        f.store(i32.add(line, i32.shl(i32.sub(k, begin), i32.const(2))), four(k));
-      }));
+      elements.line(outer, (four) =>
+        f.for(begin, to, 4, (k) => {
+          f.store(i32.add(line, i32.shl(i32.sub(k, begin), i32.const(2))), four(k));
+        }),
+      );
       f.set(line, i32.add(line, i32.const(stride)));
     });
     byValid(f, width, size, start, (valid) =>
-      f.call(packFunction(context, width, valid, { outer: stride, k: 4 }), [strip, at, i32.sub(to, begin)]));
+      f.call(packFunction(context, width, valid, { outer: stride, k: 4 }), [strip, at, i32.sub(to, begin)]),
+    );
   };
 }
 
@@ -106,7 +122,12 @@ function byValid(f: FunctionBuilder, width: number, size: number, first: Value, 
   const rest = size % width;
   if (rest === 0) emit(width);
   else if (size < width) emit(rest);
-  else f.if(i32.leS(first, i32.const(size - width)), () => emit(width), () => emit(rest));
+  else
+    f.if(
+      i32.leS(first, i32.const(size - width)),
+      () => emit(width),
+      () => emit(rest),
+    );
 }
 
 /** The function (from, to, steps): packs one panel with `valid` rows, steps ≥ 1. */
@@ -131,18 +152,26 @@ function packFunction(context: KernelContext, width: number, valid: number, { ou
       };
       if (k === 4 && outer !== 4) {
         const last = f.local("i32", i32.sub(end, i32.const(16 * width)));
-        f.while(() => i32.leU(to, last), () => {
-          for (const group of groups) {
-            const rows = [0, 1, 2, 3].map((i) =>
-              (4 * group + i < valid ? f.name(v128.load(from, (4 * group + i) * outer)) : f32x4.const(0)));
-            transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group));
-          }
-          advance(4);
-        });
+        f.while(
+          () => i32.leU(to, last),
+          () => {
+            for (const group of groups) {
+              const rows = [0, 1, 2, 3].map((i) =>
+                4 * group + i < valid ? f.name(v128.load(from, (4 * group + i) * outer)) : f32x4.const(0),
+              );
+              transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group));
+            }
+            advance(4);
+          },
+        );
       }
-      f.while(() => i32.ltU(to, end), () => {
-        for (const group of groups) f.store(to, gather(group), 16 * group);
-        advance(1);
-      });
-    }));
+      f.while(
+        () => i32.ltU(to, end),
+        () => {
+          for (const group of groups) f.store(to, gather(group), 16 * group);
+          advance(1);
+        },
+      );
+    }),
+  );
 }

@@ -30,9 +30,18 @@ function byType(float: Binary, signed: Binary, unsigned: Binary = signed): Eleme
   return (_, x, y, _z, dtype) => (dtype === "f32" ? float(x, y) : dtype === "i32" ? signed(x, y) : unsigned(x, y));
 }
 
-const float1 = (form: math.VectorFunction): ElementwiseForm => (c, x) => form(c.f, c.features, x);
-const plain1 = (form: (x: Value) => Value): ElementwiseForm => (_, x) => form(x);
-const plain2 = (form: Binary): ElementwiseForm => (_, x, y) => form(x, y);
+const float1 =
+  (form: math.VectorFunction): ElementwiseForm =>
+  (c, x) =>
+    form(c.f, c.features, x);
+const plain1 =
+  (form: (x: Value) => Value): ElementwiseForm =>
+  (_, x) =>
+    form(x);
+const plain2 =
+  (form: Binary): ElementwiseForm =>
+  (_, x, y) =>
+    form(x, y);
 
 /** Lane by lane, on scalars. */
 function lanewise({ f }: FormContext, x: Value, y: Value, scalar: Binary): Value {

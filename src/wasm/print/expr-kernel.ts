@@ -77,7 +77,9 @@ export function codeKey(kernel: LoopKernel | ReduceKernel | MatmulKernel, operan
         return "";
     }
   };
-  const exprs = kernel.exprs.all.map((e) => `${e.kind} ${e.dtype} ${own(e)} ${"args" in e ? e.args.map((a) => a.id).join() : ""}`);
+  const exprs = kernel.exprs.all.map(
+    (e) => `${e.kind} ${e.dtype} ${own(e)} ${"args" in e ? e.args.map((a) => a.id).join() : ""}`,
+  );
   const stores = (list: readonly Store[]): string =>
     list.map((s) => `${numberOf.get(s.target)} ${s.target.dtype} ${s.index.key} ${s.value.id}`).join("&");
   const form = (): string => {
@@ -87,7 +89,9 @@ export function codeKey(kernel: LoopKernel | ReduceKernel | MatmulKernel, operan
       case "matmul":
         return `${kernel.batch} ${kernel.m} ${kernel.n} ${kernel.k} ${kernel.a.id} ${kernel.b.id} ${stores(kernel.stores)}`;
       case "reduce": {
-        const phases = kernel.phases.map((p) => p.map((a) => `${a.number} ${a.name} ${a.value.id}`).join("&")).join("|");
+        const phases = kernel.phases
+          .map((p) => p.map((a) => `${a.number} ${a.name} ${a.value.id}`).join("&"))
+          .join("|");
         return `${kernel.rows} ${kernel.columns} ${phases} ${stores(kernel.rowStores)} ${stores(kernel.elementStores)}`;
       }
     }

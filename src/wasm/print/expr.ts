@@ -159,7 +159,11 @@ export class ExprPrinter {
   /** Bound variables that an index depends on, those of its run-time values too. */
   #indexVariables(resolved: IntExpr): ReadonlySet<string> {
     let names = this.#namesOfIndex.get(resolved.key);
-    if (!names) this.#namesOfIndex.set(resolved.key, (names = new Set(resolved.terms.flatMap((t) => [...this.#termVariables(t)]))));
+    if (!names)
+      this.#namesOfIndex.set(
+        resolved.key,
+        (names = new Set(resolved.terms.flatMap((t) => [...this.#termVariables(t)]))),
+      );
     return names;
   }
 
@@ -278,7 +282,8 @@ export class ExprPrinter {
     const levels = new Map<number, Term[]>();
     for (const term of resolved.terms) {
       const depth = depthOf(term);
-      if (depth === Infinity && which === "all") throw new Error(`internal: index ${resolved.key} before its variables are bound`);
+      if (depth === Infinity && which === "all")
+        throw new Error(`internal: index ${resolved.key} before its variables are bound`);
       if (depth !== Infinity) levels.set(depth, [...(levels.get(depth) ?? []), term]);
     }
     let sum = i32.add(base, i32.const(unit * resolved.constant));
@@ -293,7 +298,8 @@ export class ExprPrinter {
       const laneKey = [...dependencies({ ...resolved, terms }).values].length > 0 ? `@${lane}` : "";
       const before = sum;
       sum = this.#once(key + laneKey, names, () =>
-        terms.reduce((total, t) => i32.add(total, this.#scaled(t, unit, lane)), before));
+        terms.reduce((total, t) => i32.add(total, this.#scaled(t, unit, lane)), before),
+      );
     }
     return sum;
   }
@@ -318,7 +324,9 @@ export class ExprPrinter {
         const expr = this.#o.exprs.byId(atom.id);
         const varies = this.#o.vector !== undefined && this.variablesOf(expr).has(this.#o.vector.name);
         const at = varies ? lane : 0;
-        return this.#once(`extract ${atom.id}@${at}`, this.variablesOf(expr), () => i32x4.extract(this.value(expr), at));
+        return this.#once(`extract ${atom.id}@${at}`, this.variablesOf(expr), () =>
+          i32x4.extract(this.value(expr), at),
+        );
       }
       default: {
         const inner = atom.of;
@@ -350,7 +358,10 @@ export class ExprPrinter {
     const f = this.#f;
     switch (expr.kind) {
       case "load":
-        return asRegister(this.#load(this.#o.memory.address(expr.buffer), expr.index, 0, sizeOf(expr.buffer.shape)), expr.dtype);
+        return asRegister(
+          this.#load(this.#o.memory.address(expr.buffer), expr.index, 0, sizeOf(expr.buffer.shape)),
+          expr.dtype,
+        );
       case "parameter": {
         const { address, words } = this.#o.memory.parameters!;
         return asRegister(this.#load(address, expr.index, expr.word, words - expr.word), expr.dtype);
@@ -380,7 +391,8 @@ export class ExprPrinter {
         const value = this.value(expr.args[0]);
         return expr.conditions.reduce((kept, { expr: at, size, step }) => {
           const inside = this.#once(`below ${at.key} ${size}`, this.#indexVariables(this.#resolve(at)), () =>
-            i32x4.ltU(this.#integers(at), i32x4.const(size)));
+            i32x4.ltU(this.#integers(at), i32x4.const(size)),
+          );
           const masked = v128.and(kept, inside);
           return step === 1 ? masked : v128.and(masked, this.#multipleMask(at, step));
         }, value);
@@ -447,7 +459,10 @@ export class ExprPrinter {
     }
     if ((by & (by - 1)) === 0) return i32x4.eq(v128.and(this.#integers(index), i32x4.const(by - 1)), i32x4.const(0));
     const whole = this.#f.name(this.#integers(index));
-    return i32x4.eq(this.#assemble((lane) => i32.remS(i32x4.extract(whole, lane), i32.const(by))), i32x4.const(0));
+    return i32x4.eq(
+      this.#assemble((lane) => i32.remS(i32x4.extract(whole, lane), i32.const(by))),
+      i32x4.const(0),
+    );
   }
 
   /** Four words of a tensor of `size` elements whose index 0 is `word` words after `base`. */
@@ -478,9 +493,15 @@ export class ExprPrinter {
     if (step !== 1 || size < 4) return gather((lane) => [clamped(laneIndex(lane)), 0]);
     const first = this.#index(resolved, 0);
     const result = f.local("v128", i32x4.const(0));
-    f.if(i32.leU(first, i32.const(size - 4)),
+    f.if(
+      i32.leU(first, i32.const(size - 4)),
       () => f.set(result, v128.load(i32.add(from, i32.shl(first, i32.const(2))))),
-      () => f.set(result, gather((lane) => [clamped(laneIndex(lane)), 0])));
+      () =>
+        f.set(
+          result,
+          gather((lane) => [clamped(laneIndex(lane)), 0]),
+        ),
+    );
     return result;
   }
 
@@ -501,7 +522,12 @@ export class ExprPrinter {
     const lanes = (count: number) => {
       for (let lane = 0; lane < count; lane++) {
         if (step !== undefined && step > 0) f.store32Lane(at, word, lane, 4 * step * lane);
-        else f.store32Lane(this.scope({}, () => address(lane)), word, lane);
+        else
+          f.store32Lane(
+            this.scope({}, () => address(lane)),
+            word,
+            lane,
+          );
       }
     };
     const all = () => (step === 1 ? f.store(at, word) : lanes(4));
@@ -530,7 +556,9 @@ export function indicesOf(expr: Expr): readonly IntExpr[] {
 
 /** Whether the range of an index is what its bounds say: quotients and remainders are of numbers that are not negative. */
 function isReliable(index: IntExpr): boolean {
-  return index.terms.every(({ atom }) => (atom.kind === "div" || atom.kind === "mod" ? atom.of.min >= 0 && isReliable(atom.of) : true));
+  return index.terms.every(({ atom }) =>
+    atom.kind === "div" || atom.kind === "mod" ? atom.of.min >= 0 && isReliable(atom.of) : true,
+  );
 }
 
 /** Four words from four places, each an address and an offset. */

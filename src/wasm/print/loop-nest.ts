@@ -78,7 +78,8 @@ function candidates(indices: readonly IntExpr[], size: number): number[] {
   const visit = (index: IntExpr, scaleBefore: number): void => {
     for (const { atom } of index.terms) {
       if (atom.kind !== "div" && atom.kind !== "mod") continue;
-      for (const length of [atom.by * scaleBefore, atom.by]) if (length < size && size % length === 0) found.add(length);
+      for (const length of [atom.by * scaleBefore, atom.by])
+        if (length < size && size % length === 0) found.add(length);
       visit(atom.of, scaleBefore);
       // The inner divisor counts too: ((i / 3) mod 5) repeats every 15.
       for (const { atom: inner } of atom.of.terms) {
@@ -90,7 +91,8 @@ function candidates(indices: readonly IntExpr[], size: number): number[] {
   return [...found];
 }
 
-const isDivision = (index: IntExpr): boolean => index.terms.some(({ atom }) => atom.kind === "div" || atom.kind === "mod");
+const isDivision = (index: IntExpr): boolean =>
+  index.terms.some(({ atom }) => atom.kind === "div" || atom.kind === "mod");
 
 /** The cheapest way to run over `name`, which four neighbours share where it is the vector variable. */
 export function chooseSplit(body: LoopBody, name: string, size: number): Split {
@@ -101,7 +103,10 @@ export function chooseSplit(body: LoopBody, name: string, size: number): Split {
     const split = splitIndex({ name, rows, length });
     const column = columnName(name);
     const price = (index: IntExpr, contiguous: number, strided: number, irregular: number): number => {
-      const step = factorOf(substitute(index, (n) => (n === name ? split : undefined)), column);
+      const step = factorOf(
+        substitute(index, (n) => (n === name ? split : undefined)),
+        column,
+      );
       return step === 0 ? 0.1 : step === 1 ? contiguous : step !== undefined ? strided : irregular;
     };
     let four = operations + 2;

@@ -35,7 +35,10 @@ export function chooseUnits({ rows, length, total }: Pick<Split, "rows" | "lengt
 
 /** Calls `body` for every row, or piece of one, of the units of the context. */
 export function forRows(
-  f: FunctionBuilder, { begin, end }: KernelContext, split: Pick<Split, "rows" | "length">, units: Units,
+  f: FunctionBuilder,
+  { begin, end }: KernelContext,
+  split: Pick<Split, "rows" | "length">,
+  units: Units,
   body: (row: Value, from: Value, to: Value) => void,
 ): void {
   const { piece, piecesPerRow, rowsPerUnit } = units;
@@ -64,18 +67,26 @@ export function loopKernel(kernel: LoopKernel): ExprKernels {
   const [row, column] = [rowName("i"), columnName("i")];
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new ExprPrinter({
-      f, features: context.features, exprs: kernel.exprs, memory: memoryOf(operands, context, kernel.exprs),
-      vector: { name: column, size: split.length }, substitution: new Map([["i", splitIndex(split)]]),
+      f,
+      features: context.features,
+      exprs: kernel.exprs,
+      memory: memoryOf(operands, context, kernel.exprs),
+      vector: { name: column, size: split.length },
+      substitution: new Map([["i", splitIndex(split)]]),
     });
     printer.hoist(values, kernel.stores);
-    forRows(f, context, split, units, (rowAt, from, to) => printer.scope({ [row]: rowAt }, () => {
-      printer.hoist(values, kernel.stores);
-      f.for(from, to, 4, (at) => printer.scope({ [column]: at }, () => {
-        // All values first: one stored in place may be read by another.
-        const printed = values.map((v) => printer.value(v));
-        kernel.stores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
-      }));
-    }));
+    forRows(f, context, split, units, (rowAt, from, to) =>
+      printer.scope({ [row]: rowAt }, () => {
+        printer.hoist(values, kernel.stores);
+        f.for(from, to, 4, (at) =>
+          printer.scope({ [column]: at }, () => {
+            // All values first: one stored in place may be read by another.
+            const printed = values.map((v) => printer.value(v));
+            kernel.stores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
+          }),
+        );
+      }),
+    );
   };
   const name = `loop ${kernel.stores.map((s) => `[${s.target.shape.join()}]`).join(" ")}`;
   return { kernels: [{ name, units: units.count, threadBytes: 0, emit }], operands, scratch: [] };

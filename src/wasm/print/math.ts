@@ -54,7 +54,12 @@ export const exp: VectorFunction = (f, features, x) => {
   const inside = f.name(pmax(pmin(x, constant(89)), constant(-87.3)));
   const { r, halfPower } = reduceExponent(f, features, inside);
   // Twice the polynomial, for half the power: 2¹²⁸ is no float.
-  const tail = polynomial(f, features, r, EXP_TAIL.map((c) => 2 * c));
+  const tail = polynomial(
+    f,
+    features,
+    r,
+    EXP_TAIL.map((c) => 2 * c),
+  );
   const first = multiplyAdd(features, tail, r, constant(2));
   return f.name(mul(multiplyAdd(features, first, r, constant(2)), halfPower));
 };
@@ -118,7 +123,12 @@ const TANH_END = 10;
 export const tanh: VectorFunction = (f, features, x) => {
   const inside = f.name(pmax(pmin(x, constant(TANH_END)), constant(-TANH_END)));
   const square = f.name(mul(inside, inside));
-  const p = polynomial(f, features, square, [0.9999999772, 0.1337447379, 0.003487809426, 2.048116165e-5, 1.317749058e-8]);
+  const p = polynomial(
+    f,
+    features,
+    square,
+    [0.9999999772, 0.1337447379, 0.003487809426, 2.048116165e-5, 1.317749058e-8],
+  );
   const q = polynomial(f, features, square, [1, 0.4670778757, 0.0258473823, 0.0003272917606, 7.704032496e-7]);
   return f.name(pmax(pmin(div(mul(inside, p), q), constant(1)), constant(-1)));
 };
@@ -131,15 +141,26 @@ export const sigmoid: VectorFunction = (f, features, x) =>
 export const erf: VectorFunction = (f, features, given) => {
   const x = f.name(given);
   const square = f.name(mul(x, x));
-  const near = mul(x, polynomial(f, features, square, [
-    1.128379167, -0.3761263498, 0.1128371503, -0.0268605085, 0.005203859214, -0.0008175639651, 8.513104762e-5,
-  ]));
+  const near = mul(
+    x,
+    polynomial(
+      f,
+      features,
+      square,
+      [1.128379167, -0.3761263498, 0.1128371503, -0.0268605085, 0.005203859214, -0.0008175639651, 8.513104762e-5],
+    ),
+  );
   const size = f.name(f32x4.abs(x));
   const inside = f.name(pmin(size, constant(4.1)));
-  const exponent = polynomial(f, features, inside, [
-    0.0001545012183, -1.129415621, -0.6335520193, -0.10804977,
-    0.02496768949, -0.004112449634, 0.0004221774806, -2.001769661e-5,
-  ]);
+  const exponent = polynomial(
+    f,
+    features,
+    inside,
+    [
+      0.0001545012183, -1.129415621, -0.6335520193, -0.10804977, 0.02496768949, -0.004112449634, 0.0004221774806,
+      -2.001769661e-5,
+    ],
+  );
   const far = withSign(sub(constant(1), exp(f, features, exponent)), x);
   return f.name(v128.bitselect(near, far, f32x4.lt(size, constant(0.9))));
 };
@@ -160,7 +181,12 @@ function turned(f: FunctionBuilder, features: WasmFeatures, x: Value, quarters: 
   const oddTail = polynomial(f, features, r2, [-0.1666666664, 0.008333329302, -0.0001983931147, 2.718114019e-6]);
   const odd = multiplyAdd(features, mul(r, r2), oddTail, r);
   const evenTail = polynomial(f, features, r2, [0.04166664567, -0.001388731561, 2.443308169e-5]);
-  const even = multiplyAdd(features, mul(r2, r2), evenTail, negativeMultiplyAdd(features, r2, constant(0.5), constant(1)));
+  const even = multiplyAdd(
+    features,
+    mul(r2, r2),
+    evenTail,
+    negativeMultiplyAdd(features, r2, constant(0.5), constant(1)),
+  );
   const k = f.name(i32x4.add(i32x4.truncSatF32x4S(n), i32x4.const(quarters)));
   const isEven = i32x4.ne(v128.and(k, i32x4.const(1)), i32x4.const(0));
   const sign = i32x4.shl(v128.and(k, i32x4.const(2)), i32.const(30));
@@ -180,13 +206,21 @@ export const atan: VectorFunction = (f, features, given) => {
   const large = f.name(f32x4.gt(size, constant(1)));
   const t = f.name(v128.bitselect(div(constant(1), size), size, large));
   const t2 = f.name(mul(t, t));
-  const tail = polynomial(f, features, t2, [
-    -0.3333329909, 0.1999854827, -0.1426424154, 0.1095218499, -0.08403447869,
-    0.05795754865, -0.0311777984, 0.01091457887, -0.001793615394,
-  ]);
+  const tail = polynomial(
+    f,
+    features,
+    t2,
+    [
+      -0.3333329909, 0.1999854827, -0.1426424154, 0.1095218499, -0.08403447869, 0.05795754865, -0.0311777984,
+      0.01091457887, -0.001793615394,
+    ],
+  );
   const value = f.name(multiplyAdd(features, mul(t, t2), tail, t));
   // π/2 has a rest that float32 does not hold.
-  const complement = sub(constant(Math.fround(Math.PI / 2)), sub(value, constant(Math.PI / 2 - Math.fround(Math.PI / 2))));
+  const complement = sub(
+    constant(Math.fround(Math.PI / 2)),
+    sub(value, constant(Math.PI / 2 - Math.fround(Math.PI / 2))),
+  );
   return f.name(withSign(v128.bitselect(complement, value, large), x));
 };
 

@@ -41,7 +41,10 @@ function productOf(kernel: MatmulKernel, memory: MemoryOf): Product {
 }
 
 function printerOf(
-  kernel: MatmulKernel, f: FunctionBuilder, context: KernelContext, memory: MemoryOf,
+  kernel: MatmulKernel,
+  f: FunctionBuilder,
+  context: KernelContext,
+  memory: MemoryOf,
   vector: VectorVariable | undefined,
 ): ExprPrinter {
   return new ExprPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memory(context), vector });
@@ -63,17 +66,18 @@ function operand(kernel: MatmulKernel, value: Expr, outer: "m" | "n", memory: Me
   }
   const isOuter = kernel[outer] > 1 && (kernel.k === 1 || neighbours(value, outer) > neighbours(value, "k"));
   const lanes = isOuter ? "outer" : "k";
-  const [along, across] = lanes === "k" ? ["k", outer] as const : [outer, "k"] as const;
+  const [along, across] = lanes === "k" ? (["k", outer] as const) : ([outer, "k"] as const);
   return {
     lanes,
     elements: (f, context, batch) => {
       const printer = printerOf(kernel, f, context, memory, { name: along, size: kernel[along] });
       return {
         lanes,
-        line: (at, body) => printer.scope({ b: batch, [across]: at }, () => {
-          printer.hoist([value]);
-          body((place) => printer.scope({ [along]: place }, () => printer.value(value)));
-        }),
+        line: (at, body) =>
+          printer.scope({ b: batch, [across]: at }, () => {
+            printer.hoist([value]);
+            body((place) => printer.scope({ [along]: place }, () => printer.value(value)));
+          }),
       };
     },
   };
@@ -123,15 +127,19 @@ function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memory:
       const values = kernel.stores.map((s) => s.value);
       printer.scope({ b: batch }, () => {
         printer.hoist(values, kernel.stores);
-        f.for(i32.const(0), rows, 1, (r) => printer.scope({ [row]: i32.add(m0, r) }, () => {
-          printer.hoist(values, kernel.stores);
-          const line = f.name(i32.add(from, i32.mul(r, i32.const(stride))));
-          f.for(i32.const(0), columns, 4, (c) => printer.scope({ [column]: i32.add(n0, c) }, () => {
-            printer.setResult(0, v128.load(i32.add(line, i32.shl(c, i32.const(2)))));
-            const printed = values.map((v) => printer.value(v));
-            kernel.stores.forEach((s, i) => printer.store(s.target, s.index, printed[i]));
-          }));
-        }));
+        f.for(i32.const(0), rows, 1, (r) =>
+          printer.scope({ [row]: i32.add(m0, r) }, () => {
+            printer.hoist(values, kernel.stores);
+            const line = f.name(i32.add(from, i32.mul(r, i32.const(stride))));
+            f.for(i32.const(0), columns, 4, (c) =>
+              printer.scope({ [column]: i32.add(n0, c) }, () => {
+                printer.setResult(0, v128.load(i32.add(line, i32.shl(c, i32.const(2)))));
+                const printed = values.map((v) => printer.value(v));
+                kernel.stores.forEach((s, i) => printer.store(s.target, s.index, printed[i]));
+              }),
+            );
+          }),
+        );
       });
     },
   };

@@ -22,7 +22,10 @@ const CHAINED_LENGTH = 64;
 const CHAINED_PRICE = 12;
 
 export function columnsKernel(
-  name: string, kernel: ReduceKernel, operands: readonly ExprOperand[], split: Split,
+  name: string,
+  kernel: ReduceKernel,
+  operands: readonly ExprOperand[],
+  split: Split,
 ): WasmKernel {
   const { rows, phases, rowStores, elementStores, exprs } = kernel;
   const units = chooseUnits({ rows, length: 1, total: rows * (split.total + 16) });
@@ -30,61 +33,75 @@ export function columnsKernel(
   const chains = split.length >= CHAINED_LENGTH && split.price <= CHAINED_PRICE ? CHAINS : 1;
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new ExprPrinter({
-      f, features: context.features, exprs, memory: memoryOf(operands, context, exprs),
-      vector: { name: inner, size: split.length }, substitution: new Map([["c", splitIndex(split)]]),
+      f,
+      features: context.features,
+      exprs,
+      memory: memoryOf(operands, context, exprs),
+      vector: { name: inner, size: split.length },
+      substitution: new Map([["c", splitIndex(split)]]),
     });
     const rowValues = rowStores.map((s) => s.value);
     const elementValues = elementStores.map((s) => s.value);
     printer.hoist([...phases.flat().map((a) => a.value), ...elementValues]);
 
-    forRows(f, context, { rows, length: 1 }, units, (row) => printer.scope({ r: row }, () => {
-      for (const accumulators of phases) {
-        const values = accumulators.map((a) => a.value);
-        const sums = accumulators.map((a) => accumulatorLocals(f, a, chains));
-        printer.hoist(values);
-        f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) => printer.scope({ [outer]: outerAt }, () => {
+    forRows(f, context, { rows, length: 1 }, units, (row) =>
+      printer.scope({ r: row }, () => {
+        for (const accumulators of phases) {
+          const values = accumulators.map((a) => a.value);
+          const sums = accumulators.map((a) => accumulatorLocals(f, a, chains));
           printer.hoist(values);
-          const take = (at: Value, chain: number, last: boolean) => printer.scope({ [inner]: at }, () => {
-            accumulators.forEach((a, k) => {
-              const sum = sums[k][chain];
-              let value = printer.value(a.value);
-              const rest = split.length % 4;
-              if (last && rest > 0) {
-                const kept = f.local("v128", value);
-                const mask = v128.const([0, 1, 2, 3].map((lane) => (lane < rest ? -1 : 0)));
-                const masked = () => f.set(kept, v128.bitselect(kept, identity(a.name, a.value.dtype), mask));
-                if (split.length < 4) masked();
-                else f.if(i32.gtS(at, i32.const(split.length - 4)), masked);
-                value = kept;
+          f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) =>
+            printer.scope({ [outer]: outerAt }, () => {
+              printer.hoist(values);
+              const take = (at: Value, chain: number, last: boolean) =>
+                printer.scope({ [inner]: at }, () => {
+                  accumulators.forEach((a, k) => {
+                    const sum = sums[k][chain];
+                    let value = printer.value(a.value);
+                    const rest = split.length % 4;
+                    if (last && rest > 0) {
+                      const kept = f.local("v128", value);
+                      const mask = v128.const([0, 1, 2, 3].map((lane) => (lane < rest ? -1 : 0)));
+                      const masked = () => f.set(kept, v128.bitselect(kept, identity(a.name, a.value.dtype), mask));
+                      if (split.length < 4) masked();
+                      else f.if(i32.gtS(at, i32.const(split.length - 4)), masked);
+                      value = kept;
+                    }
+                    f.set(sum, combine(a.name, a.value.dtype, sum, value));
+                  });
+                });
+              const chained = Math.floor(split.length / (4 * chains)) * 4 * chains;
+              if (chains === 1) f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true));
+              else {
+                f.for(i32.const(0), i32.const(chained), 4 * chains, (at) => {
+                  for (let chain = 0; chain < chains; chain++)
+                    take(chain === 0 ? at : f.name(i32.add(at, i32.const(4 * chain))), chain, false);
+                });
+                f.for(i32.const(chained), i32.const(split.length), 4, (at) => take(at, 0, true));
               }
-              f.set(sum, combine(a.name, a.value.dtype, sum, value));
-            });
-          });
-          const chained = Math.floor(split.length / (4 * chains)) * 4 * chains;
-          if (chains === 1) f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true));
-          else {
-            f.for(i32.const(0), i32.const(chained), 4 * chains, (at) => {
-              for (let chain = 0; chain < chains; chain++) take(chain === 0 ? at : f.name(i32.add(at, i32.const(4 * chain))), chain, false);
-            });
-            f.for(i32.const(chained), i32.const(split.length), 4, (at) => take(at, 0, true));
-          }
-        }));
-        accumulators.forEach((a, k) => printer.setResult(a.number, overLanes(f, a, joined(f, a, sums[k]))));
-      }
-      // What elements need is read before rows are stored: a row may be stored in place.
-      const printed = rowValues.map((v) => printer.value(v));
-      if (elementStores.length > 0) {
-        printer.hoist(elementValues, elementStores);
-        f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) => printer.scope({ [outer]: outerAt }, () => {
+            }),
+          );
+          accumulators.forEach((a, k) => printer.setResult(a.number, overLanes(f, a, joined(f, a, sums[k]))));
+        }
+        // What elements need is read before rows are stored: a row may be stored in place.
+        const printed = rowValues.map((v) => printer.value(v));
+        if (elementStores.length > 0) {
           printer.hoist(elementValues, elementStores);
-          f.for(i32.const(0), i32.const(split.length), 4, (at) => printer.scope({ [inner]: at }, () => {
-            const values = elementValues.map((v) => printer.value(v));
-            elementStores.forEach((s, k) => printer.store(s.target, s.index, values[k]));
-          }));
-        }));
-      }
-      rowStores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
-    }));
+          f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) =>
+            printer.scope({ [outer]: outerAt }, () => {
+              printer.hoist(elementValues, elementStores);
+              f.for(i32.const(0), i32.const(split.length), 4, (at) =>
+                printer.scope({ [inner]: at }, () => {
+                  const values = elementValues.map((v) => printer.value(v));
+                  elementStores.forEach((s, k) => printer.store(s.target, s.index, values[k]));
+                }),
+              );
+            }),
+          );
+        }
+        rowStores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
+      }),
+    );
   };
   return { name, units: units.count, threadBytes: 0, emit };
 }

@@ -32,11 +32,20 @@ function blockUnits({ rows, length, total }: Split, columns: number): Units {
   const piece = Math.min(MOST_ROWS, Math.max(LEAST_ROWS, fair), Math.ceil(length / 4) * 4);
   const piecesPerRow = Math.ceil(length / piece);
   const rowsPerUnit = piecesPerRow > 1 ? 1 : Math.ceil(rows / Math.min(wanted, rows));
-  return { count: piecesPerRow > 1 ? rows * piecesPerRow : Math.ceil(rows / rowsPerUnit), piece, piecesPerRow, rowsPerUnit };
+  return {
+    count: piecesPerRow > 1 ? rows * piecesPerRow : Math.ceil(rows / rowsPerUnit),
+    piece,
+    piecesPerRow,
+    rowsPerUnit,
+  };
 }
 
 export function rowsKernel(
-  name: string, kernel: ReduceKernel, operands: readonly ExprOperand[], split: Split, columnSplit: Split,
+  name: string,
+  kernel: ReduceKernel,
+  operands: readonly ExprOperand[],
+  split: Split,
+  columnSplit: Split,
 ): WasmKernel {
   const { columns, phases, rowStores, elementStores, exprs } = kernel;
   const units = blockUnits(split, columns);
@@ -52,79 +61,105 @@ export function rowsKernel(
 
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new ExprPrinter({
-      f, features: context.features, exprs, memory: memoryOf(operands, context, exprs),
+      f,
+      features: context.features,
+      exprs,
+      memory: memoryOf(operands, context, exprs),
       vector: { name: rowInner, size: split.length },
-      substitution: new Map([["r", splitIndex(split)], ["c", splitIndex(columnSplit)]]),
+      substitution: new Map([
+        ["r", splitIndex(split)],
+        ["c", splitIndex(columnSplit)],
+      ]),
     });
     printer.hoist(passes.flat());
 
-    forRows(f, context, split, units, (rowAt, from, to) => printer.scope({ [rowOuter]: rowAt }, () => {
-      // Line k of the block at row `at`: this base + 4·at + k·lineBytes.
-      const base = f.name(i32.sub(context.threadMemory, i32.shl(from, i32.const(2))));
-      const place = (at: Value): Value => f.name(i32.add(base, i32.shl(at, i32.const(2))));
-      const lineOf = (number: number): number => lineBytes * accumulators.findIndex((a) => a.number === number);
-      const keptLine = (k: number): number => lineBytes * (accumulators.length + k);
-      const storeLine = (k: number): number => lineBytes * (accumulators.length + kept.length + k);
+    forRows(f, context, split, units, (rowAt, from, to) =>
+      printer.scope({ [rowOuter]: rowAt }, () => {
+        // Line k of the block at row `at`: this base + 4·at + k·lineBytes.
+        const base = f.name(i32.sub(context.threadMemory, i32.shl(from, i32.const(2))));
+        const place = (at: Value): Value => f.name(i32.add(base, i32.shl(at, i32.const(2))));
+        const lineOf = (number: number): number => lineBytes * accumulators.findIndex((a) => a.number === number);
+        const keptLine = (k: number): number => lineBytes * (accumulators.length + k);
+        const storeLine = (k: number): number => lineBytes * (accumulators.length + kept.length + k);
 
-      /** Code for four rows, with what these values need of results so far. */
-      const forBlock = (values: readonly Expr[], available: ReadonlySet<number>, body: (place: Value) => void): void =>
-        f.for(from, to, 4, (at) => printer.scope({ [rowInner]: at }, () => {
-          const here = place(at);
-          const needed = needs(values, available, kept, (id) => exprs.byId(id));
-          for (const number of needed.results) printer.setResult(number, v128.load(here, lineOf(number)));
-          for (const k of needed.kept) printer.setValue(kept[k].expr, v128.load(here, keptLine(k)));
-          body(here);
-        }));
-      const forColumns = (values: readonly Expr[], stores: readonly Store[], body: () => void): void => {
-        printer.hoist(values, stores);
-        f.for(i32.const(0), i32.const(columnSplit.rows), 1, (outer) => printer.scope({ [columnOuter]: outer }, () => {
+        /** Code for four rows, with what these values need of results so far. */
+        const forBlock = (
+          values: readonly Expr[],
+          available: ReadonlySet<number>,
+          body: (place: Value) => void,
+        ): void =>
+          f.for(from, to, 4, (at) =>
+            printer.scope({ [rowInner]: at }, () => {
+              const here = place(at);
+              const needed = needs(values, available, kept, (id) => exprs.byId(id));
+              for (const number of needed.results) printer.setResult(number, v128.load(here, lineOf(number)));
+              for (const k of needed.kept) printer.setValue(kept[k].expr, v128.load(here, keptLine(k)));
+              body(here);
+            }),
+          );
+        const forColumns = (values: readonly Expr[], stores: readonly Store[], body: () => void): void => {
           printer.hoist(values, stores);
-          f.for(i32.const(0), i32.const(columnSplit.length), 1, (inner) => printer.scope({ [columnInner]: inner }, () => {
-            printer.hoist(values, stores);
-            body();
-          }));
-        }));
-      };
+          f.for(i32.const(0), i32.const(columnSplit.rows), 1, (outer) =>
+            printer.scope({ [columnOuter]: outer }, () => {
+              printer.hoist(values, stores);
+              f.for(i32.const(0), i32.const(columnSplit.length), 1, (inner) =>
+                printer.scope({ [columnInner]: inner }, () => {
+                  printer.hoist(values, stores);
+                  body();
+                }),
+              );
+            }),
+          );
+        };
 
-      const available = new Set<number>();
-      const keep = (pass: number): void => kept.forEach(({ expr, firstPass }, k) => {
-        if (firstPass !== pass) return;
-        forBlock([expr], available, (here) => f.store(here, printer.value(expr), keptLine(k)));
-        available.add(k);
-      });
+        const available = new Set<number>();
+        const keep = (pass: number): void =>
+          kept.forEach(({ expr, firstPass }, k) => {
+            if (firstPass !== pass) return;
+            forBlock([expr], available, (here) => f.store(here, printer.value(expr), keptLine(k)));
+            available.add(k);
+          });
 
-      phases.forEach((phase, pass) => {
-        keep(pass);
-        forBlock([], available, (here) => {
-          for (const a of phase) f.store(here, identity(a.name, a.value.dtype), lineOf(a.number));
+        phases.forEach((phase, pass) => {
+          keep(pass);
+          forBlock([], available, (here) => {
+            for (const a of phase) f.store(here, identity(a.name, a.value.dtype), lineOf(a.number));
+          });
+          const values = phase.map((a) => a.value);
+          forColumns(values, [], () =>
+            forBlock(values, available, (here) => {
+              for (const a of phase) {
+                const sum = v128.load(here, lineOf(a.number));
+                f.store(here, combine(a.name, a.value.dtype, sum, printer.value(a.value)), lineOf(a.number));
+              }
+            }),
+          );
         });
-        const values = phase.map((a) => a.value);
-        forColumns(values, [], () => forBlock(values, available, (here) => {
-          for (const a of phase) {
-            const sum = v128.load(here, lineOf(a.number));
-            f.store(here, combine(a.name, a.value.dtype, sum, printer.value(a.value)), lineOf(a.number));
-          }
-        }));
-      });
-      keep(phases.length);
-      // What elements need is read before rows are stored, and rows' values before elements are: both may be in place.
-      const delayed = elementStores.length > 0;
-      const rowValues = rowStores.map((s) => s.value);
-      if (rowStores.length > 0) {
-        printer.hoist(rowValues, rowStores);
-        forBlock(rowValues, available, (here) => {
-          const values = rowValues.map((v) => printer.value(v));
-          rowStores.forEach((s, k) => (delayed ? f.store(here, values[k], storeLine(k)) : printer.store(s.target, s.index, values[k])));
-        });
-      }
-      if (!delayed) return;
-      forColumns(elementValues, elementStores, () => forBlock(elementValues, available, () => {
-        const values = elementValues.map((v) => printer.value(v));
-        elementStores.forEach((s, k) => printer.store(s.target, s.index, values[k]));
-      }));
-      forBlock([], available, (here) =>
-        rowStores.forEach((s, k) => printer.store(s.target, s.index, f.name(v128.load(here, storeLine(k))))));
-    }));
+        keep(phases.length);
+        // What elements need is read before rows are stored, and rows' values before elements are: both may be in place.
+        const delayed = elementStores.length > 0;
+        const rowValues = rowStores.map((s) => s.value);
+        if (rowStores.length > 0) {
+          printer.hoist(rowValues, rowStores);
+          forBlock(rowValues, available, (here) => {
+            const values = rowValues.map((v) => printer.value(v));
+            rowStores.forEach((s, k) =>
+              delayed ? f.store(here, values[k], storeLine(k)) : printer.store(s.target, s.index, values[k]),
+            );
+          });
+        }
+        if (!delayed) return;
+        forColumns(elementValues, elementStores, () =>
+          forBlock(elementValues, available, () => {
+            const values = elementValues.map((v) => printer.value(v));
+            elementStores.forEach((s, k) => printer.store(s.target, s.index, values[k]));
+          }),
+        );
+        forBlock([], available, (here) =>
+          rowStores.forEach((s, k) => printer.store(s.target, s.index, f.name(v128.load(here, storeLine(k))))),
+        );
+      }),
+    );
   };
   return { name, units: units.count, threadBytes: lines * lineBytes, emit };
 }

@@ -25,17 +25,20 @@ export function reduceKernel(kernel: ReduceKernel): ExprKernels {
   const operands = operandsOf(kernel);
   const accumulators = phases.flat();
   const body: LoopBody = {
-    exprs, values: [...accumulators.map((a) => a.value), ...elementStores.map((s) => s.value)], stores: elementStores,
+    exprs,
+    values: [...accumulators.map((a) => a.value), ...elementStores.map((s) => s.value)],
+    stores: elementStores,
   };
   const columnSplit = chooseSplit(body, "c", columns);
   const rowSplit = chooseSplit(body, "r", rows);
   const byColumns = rows * (columnSplit.total + LANES_PRICE * accumulators.length);
   // Accumulators are read and written for every element.
-  const byRows = columns * (rowSplit.total + (2 * accumulators.length * rowSplit.rows * Math.ceil(rowSplit.length / 4)));
+  const byRows = columns * (rowSplit.total + 2 * accumulators.length * rowSplit.rows * Math.ceil(rowSplit.length / 4));
   const name = `reduce ${rows}x${columns}`;
-  const main: WasmKernel = byColumns <= byRows
-    ? columnsKernel(name, kernel, operands, columnSplit)
-    : rowsKernel(name, kernel, operands, rowSplit, chooseSplit(body, "c", columns));
+  const main: WasmKernel =
+    byColumns <= byRows
+      ? columnsKernel(name, kernel, operands, columnSplit)
+      : rowsKernel(name, kernel, operands, rowSplit, chooseSplit(body, "c", columns));
   return { kernels: [main], operands, scratch: [] };
 }
 
@@ -57,8 +60,10 @@ export function identity(name: ReduceName, dtype: DType): Value {
 /** Lane by lane. A NaN stays one. */
 export function combine(name: ReduceName, dtype: DType, x: Value, y: Value): Value {
   const operation = {
-    sum: [f32x4.add, i32x4.add, i32x4.add], prod: [f32x4.mul, i32x4.mul, i32x4.mul],
-    max: [f32x4.max, i32x4.maxS, i32x4.maxU], min: [f32x4.min, i32x4.minS, i32x4.minU],
+    sum: [f32x4.add, i32x4.add, i32x4.add],
+    prod: [f32x4.mul, i32x4.mul, i32x4.mul],
+    max: [f32x4.max, i32x4.maxS, i32x4.maxU],
+    min: [f32x4.min, i32x4.minS, i32x4.minU],
   }[name][dtype === "f32" ? 0 : dtype === "i32" ? 1 : 2];
   return operation(x, y);
 }

@@ -14,7 +14,17 @@ import type { WasmKernel, WasmLowering } from "../kernel.ts";
 import { sigmoid, tanh } from "../print/math.ts";
 import { packKernel, packedLength, productFunction, resultStride, scanPanels } from "./product.ts";
 import type { Rows } from "./units.ts";
-import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunction, rowsAt, rowsFrom } from "./units.ts";
+import {
+  copyFunction,
+  eachQuad,
+  eachStep,
+  eachUnit,
+  either,
+  rowBlocks,
+  rowFunction,
+  rowsAt,
+  rowsFrom,
+} from "./units.ts";
 
 const GATES = 3;
 
@@ -31,7 +41,8 @@ export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
   const width = 4 * hidden;
   const sumBytes = blocks.rows * resultStride(panels);
   const scan: WasmKernel = {
-    name, units: blocks.units,
+    name,
+    units: blocks.units,
     threadBytes: sumBytes + (saves ? 0 : (blocks.rows + 2) * width),
     emit(f, context) {
       const { input, output, scratch, features, threadMemory } = context;
@@ -73,13 +84,19 @@ export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
           const h = stateAt(step.row);
           f.if(step.first, () => copy(f, unit, h, state(input(3))));
           product(f, { rows: h.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: sums.at });
-          cell(f, unit.rows, {
-            h, sums,
-            gates: rowsFrom(input(0), step.row, 3 * width, directions),
-            saved: saves ? rowsFrom(output(2), step.row, 4 * width, directions) : oneRow,
-            next: either(step.last, state(output(1)), stateAt(step.nextRow)),
-            y: rowsFrom(output(0), step.row, width, directions),
-          }, masked ? rowsFrom(input(4), step.maskRow, 4).at : undefined);
+          cell(
+            f,
+            unit.rows,
+            {
+              h,
+              sums,
+              gates: rowsFrom(input(0), step.row, 3 * width, directions),
+              saved: saves ? rowsFrom(output(2), step.row, 4 * width, directions) : oneRow,
+              next: either(step.last, state(output(1)), stateAt(step.nextRow)),
+              y: rowsFrom(output(0), step.row, width, directions),
+            },
+            masked ? rowsFrom(input(4), step.maskRow, 4).at : undefined,
+          );
         });
       });
     },
@@ -101,7 +118,9 @@ export function gruBackward(spec: ScanSpec): WasmLowering {
   const width = 4 * hidden;
   const carryBytes = resultStride(panels);
   const scan: WasmKernel = {
-    name, units: blocks.units, threadBytes: blocks.rows * carryBytes,
+    name,
+    units: blocks.units,
+    threadBytes: blocks.rows * carryBytes,
     emit(f, context) {
       const { input, output, scratch, threadMemory } = context;
       const carry = rowsAt(threadMemory, 0, carryBytes);
@@ -139,15 +158,25 @@ export function gruBackward(spec: ScanSpec): WasmLowering {
         copy(f, unit, carry, state(input(1)));
         eachStep(f, spec, unit, true, (step) => {
           const dgatesH = rowsFrom(output(1), step.row, 3 * width, directions);
-          cell(f, unit.rows, {
-            carry, dgatesH,
-            dy: rowsFrom(input(0), step.row, width, directions),
-            saved: rowsFrom(input(2), step.row, 4 * width, directions),
-            hPrev: rowsFrom(input(3), step.row, width, directions),
-            dgatesX: rowsFrom(output(0), step.row, 3 * width, directions),
-          }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
+          cell(
+            f,
+            unit.rows,
+            {
+              carry,
+              dgatesH,
+              dy: rowsFrom(input(0), step.row, width, directions),
+              saved: rowsFrom(input(2), step.row, 4 * width, directions),
+              hPrev: rowsFrom(input(3), step.row, width, directions),
+              dgatesX: rowsFrom(output(0), step.row, 3 * width, directions),
+            },
+            masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined,
+          );
           product(f, {
-            rows: dgatesH.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: carry.at,
+            rows: dgatesH.at,
+            count: unit.rows,
+            packed: scratch(0),
+            direction: unit.direction,
+            result: carry.at,
           });
         });
         copy(f, unit, state(output(2)), carry);

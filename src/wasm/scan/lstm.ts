@@ -15,7 +15,17 @@ import type { WasmKernel, WasmLowering } from "../kernel.ts";
 import { sigmoid, tanh } from "../print/math.ts";
 import { packKernel, packedLength, productFunction, resultStride, scanPanels } from "./product.ts";
 import type { Rows } from "./units.ts";
-import { copyFunction, eachQuad, eachStep, eachUnit, either, rowBlocks, rowFunction, rowsAt, rowsFrom } from "./units.ts";
+import {
+  copyFunction,
+  eachQuad,
+  eachStep,
+  eachUnit,
+  either,
+  rowBlocks,
+  rowFunction,
+  rowsAt,
+  rowsFrom,
+} from "./units.ts";
 
 const GATES = 4;
 
@@ -33,7 +43,8 @@ export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
   const sumBytes = blocks.rows * resultStride(panels);
   const stateBytes = blocks.rows * width;
   const scan: WasmKernel = {
-    name, units: blocks.units,
+    name,
+    units: blocks.units,
     threadBytes: sumBytes + (saves ? 0 : 2 * stateBytes + GATES * width),
     emit(f, context) {
       const { input, output, scratch, features, threadMemory } = context;
@@ -46,11 +57,13 @@ export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
       const names = ["sums", "gates", "saved", "h", "c", "nextH", "nextC", "y"] as const;
       // A loop a gate: one for all would be a chain of two functions, too long for a processor to overlap its rounds.
       const cell = rowFunction(context, `lstmScan.cell ${hidden}`, names, masked, (f, row, valid) => {
-        [sigmoid, sigmoid, tanh, sigmoid].forEach((activation, g) => eachQuad(f, hidden, ({ offset, load, store }) => {
-          const recurrent = v128.load(i32.add(row.sums, offset), 4 * g * panels.padded);
-          const before = f.name(f32x4.add(load(f.name(i32.add(row.gates, offset)), g * width), recurrent));
-          store(f.name(i32.add(row.saved, offset)), activation(f, features, before), g * width);
-        }));
+        [sigmoid, sigmoid, tanh, sigmoid].forEach((activation, g) =>
+          eachQuad(f, hidden, ({ offset, load, store }) => {
+            const recurrent = v128.load(i32.add(row.sums, offset), 4 * g * panels.padded);
+            const before = f.name(f32x4.add(load(f.name(i32.add(row.gates, offset)), g * width), recurrent));
+            store(f.name(i32.add(row.saved, offset)), activation(f, features, before), g * width);
+          }),
+        );
         eachQuad(f, hidden, ({ offset, load, store }) => {
           const at = (start: Value) => f.name(i32.add(start, offset));
           const kept = at(row.saved);
@@ -78,14 +91,21 @@ export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
             copy(f, unit, c, state(input(4)));
           });
           product(f, { rows: h.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: sums.at });
-          cell(f, unit.rows, {
-            sums, h, c,
-            gates: rowsFrom(input(0), step.row, GATES * width, directions),
-            saved: saved(step.row),
-            nextH: either(step.last, state(output(1)), hAt(step.nextRow)),
-            nextC: either(step.last, state(output(2)), cAt(step.nextRow)),
-            y: rowsFrom(output(0), step.row, width, directions),
-          }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
+          cell(
+            f,
+            unit.rows,
+            {
+              sums,
+              h,
+              c,
+              gates: rowsFrom(input(0), step.row, GATES * width, directions),
+              saved: saved(step.row),
+              nextH: either(step.last, state(output(1)), hAt(step.nextRow)),
+              nextC: either(step.last, state(output(2)), cAt(step.nextRow)),
+              y: rowsFrom(output(0), step.row, width, directions),
+            },
+            masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined,
+          );
         });
       });
     },
@@ -107,7 +127,9 @@ export function lstmBackward(spec: ScanSpec): WasmLowering {
   const width = 4 * hidden;
   const carryBytes = resultStride(panels);
   const scan: WasmKernel = {
-    name, units: blocks.units, threadBytes: 2 * blocks.rows * carryBytes,
+    name,
+    units: blocks.units,
+    threadBytes: 2 * blocks.rows * carryBytes,
     emit(f, context) {
       const { input, output, scratch, features, threadMemory } = context;
       const carryH = rowsAt(threadMemory, 0, carryBytes);
@@ -137,7 +159,8 @@ export function lstmBackward(spec: ScanSpec): WasmLowering {
           f.store(carried, valid ? v128.andNot(before, valid) : f32x4.const(0));
           const passed = f32x4.mul(dc, forget);
           f.store(carriedC, valid ? v128.bitselect(passed, beforeC, valid) : passed);
-        }));
+        }),
+      );
       eachUnit(f, context, spec, blocks, (unit) => {
         const state = (tensor: Value): Rows => rowsFrom(tensor, unit.stateRow, width);
         // Columns of padding join in the product: what they hold must not be slow to add.
@@ -146,13 +169,24 @@ export function lstmBackward(spec: ScanSpec): WasmLowering {
         copy(f, unit, carryC, state(input(2)));
         eachStep(f, spec, unit, true, (step) => {
           const dgates = rowsFrom(output(0), step.row, 4 * width, directions);
-          cell(f, unit.rows, {
-            carryH, carryC, dgates,
-            dy: rowsFrom(input(0), step.row, width, directions),
-            saved: rowsFrom(input(3), step.row, 5 * width, directions),
-          }, masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined);
+          cell(
+            f,
+            unit.rows,
+            {
+              carryH,
+              carryC,
+              dgates,
+              dy: rowsFrom(input(0), step.row, width, directions),
+              saved: rowsFrom(input(3), step.row, 5 * width, directions),
+            },
+            masked ? rowsFrom(input(5), step.maskRow, 4).at : undefined,
+          );
           product(f, {
-            rows: dgates.at, count: unit.rows, packed: scratch(0), direction: unit.direction, result: carryH.at,
+            rows: dgates.at,
+            count: unit.rows,
+            packed: scratch(0),
+            direction: unit.direction,
+            result: carryH.at,
           });
         });
         copy(f, unit, state(output(1)), carryH);

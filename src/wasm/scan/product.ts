@@ -42,9 +42,16 @@ export function scanPanels({ batch, hidden }: ScanSpec, gates: GateCount, forwar
   const joint = choices.find((n) => n <= 4 && fits(n)) ?? 1;
   const inner = forward ? groups : Math.ceil(groups / joint);
   return {
-    forward, gates, hidden, joint, inner, outer: forward ? gates / joint : 1,
-    lead: forward ? 1 : 0, depth: forward ? hidden : gates * hidden,
-    width: NR * joint, padded: forward ? groups * NR : inner * joint * NR,
+    forward,
+    gates,
+    hidden,
+    joint,
+    inner,
+    outer: forward ? gates / joint : 1,
+    lead: forward ? 1 : 0,
+    depth: forward ? hidden : gates * hidden,
+    width: NR * joint,
+    padded: forward ? groups * NR : inner * joint * NR,
   };
 }
 
@@ -59,11 +66,16 @@ export const resultStride = (panels: Panels): number => 4 * panels.padded * (pan
 
 /** The kernel that packs inputs `weight` [D, G·H, H] and, forward, `bias` [D, G·H] into scratch 0; a unit is a panel. */
 export function packKernel(
-  name: string, panels: Panels, directions: number, operands: { readonly weight: number; readonly bias?: number },
+  name: string,
+  panels: Panels,
+  directions: number,
+  operands: { readonly weight: number; readonly bias?: number },
 ): WasmKernel {
   const { forward, gates, hidden, joint, outer, inner, width } = panels;
   return {
-    name, units: directions * outer * inner, threadBytes: 0,
+    name,
+    units: directions * outer * inner,
+    threadBytes: 0,
     emit(f, { input, scratch, begin, end }) {
       f.for(begin, end, 1, (unit) => {
         const panel = f.local("i32", i32.add(scratch(0), i32.mul(unit, i32.const(panelBytes(panels)))));
@@ -71,43 +83,57 @@ export function packKernel(
         const rest = f.local("i32", i32.divU(unit, i32.const(inner)));
         const [to, from, stop] = Array.from({ length: 3 }, () => f.local("i32", i32.const(0)));
         /** From `from` to `to`, a row of the panel after the other. */
-        const down = (step: number, copy: () => void): void => f.doWhile(() => {
-          copy();
-          f.set(from, i32.add(from, i32.const(step)));
-          f.set(to, i32.add(to, i32.const(4 * width)));
-          return i32.ne(to, stop);
-        });
-        const first = forward ? undefined
-          : i32.add(i32.mul(rest, i32.const(gates * hidden * hidden)), i32.mul(block, i32.const(width)));
-        const columns = (): void => f.for(i32.const(0), i32.const(width), 1, (column) => {
-          f.set(to, i32.add(panel, i32.shl(column, i32.const(2))));
-          f.set(stop, i32.add(to, i32.const(panelBytes(panels))));
-          const hiddenUnit = f.local("i32", forward
-            ? i32.add(i32.mul(block, i32.const(NR)), i32.remU(column, i32.const(NR)))
-            : i32.add(i32.mul(block, i32.const(width)), column));
-          f.if(i32.ltS(hiddenUnit, i32.const(hidden)), () => {
-            if (first) {
-              f.set(from, i32.add(input(operands.weight), i32.shl(i32.add(first, column), i32.const(2))));
-            } else {
-              // The outer number counts groups of gates on through the directions, as the weight's rows do.
-              const gate = i32.add(i32.mul(rest, i32.const(joint)), i32.divU(column, i32.const(NR)));
-              const row = f.local("i32", i32.add(i32.mul(gate, i32.const(hidden)), hiddenUnit));
-              f.store(to, f32.load(i32.add(input(operands.bias!), i32.shl(row, i32.const(2)))));
-              f.set(to, i32.add(to, i32.const(4 * width)));
-              f.set(from, i32.add(input(operands.weight), i32.mul(row, i32.const(4 * hidden))));
-            }
-            down(forward ? 4 : 4 * hidden, () => f.store(to, f32.load(from)));
-          }, () => down(0, () => f.store(to, f32.const(0))));
-        });
-        if (!first) return columns();
-        f.if(i32.leS(i32.mul(i32.add(block, i32.const(1)), i32.const(width)), i32.const(hidden)), () => {
-          f.set(to, panel);
-          f.set(stop, i32.add(to, i32.const(panelBytes(panels))));
-          f.set(from, i32.add(input(operands.weight), i32.shl(first, i32.const(2))));
-          down(4 * hidden, () => {
-            for (let v = 0; v < width / 4; v++) f.store(to, v128.load(from, 16 * v), 16 * v);
+        const down = (step: number, copy: () => void): void =>
+          f.doWhile(() => {
+            copy();
+            f.set(from, i32.add(from, i32.const(step)));
+            f.set(to, i32.add(to, i32.const(4 * width)));
+            return i32.ne(to, stop);
           });
-        }, columns);
+        const first = forward
+          ? undefined
+          : i32.add(i32.mul(rest, i32.const(gates * hidden * hidden)), i32.mul(block, i32.const(width)));
+        const columns = (): void =>
+          f.for(i32.const(0), i32.const(width), 1, (column) => {
+            f.set(to, i32.add(panel, i32.shl(column, i32.const(2))));
+            f.set(stop, i32.add(to, i32.const(panelBytes(panels))));
+            const hiddenUnit = f.local(
+              "i32",
+              forward
+                ? i32.add(i32.mul(block, i32.const(NR)), i32.remU(column, i32.const(NR)))
+                : i32.add(i32.mul(block, i32.const(width)), column),
+            );
+            f.if(
+              i32.ltS(hiddenUnit, i32.const(hidden)),
+              () => {
+                if (first) {
+                  f.set(from, i32.add(input(operands.weight), i32.shl(i32.add(first, column), i32.const(2))));
+                } else {
+                  // The outer number counts groups of gates on through the directions, as the weight's rows do.
+                  const gate = i32.add(i32.mul(rest, i32.const(joint)), i32.divU(column, i32.const(NR)));
+                  const row = f.local("i32", i32.add(i32.mul(gate, i32.const(hidden)), hiddenUnit));
+                  f.store(to, f32.load(i32.add(input(operands.bias!), i32.shl(row, i32.const(2)))));
+                  f.set(to, i32.add(to, i32.const(4 * width)));
+                  f.set(from, i32.add(input(operands.weight), i32.mul(row, i32.const(4 * hidden))));
+                }
+                down(forward ? 4 : 4 * hidden, () => f.store(to, f32.load(from)));
+              },
+              () => down(0, () => f.store(to, f32.const(0))),
+            );
+          });
+        if (!first) return columns();
+        f.if(
+          i32.leS(i32.mul(i32.add(block, i32.const(1)), i32.const(width)), i32.const(hidden)),
+          () => {
+            f.set(to, panel);
+            f.set(stop, i32.add(to, i32.const(panelBytes(panels))));
+            f.set(from, i32.add(input(operands.weight), i32.shl(first, i32.const(2))));
+            down(4 * hidden, () => {
+              for (let v = 0; v < width / 4; v++) f.store(to, v128.load(from, 16 * v), 16 * v);
+            });
+          },
+          columns,
+        );
       });
     },
   };
@@ -130,47 +156,56 @@ export interface ProductOperands {
  * @returns what writes a call of it
  */
 export function productFunction(
-  context: KernelContext, panels: Panels, batch: number, rowStride: number,
+  context: KernelContext,
+  panels: Panels,
+  batch: number,
+  rowStride: number,
 ): (f: FunctionBuilder, operands: ProductOperands) => void {
   const { forward, gates, hidden, lead, depth, width, padded, outer, inner, joint } = panels;
   const rest = batch % MR;
   const cStride = resultStride(panels);
   const key = `scan.product ${[forward, gates, hidden, joint, rest, rowStride].join()}`;
-  const callee = context.shared(key, (module) => module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
-    const [first, count, b, result] = f.parameters;
-    const [bias, bEnd, a, c, tileA, tileB, column, whole] = Array.from({ length: 8 }, () => f.local("i32"));
-    // A vector of forward's panel belongs to gate v / (NR / 4); those of backward's follow each other.
-    const place = (v: number): number =>
-      (forward ? Math.floor(v / (NR / 4)) * 4 * padded + (v % (NR / 4)) * 16 : 16 * v);
-    const tile = (rows: number): void => {
-      f.set(tileA, a);
-      f.set(tileB, i32.add(bias, i32.const(4 * width * lead)));
-      const strides = { aRow: rowStride, aStep: 4, bStep: 4 * width };
-      const initial = (r: number, v: number) =>
-        (forward ? v128.load(bias, 16 * v) : v128.load(c, r * cStride + place(v)));
-      emitTile(f, context.features, tileA, tileB, bEnd, { rows, vectors: width / 4, strides }, initial)
-        .forEach((row, r) => row.forEach((sum, v) => f.store(c, sum, r * cStride + place(v))));
-    };
-    f.for(i32.const(0), i32.const(outer), 1, (o) => {
-      f.set(column, i32.add(result, i32.mul(o, i32.const(4 * joint * padded))));
-      f.for(i32.const(0), i32.const(inner), 1, () => {
-        f.set(bias, b);
-        f.set(bEnd, i32.add(b, i32.const(4 * width * (lead + depth))));
-        f.set(a, first);
-        f.set(c, column);
-        f.set(whole, i32.divU(count, i32.const(MR)));
-        f.while(() => whole, () => {
-          tile(MR);
-          f.set(a, i32.add(a, i32.const(MR * rowStride)));
-          f.set(c, i32.add(c, i32.const(MR * cStride)));
-          f.set(whole, i32.sub(whole, i32.const(1)));
+  const callee = context.shared(key, (module) =>
+    module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
+      const [first, count, b, result] = f.parameters;
+      const [bias, bEnd, a, c, tileA, tileB, column, whole] = Array.from({ length: 8 }, () => f.local("i32"));
+      // A vector of forward's panel belongs to gate v / (NR / 4); those of backward's follow each other.
+      const place = (v: number): number =>
+        forward ? Math.floor(v / (NR / 4)) * 4 * padded + (v % (NR / 4)) * 16 : 16 * v;
+      const tile = (rows: number): void => {
+        f.set(tileA, a);
+        f.set(tileB, i32.add(bias, i32.const(4 * width * lead)));
+        const strides = { aRow: rowStride, aStep: 4, bStep: 4 * width };
+        const initial = (r: number, v: number) =>
+          forward ? v128.load(bias, 16 * v) : v128.load(c, r * cStride + place(v));
+        emitTile(f, context.features, tileA, tileB, bEnd, { rows, vectors: width / 4, strides }, initial).forEach(
+          (row, r) => row.forEach((sum, v) => f.store(c, sum, r * cStride + place(v))),
+        );
+      };
+      f.for(i32.const(0), i32.const(outer), 1, (o) => {
+        f.set(column, i32.add(result, i32.mul(o, i32.const(4 * joint * padded))));
+        f.for(i32.const(0), i32.const(inner), 1, () => {
+          f.set(bias, b);
+          f.set(bEnd, i32.add(b, i32.const(4 * width * (lead + depth))));
+          f.set(a, first);
+          f.set(c, column);
+          f.set(whole, i32.divU(count, i32.const(MR)));
+          f.while(
+            () => whole,
+            () => {
+              tile(MR);
+              f.set(a, i32.add(a, i32.const(MR * rowStride)));
+              f.set(c, i32.add(c, i32.const(MR * cStride)));
+              f.set(whole, i32.sub(whole, i32.const(1)));
+            },
+          );
+          if (rest > 0) f.if(i32.remU(count, i32.const(MR)), () => tile(rest));
+          f.set(b, bEnd);
+          f.set(column, i32.add(column, i32.const(forward ? 4 * NR : 4 * width)));
         });
-        if (rest > 0) f.if(i32.remU(count, i32.const(MR)), () => tile(rest));
-        f.set(b, bEnd);
-        f.set(column, i32.add(column, i32.const(forward ? 4 * NR : 4 * width)));
       });
-    });
-  }));
+    }),
+  );
   return (f, { rows, count, packed, direction, result }) => {
     const own = i32.add(packed, i32.mul(direction, i32.const(directionBytes(panels))));
     f.call(callee, [rows, count, own, result]);

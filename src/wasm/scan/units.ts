@@ -54,7 +54,10 @@ export interface Unit {
 
 /** Runs `body` for the units `begin` up to but not including `end`. */
 export function eachUnit(
-  f: FunctionBuilder, { begin, end }: Pick<KernelContext, "begin" | "end">, spec: ScanSpec, { rows, blocks }: RowBlocks,
+  f: FunctionBuilder,
+  { begin, end }: Pick<KernelContext, "begin" | "end">,
+  spec: ScanSpec,
+  { rows, blocks }: RowBlocks,
   body: (unit: Unit) => void,
 ): void {
   const { batch, directions, steps } = spec;
@@ -79,7 +82,10 @@ export function eachUnit(
     });
     const states = i32.add(i32.mul(direction, i32.const(lengths.length)), sequence);
     body({
-      direction, row, start, steps: length,
+      direction,
+      row,
+      start,
+      steps: length,
       rows: f.local("i32", select(i32.ltS(left, i32.const(rows)), left, i32.const(rows))),
       stateRow: f.local("i32", i32.add(i32.mul(states, i32.const(batch)), row)),
     });
@@ -99,7 +105,11 @@ export interface Step {
 
 /** Runs `body` at every step of the unit's sequence, in the order of its direction or (`backwards`) against it. */
 export function eachStep(
-  f: FunctionBuilder, spec: ScanSpec, unit: Unit, backwards: boolean, body: (step: Step) => void,
+  f: FunctionBuilder,
+  spec: ScanSpec,
+  unit: Unit,
+  backwards: boolean,
+  body: (step: Step) => void,
 ): void {
   const { batch, directions } = spec;
   const [maskRow, row, nextRow, first, last] = Array.from({ length: 5 }, () => f.local("i32", i32.const(0)));
@@ -146,20 +156,25 @@ export function either(condition: Value, x: Rows, y: Rows): Rows {
  * called again, and a unit is one call for all its steps.
  */
 export function rowFunction<Name extends string>(
-  context: KernelContext, key: string, names: readonly Name[], masked: boolean,
+  context: KernelContext,
+  key: string,
+  names: readonly Name[],
+  masked: boolean,
   body: (f: FunctionBuilder, at: Readonly<Record<Name, Local>>, valid: Value | undefined) => void,
 ): (f: FunctionBuilder, rows: Value, tensors: Readonly<Record<Name, Rows>>, mask?: Value) => void {
   const parameters: ValueType[] = new Array(1 + 2 * names.length + (masked ? 1 : 0)).fill("i32");
-  const callee = context.shared(`${key}${masked ? " masked" : ""}`, (module) => module.function({ parameters }, (f) => {
-    const [count, ...places] = f.parameters;
-    const at = Object.fromEntries(names.map((name, i) => [name, places[2 * i]])) as Record<Name, Local>;
-    const mask = places[2 * names.length];
-    f.for(i32.const(0), count, 1, () => {
-      body(f, at, masked ? f.name(f32x4.ne(v128.load32Splat(mask), f32x4.const(0))) : undefined);
-      names.forEach((_, i) => f.set(places[2 * i], i32.add(places[2 * i], places[2 * i + 1])));
-      if (masked) f.set(mask, i32.add(mask, i32.const(4)));
-    });
-  }));
+  const callee = context.shared(`${key}${masked ? " masked" : ""}`, (module) =>
+    module.function({ parameters }, (f) => {
+      const [count, ...places] = f.parameters;
+      const at = Object.fromEntries(names.map((name, i) => [name, places[2 * i]])) as Record<Name, Local>;
+      const mask = places[2 * names.length];
+      f.for(i32.const(0), count, 1, () => {
+        body(f, at, masked ? f.name(f32x4.ne(v128.load32Splat(mask), f32x4.const(0))) : undefined);
+        names.forEach((_, i) => f.set(places[2 * i], i32.add(places[2 * i], places[2 * i + 1])));
+        if (masked) f.set(mask, i32.add(mask, i32.const(4)));
+      });
+    }),
+  );
   return (f, rows, tensors, mask) => {
     const places = names.flatMap((name) => [tensors[name].at, tensors[name].stride]);
     f.call(callee, [rows, ...places, ...(masked ? [mask!] : [])]);
@@ -168,10 +183,12 @@ export function rowFunction<Name extends string>(
 
 /** The function that copies a state's rows of `hidden` floats from one place to another. */
 export function copyFunction(
-  context: KernelContext, hidden: number,
+  context: KernelContext,
+  hidden: number,
 ): (f: FunctionBuilder, unit: Unit, to: Rows, from: Rows) => void {
   const copy = rowFunction(context, `scan.copy ${hidden}`, ["to", "from"], false, (f, at) =>
-    f.copyBytes(at.to, at.from, i32.const(4 * hidden)));
+    f.copyBytes(at.to, at.from, i32.const(4 * hidden)),
+  );
   return (f, unit, to, from) => copy(f, unit.rows, { to, from });
 }
 
@@ -186,11 +203,12 @@ export interface Quad {
 /** Runs `body` for all quads of a row of `hidden` units; elements beyond the row's end are neither read nor written. */
 export function eachQuad(f: FunctionBuilder, hidden: number, body: (quad: Quad) => void): void {
   const whole = 16 * Math.floor(hidden / 4);
-  const quad = (offset: Value, lanes: number): void => body({
-    offset,
-    load: (address, at) => loadLanes(address, lanes, at),
-    store: (address, value, at) => storeLanes(f, address, value, lanes, at),
-  });
+  const quad = (offset: Value, lanes: number): void =>
+    body({
+      offset,
+      load: (address, at) => loadLanes(address, lanes, at),
+      store: (address, value, at) => storeLanes(f, address, value, lanes, at),
+    });
   f.for(i32.const(0), i32.const(whole), 16, (offset) => quad(offset, 4));
   if (hidden % 4 > 0) quad(i32.const(whole), hidden % 4);
 }

@@ -4,7 +4,13 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { corruptJoints, evaluationCrop, resizeFrames, shearPose, turnPose } from "../../../src/data/batches/augment.ts";
 import {
-  checkClip, fromChannelsFirst, limitFrames, newClip, sliceFrames, toChannelsFirst, withPersons,
+  checkClip,
+  fromChannelsFirst,
+  limitFrames,
+  newClip,
+  sliceFrames,
+  toChannelsFirst,
+  withPersons,
 } from "../../../src/data/skeleton/clip.ts";
 import { augmentationRandom, cropLength, drawAugmentation } from "../../../src/data/batches/draws.ts";
 import { NTU25 } from "../../../src/data/skeleton/layout.ts";
@@ -19,9 +25,7 @@ describe("counter-based random numbers", () => {
     const F = 0xffffffff;
     assert.deepEqual(threefry2x32(0, 0, 0, 0), [0x6b200159, 0x99ba4efe]);
     assert.deepEqual(threefry2x32(F, F, F, F), [0x1cb996fc, 0xbb002be7]);
-    assert.deepEqual(
-      threefry2x32(0x13198a2e, 0x03707344, 0x243f6a88, 0x85a308d3), [0xc4923a9c, 0x483df7a0],
-    );
+    assert.deepEqual(threefry2x32(0x13198a2e, 0x03707344, 0x243f6a88, 0x85a308d3), [0xc4923a9c, 0x483df7a0]);
   });
 
   test("uniform, normal, integer and distinct follow their distributions", () => {
@@ -54,7 +58,13 @@ describe("counter-based random numbers", () => {
   test("streams depend on seed, epoch, clip and view, and on nothing else", () => {
     const first = (...key: [number, number, number, number]) => augmentationRandom(...key).uniform();
     const keys: [number, number, number, number][] = [
-      [0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [2 ** 40, 0, 0, 0], [0, 0, 2 ** 33, 0],
+      [0, 0, 0, 0],
+      [1, 0, 0, 0],
+      [0, 1, 0, 0],
+      [0, 0, 1, 0],
+      [0, 0, 0, 1],
+      [2 ** 40, 0, 0, 0],
+      [0, 0, 2 ** 33, 0],
     ];
     assert.equal(new Set(keys.map((key) => first(...key))).size, keys.length);
     for (const key of keys) assert.equal(first(...key), first(...key));
@@ -113,7 +123,10 @@ describe("draws", () => {
           assert.ok(spatial.joints.every((v) => Number.isInteger(v) && v >= 0 && v < 25));
           if (spatial.matrix) assert.ok(spatial.matrix.length === 9 && spatial.matrix.every((x) => Math.abs(x) <= 1));
         } else {
-          assert.deepEqual([0, 4, 8].map((i) => spatial.matrix[i]), [1, 1, 1]);
+          assert.deepEqual(
+            [0, 4, 8].map((i) => spatial.matrix[i]),
+            [1, 1, 1],
+          );
           assert.ok(spatial.matrix.length === 9 && spatial.matrix.every((x) => Math.abs(x) <= 1));
         }
       }),
@@ -230,7 +243,11 @@ describe("pre-normalisation", () => {
         const turned = newClip(3, 2, 25);
         shearPose(Object.assign(turned, { data: clip.data.slice() }), { kind: "shear", matrix: r });
         const c = normalizeClip(turned, NTU25.axes);
-        for (const [v, w] of [[0, 1], [3, 40], [7, 8]]) {
+        for (const [v, w] of [
+          [0, 1],
+          [3, 40],
+          [7, 8],
+        ]) {
           assert.ok(Math.abs(length(c.data, v, w) - length(clip.data, v, w)) < 1e-5);
         }
         const across = [0, 1, 2].map((i) => c.data[24 + i] - c.data[12 + i]);

@@ -6,9 +6,25 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BatchPlan, EvaluationBatch, SupervisedBatch } from "../../../src/data/index.ts";
 import {
-  augmentationRandom, augmentClip, batchesOf, BatchMaker, ClipStore, drawAugmentation, epochOrder, evaluationClip,
-  generatedSource, inputShape, KINECT_V1_20, KINECT_V1_20_TO_NTU25, layoutNamed, Loader, mapClip, NTU25, prepareStore,
-  spaceMajored, withPersons,
+  augmentationRandom,
+  augmentClip,
+  batchesOf,
+  BatchMaker,
+  ClipStore,
+  drawAugmentation,
+  epochOrder,
+  evaluationClip,
+  generatedSource,
+  inputShape,
+  KINECT_V1_20,
+  KINECT_V1_20_TO_NTU25,
+  layoutNamed,
+  Loader,
+  mapClip,
+  NTU25,
+  prepareStore,
+  spaceMajored,
+  withPersons,
 } from "../../../src/data/index.ts";
 import { kinectStore } from "../synthetic.ts";
 
@@ -29,7 +45,11 @@ after(() => {
 
 const augmentation = { size: 16, minFrames: 1, minScale: 0.5, amplitude: 0.3, corruption: 0 };
 const planOf = (clips: readonly number[], batch: number): BatchPlan & { readonly kind: "supervised" } => ({
-  kind: "supervised", clips, batch, seed: 4, inputs: { stream: "bone", augmentation },
+  kind: "supervised",
+  clips,
+  batch,
+  seed: 4,
+  inputs: { stream: "bone", augmentation },
 });
 
 describe("supervised batches", () => {
@@ -60,7 +80,10 @@ describe("supervised batches", () => {
     const rows = Array.from({ length: 5 }, (_, i) => temporal.slice(i * 2400, (i + 1) * 2400).join());
     assert.equal(new Set(rows).size, 5);
     const counts = [2, 5].map((clip) => labels.filter((label) => label === store.label(clip)).length);
-    assert.deepEqual(counts.sort((a, b) => a - b), [2, 3]);
+    assert.deepEqual(
+      counts.sort((a, b) => a - b),
+      [2, 3],
+    );
   });
 
   test("come the same from a thread", async () => {
@@ -86,7 +109,9 @@ describe("inputs of another skeleton", () => {
 
   test("persons that the skeleton has no room for are left out", () => {
     const inputs = { stream: "joint", augmentation: { size: 16 }, skeleton: { ...NTU25, persons: 1 } } as const;
-    const { temporal } = new BatchMaker(store, { kind: "evaluation", clips: [0], batch: 1, inputs }).make(0) as EvaluationBatch;
+    const { temporal } = new BatchMaker(store, { kind: "evaluation", clips: [0], batch: 1, inputs }).make(
+      0,
+    ) as EvaluationBatch;
     assert.deepEqual(temporal, evaluationClip(withPersons(store.read(0), 1), "joint", NTU25.parents, 16).data);
   });
 

@@ -12,7 +12,11 @@ import { DataError } from "../../../src/data/errors.ts";
 import { KINECT_V1_20, SBU15 } from "../../../src/data/skeleton/layout.ts";
 import { ntuClip, parseNtuSkeleton, trackedBodies } from "../../../src/data/formats/ntu-skeleton.ts";
 import {
-  cutPkuAction, cutPkuRecording, parsePkuLabels, parsePkuName, parsePkuSkeleton,
+  cutPkuAction,
+  cutPkuRecording,
+  parsePkuLabels,
+  parsePkuName,
+  parsePkuSkeleton,
 } from "../../../src/data/formats/pku-mmd.ts";
 import type { CsvSpec } from "../../../src/data/formats/skeleton-csv.ts";
 import { KINECT_V2_CSV, parseSkeletonCsv } from "../../../src/data/formats/skeleton-csv.ts";
@@ -53,7 +57,11 @@ describe("NTU .skeleton", () => {
         const recording = parseNtuSkeleton(skeletonText(clip, frames, crlf ? "\r\n" : "\n"), "f");
         assert.equal(recording.frames, frames.length);
         const { ids, clip: tracked } = trackedBodies(recording, "id");
-        for (const [id, person] of [["71", 0], ["72", 1], ["73", 2]] as const) {
+        for (const [id, person] of [
+          ["71", 0],
+          ["72", 1],
+          ["73", 2],
+        ] as const) {
           const track = ids.indexOf(id);
           const seen = frames.flatMap((bodies, t) => (bodies.some((b) => b[0] === id) ? [t] : []));
           assert.deepEqual(track < 0 ? [] : presentFrames(tracked, track), seen);
@@ -70,7 +78,16 @@ describe("NTU .skeleton", () => {
 
   test("bodies that swap places are told apart by ID, and kept by place on request", () => {
     const clip = randomClip(5, 2, 2, 25);
-    const text = skeletonText(clip, [[["9", 0], ["8", 1]], [["8", 1], ["9", 0]]]);
+    const text = skeletonText(clip, [
+      [
+        ["9", 0],
+        ["8", 1],
+      ],
+      [
+        ["8", 1],
+        ["9", 0],
+      ],
+    ]);
     const recording = parseNtuSkeleton(text, "f");
     assert.deepEqual(trackedBodies(recording, "id").ids, ["9", "8"]);
     assert.deepEqual(trackedBodies(recording, "id").clip.data, clip.data);
@@ -88,7 +105,11 @@ describe("NTU .skeleton", () => {
     };
     quiet(0, 0.5);
     quiet(1, 0.01);
-    const frames = Array.from({ length: 8 }, (): Appearance[] => [["1", 0], ["2", 1], ["3", 2]]);
+    const frames = Array.from({ length: 8 }, (): Appearance[] => [
+      ["1", 0],
+      ["2", 1],
+      ["3", 2],
+    ]);
     const kept = ntuClip(parseNtuSkeleton(skeletonText(clip, frames), "f"), "f");
     assert.equal(kept.persons, 2);
     assert.equal(bodyEnergy(kept, 0), bodyEnergy(clip, 2));
@@ -193,15 +214,21 @@ describe("PKU-MMD", () => {
     assert.deepEqual(labels[0], { label: 2, start: 1, end: 5, confidence: 2 });
     const bad: DataError[] = [];
     const cuts = cutPkuRecording(recording, labels, "A01N02-L", (error) => bad.push(error));
-    assert.deepEqual(cuts.map((cut) => [cut.name, cut.label, cut.clip.frames]), [
-      ["A01N02-L_0", 2, 4],
-      ["A01N02-L_1", 50, 8],
-    ]);
+    assert.deepEqual(
+      cuts.map((cut) => [cut.name, cut.label, cut.clip.frames]),
+      [
+        ["A01N02-L_0", 2, 4],
+        ["A01N02-L_1", 50, 8],
+      ],
+    );
     assert.deepEqual(cuts[0].clip.data, clip.data.subarray(150, 5 * 150));
-    assert.deepEqual(bad.map((error) => [error.file, error.reason]), [
-      ["A01N02-L_2", "empty"],
-      ["A01N02-L_3", "label"],
-    ]);
+    assert.deepEqual(
+      bad.map((error) => [error.file, error.reason]),
+      [
+        ["A01N02-L_2", "empty"],
+        ["A01N02-L_3", "label"],
+      ],
+    );
   });
 
   test("in a cut where only the second place is taken, that person is the main one", () => {
@@ -253,7 +280,10 @@ describe("CSV", () => {
     );
     const read = parseSkeletonCsv(`\n\n${lines.join("\r\n")}\r\n`, "k.csv", KINECT_V2_CSV);
     assert.deepEqual(read.clip, clip);
-    assert.deepEqual(read.states, Uint8Array.from({ length: 75 }, (_, i) => (i % 25) % 3));
+    assert.deepEqual(
+      read.states,
+      Uint8Array.from({ length: 75 }, (_, i) => (i % 25) % 3),
+    );
     const parse = (text: string) => () => parseSkeletonCsv(text, "k.csv", KINECT_V2_CSV);
     refuses(parse(lines[0].replace(/,[^,]*,$/, ",")), "k.csv", "shape", "99 columns");
     refuses(parse(lines[0].replace(/^[^,]*/, "nan")), "k.csv", "not-finite", "line 1");
@@ -280,8 +310,10 @@ describe("CSV", () => {
     const { clip, states } = parseSkeletonCsv(text, "c.csv", spec);
     assert.equal(states, undefined);
     const expected = [
-      [1, -2, 3, 0, 0, 0], [1, -2, 3, 0, 0, 0],
-      [0.001, -0.002, 0.003, 0.004, -0.005, 0], [0.001, -0.002, 0.003, 0, 0, 0],
+      [1, -2, 3, 0, 0, 0],
+      [1, -2, 3, 0, 0, 0],
+      [0.001, -0.002, 0.003, 0.004, -0.005, 0],
+      [0.001, -0.002, 0.003, 0, 0, 0],
     ];
     assert.deepEqual(clip.data, Float32Array.from(expected.flat()));
     refuses(() => parseSkeletonCsv(text.replace('"by"', '"bz"'), "c.csv", spec), "c.csv", "shape", 'no column "by"');
@@ -325,7 +357,13 @@ describe("CSV", () => {
 describe("damaged text", () => {
   const clip = randomClip(1, 2, 2, 25);
   const rows = [0, 1].map((t) => [...clip.data.subarray(t * 150, t * 150 + 150)]);
-  const skeleton = skeletonText(clip, [[["1", 0], ["2", 1]], [["1", 0]]]);
+  const skeleton = skeletonText(clip, [
+    [
+      ["1", 0],
+      ["2", 1],
+    ],
+    [["1", 0]],
+  ]);
   const pku = rows.map((row) => row.join(" ")).join("\n");
   const csv = rows.map((row) => row.slice(0, 100).join(",")).join("\n");
   const readers: [string, string, (text: string) => unknown][] = [
@@ -411,7 +449,11 @@ describe("npy", () => {
     });
   });
 
-  const prepared = [["nw_ucla", KINECT_V1_20, 1484], ["utd_mhad", KINECT_V1_20, 861], ["sbu", SBU15, 282]] as const;
+  const prepared = [
+    ["nw_ucla", KINECT_V1_20, 1484],
+    ["utd_mhad", KINECT_V1_20, 861],
+    ["sbu", SBU15, 282],
+  ] as const;
   for (const [set, layout, count] of prepared) {
     const folder = `${SHARED_DATA}/${set}`;
     test(`${set}: its clips are readable`, { skip: unless(folder) }, () => {

@@ -37,18 +37,20 @@ function storedClips(): { name: string; label: number; subject?: number; clip: C
 
 test("windows cover a recording, each of the length asked for, the last one ending with it", () => {
   const whole = fc.integer({ min: 1, max: 400 });
-  fc.assert(fc.property(whole, whole, whole, (frames, length, step) => {
-    const hop = Math.min(step, length);
-    const windows = windowsOf(frames, { length, hop });
-    assert.equal(windows[0][0], 0);
-    assert.equal(windows.at(-1)![1], frames);
-    windows.forEach(([start, end], i) => {
-      assert.equal(end - start, Math.min(length, frames));
-      if (i === 0) return;
-      assert.ok(start > windows[i - 1][0] && start <= windows[i - 1][1], "a hole, or a window twice");
-      if (i < windows.length - 1) assert.equal(start, i * hop);
-    });
-  }));
+  fc.assert(
+    fc.property(whole, whole, whole, (frames, length, step) => {
+      const hop = Math.min(step, length);
+      const windows = windowsOf(frames, { length, hop });
+      assert.equal(windows[0][0], 0);
+      assert.equal(windows.at(-1)![1], frames);
+      windows.forEach(([start, end], i) => {
+        assert.equal(end - start, Math.min(length, frames));
+        if (i === 0) return;
+        assert.ok(start > windows[i - 1][0] && start <= windows[i - 1][1], "a hole, or a window twice");
+        if (i < windows.length - 1) assert.equal(start, i * hop);
+      });
+    }),
+  );
 });
 
 test("windows are given in frames or seconds", () => {
@@ -60,19 +62,23 @@ test("windows are given in frames or seconds", () => {
     ["0", undefined, /at least one frame/],
     ["10", "11", /--hop is 11 frames, more than the window's 10/],
     [undefined, "5", /--hop .* needs --window/],
-  ] as const) assert.throws(() => parseWindows(window, hop), message);
+  ] as const)
+    assert.throws(() => parseWindows(window, hop), message);
 });
 
 test("recordings are cut into windows that keep label, subject and split", async () => {
   const source = join(folder, "long");
   const spec = join(folder, "two.json");
   const layout = {
-    name: "two", joints: ["a", "b"], parents: [-1, 0],
+    name: "two",
+    joints: ["a", "b"],
+    parents: [-1, 0],
     axes: { centre: ["a"], up: ["a", "b"], across: ["a", "b"] },
   };
   writeFileSync(spec, JSON.stringify({ layout, fields: ["x", "y", "z"], rate: 10 }));
   mkdirSync(source);
-  const lines = (count: number): string => Array.from({ length: count }, (_, t) => `${t + 1},0,0,${t + 1},1,0\n`).join("");
+  const lines = (count: number): string =>
+    Array.from({ length: count }, (_, t) => `${t + 1},0,0,${t + 1},1,0\n`).join("");
   writeFileSync(join(source, "a@b.csv"), lines(25));
   writeFileSync(join(source, "short.csv"), lines(4));
   const labels = join(source, "labels.csv");
@@ -82,9 +88,18 @@ test("recordings are cut into windows that keep label, subject and split", async
   assert.deepEqual(report.protocols, [{ name: "given", train: 4, test: 1 }]);
   assert.deepEqual(
     storedClips().map(({ name, subject, clip }) => [name, subject, clip.frames, clip.data[0]]),
-    [["a@b.csv@0", 1, 10, 1], ["a@b.csv@6", 1, 10, 7], ["a@b.csv@12", 1, 10, 13], ["a@b.csv@15", 1, 10, 16], ["short.csv@0", 2, 4, 1]],
+    [
+      ["a@b.csv@0", 1, 10, 1],
+      ["a@b.csv@6", 1, 10, 7],
+      ["a@b.csv@12", 1, 10, 13],
+      ["a@b.csv@15", 1, 10, 16],
+      ["short.csv@0", 2, 4, 1],
+    ],
   );
-  await assert.rejects(prepareCsv(source, options, { maxFrames: 9 }), /windows of 10 frames are longer than the 9 frames kept/);
+  await assert.rejects(
+    prepareCsv(source, options, { maxFrames: 9 }),
+    /windows of 10 frames are longer than the 9 frames kept/,
+  );
   assert.throws(() => openSourceOf("ntu60", source, { window: "10" }), /ntu60 takes no --window/);
 });
 
@@ -94,8 +109,13 @@ const mediapipe = (name: string): string => fileURLToPath(new URL(`../../../docs
 const SHARED: Readonly<Record<string, string>> = Object.fromEntries(
   ["left", "right"].flatMap((side) => {
     const ntu = side === "left" ? "Left" : "Right";
-    return ["Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle"].map((joint) => [`${side}_${joint.toLowerCase()}`, joint + ntu])
-      .concat([[`${side}_foot_index`, `Foot${ntu}`], [`${side}_index`, `HandTip${ntu}`], [`${side}_thumb`, `Thumb${ntu}`]]);
+    return ["Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle"]
+      .map((joint) => [`${side}_${joint.toLowerCase()}`, joint + ntu])
+      .concat([
+        [`${side}_foot_index`, `Foot${ntu}`],
+        [`${side}_index`, `HandTip${ntu}`],
+        [`${side}_thumb`, `Thumb${ntu}`],
+      ]);
   }),
 );
 
@@ -114,10 +134,12 @@ function landmarkRows(clip: Clip, names: readonly string[]): string[] {
       if (name.endsWith("pinky")) return joint(`Hand${side}`).map((x, c) => 2 * x - joint(`HandTip${side}`)[c]);
       return name.endsWith("heel") ? joint(`Ankle${side}`) : joint("Head");
     };
-    return names.map((name) => {
-      const [x, y, z] = place(name).map((value, c) => value - hips[c]);
-      return [-x, -y, z, 0.9].map((value) => value.toFixed(7)).join(",");
-    }).join(",");
+    return names
+      .map((name) => {
+        const [x, y, z] = place(name).map((value, c) => value - hips[c]);
+        return [-x, -y, z, 0.9].map((value) => value.toFixed(7)).join(",");
+      })
+      .join(",");
   });
 }
 
@@ -151,7 +173,9 @@ test("MediaPipe's landmarks become NTU's joints: places, sides and the origin", 
     const hips = at(clip, t, "HipLeft").map((x, c) => (x + at(clip, t, "HipRight")[c]) / 2);
     for (const name of same) {
       const expected = at(clip, t, name).map((x, c) => x - hips[c] + [0, 0, 3][c]);
-      at(raw, t, name).forEach((x, c) => assert.ok(Math.abs(x - expected[c]) < 1e-5, `${name} in frame ${t}: ${x}, not ${expected[c]}`));
+      at(raw, t, name).forEach((x, c) =>
+        assert.ok(Math.abs(x - expected[c]) < 1e-5, `${name} in frame ${t}: ${x}, not ${expected[c]}`),
+      );
     }
     assert.ok(Math.hypot(...at(raw, t, "SpineBase").map((x, c) => x - [0, 0, 3][c])) < 1e-5);
   }
@@ -160,8 +184,11 @@ test("MediaPipe's landmarks become NTU's joints: places, sides and the origin", 
   await prepareCsv(source, options);
   const [{ clip: normalized }] = storedClips();
   const expected = normalizeClip(clip, NTU25.axes);
-  const distances = same.flatMap((name) => Array.from({ length: raw.frames }, (_, t) =>
-    t === lost ? 0 : Math.hypot(...at(normalized, t, name).map((x, c) => x - at(expected, t, name)[c]))));
+  const distances = same.flatMap((name) =>
+    Array.from({ length: raw.frames }, (_, t) =>
+      t === lost ? 0 : Math.hypot(...at(normalized, t, name).map((x, c) => x - at(expected, t, name)[c])),
+    ),
+  );
   const mean = distances.reduce((sum, d) => sum + d, 0) / distances.length;
   assert.ok(mean < 0.12, `joints are ${mean.toFixed(3)} m apart in the mean`);
 });

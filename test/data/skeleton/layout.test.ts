@@ -6,9 +6,23 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { newClip } from "../../../src/data/skeleton/clip.ts";
 import { DataError } from "../../../src/data/errors.ts";
-import { KINECT_V1_20, layoutNamed, LAYOUTS, loadLayout, NTU25, parseLayout, SBU15 } from "../../../src/data/skeleton/layout.ts";
 import {
-  KINECT_V1_20_TO_NTU25, LAYOUT_MAPS, layoutMap, loadLayoutMap, mapClip, parseLayoutMap, SBU15_TO_NTU25,
+  KINECT_V1_20,
+  layoutNamed,
+  LAYOUTS,
+  loadLayout,
+  NTU25,
+  parseLayout,
+  SBU15,
+} from "../../../src/data/skeleton/layout.ts";
+import {
+  KINECT_V1_20_TO_NTU25,
+  LAYOUT_MAPS,
+  layoutMap,
+  loadLayoutMap,
+  mapClip,
+  parseLayoutMap,
+  SBU15_TO_NTU25,
 } from "../../../src/data/skeleton/layout-map.ts";
 import { normalizeClip } from "../../../src/data/skeleton/normalize.ts";
 import { toStream } from "../../../src/data/skeleton/streams.ts";
@@ -17,8 +31,31 @@ import { randomClip } from "../synthetic.ts";
 
 /** The published (child, parent) bone pairs of NTU RGB+D, counted from 1. */
 const NTU_PAIRS = [
-  [1, 2], [2, 21], [3, 21], [4, 3], [5, 21], [6, 5], [7, 6], [8, 7], [9, 21], [10, 9], [11, 10], [12, 11], [13, 1],
-  [14, 13], [15, 14], [16, 15], [17, 1], [18, 17], [19, 18], [20, 19], [21, 21], [22, 23], [23, 8], [24, 25], [25, 12],
+  [1, 2],
+  [2, 21],
+  [3, 21],
+  [4, 3],
+  [5, 21],
+  [6, 5],
+  [7, 6],
+  [8, 7],
+  [9, 21],
+  [10, 9],
+  [11, 10],
+  [12, 11],
+  [13, 1],
+  [14, 13],
+  [15, 14],
+  [16, 15],
+  [17, 1],
+  [18, 17],
+  [19, 18],
+  [20, 19],
+  [21, 21],
+  [22, 23],
+  [23, 8],
+  [24, 25],
+  [25, 12],
 ];
 
 const COCO = {
@@ -58,11 +95,14 @@ describe("layouts", () => {
 
   test("a wrong layout is refused with the rule", () => {
     const wrong = (change: object, part: RegExp) =>
-      assert.throws(() => parseLayout({ ...COCO, ...change }, "l.json"), (error: unknown) => {
-        assert.ok(error instanceof DataError && error.file === "l.json" && error.reason === "format");
-        assert.match(error.message, part);
-        return true;
-      });
+      assert.throws(
+        () => parseLayout({ ...COCO, ...change }, "l.json"),
+        (error: unknown) => {
+          assert.ok(error instanceof DataError && error.file === "l.json" && error.reason === "format");
+          assert.match(error.message, part);
+          return true;
+        },
+      );
     wrong({ name: "" }, /"name" must be/);
     wrong({ joints: ["a"] }, /at least two/);
     wrong({ joints: ["a", "b", "a", "c"] }, /"a" twice/);
@@ -91,7 +131,10 @@ describe("layouts", () => {
     writeFileSync(path, "[[[0,1]],[[1,1]]]");
     assert.throws(() => loadLayoutMap(path, NTU25, layout), { name: "DataError", reason: "format", file: path });
     writeFileSync(path, "[[[3,1]],[[12,1]],[[16,1]],[[4,0.5],[8,0.5]]]");
-    assert.deepEqual(loadLayoutMap(path, NTU25, layout).sources[3], [[4, 0.5], [8, 0.5]]);
+    assert.deepEqual(loadLayoutMap(path, NTU25, layout).sources[3], [
+      [4, 0.5],
+      [8, 0.5],
+    ]);
     writeFileSync(path, "[");
     assert.throws(() => loadLayoutMap(path, NTU25, layout), { name: "DataError", reason: "format", file: path });
     rmSync(folder, { recursive: true });
@@ -129,11 +172,22 @@ describe("maps between layouts", () => {
     wrong(2, [[15, 1]], /not \[joint below 15, weight\]/);
     wrong(2, [[1]], /not \[joint below 15, weight\]/);
     wrong(2, [[1, null]], /weight null is not a finite number/);
-    wrong(2, [[1, 0.5], [2, 0.4]], /weights sum to 0.9; they must sum to 1/);
+    wrong(
+      2,
+      [
+        [1, 0.5],
+        [2, 0.4],
+      ],
+      /weights sum to 0.9; they must sum to 1/,
+    );
   });
 
   test("the built-in maps are those of the prepared data sets", { skip: unless(SHARED_DATA) }, () => {
-    for (const [set, from] of [["nw_ucla", "kinect-v1-20"], ["utd_mhad", "kinect-v1-20"], ["sbu", "sbu15"]]) {
+    for (const [set, from] of [
+      ["nw_ucla", "kinect-v1-20"],
+      ["utd_mhad", "kinect-v1-20"],
+      ["sbu", "sbu15"],
+    ]) {
       const json: unknown = JSON.parse(readFileSync(`${SHARED_DATA}/${set}/ntu25_map.json`, "utf8"));
       const map = LAYOUT_MAPS.find((m) => m.from.name === from);
       assert.deepEqual(parseLayoutMap(json, layoutNamed(from), NTU25).sources, map?.sources);

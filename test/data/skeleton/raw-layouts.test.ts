@@ -24,7 +24,10 @@ test("NTU RGB+D 120: a file a clip, with both published protocols", async () => 
   const store = ClipStore.open(path);
   for (let i = 0; i < store.length; i++) {
     const { name, label, subject, setup } = store.facts(i);
-    assert.deepEqual([subject, setup, files.map((file) => basename(file, ".skeleton")).indexOf(name)], [1, label + 1, label]);
+    assert.deepEqual(
+      [subject, setup, files.map((file) => basename(file, ".skeleton")).indexOf(name)],
+      [1, label + 1, label],
+    );
     const { clip } = generateClip(SYNTHETIC_ACTIONS[label], label, 1, 1, { rate: 30, seed: label });
     const read = store.read(i);
     // Seven digits are written of every number.
@@ -59,7 +62,9 @@ test("lines have the form of the real files'", { skip: unless(REAL) }, () => {
   const real = readFileSync(`${REAL}/ntu/S001C003P008R002A058.skeleton`, "utf8");
   const lines = (text: string): string[] => text.split("\n").slice(0, 6).map(formOf);
   assert.deepEqual(lines(readFileSync(made, "utf8")), lines(real));
-  const { recordings: [recording] } = writePkuMmd(join(folder, "form"), 1);
+  const {
+    recordings: [recording],
+  } = writePkuMmd(join(folder, "form"), 1);
   const pku = readFileSync(`${REAL}/pku/A10N08-L.txt`, "utf8");
   const [first, second] = readFileSync(recording, "utf8").split("\n").map(formOf);
   assert.deepEqual([first, second], pku.split("\n").slice(0, 2).map(formOf));

@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { parseMissingList, parseNtuName } from "../../../src/data/formats/ntu-names.ts";
-import { NTU120_TRAIN_SUBJECTS, parseSplitList, protocolNamed, PROTOCOLS, SBU_FOLDS } from "../../../src/data/store/protocol.ts";
+import {
+  NTU120_TRAIN_SUBJECTS,
+  parseSplitList,
+  protocolNamed,
+  PROTOCOLS,
+  SBU_FOLDS,
+} from "../../../src/data/store/protocol.ts";
 import { readNpy } from "../../../src/io/numpy/npy.ts";
 import { SHARED_DATA, unless } from "../helpers.ts";
 
@@ -62,7 +68,12 @@ describe("protocols", () => {
 
   test("NTU names and the list of missing skeletons", () => {
     assert.deepEqual(parseNtuName("/d/S018C002P106R001A120.skeleton"), {
-      name: "S018C002P106R001A120", setup: 18, camera: 2, subject: 106, replication: 1, action: 120,
+      name: "S018C002P106R001A120",
+      setup: 18,
+      camera: 2,
+      subject: 106,
+      replication: 1,
+      action: 120,
     });
     assert.throws(() => parseNtuName("S018C002P040R001A060", 60), /label: setup 18 is outside 1..17/);
     assert.throws(() => parseNtuName("S001C001P001R001A061", 60), /action 61 is outside 1..60/);

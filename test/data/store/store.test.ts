@@ -35,7 +35,10 @@ function write(clips: readonly (readonly [ClipFacts, Clip])[], options: Partial<
 function writeThree(options: Partial<StoreOptions> = {}): Clip[] {
   const clips = [randomClip(1, 2, 2, 15), randomClip(2, 3, 2, 15), randomClip(3, 1, 2, 15)];
   for (let t = 0; t < 3; t++) erase(clips[1], t, 1);
-  write(clips.map((clip, i) => [{ name: `clip-${i}`, label: i - 1, subject: i + 1 }, clip]), options);
+  write(
+    clips.map((clip, i) => [{ name: `clip-${i}`, label: i - 1, subject: i + 1 }, clip]),
+    options,
+  );
   return clips;
 }
 
@@ -63,7 +66,10 @@ describe("clip store", () => {
         const clips = entries.map((e) => randomClip(e.seed, e.frames, e.persons, 15));
         const facts = entries.map(({ frames: _f, persons: _p, seed: _s, ...known }) => known);
         const notes = { from: "nowhere", bad: [1, 2] };
-        write(facts.map((f, i) => [f, clips[i]] as const), { protocols: [half, all], notes });
+        write(
+          facts.map((f, i) => [f, clips[i]] as const),
+          { protocols: [half, all], notes },
+        );
         const store = ClipStore.open(path);
         assert.equal(store.length, entries.length);
         assert.deepEqual(store.header, {
@@ -171,7 +177,10 @@ describe("clip store", () => {
     assert.equal(writer.length, 2);
     writer.commit();
     const store = ClipStore.open(path);
-    assert.deepEqual([0, 1].map((i) => store.facts(i).name), ["good", "good too"]);
+    assert.deepEqual(
+      [0, 1].map((i) => store.facts(i).name),
+      ["good", "good too"],
+    );
     assert.deepEqual(store.verify(), []);
     store.close();
   });

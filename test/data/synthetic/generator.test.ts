@@ -9,7 +9,12 @@ import { evaluationCrop } from "../../../src/data/batches/augment.ts";
 import { ADULT, mirrored, placeBody, standing } from "../../../src/data/synthetic/body-model.ts";
 import { checkClip, isPresent } from "../../../src/data/skeleton/clip.ts";
 import type { GeneratedClip, GeneratorOptions } from "../../../src/data/synthetic/generator.ts";
-import { generateClip, generateClips, generatedActions, SYNTHETIC_PROTOCOL } from "../../../src/data/synthetic/generator.ts";
+import {
+  generateClip,
+  generateClips,
+  generatedActions,
+  SYNTHETIC_PROTOCOL,
+} from "../../../src/data/synthetic/generator.ts";
 import { NTU25 } from "../../../src/data/skeleton/layout.ts";
 import { normalizeClip } from "../../../src/data/skeleton/normalize.ts";
 import { ClipStore } from "../../../src/data/store/store.ts";
@@ -19,8 +24,11 @@ const joint = (name: string): number => NTU25.joints.indexOf(name);
 
 /** Rigid parts: pairs of joints and the size of ADULT between them. */
 const BONES: readonly (readonly [string, string, number])[] = [
-  ["ShoulderLeft", "ElbowLeft", ADULT.upperArm], ["ElbowRight", "WristRight", ADULT.forearm],
-  ["HipLeft", "KneeLeft", ADULT.thigh], ["KneeRight", "AnkleRight", ADULT.shin], ["Neck", "SpineShoulder", ADULT.neck],
+  ["ShoulderLeft", "ElbowLeft", ADULT.upperArm],
+  ["ElbowRight", "WristRight", ADULT.forearm],
+  ["HipLeft", "KneeLeft", ADULT.thigh],
+  ["KneeRight", "AnkleRight", ADULT.shin],
+  ["Neck", "SpineShoulder", ADULT.neck],
 ];
 
 describe("body model", () => {
@@ -76,7 +84,13 @@ describe("generator", () => {
     const all = [...generateClips(options)];
     assert.equal(all.length, 8);
     const places = all.map(({ facts }) => [facts.label, facts.subject]);
-    assert.deepEqual(places.slice(0, 5), [[0, 1], [0, 1], [1, 1], [1, 1], [0, 2]]);
+    assert.deepEqual(places.slice(0, 5), [
+      [0, 1],
+      [0, 1],
+      [1, 1],
+      [1, 1],
+      [0, 2],
+    ]);
     const [push, wave] = generatedActions(options);
     assert.deepEqual(generateClip(push, 0, 2, 1, options), all[4]);
     assert.deepEqual(generateClip(wave, 1, 1, 2, options), all[3]);

@@ -13,12 +13,30 @@ import { BatchMaker } from "../../../src/data/batches/inputs.ts";
 import type { EvaluationBatch } from "../../../src/data/batches/inputs.ts";
 import { ClipStore } from "../../../src/data/store/store.ts";
 import { device } from "../../../src/device/index.ts";
-import { embed, HiCo, HiCoNetwork, HiCoTrainer, hicoState, inputSettings, loadCheckpoint, resolveSettings, RunFolder, saveCheckpoint } from "../../../src/hico/index.ts";
+import {
+  embed,
+  HiCo,
+  HiCoNetwork,
+  HiCoTrainer,
+  hicoState,
+  inputSettings,
+  loadCheckpoint,
+  resolveSettings,
+  RunFolder,
+  saveCheckpoint,
+} from "../../../src/hico/index.ts";
 import type { EncoderName } from "../../../src/hico/index.ts";
 import { exportRun } from "../../../src/hico/exchange/export.ts";
 import { importCheckpoint } from "../../../src/hico/exchange/import.ts";
 import type { HostTensor } from "../../../src/io/index.ts";
-import { hostTensor, readNpy, readSafetensors, readTorchCheckpoint, stateDictOf, writeTorchCheckpoint } from "../../../src/io/index.ts";
+import {
+  hostTensor,
+  readNpy,
+  readSafetensors,
+  readTorchCheckpoint,
+  stateDictOf,
+  writeTorchCheckpoint,
+} from "../../../src/io/index.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
 import { Generator } from "../../../src/tensor/random.ts";
 import { temporaryFolder, tinyStore } from "../run/run-helpers.ts";
@@ -35,14 +53,24 @@ const at = (name: string): string => join(folder, name);
 const store = await tinyStore(folder);
 
 const FRAMES = 16;
-const SIZES = { hidden: 16, layers: 2, granularity: 3, projection: 4, queue: 12, temporalInput: 150, spatialInput: FRAMES * 3 } as const;
+const SIZES = {
+  hidden: 16,
+  layers: 2,
+  granularity: 3,
+  projection: 4,
+  queue: 12,
+  temporalInput: 150,
+  spatialInput: FRAMES * 3,
+} as const;
 
 /** A checkpoint after one step, so that no bias and no momentum is zero. */
 async function writtenCheckpoint(encoder: EncoderName): Promise<string> {
   const generator = new Generator(5);
   const trainer = new HiCoTrainer(new HiCo({ ...SIZES, encoder, heads: 2, generator }), { lr: 0.05 });
-  const views = (): [ReturnType<Generator["normal"]>, ReturnType<Generator["normal"]>] =>
-    [generator.normal([3, FRAMES, 150]), generator.normal([3, 50, FRAMES * 3])];
+  const views = (): [ReturnType<Generator["normal"]>, ReturnType<Generator["normal"]>] => [
+    generator.normal([3, FRAMES, 150]),
+    generator.normal([3, 50, FRAMES * 3]),
+  ];
   const [[queryTemporal, querySpatial], [keyTemporal, keySpatial]] = [views(), views()];
   await trainer.step({ queryTemporal, querySpatial, keyTemporal, keySpatial });
   const path = at(`${encoder}.pth.tar`);
@@ -51,7 +79,12 @@ async function writtenCheckpoint(encoder: EncoderName): Promise<string> {
 }
 
 /** Features of clips, in batches of these sizes, here and by the run's encoder in ONNX Runtime. */
-async function compareWithOnnx(context: TestContext, run: string, data: string, batches: readonly number[]): Promise<void> {
+async function compareWithOnnx(
+  context: TestContext,
+  run: string,
+  data: string,
+  batches: readonly number[],
+): Promise<void> {
   const runtime = await import("onnxruntime-node").catch(() => undefined);
   if (!runtime) return context.diagnostic("onnxruntime-node has no library for this platform: not compared");
   const { InferenceSession, Tensor } = runtime;
@@ -64,7 +97,12 @@ async function compareWithOnnx(context: TestContext, run: string, data: string, 
   let [difference, largest, first] = [0, 0, 0];
   for (const batch of batches) {
     const numbers = Array.from({ length: batch }, (_, i) => first + i);
-    const plan = { kind: "evaluation", clips: numbers, batch, inputs: inputSettings(new RunFolder(run).settings()) } as const;
+    const plan = {
+      kind: "evaluation",
+      clips: numbers,
+      batch,
+      inputs: inputSettings(new RunFolder(run).settings()),
+    } as const;
     const inputs = new BatchMaker(clips, plan).make(0) as EvaluationBatch;
     const results = await session.run({
       temporal: new Tensor("float32", inputs.temporal, [batch, ...temporal]),
@@ -120,32 +158,73 @@ describe("checkpoints that are written here", () => {
   test("what does not fit is named, and nothing is written", async () => {
     const file = await writtenCheckpoint("gru");
     const state = stateOf(file);
-    const changed = async (name: string, change: (tensors: Map<string, HostTensor>) => void, expected: RegExp): Promise<void> => {
+    const changed = async (
+      name: string,
+      change: (tensors: Map<string, HostTensor>) => void,
+      expected: RegExp,
+    ): Promise<void> => {
       const tensors = new Map(state);
       change(tensors);
       writeTorchCheckpoint(at(`${name}.pth`), Object.fromEntries(tensors));
       await assert.rejects(importCheckpoint({ file: at(`${name}.pth`), run: at("none"), data: store }), expected);
       assert.ok(!existsSync(at("none")));
     };
-    const zeros = (...shape: number[]): HostTensor => hostTensor("f32", shape, new Float32Array(shape.reduce((a, b) => a * b)));
-    await changed("lost", (t) => t.delete("encoder_k.part_proj.2.bias"), /missing \(1\): "encoder_k\.part_proj\.2\.bias"$/);
+    const zeros = (...shape: number[]): HostTensor =>
+      hostTensor("f32", shape, new Float32Array(shape.reduce((a, b) => a * b)));
+    await changed(
+      "lost",
+      (t) => t.delete("encoder_k.part_proj.2.bias"),
+      /missing \(1\): "encoder_k\.part_proj\.2\.bias"$/,
+    );
     await changed("queueless", (t) => t.delete("t_queue"), /queueless\.pth: there is no tensor "t_queue"/);
-    await changed("more", (t) => t.set("encoder_q.classifier.weight", zeros(2, 2)), /unexpected \(1\): "encoder_q\.classifier\.weight"$/);
-    await changed("wide", (t) => t.set("encoder_q.hi_encoder.s_encoder.weight_ih_l1", zeros(24, 8)), /"encoder_q\.hi_encoder\.s_encoder\.weight_ih_l1": has shape \[24, 8\], the model \[24, 16\]/);
-    await changed("gates", (t) => t.set("encoder_q.hi_encoder.t_encoder.weight_hh_l0", zeros(16, 8)), /weight_hh_l0" has shape \[16, 8\]: neither 3 gates \(GRU\) nor 4 \(LSTM\)/);
-    await changed("odd", (t) => t.set("encoder_q.td_proj.0.weight", zeros(16, 40)), /takes 40 features, no multiple of the width 16/);
-    await changed("joints", (t) => {
-      t.set("encoder_q.hi_encoder.t_embedding.0.weight", zeros(16, 60));
-    }, /takes 20 joints a frame \(persons × joints\); .*tiny\.clips has 2 × 25 of layout "ntu25"/);
-    await changed("nan", (t) => t.set("i_queue", hostTensor("f32", [4, 12], new Float32Array(48).fill(NaN))), /"model\/i_queue" holds NaN/);
+    await changed(
+      "more",
+      (t) => t.set("encoder_q.classifier.weight", zeros(2, 2)),
+      /unexpected \(1\): "encoder_q\.classifier\.weight"$/,
+    );
+    await changed(
+      "wide",
+      (t) => t.set("encoder_q.hi_encoder.s_encoder.weight_ih_l1", zeros(24, 8)),
+      /"encoder_q\.hi_encoder\.s_encoder\.weight_ih_l1": has shape \[24, 8\], the model \[24, 16\]/,
+    );
+    await changed(
+      "gates",
+      (t) => t.set("encoder_q.hi_encoder.t_encoder.weight_hh_l0", zeros(16, 8)),
+      /weight_hh_l0" has shape \[16, 8\]: neither 3 gates \(GRU\) nor 4 \(LSTM\)/,
+    );
+    await changed(
+      "odd",
+      (t) => t.set("encoder_q.td_proj.0.weight", zeros(16, 40)),
+      /takes 40 features, no multiple of the width 16/,
+    );
+    await changed(
+      "joints",
+      (t) => {
+        t.set("encoder_q.hi_encoder.t_embedding.0.weight", zeros(16, 60));
+      },
+      /takes 20 joints a frame \(persons × joints\); .*tiny\.clips has 2 × 25 of layout "ntu25"/,
+    );
+    await changed(
+      "nan",
+      (t) => t.set("i_queue", hostTensor("f32", [4, 12], new Float32Array(48).fill(NaN))),
+      /"model\/i_queue" holds NaN/,
+    );
     await importCheckpoint({ file, run: at("once"), data: store });
-    await assert.rejects(importCheckpoint({ file, run: at("once"), data: store }), /once already holds a run; name another folder/);
-    await assert.rejects(exportRun({ run: at("once"), out: at("model.bin") }), /names no format; use \.safetensors, \.pth or \.onnx/);
+    await assert.rejects(
+      importCheckpoint({ file, run: at("once"), data: store }),
+      /once already holds a run; name another folder/,
+    );
+    await assert.rejects(
+      exportRun({ run: at("once"), out: at("model.bin") }),
+      /names no format; use \.safetensors, \.pth or \.onnx/,
+    );
   });
 
   test("names with the prefix of torch.nn.DataParallel are the same checkpoint", async () => {
     const state = stateOf(await writtenCheckpoint("lstm"));
-    writeTorchCheckpoint(at("parallel.pth"), { state_dict: Object.fromEntries([...state].map(([name, value]) => [`module.${name}`, value])) });
+    writeTorchCheckpoint(at("parallel.pth"), {
+      state_dict: Object.fromEntries([...state].map(([name, value]) => [`module.${name}`, value])),
+    });
     const { epoch } = await importCheckpoint({ file: at("parallel.pth"), run: at("parallel"), data: store });
     assert.equal(epoch, undefined);
     await exportRun({ run: at("parallel"), out: at("parallel-again.pth") });
@@ -161,7 +240,16 @@ describe("checkpoints that the published implementation wrote", () => {
       const run = at(`golden-${encoder}`);
       const { checkpoint: _, run: __, ...found } = await importCheckpoint({ file, run, data: store });
       assert.deepEqual(found, {
-        ...{ encoder, hidden: 32, layers: 1, granularity: 4, projection: 16, queue: 64, temporalInput: 150, spatialInput: 192 },
+        ...{
+          encoder,
+          hidden: 32,
+          layers: 1,
+          granularity: 4,
+          projection: 16,
+          queue: 64,
+          temporalInput: 150,
+          spatialInput: 192,
+        },
         ...{ heads: encoder === "transformer" ? 4 : undefined, epoch: 7, frames: 64, tokens: 50, layout: "ntu25" },
       });
       await exportRun({ run, out: at("golden.pth.tar") });

@@ -9,7 +9,13 @@ import { NTU60_TRAIN_SUBJECTS, PROTOCOLS } from "../../../src/data/store/protoco
 import { ClipStore } from "../../../src/data/store/store.ts";
 import { device } from "../../../src/device/index.ts";
 import {
-  evaluateEnsemble, evaluateFinetune, evaluateKnn, evaluateLinear, evaluatePairings, openRun, pairings,
+  evaluateEnsemble,
+  evaluateFinetune,
+  evaluateKnn,
+  evaluateLinear,
+  evaluatePairings,
+  openRun,
+  pairings,
   pretrain,
 } from "../../../src/hico/index.ts";
 import type { ClipTable } from "../../../src/hico/judge/clip-table.ts";
@@ -34,7 +40,10 @@ before(async () => {
   await kinectStore(at("motion.clips"), COUNT, ntu, (i) => COUNT - 1 - i);
   await kinectStore(at("bone.clips"), COUNT, ntu, (i) => (i * 5) % COUNT);
   for (const stream of RUNS) {
-    await pretrain({ settings: tinySettings(at(`${stream}.clips`), { epochs: 1, stream, protocol: "made-up-fold1" }), run: at(stream) });
+    await pretrain({
+      settings: tinySettings(at(`${stream}.clips`), { epochs: 1, stream, protocol: "made-up-fold1" }),
+      run: at(stream),
+    });
   }
   const other = tinySettings(at("joint.clips"), { epochs: 1, protocol: "made-up-fold2" });
   await pretrain({ settings: other, run: at("fold2") });
@@ -45,20 +54,37 @@ after(() => {
 });
 
 const table = (names: string[], data: number[], more: Partial<ClipTable> = {}): ClipTable => ({
-  names, data: Float32Array.from(data), width: data.length / names.length, labels: Int32Array.from(names, (n) => n.charCodeAt(0) % 2),
-  classes: ["x", "y"], ...more,
+  names,
+  data: Float32Array.from(data),
+  width: data.length / names.length,
+  labels: Int32Array.from(names, (n) => n.charCodeAt(0) % 2),
+  classes: ["x", "y"],
+  ...more,
 });
 
 describe("tables of clips", () => {
   test("are matched by name, and what does not match is named", () => {
     const [a, b] = [table(["a", "b", "c"], [1, 2, 3, 4, 5, 6]), table(["c", "a", "b"], [5, 6, 1, 2, 3, 4])];
-    const [first, second] = matchTables([{ from: "A", table: a }, { from: "B", table: b }]);
+    const [first, second] = matchTables([
+      { from: "A", table: a },
+      { from: "B", table: b },
+    ]);
     assert.deepEqual(second, first);
     const refused = (other: ClipTable, message: RegExp): void => {
-      assert.throws(() => matchTables([{ from: "A", table: a }, { from: "B", table: other }]), message);
+      assert.throws(
+        () =>
+          matchTables([
+            { from: "A", table: a },
+            { from: "B", table: other },
+          ]),
+        message,
+      );
     };
     refused(table(["a", "b"], [1, 2]), /B and A cannot be fused: B has no clip c/);
-    refused(table(["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"], Array<number>(10).fill(0)), /A has no clip d, e, f, g, h and 2 more/);
+    refused(
+      table(["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"], Array<number>(10).fill(0)),
+      /A has no clip d, e, f, g, h and 2 more/,
+    );
     refused(table(["a", "b", "b"], [1, 2, 3]), /B has several clips named b/);
     refused({ ...b, labels: Int32Array.of(1, 1, 1) }, /give different classes to b/);
     refused({ ...b, classes: ["x", "z"] }, /classes differ: z/);
@@ -79,9 +105,11 @@ describe("fusion", () => {
     const fused = fuseScores([a, b], [2, 1]);
     [2.1, 0.9, 1, 2].forEach((x, i) => assert.ok(Math.abs(fused[i] - x) < 1e-6));
     const { data, width } = fuseFeatures([a, b], [0.7, 0.3]);
-    const dot = (x: ArrayLike<number>, y: ArrayLike<number>): number => Array.from(x).reduce((s, v, i) => s + v * y[i], 0);
+    const dot = (x: ArrayLike<number>, y: ArrayLike<number>): number =>
+      Array.from(x).reduce((s, v, i) => s + v * y[i], 0);
     const cosine = ({ data: d }: ClipTable): number =>
-      dot(d.subarray(0, 2), d.subarray(2)) / Math.sqrt(dot(d.subarray(0, 2), d.subarray(0, 2)) * dot(d.subarray(2), d.subarray(2)));
+      dot(d.subarray(0, 2), d.subarray(2)) /
+      Math.sqrt(dot(d.subarray(0, 2), d.subarray(0, 2)) * dot(d.subarray(2), d.subarray(2)));
     const expected = 0.7 * cosine(a) + 0.3 * cosine(b);
     assert.ok(Math.abs(dot(data.subarray(0, width), data.subarray(width)) - expected) < 1e-6);
   });
@@ -89,10 +117,15 @@ describe("fusion", () => {
   test("weights: the whole grid, and of equals the most even ones", () => {
     const grid = weightGrid(3);
     assert.equal(grid.length, 66);
-    assert.ok(grid.every((weights) => Math.abs(weights.reduce((s, w) => s + w, 0) - 1) < 1e-12 && weights.every((w) => w >= 0)));
+    assert.ok(
+      grid.every((weights) => Math.abs(weights.reduce((s, w) => s + w, 0) - 1) < 1e-12 && weights.every((w) => w >= 0)),
+    );
     assert.equal(new Set(grid.map(String)).size, 66);
     const judged = (weights: number[], accuracy: number, tieBreaker = 0) => ({ weights, accuracy, tieBreaker });
-    assert.deepEqual(bestWeights([judged([1, 0], 0.5), judged([0.5, 0.5], 0.5), judged([0.6, 0.4], 0.5)]).weights, [0.5, 0.5]);
+    assert.deepEqual(
+      bestWeights([judged([1, 0], 0.5), judged([0.5, 0.5], 0.5), judged([0.6, 0.4], 0.5)]).weights,
+      [0.5, 0.5],
+    );
     assert.deepEqual(bestWeights([judged([0.5, 0.5], 0.5, 1), judged([1, 0], 0.5, 2)]).weights, [1, 0]);
     assert.deepEqual(bestWeights([judged([0.5, 0.5], 0.5, 3), judged([1, 0], 0.6, 2)]).weights, [1, 0]);
   });
@@ -103,7 +136,10 @@ describe("fusion", () => {
     clips.forEach((i) => assert.equal(bySubject[i], bySubject[i % 7]));
     assert.equal(new Set(bySubject).size, 4);
     const unknown = heldOutGroups(clips, () => undefined, 4);
-    assert.deepEqual([0, 1, 2, 3].map((g) => unknown.filter((x) => x === g).length), [8, 8, 7, 7]);
+    assert.deepEqual(
+      [0, 1, 2, 3].map((g) => unknown.filter((x) => x === g).length),
+      [8, 8, 7, 7],
+    );
   });
 });
 
@@ -113,12 +149,22 @@ describe("ensembles", () => {
 
   test("take what evaluations kept, match clips by name, and give each run its own accuracy", async () => {
     const alone = [];
-    for (const run of runs) alone.push((await evaluateLinear({ run, probe, baselines: false })).results.pretrained!.last.accuracy);
+    for (const run of runs)
+      alone.push((await evaluateLinear({ run, probe, baselines: false })).results.pretrained!.last.accuracy);
     const kept = runs.map((run) => statSync(join(run, "eval", "linear-scores.npz")).mtimeMs);
     const found = await evaluateEnsemble({ runs, probe });
-    assert.deepEqual(runs.map((run) => statSync(join(run, "eval", "linear-scores.npz")).mtimeMs), kept);
-    assert.deepEqual(found.runs.map(({ result }) => result.accuracy), alone);
-    assert.deepEqual(found.runs.map(({ stream, weight }) => [stream, weight]), RUNS.map((stream) => [stream, 1]));
+    assert.deepEqual(
+      runs.map((run) => statSync(join(run, "eval", "linear-scores.npz")).mtimeMs),
+      kept,
+    );
+    assert.deepEqual(
+      found.runs.map(({ result }) => result.accuracy),
+      alone,
+    );
+    assert.deepEqual(
+      found.runs.map(({ stream, weight }) => [stream, weight]),
+      RUNS.map((stream) => [stream, 1]),
+    );
     assert.equal(found.fused.clips, 12);
     // The kept scores of each run, summed here by name.
     const sums = new Map<string, [even: number, odd: number]>();
@@ -162,7 +208,10 @@ describe("ensembles", () => {
     const otherFold = evaluateEnsemble({ runs: [runs[0], at("fold2")], probe });
     await assert.rejects(otherFold, /fold2 is judged on made-up-fold2, .*joint on made-up-fold1; name one --protocol/);
     await kinectStore(at("short.clips"), COUNT - 4, { ...layoutNamed("ntu25"), persons: 1 });
-    await pretrain({ settings: tinySettings(at("short.clips"), { epochs: 1, protocol: "made-up-fold1" }), run: at("short") });
+    await pretrain({
+      settings: tinySettings(at("short.clips"), { epochs: 1, protocol: "made-up-fold1" }),
+      run: at("short"),
+    });
     const shorter = evaluateEnsemble({ runs: [runs[0], at("short")], probe });
     await assert.rejects(shorter, /cannot be fused: .*short has no clip clip-2\d, clip-2\d/);
   });
@@ -171,10 +220,16 @@ describe("ensembles", () => {
 describe("folds", () => {
   test("one run on all of them says what it has seen; a run for each has seen nothing", async () => {
     const pairs = pairings([at("joint")], { protocol: "all" });
-    assert.deepEqual(pairs, [{ run: at("joint"), protocol: undefined }, { run: at("joint"), protocol: "made-up-fold2" }]);
+    assert.deepEqual(pairs, [
+      { run: at("joint"), protocol: undefined },
+      { run: at("joint"), protocol: "made-up-fold2" },
+    ]);
     const judge = (list: typeof pairs) =>
-      evaluatePairings(list, ({ run, protocol }) => evaluateKnn({ run, protocol, baselines: false }),
-        ({ results }) => ({ pretrained: results.pretrained!.accuracy }));
+      evaluatePairings(
+        list,
+        ({ run, protocol }) => evaluateKnn({ run, protocol, baselines: false }),
+        ({ results }) => ({ pretrained: results.pretrained!.accuracy }),
+      );
     const one = await judge(pairs);
     assert.deepEqual([one.results.map((r) => r.seenInPretraining), one.seen], [[0, 12], 1]);
     assert.ok(statSync(join(at("joint"), "eval", "knn-made-up-fold2.json")).size > 0);
@@ -182,7 +237,10 @@ describe("folds", () => {
     assert.deepEqual([both.results.map((r) => r.protocol), both.seen], [["made-up-fold1", "made-up-fold2"], 0]);
     const accuracies = both.results.map((r) => r.results.pretrained!.accuracy);
     assert.ok(Math.abs(both.mean.pretrained.mean - (accuracies[0] + accuracies[1]) / 2) < 1e-12);
-    assert.throws(() => pairings([at("joint"), at("bone")], { protocol: "all" }), /no run was pretrained on made-up-fold2/);
+    assert.throws(
+      () => pairings([at("joint"), at("bone")], { protocol: "all" }),
+      /no run was pretrained on made-up-fold2/,
+    );
   });
 });
 
@@ -191,7 +249,11 @@ test("NTU RGB+D's protocols judge the clips that their rules name", async () => 
   const protocols = PROTOCOLS.filter(({ name }) => name.startsWith("ntu"));
   // Subjects and setups that are in both data sets.
   const facts = Array.from({ length: 24 }, (_, i) => ({
-    name: `S${i}`, label: i % 2, subject: 1 + ((i * 7) % 40), camera: 1 + (i % 3), setup: 1 + (i % 17),
+    name: `S${i}`,
+    label: i % 2,
+    subject: 1 + ((i * 7) % 40),
+    camera: 1 + (i % 3),
+    setup: 1 + (i % 17),
   }));
   const clips = () => facts.map((f, i) => ({ facts: f, clip: randomClip(i, 20, 1, 25) }));
   await prepareStore({ layout, classes: ["a", "b"], protocols, inputs: 24, clips }, at("ntu.clips"));
@@ -202,9 +264,15 @@ test("NTU RGB+D's protocols judge the clips that their rules name", async () => 
     (found) => ({ pretrained: found.results.pretrained!.accuracy }),
   );
   const trains = facts.map((f) => [
-    NTU60_TRAIN_SUBJECTS.includes(f.subject), f.camera !== 1, NTU60_TRAIN_SUBJECTS.includes(f.subject), f.setup % 2 === 0,
+    NTU60_TRAIN_SUBJECTS.includes(f.subject),
+    f.camera !== 1,
+    NTU60_TRAIN_SUBJECTS.includes(f.subject),
+    f.setup % 2 === 0,
   ]);
-  assert.deepEqual(results.map((r) => r.protocol), ["ntu60-xsub", "ntu60-xview", "ntu120-xsub", "ntu120-xset"]);
+  assert.deepEqual(
+    results.map((r) => r.protocol),
+    ["ntu60-xsub", "ntu60-xview", "ntu120-xsub", "ntu120-xset"],
+  );
   results.forEach((r, p) => {
     const [train, test] = [true, false].map((split) => facts.filter((_, i) => trains[i][p] === split).length);
     assert.deepEqual([r.trainClips, r.testClips], [train, test]);
@@ -215,15 +283,28 @@ test("NTU RGB+D's protocols judge the clips that their rules name", async () => 
 describe("transfer", () => {
   test("maps joints and persons, and refuses skeletons without a map", async () => {
     await kinectStore(at("kinect.clips"), 8);
-    const linear = await evaluateLinear({ run: at("joint"), data: at("kinect.clips"), probe: { epochs: 2 }, name: "transfer-linear" });
+    const linear = await evaluateLinear({
+      run: at("joint"),
+      data: at("kinect.clips"),
+      probe: { epochs: 2 },
+      name: "transfer-linear",
+    });
     assert.deepEqual([linear.testClips, linear.protocol, Object.keys(linear.results).length], [4, "made-up-fold1", 3]);
     const settings = { epochs: 1, leastSteps: 1, batch: 4 };
-    const tuned = await evaluateFinetune({ run: at("joint"), data: at("kinect.clips"), settings, name: "transfer-finetune" });
+    const tuned = await evaluateFinetune({
+      run: at("joint"),
+      data: at("kinect.clips"),
+      settings,
+      name: "transfer-finetune",
+    });
     assert.equal(tuned.results.pretrained!.last.clips, 4);
 
     const unknown = { ...layoutNamed("kinect-v1-20"), name: "suit" };
     await kinectStore(at("suit.clips"), 8, unknown);
-    await assert.rejects(evaluateLinear({ run: at("joint"), data: at("suit.clips") }), /layout "suit".*"ntu25".*hico data prepare --map FILE/s);
+    await assert.rejects(
+      evaluateLinear({ run: at("joint"), data: at("suit.clips") }),
+      /layout "suit".*"ntu25".*hico data prepare --map FILE/s,
+    );
   });
 
   test("uses another copy of the run's store as its own", () => {

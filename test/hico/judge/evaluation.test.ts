@@ -191,7 +191,8 @@ describe("clips", () => {
     const of = (fact: "subject" | "camera", split: "train" | "test", given: Partial<SplitSettings>): number[] =>
       [...new Set(clipsOf(store, split, { ...own, ...given }).map((i) => store.facts(i)[fact]!))].sort((a, b) => a - b);
     const subjects = (split: "train" | "test", holdOut: number[]): number[] => of("subject", split, { holdOut });
-    const cameras = (split: "train" | "test", ...holdOutCameras: number[]): number[] => of("camera", split, { holdOutCameras });
+    const cameras = (split: "train" | "test", ...holdOutCameras: number[]): number[] =>
+      of("camera", split, { holdOutCameras });
     assert.deepEqual(
       [subjects("train", []), subjects("test", [])],
       [

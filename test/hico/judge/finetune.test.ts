@@ -8,7 +8,15 @@ import { ClipStore } from "../../../src/data/store/store.ts";
 import { device } from "../../../src/device/index.ts";
 import { classMeans } from "../../../src/hico/judge/classifier.ts";
 import { nearest } from "../../../src/hico/judge/knn.ts";
-import { drawLabelled, encodeClips, evaluateFinetune, evaluateSemi, Finetuner, openRun, pretrain } from "../../../src/hico/index.ts";
+import {
+  drawLabelled,
+  encodeClips,
+  evaluateFinetune,
+  evaluateSemi,
+  Finetuner,
+  openRun,
+  pretrain,
+} from "../../../src/hico/index.ts";
 import type { Start } from "../../../src/hico/index.ts";
 import { readNpz } from "../../../src/io/index.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
@@ -88,7 +96,13 @@ describe("fine-tuning", () => {
       [train, test].map((clips) => encodeClips(model, store, clips, { inputs, workers: 0 })),
     );
     const { width } = labelled;
-    const means = { data: classMeans(labelled, 14), rows: 14, width, labels: Int32Array.from({ length: 14 }, (_, c) => c), clips: [] };
+    const means = {
+      data: classMeans(labelled, 14),
+      rows: 14,
+      width,
+      labels: Int32Array.from({ length: 14 }, (_, c) => c),
+      clips: [],
+    };
     const { rows, similarities } = await nearest(means, queries, 14);
     for (let i = 0; i < queries.rows; i++) {
       const total = similarities.subarray(i * 14, (i + 1) * 14).reduce((sum, cosine) => sum + Math.exp(16 * cosine), 0);
@@ -113,7 +127,10 @@ describe("fine-tuning", () => {
     const labels = Int32Array.of(2, 0, 2);
     const means = classMeans({ data: Float32Array.of(3, 4, 0, 2, 0, 5), rows: 3, width: 2, labels, clips: [] }, 3);
     assert.deepEqual([...means], [0, 1, 0, 0, Math.fround(0.3), Math.fround(0.9)]);
-    assert.deepEqual([...classMeans({ data: new Float32Array(2), rows: 1, width: 2, labels: Int32Array.of(0), clips: [] }, 1)], [0, 0]);
+    assert.deepEqual(
+      [...classMeans({ data: new Float32Array(2), rows: 1, width: 2, labels: Int32Array.of(0), clips: [] }, 1)],
+      [0, 0],
+    );
   });
 
   test("as an evaluation: results, scores by name, and nothing trained twice", async () => {
@@ -123,7 +140,10 @@ describe("fine-tuning", () => {
     assert.deepEqual(Object.keys(found.results), ["pretrained", "scratch"]);
     assert.deepEqual([found.trainClips, found.testClips, found.seenInPretraining], [14, 14, 0]);
     const { last } = found.results.pretrained!;
-    assert.equal(last.confusion.flat().reduce((sum, n) => sum + n, 0), 14);
+    assert.equal(
+      last.confusion.flat().reduce((sum, n) => sum + n, 0),
+      14,
+    );
     assert.equal(last.perClass.length, 14);
     const scores = readNpz(join(run, "eval", "finetune-pretrained-scores.npz"));
     assert.deepEqual(scores.get("values")!.shape, [14, 14]);
@@ -137,30 +157,45 @@ describe("fine-tuning", () => {
     assert.equal(calls.length, 0);
     await evaluateFinetune({ ...options, fromScratch: false, settings: { ...SETTINGS, seed: 1 } });
     assert.equal(calls.length, 8);
-    await assert.rejects(evaluateFinetune({ ...options, settings: { ...SETTINGS, lr: 1e30 } }), /loss is (NaN|.*Infinity).*lower rate/);
+    await assert.rejects(
+      evaluateFinetune({ ...options, settings: { ...SETTINGS, lr: 1e30 } }),
+      /loss is (NaN|.*Infinity).*lower rate/,
+    );
   });
 });
 
 describe("semi-supervised", () => {
   test("balanced draws give every class its share, at least one clip; smaller shares are part of larger ones", () => {
     const labels = fc.array(fc.nat(6), { minLength: 1, maxLength: 60 });
-    const shares = fc.tuple(fc.double({ min: 0.01, max: 1, noNaN: true }), fc.double({ min: 0.01, max: 1, noNaN: true }));
+    const shares = fc.tuple(
+      fc.double({ min: 0.01, max: 1, noNaN: true }),
+      fc.double({ min: 0.01, max: 1, noNaN: true }),
+    );
     fc.assert(
-      fc.property(labels, shares, fc.nat(20), fc.constantFrom("balanced", "random"), (classes, [a, b], number, draw) => {
-        const clips = classes.map((_, i) => 3 * i + 1);
-        const labelOf = (clip: number): number => classes[(clip - 1) / 3];
-        const drawn = (share: number) => drawLabelled(clips, labelOf, share, { draw, seed: 7, number });
-        const [small, large] = [drawn(Math.min(a, b)), drawn(Math.max(a, b))];
-        assert.ok(small.every((clip) => large.includes(clip) && clips.includes(clip)));
-        assert.deepEqual(small, [...new Set(small)].sort((x, y) => x - y));
-        const share = Math.min(a, b);
-        if (draw === "random") assert.equal(small.length, Math.max(1, Math.round(share * clips.length)));
-        else
-          for (const label of new Set(classes)) {
-            const count = (of: readonly number[]): number => of.filter((clip) => labelOf(clip) === label).length;
-            assert.equal(count(small), Math.max(1, Math.round(share * count(clips))));
-          }
-      }),
+      fc.property(
+        labels,
+        shares,
+        fc.nat(20),
+        fc.constantFrom("balanced", "random"),
+        (classes, [a, b], number, draw) => {
+          const clips = classes.map((_, i) => 3 * i + 1);
+          const labelOf = (clip: number): number => classes[(clip - 1) / 3];
+          const drawn = (share: number) => drawLabelled(clips, labelOf, share, { draw, seed: 7, number });
+          const [small, large] = [drawn(Math.min(a, b)), drawn(Math.max(a, b))];
+          assert.ok(small.every((clip) => large.includes(clip) && clips.includes(clip)));
+          assert.deepEqual(
+            small,
+            [...new Set(small)].sort((x, y) => x - y),
+          );
+          const share = Math.min(a, b);
+          if (draw === "random") assert.equal(small.length, Math.max(1, Math.round(share * clips.length)));
+          else
+            for (const label of new Set(classes)) {
+              const count = (of: readonly number[]): number => of.filter((clip) => labelOf(clip) === label).length;
+              assert.equal(count(small), Math.max(1, Math.round(share * count(clips))));
+            }
+        },
+      ),
       { numRuns: 60 },
     );
     assert.throws(() => drawLabelled([1], () => 0, 0, { draw: "random", seed: 0, number: 0 }), /above 0 and at most 1/);
@@ -179,13 +214,22 @@ describe("semi-supervised", () => {
     trainings = new Set();
     const found = await evaluateSemi({ ...options, onProgress: ({ trained }) => trainings.add(trained) });
     assert.deepEqual([...trainings], [3, 4, 5, 6, 7]);
-    assert.deepEqual(found.fractions.map(({ clips }) => clips), [[14, 14], [14, 14]]);
+    assert.deepEqual(
+      found.fractions.map(({ clips }) => clips),
+      [
+        [14, 14],
+        [14, 14],
+      ],
+    );
     // Every class has one clip here: half of it is the whole, but no two draws train alike.
     for (const { results } of found.fractions) {
       for (const { mean, accuracies } of Object.values(results)) {
         assert.ok(Math.abs(mean - (accuracies[0] + accuracies[1]) / 2) < 1e-12);
       }
     }
-    assert.deepEqual(await evaluateSemi({ ...options, onProgress: () => assert.fail("trained again") }).then((f) => f.fractions), found.fractions);
+    assert.deepEqual(
+      await evaluateSemi({ ...options, onProgress: () => assert.fail("trained again") }).then((f) => f.fractions),
+      found.fractions,
+    );
   });
 });

@@ -49,35 +49,57 @@ test("a clip of the store: its nearest by cosine, without itself", async () => {
   const [{ index, label, nearest }] = report.queries;
   assert.equal(label, "drink");
   await embed({ run, out: at("all.npy") });
-  const { data: values, shape: [rows, width] } = readNpy(at("all.npy")) as { data: Float32Array; shape: readonly number[] };
+  const {
+    data: values,
+    shape: [rows, width],
+  } = readNpy(at("all.npy")) as { data: Float32Array; shape: readonly number[] };
   const row = (i: number): Float32Array => values.subarray(i * width, (i + 1) * width);
   const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, c) => sum + x * b[c], 0);
-  const cosine = (i: number): number => dot(row(i), row(index!)) / Math.sqrt(dot(row(i), row(i)) * dot(row(index!), row(index!)));
-  const expected = Array.from({ length: rows }, (_, i) => i).filter((i) => i !== index).sort((a, b) => cosine(b) - cosine(a)).slice(0, 6);
-  assert.deepEqual(nearest.map((found) => found.index), expected);
+  const cosine = (i: number): number =>
+    dot(row(i), row(index!)) / Math.sqrt(dot(row(i), row(i)) * dot(row(index!), row(index!)));
+  const expected = Array.from({ length: rows }, (_, i) => i)
+    .filter((i) => i !== index)
+    .sort((a, b) => cosine(b) - cosine(a))
+    .slice(0, 6);
+  assert.deepEqual(
+    nearest.map((found) => found.index),
+    expected,
+  );
   nearest.forEach((found) => assert.ok(Math.abs(found.similarity - cosine(found.index)) < 1e-5));
 
   const byNumber = await search({ query: String(index), data, run, k: 6 });
   assert.deepEqual(byNumber.report.queries, report.queries);
   const training = await search({ query: String(index), data, run, k: 100, split: "train" });
-  assert.ok(training.report.queries[0].nearest.length === 13 && training.report.queries[0].nearest.every(({ subject }) => subject === 1));
+  assert.ok(
+    training.report.queries[0].nearest.length === 13 &&
+      training.report.queries[0].nearest.every(({ subject }) => subject === 1),
+  );
 });
 
 test("a clip of another store is found where it is in this one as well", async () => {
   await prepareStore(generatedSource({ subjects: 1, repetitions: 1, actions: ["kick", "squat"] }), at("two.clips"));
   const { report } = await search({ query: "squat_p1_r1", data, run, from: at("two.clips"), k: 1 });
-  const [{ label, index, nearest: [found] }] = report.queries;
+  const [
+    {
+      label,
+      index,
+      nearest: [found],
+    },
+  ] = report.queries;
   assert.deepEqual([label, index, found.name, found.label], ["squat", undefined, "squat_p1_r1", "squat"]);
   assert.ok(found.similarity > 0.9999);
 });
 
 /** As a Kinect's raw recording: x, y, z and tracking state of 25 joints. */
 function kinectRows({ data: values, frames, persons, joints }: Clip): string {
-  return Array.from({ length: frames }, (_, t) =>
-    Array.from({ length: joints }, (_, v) => {
-      const from = (t * persons * joints + v) * 3;
-      return `${[...values.subarray(from, from + 3)].map((x) => x.toFixed(6)).join(",")},2`;
-    }).join(",") + ",\n").join("");
+  return Array.from(
+    { length: frames },
+    (_, t) =>
+      Array.from({ length: joints }, (_, v) => {
+        const from = (t * persons * joints + v) * 3;
+        return `${[...values.subarray(from, from + 3)].map((x) => x.toFixed(6)).join(",")},2`;
+      }).join(",") + ",\n",
+  ).join("");
 }
 
 test("a recording is read as the store's own were, whole or in windows", async () => {
@@ -90,30 +112,59 @@ test("a recording is read as the store's own were, whole or in windows", async (
   const query = at("recordings/mine/kick_p1_r1.csv");
   const { report, clips } = await search({ query, data: at("mine.clips"), run, k: 2, ...windows });
   assert.ok(report.queries.length > 2);
-  assert.deepEqual(clips.map(({ frames, persons }) => [frames, persons]), clips.map(() => [20, 2]));
-  for (const { name, index, label, nearest: [first] } of report.queries) {
+  assert.deepEqual(
+    clips.map(({ frames, persons }) => [frames, persons]),
+    clips.map(() => [20, 2]),
+  );
+  for (const {
+    name,
+    index,
+    label,
+    nearest: [first],
+  } of report.queries) {
     assert.deepEqual([index, label, first.name], [undefined, undefined, `mine/${name}`]);
     assert.ok(first.similarity > 0.9999);
   }
   await prepareStore(openSourceOf("csv", at("recordings")).source, at("whole.clips"));
   const whole = await search({ query, data: at("whole.clips"), run, k: 1 });
-  assert.deepEqual(whole.report.queries.map(({ name, nearest }) => [name, nearest[0].name]), [["kick_p1_r1.csv", "mine/kick_p1_r1.csv"]]);
+  assert.deepEqual(
+    whole.report.queries.map(({ name, nearest }) => [name, nearest[0].name]),
+    [["kick_p1_r1.csv", "mine/kick_p1_r1.csv"]],
+  );
 
   // MediaPipe's layout without its map, and a store that keeps the sensor's coordinates.
   const spec = fileURLToPath(new URL("../../../docs/mediapipe/csv.json", import.meta.url));
-  writeFileSync(at("landmarks.csv"), `${Array.from({ length: 132 }, (_, c) => `c${c}`).join(",")}\n${Array.from({ length: 132 }, (_, c) => c / 100).join(",")}\n`);
-  await assert.rejects(search({ query: at("landmarks.csv"), data, run, spec }), /landmarks\.csv: shape: has layout "mediapipe33" \(33 joints × 2\), .*tiny\.clips has layout "ntu25"/);
+  writeFileSync(
+    at("landmarks.csv"),
+    `${Array.from({ length: 132 }, (_, c) => `c${c}`).join(",")}\n${Array.from({ length: 132 }, (_, c) => c / 100).join(",")}\n`,
+  );
+  await assert.rejects(
+    search({ query: at("landmarks.csv"), data, run, spec }),
+    /landmarks\.csv: shape: has layout "mediapipe33" \(33 joints × 2\), .*tiny\.clips has layout "ntu25"/,
+  );
   await prepareStore(generatedSource({ subjects: 1, repetitions: 1 }), at("raw.clips"), { normalize: false });
-  await assert.rejects(search({ query: "0", data, run, from: at("raw.clips") }), /raw\.clips: shape: .*not pre-normalised/);
+  await assert.rejects(
+    search({ query: "0", data, run, from: at("raw.clips") }),
+    /raw\.clips: shape: .*not pre-normalised/,
+  );
 });
 
 test("what there is not is said", async () => {
-  await assert.rejects(search({ query: "dance", data, run }), /tiny\.clips has no clip "dance", and there is no such file; its 28 clips are named like "wave_p1_r1"/);
+  await assert.rejects(
+    search({ query: "dance", data, run }),
+    /tiny\.clips has no clip "dance", and there is no such file; its 28 clips are named like "wave_p1_r1"/,
+  );
   await assert.rejects(search({ query: "28", data, run }), /has no clip "28"/);
   const { source } = openSourceOf("csv", at("recordings"));
   await prepareStore(source, at("unsplit.clips"));
-  await assert.rejects(search({ query: "0", data: at("unsplit.clips"), run, split: "test" }), /unsplit\.clips: no clip to test with/);
-  await assert.rejects(search({ query: "wave_p1_r1", data, run, window: "20" }), /there is no recording wave_p1_r1 to read with --window/);
+  await assert.rejects(
+    search({ query: "0", data: at("unsplit.clips"), run, split: "test" }),
+    /unsplit\.clips: no clip to test with/,
+  );
+  await assert.rejects(
+    search({ query: "wave_p1_r1", data, run, window: "20" }),
+    /there is no recording wave_p1_r1 to read with --window/,
+  );
   await assert.rejects(search({ query: "0", data, run, from: at("none.clips") }), /none\.clips: unreadable/);
 });
 
@@ -124,7 +175,10 @@ test("the page shows query and neighbours, moving", async (t) => {
   const page = readFileSync(at("page.html"), "utf8");
   const shown = JSON.parse(/<script id="data"[^>]*>(.*?)<\/script>/s.exec(page)![1]) as GalleryData;
   const [{ query, nearest }] = shown.gallery;
-  assert.deepEqual(nearest.map(({ clip }) => clip), result.report.queries[0].nearest.map(({ index }) => index));
+  assert.deepEqual(
+    nearest.map(({ clip }) => clip),
+    result.report.queries[0].nearest.map(({ index }) => index),
+  );
   assert.equal(shown.classes[shown.clips[query].label], "kick");
   const browser = await startChromium();
   if ("unavailable" in browser) return t.skip(browser.unavailable);

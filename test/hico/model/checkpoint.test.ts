@@ -79,7 +79,10 @@ describe("checkpoints", () => {
     const total = (values: Iterable<{ data: ArrayLike<number | bigint> }>) =>
       [...values].reduce((all, { data }) => Array.from(data).reduce<number>((a, b) => a + Number(b), all), 0);
     assert.ok(Math.abs(Number(sum) - total((await hicoState(trainer.model)).values())) < 1e-4);
-    const slots = (await trainer.optimizer.torchState()).get("state") as Map<number, Map<string, { data: Float32Array }>>;
+    const slots = (await trainer.optimizer.torchState()).get("state") as Map<
+      number,
+      Map<string, { data: Float32Array }>
+    >;
     assert.ok(Math.abs(Number(momentum) - total([...slots.values()].map((s) => s.get("momentum_buffer")!))) < 1e-4);
   });
 
@@ -95,7 +98,10 @@ describe("checkpoints", () => {
     const path = join(folder, "other.pth.tar");
     await saveCheckpoint(path, await trained(0), 1);
     const gru = new HiCo(small({ encoder: "gru" }));
-    assert.throws(() => loadModel(gru, path), /does not fit HiCo with the encoder "gru"[\s\S]*missing[\s\S]*unexpected/);
+    assert.throws(
+      () => loadModel(gru, path),
+      /does not fit HiCo with the encoder "gru"[\s\S]*missing[\s\S]*unexpected/,
+    );
   });
 
   for (const encoder of ["gru", "lstm", "transformer"] as EncoderName[]) {
@@ -103,17 +109,27 @@ describe("checkpoints", () => {
       const path = golden(`hico_${encoder}.pth.tar`);
       if (!existsSync(path)) return context.skip(`${path} is absent`);
       const state = stateDictOf(readTorchCheckpoint(path));
-      const { shape: [projection, queue] } = state.get("t_queue")!;
+      const {
+        shape: [projection, queue],
+      } = state.get("t_queue")!;
       const hidden = state.get("encoder_q.clip_proj.0.weight")!.shape[0];
-      const trainer = new HiCoTrainer(new HiCo({
-        encoder, hidden, projection, queue, granularity: state.get("c_queue")!.shape[1] / queue, variant: "released",
-      }));
+      const trainer = new HiCoTrainer(
+        new HiCo({
+          encoder,
+          hidden,
+          projection,
+          queue,
+          granularity: state.get("c_queue")!.shape[1] / queue,
+          variant: "released",
+        }),
+      );
       assert.equal(typeof loadCheckpoint(trainer, path), "number");
       const found = await hicoState(trainer.model);
       const { tensors } = readSafetensors(golden(`hico_${encoder}_f32.safetensors`));
       const expected = [...tensors].filter(([name]) => name.startsWith("after8/"));
       assert.equal(found.size, expected.length);
-      for (const [name, { data }] of expected) assert.deepEqual(found.get(name.slice("after8/".length))!.data, data, name);
+      for (const [name, { data }] of expected)
+        assert.deepEqual(found.get(name.slice("after8/".length))!.data, data, name);
     });
   }
 });

@@ -14,7 +14,8 @@ import type { CaseResult } from "../../../src/verify/verify.ts";
 import { replay } from "../../golden/replay.ts";
 
 const fixture = fileURLToPath(new URL("../../fixtures/golden/hico_lstm_g3_f64.safetensors", import.meta.url));
-const golden = (name: string) => fileURLToPath(new URL(`../../../../shared/golden/${name}.safetensors`, import.meta.url));
+const golden = (name: string) =>
+  fileURLToPath(new URL(`../../../../shared/golden/${name}.safetensors`, import.meta.url));
 
 async function replayed(file: string, device: string): Promise<CaseResult> {
   const { cases } = await replay({ file, device, software: device === "webgpu" ? "swiftshader" : undefined });
@@ -57,7 +58,9 @@ describe("training steps equal the reference implementation's", () => {
 
 describe("a file that is wrong", () => {
   /** The fixture with changes, replayed in float64. */
-  async function changed(change: (tensors: Map<string, HostTensor>, metadata: Map<string, string>) => void): Promise<CaseResult> {
+  async function changed(
+    change: (tensors: Map<string, HostTensor>, metadata: Map<string, string>) => void,
+  ): Promise<CaseResult> {
     const folder = mkdtempSync(join(tmpdir(), "hico-steps-"));
     try {
       const { tensors, metadata } = readSafetensors(fixture);
@@ -75,7 +78,9 @@ describe("a file that is wrong", () => {
 
   test("in one gradient fails by its name", async () => {
     const name = "step0/grad/hi_encoder.s_downsample.norm.bias";
-    const { passed, worst, error } = await changed((tensors) => tensors.set(name, scaled(tensors.get(name)!, 1 + 1e-6)));
+    const { passed, worst, error } = await changed((tensors) =>
+      tensors.set(name, scaled(tensors.get(name)!, 1 + 1e-6)),
+    );
     assert.equal(passed, false);
     assert.equal(worst, name);
     assert.ok(Math.abs(error! - 1e-6) < 1e-8);
@@ -89,7 +94,10 @@ describe("a file that is wrong", () => {
   });
 
   test("without a setting, a batch or a parameter says which", async () => {
-    assert.match((await changed((_, metadata) => metadata.delete("granularity"))).failure!, /metadata has no "granularity"/);
+    assert.match(
+      (await changed((_, metadata) => metadata.delete("granularity"))).failure!,
+      /metadata has no "granularity"/,
+    );
     assert.match((await changed((tensors) => tensors.delete("batch0/kp"))).failure!, /no tensor "batch0\/kp"/);
     const without = await changed((tensors) => tensors.delete("init/encoder_q.clip_proj.0.bias"));
     assert.match(without.failure!, /missing \(2\): "encoder_q\.clip_proj\.0\.bias", "encoder_k\.clip_proj\.0\.bias"/);

@@ -23,7 +23,13 @@ const fixture = fileURLToPath(new URL("../../fixtures/golden/hico_lstm_g3_f64.sa
 describe("state", () => {
   test("has the names, order and shapes of the published checkpoints", () => {
     const model = new HiCo({
-      encoder: "lstm", temporalInput: 60, spatialInput: 96, hidden: 16, granularity: 3, projection: 8, queue: 32,
+      encoder: "lstm",
+      temporalInput: 60,
+      spatialInput: 96,
+      hidden: 16,
+      granularity: 3,
+      projection: 8,
+      queue: 32,
     });
     const published = [...readSafetensors(fixture).tensors].filter(([name]) => name.startsWith("after8/"));
     const names = new Map(published.map(([name, { shape }]) => [name.slice("after8/".length), [...shape]]));
@@ -34,15 +40,26 @@ describe("state", () => {
     const half = order.slice(10, 10 + (order.length - 10) / 2);
     assert.deepEqual(half[0], "encoder_q.hi_encoder.t_embedding.0.weight");
     assert.deepEqual(half[half.length - 1], "encoder_q.instance_proj.2.bias");
-    assert.deepEqual(order.slice(10 + half.length), half.map((name) => name.replace("encoder_q", "encoder_k")));
+    assert.deepEqual(
+      order.slice(10 + half.length),
+      half.map((name) => name.replace("encoder_q", "encoder_k")),
+    );
   });
 
   test("another encoder's checkpoint is refused by name", () => {
     const { tensors } = readSafetensors(fixture);
-    const state = new Map([...tensors].filter(([n]) => n.startsWith("after8/")).map(([n, v]) => [n.slice("after8/".length), v]));
+    const state = new Map(
+      [...tensors].filter(([n]) => n.startsWith("after8/")).map(([n, v]) => [n.slice("after8/".length), v]),
+    );
     const options = { temporalInput: 60, spatialInput: 96, hidden: 16, granularity: 3, projection: 8, queue: 32 };
-    assert.throws(() => new HiCo({ ...options, encoder: "transformer" }).loadStateDict(state), /missing.*self_attn[\s\S]*unexpected.*weight_ih_l0/);
-    assert.throws(() => new HiCo({ ...options, encoder: "gru" }).loadStateDict(state), /of another shape.*weight_ih_l0/);
+    assert.throws(
+      () => new HiCo({ ...options, encoder: "transformer" }).loadStateDict(state),
+      /missing.*self_attn[\s\S]*unexpected.*weight_ih_l0/,
+    );
+    assert.throws(
+      () => new HiCo({ ...options, encoder: "gru" }).loadStateDict(state),
+      /of another shape.*weight_ih_l0/,
+    );
   });
 
   test("queues start as columns of length 1, pointers at 0, and the key network as a copy", async () => {
@@ -56,7 +73,9 @@ describe("state", () => {
   });
 
   test("matrices are drawn from Xavier's range and fill it", async () => {
-    const { weight } = (new HiCo(small({ hidden: 32, heads: 4 })).encoder_q.hi_encoder.t_embedding.namedModules()[1][1]) as Linear;
+    const { weight } = new HiCo(
+      small({ hidden: 32, heads: 4 }),
+    ).encoder_q.hi_encoder.t_embedding.namedModules()[1][1] as Linear;
     const bound = Math.sqrt(6 / (weight.shape[0] + weight.shape[1]));
     const values = [...(await weight.read())].map(Math.abs);
     assert.ok(Math.max(...values) <= bound && Math.max(...values) > 0.9 * bound);
@@ -79,8 +98,15 @@ describe("options", () => {
   test("batches that do not fit are refused by name", () => {
     const model = new HiCo(small());
     const batch = batchOf(2);
-    assert.throws(() => model.contrast({ ...batch, querySpatial: batch.queryTemporal }), /querySpatial has shape \[2, 16, 6\]; it must be \[2 clips, tokens, 8\]/);
-    const short = { ...batch, queryTemporal: batch.queryTemporal.slice(null, [0, 3]), keyTemporal: batch.keyTemporal.slice(null, [0, 3]) };
+    assert.throws(
+      () => model.contrast({ ...batch, querySpatial: batch.queryTemporal }),
+      /querySpatial has shape \[2, 16, 6\]; it must be \[2 clips, tokens, 8\]/,
+    );
+    const short = {
+      ...batch,
+      queryTemporal: batch.queryTemporal.slice(null, [0, 3]),
+      keyTemporal: batch.keyTemporal.slice(null, [0, 3]),
+    };
     assert.throws(() => model.contrast(short), /3 temporal tokens are too few for 3 levels \(3, 1, 0 tokens\)/);
   });
 });
@@ -91,7 +117,9 @@ describe("encoders", () => {
       const together = new HiCo(small({ encoder, layers: 2 }));
       const { t_encoder } = together.encoder_q.hi_encoder;
       assert.ok("encode" in t_encoder);
-      const x = batchOf(3).queryTemporal.matmul(ones([6, 8]).mul(tensor(Float32Array.from({ length: 8 }, (_, i) => 0.1 * i))));
+      const x = batchOf(3).queryTemporal.matmul(
+        ones([6, 8]).mul(tensor(Float32Array.from({ length: 8 }, (_, i) => 0.1 * i))),
+      );
       const lengths = [7, 5, 4];
       const y = await t_encoder.encode(x, lengths).read();
       let start = 0;
@@ -135,7 +163,10 @@ describe("encoders", () => {
       }
     }
     const model = new HiCo(small({ encoder: () => new Doubling() }));
-    assert.throws(() => model.encoder_q.forward(batchOf(2).queryTemporal, batchOf(2).querySpatial), /made \[4, 28, 8\] of \[2, 28, 8\]; the shape must stay/);
+    assert.throws(
+      () => model.encoder_q.forward(batchOf(2).queryTemporal, batchOf(2).querySpatial),
+      /made \[4, 28, 8\] of \[2, 28, 8\]; the shape must stay/,
+    );
     assert.throws(() => new HiCo(small({ encoder: (() => "gru") as never })), /factory must return a Module/);
   });
 
@@ -195,7 +226,9 @@ describe("a step", () => {
     assert.ok(Math.abs((await loss.item()) - values.reduce((a, b) => a + b)) < 1e-9);
     // At this temperature all logits are alike: P positives of P + K.
     const expected = [Math.log((3 + 24) / 3), Math.log((3 + 24) / 3), Math.log(9), Math.log(9), Math.log(9)];
-    values.forEach((v, i) => assert.ok(Math.abs(v - expected[i]) < 0.05, `${LOSS_PARTS[i]} is ${v}, not ${expected[i]}`));
+    values.forEach((v, i) =>
+      assert.ok(Math.abs(v - expected[i]) < 0.05, `${LOSS_PARTS[i]} is ${v}, not ${expected[i]}`),
+    );
   });
 
   test("levels that are left out: loss 0, no gradient in their heads, queues as they began; the others as ever", async () => {
@@ -208,16 +241,25 @@ describe("a step", () => {
       const { loss, parts } = model.contrast(batchOf(3));
       loss.backward();
       const on = partsOfLevels(contrast);
-      assert.deepEqual([...(await parts.read())], LOSS_PARTS.map((name, i) => (on.includes(name) ? expected[i] : 0)));
+      assert.deepEqual(
+        [...(await parts.read())],
+        LOSS_PARTS.map((name, i) => (on.includes(name) ? expected[i] : 0)),
+      );
       const after = await Promise.all(queues.map(async (queue) => [...(await queue.read())]));
-      LOSS_PARTS.forEach((name, i) => assert.equal(JSON.stringify(after[i]) !== JSON.stringify(before[i]), on.includes(name), name));
+      LOSS_PARTS.forEach((name, i) =>
+        assert.equal(JSON.stringify(after[i]) !== JSON.stringify(before[i]), on.includes(name), name),
+      );
       const { clip_proj, part_proj, td_proj, sd_proj, instance_proj } = model.encoder_q;
       [clip_proj, part_proj, td_proj, sd_proj, instance_proj].forEach((head, i) => {
-        for (const p of head.parameters()) assert.equal(p.grad !== undefined, on.includes(LOSS_PARTS[i]), LOSS_PARTS[i]);
+        for (const p of head.parameters())
+          assert.equal(p.grad !== undefined, on.includes(LOSS_PARTS[i]), LOSS_PARTS[i]);
       });
       model.encoder_q.zeroGrad();
     }
-    assert.throws(() => new HiCo(small({ contrast: [] })), /contrast is ; it must be one or more of clip, part, domain, instance/);
+    assert.throws(
+      () => new HiCo(small({ contrast: [] })),
+      /contrast is ; it must be one or more of clip, part, domain, instance/,
+    );
   });
 
   test("dropout is drawn in training, anew each time and for both networks, and not in evaluation", async () => {
@@ -230,7 +272,10 @@ describe("a step", () => {
     assert.deepEqual(await of("encoder_q"), await of("encoder_q"));
     assert.deepEqual(await of("encoder_q"), await of("encoder_k"));
     const off = new HiCo(small({ dropout: 0 }));
-    assert.deepEqual([...(await off.encoder_q.features(t, s).read())], [...(await off.encoder_q.features(t, s).read())]);
+    assert.deepEqual(
+      [...(await off.encoder_q.features(t, s).read())],
+      [...(await off.encoder_q.features(t, s).read())],
+    );
   });
 
   test("steps lower the loss", async () => {

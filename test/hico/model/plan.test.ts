@@ -20,7 +20,13 @@ import { testAdapter } from "../../environments/test-gpu.ts";
 import { batchOf, small } from "../helpers.ts";
 
 const gpu: AdapterProfile = {
-  kind: "gpu", maxStorageBuffers: 10, maxInvocations: 256, maxWorkgroupBytes: 16384, maxBindingBytes: 1 << 30, subgroups: false, f16: false,
+  kind: "gpu",
+  maxStorageBuffers: 10,
+  maxInvocations: 256,
+  maxWorkgroupBytes: 16384,
+  maxBindingBytes: 1 << 30,
+  subgroups: false,
+  f16: false,
 };
 const software: AdapterProfile = { ...gpu, kind: "cpu", maxStorageBuffers: 12 };
 
@@ -30,7 +36,11 @@ function planned(encoder: EncoderName, profile: AdapterProfile, hidden = 512): P
     const { loss, parts } = trainer.update({ queryTemporal, querySpatial, keyTemporal, keySpatial });
     return { loss, parts };
   };
-  return planOf(step, [zeros([64, 64, 150]), zeros([64, 50, 192]), zeros([64, 64, 150]), zeros([64, 50, 192])] as const, profile);
+  return planOf(
+    step,
+    [zeros([64, 64, 150]), zeros([64, 50, 192]), zeros([64, 64, 150]), zeros([64, 50, 192])] as const,
+    profile,
+  );
 }
 
 describe("a step at the paper's size", () => {
@@ -39,8 +49,10 @@ describe("a step at the paper's size", () => {
       test(`${encoder} on a ${profile.kind === "gpu" ? "GPU" : "software driver"}`, (context) => {
         const { plan, dispatches, copies, memory } = planned(encoder, profile);
         const kept = bytesKeptBeyond(plan, plan.graph.outputs[0]);
-        context.diagnostic(`${dispatches.length} dispatches, ${(memory.held / 1e6).toFixed(0)} MB held, ${(memory.needed / 1e6).toFixed(0)} MB needed at once, `
-          + `${(kept / 1e6).toFixed(0)} MB kept for the backward pass`);
+        context.diagnostic(
+          `${dispatches.length} dispatches, ${(memory.held / 1e6).toFixed(0)} MB held, ${(memory.needed / 1e6).toFixed(0)} MB needed at once, ` +
+            `${(kept / 1e6).toFixed(0)} MB kept for the backward pass`,
+        );
         assert.ok(dispatches.length <= (encoder === "transformer" ? 180 : 400), `${dispatches.length} dispatches`);
         assert.equal(copies, 0);
         assert.ok(memory.held <= 1.5 * kept, `${memory.held} bytes held, ${kept} kept for the backward pass`);
@@ -83,7 +95,13 @@ test("products that share a dispatch take no more workgroup memory than the adap
   for (const { kernels } of planned("gru", profile, 128).plan.steps) {
     const products = kernels.filter((kernel) => kernel.kind === "matmul");
     if (products.length < 2) continue;
-    const { name, wgsl } = printMatmulsProgram(kernels.map(describeKernel).join(" + "), products, [], profile, (node) => node);
+    const { name, wgsl } = printMatmulsProgram(
+      kernels.map(describeKernel).join(" + "),
+      products,
+      [],
+      profile,
+      (node) => node,
+    );
     const vectors = [...wgsl.matchAll(/var<workgroup> \w+: array<vec4<f32>, (\d+)>/g)].map(([, size]) => Number(size));
     const bytes = 16 * vectors.reduce((sum, size) => sum + size, 0);
     assert.ok(bytes > 0 && bytes <= profile.maxWorkgroupBytes, `${name}: ${bytes} bytes`);

@@ -27,7 +27,10 @@ describe("settings", () => {
     assert.throws(() => resolve({ epochs: 1.5 }), /epochs is 1\.5; it must be a whole number of at least 1/);
     assert.throws(() => resolve({ encoder: "rnn" }), /encoder is "rnn"; it must be one of gru, lstm, transformer/);
     assert.throws(() => resolve({ drops: "a" }), /drops is "a"; it must be a list of numbers of at least 0/);
-    assert.throws(() => resolve({ contrast: "clip,video" }), /contrast is "clip,video"; it must be one or more of clip, part, domain, instance/);
+    assert.throws(
+      () => resolve({ contrast: "clip,video" }),
+      /contrast is "clip,video"; it must be one or more of clip, part, domain, instance/,
+    );
     assert.throws(() => resolve({ contrast: [] }), /contrast is \[\]; it must be one or more of/);
     assert.deepEqual(resolve({ contrast: "instance, clip" }).contrast, ["clip", "instance"]);
     assert.throws(() => resolve({ learningRate: 1 }), /there is no setting "learningRate"; there is data, /);

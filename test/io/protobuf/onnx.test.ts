@@ -41,10 +41,18 @@ test("a model computes what it says, for any number of rows", async (context) =>
   writeOnnx(path, MODEL);
   const session = await runtime.InferenceSession.create(path);
   for (const [x, y] of [
-    [[3, 1], [1, 1, 3, 1]],
-    [[3, 1, 1, 2], [1, 1, -0.75, 3, 1, 1, 2]],
+    [
+      [3, 1],
+      [1, 1, 3, 1],
+    ],
+    [
+      [3, 1, 1, 2],
+      [1, 1, -0.75, 3, 1, 1, 2],
+    ],
   ]) {
-    const results: InferenceSession.OnnxValueMapType = await session.run({ x: new runtime.Tensor("float32", Float32Array.from(x), [x.length / 2, 2]) });
+    const results: InferenceSession.OnnxValueMapType = await session.run({
+      x: new runtime.Tensor("float32", Float32Array.from(x), [x.length / 2, 2]),
+    });
     assert.deepEqual([...(results.y.data as Float32Array)], y);
   }
   await session.release();
@@ -58,7 +66,10 @@ test("what is no model is refused", () => {
   bad({ nodes: MODEL.nodes.slice(1) }, /LeakyRelu takes "product", which nothing before it makes/);
   bad({ nodes: [...MODEL.nodes, MODEL.nodes[0]] }, /"product" is made twice/);
   bad({ outputs: [{ name: "z", shape: [1] }] }, /the output takes "z"/);
-  bad({ initializers: new Map([...MODEL.initializers, ["half", hostTensor("bf16", [1], Uint16Array.of(1))]]) }, /"half" is bf16; there is f32,/);
+  bad(
+    { initializers: new Map([...MODEL.initializers, ["half", hostTensor("bf16", [1], Uint16Array.of(1))]]) },
+    /"half" is bf16; there is f32,/,
+  );
   const broken = { dtype: "f32", shape: [3], data: new Float32Array(2) } as const;
   bad({ initializers: new Map([...MODEL.initializers, ["short", broken]]) }, /"short": /);
 });
@@ -68,7 +79,10 @@ test("messages within messages, and numbers of any length", () => {
   const bytes = new Message().message(3, inner).text(4, "é").toBytes();
   const [message, text] = fieldsOf(bytes, "test");
   assert.deepEqual([message.field, text.field, new TextDecoder().decode(text.value as Uint8Array)], [3, 4, "é"]);
-  assert.deepEqual(fieldsOf(message.value as Uint8Array, "test").map(({ value }) => value), [300, Uint8Array.of(1, 128, 128, 128, 128, 128, 32)]);
+  assert.deepEqual(
+    fieldsOf(message.value as Uint8Array, "test").map(({ value }) => value),
+    [300, Uint8Array.of(1, 128, 128, 128, 128, 128, 32)],
+  );
   assert.throws(() => new Message().varint(1, -1), /-1 is not an integer from 0/);
   assert.throws(() => fieldsOf(bytes.subarray(0, -1), "cut"), /cut: a message is cut off/);
   assert.ok(encodeOnnx(MODEL).length < 1000);

@@ -5,9 +5,15 @@ import { CounterRandom } from "../../../src/data/rng.ts";
 import { tsne } from "../../../src/report/index.ts";
 
 /** `perCluster` points around each of `clusters` centres in `width` dimensions. */
-function clustered(clusters: number, perCluster: number, width: number): { points: Float32Array; label: (i: number) => number } {
+function clustered(
+  clusters: number,
+  perCluster: number,
+  width: number,
+): { points: Float32Array; label: (i: number) => number } {
   const random = CounterRandom.fromSeed(5);
-  const centres = Array.from({ length: clusters }, () => Float64Array.from({ length: width }, () => 4 * random.normal()));
+  const centres = Array.from({ length: clusters }, () =>
+    Float64Array.from({ length: width }, () => 4 * random.normal()),
+  );
   const points = new Float32Array(clusters * perCluster * width);
   for (let i = 0; i < clusters * perCluster; i++) {
     for (let c = 0; c < width; c++) points[i * width + c] = centres[i % clusters][c] + random.normal();

@@ -29,10 +29,9 @@ export function operandsOf(spec: AttentionSpec, seed: number): Operands {
     dout: draw(batch * queries * heads * dim),
     mask: spec.mask ? Float64Array.from({ length: batch * keys }, () => (random() < 0.7 ? 1 : 0)) : undefined,
     keep: spec.keep
-      ? Float64Array.from(
-        { length: batch * heads * queries * Math.max(...(spec.segments ?? [keys])) },
-        () => (random() < 0.75 ? Math.fround(1 / 0.75) : 0),
-      )
+      ? Float64Array.from({ length: batch * heads * queries * Math.max(...(spec.segments ?? [keys])) }, () =>
+          random() < 0.75 ? Math.fround(1 / 0.75) : 0,
+        )
       : undefined,
   };
 }
@@ -66,30 +65,32 @@ export function referenceForward(spec: AttentionSpec, x: Operands): Forward {
   const out = new Float64Array(x.q.length);
   const lse = new Float64Array(batch * heads * queries);
   const p = new Float64Array(batch * heads * queries * keys);
-  for (let b = 0; b < batch; b++) for (let h = 0; h < heads; h++) for (let i = 0; i < queries; i++) {
-    const row = (b * heads + h) * queries + i;
-    const attended = Array.from({ length: keys }, (_, j) => j)
-      .filter((j) => sequenceOf(spec, j) === sequenceOf(spec, i))
-      .filter((j) => x.mask === undefined || x.mask[b * keys + j] !== 0);
-    if (attended.length === 0) continue;
-    const scores = attended.map((j) => {
-      let s = 0;
-      for (let d = 0; d < dim; d++) {
-        s += x.q[((b * queries + i) * heads + h) * dim + d] * x.k[((b * keys + j) * heads + h) * dim + d];
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < heads; h++)
+      for (let i = 0; i < queries; i++) {
+        const row = (b * heads + h) * queries + i;
+        const attended = Array.from({ length: keys }, (_, j) => j)
+          .filter((j) => sequenceOf(spec, j) === sequenceOf(spec, i))
+          .filter((j) => x.mask === undefined || x.mask[b * keys + j] !== 0);
+        if (attended.length === 0) continue;
+        const scores = attended.map((j) => {
+          let s = 0;
+          for (let d = 0; d < dim; d++) {
+            s += x.q[((b * queries + i) * heads + h) * dim + d] * x.k[((b * keys + j) * heads + h) * dim + d];
+          }
+          return s * scale;
+        });
+        const top = Math.max(...scores);
+        const sum = scores.reduce((a, s) => a + Math.exp(s - top), 0);
+        lse[row] = top + Math.log(sum);
+        attended.forEach((j, n) => {
+          p[row * keys + j] = Math.exp(scores[n] - lse[row]);
+          const weight = p[row * keys + j] * keepAt(spec, x, row, j);
+          for (let d = 0; d < dim; d++) {
+            out[((b * queries + i) * heads + h) * dim + d] += weight * x.v[((b * keys + j) * heads + h) * dim + d];
+          }
+        });
       }
-      return s * scale;
-    });
-    const top = Math.max(...scores);
-    const sum = scores.reduce((a, s) => a + Math.exp(s - top), 0);
-    lse[row] = top + Math.log(sum);
-    attended.forEach((j, n) => {
-      p[row * keys + j] = Math.exp(scores[n] - lse[row]);
-      const weight = p[row * keys + j] * keepAt(spec, x, row, j);
-      for (let d = 0; d < dim; d++) {
-        out[((b * queries + i) * heads + h) * dim + d] += weight * x.v[((b * keys + j) * heads + h) * dim + d];
-      }
-    });
-  }
   return { out, lse, p };
 }
 
@@ -106,30 +107,32 @@ export function referenceBackward(spec: AttentionSpec, x: Operands): Backward {
   const { p } = referenceForward(spec, x);
   const [dq, dk, dv] = [x.q, x.k, x.v].map((a) => new Float64Array(a.length));
   const terms = { dq: dq.slice(), dk: dk.slice(), dv: dv.slice() };
-  for (let b = 0; b < batch; b++) for (let h = 0; h < heads; h++) for (let i = 0; i < queries; i++) {
-    const row = (b * heads + h) * queries + i;
-    const at = ((b * queries + i) * heads + h) * dim;
-    const key = (j: number): number => ((b * keys + j) * heads + h) * dim;
-    const dp = Array.from({ length: keys }, (_, j) => {
-      let g = 0;
-      for (let d = 0; d < dim; d++) g += x.dout[at + d] * x.v[key(j) + d];
-      return g * keepAt(spec, x, row, j);
-    });
-    const mean = dp.reduce((a, g, j) => a + g * p[row * keys + j], 0);
-    for (let j = 0; j < keys; j++) {
-      const ds = p[row * keys + j] * (dp[j] - mean) * scale;
-      const size = p[row * keys + j] * (Math.abs(dp[j]) + Math.abs(mean)) * Math.abs(scale);
-      const weight = p[row * keys + j] * keepAt(spec, x, row, j);
-      for (let d = 0; d < dim; d++) {
-        terms.dq[at + d] += Math.abs(size * x.k[key(j) + d]);
-        terms.dk[key(j) + d] += Math.abs(size * x.q[at + d]);
-        terms.dv[key(j) + d] += Math.abs(weight * x.dout[at + d]);
-        dq[at + d] += ds * x.k[key(j) + d];
-        dk[key(j) + d] += ds * x.q[at + d];
-        dv[key(j) + d] += weight * x.dout[at + d];
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < heads; h++)
+      for (let i = 0; i < queries; i++) {
+        const row = (b * heads + h) * queries + i;
+        const at = ((b * queries + i) * heads + h) * dim;
+        const key = (j: number): number => ((b * keys + j) * heads + h) * dim;
+        const dp = Array.from({ length: keys }, (_, j) => {
+          let g = 0;
+          for (let d = 0; d < dim; d++) g += x.dout[at + d] * x.v[key(j) + d];
+          return g * keepAt(spec, x, row, j);
+        });
+        const mean = dp.reduce((a, g, j) => a + g * p[row * keys + j], 0);
+        for (let j = 0; j < keys; j++) {
+          const ds = p[row * keys + j] * (dp[j] - mean) * scale;
+          const size = p[row * keys + j] * (Math.abs(dp[j]) + Math.abs(mean)) * Math.abs(scale);
+          const weight = p[row * keys + j] * keepAt(spec, x, row, j);
+          for (let d = 0; d < dim; d++) {
+            terms.dq[at + d] += Math.abs(size * x.k[key(j) + d]);
+            terms.dk[key(j) + d] += Math.abs(size * x.q[at + d]);
+            terms.dv[key(j) + d] += Math.abs(weight * x.dout[at + d]);
+            dq[at + d] += ds * x.k[key(j) + d];
+            dk[key(j) + d] += ds * x.q[at + d];
+            dv[key(j) + d] += weight * x.dout[at + d];
+          }
+        }
       }
-    }
-  }
   return { dq, dk, dv, terms };
 }
 
@@ -145,7 +148,11 @@ export function pack(blocks: readonly Float64Array[], width: number): Float64Arr
 
 /** Every element within `bound` of the largest of `terms` (by default of the expected values themselves). */
 export function assertClose(
-  what: string, actual: Float32Array, expected: Float64Array, terms = expected, bound = 1e-5,
+  what: string,
+  actual: Float32Array,
+  expected: Float64Array,
+  terms = expected,
+  bound = 1e-5,
 ): void {
   assert.equal(actual.length, expected.length, `${what}: length`);
   const scale = terms.reduce((a, x) => Math.max(a, Math.abs(x)), 1e-30);
@@ -160,21 +167,31 @@ export const f32 = (x: Float64Array): Float32Array => Float32Array.from(x);
 export function specOf(given: Partial<AttentionSpec>): AttentionSpec {
   const dim = given.dim ?? 8;
   return {
-    batch: 2, heads: 2, queries: 5, keys: 7, dim, scale: 1 / Math.sqrt(dim), packed: false, mask: false, keep: false,
+    batch: 2,
+    heads: 2,
+    queries: 5,
+    keys: 7,
+    dim,
+    scale: 1 / Math.sqrt(dim),
+    packed: false,
+    mask: false,
+    keep: false,
     ...given,
   };
 }
 
 /** Sizes that meet every edge of the tiles: 1, around 16 and 32, and several tiles. */
 export const length = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(1, 16, 17, 32, 33, 64, 65));
-export const specs: fc.Arbitrary<AttentionSpec> = fc.record({
-  batch: fc.integer({ min: 1, max: 3 }),
-  heads: fc.integer({ min: 1, max: 3 }),
-  queries: length,
-  keys: length,
-  dim: fc.oneof(fc.constantFrom(4, 8, 12, 32, 36), fc.integer({ min: 1, max: 19 })),
-  scale: fc.constantFrom(1, 0.25, -0.5),
-  packed: fc.boolean(),
-  mask: fc.boolean(),
-  keep: fc.boolean(),
-}).map((s) => (s.packed ? { ...s, keys: s.queries } : s));
+export const specs: fc.Arbitrary<AttentionSpec> = fc
+  .record({
+    batch: fc.integer({ min: 1, max: 3 }),
+    heads: fc.integer({ min: 1, max: 3 }),
+    queries: length,
+    keys: length,
+    dim: fc.oneof(fc.constantFrom(4, 8, 12, 32, 36), fc.integer({ min: 1, max: 19 })),
+    scale: fc.constantFrom(1, 0.25, -0.5),
+    packed: fc.boolean(),
+    mask: fc.boolean(),
+    keep: fc.boolean(),
+  })
+  .map((s) => (s.packed ? { ...s, keys: s.queries } : s));

@@ -17,7 +17,16 @@ import type { AttentionTile } from "../../../src/shaders/attention/blocks.ts";
 import { cpuAttentionBackward, cpuAttentionForward } from "../../../src/shaders/attention/cpu.ts";
 import type { Lowering } from "../../../src/shaders/kernel.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
-import { assertClose, f32, operandsOf, pack, referenceBackward, referenceForward, specOf, specs } from "./attention-reference.ts";
+import {
+  assertClose,
+  f32,
+  operandsOf,
+  pack,
+  referenceBackward,
+  referenceForward,
+  specOf,
+  specs,
+} from "./attention-reference.ts";
 import { runLowering, testProfile } from "../lowering-runner.ts";
 
 interface Check {
@@ -30,7 +39,10 @@ interface Check {
 }
 
 async function checkKernels(
-  spec: AttentionSpec, kind: "cpu" | "gpu", seed: number, { bound = 1e-5, tile, mostBytes }: Check = {},
+  spec: AttentionSpec,
+  kind: "cpu" | "gpu",
+  seed: number,
+  { bound = 1e-5, tile, mostBytes }: Check = {},
 ): Promise<void> {
   const profile = testProfile(kind);
   const lowerings: Lowering[] = [attentionForward(spec, profile)!, attentionBackward(spec, profile)!];
@@ -48,7 +60,10 @@ async function checkKernels(
   const name = `${kind} ${JSON.stringify(spec)}`;
 
   const forwardInputs = [...projections, ...options];
-  assert.deepEqual(forwardInputs.map((a) => a.length), attentionForwardInputs(spec).map((s) => sizeOf(s.shape)));
+  assert.deepEqual(
+    forwardInputs.map((a) => a.length),
+    attentionForwardInputs(spec).map((s) => sizeOf(s.shape)),
+  );
   const [out, lse] = await runLowering(
     lowerings[0],
     forwardInputs.map(f32),
@@ -59,7 +74,10 @@ async function checkKernels(
 
   // The reference's own out and lse are given, so that a wrong backward cannot hide behind a wrong forward.
   const backwardInputs = [x.dout, ...projections, forward.out, forward.lse, ...options];
-  assert.deepEqual(backwardInputs.map((a) => a.length), attentionBackwardInputs(spec).map((s) => sizeOf(s.shape)));
+  assert.deepEqual(
+    backwardInputs.map((a) => a.length),
+    attentionBackwardInputs(spec).map((s) => sizeOf(s.shape)),
+  );
   const gradients = await runLowering(
     lowerings[1],
     backwardInputs.map(f32),
@@ -73,31 +91,34 @@ async function checkKernels(
 
 describe("attention, float64 reference", () => {
   test("its gradient agrees with central differences", () => {
-    fc.assert(fc.property(fc.nat(), fc.boolean(), fc.boolean(), (seed, mask, keep) => {
-      const spec = specOf({ queries: 3, keys: 4, dim: 3, mask, keep });
-      const x = operandsOf(spec, seed);
-      const loss = (): number => {
-        const { out } = referenceForward(spec, x);
-        return out.reduce((a, y, i) => a + y * x.dout[i], 0);
-      };
-      const analytic = referenceBackward(spec, x);
-      for (const operand of ["q", "k", "v"] as const) {
-        const values = x[operand];
-        const gradient = analytic[`d${operand}`];
-        const scale = Math.max(1, ...gradient.map(Math.abs));
-        for (let i = 0; i < values.length; i++) {
-          const [kept, eps] = [values[i], 1e-5];
-          values[i] = kept + eps;
-          const above = loss();
-          values[i] = kept - eps;
-          const below = loss();
-          values[i] = kept;
-          const difference = (above - below) / (2 * eps);
-          const error = Math.abs(difference - gradient[i]);
-          assert.ok(error <= 1e-6 * scale, `d${operand}[${i}]: ${gradient[i]} vs ${difference}`);
+    fc.assert(
+      fc.property(fc.nat(), fc.boolean(), fc.boolean(), (seed, mask, keep) => {
+        const spec = specOf({ queries: 3, keys: 4, dim: 3, mask, keep });
+        const x = operandsOf(spec, seed);
+        const loss = (): number => {
+          const { out } = referenceForward(spec, x);
+          return out.reduce((a, y, i) => a + y * x.dout[i], 0);
+        };
+        const analytic = referenceBackward(spec, x);
+        for (const operand of ["q", "k", "v"] as const) {
+          const values = x[operand];
+          const gradient = analytic[`d${operand}`];
+          const scale = Math.max(1, ...gradient.map(Math.abs));
+          for (let i = 0; i < values.length; i++) {
+            const [kept, eps] = [values[i], 1e-5];
+            values[i] = kept + eps;
+            const above = loss();
+            values[i] = kept - eps;
+            const below = loss();
+            values[i] = kept;
+            const difference = (above - below) / (2 * eps);
+            const error = Math.abs(difference - gradient[i]);
+            assert.ok(error <= 1e-6 * scale, `d${operand}[${i}]: ${gradient[i]} vs ${difference}`);
+          }
         }
-      }
-    }), { numRuns: 8 });
+      }),
+      { numRuns: 8 },
+    );
   });
 });
 
@@ -162,7 +183,12 @@ for (const kind of ["cpu", "gpu"] as const) {
 }
 
 describe("attention kernels, every tile of the cpu profile", () => {
-  for (const [rows, columns] of [[4, 8], [8, 8], [8, 16], [16, 16]]) {
+  for (const [rows, columns] of [
+    [4, 8],
+    [8, 8],
+    [8, 16],
+    [16, 16],
+  ]) {
     test(`${rows}x${columns}`, async () => {
       const tile = { rows, columns };
       await checkKernels(specOf({ heads: 1, queries: 33, keys: 37, dim: 8, mask: true }), "cpu", 31, { tile });

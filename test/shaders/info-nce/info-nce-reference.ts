@@ -30,7 +30,9 @@ export function operandsOf({ rows, channels, positives, negatives }: InfoNceSpec
 
 /** Logits of row n, the positives first. */
 export function logitsOf(
-  { channels, positives, negatives, temperature }: InfoNceSpec, x: Operands, n: number,
+  { channels, positives, negatives, temperature }: InfoNceSpec,
+  x: Operands,
+  n: number,
 ): number[] {
   const logits: number[] = [];
   for (let p = 0; p < positives; p++) {
@@ -79,7 +81,9 @@ export interface Gradients {
 export function referenceBackward(spec: InfoNceSpec, x: Operands): { gradients: Gradients; terms: Gradients } {
   const { rows, channels, positives, negatives, temperature } = spec;
   const zeros = (): Gradients => ({
-    dq: new Float64Array(x.q.length), dk: new Float64Array(x.k.length), dqueue: new Float64Array(x.queue.length),
+    dq: new Float64Array(x.q.length),
+    dk: new Float64Array(x.k.length),
+    dqueue: new Float64Array(x.queue.length),
   });
   const [gradients, terms] = [zeros(), zeros()];
   const { all, some } = referenceForward(spec, x);
@@ -105,7 +109,11 @@ export function referenceBackward(spec: InfoNceSpec, x: Operands): { gradients: 
 
 /** Every element within `bound` of the largest of `terms`. */
 export function assertClose(
-  what: string, actual: Float32Array, expected: Float64Array, terms: Float64Array, bound: number,
+  what: string,
+  actual: Float32Array,
+  expected: Float64Array,
+  terms: Float64Array,
+  bound: number,
 ): void {
   assert.equal(actual.length, expected.length, `${what}: length`);
   const scale = terms.reduce((a, x) => Math.max(a, Math.abs(x)), 1e-30);
@@ -117,8 +125,14 @@ export function assertClose(
 
 export const f32 = (x: Float64Array): Float32Array => Float32Array.from(x);
 
-export const specOf = (given: Partial<InfoNceSpec> = {}): InfoNceSpec =>
-  ({ rows: 5, channels: 8, positives: 1, negatives: 33, temperature: 0.2, ...given });
+export const specOf = (given: Partial<InfoNceSpec> = {}): InfoNceSpec => ({
+  rows: 5,
+  channels: 8,
+  positives: 1,
+  negatives: 33,
+  temperature: 0.2,
+  ...given,
+});
 
 export const specs: fc.Arbitrary<InfoNceSpec> = fc.record({
   rows: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom(16, 17, 64, 70)),

@@ -15,21 +15,38 @@ import {
 import type { InfoNceSpec } from "../../../src/shaders/info-nce/info-nce.ts";
 import type { AdapterProfile } from "../../../src/shaders/kernel.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
-import { assertClose, f32, logitsOf, operandsOf, referenceBackward, referenceForward, specOf, specs } from "./info-nce-reference.ts";
+import {
+  assertClose,
+  f32,
+  logitsOf,
+  operandsOf,
+  referenceBackward,
+  referenceForward,
+  specOf,
+  specs,
+} from "./info-nce-reference.ts";
 import { runLowering, testProfile } from "../lowering-runner.ts";
 
 const sizes = (specs: readonly { shape: readonly number[] }[]): number[] => specs.map((s) => sizeOf(s.shape));
 
 async function checkKernels(
-  spec: InfoNceSpec, profile: AdapterProfile, seed: number, { size = 1.5, bound = 1e-5 } = {},
+  spec: InfoNceSpec,
+  profile: AdapterProfile,
+  seed: number,
+  { size = 1.5, bound = 1e-5 } = {},
 ): Promise<void> {
   const x = operandsOf(spec, seed, size);
   const name = `${profile.kind} ${JSON.stringify(spec)}`;
   const expected = referenceForward(spec, x);
   const operands = [x.q, x.k, x.queue];
-  assert.deepEqual(operands.map((a) => a.length), sizes(infoNceForwardInputs(spec)));
+  assert.deepEqual(
+    operands.map((a) => a.length),
+    sizes(infoNceForwardInputs(spec)),
+  );
   const [loss, all, some] = await runLowering(
-    infoNceForward(spec, profile), operands.map(f32), sizes(infoNceForwardOutputs(spec)),
+    infoNceForward(spec, profile),
+    operands.map(f32),
+    sizes(infoNceForwardOutputs(spec)),
   );
   // The loss is a difference of the two others.
   const larger = expected.all.map((a, n) => Math.max(Math.abs(a), Math.abs(expected.some[n]), 1));
@@ -39,40 +56,49 @@ async function checkKernels(
 
   // The reference's own log-sum-exps are given, so that a wrong backward cannot hide behind a wrong forward.
   const given = [x.dloss, ...operands, expected.all, expected.some];
-  assert.deepEqual(given.map((a) => a.length), sizes(infoNceBackwardInputs(spec)));
+  assert.deepEqual(
+    given.map((a) => a.length),
+    sizes(infoNceBackwardInputs(spec)),
+  );
   const results = await runLowering(
-    infoNceBackward(spec, profile), given.map(f32), sizes(infoNceBackwardOutputs(spec)),
+    infoNceBackward(spec, profile),
+    given.map(f32),
+    sizes(infoNceBackwardOutputs(spec)),
   );
   const { gradients, terms } = referenceBackward(spec, x);
   assert.equal(results.length, spec.queueGradient ? 3 : 2);
-  (["dq", "dk", "dqueue"] as const).slice(0, results.length).forEach((g, i) =>
-    assertClose(`${g} of ${name}`, results[i], gradients[g], terms[g], bound));
+  (["dq", "dk", "dqueue"] as const)
+    .slice(0, results.length)
+    .forEach((g, i) => assertClose(`${g} of ${name}`, results[i], gradients[g], terms[g], bound));
 }
 
 describe("InfoNCE, float64 reference", () => {
   test("its gradient agrees with central differences", () => {
-    fc.assert(fc.property(fc.nat(), fc.integer({ min: 1, max: 3 }), (seed, positives) => {
-      const spec = specOf({ rows: 2, channels: 3, positives, negatives: 4, temperature: 0.5 });
-      const x = operandsOf(spec, seed);
-      const weighted = (): number => referenceForward(spec, x).loss.reduce((a, l, n) => a + l * x.dloss[n], 0);
-      const { gradients } = referenceBackward(spec, x);
-      for (const operand of ["q", "k", "queue"] as const) {
-        const values = x[operand];
-        const gradient = gradients[`d${operand}`];
-        const scale = Math.max(1, ...gradient.map(Math.abs));
-        for (let i = 0; i < values.length; i++) {
-          const [kept, eps] = [values[i], 1e-5];
-          values[i] = kept + eps;
-          const above = weighted();
-          values[i] = kept - eps;
-          const below = weighted();
-          values[i] = kept;
-          const difference = (above - below) / (2 * eps);
-          const error = Math.abs(difference - gradient[i]);
-          assert.ok(error <= 1e-6 * scale, `d${operand}[${i}]: ${gradient[i]} vs ${difference}`);
+    fc.assert(
+      fc.property(fc.nat(), fc.integer({ min: 1, max: 3 }), (seed, positives) => {
+        const spec = specOf({ rows: 2, channels: 3, positives, negatives: 4, temperature: 0.5 });
+        const x = operandsOf(spec, seed);
+        const weighted = (): number => referenceForward(spec, x).loss.reduce((a, l, n) => a + l * x.dloss[n], 0);
+        const { gradients } = referenceBackward(spec, x);
+        for (const operand of ["q", "k", "queue"] as const) {
+          const values = x[operand];
+          const gradient = gradients[`d${operand}`];
+          const scale = Math.max(1, ...gradient.map(Math.abs));
+          for (let i = 0; i < values.length; i++) {
+            const [kept, eps] = [values[i], 1e-5];
+            values[i] = kept + eps;
+            const above = weighted();
+            values[i] = kept - eps;
+            const below = weighted();
+            values[i] = kept;
+            const difference = (above - below) / (2 * eps);
+            const error = Math.abs(difference - gradient[i]);
+            assert.ok(error <= 1e-6 * scale, `d${operand}[${i}]: ${gradient[i]} vs ${difference}`);
+          }
         }
-      }
-    }), { numRuns: 10 });
+      }),
+      { numRuns: 10 },
+    );
   });
 
   test("with one positive it is cross-entropy with the positive as class 0", () => {

@@ -3,7 +3,13 @@
  * contiguous, row-major or transposed, and are bound as vec4 where the layout allows vector reads.
  */
 import type { Gpu } from "../../../src/device/webgpu/gpu/gpu.ts";
-import type { MatmulKernel, MatmulOperand, MatmulSpec, MatmulTile, VectorAxis } from "../../../src/shaders/matmul/matmul.ts";
+import type {
+  MatmulKernel,
+  MatmulOperand,
+  MatmulSpec,
+  MatmulTile,
+  VectorAxis,
+} from "../../../src/shaders/matmul/matmul.ts";
 import { emitMatmul } from "../../../src/shaders/matmul/matmul.ts";
 
 /**
@@ -26,19 +32,25 @@ export const bindings = [{ access: "read" }, { access: "read" }, { access: "read
 
 /** `outer` is the size of m or n; `alongK` tells that k is the fastest axis in memory. */
 function operand(
-  name: string, outer: number, k: number, alongK: boolean, vector: boolean, wrap: (value: string) => string,
+  name: string,
+  outer: number,
+  k: number,
+  alongK: boolean,
+  vector: boolean,
+  wrap: (value: string) => string,
 ): MatmulOperand {
-  const index = (b: string, o: string, kk: string): string => alongK ? `((${b}) * ${outer} + (${o})) * ${k} + (${kk})`
-    : `((${b}) * ${k} + (${kk})) * ${outer} + (${o})`;
+  const index = (b: string, o: string, kk: string): string =>
+    alongK ? `((${b}) * ${outer} + (${o})) * ${k} + (${kk})` : `((${b}) * ${k} + (${kk})) * ${outer} + (${o})`;
   // The index of a vec4, without a division: one multiplication and one shift of what is a multiple of 4 anyway.
   const index4 = (b: string, o: string, kk: string): string =>
-    alongK ? `((${b}) * ${outer} + (${o})) * ${k / 4} + ((${kk}) >> 2u)`
+    alongK
+      ? `((${b}) * ${outer} + (${o})) * ${k / 4} + ((${kk}) >> 2u)`
       : `((${b}) * ${k} + (${kk})) * ${outer / 4} + ((${o}) >> 2u)`;
   const axis: VectorAxis = !vector ? "none" : alongK ? "k" : "outer";
   return {
     vectorAxis: axis,
-    load: (...at) => wrap(vector ? `${name}[(${index(...at)}) / 4][(${index(...at)}) % 4]`
-      : `${name}[${index(...at)}]`),
+    load: (...at) =>
+      wrap(vector ? `${name}[(${index(...at)}) / 4][(${index(...at)}) % 4]` : `${name}[${index(...at)}]`),
     load4: (...at) => {
       if (!vector) throw new Error(`operand ${name} has no vector axis, but load4 was asked for`);
       return wrap(`${name}[${index4(...at)}]`);
@@ -56,7 +68,10 @@ export function specOf(product: Product): MatmulSpec {
   const out = fused ? (value: string) => `${value} + ${value} + 1.0` : (value: string) => value;
   return {
     name: "product",
-    batch, m, n, k,
+    batch,
+    m,
+    n,
+    k,
     a: operand("lhs", m, k, !transposeA, vectorA, fused ? (value) => `max(${value}, ${value} * 0.0)` : (v) => v),
     b: operand("rhs", n, k, transposeB, vectorB, (v) => v),
     declarations: [
@@ -81,7 +96,9 @@ export function values(count: number, seed: number): Float32Array {
 
 /** The product in float64, with the sum of absolute products that rounding errors are proportional to. */
 export function reference(
-  product: Product, a: Float32Array, b: Float32Array,
+  product: Product,
+  a: Float32Array,
+  b: Float32Array,
 ): { value: Float64Array; scale: Float64Array } {
   const { batch, m, n, k, transposeA, transposeB, fused } = product;
   const value = new Float64Array(batch * m * n);
@@ -109,7 +126,12 @@ export function reference(
 
 /** Compiles and runs the product's kernel with a tile; the results, row-major [batch, m, n]. */
 export async function run(
-  gpu: Gpu, product: Product, tile: MatmulTile, a: Float32Array, b: Float32Array, profile = gpu.profile,
+  gpu: Gpu,
+  product: Product,
+  tile: MatmulTile,
+  a: Float32Array,
+  b: Float32Array,
+  profile = gpu.profile,
 ): Promise<Float32Array> {
   const kernel: MatmulKernel = emitMatmul(specOf(product), tile, profile);
   const pipeline = await gpu.pipeline({ name: "product", wgsl: kernel.wgsl, bindings });

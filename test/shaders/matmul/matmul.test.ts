@@ -5,7 +5,12 @@ import type { Gpu } from "../../../src/device/webgpu/gpu/gpu.ts";
 import type { AdapterProfile } from "../../../src/shaders/kernel.ts";
 import type { MatmulTile, RegisterTile, SharedTile } from "../../../src/shaders/matmul/matmul.ts";
 import {
-  candidateTiles, chooseTile, emitMatmul, formatTile, invocationsOf, parseTile,
+  candidateTiles,
+  chooseTile,
+  emitMatmul,
+  formatTile,
+  invocationsOf,
+  parseTile,
 } from "../../../src/shaders/matmul/matmul.ts";
 import { openTestGpu } from "../../environments/test-gpu.ts";
 import type { Product } from "./matmul-problem.ts";
@@ -13,14 +18,29 @@ import { reference, run, specOf, values, worstError } from "./matmul-problem.ts"
 
 /** The smallest limits any WebGPU adapter has. */
 const profile = (kind: "cpu" | "gpu"): AdapterProfile => ({
-  kind, maxStorageBuffers: 8, maxInvocations: 256, maxWorkgroupBytes: 16384, maxBindingBytes: 128 << 20,
-  subgroups: false, f16: false,
+  kind,
+  maxStorageBuffers: 8,
+  maxInvocations: 256,
+  maxWorkgroupBytes: 16384,
+  maxBindingBytes: 128 << 20,
+  subgroups: false,
+  f16: false,
 });
 
-const registers = (rows: number, columns: number, x: number, y: number): RegisterTile =>
-  ({ kind: "registers", rows, columns, workgroup: [x, y] });
-const shared = (rows: number, columns: number, x: number, y: number, kTile: number, slices = 1): SharedTile =>
-  ({ kind: "shared", rows, columns, workgroup: [x, y], kTile, slices });
+const registers = (rows: number, columns: number, x: number, y: number): RegisterTile => ({
+  kind: "registers",
+  rows,
+  columns,
+  workgroup: [x, y],
+});
+const shared = (rows: number, columns: number, x: number, y: number, kTile: number, slices = 1): SharedTile => ({
+  kind: "shared",
+  rows,
+  columns,
+  workgroup: [x, y],
+  kTile,
+  slices,
+});
 
 /** f32 rounding of a sum of k products, in any order: (k + 1) units of 2^-24 of the sum of absolute products. */
 const bound = (k: number): number => (k + 4) * 2 ** -24;
@@ -41,19 +61,36 @@ describe("matmul kernels", () => {
   }
 
   /** Sizes around the tiles' own, and multiples of 4 often enough for vector reads. */
-  const size = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 11 }).map((n) => 4 * n),
-    fc.integer({ min: 10, max: 45 }));
+  const size = fc.oneof(
+    fc.integer({ min: 1, max: 9 }),
+    fc.integer({ min: 1, max: 11 }).map((n) => 4 * n),
+    fc.integer({ min: 10, max: 45 }),
+  );
   const products = fc.record({
-    batch: fc.constantFrom(1, 1, 2, 3), m: size, n: size, k: size,
-    transposeA: fc.boolean(), transposeB: fc.boolean(), fused: fc.boolean(),
+    batch: fc.constantFrom(1, 1, 2, 3),
+    m: size,
+    n: size,
+    k: size,
+    transposeA: fc.boolean(),
+    transposeB: fc.boolean(),
+    fused: fc.boolean(),
     scalar: fc.constantFrom(false, false, true),
   });
 
   // SwiftShader takes half a second to compile a kernel with barriers.
   const tiles: [string, number, MatmulTile[]][] = [
     ["register", 40, [registers(4, 1, 8, 1), registers(1, 2, 4, 2), registers(4, 2, 2, 4), registers(2, 1, 1, 8)]],
-    ["shared", 10, [shared(4, 1, 4, 4, 8), shared(8, 1, 4, 2, 16), shared(4, 1, 2, 2, 16, 4), shared(4, 2, 2, 4, 4),
-      shared(4, 1, 4, 8, 32, 2)]],
+    [
+      "shared",
+      10,
+      [
+        shared(4, 1, 4, 4, 8),
+        shared(8, 1, 4, 2, 16),
+        shared(4, 1, 2, 2, 16, 4),
+        shared(4, 2, 2, 4, 4),
+        shared(4, 1, 4, 8, 32, 2),
+      ],
+    ],
   ];
   for (const [name, runs, choice] of tiles) {
     test(`${name} tiles agree with float64 on random shapes, layouts and tiles`, async () => {
@@ -109,13 +146,20 @@ describe("the choice of a tile", () => {
   };
 
   test("a product that takes a CPU-backed adapter a while is shared out over several workgroups", () => {
-    fc.assert(fc.property(fc.integer({ min: 16, max: 300 }), fc.integer({ min: 16, max: 300 }),
-      fc.integer({ min: 500, max: 5000 }), (m, n, k) => {
-        fc.pre(m * n >= 8192);
-        const product: Product = { batch: 1, m, n, k };
-        const tile = chooseTile(specOf(product), profile("cpu"));
-        assert.ok(blocks(product, tile) >= 4, `${formatTile(tile)}: ${blocks(product, tile)} workgroups`);
-      }), { numRuns: 300 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 16, max: 300 }),
+        fc.integer({ min: 16, max: 300 }),
+        fc.integer({ min: 500, max: 5000 }),
+        (m, n, k) => {
+          fc.pre(m * n >= 8192);
+          const product: Product = { batch: 1, m, n, k };
+          const tile = chooseTile(specOf(product), profile("cpu"));
+          assert.ok(blocks(product, tile) >= 4, `${formatTile(tile)}: ${blocks(product, tile)} workgroups`);
+        },
+      ),
+      { numRuns: 300 },
+    );
   });
 
   test("large products get large tiles", () => {
@@ -133,7 +177,12 @@ describe("the choice of a tile", () => {
 
   test("every candidate fits the adapter, has its own text, and comes back from that text", () => {
     for (const kind of ["cpu", "gpu"] as const) {
-      for (const [m, n, k] of [[1, 1, 1], [4096, 10, 512], [128, 128, 4096], [150, 512, 99]]) {
+      for (const [m, n, k] of [
+        [1, 1, 1],
+        [4096, 10, 512],
+        [128, 128, 4096],
+        [150, 512, 99],
+      ]) {
         const spec = specOf({ batch: 2, m, n, k });
         const found = candidateTiles(spec, profile(kind));
         assert.ok(found.length > 1);
@@ -152,15 +201,27 @@ describe("matmul errors name the rule", () => {
   const spec = specOf({ batch: 1, m: 8, n: 8, k: 8 });
   const cases: [string, () => unknown, RegExp][] = [
     ["an empty size", () => emitMatmul({ ...spec, k: 0 }, registers(1, 1, 8, 1), profile("cpu")), /k is 0.*at least 1/],
-    ["vectors along an odd axis", () => emitMatmul({ ...spec, k: 6 }, registers(1, 1, 8, 1), profile("cpu")),
-      /operand A has vectorAxis "k", but k = 6/],
-    ["vector stores of odd rows", () => emitMatmul({ ...spec, n: 6, b: { ...spec.b, vectorAxis: "none" } },
-      registers(1, 1, 8, 1), profile("cpu")), /storeVector is set, but n = 6/],
+    [
+      "vectors along an odd axis",
+      () => emitMatmul({ ...spec, k: 6 }, registers(1, 1, 8, 1), profile("cpu")),
+      /operand A has vectorAxis "k", but k = 6/,
+    ],
+    [
+      "vector stores of odd rows",
+      () => emitMatmul({ ...spec, n: 6, b: { ...spec.b, vectorAxis: "none" } }, registers(1, 1, 8, 1), profile("cpu")),
+      /storeVector is set, but n = 6/,
+    ],
     ["too many invocations", () => emitMatmul(spec, registers(1, 1, 32, 32), profile("cpu")), /1024 invocations/],
-    ["too much workgroup memory", () => emitMatmul(spec, shared(8, 2, 16, 16, 64), profile("gpu")),
-      /bytes of workgroup memory/],
-    ["a tile of odd rows", () => emitMatmul(spec, shared(6, 1, 8, 8, 8), profile("gpu")),
-      /rows = 6 must be a multiple of 4/],
+    [
+      "too much workgroup memory",
+      () => emitMatmul(spec, shared(8, 2, 16, 16, 64), profile("gpu")),
+      /bytes of workgroup memory/,
+    ],
+    [
+      "a tile of odd rows",
+      () => emitMatmul(spec, shared(6, 1, 8, 8, 8), profile("gpu")),
+      /rows = 6 must be a multiple of 4/,
+    ],
     ["a tile nobody can read", () => parseTile("registers 4"), /"registers 4" is not understood/],
   ];
   for (const [name, body, message] of cases) test(name, () => assert.throws(body, message));

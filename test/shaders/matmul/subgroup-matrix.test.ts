@@ -12,14 +12,26 @@ import { probeSubgroupMatrix, SUBGROUP_MATRIX_DIALECTS } from "../../../src/shad
 import { specOf } from "./matmul-problem.ts";
 
 const profile: AdapterProfile = {
-  kind: "gpu", maxStorageBuffers: 8, maxInvocations: 256, maxWorkgroupBytes: 32768, maxBindingBytes: 128 << 20,
-  subgroups: true, f16: true,
+  kind: "gpu",
+  maxStorageBuffers: 8,
+  maxInvocations: 256,
+  maxWorkgroupBytes: 32768,
+  maxBindingBytes: 128 << 20,
+  subgroups: true,
+  f16: true,
 };
 
 const tileOf = (dialect: SubgroupMatrixDialect, more: Partial<SubgroupMatrixTile> = {}): SubgroupMatrixTile => ({
-  kind: "subgroup-matrix", rows: 2, columns: 2, subgroups: [2, 1], kTile: 32, shape: { m: 8, n: 16, k: 32 },
+  kind: "subgroup-matrix",
+  rows: 2,
+  columns: 2,
+  subgroups: [2, 1],
+  kTile: 32,
+  shape: { m: 8, n: 16, k: 32 },
   // The null backend's subgroups may have 128 invocations, and Dawn wants workgroups of whole subgroups.
-  subgroupSize: 128, dialect, ...more,
+  subgroupSize: 128,
+  dialect,
+  ...more,
 });
 
 describe("matmul on subgroup matrices", { skip: isNode ? false : "needs Dawn's null backend" }, () => {
@@ -50,7 +62,11 @@ describe("matmul on subgroup matrices", { skip: isNode ? false : "needs Dawn's n
   test("this version of Dawn takes a dialect, and its kernels compile for all layouts and edges", async () => {
     const dialect = await probeSubgroupMatrix(device);
     assert.ok(dialect !== undefined);
-    for (const [m, n, k] of [[64, 64, 64], [33, 20, 17], [32, 22, 40]]) {
+    for (const [m, n, k] of [
+      [64, 64, 64],
+      [33, 20, 17],
+      [32, 22, 40],
+    ]) {
       for (const transposed of [false, true]) {
         const spec = specOf({ batch: 3, m, n, k, transposeA: transposed, transposeB: transposed });
         const { wgsl, workgroups } = emitMatmul(spec, tileOf(dialect), profile);
@@ -58,7 +74,8 @@ describe("matmul on subgroup matrices", { skip: isNode ? false : "needs Dawn's n
         assert.deepEqual(workgroups, [3 * Math.ceil(m / 16) * Math.ceil(n / 64), 1, 1]);
         device.pushErrorScope("validation");
         await device.createComputePipelineAsync({
-          layout: "auto", compute: { module: device.createShaderModule({ code: wgsl }), entryPoint: "main" },
+          layout: "auto",
+          compute: { module: device.createShaderModule({ code: wgsl }), entryPoint: "main" },
         });
         assert.equal(await device.popErrorScope(), null);
       }

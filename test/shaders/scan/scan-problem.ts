@@ -9,7 +9,11 @@ import { lstmBackwardSignature, lstmForwardSignature } from "../../../src/shader
 import { sizeOf } from "../../../src/tensor/shape.ts";
 import { seededRandom } from "../lowering-runner.ts";
 import {
-  gruBackwardLoops, gruForwardLoops, inSegments, lstmBackwardLoops, lstmForwardLoops,
+  gruBackwardLoops,
+  gruForwardLoops,
+  inSegments,
+  lstmBackwardLoops,
+  lstmForwardLoops,
 } from "./scan-reference.ts";
 
 type Loops = (spec: ScanSpec, inputs: readonly Float64Array[]) => Float64Array[];
@@ -34,7 +38,10 @@ export const GRU: ScanCell = {
   forwardLoops: gruForwardLoops,
   backwardLoops: gruBackwardLoops,
   results: 2,
-  gradients: [[0, "gates"], [2, "h0"]],
+  gradients: [
+    [0, "gates"],
+    [2, "h0"],
+  ],
 };
 
 export const LSTM: ScanCell = {
@@ -44,7 +51,11 @@ export const LSTM: ScanCell = {
   forwardLoops: lstmForwardLoops,
   backwardLoops: lstmBackwardLoops,
   results: 3,
-  gradients: [[0, "gates"], [1, "h0"], [2, "c0"]],
+  gradients: [
+    [0, "gates"],
+    [1, "h0"],
+    [2, "c0"],
+  ],
 };
 
 /** Random operands: weights of PyTorch's scale, masks that end rows early and also have holes. */
@@ -114,11 +125,16 @@ export interface ScanPass {
 
 /** Both passes on random operands; `scale` multiplies the input's part of the gates. */
 export function scanProblem(
-  scan: ScanCell, spec: ScanSpec, seed: number, scale = 1,
+  scan: ScanCell,
+  spec: ScanSpec,
+  seed: number,
+  scale = 1,
 ): { forward: ScanPass; backward: ScanPass } {
   const random = seededRandom(seed);
   const pass = (signature: ScanSignature, inputs: readonly Float64Array[], loops: Loops): ScanPass => ({
-    signature, inputs: inputs.map(single), sizes: signature.outputs.map((s) => sizeOf(s.shape)),
+    signature,
+    inputs: inputs.map(single),
+    sizes: signature.outputs.map((s) => sizeOf(s.shape)),
     expected: loopsFor(loops, signature)(spec, inputs),
   });
   const inputs = draw(scan.forwardSignature(spec).inputs, spec, random);

@@ -175,7 +175,11 @@ export function lstmBackwardLoops(spec: ScanSpec, inputs: readonly Float64Array[
 type Loops = (spec: ScanSpec, inputs: readonly Float64Array[]) => Float64Array[];
 
 /** The loops run on each sequence of `spec.segments` by itself; `names` are those of the operands and of the results. */
-export function inSegments(loops: Loops, names: readonly string[], results: readonly { name: string; size: number }[]): Loops {
+export function inSegments(
+  loops: Loops,
+  names: readonly string[],
+  results: readonly { name: string; size: number }[],
+): Loops {
   const whole = ["weight", "bias"];
   const states = ["h0", "c0", "hn", "cn", "dhn", "dcn", "dh0", "dc0"];
   return (spec, inputs) => {
@@ -200,7 +204,9 @@ export function inSegments(loops: Loops, names: readonly string[], results: read
         parts(names[i], all, part, "part");
         return part;
       });
-      loops({ ...spec, steps, segments: undefined }, given).forEach((part, i) => parts(results[i].name, out[i], part, "all"));
+      loops({ ...spec, steps, segments: undefined }, given).forEach((part, i) =>
+        parts(results[i].name, out[i], part, "all"),
+      );
       first += steps;
     });
     return out;

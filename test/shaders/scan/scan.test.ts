@@ -171,8 +171,14 @@ describe("scan kernels against float64 loops", () => {
           const { inputs, outputs } = signature(spec);
           const used = (role: string): Set<number> =>
             new Set(kernels.flatMap((k) => k.bindings.filter((b) => b.role === role).map((b) => b.index)));
-          assert.deepEqual([...used("in")].sort(), inputs.map((_, i) => i));
-          assert.deepEqual([...used("out")].sort(), outputs.map((_, i) => i));
+          assert.deepEqual(
+            [...used("in")].sort(),
+            inputs.map((_, i) => i),
+          );
+          assert.deepEqual(
+            [...used("out")].sort(),
+            outputs.map((_, i) => i),
+          );
           for (const kernel of kernels) assert.ok(kernel.bindings.length <= 8, kernel.name);
         }
       }

@@ -5,7 +5,10 @@ import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  attentionBackwardInputs, attentionBackwardOutputs, attentionForwardInputs, attentionForwardOutputs,
+  attentionBackwardInputs,
+  attentionBackwardOutputs,
+  attentionForwardInputs,
+  attentionForwardOutputs,
 } from "../../../src/shaders/attention/attention.ts";
 import type { AttentionSpec } from "../../../src/shaders/attention/attention.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
@@ -13,7 +16,14 @@ import { keyGroups } from "../../../src/wasm/attention/backward.ts";
 import { attentionBackward, attentionForward } from "../../../src/wasm/attention/attention.ts";
 import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import {
-  assertClose, f32, operandsOf, pack, referenceBackward, referenceForward, specOf, specs,
+  assertClose,
+  f32,
+  operandsOf,
+  pack,
+  referenceBackward,
+  referenceForward,
+  specOf,
+  specs,
 } from "../../shaders/attention/attention-reference.ts";
 import type { Operands } from "../../shaders/attention/attention-reference.ts";
 import { runLowering } from "../run-lowering.ts";
@@ -29,15 +39,27 @@ function runKernels(spec: AttentionSpec, x: Operands, { split, relaxedSimd }: Ru
   const projections = spec.packed ? [pack([x.q, x.k, x.v], width)] : [x.q, x.k, x.v];
   const options = [x.mask, x.keep].filter((a) => a !== undefined);
   const forwardInputs = [...projections, ...options];
-  assert.deepEqual(forwardInputs.map((a) => a.length), sizes(attentionForwardInputs(spec)));
-  const forward = runLowering(
-    attentionForward(spec), forwardInputs.map(f32), sizes(attentionForwardOutputs(spec)), { split, features });
+  assert.deepEqual(
+    forwardInputs.map((a) => a.length),
+    sizes(attentionForwardInputs(spec)),
+  );
+  const forward = runLowering(attentionForward(spec), forwardInputs.map(f32), sizes(attentionForwardOutputs(spec)), {
+    split,
+    features,
+  });
   // The reference's own out and lse are given, so that a wrong backward cannot hide behind a wrong forward.
   const { out, lse } = referenceForward(spec, x);
   const backwardInputs = [x.dout, ...projections, out, lse, ...options];
-  assert.deepEqual(backwardInputs.map((a) => a.length), sizes(attentionBackwardInputs(spec)));
+  assert.deepEqual(
+    backwardInputs.map((a) => a.length),
+    sizes(attentionBackwardInputs(spec)),
+  );
   const gradients = runLowering(
-    attentionBackward(spec), backwardInputs.map(f32), sizes(attentionBackwardOutputs(spec)), { split, features });
+    attentionBackward(spec),
+    backwardInputs.map(f32),
+    sizes(attentionBackwardOutputs(spec)),
+    { split, features },
+  );
   return [...forward, ...gradients];
 }
 
@@ -50,24 +72,33 @@ function checkKernels(spec: AttentionSpec, seed: number, bound = 1e-5, given?: O
   assertClose(`lse of ${name}`, lse, forward.lse, undefined, bound);
   const { dq, dk, dv, terms } = referenceBackward(spec, x);
   const width = spec.heads * spec.dim;
-  const [expected, scales] = [[dq, dk, dv], [terms.dq, terms.dk, terms.dv]];
+  const [expected, scales] = [
+    [dq, dk, dv],
+    [terms.dq, terms.dk, terms.dv],
+  ];
   if (spec.packed) assertClose(`dqkv of ${name}`, gradients[0], pack(expected, width), pack(scales, width), bound);
   else expected.forEach((g, i) => assertClose(`gradient ${i} of ${name}`, gradients[i], g, scales[i], bound));
 }
 
 describe("attention kernels of the cpu device", () => {
   test("agree with the reference on random shapes", () => {
-    fc.assert(fc.property(specs, fc.nat(), (spec, seed) => checkKernels(spec, seed)), {
-      numRuns: Number(process.env.HICO_PROPERTY_RUNS ?? 60),
-    });
+    fc.assert(
+      fc.property(specs, fc.nat(), (spec, seed) => checkKernels(spec, seed)),
+      {
+        numRuns: Number(process.env.HICO_PROPERTY_RUNS ?? 60),
+      },
+    );
   });
 
   test("agree with the reference where sequences follow each other", () => {
     const segmented = fc.tuple(specs, fc.array(fc.integer({ min: 1, max: 70 }), { minLength: 1, maxLength: 5 }));
-    fc.assert(fc.property(segmented, fc.nat(), ([spec, segments], seed) => {
-      const steps = segments.reduce((a, b) => a + b, 0);
-      checkKernels({ ...spec, batch: 2, queries: steps, keys: steps, segments }, seed);
-    }), { numRuns: Number(process.env.HICO_PROPERTY_RUNS ?? 25) });
+    fc.assert(
+      fc.property(segmented, fc.nat(), ([spec, segments], seed) => {
+        const steps = segments.reduce((a, b) => a + b, 0);
+        checkKernels({ ...spec, batch: 2, queries: steps, keys: steps, segments }, seed);
+      }),
+      { numRuns: Number(process.env.HICO_PROPERTY_RUNS ?? 25) },
+    );
   });
 
   test("agree with the reference where sequences are longer than a block, and keys are dealt out in groups", () => {
@@ -111,10 +142,13 @@ describe("attention kernels of the cpu device", () => {
   });
 
   test("have the same bits however the units are split", () => {
-    fc.assert(fc.property(specs, fc.nat(), fc.integer({ min: 1, max: 5 }), (spec, seed, split) => {
-      const x = operandsOf(spec, seed);
-      assert.deepEqual(runKernels(spec, x, { split }), runKernels(spec, x));
-    }), { numRuns: 15 });
+    fc.assert(
+      fc.property(specs, fc.nat(), fc.integer({ min: 1, max: 5 }), (spec, seed, split) => {
+        const x = operandsOf(spec, seed);
+        assert.deepEqual(runKernels(spec, x, { split }), runKernels(spec, x));
+      }),
+      { numRuns: 15 },
+    );
     const long = specOf({ batch: 1, heads: 1, queries: 150, keys: 333, dim: 9 });
     assert.deepEqual(runKernels(long, operandsOf(long, 1), { split: 1 }), runKernels(long, operandsOf(long, 1)));
   });

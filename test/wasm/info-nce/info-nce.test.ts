@@ -5,14 +5,23 @@ import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  infoNceBackwardInputs, infoNceBackwardOutputs, infoNceForwardInputs, infoNceForwardOutputs,
+  infoNceBackwardInputs,
+  infoNceBackwardOutputs,
+  infoNceForwardInputs,
+  infoNceForwardOutputs,
 } from "../../../src/shaders/info-nce/info-nce.ts";
 import type { InfoNceSpec } from "../../../src/shaders/info-nce/info-nce.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
 import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import { infoNceBackward, infoNceForward } from "../../../src/wasm/info-nce/info-nce.ts";
 import {
-  assertClose, f32, operandsOf, referenceBackward, referenceForward, specOf, specs as anySpecs,
+  assertClose,
+  f32,
+  operandsOf,
+  referenceBackward,
+  referenceForward,
+  specOf,
+  specs as anySpecs,
 } from "../../shaders/info-nce/info-nce-reference.ts";
 import type { Operands } from "../../shaders/info-nce/info-nce-reference.ts";
 import { runLowering } from "../run-lowering.ts";
@@ -26,15 +35,25 @@ type Run = { readonly split?: number; readonly relaxedSimd?: boolean };
 function runKernels(spec: InfoNceSpec, x: Operands, { split, relaxedSimd }: Run = {}): Float32Array[] {
   const features = relaxedSimd === undefined ? wasmFeatures() : { ...wasmFeatures(), relaxedSimd };
   const operands = [x.q, x.k, x.queue];
-  assert.deepEqual(operands.map((a) => a.length), sizes(infoNceForwardInputs(spec)));
-  const forward = runLowering(
-    infoNceForward(spec), operands.map(f32), sizes(infoNceForwardOutputs(spec)), { split, features });
+  assert.deepEqual(
+    operands.map((a) => a.length),
+    sizes(infoNceForwardInputs(spec)),
+  );
+  const forward = runLowering(infoNceForward(spec), operands.map(f32), sizes(infoNceForwardOutputs(spec)), {
+    split,
+    features,
+  });
   // The reference's own log-sum-exps are given, so that a wrong backward cannot hide behind a wrong forward.
   const { all, some } = referenceForward(spec, x);
   const given = [x.dloss, ...operands, all, some];
-  assert.deepEqual(given.map((a) => a.length), sizes(infoNceBackwardInputs(spec)));
-  const backward = runLowering(
-    infoNceBackward(spec), given.map(f32), sizes(infoNceBackwardOutputs(spec)), { split, features });
+  assert.deepEqual(
+    given.map((a) => a.length),
+    sizes(infoNceBackwardInputs(spec)),
+  );
+  const backward = runLowering(infoNceBackward(spec), given.map(f32), sizes(infoNceBackwardOutputs(spec)), {
+    split,
+    features,
+  });
   return [...forward, ...backward];
 }
 
@@ -67,9 +86,12 @@ describe("InfoNCE kernels of the cpu device", () => {
   });
 
   test("agree with the reference on random shapes", () => {
-    fc.assert(fc.property(specs, fc.nat(), (spec, seed) => checkKernels(spec, seed)), {
-      numRuns: Number(process.env.HICO_PROPERTY_RUNS ?? 60),
-    });
+    fc.assert(
+      fc.property(specs, fc.nat(), (spec, seed) => checkKernels(spec, seed)),
+      {
+        numRuns: Number(process.env.HICO_PROPERTY_RUNS ?? 60),
+      },
+    );
   });
 
   test("agree with the reference where a group has several chunks", () => {
@@ -81,10 +103,13 @@ describe("InfoNCE kernels of the cpu device", () => {
   });
 
   test("have the same bits however the units are split", () => {
-    fc.assert(fc.property(specs, fc.nat(), fc.integer({ min: 1, max: 5 }), (spec, seed, split) => {
-      const x = operandsOf(spec, seed);
-      assert.deepEqual(runKernels(spec, x, { split }), runKernels(spec, x));
-    }), { numRuns: 15 });
+    fc.assert(
+      fc.property(specs, fc.nat(), fc.integer({ min: 1, max: 5 }), (spec, seed, split) => {
+        const x = operandsOf(spec, seed);
+        assert.deepEqual(runKernels(spec, x, { split }), runKernels(spec, x));
+      }),
+      { numRuns: 15 },
+    );
   });
 
   test("nothing of N×K is in the scratch", () => {

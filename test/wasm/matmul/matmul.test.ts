@@ -52,8 +52,10 @@ function operand(input: number, l: Layout): Operand {
     lanes,
     elements: (_, context, batch) => ({
       lanes,
-      line: (line, body) => body((place) =>
-        change(v128.load(lanes === "k" ? at(context, batch, line, place) : at(context, batch, place, line)))),
+      line: (line, body) =>
+        body((place) =>
+          change(v128.load(lanes === "k" ? at(context, batch, line, place) : at(context, batch, place, line))),
+        ),
     }),
   };
 }
@@ -64,7 +66,12 @@ interface Case {
   readonly expected: Float64Array;
 }
 
-interface Sizes { readonly batch: number; readonly m: number; readonly n: number; readonly k: number }
+interface Sizes {
+  readonly batch: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
 
 /** @param epilogue whether C goes through one (tripled, minus one) */
 function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boolean, seed: number): Case {
@@ -76,7 +83,7 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
   const inputs = [a, b].map((l) => Float32Array.from({ length: l.words }, random));
   const expected = new Float64Array(batch * m * n);
   const read = (which: 0 | 1, l: Layout, at: number): number =>
-    (l.computed ? 2 * inputs[which][at] + 1 : inputs[which][at]);
+    l.computed ? 2 * inputs[which][at] + 1 : inputs[which][at];
   for (let bi = 0; bi < batch; bi++) {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
@@ -91,16 +98,24 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
     return i32.add(context.output(0), i32.shl(i32.add(line, column), i32.const(2)));
   };
   const product: Product = {
-    name: "test", batch, m, n, k, a: operand(0, a), b: operand(1, b),
+    name: "test",
+    batch,
+    m,
+    n,
+    k,
+    a: operand(0, a),
+    b: operand(1, b),
     c: {
       address: epilogue ? undefined : (_, context, batchAt) => cAt(context, batchAt, i32.const(0), i32.const(0)),
       store: (f, context, { batch: batchAt, m0, n0, rows, columns }, from, stride) => {
-        f.for(i32.const(0), rows, 1, (row) => f.for(i32.const(0), columns, 1, (column) => {
-          const line = i32.add(from, i32.mul(row, i32.const(stride)));
-          const x = v128.load32Zero(i32.add(line, i32.shl(column, i32.const(2))));
-          const changed = epilogue ? f32x4.sub(f32x4.mul(x, f32x4.const(3)), f32x4.const(1)) : x;
-          f.store32Lane(cAt(context, batchAt, i32.add(m0, row), i32.add(n0, column)), changed, 0);
-        }));
+        f.for(i32.const(0), rows, 1, (row) =>
+          f.for(i32.const(0), columns, 1, (column) => {
+            const line = i32.add(from, i32.mul(row, i32.const(stride)));
+            const x = v128.load32Zero(i32.add(line, i32.shl(column, i32.const(2))));
+            const changed = epilogue ? f32x4.sub(f32x4.mul(x, f32x4.const(3)), f32x4.const(1)) : x;
+            f.store32Lane(cAt(context, batchAt, i32.add(m0, row), i32.add(n0, column)), changed, 0);
+          }),
+        );
       },
     },
   };
@@ -108,7 +123,9 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
 }
 
 function check(
-  { product, inputs, expected }: Case, blocks: Blocks, options: { split?: number; relaxed?: boolean } = {},
+  { product, inputs, expected }: Case,
+  blocks: Blocks,
+  options: { split?: number; relaxed?: boolean } = {},
 ): Float32Array {
   const features = { ...wasmFeatures(), ...(options.relaxed === false ? { relaxedSimd: false } : {}) };
   const lowering = productKernels(product, blocks);
@@ -126,17 +143,28 @@ function check(
 }
 
 const sizes = fc.record({
-  batch: fc.integer({ min: 1, max: 3 }), m: fc.integer({ min: 1, max: 40 }),
-  n: fc.integer({ min: 1, max: 40 }), k: fc.integer({ min: 1, max: 50 }),
+  batch: fc.integer({ min: 1, max: 3 }),
+  m: fc.integer({ min: 1, max: 40 }),
+  n: fc.integer({ min: 1, max: 40 }),
+  k: fc.integer({ min: 1, max: 50 }),
 });
 const layoutOf = fc.record({ transposed: fc.boolean(), gap: fc.nat(3), computed: fc.boolean() });
 const blocking = fc.record({
-  rows: fc.integer({ min: 1, max: 12 }).map((x) => 4 * x), columns: fc.integer({ min: 1, max: 6 }).map((x) => 8 * x),
-  depth: fc.integer({ min: 1, max: 15 }).map((x) => 4 * x), pack: fc.boolean(), b: fc.constantFrom("direct", "packed"),
+  rows: fc.integer({ min: 1, max: 12 }).map((x) => 4 * x),
+  columns: fc.integer({ min: 1, max: 6 }).map((x) => 8 * x),
+  depth: fc.integer({ min: 1, max: 15 }).map((x) => 4 * x),
+  pack: fc.boolean(),
+  b: fc.constantFrom("direct", "packed"),
 });
 const arbitrary = fc.record({
-  sizes, a: layoutOf, b: layoutOf, epilogue: fc.boolean(), seed: fc.nat(), blocking,
-  split: fc.integer({ min: 1, max: 5 }), relaxed: fc.boolean(),
+  sizes,
+  a: layoutOf,
+  b: layoutOf,
+  epilogue: fc.boolean(),
+  seed: fc.nat(),
+  blocking,
+  split: fc.integer({ min: 1, max: 5 }),
+  relaxed: fc.boolean(),
 });
 
 interface Drawn {
@@ -158,40 +186,54 @@ type LayoutChoice = { readonly transposed: boolean; readonly gap: number; readon
 
 describe("matrix products of the cpu device", () => {
   test("equal float64 loops, cut as chosen", () => {
-    fc.assert(fc.property(arbitrary, (drawn) => {
-      const { made } = caseOf(drawn);
-      check(made, chooseBlocks(made.product), { split: drawn.split, relaxed: drawn.relaxed });
-    }), { numRuns: 80 });
+    fc.assert(
+      fc.property(arbitrary, (drawn) => {
+        const { made } = caseOf(drawn);
+        check(made, chooseBlocks(made.product), { split: drawn.split, relaxed: drawn.relaxed });
+      }),
+      { numRuns: 80 },
+    );
   });
 
   test("equal float64 loops, cut and packed in any way, and give the same bits", () => {
-    fc.assert(fc.property(arbitrary, (drawn) => {
-      const { made, a, b } = caseOf(drawn);
-      const { rows, columns, depth, pack } = drawn.blocking;
-      const { m, n, k } = drawn.sizes;
-      const readable = !b.computed && b.outer === 1 && n % 8 === 0;
-      const blocks: Blocks = {
-        rows, columns, depth, parts: 1, partSteps: k,
-        rowBlocks: Math.ceil(m / rows), columnBlocks: Math.ceil(n / columns),
-        a: pack || a.computed ? "packed" : "direct",
-        b: readable && drawn.blocking.b === "direct" ? "direct" : "packed",
-      };
-      const cut = check(made, blocks, { split: drawn.split, relaxed: drawn.relaxed });
-      const whole = check(made, chooseBlocks(made.product), { relaxed: drawn.relaxed });
-      assert.deepEqual(cut, whole);
-    }), { numRuns: 120 });
+    fc.assert(
+      fc.property(arbitrary, (drawn) => {
+        const { made, a, b } = caseOf(drawn);
+        const { rows, columns, depth, pack } = drawn.blocking;
+        const { m, n, k } = drawn.sizes;
+        const readable = !b.computed && b.outer === 1 && n % 8 === 0;
+        const blocks: Blocks = {
+          rows,
+          columns,
+          depth,
+          parts: 1,
+          partSteps: k,
+          rowBlocks: Math.ceil(m / rows),
+          columnBlocks: Math.ceil(n / columns),
+          a: pack || a.computed ? "packed" : "direct",
+          b: readable && drawn.blocking.b === "direct" ? "direct" : "packed",
+        };
+        const cut = check(made, blocks, { split: drawn.split, relaxed: drawn.relaxed });
+        const whole = check(made, chooseBlocks(made.product), { relaxed: drawn.relaxed });
+        assert.deepEqual(cut, whole);
+      }),
+      { numRuns: 120 },
+    );
   });
 
   test("parts of k, of any size, add up", () => {
-    fc.assert(fc.property(arbitrary, fc.integer({ min: 1, max: 3 }), (drawn, depths) => {
-      const { made } = caseOf(drawn);
-      const { k } = drawn.sizes;
-      const partSteps = depths * drawn.blocking.depth;
-      const chosen = chooseBlocks(made.product);
-      const blocks = { ...chosen, depth: drawn.blocking.depth, parts: Math.ceil(k / partSteps), partSteps };
-      const whole = check(made, blocks, { relaxed: drawn.relaxed });
-      assert.deepEqual(check(made, blocks, { split: drawn.split, relaxed: drawn.relaxed }), whole);
-    }), { numRuns: 80 });
+    fc.assert(
+      fc.property(arbitrary, fc.integer({ min: 1, max: 3 }), (drawn, depths) => {
+        const { made } = caseOf(drawn);
+        const { k } = drawn.sizes;
+        const partSteps = depths * drawn.blocking.depth;
+        const chosen = chooseBlocks(made.product);
+        const blocks = { ...chosen, depth: drawn.blocking.depth, parts: Math.ceil(k / partSteps), partSteps };
+        const whole = check(made, blocks, { relaxed: drawn.relaxed });
+        assert.deepEqual(check(made, blocks, { split: drawn.split, relaxed: drawn.relaxed }), whole);
+      }),
+      { numRuns: 80 },
+    );
   });
 
   for (const [name, s, transposed] of [

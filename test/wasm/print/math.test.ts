@@ -16,14 +16,24 @@ v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
 type Apply = (x: Float32Array, y?: Float32Array) => Float32Array;
 
 /** The vector function as one of arrays. */
-function compiled(write: (f: FunctionBuilder, features: WasmFeatures, x: Value, y: Value) => Value, features: WasmFeatures): Apply {
+function compiled(
+  write: (f: FunctionBuilder, features: WasmFeatures, x: Value, y: Value) => Value,
+  features: WasmFeatures,
+): Apply {
   const module = new ModuleBuilder();
-  module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
-    const [x, y, out, bytes] = f.parameters;
-    f.for(i32.const(0), bytes, 16, (at) => {
-      f.store(i32.add(out, at), write(f, features, f.name(v128.load(i32.add(x, at))), f.name(v128.load(i32.add(y, at)))));
-    });
-  }, "run");
+  module.function(
+    { parameters: ["i32", "i32", "i32", "i32"] },
+    (f) => {
+      const [x, y, out, bytes] = f.parameters;
+      f.for(i32.const(0), bytes, 16, (at) => {
+        f.store(
+          i32.add(out, at),
+          write(f, features, f.name(v128.load(i32.add(x, at))), f.name(v128.load(i32.add(y, at)))),
+        );
+      });
+    },
+    "run",
+  );
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(module.encode(false)), { env: { memory } });
   const run = instance.exports.run as (x: number, y: number, out: number, bytes: number) => void;
@@ -110,15 +120,39 @@ for (const [build, features] of builds) {
       };
       for (const { name } of CASES) check(name, NaN, NaN);
       const limits: [Case["name"], number, number][] = [
-        ["exp", Infinity, Infinity], ["exp", 89, Infinity], ["exp", -Infinity, 0], ["exp", -90, 0], ["exp", 0, 1],
-        ["expm1", Infinity, Infinity], ["expm1", -Infinity, -1], ["expm1", 0, 0],
-        ["log", 0, -Infinity], ["log", -1, NaN], ["log", Infinity, Infinity], ["log", 1, 0],
+        ["exp", Infinity, Infinity],
+        ["exp", 89, Infinity],
+        ["exp", -Infinity, 0],
+        ["exp", -90, 0],
+        ["exp", 0, 1],
+        ["expm1", Infinity, Infinity],
+        ["expm1", -Infinity, -1],
+        ["expm1", 0, 0],
+        ["log", 0, -Infinity],
+        ["log", -1, NaN],
+        ["log", Infinity, Infinity],
+        ["log", 1, 0],
         ["log", 1e-40, Math.log(Math.fround(1e-40))],
-        ["log1p", -1, -Infinity], ["log1p", -2, NaN], ["log1p", Infinity, Infinity], ["log1p", 0, 0],
-        ["tanh", 0, 0], ["tanh", -0, -0], ["tanh", Infinity, 1], ["tanh", -Infinity, -1], ["tanh", 10, 1], ["tanh", -10, -1],
-        ["sigmoid", Infinity, 1], ["sigmoid", -Infinity, 0], ["sigmoid", 0, 0.5],
-        ["erf", Infinity, 1], ["erf", -Infinity, -1], ["erf", -5, -1], ["sin", Infinity, NaN], ["cos", Infinity, NaN],
-        ["atan", Infinity, Math.PI / 2], ["atan", -Infinity, -Math.PI / 2],
+        ["log1p", -1, -Infinity],
+        ["log1p", -2, NaN],
+        ["log1p", Infinity, Infinity],
+        ["log1p", 0, 0],
+        ["tanh", 0, 0],
+        ["tanh", -0, -0],
+        ["tanh", Infinity, 1],
+        ["tanh", -Infinity, -1],
+        ["tanh", 10, 1],
+        ["tanh", -10, -1],
+        ["sigmoid", Infinity, 1],
+        ["sigmoid", -Infinity, 0],
+        ["sigmoid", 0, 0.5],
+        ["erf", Infinity, 1],
+        ["erf", -Infinity, -1],
+        ["erf", -5, -1],
+        ["sin", Infinity, NaN],
+        ["cos", Infinity, NaN],
+        ["atan", Infinity, Math.PI / 2],
+        ["atan", -Infinity, -Math.PI / 2],
       ];
       for (const [name, x, wanted] of limits) check(name, x, wanted);
     });
@@ -129,7 +163,10 @@ for (const [build, features] of builds) {
         const y = compiled(math[name], features)(x);
         const drop = y.findIndex((v, i) => i > 0 && v < y[i - 1] * (1 - Math.sign(y[i - 1]) * 8e-7));
         assert.equal(drop, -1, `${name} falls at ${x[drop]}`);
-        assert.ok(y.every((v) => Math.abs(v) <= 1), name);
+        assert.ok(
+          y.every((v) => Math.abs(v) <= 1),
+          name,
+        );
       }
     });
 
@@ -154,7 +191,19 @@ for (const [build, features] of builds) {
 
     test("pow at the edges, as Math.pow", () => {
       const run = compiled(math.pow, features);
-      for (const [x, y] of [[-2, 3], [-2, 2], [-2, 0.5], [0, 2], [0, 0], [0, -1], [-3, 0], [NaN, 0], [NaN, 1], [2, NaN], [-2, -3]] as const) {
+      for (const [x, y] of [
+        [-2, 3],
+        [-2, 2],
+        [-2, 0.5],
+        [0, 2],
+        [0, 0],
+        [0, -1],
+        [-3, 0],
+        [NaN, 0],
+        [NaN, 1],
+        [2, NaN],
+        [-2, -3],
+      ] as const) {
         const [value] = run(Float32Array.of(x), Float32Array.of(y));
         const wanted = x ** y;
         const close = Object.is(value, wanted) || Math.abs(value - wanted) <= 1e-6 * Math.abs(wanted);

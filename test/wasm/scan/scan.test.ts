@@ -53,21 +53,28 @@ function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): void {
 }
 
 /** Sizes with several blocks of rows, rows left over, hidden sizes around the tile's. */
-const specs: fc.Arbitrary<ScanSpec> = fc.record({
-  segments: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3 }),
-  batch: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 10, max: 37 })),
-  directions: fc.integer({ min: 1, max: 2 }),
-  hidden: fc.oneof(fc.integer({ min: 1, max: 18 }), fc.integer({ min: 19, max: 70 })),
-  masked: fc.boolean(),
-}).map(({ segments, ...rest }) => ({
-  ...rest, steps: segments.reduce((a, b) => a + b, 0), ...(segments.length > 1 ? { segments } : {}),
-}));
+const specs: fc.Arbitrary<ScanSpec> = fc
+  .record({
+    segments: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3 }),
+    batch: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 10, max: 37 })),
+    directions: fc.integer({ min: 1, max: 2 }),
+    hidden: fc.oneof(fc.integer({ min: 1, max: 18 }), fc.integer({ min: 19, max: 70 })),
+    masked: fc.boolean(),
+  })
+  .map(({ segments, ...rest }) => ({
+    ...rest,
+    steps: segments.reduce((a, b) => a + b, 0),
+    ...(segments.length > 1 ? { segments } : {}),
+  }));
 
 for (const scan of scans) {
   describe(`${scan.name} scan as WebAssembly`, () => {
     test("random sizes", () => {
       const seeds = fc.integer({ min: 1, max: 1e6 });
-      fc.assert(fc.property(specs, seeds, (spec, seed) => check(scan, spec, seed)), { numRuns: 40 });
+      fc.assert(
+        fc.property(specs, seeds, (spec, seed) => check(scan, spec, seed)),
+        { numRuns: 40 },
+      );
     });
 
     test("a weight larger than the caches of one core", () => {
@@ -133,7 +140,10 @@ describe("scans on the cpu device", () => {
   test("different scans in one program, with and without what a backward pass needs", async () => {
     const draw = seededRandom(4);
     const random = (...shape: number[]) =>
-      tensor(Float32Array.from({ length: sizeOf(shape) }, () => draw() - 0.5), { shape });
+      tensor(
+        Float32Array.from({ length: sizeOf(shape) }, () => draw() - 0.5),
+        { shape },
+      );
     const scan = (cell: "gru" | "lstm", batch: number, directions: number, hidden: number) => {
       const rows = (cell === "gru" ? 3 : 4) * hidden;
       return (x: Tensor, weight: Tensor): Tensor => {
@@ -144,14 +154,19 @@ describe("scans on the cpu device", () => {
       };
     };
     const scans = [
-      scan("gru", 6, 1, 9), scan("gru", 6, 2, 9), scan("gru", 2, 2, 9), scan("gru", 6, 1, 7),
-      scan("lstm", 6, 2, 9), scan("lstm", 2, 1, 7),
+      scan("gru", 6, 1, 9),
+      scan("gru", 6, 2, 9),
+      scan("gru", 2, 2, 9),
+      scan("gru", 6, 1, 7),
+      scan("lstm", 6, 2, 9),
+      scan("lstm", 2, 1, 7),
     ];
-    const all = (x: Tensor, weight: Tensor): Tensor[] => scans.flatMap((f, i) => {
-      if (i % 2 === 0) return [f(x, weight)];
-      const [value, gradient] = valueAndGrad((w: Tensor) => f(x, w))(weight);
-      return [value, gradient, f(x.neg(), weight)];
-    });
+    const all = (x: Tensor, weight: Tensor): Tensor[] =>
+      scans.flatMap((f, i) => {
+        if (i % 2 === 0) return [f(x, weight)];
+        const [value, gradient] = valueAndGrad((w: Tensor) => f(x, w))(weight);
+        return [value, gradient, f(x.neg(), weight)];
+      });
     const given = [random(4, 6, 2, 36), random(2, 36, 9)] as const;
     const found: number[][] = [];
     const cpu = await CpuDevice.open({ threads: 2 });

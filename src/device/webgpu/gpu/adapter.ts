@@ -36,8 +36,8 @@ interface DawnModule {
 
 /** "swiftshader" and "lavapipe" given as an adapter's name mean the driver; HICO_ADAPTER stands in for no choice. */
 export function resolveAdapterOptions(options: AdapterOptions = {}): AdapterOptions {
-  const wanted = options.software ?? options.adapter
-    ?? (options.forceFallback ? undefined : environmentVariable("HICO_ADAPTER"));
+  const wanted =
+    options.software ?? options.adapter ?? (options.forceFallback ? undefined : environmentVariable("HICO_ADAPTER"));
   const driver = wanted?.toLowerCase();
   if (driver === "swiftshader" || driver === "lavapipe") return { ...options, adapter: undefined, software: driver };
   return { ...options, adapter: wanted };
@@ -45,8 +45,8 @@ export function resolveAdapterOptions(options: AdapterOptions = {}): AdapterOpti
 
 /** Dawn's options. Timestamps are rounded to 0.1 ms unless told otherwise; subgroup matrices are "unsafe". */
 function dawnOptions(options: AdapterOptions, more: readonly string[] = []): string[] {
-  const enable = ["allow_unsafe_apis", ...options.toggles?.enable ?? []];
-  const disable = ["timestamp_quantization", ...options.toggles?.disable ?? []];
+  const enable = ["allow_unsafe_apis", ...(options.toggles?.enable ?? [])];
+  const disable = ["timestamp_quantization", ...(options.toggles?.disable ?? [])];
   return [`enable-dawn-features=${enable.join(",")}`, `disable-dawn-features=${disable.join(",")}`, ...more];
 }
 
@@ -54,8 +54,12 @@ let dawn: Promise<DawnModule> | undefined;
 
 function loadDawn(): Promise<DawnModule> {
   dawn ??= importLate<DawnModule>("webgpu").catch((error: unknown) => {
-    throw new GpuError(`the package "webgpu" (WebGPU for Node) does not load on ${process.platform}-${process.arch}: `
-      + `${(error as Error).message}`, [], { cause: error });
+    throw new GpuError(
+      `the package "webgpu" (WebGPU for Node) does not load on ${process.platform}-${process.arch}: ` +
+        `${(error as Error).message}`,
+      [],
+      { cause: error },
+    );
   });
   return dawn;
 }
@@ -65,8 +69,10 @@ async function dawnAdapters(module: DawnModule, options: AdapterOptions): Promis
   try {
     await module.create(dawnOptions(options, ["adapter=\u0001"])).requestAdapter();
   } catch (error) {
-    return [...String((error as Error).message).matchAll(/backend: '([^']*)', name: '(.*)'/g)]
-      .map((match) => ({ backend: match[1]!, name: match[2]! }));
+    return [...String((error as Error).message).matchAll(/backend: '([^']*)', name: '(.*)'/g)].map((match) => ({
+      backend: match[1]!,
+      name: match[2]!,
+    }));
   }
   return [];
 }
@@ -94,9 +100,9 @@ async function listFromNavigator(options: AdapterOptions): Promise<FoundAdapter[
   const gpu = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   if (gpu === undefined) return [];
   const found: FoundAdapter[] = [];
-  const requests: GPURequestAdapterOptions[] = options.forceFallback ? [requestOptions(options)] : [
-    requestOptions(options), { powerPreference: "low-power" }, { forceFallbackAdapter: true },
-  ];
+  const requests: GPURequestAdapterOptions[] = options.forceFallback
+    ? [requestOptions(options)]
+    : [requestOptions(options), { powerPreference: "low-power" }, { forceFallbackAdapter: true }];
   for (const request of requests) {
     const adapter = await gpu.requestAdapter(request).catch(() => null);
     if (adapter === null) continue;
@@ -123,14 +129,19 @@ export async function requestAdapter(given: AdapterOptions = {}): Promise<FoundA
   const options = resolveAdapterOptions(given);
   const found = await listAdapters(options);
   const wanted = options.software ?? options.adapter;
-  const picked = pickAdapter(found.map(({ info }) => info), wanted);
+  const picked = pickAdapter(
+    found.map(({ info }) => info),
+    wanted,
+  );
   const chosen = found.find(({ info }) => info === picked);
   if (chosen !== undefined) return chosen;
-  const there = found.length === 0 ? "there is none"
-    : `there is ${found.map((one) => `"${adapterName(one.info)}"`).join(", ")}`;
+  const there =
+    found.length === 0 ? "there is none" : `there is ${found.map((one) => `"${adapterName(one.info)}"`).join(", ")}`;
   const oldMesa = options.software === "lavapipe" && isNode;
-  throw new GpuError(`no WebGPU adapter${wanted === undefined ? "" : ` fits "${wanted}"`}: ${there}. `
-    + (oldMesa ? "Dawn needs a Mesa newer than Debian 12's for lavapipe (scripts/lavapipe.sh). " : "")
-    + (wanted === undefined ? "Without a GPU, ask for a software driver: HICO_ADAPTER=swiftshader. " : "")
-    + "`hico info` shows what was found.");
+  throw new GpuError(
+    `no WebGPU adapter${wanted === undefined ? "" : ` fits "${wanted}"`}: ${there}. ` +
+      (oldMesa ? "Dawn needs a Mesa newer than Debian 12's for lavapipe (scripts/lavapipe.sh). " : "") +
+      (wanted === undefined ? "Without a GPU, ask for a software driver: HICO_ADAPTER=swiftshader. " : "") +
+      "`hico info` shows what was found.",
+  );
 }

@@ -50,7 +50,9 @@ export class BufferPool {
    * @param onFailure given, for each buffer made, a promise of the error if memory was used up.
    */
   constructor(
-    device: GPUDevice, counters: Counters, onDestroy: (buffer: GpuBuffer) => void,
+    device: GPUDevice,
+    counters: Counters,
+    onDestroy: (buffer: GpuBuffer) => void,
     onFailure: (error: Promise<OutOfMemoryError | undefined>) => void,
   ) {
     this.#device = device;
@@ -71,8 +73,11 @@ export class BufferPool {
       throw new RangeError(`acquire: ${bytes} is not a size in bytes; give a whole number, at least 0`);
     }
     if (bytes > this.#limit) {
-      throw new OutOfMemoryError(bytes, `a buffer of ${bytes} bytes is over this adapter's ${this.#limitName} `
-        + `of ${this.#limit} bytes; split the tensor or make the batch smaller`);
+      throw new OutOfMemoryError(
+        bytes,
+        `a buffer of ${bytes} bytes is over this adapter's ${this.#limitName} ` +
+          `of ${this.#limit} bytes; split the tensor or make the batch smaller`,
+      );
     }
     const size = Math.min(sizeClass(bytes), this.#limit);
     const buffer = this.#free.get(size)?.pop();
@@ -128,12 +133,20 @@ export class BufferPool {
     const handle = this.#device.createBuffer({ label: `buffer ${id}`, size, usage });
     const buffer: GpuBuffer = { id, size, handle };
     const { bytesLive, bytesPooled } = this.#counters;
-    this.#onFailure(this.#device.popErrorScope().then((error) => {
-      if (error === null) return undefined;
-      this.#withdraw(buffer);
-      return new OutOfMemoryError(size, `no memory for a buffer of ${size} bytes; ${bytesLive} bytes were in use and `
-        + `${bytesPooled} pooled (trim() frees those): ${error.message}`);
-    }, () => undefined));
+    this.#onFailure(
+      this.#device.popErrorScope().then(
+        (error) => {
+          if (error === null) return undefined;
+          this.#withdraw(buffer);
+          return new OutOfMemoryError(
+            size,
+            `no memory for a buffer of ${size} bytes; ${bytesLive} bytes were in use and ` +
+              `${bytesPooled} pooled (trim() frees those): ${error.message}`,
+          );
+        },
+        () => undefined,
+      ),
+    );
     this.#counters.buffersCreated++;
     return buffer;
   }

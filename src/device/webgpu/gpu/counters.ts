@@ -29,8 +29,17 @@ export interface Counters {
 /** Counters at zero. */
 export function newCounters(): Counters {
   return {
-    dispatches: 0, submits: 0, copies: 0, buffersCreated: 0, bindGroupsCreated: 0, pipelinesCreated: 0,
-    bytesLive: 0, bytesPeak: 0, bytesPooled: 0, bytesWritten: 0, reads: 0,
+    dispatches: 0,
+    submits: 0,
+    copies: 0,
+    buffersCreated: 0,
+    bindGroupsCreated: 0,
+    pipelinesCreated: 0,
+    bytesLive: 0,
+    bytesPeak: 0,
+    bytesPooled: 0,
+    bytesWritten: 0,
+    reads: 0,
   };
 }
 

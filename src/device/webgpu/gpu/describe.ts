@@ -6,15 +6,26 @@ import type { AdapterProfile } from "../../../shaders/kernel.ts";
 
 /** The features that the engine has a use for; asked for where the adapter has them. */
 export const usefulFeatures = [
-  "shader-f16", "subgroups", "timestamp-query", "chromium-experimental-subgroup-matrix",
+  "shader-f16",
+  "subgroups",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
 ] as const;
 
 /** The limits that matter to compute kernels; the adapter's own values are asked for. */
 export const usefulLimits = [
-  "maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage", "maxUniformBufferBindingSize",
-  "maxComputeWorkgroupStorageSize", "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX",
-  "maxComputeWorkgroupSizeY", "maxComputeWorkgroupSizeZ", "maxComputeWorkgroupsPerDimension",
-  "maxBindGroups", "maxBindingsPerBindGroup",
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxUniformBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+  "maxBindGroups",
+  "maxBindingsPerBindGroup",
 ] as const;
 
 export type LimitName = (typeof usefulLimits)[number];
@@ -54,11 +65,16 @@ export function namesSoftware(...names: readonly string[]): boolean {
 export function describeAdapter(adapter: GPUAdapter, name = "", backend?: string): AdapterDescription {
   const info = adapter.info as GPUAdapterInfo & { readonly isFallbackAdapter?: boolean };
   const { vendor = "", architecture = "", description = "" } = info;
-  const device = name !== "" ? name : info.device ?? "";
+  const device = name !== "" ? name : (info.device ?? "");
   const isFallback = info.isFallbackAdapter ?? false;
   const limits = Object.fromEntries(usefulLimits.map((limit) => [limit, Number(adapter.limits[limit])]));
   return {
-    vendor, architecture, device, description, backend, isFallback,
+    vendor,
+    architecture,
+    device,
+    description,
+    backend,
+    isFallback,
     isSoftware: isFallback || namesSoftware(vendor, architecture, device, description),
     subgroupMinSize: info.subgroupMinSize ?? 0,
     subgroupMaxSize: info.subgroupMaxSize ?? 0,
@@ -69,7 +85,9 @@ export function describeAdapter(adapter: GPUAdapter, name = "", backend?: string
 
 /** The profile that lowerings see of a device with these limits and features. */
 export function profileOf(
-  isSoftware: boolean, limits: Readonly<Record<LimitName, number>>, features: ReadonlySet<string>,
+  isSoftware: boolean,
+  limits: Readonly<Record<LimitName, number>>,
+  features: ReadonlySet<string>,
 ): AdapterProfile {
   return {
     kind: isSoftware ? "cpu" : "gpu",
@@ -101,9 +119,7 @@ export function fitsAdapter(info: AdapterDescription, wanted: string): boolean {
 }
 
 /** The first real GPU that fits `wanted` (any, without it), else the first adapter that does, else undefined. */
-export function pickAdapter(
-  adapters: readonly AdapterDescription[], wanted?: string,
-): AdapterDescription | undefined {
+export function pickAdapter(adapters: readonly AdapterDescription[], wanted?: string): AdapterDescription | undefined {
   const fitting = adapters.filter((info) => wanted === undefined || fitsAdapter(info, wanted));
   return fitting.find((info) => !info.isSoftware) ?? fitting[0];
 }

@@ -23,8 +23,11 @@ export class DeviceLostError extends GpuError {
   readonly reason: string;
 
   constructor(reason: string, detail: string, kernels: readonly string[]) {
-    super(`the GPU device is lost (${reason}${detail === "" ? "" : `: ${detail}`}); ${inFlight(kernels)}. `
-      + "Open the device again and resume from the last checkpoint.", kernels);
+    super(
+      `the GPU device is lost (${reason}${detail === "" ? "" : `: ${detail}`}); ${inFlight(kernels)}. ` +
+        "Open the device again and resume from the last checkpoint.",
+      kernels,
+    );
     this.reason = reason;
   }
 }

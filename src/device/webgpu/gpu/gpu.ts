@@ -102,8 +102,15 @@ export class Gpu {
     this.#bindGroups = new BindGroupCache(device, this.#counters, options.bindGroupCapacity ?? 4096);
     this.#pipelines = new PipelineCache(device, this.#counters);
     this.#readback = new Readback(device);
-    this.#buffers = new BufferPool(device, this.#counters, (buffer) => this.#bindGroups.forget(buffer),
-      (failure) => void failure.then((error) => { this.#failure ??= error; }));
+    this.#buffers = new BufferPool(
+      device,
+      this.#counters,
+      (buffer) => this.#bindGroups.forget(buffer),
+      (failure) =>
+        void failure.then((error) => {
+          this.#failure ??= error;
+        }),
+    );
     this.timing = debugLevel() >= 2 && device.features.has("timestamp-query");
     void device.lost.then(({ reason, message }) => {
       this.#lost = new DeviceLostError(reason, message, this.#runningKernels());
@@ -111,8 +118,10 @@ export class Gpu {
     });
     device.addEventListener?.("uncapturederror", (event) => {
       event.preventDefault();
-      this.#failure ??= new KernelError(`WebGPU error: ${event.error.message}; ${inFlight(this.#runningKernels())}`,
-        this.#runningKernels());
+      this.#failure ??= new KernelError(
+        `WebGPU error: ${event.error.message}; ${inFlight(this.#runningKernels())}`,
+        this.#runningKernels(),
+      );
     });
   }
 
@@ -124,14 +133,16 @@ export class Gpu {
     await prepareCollection();
     const { gpu, adapter, info } = await requestAdapter(options);
     const requiredFeatures = usefulFeatures.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
-    const requiredLimits = Object.fromEntries(usefulLimits.map((name) => [name, info.limits[name]])
-      .filter(([, value]) => Number.isFinite(value)));
+    const requiredLimits = Object.fromEntries(
+      usefulLimits.map((name) => [name, info.limits[name]]).filter(([, value]) => Number.isFinite(value)),
+    );
     try {
       const device = await waitFor(adapter.requestDevice({ label: "hico", requiredFeatures, requiredLimits }));
       return new Gpu(gpu, device, info, options);
     } catch (error) {
-      throw new GpuError(`adapter "${adapterName(info)}" gives no device: ${(error as Error).message}`, [],
-        { cause: error });
+      throw new GpuError(`adapter "${adapterName(info)}" gives no device: ${(error as Error).message}`, [], {
+        cause: error,
+      });
     }
   }
 
@@ -248,8 +259,10 @@ export class Gpu {
     if (byteLength === 0) return;
     const padded = Math.ceil(byteLength / 4) * 4;
     if (!Number.isInteger(offset) || offset < 0 || offset % 4 !== 0 || offset + padded > buffer.size) {
-      throw new RangeError(`write: ${byteLength} bytes at offset ${offset} of buffer ${buffer.id} `
-        + `(${buffer.size} bytes); the range must lie inside the buffer and start at a multiple of 4`);
+      throw new RangeError(
+        `write: ${byteLength} bytes at offset ${offset} of buffer ${buffer.id} ` +
+          `(${buffer.size} bytes); the range must lie inside the buffer and start at a multiple of 4`,
+      );
     }
     let bytes = new Uint8Array(data.buffer, data.byteOffset, byteLength);
     // Dawn under Node crashes on a view of shared memory, and takes whole words only.
@@ -324,8 +337,13 @@ export class Gpu {
         if (command.kind === "copy") {
           pass?.end();
           pass = pipeline = undefined;
-          encoder.copyBufferToBuffer(command.from.handle, command.fromOffset, command.to.handle, command.toOffset,
-            command.bytes);
+          encoder.copyBufferToBuffer(
+            command.from.handle,
+            command.fromOffset,
+            command.to.handle,
+            command.toOffset,
+            command.bytes,
+          );
           counters.copies++;
           continue;
         }
@@ -363,11 +381,14 @@ export class Gpu {
 
   /** Notes the error that a scope around `commands` catches, without waiting for it. */
   #watch(scope: Promise<GPUError | null>, commands: readonly Command[]): void {
-    scope.then((error) => {
-      if (error === null) return;
-      const kernels = kernelNames(commands);
-      this.#failure ??= new KernelError(`WebGPU refused a submit: ${error.message}; ${inFlight(kernels)}`, kernels);
-    }, () => undefined);
+    scope.then(
+      (error) => {
+        if (error === null) return;
+        const kernels = kernelNames(commands);
+        this.#failure ??= new KernelError(`WebGPU refused a submit: ${error.message}; ${inFlight(kernels)}`, kernels);
+      },
+      () => undefined,
+    );
   }
 
   /** All submits so far are done. */
@@ -393,10 +414,15 @@ export class Gpu {
     } catch (error) {
       if (error instanceof GpuError) throw error;
       // A mapping is aborted just before the loss is told.
-      await new Promise<void>((resolve) => { setTimeout(resolve, 0); });
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, 0);
+      });
       this.#check();
-      throw new GpuError(`the GPU did not finish: ${(error as Error).message}; ${inFlight(this.#runningKernels())}`,
-        this.#runningKernels(), { cause: error });
+      throw new GpuError(
+        `the GPU did not finish: ${(error as Error).message}; ${inFlight(this.#runningKernels())}`,
+        this.#runningKernels(),
+        { cause: error },
+      );
     } finally {
       this.#onLost.delete(tell!);
     }
@@ -414,5 +440,5 @@ export class Gpu {
 }
 
 function kernelNames(commands: readonly Command[]): string[] {
-  return commands.flatMap((command) => command.kind === "dispatch" ? [command.name ?? command.pipeline.name] : []);
+  return commands.flatMap((command) => (command.kind === "dispatch" ? [command.name ?? command.pipeline.name] : []));
 }

@@ -32,11 +32,13 @@ export interface Pipeline {
 function explain(wgsl: string, messages: readonly GPUCompilationMessage[]): string {
   const lines = wgsl.split("\n");
   const errors = messages.filter((message) => message.type === "error");
-  return errors.map(({ lineNum, linePos, message }) => {
-    if (lineNum === 0) return message.trim();
-    const [first, ...rest] = message.trim().split("\n");
-    return [`line ${lineNum}:${linePos}: ${first}`, `    ${(lines[lineNum - 1] ?? "").trim()}`, ...rest].join("\n");
-  }).join("\n");
+  return errors
+    .map(({ lineNum, linePos, message }) => {
+      if (lineNum === 0) return message.trim();
+      const [first, ...rest] = message.trim().split("\n");
+      return [`line ${lineNum}:${linePos}: ${first}`, `    ${(lines[lineNum - 1] ?? "").trim()}`, ...rest].join("\n");
+    })
+    .join("\n");
 }
 
 /** Compiles kernels and remembers them by their text and bindings. */
@@ -54,7 +56,7 @@ export class PipelineCache {
 
   /** The pipeline of a kernel, compiled at the first call. @throws KernelError (as a rejection). */
   get(source: PipelineSource): Promise<Pipeline> {
-    const access = source.bindings.map((binding) => binding.access === "read" ? "r" : "w").join("");
+    const access = source.bindings.map((binding) => (binding.access === "read" ? "r" : "w")).join("");
     const key = `${access}\n${source.wgsl}`;
     let pipeline = this.#pipelines.get(key);
     if (pipeline === undefined) {
@@ -72,7 +74,8 @@ export class PipelineCache {
       const layout = this.#device.createBindGroupLayout({
         label: access,
         entries: [...access].map((letter, binding) => ({
-          binding, visibility: ShaderStage.COMPUTE,
+          binding,
+          visibility: ShaderStage.COMPUTE,
           buffer: { type: letter === "r" ? "read-only-storage" : "storage" },
         })),
       });
@@ -86,8 +89,11 @@ export class PipelineCache {
     const { name, wgsl } = source;
     const limit = this.#device.limits.maxStorageBuffersPerShaderStage;
     if (access.length > limit) {
-      throw new KernelError(`kernel "${name}" binds ${access.length} storage buffers; this adapter's `
-        + `maxStorageBuffersPerShaderStage is ${limit}`, [name]);
+      throw new KernelError(
+        `kernel "${name}" binds ${access.length} storage buffers; this adapter's ` +
+          `maxStorageBuffersPerShaderStage is ${limit}`,
+        [name],
+      );
     }
     this.#counters.pipelinesCreated++;
     const device = this.#device;
@@ -95,7 +101,9 @@ export class PipelineCache {
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ label: name, code: wgsl });
     const created = device.createComputePipelineAsync({
-      label: name, layout: pipelineLayout, compute: { module, entryPoint: "main" },
+      label: name,
+      layout: pipelineLayout,
+      compute: { module, entryPoint: "main" },
     });
     const scope = device.popErrorScope();
     try {
@@ -105,7 +113,7 @@ export class PipelineCache {
       const info = await module.getCompilationInfo().catch(() => undefined);
       const detail = info === undefined ? "" : explain(wgsl, info.messages);
       const moduleError = await scope.catch(() => null);
-      const message = detail !== "" ? detail : moduleError?.message ?? (error as Error).message;
+      const message = detail !== "" ? detail : (moduleError?.message ?? (error as Error).message);
       throw new KernelError(`kernel "${name}" does not compile: ${message}`, [name], { cause: error });
     }
   }

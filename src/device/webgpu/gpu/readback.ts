@@ -41,10 +41,18 @@ export class Readback {
     const offsets: number[] = [];
     let total = 0;
     for (const { buffer, offset, bytes } of requests) {
-      if (!Number.isInteger(offset) || offset < 0 || offset % 4 !== 0 || !Number.isInteger(bytes) || bytes < 0
-        || offset + bytes > buffer.size) {
-        throw new RangeError(`read: bytes ${offset} to ${offset + bytes} of buffer ${buffer.id} `
-          + `(${buffer.size} bytes); the range must lie inside the buffer and start at a multiple of 4`);
+      if (
+        !Number.isInteger(offset) ||
+        offset < 0 ||
+        offset % 4 !== 0 ||
+        !Number.isInteger(bytes) ||
+        bytes < 0 ||
+        offset + bytes > buffer.size
+      ) {
+        throw new RangeError(
+          `read: bytes ${offset} to ${offset + bytes} of buffer ${buffer.id} ` +
+            `(${buffer.size} bytes); the range must lie inside the buffer and start at a multiple of 4`,
+        );
       }
       offsets.push(total);
       total += Math.ceil(bytes / 8) * 8;
@@ -53,7 +61,9 @@ export class Readback {
     let handle = this.#free.get(size)?.pop();
     if (handle !== undefined) this.#kept -= size;
     handle ??= this.#device.createBuffer({
-      label: "readback", size, usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST,
+      label: "readback",
+      size,
+      usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST,
     });
     requests.forEach(({ buffer, offset, bytes }, i) => {
       if (bytes > 0) encoder.copyBufferToBuffer(buffer.handle, offset, handle, offsets[i]!, Math.ceil(bytes / 4) * 4);

@@ -79,7 +79,9 @@ export class KernelTimer {
       this.#pending.push({ names, staging });
       this.#spare.push(querySet);
     }
-    return () => { for (const buffer of resolved) buffer.destroy(); };
+    return () => {
+      for (const buffer of resolved) buffer.destroy();
+    };
   }
 
   /** Waits for the submits so far and adds their times up. `wait` waits for a promise of the device. */

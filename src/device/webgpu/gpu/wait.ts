@@ -16,10 +16,14 @@ const cell = isNode ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
 export async function waitFor<T>(promise: Promise<T>): Promise<T> {
   if (cell === undefined) return promise;
   let settled = false;
-  const mark = (): void => { settled = true; };
+  const mark = (): void => {
+    settled = true;
+  };
   promise.then(mark, mark);
   for (let turn = 0; !settled; turn++) {
-    await new Promise<void>((resolve) => { setImmediate(resolve); });
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
     if (!settled && turn >= QUICK_TURNS) Atomics.wait(cell, 0, 0, SLEEP_MS);
   }
   return promise;

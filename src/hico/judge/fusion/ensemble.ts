@@ -83,14 +83,24 @@ export async function evaluateEnsemble(options: EnsembleOptions): Promise<Ensemb
     matchTables(members.map((m) => ({ from: m.run, table: table(m) })));
   const differing = members.find((m) => m.protocol !== members[0].protocol);
   if (differing)
-    throw new Error(`${differing.run} is judged on ${differing.protocol}, ${runs[0]} on ${members[0].protocol}; name one --protocol`);
+    throw new Error(
+      `${differing.run} is judged on ${differing.protocol}, ${runs[0]} on ${members[0].protocol}; name one --protocol`,
+    );
 
   const { classes } = members[0].test;
   const k = options.k ?? 1;
   const judge: Judge =
     method === "linear"
-      ? linearJudge(named((m) => m.test), given === "search" ? named((m) => m.heldOut!) : undefined)
-      : knnJudge(named((m) => m.train!), named((m) => m.test), members[0].groups, k);
+      ? linearJudge(
+          named((m) => m.test),
+          given === "search" ? named((m) => m.heldOut!) : undefined,
+        )
+      : knnJudge(
+          named((m) => m.train!),
+          named((m) => m.test),
+          members[0].groups,
+          k,
+        );
   const search = given === "search" ? await searchWeights(judge, runs.length) : undefined;
   const weights = search?.weights ?? (given as readonly number[] | undefined) ?? runs.map(() => 1);
 
@@ -153,7 +163,11 @@ async function member(
   if (method === "knn") return { ...facts, train: table(await features("train")), test: table(await features("test")) };
   const test = await linearScores(opened, options.probe, features, progress);
   if (!search) return { ...facts, test };
-  return { ...facts, test, heldOut: await heldOutScores(opened, await features("train"), group, options.probe, progress) };
+  return {
+    ...facts,
+    test,
+    heldOut: await heldOutScores(opened, await features("train"), group, options.probe, progress),
+  };
 }
 
 /** Softmax scores of the test clips: those that `hico eval linear` kept, or a classifier's trained now, and kept. */
@@ -190,7 +204,8 @@ async function heldOutScores(
     const held = rowsWhere(train, (row) => group[row] === g);
     if (held.rows.length === 0) continue;
     const others = rowsWhere(train, (row) => group[row] !== g);
-    const onEpoch = (epoch: number, epochs: number): void => progress(`held-out group ${g + 1} of ${GROUPS}`, epoch, epochs);
+    const onEpoch = (epoch: number, epochs: number): void =>
+      progress(`held-out group ${g + 1} of ${GROUPS}`, epoch, epochs);
     const { probabilities } = await trainProbe(others.table, held.table, classes, { settings, onEpoch });
     held.rows.forEach((row, i) =>
       data.set(probabilities.subarray(i * classes.length, (i + 1) * classes.length), row * classes.length),
