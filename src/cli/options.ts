@@ -1,7 +1,8 @@
 /** Options that several commands take, and settings as command-line options. */
 import type { ArgsDef } from "citty";
 import type { DeviceOptions } from "../device/index.ts";
-import type { GivenSettings, RunSettings, Setting } from "../hico/run/settings.ts";
+import type { Setting } from "../hico/model/setting.ts";
+import type { GivenSettings, RunSettings } from "../hico/run/settings.ts";
 import { flagOf, SETTING_NAMES, SETTINGS } from "../hico/run/settings.ts";
 
 /** Where to compute. */

@@ -71,8 +71,7 @@ export type BatchPlan = {
   readonly clips: readonly number[];
   readonly batch: number;
   readonly inputs: InputSettings;
-} & /** Shuffled anew in every epoch; the last incomplete batch is dropped. */
-(
+} /** Shuffled anew in every epoch; the last incomplete batch is dropped. */ & (
   | { readonly kind: "pretrain"; readonly seed: number }
   /** Shuffled anew in every epoch; the last batch is filled up with the epoch's first clips, augmented otherwise. */
   | { readonly kind: "supervised"; readonly seed: number }

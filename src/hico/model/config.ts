@@ -2,8 +2,11 @@
 import type { DType } from "../../tensor/dtype.ts";
 import type { Generator } from "../../tensor/random.ts";
 import type { EncoderFactory, EncoderName } from "./encoders.ts";
+import { ENCODER_NAMES } from "./encoders.ts";
 import type { ContrastLevel } from "./loss.ts";
 import { CONTRAST_LEVELS } from "./loss.ts";
+import type { Setting } from "./setting.ts";
+import { checkSetting, choice, choices, number, whole } from "./setting.ts";
 
 /**
  * `released`: the arithmetic of the published implementation, bit for bit in its bookkeeping: the clip and part queues
@@ -57,41 +60,38 @@ export interface HiCoConfig {
 
 export type HiCoOptions = Partial<HiCoConfig>;
 
-export const HICO_DEFAULTS: HiCoConfig = {
-  encoder: "transformer",
-  temporalInput: 150,
-  spatialInput: 192,
-  hidden: 512,
-  heads: 4,
-  layers: 1,
-  dropout: 0.1,
-  granularity: 4,
-  kernel: 5,
-  stride: 1,
-  padding: 2,
-  factor: 2,
-  contrast: CONTRAST_LEVELS,
-  projection: 128,
-  queue: 2048,
-  temperature: 0.2,
-  momentum: 0.999,
-  variant: "corrected",
-  dtype: "f32",
+/**
+ * Settings of a model that are plain values: a run's settings take these rows, so that defaults and rules are stated
+ * once. Defaults are the paper's.
+ */
+export const MODEL_SETTINGS = {
+  encoder: choice<EncoderName>("transformer", ENCODER_NAMES, "Sequence encoder"),
+  temporalInput: whole(150, 1, "Features of a temporal token, M·V·C"),
+  spatialInput: whole(192, 1, "Features of a spatial token, T·C"),
+  hidden: whole(512, 1, "Width d of tokens and features"),
+  heads: whole(4, 1, "Heads of the Transformer"),
+  layers: whole(1, 1, "Layers of the encoder"),
+  dropout: number(0.1, { least: 0, most: 0.99 }, "Dropout of the Transformer"),
+  granularity: whole(4, 1, "Levels G of the hierarchy"),
+  kernel: whole(5, 1, "Width of the downsampling's depthwise convolution"),
+  stride: whole(1, 1, "Stride of that convolution"),
+  padding: whole(2, 0, "Padding of that convolution"),
+  factor: whole(2, 1, "Tokens pooled into one from level to level"),
+  contrast: choices<ContrastLevel>([...CONTRAST_LEVELS], "Levels of contrast in the loss"),
+  projection: whole(128, 1, "Width of projected vectors"),
+  queue: whole(2048, 1, "Negatives K in a queue"),
+  temperature: number(0.2, { least: 0, above: true }, "Temperature T of the losses"),
+  momentum: number(0.999, { least: 0, most: 1 }, "Share m that the key network keeps of itself"),
+  variant: choice<Variant>(
+    "corrected",
+    ["corrected", "released"],
+    "Bookkeeping of queues: as it should be, or as published",
+  ),
 };
 
-const COUNTS = [
-  "temporalInput",
-  "spatialInput",
-  "hidden",
-  "heads",
-  "layers",
-  "granularity",
-  "kernel",
-  "stride",
-  "factor",
-  "projection",
-  "queue",
-] as const;
+const DEFAULTS = Object.fromEntries(Object.entries(MODEL_SETTINGS).map(([name, setting]) => [name, setting.default]));
+
+export const HICO_DEFAULTS = { ...DEFAULTS, dtype: "f32" } as HiCoConfig;
 
 /** The options with defaults, checked. @throws Error naming the option and its rule. */
 export function resolveConfig(options: HiCoOptions): HiCoConfig {
@@ -100,21 +100,13 @@ export function resolveConfig(options: HiCoOptions): HiCoConfig {
     throw new Error(`HiCo: there is no option "${key}"; there is ${Object.keys(HICO_DEFAULTS).join(", ")}, generator`);
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  const config: HiCoConfig = { ...HICO_DEFAULTS, ...given };
-  const refuse = (name: keyof HiCoConfig, rule: string): never => {
-    throw new Error(`HiCo: ${name} is ${String(config[name])}; it must be ${rule}`);
-  };
-  for (const name of COUNTS) {
-    if (!Number.isInteger(config[name]) || config[name] < 1) refuse(name, "a whole number of at least 1");
+  const config = { ...HICO_DEFAULTS, ...given } as Record<string, unknown>;
+  for (const [name, setting] of Object.entries(MODEL_SETTINGS)) {
+    // An encoder may also be a module of the caller's.
+    if (name === "encoder" && typeof config[name] !== "string") continue;
+    config[name] = checkSetting(name, setting as Setting, config[name], "HiCo");
   }
-  if (!Number.isInteger(config.padding) || config.padding < 0) refuse("padding", "a whole number of at least 0");
-  if (!(config.dropout >= 0 && config.dropout < 1)) refuse("dropout", "in [0, 1)");
-  if (!(config.temperature > 0)) refuse("temperature", "above 0");
-  if (!(config.momentum >= 0 && config.momentum <= 1)) refuse("momentum", "in [0, 1]");
-  if (config.variant !== "released" && config.variant !== "corrected") refuse("variant", '"released" or "corrected"');
-  if (config.contrast.length === 0 || !config.contrast.every((level) => CONTRAST_LEVELS.includes(level))) {
-    refuse("contrast", `one or more of ${CONTRAST_LEVELS.join(", ")}`);
-  }
-  if (!config.dtype.startsWith("f")) refuse("dtype", "a floating one");
-  return config;
+  if (!String(config.dtype).startsWith("f"))
+    throw new Error(`HiCo: dtype is ${config.dtype}; it must be a floating one`);
+  return config as unknown as HiCoConfig;
 }

@@ -1,5 +1,6 @@
 /**
- * Settings of a pretraining run: one table from which checks, defaults, command-line flags and help all follow.
+ * Settings of a pretraining run: one table from which checks, defaults, command-line flags and help all follow. Those
+ * of the model are rows of its own table.
  *
  * A run's settings are resolved in layers (defaults, preset, `hico.config.json`, flags) and written whole beside the
  * run, so that every run can be repeated from its folder.
@@ -8,10 +9,11 @@ import type { InputSettings } from "../../data/batches/inputs.ts";
 import type { Stream } from "../../data/skeleton/streams.ts";
 import { STREAMS } from "../../data/skeleton/streams.ts";
 import type { Variant } from "../model/config.ts";
+import { MODEL_SETTINGS } from "../model/config.ts";
 import type { EncoderName } from "../model/encoders.ts";
-import { ENCODER_NAMES } from "../model/encoders.ts";
 import type { ContrastLevel } from "../model/loss.ts";
-import { CONTRAST_LEVELS } from "../model/loss.ts";
+import type { Setting } from "../model/setting.ts";
+import { checkSetting, choice, free, number, numbers, text, whole } from "../model/setting.ts";
 
 export interface RunSettings {
   data: string;
@@ -53,42 +55,24 @@ export interface RunSettings {
   prefetch: number;
 }
 
-/** What a setting may be, and what it is for. */
-export type Setting<T = unknown> = {
-  readonly default: T;
-  readonly help: string;
-  /** A resumed run may have another value: it changes no number that is computed. */
-  readonly free?: boolean;
-} & (
-  | { readonly kind: "text" }
-  | { readonly kind: "choice"; readonly choices: readonly string[] }
-  | { readonly kind: "choices"; readonly choices: readonly string[] }
-  | {
-      readonly kind: "number" | "whole" | "numbers";
-      readonly least: number;
-      readonly most?: number;
-      readonly above?: boolean;
-    }
-);
-
 export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettings[Name]> } = {
   data: free(text("Clip store made by hico data prepare")),
   protocol: text("Protocol of the store whose training clips are used; default its first"),
   holdOut: numbers([], 0, "Training subjects held out to choose settings by: they test, and the test clips rest"),
   holdOutCameras: numbers([], 0, "Training cameras held out likewise"),
   stream: choice("joint", STREAMS, "Input stream"),
-  encoder: choice("transformer", ENCODER_NAMES, "Sequence encoder"),
-  hidden: whole(512, 1, "Width d of tokens and features"),
-  heads: whole(4, 1, "Heads of the Transformer"),
-  layers: whole(1, 1, "Layers of the encoder"),
-  dropout: number(0.1, { least: 0, most: 0.99 }, "Dropout of the Transformer"),
-  granularity: whole(4, 1, "Levels G of the hierarchy"),
-  contrast: choices([...CONTRAST_LEVELS], "Levels of contrast in the loss"),
-  projection: whole(128, 1, "Width of projected vectors"),
-  queue: whole(2048, 1, "Negatives K in a queue"),
-  temperature: number(0.2, { least: 0, above: true }, "Temperature T of the losses"),
-  keyMomentum: number(0.999, { least: 0, most: 1 }, "Share m that the key network keeps of itself"),
-  variant: choice("corrected", ["corrected", "released"], "Bookkeeping of queues: as it should be, or as published"),
+  encoder: MODEL_SETTINGS.encoder,
+  hidden: MODEL_SETTINGS.hidden,
+  heads: MODEL_SETTINGS.heads,
+  layers: MODEL_SETTINGS.layers,
+  dropout: MODEL_SETTINGS.dropout,
+  granularity: MODEL_SETTINGS.granularity,
+  contrast: MODEL_SETTINGS.contrast,
+  projection: MODEL_SETTINGS.projection,
+  queue: MODEL_SETTINGS.queue,
+  temperature: MODEL_SETTINGS.temperature,
+  keyMomentum: MODEL_SETTINGS.momentum,
+  variant: MODEL_SETTINGS.variant,
   frames: whole(64, 1, "Frames that every clip is resampled to"),
   minScale: number(0.1, { least: 0, most: 1 }, "Least part of a clip that a temporal crop keeps"),
   minFrames: whole(64, 1, "Least frames that a temporal crop keeps"),
@@ -137,7 +121,7 @@ export function resolveSettings(
       if (value === undefined) continue;
       if (!Object.hasOwn(SETTINGS, name))
         throw new Error(`${from}: there is no setting "${name}"; there is ${SETTING_NAMES.join(", ")}`);
-      settings[name] = checkSetting(name as keyof RunSettings, value, from);
+      settings[name] = checkSetting(name, SETTINGS[name as keyof RunSettings] as Setting, value, from);
     }
   }
   const resolved = settings as unknown as RunSettings;
@@ -159,48 +143,6 @@ export function resolveSettings(
   return resolved;
 }
 
-function checkSetting(name: keyof RunSettings, value: unknown, from: string): unknown {
-  const setting = SETTINGS[name] as Setting;
-  const refuse = (rule: string): never => {
-    throw new Error(`${from}: ${name} is ${JSON.stringify(value)}; it must be ${rule}`);
-  };
-  if (setting.kind === "text") return typeof value === "string" ? value : refuse("text");
-  if (setting.kind === "choice") {
-    return setting.choices.includes(value as string) ? value : refuse(`one of ${setting.choices.join(", ")}`);
-  }
-  if (setting.kind === "choices") {
-    const words = wordsOf(value) ?? (Array.isArray(value) ? (value as unknown[]) : []);
-    const rule = `one or more of ${setting.choices.join(", ")}`;
-    if (words.length === 0 || !words.every((word) => setting.choices.includes(word as string))) return refuse(rule);
-    return setting.choices.filter((word) => words.includes(word));
-  }
-  const { kind, least, most = Infinity, above } = setting;
-  const rule =
-    `${kind === "whole" ? "a whole number" : kind === "numbers" ? "a list of numbers" : "a number"} ` +
-    `${above ? "above" : "of at least"} ${least}${most === Infinity ? "" : ` and at most ${most}`}`;
-  const one = (given: unknown): number => {
-    const number = typeof given === "string" && given.trim() !== "" ? Number(given) : given;
-    const fits =
-      typeof number === "number" &&
-      Number.isFinite(number) &&
-      (above ? number > least : number >= least) &&
-      number <= most;
-    return fits && (kind !== "whole" || Number.isSafeInteger(number)) ? number : refuse(rule);
-  };
-  if (kind !== "numbers") return one(value);
-  const list = wordsOf(value) ?? value;
-  return Array.isArray(list) ? list.map(one) : typeof value === "number" ? [one(value)] : refuse(rule);
-}
-
-/** The words of a text with commas; undefined where the value is no text. */
-function wordsOf(value: unknown): string[] | undefined {
-  if (typeof value !== "string") return undefined;
-  return value
-    .split(",")
-    .map((word) => word.trim())
-    .filter((word) => word !== "");
-}
-
 /** How clips become inputs under these settings. */
 export function inputSettings(settings: RunSettings): InputSettings {
   const { stream, frames: size, minScale, minFrames, corruptJoints, amplitude, rotation } = settings;
@@ -216,35 +158,4 @@ export function differingSettings(a: RunSettings, b: RunSettings): (keyof RunSet
 /** The settings that decide what is computed. */
 export function decidingSettings(settings: RunSettings): Partial<RunSettings> {
   return Object.fromEntries(SETTING_NAMES.filter((name) => !SETTINGS[name].free).map((name) => [name, settings[name]]));
-}
-
-type Range = { readonly least: number; readonly most?: number; readonly above?: boolean };
-
-function text(help: string): Setting<string> {
-  return { kind: "text", default: "", help };
-}
-
-function choice<T extends string>(first: T, choices: readonly T[], help: string): Setting<T> {
-  return { kind: "choice", default: first, choices, help };
-}
-
-/** All of them, or fewer. */
-function choices<T extends string>(all: T[], help: string): Setting<T[]> {
-  return { kind: "choices", default: all, choices: all, help };
-}
-
-function number(value: number, range: Range, help: string): Setting<number> {
-  return { kind: "number", default: value, ...range, help };
-}
-
-function whole(value: number, least: number, help: string): Setting<number> {
-  return { kind: "whole", default: value, least, help };
-}
-
-function numbers(value: number[], least: number, help: string): Setting<number[]> {
-  return { kind: "numbers", default: value, least, help };
-}
-
-function free<T>(setting: Setting<T>): Setting<T> {
-  return { ...setting, free: true };
 }

@@ -86,10 +86,10 @@ describe("options", () => {
   test("what makes no sense is refused by name", () => {
     const make = (options: HiCoOptions) => () => new HiCo({ ...small(), ...options });
     assert.throws(make({ granularity: 0 }), /HiCo: granularity is 0; it must be a whole number of at least 1/);
-    assert.throws(make({ temperature: 0 }), /temperature is 0; it must be above 0/);
+    assert.throws(make({ temperature: 0 }), /HiCo: temperature is 0; it must be a number above 0/);
     assert.throws(make({ momentum: 1.5 }), /momentum is 1.5/);
-    assert.throws(make({ variant: "fixed" as never }), /variant is fixed; it must be "released" or "corrected"/);
-    assert.throws(make({ encoder: "rnn" as EncoderName }), /no encoder "rnn"; there is gru, lstm, transformer/);
+    assert.throws(make({ variant: "fixed" as never }), /variant is "fixed"; it must be one of corrected, released/);
+    assert.throws(make({ encoder: "rnn" as EncoderName }), /encoder is "rnn"; it must be one of gru, lstm, transformer/);
     assert.throws(make({ heads: 3 }), /width 8 is no multiple of 3 heads/);
     assert.throws(make({ encoder: "gru", hidden: 9 }), /hidden is 9; a bidirectional encoder needs an even number/);
     assert.throws(make({ size: 3 } as never), /no option "size"/);
@@ -258,7 +258,7 @@ describe("a step", () => {
     }
     assert.throws(
       () => new HiCo(small({ contrast: [] })),
-      /contrast is ; it must be one or more of clip, part, domain, instance/,
+      /contrast is \[\]; it must be one or more of clip, part, domain, instance/,
     );
   });
 
