@@ -101,6 +101,9 @@ describe("a file that is wrong", () => {
     assert.match((await changed((tensors) => tensors.delete("batch0/kp"))).failure!, /no tensor "batch0\/kp"/);
     const without = await changed((tensors) => tensors.delete("init/encoder_q.clip_proj.0.bias"));
     assert.match(without.failure!, /missing \(2\): "encoder_q\.clip_proj\.0\.bias", "encoder_k\.clip_proj\.0\.bias"/);
-    assert.match((await changed((_, metadata) => metadata.set("encoder", "Mamba"))).failure!, /encoder is "mamba"; it must be one of/);
+    assert.match(
+      (await changed((_, metadata) => metadata.set("encoder", "Mamba"))).failure!,
+      /encoder is "mamba"; it must be one of/,
+    );
   });
 });

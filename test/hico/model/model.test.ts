@@ -89,7 +89,10 @@ describe("options", () => {
     assert.throws(make({ temperature: 0 }), /HiCo: temperature is 0; it must be a number above 0/);
     assert.throws(make({ momentum: 1.5 }), /momentum is 1.5/);
     assert.throws(make({ variant: "fixed" as never }), /variant is "fixed"; it must be one of corrected, released/);
-    assert.throws(make({ encoder: "rnn" as EncoderName }), /encoder is "rnn"; it must be one of gru, lstm, transformer/);
+    assert.throws(
+      make({ encoder: "rnn" as EncoderName }),
+      /encoder is "rnn"; it must be one of gru, lstm, transformer/,
+    );
     assert.throws(make({ heads: 3 }), /width 8 is no multiple of 3 heads/);
     assert.throws(make({ encoder: "gru", hidden: 9 }), /hidden is 9; a bidirectional encoder needs an even number/);
     assert.throws(make({ size: 3 } as never), /no option "size"/);
