@@ -116,14 +116,17 @@ export class Gpu {
       this.#lost = new DeviceLostError(reason, message, this.#runningKernels());
       for (const tell of this.#onLost) tell();
     });
-    device.addEventListener?.("uncapturederror", (event) => {
-      event.preventDefault();
-      this.#failure ??= new KernelError(
-        `WebGPU error: ${event.error.message}; ${inFlight(this.#runningKernels())}`,
-        this.#runningKernels(),
-      );
-    });
+    device.addEventListener?.("uncapturederror", this.#onUncaptured);
   }
+
+  /** An error that no call of ours waits for: the next call throws it. */
+  readonly #onUncaptured = (event: GPUUncapturedErrorEvent): void => {
+    event.preventDefault();
+    this.#failure ??= new KernelError(
+      `WebGPU error: ${event.error.message}; ${inFlight(this.#runningKernels())}`,
+      this.#runningKernels(),
+    );
+  };
 
   /**
    * Opens a device with the adapter's own limits and its useful features.
@@ -317,6 +320,8 @@ export class Gpu {
     this.#closed = true;
     this.#buffers.destroyAll();
     this.#readback.trim();
+    // A listener left in place keeps Dawn's device, its thread and its memory for as long as the process lives.
+    this.device.removeEventListener?.("uncapturederror", this.#onUncaptured);
     this.device.destroy();
     void this.#gpu;
   }
