@@ -55,6 +55,11 @@ export interface ScheduleLimits {
 }
 
 const MAX_MEMBERS = 256;
+/**
+ * Nodes that a kernel's expressions may hold, those computed for it where they are read among them: expressions are
+ * walked by recursion, which takes a few frames of the stack a node.
+ */
+const MAX_EXPRESSION = 512;
 /** A reduction shares the kernel of the elementwise work it reads only where that leaves enough to do side by side. */
 const MIN_ROWS = 64;
 const SMALL_SPACE = 4096;
@@ -109,6 +114,8 @@ class Scheduler {
   readonly #results: ReadonlySet<Node>;
   readonly #reach: Reachability;
   readonly #inlined = new Set<Node>();
+  /** Nodes dissolved into each group. */
+  readonly #dissolved = new Map<Group, number>();
 
   constructor(graph: Graph, limits: ScheduleLimits) {
     this.#graph = graph;
@@ -390,13 +397,21 @@ class Scheduler {
       const inputs = this.#inputsOf(group);
       const drawn = [...inputs].every((n) => isGiven(n) && sizeOf(n.shape) <= PARAMETER_LIMIT);
       if (!this.#worthRecomputing(read, places.size, cost, drawn ? 0 : inputs.size)) continue;
+      const nested = this.#nested(group);
+      if ([...places].some((p) => this.#nested(p) + nested > MAX_EXPRESSION)) continue;
       for (const member of group.members) this.#inlined.add(member);
       if ([...places].some((p) => this.#bindings(p, []) > this.#limits.maxBindings)) {
         for (const member of group.members) this.#inlined.delete(member);
         continue;
       }
       this.#groups.delete(group);
+      for (const place of places) this.#dissolved.set(place, (this.#dissolved.get(place) ?? 0) + nested);
     }
+  }
+
+  /** Nodes computed in a group's kernel. */
+  #nested(group: Group): number {
+    return group.members.size + (this.#dissolved.get(group) ?? 0);
   }
 
   /** Whether values cost less computed where they are read than stored and loaded. */

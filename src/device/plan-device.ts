@@ -3,9 +3,11 @@
  * stand behind a graph's leaves from run to run.
  */
 import type { Graph } from "../compiler/graph.ts";
+import { segmentsOf } from "../compiler/segments.ts";
 import type { Assignment, CompiledStep, Storage, Backend } from "../tensor/backend.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
+import { topologicalOrder } from "../tensor/node.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { sizeOf } from "../tensor/shape.ts";
 
@@ -61,6 +63,24 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     this.checkOpen();
     const uploads = outputs.every((n) => n.op.kind === "data") && assignments.every((a) => isFreshUpload(a));
     if (uploads) return this.#upload(outputs, assignments);
+    const segments = segmentsOf([...outputs, ...assignments.map((a) => a.value)]);
+    if (!segments) return this.#runOnce(outputs, assignments);
+    const { parts, roots } = segments;
+    const held: S[] = [];
+    try {
+      for (const { outputs: wanted, kept } of parts) {
+        const storages = await this.#runOnce(wanted, []);
+        held.push(...storages);
+        kept.forEach((leaf, i) => leaf.become({ kind: "storage", storage: storages[i] }));
+      }
+      return await this.#runOnce(roots.slice(0, outputs.length), valuesOf(assignments, roots.slice(outputs.length)));
+    } finally {
+      for (const storage of held) storage.dispose();
+    }
+  }
+
+  /** Computes all in one plan, made now or remembered. */
+  async #runOnce(outputs: readonly Node[], assignments: readonly Assignment[]): Promise<S[]> {
     const graph = this.#graph(outputs, assignments);
     const prepared = await this.#remembered(graph);
     return this.run(
@@ -75,6 +95,44 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     assignments: readonly Assignment[],
   ): Promise<CompiledStep> {
     this.checkOpen();
+    const segments = segmentsOf([...outputs, ...assignments.map((a) => a.value)]);
+    if (!segments) return this.#compileOnce(inputs, outputs, assignments);
+    const { parts, roots } = segments;
+    // What is drawn anew for a run is the same in all its parts.
+    const drawn = topologicalOrder([...outputs, ...assignments.map((a) => a.value)]).flatMap((node) =>
+      node.op.kind === "data" && node.op.refresh && !inputs.includes(node) ? [{ node, op: node.op }] : [],
+    );
+    const leaves = [...inputs, ...drawn.map((d) => d.node)];
+    const steps: CompiledStep[] = [];
+    for (const { outputs: wanted, kept } of parts) {
+      steps.push(await this.#compileOnce([...leaves], wanted, []));
+      leaves.push(...kept);
+    }
+    const last = valuesOf(assignments, roots.slice(outputs.length));
+    // As in one plan: the first run takes what tracing drew.
+    let traced = true;
+    const final = await this.#compileOnce(leaves, roots.slice(0, outputs.length), last);
+    return {
+      run: async (given) => {
+        const held: Storage[] = [];
+        const values = [...given, ...drawn.map(({ op }) => (traced ? op.data : op.refresh!()))];
+        traced = false;
+        try {
+          for (const step of steps) held.push(...(await step.run([...values, ...held])));
+          return await final.run([...values, ...held]);
+        } finally {
+          for (const storage of held) storage.dispose();
+        }
+      },
+    };
+  }
+
+  /** One plan for many runs. */
+  async #compileOnce(
+    inputs: readonly Node[],
+    outputs: readonly Node[],
+    assignments: readonly Assignment[],
+  ): Promise<CompiledStep> {
     const graph = this.#graph(outputs, assignments);
     const prepared = await this.prepare(graph);
     const inputOf = new Map(inputs.map((node, i) => [node, i]));
@@ -179,4 +237,9 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
 /** A first value that is plain host data: it needs no kernel. */
 function isFreshUpload({ variable, value }: Assignment): boolean {
   return !variable.storage && value.op.kind === "data" && !value.op.refresh;
+}
+
+/** The assignments with other values. */
+function valuesOf(assignments: readonly Assignment[], values: readonly Node[]): Assignment[] {
+  return assignments.map(({ variable }, i) => ({ variable, value: values[i] }));
 }
