@@ -1,0 +1,242 @@
+/** Runs a program twice, on the engine and by the plain interpreter, and compares every value that it reads. */
+import { EagerSgd, EagerVariable, OPS, backward, constant, type EagerTensor } from "./eager.ts";
+import type { Program, Statement } from "./program.ts";
+
+/** The engine as its users have it: the exports of the package. */
+export interface Engine {
+  tensor(data: Float32Array, options: { shape: readonly number[] }): EngineTensor;
+  variable(initial: EngineTensor): EngineVariable;
+  compile(f: (...inputs: EngineTensor[]) => EngineTensor): (...inputs: EngineTensor[]) => Promise<EngineTensor>;
+  SGD: new (params: EngineVariable[], settings: { lr: number; momentum: number }) => { step(): void; zeroGrad(): void };
+  emaUpdate(target: EngineVariable[], source: EngineVariable[], momentum: number): void;
+  copyParameters(target: EngineVariable[], source: EngineVariable[]): void;
+}
+
+interface EngineTensor {
+  read(): Promise<ArrayLike<number>>;
+  realize(): Promise<unknown>;
+  backward(): void;
+  readonly shape: readonly number[];
+}
+
+interface EngineVariable extends EngineTensor {
+  grad: EngineTensor | undefined;
+  assign(value: EngineTensor): unknown;
+}
+
+export const LR = 0.05;
+export const MOMENTA = [0, 0.5] as const;
+
+interface Expected {
+  readonly what: string;
+  readonly data: readonly number[] | undefined;
+}
+
+/** Every value that the program reads, in the order of its statements. Undefined stands for a gradient there is none of. */
+export function interpret(program: Program): Expected[] {
+  const hosts = new Map<string, Float32Array>();
+  const tensors = new Map<string, EagerTensor>();
+  const variables = new Map<string, EagerVariable>();
+  const functions = new Map<string, Statement & { kind: "define" }>();
+  const optimizers = new Map<number, EagerSgd>();
+  const reads: Expected[] = [];
+  const run = (s: Statement, local: Map<string, EagerTensor>): void => {
+    const value = (name: string): EagerTensor =>
+      local.get(name) ?? variables.get(name)?.value ?? tensors.get(name) ?? missing(name);
+    switch (s.kind) {
+      case "host":
+        hosts.set(s.name, Float32Array.from(s.values));
+        break;
+      case "mutate":
+        hosts.get(s.host)![s.index] = s.value;
+        break;
+      case "tensor":
+        tensors.set(s.name, constant(s.shape, hosts.get(s.host)!));
+        break;
+      case "variable":
+        variables.set(s.name, new EagerVariable(value(s.from)));
+        break;
+      case "op": {
+        const op = OPS[s.op] as (...inputs: EagerTensor[]) => EagerTensor;
+        local.set(s.name, op(...s.inputs.map(value)));
+        break;
+      }
+      case "assign":
+        variables.get(s.target)!.assign(value(s.value));
+        break;
+      case "read":
+        reads.push({ what: s.of, data: [...value(s.of).data] });
+        break;
+      case "realize":
+      case "fails":
+        break;
+      case "backward":
+        backward(value(s.of));
+        break;
+      case "clear":
+        variables.get(s.variable)!.grad = undefined;
+        break;
+      case "readGrad": {
+        const grad = variables.get(s.variable)!.grad;
+        reads.push({ what: `${s.variable}.grad`, data: grad && [...grad.data] });
+        break;
+      }
+      case "step": {
+        const made = optimizers.get(s.optimizer) ?? new EagerSgd([...variables.values()], LR, MOMENTA[s.optimizer]);
+        optimizers.set(s.optimizer, made);
+        made.step();
+        break;
+      }
+      case "average": {
+        const [t, from] = [variables.get(s.target)!, variables.get(s.source)!.value.data];
+        t.assign(
+          constant(
+            t.value.shape,
+            t.value.data.map((x, i) => s.momentum * x + (1 - s.momentum) * from[i]),
+          ),
+        );
+        break;
+      }
+      case "copy":
+        variables.get(s.target)!.assign(variables.get(s.source)!.value);
+        break;
+      case "define":
+        functions.set(s.name, s);
+        break;
+      case "call": {
+        const f = functions.get(s.f)!;
+        const inner = new Map(s.inputs.map((name, i) => [`a${i}`, constant(value(name).shape, value(name).data)]));
+        for (const each of f.body) run(each, inner);
+        const result = inner.get(f.result)!;
+        local.set(s.name, constant(result.shape, result.data));
+        break;
+      }
+    }
+  };
+  // Optimizers hold the first two variables, which every program has; they are made before anything else runs.
+  for (const s of program) {
+    run(s, tensors);
+    if (variables.size === 2 && optimizers.size === 0) {
+      MOMENTA.forEach((momentum, i) => {
+        optimizers.set(i, new EagerSgd([...variables.values()], LR, momentum));
+      });
+    }
+  }
+  return reads;
+}
+
+/** The same by the engine. */
+export async function execute(program: Program, engine: Engine): Promise<Expected[]> {
+  const hosts = new Map<string, Float32Array>();
+  const tensors = new Map<string, EngineTensor>();
+  const variables = new Map<string, EngineVariable>();
+  const functions = new Map<string, (...inputs: EngineTensor[]) => Promise<EngineTensor>>();
+  const optimizers: { step(): void }[] = [];
+  const reads: Promise<Expected>[] = [];
+  const calls: Promise<unknown>[] = [];
+  const run = (s: Statement, local: Map<string, EngineTensor>): unknown => {
+    const value = (name: string): EngineTensor =>
+      local.get(name) ?? variables.get(name) ?? tensors.get(name) ?? missing(name);
+    switch (s.kind) {
+      case "host":
+        return hosts.set(s.name, Float32Array.from(s.values));
+      case "mutate":
+        hosts.get(s.host)![s.index] = s.value;
+        return undefined;
+      case "tensor":
+        return tensors.set(s.name, engine.tensor(hosts.get(s.host)!, { shape: s.shape }));
+      case "variable":
+        return variables.set(s.name, engine.variable(value(s.from)));
+      case "op": {
+        const [first, ...others] = s.inputs.map(value) as unknown as [
+          Record<string, (...more: unknown[]) => EngineTensor>,
+        ];
+        return local.set(s.name, first[s.op](...others));
+      }
+      case "assign":
+        return variables.get(s.target)!.assign(value(s.value));
+      case "read": {
+        const read = value(s.of)
+          .read()
+          .then((data) => ({ what: s.of, data: Array.from(data) }));
+        reads.push(read);
+        return s.awaited ? read : undefined;
+      }
+      case "realize":
+        return value(s.of).realize();
+      case "backward":
+        return value(s.of).shape.length === 0
+          ? value(s.of).backward()
+          : (value(s.of) as unknown as { sum(): EngineTensor }).sum().backward();
+      case "clear":
+        variables.get(s.variable)!.grad = undefined;
+        return undefined;
+      case "readGrad": {
+        const grad = variables.get(s.variable)!.grad;
+        const what = `${s.variable}.grad`;
+        const read = grad
+          ? grad.read().then((data) => ({ what, data: Array.from(data) }))
+          : Promise.resolve({ what, data: undefined });
+        reads.push(read);
+        return read;
+      }
+      case "step":
+        return optimizers[s.optimizer].step();
+      case "average":
+        return engine.emaUpdate([variables.get(s.target)!], [variables.get(s.source)!], s.momentum);
+      case "copy":
+        return engine.copyParameters([variables.get(s.target)!], [variables.get(s.source)!]);
+      case "define": {
+        const f = (...inputs: EngineTensor[]): EngineTensor => {
+          const inner = new Map(inputs.map((t, i) => [`a${i}`, t]));
+          for (const each of s.body) run(each, inner);
+          return inner.get(s.result)!;
+        };
+        return functions.set(s.name, engine.compile(f));
+      }
+      case "call": {
+        const result = functions.get(s.f)!(...s.inputs.map(value));
+        if (!s.awaited) return void calls.push(result);
+        return result.then((t) => local.set(s.name, t));
+      }
+      case "fails":
+        return engine
+          .compile(() => {
+            variables.get(s.target)!.assign(value(s.value));
+            throw new Error("in the middle");
+          })()
+          .then(missing, () => undefined);
+    }
+  };
+  for (const s of program) {
+    await run(s, tensors);
+    if (variables.size === 2 && optimizers.length === 0) {
+      for (const momentum of MOMENTA) optimizers.push(new engine.SGD([...variables.values()], { lr: LR, momentum }));
+    }
+  }
+  await Promise.all(calls);
+  return Promise.all(reads);
+}
+
+function missing(name: unknown): never {
+  throw new Error(`${String(name)} is not there`);
+}
+
+/** The first difference, in words; undefined where there is none. */
+export function compare(expected: readonly Expected[], found: readonly Expected[]): string | undefined {
+  for (const [i, { what, data }] of expected.entries()) {
+    const got = found[i]?.data;
+    if ((data === undefined) !== (got === undefined)) {
+      // A gradient of zeros and none at all say the same.
+      if ([...(data ?? got)!].every((x) => x === 0)) continue;
+      return `read ${i}, ${what}: is ${got?.join() ?? "not there"}, must be ${data?.join() ?? "not there"}`;
+    }
+    if (!data || !got) continue;
+    const largest = Math.max(1, ...data.map(Math.abs));
+    // Float32 that has lost its digits by size says nothing of order.
+    if (!(largest < 1e5)) continue;
+    const off = data.findIndex((x, k) => !(Math.abs(x - got[k]) <= 2e-3 * largest));
+    if (off >= 0 || data.length !== got.length) return `read ${i}, ${what}: is ${got.join()}, must be ${data.join()}`;
+  }
+  return undefined;
+}
