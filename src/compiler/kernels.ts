@@ -12,7 +12,8 @@ import { ExprBuilder } from "./expr.ts";
 import type { Graph, Leaf } from "./graph.ts";
 import type { IntExpr } from "./int-expr.ts";
 import { add, flatten, int, loopVariable, runtimeValue, sub, unflatten } from "./int-expr.ts";
-import type { Group, Schedule } from "./schedule.ts";
+import type { Group } from "./fusion/group.ts";
+import type { Schedule } from "./schedule.ts";
 
 export interface Store {
   /** The node whose memory is written. */
