@@ -4,7 +4,7 @@
  * Times are of the processor, so that what else the machine does counts less.
  */
 import process from "node:process";
-import v8 from "node:v8";
+import { enableRelaxedSimd } from "../src/device/cpu/engine.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { wasmFeatures } from "../src/wasm/assembler/features.ts";
 import { i32 } from "../src/wasm/assembler/instructions.ts";
@@ -12,7 +12,7 @@ import type { WasmKernel, WasmLowering } from "../src/wasm/kernel.ts";
 import { microKernel } from "../src/wasm/matmul/micro-kernel.ts";
 import { emitProgram } from "../src/wasm/program.ts";
 
-v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+await enableRelaxedSimd();
 
 type Run = (table: number, begin: number, end: number, own: number) => void;
 

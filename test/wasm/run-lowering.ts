@@ -2,13 +2,13 @@
  * Runs a fused op's WebAssembly kernels on given inputs, one thread, and hands back the outputs: for tests of one family
  * without a device around it.
  */
-import v8 from "node:v8";
+import { enableRelaxedSimd } from "../../src/device/cpu/engine.ts";
 import { wasmFeatures } from "../../src/wasm/assembler/features.ts";
 import type { WasmFeatures } from "../../src/wasm/assembler/features.ts";
 import type { WasmLowering } from "../../src/wasm/kernel.ts";
 import { emitProgram } from "../../src/wasm/program.ts";
 
-v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+await enableRelaxedSimd();
 
 /** Words beside every tensor that must stay as they are. */
 const GUARD = 16;

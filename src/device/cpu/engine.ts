@@ -5,12 +5,15 @@ import { environmentVariable, hasProcess, importLate, isNode } from "../environm
 
 /** Switches on what the engine has but hides, and asks what it can do. */
 export async function prepareEngine(): Promise<WasmFeatures> {
-  if (isNode) {
-    const v8 = await importLate<typeof import("node:v8")>("node:v8");
-    // Node 20 has fused multiply-add behind this flag; later ones need none, and ignore it.
-    v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
-  }
+  await enableRelaxedSimd();
   return wasmFeatures();
+}
+
+/** Node 20 has fused multiply-add behind a flag; later ones have it without, and complain of the flag. */
+export async function enableRelaxedSimd(): Promise<void> {
+  if (!isNode || wasmFeatures().relaxedSimd) return;
+  const v8 = await importLate<typeof import("node:v8")>("node:v8");
+  v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
 }
 
 /** Most threads that may be asked for. */

@@ -10,6 +10,8 @@ export interface WasmFeatures {
   readonly relaxedSimd: boolean;
   /** Memory shared between threads. */
   readonly threads: boolean;
+  /** The engine joins neighbouring vectors into one of 256 bits: kernels are written in pairs of them. Default false. */
+  readonly wide?: boolean;
 }
 
 /** Whether a module whose one function computes `value` is accepted. */
@@ -19,7 +21,7 @@ function accepts(value: Value, shared: boolean): boolean {
   return WebAssembly.validate(module.encode(shared));
 }
 
-/** Asks the engine; on Node, `enableRelaxedSimd` first. */
+/** Asks the engine; Node 20 has fused multiply-add only after `enableRelaxedSimd`. */
 export function wasmFeatures(): WasmFeatures {
   const one = f32x4.const(1);
   return {

@@ -2,7 +2,8 @@
  * Matrix products C = A·B on the `cpu` device: blocked as caches want it, on the register tile of `micro-kernel.ts`.
  *
  * A unit of work is a block of C of one matrix of the batch. Within it, k runs in blocks; of B one panel of 8 columns
- * at a time is in the L1 cache, while all rows of the block pass by. Operands that stand so that the tile can read them
+ * (16 where vectors are joined and more than 8 are left) at a time is in the L1 cache, while all rows of the block pass
+ * by. Operands that stand so that the tile can read them
  * are read where they are; others are packed by each unit into its thread's memory, A block by block, B panel by panel.
  * (Blocks are so large that this costs 2% where several of them pack the same; a kernel before, that packs once for
  * all, costs memory and a barrier.) When all of k is done, the block of C goes through the epilogue while it is in the
@@ -20,8 +21,8 @@ import type { KernelContext, WasmKernel } from "../kernel.ts";
 import type { Blocks } from "./blocks.ts";
 import { chooseBlocks } from "./blocks.ts";
 import type { TileStrides } from "./micro-kernel.ts";
-import { MR, NR, PACKED, strip } from "./micro-kernel.ts";
-import type { ComputedElements, PackPanel, PlainView } from "./packing.ts";
+import { MR, NR, PACKED, WIDE_NR, strip } from "./micro-kernel.ts";
+import type { ComputedElements, PackPanel, PanelWidth, PlainView } from "./packing.ts";
 import { computedBytes, packComputed, packPlain } from "./packing.ts";
 
 /** A view of memory with the address of the first element of each matrix of the batch, or computed elements. */
@@ -140,7 +141,7 @@ function least(f: FunctionBuilder, x: Value, y: number): Value {
 function packerOf(
   operand: Operand,
   size: number,
-  width: number,
+  width: PanelWidth,
   depth: number,
   f: FunctionBuilder,
   context: KernelContext,
@@ -156,10 +157,10 @@ function packerOf(
 /** A thread's memory: a block of packed A, a panel of packed B, a strip that packing uses, a block of C. */
 function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, columns, depth, partSteps, a, b }: Blocks) {
   const aBytes = a === "packed" ? 4 * rows * depth : 0;
-  const bBytes = b === "packed" ? 4 * NR * depth : 0;
+  const bBytes = b === "packed" ? 4 * WIDE_NR * depth : 0;
   const stripOf = (operand: Operand, packed: boolean, width: number): number =>
     operand.plain || !packed ? 0 : computedBytes(operand.lanes, width, depth);
-  const stripBytes = Math.max(stripOf(aOperand, a === "packed", MR), stripOf(bOperand, b === "packed", NR));
+  const stripBytes = Math.max(stripOf(aOperand, a === "packed", MR), stripOf(bOperand, b === "packed", WIDE_NR));
   // What is added to block of k by block of k does so faster where it lies close together.
   const fits = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;
   const inPlace = fits && (partSteps <= depth || c.store === undefined);
@@ -210,13 +211,20 @@ function emitBlock(
       : own(layout.c),
   );
   const stripAt = f.name(own(layout.strip));
-  const packA = blocks.a === "packed" ? packerOf(a, m, MR, depth, f, context, batch, stripAt) : undefined;
-  const packB = blocks.b === "packed" ? packerOf(b, n, NR, depth, f, context, batch, stripAt) : undefined;
+  const packA =
+    blocks.a === "packed" ? packerOf(a, m, { elements: MR, step: MR }, depth, f, context, batch, stripAt) : undefined;
+  const packerOfB = (width: number): PackPanel | undefined =>
+    blocks.b === "packed"
+      ? packerOf(b, n, { elements: width, step: NR }, depth, f, context, batch, stripAt)
+      : undefined;
+  // A block's columns are a multiple of 8, so there is room for 16 where more than 8 are left.
+  const wide = context.features.wide === true && n > NR && blocks.columns > NR;
+  const widePackB = wide ? packerOfB(WIDE_NR) : undefined;
+  const narrow = !wide || blocks.columns % WIDE_NR > 0 || (n % WIDE_NR > 0 && n % WIDE_NR <= NR);
+  const packB = narrow ? packerOfB(NR) : undefined;
   const aBase = f.name(packA ? own(layout.a) : firstOf(a, f, context, batch, m0));
-  const bBase = f.name(packB ? own(layout.b) : firstOf(b, f, context, batch, n0));
+  const bBase = f.name(blocks.b === "packed" ? own(layout.b) : firstOf(b, f, context, batch, n0));
   const aView = packA ? { outer: PACKED.aRow, k: PACKED.aStep } : a.plain!;
-  const bStep = packB ? PACKED.bStep : b.plain!.k;
-  const strides: TileStrides = { aRow: aView.outer, aStep: aView.k, bStep };
   const panels = f.name(i32.divU(rows, i32.const(MR)));
   const tailRows = m % MR;
 
@@ -232,17 +240,18 @@ function emitBlock(
     }
     const aFirst = f.name(packA ? aBase : i32.add(aBase, i32.mul(k0, i32.const(aView.k))));
     const aPanel = f.name(packA ? i32.mul(steps, i32.const(4 * MR)) : i32.const(MR * aView.outer));
-    const bBytes = f.name(i32.mul(steps, i32.const(bStep)));
-    f.for(i32.const(0), columns, NR, (column) => {
-      if (packB) packB({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
-      const bAt = packB
+    const panel = (width: number, pack: PackPanel | undefined, column: Value): void => {
+      const bStep = pack ? 4 * width : b.plain!.k;
+      const strides: TileStrides = { aRow: aView.outer, aStep: aView.k, bStep };
+      if (pack) pack({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
+      const bAt = pack
         ? bBase
         : f.name(i32.add(bBase, i32.add(i32.mul(column, i32.const(4)), i32.mul(k0, i32.const(bStep)))));
-      const bEnd = f.name(i32.add(bAt, bBytes));
+      const bEnd = f.name(i32.add(bAt, i32.mul(steps, i32.const(bStep))));
       const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
       const tiles = (accumulate: boolean) => {
         const call = (height: number, aAt: Value, to: Value, count: Value) =>
-          f.call(strip(context, { rows: height, strides, accumulate }), [
+          f.call(strip(context, { rows: height, columns: width, strides, accumulate }), [
             aAt,
             bAt,
             bEnd,
@@ -265,7 +274,19 @@ function emitBlock(
           () => tiles(false),
           () => tiles(true),
         );
-    });
+    };
+    if (!wide) {
+      f.for(i32.const(0), columns, NR, (column) => panel(NR, packB, column));
+      return;
+    }
+    f.for(i32.const(0), f.name(i32.sub(columns, i32.const(NR))), WIDE_NR, (column) =>
+      panel(WIDE_NR, widePackB, column),
+    );
+    if (!narrow) return;
+    const left = f.name(i32.and(i32.sub(columns, i32.const(1)), i32.const(WIDE_NR - 1)));
+    f.if(i32.ltS(left, i32.const(NR)), () =>
+      panel(NR, packB, f.name(i32.and(i32.sub(columns, i32.const(1)), i32.const(-WIDE_NR)))),
+    );
   };
   if (kBlocks === 1 && parts === 1) {
     kBlock(i32.const(0), i32.const(k));

@@ -3,8 +3,11 @@
  *
  * 4 rows × 8 columns are 8 accumulators, two vectors of B and one broadcast element of A: they fit the 16 vector
  * registers of x64. Each step of k is 6 loads and 8 multiply-adds, so the multiply-adds are the limit. Taller or wider
- * tiles spill in V8, and unrolling k gains nothing. The layout of the panels is that of K. Goto, R. van de Geijn,
- * "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+ * tiles of 128-bit vectors spill in V8, and unrolling k gains nothing. The layout of the panels is that of K. Goto,
+ * R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
+ *
+ * Where V8 joins neighbouring vectors into one of 256 bits (`WasmFeatures.wide`), 4 rows × 16 columns are 8
+ * accumulators again; those of 4 × 8 would be 4, too few chains to hide the latency of a multiply-add.
  *
  * Every element of C is one chain of multiply-adds in the order of k: the result does not depend on the tile.
  */
@@ -17,8 +20,10 @@ import type { KernelContext } from "../kernel.ts";
 
 /** Rows of a packed panel of A. */
 export const MR = 4;
-/** Columns of a packed panel of B. */
+/** Columns of a packed panel of B, and what the columns of blocks are multiples of. */
 export const NR = 8;
+/** Columns of a panel of the wide tile. */
+export const WIDE_NR = 2 * NR;
 
 /** Where an operand's elements stand, in bytes. */
 export interface TileStrides {
@@ -30,6 +35,14 @@ export interface TileStrides {
 
 /** Panels as packing leaves them: A[k][row], B[k][column], nothing between. */
 export const PACKED: TileStrides = { aRow: 4, aStep: 4 * MR, bStep: 4 * NR };
+
+export interface TileShape {
+  readonly rows: number;
+  readonly vectors: number;
+  readonly strides: TileStrides;
+  /** Two steps of k a round. */
+  readonly unrolled?: boolean;
+}
 
 /**
  * Multiplies `rows` rows of A by `vectors`·4 columns of B over `k` ≥ 1 steps.
@@ -44,7 +57,7 @@ export function emitTile(
   a: Local,
   b: Local,
   bEnd: Value,
-  { rows, vectors, strides }: { readonly rows: number; readonly vectors: number; readonly strides: TileStrides },
+  { rows, vectors, strides, unrolled = false }: TileShape,
   initial?: (row: number, vector: number) => Value,
 ): Local[][] {
   const tile = Array.from({ length: rows }, (_, r) =>
@@ -52,16 +65,38 @@ export function emitTile(
   );
   const columns = Array.from({ length: vectors }, () => f.local("v128", f32x4.const(0)));
   const element = f.local("v128", f32x4.const(0));
-  f.doWhile(() => {
-    columns.forEach((column, v) => f.set(column, v128.load(b, 16 * v)));
+  const step = (number: number): void => {
+    columns.forEach((column, v) => f.set(column, v128.load(b, number * strides.bStep + 16 * v)));
     tile.forEach((row, r) => {
-      f.set(element, v128.load32Splat(a, strides.aRow * r));
+      f.set(element, v128.load32Splat(a, number * strides.aStep + strides.aRow * r));
       row.forEach((sum, v) => f.set(sum, multiplyAdd(features, element, columns[v], sum)));
     });
-    f.set(a, i32.add(a, i32.const(strides.aStep)));
-    f.set(b, i32.add(b, i32.const(strides.bStep)));
-    return i32.ne(b, bEnd);
+  };
+  const advance = (steps: number): void => {
+    f.set(a, i32.add(a, i32.const(steps * strides.aStep)));
+    f.set(b, i32.add(b, i32.const(steps * strides.bStep)));
+  };
+  if (!unrolled) {
+    f.doWhile(() => {
+      step(0);
+      advance(1);
+      return i32.ne(b, bEnd);
+    });
+    return tile;
+  }
+  const odd = i32.and(i32.divU(i32.sub(bEnd, b), i32.const(strides.bStep)), i32.const(1));
+  f.if(odd, () => {
+    step(0);
+    advance(1);
   });
+  f.if(i32.ne(b, bEnd), () =>
+    f.doWhile(() => {
+      step(0);
+      step(1);
+      advance(2);
+      return i32.ne(b, bEnd);
+    }),
+  );
   return tile;
 }
 
@@ -97,6 +132,8 @@ export function microKernel(context: KernelContext, accumulate: boolean): Callee
 export interface StripShape {
   /** Rows of a panel of A: at most MR. */
   readonly rows: number;
+  /** Columns of a panel of B: NR or WIDE_NR. */
+  readonly columns: number;
   readonly strides: TileStrides;
   readonly accumulate: boolean;
 }
@@ -105,9 +142,9 @@ export interface StripShape {
  * The function (a, b, bEnd, c, cStride, panels, aPanel): tiles one below the other, `panels` ≥ 1 panels of A (`aPanel`
  * bytes apart) times one panel of B, which stays in the L1 cache meanwhile.
  */
-export function strip(context: KernelContext, { rows, strides, accumulate }: StripShape): Callee {
+export function strip(context: KernelContext, { rows, columns, strides, accumulate }: StripShape): Callee {
   const { aRow, aStep, bStep } = strides;
-  return context.shared(`matmul.strip ${rows} ${aRow} ${aStep} ${bStep} ${accumulate}`, (module) =>
+  return context.shared(`matmul.strip ${rows}x${columns} ${aRow} ${aStep} ${bStep} ${accumulate}`, (module) =>
     module.function({ parameters: ["i32", "i32", "i32", "i32", "i32", "i32", "i32"] }, (f) => {
       const [a, b, bEnd, c, stride, panels, aPanel] = f.parameters;
       const pointers = Array.from({ length: rows - 1 }, () => f.local("i32"));
@@ -123,7 +160,7 @@ export function strip(context: KernelContext, { rows, strides, accumulate }: Str
           aAt,
           bAt,
           bEnd,
-          { rows, vectors: NR / 4, strides },
+          { rows, vectors: columns / 4, strides, unrolled: columns > NR },
           accumulate ? (r, v) => v128.load(at[r], 16 * v) : undefined,
         );
         tile.forEach((row, r) => row.forEach((sum, v) => f.store(at[r], sum, 16 * v)));

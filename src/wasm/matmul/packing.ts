@@ -36,17 +36,23 @@ export interface Panel {
   readonly at: Value;
 }
 
+/** How many rows (or columns) a panel has, and what its first is a multiple of. */
+export interface PanelWidth {
+  readonly elements: number;
+  readonly step: number;
+}
+
 /** Writes the code that packs a panel. */
 export type PackPanel = (panel: Panel) => void;
 
 /**
- * Packs panels of `width` rows (or columns) out of `size` from f32 elements in memory.
+ * Packs panels of `width` out of `size` rows (or columns) from f32 elements in memory.
  * @param base address of the element outer 0, k 0
  */
 export function packPlain(
   f: FunctionBuilder,
   context: KernelContext,
-  width: number,
+  width: PanelWidth,
   size: number,
   view: PlainView,
   base: Value,
@@ -54,7 +60,7 @@ export function packPlain(
   return ({ first, from, to, at }) => {
     const source = i32.add(i32.add(base, i32.mul(first, i32.const(view.outer))), i32.mul(from, i32.const(view.k)));
     byValid(f, width, size, first, (valid) =>
-      f.call(packFunction(context, width, valid, view), [source, at, i32.sub(to, from)]),
+      f.call(packFunction(context, width.elements, valid, view), [source, at, i32.sub(to, from)]),
     );
   };
 }
@@ -73,7 +79,7 @@ const stripStride = (depth: number): number => 16 * Math.ceil(depth / 4);
 export function packComputed(
   f: FunctionBuilder,
   context: KernelContext,
-  width: number,
+  width: PanelWidth,
   size: number,
   elements: ComputedElements,
   strip: Value,
@@ -81,7 +87,7 @@ export function packComputed(
 ): PackPanel {
   return ({ first, from, to, at }) => {
     const start = f.name(first);
-    const end = f.name(atMost(f, i32.add(start, i32.const(width)), size));
+    const end = f.name(atMost(f, i32.add(start, i32.const(width.elements)), size));
     const line = f.local("i32");
     if (elements.lanes === "outer") {
       f.set(line, at);
@@ -91,7 +97,7 @@ export function packComputed(
             f.store(i32.add(line, i32.shl(i32.sub(outer, start), i32.const(2))), four(outer));
           }),
         );
-        f.set(line, i32.add(line, i32.const(4 * width)));
+        f.set(line, i32.add(line, i32.const(4 * width.elements)));
       });
       return;
     }
@@ -107,7 +113,7 @@ export function packComputed(
       f.set(line, i32.add(line, i32.const(stride)));
     });
     byValid(f, width, size, start, (valid) =>
-      f.call(packFunction(context, width, valid, { outer: stride, k: 4 }), [strip, at, i32.sub(to, begin)]),
+      f.call(packFunction(context, width.elements, valid, { outer: stride, k: 4 }), [strip, at, i32.sub(to, begin)]),
     );
   };
 }
@@ -117,10 +123,20 @@ function atMost(f: FunctionBuilder, x: Value, limit: number): Value {
   return select(i32.ltS(named, i32.const(limit)), named, i32.const(limit));
 }
 
-/** Calls `emit` with the number of rows the panel from `first` has: `width`, or, of the last one, what is left. */
-function byValid(f: FunctionBuilder, width: number, size: number, first: Value, emit: (valid: number) => void): void {
-  const rest = size % width;
-  if (rest === 0) emit(width);
+/**
+ * Calls `emit` with the number of rows the panel from `first` has: all, or, of the last one, what is left: more than a
+ * panel less a step, since a narrower panel would do otherwise.
+ */
+function byValid(
+  f: FunctionBuilder,
+  { elements: width, step }: PanelWidth,
+  size: number,
+  first: Value,
+  emit: (valid: number) => void,
+): void {
+  const over = size % step;
+  const rest = width - step + over;
+  if (over === 0) emit(width);
   else if (size < width) emit(rest);
   else
     f.if(

@@ -125,9 +125,13 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
 function check(
   { product, inputs, expected }: Case,
   blocks: Blocks,
-  options: { split?: number; relaxed?: boolean } = {},
+  options: { split?: number; relaxed?: boolean; wide?: boolean } = {},
 ): Float32Array {
-  const features = { ...wasmFeatures(), ...(options.relaxed === false ? { relaxedSimd: false } : {}) };
+  const features = {
+    ...wasmFeatures(),
+    ...(options.relaxed === false ? { relaxedSimd: false } : {}),
+    wide: options.wide ?? false,
+  };
   const lowering = productKernels(product, blocks);
   const [result] = runLowering(lowering, inputs, [expected.length], { split: options.split, features });
   // Of sums of k products, each below 2.25 (computed elements reach 2 and 1.5).
@@ -165,6 +169,7 @@ const arbitrary = fc.record({
   blocking,
   split: fc.integer({ min: 1, max: 5 }),
   relaxed: fc.boolean(),
+  wide: fc.boolean(),
 });
 
 interface Drawn {
@@ -189,7 +194,7 @@ describe("matrix products of the cpu device", () => {
     fc.assert(
       fc.property(arbitrary, (drawn) => {
         const { made } = caseOf(drawn);
-        check(made, chooseBlocks(made.product), { split: drawn.split, relaxed: drawn.relaxed });
+        check(made, chooseBlocks(made.product), drawn);
       }),
       { numRuns: 80 },
     );
@@ -213,7 +218,7 @@ describe("matrix products of the cpu device", () => {
           a: pack || a.computed ? "packed" : "direct",
           b: readable && drawn.blocking.b === "direct" ? "direct" : "packed",
         };
-        const cut = check(made, blocks, { split: drawn.split, relaxed: drawn.relaxed });
+        const cut = check(made, blocks, drawn);
         const whole = check(made, chooseBlocks(made.product), { relaxed: drawn.relaxed });
         assert.deepEqual(cut, whole);
       }),
@@ -230,7 +235,7 @@ describe("matrix products of the cpu device", () => {
         const chosen = chooseBlocks(made.product);
         const blocks = { ...chosen, depth: drawn.blocking.depth, parts: Math.ceil(k / partSteps), partSteps };
         const whole = check(made, blocks, { relaxed: drawn.relaxed });
-        assert.deepEqual(check(made, blocks, { split: drawn.split, relaxed: drawn.relaxed }), whole);
+        assert.deepEqual(check(made, blocks, drawn), whole);
       }),
       { numRuns: 80 },
     );
@@ -248,7 +253,8 @@ describe("matrix products of the cpu device", () => {
       const a = layout(s.batch, s.m, s.k, transposed[0], 0, false);
       const b = layout(s.batch, s.n, s.k, transposed[1], 0, false);
       const made = makeCase(s, a, b, false, 7);
-      check(made, chooseBlocks(made.product));
+      const narrow = check(made, chooseBlocks(made.product));
+      assert.deepEqual(check(made, chooseBlocks(made.product), { wide: true }), narrow);
     });
   }
 });

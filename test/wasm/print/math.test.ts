@@ -1,7 +1,7 @@
 /** Elementary functions of the cpu device against float64, densely over their ranges and at the special values. */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
-import v8 from "node:v8";
+import { enableRelaxedSimd } from "../../../src/device/cpu/engine.ts";
 import { erf as erf64 } from "../../../src/tensor/elementwise.ts";
 import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import type { WasmFeatures } from "../../../src/wasm/assembler/features.ts";
@@ -11,7 +11,7 @@ import { i32, v128 } from "../../../src/wasm/assembler/instructions.ts";
 import * as math from "../../../src/wasm/print/math.ts";
 import { ModuleBuilder } from "../../../src/wasm/assembler/module.ts";
 
-v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+await enableRelaxedSimd();
 
 type Apply = (x: Float32Array, y?: Float32Array) => Float32Array;
 
