@@ -11,7 +11,8 @@ import { elementwise } from "../tensor/elementwise.ts";
 import type { Node } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { Tensor, scatterAddZeros } from "../tensor/tensor.ts";
+import { scatterAddZeros } from "../tensor/scatter.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 /** Sums a cotangent of a broadcast result back to the operand's shape. */
 export function sumTo(dy: Tensor, shape: Shape): Tensor {

@@ -3,7 +3,8 @@ import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { arange } from "../tensor/create.ts";
 import { formatShape } from "../tensor/shape.ts";
-import { Tensor, scatterAddZeros, stack } from "../tensor/tensor.ts";
+import { scatterAddZeros } from "../tensor/scatter.ts";
+import { Tensor, stack } from "../tensor/tensor.ts";
 
 export interface TopKAttrs {
   readonly k: number;

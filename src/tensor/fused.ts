@@ -4,7 +4,7 @@
  * The decomposition into primitives is the meaning: the reference device runs it, gradients can be taken through it,
  * and every tuned lowering is tested against it. A device that has no lowering for an op runs the decomposition.
  */
-import type { DType } from "./dtype.ts";
+import type { DType, HostArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -18,6 +18,11 @@ export interface FusedOp<A extends object = object> {
   /** Shapes and dtypes of the results. Inputs were checked by the public function that builds the op. */
   outputs(inputs: readonly ValueSpec[], attrs: A): ValueSpec[];
   decompose(inputs: readonly Tensor[], attrs: A): Tensor[];
+  /**
+   * The results on host arrays, for the reference device, where the decomposition's work is out of proportion. Floating
+   * operands are float64.
+   */
+  host?(inputs: readonly HostArray[], specs: readonly ValueSpec[], attrs: A): HostArray[];
   /**
    * Cotangents of the inputs from those of the outputs (`undefined`: zero). Absent, or where it returns `undefined`:
    * the gradient of the decomposition is taken.

@@ -11,6 +11,7 @@ import type { ElementwiseName } from "./elementwise.ts";
 import type { Node } from "./node.ts";
 import { realize } from "./realize.ts";
 import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, sizeOf } from "./shape.ts";
+import { scatterAddZeros } from "./scatter.ts";
 import type { Shape } from "./shape.ts";
 
 /** What an operand may be: a tensor, or a number taken as a constant of the other operand's dtype. */
@@ -470,35 +471,6 @@ export class Tensor {
 
 /** Tensors that asked for a gradient, by node; weak, so that asking does not keep them alive. */
 export const gradientTargets = new WeakMap<Node, WeakRef<Tensor>>();
-
-/**
- * Zeros of `shape` with `source` summed in at `index` along `axis`: every element sums the sources that name it, in
- * order, so the result does not depend on how work is divided.
- */
-export function scatterAddZeros(shape: Shape, axis: number, index: Tensor, source: Tensor): Tensor {
-  const fits =
-    index.rank === shape.length &&
-    index.shape.every((n, i) => (i === axis ? true : n === shape[i])) &&
-    index.shape.every((n, i) => n === source.shape[i]);
-  if (!fits) {
-    throw new Error(
-      `scatterAdd: index ${formatShape(index.shape)} and source ${formatShape(source.shape)} must have one shape, ` +
-        `equal to ${formatShape(shape)} except along axis ${axis}`,
-    );
-  }
-  const target = new Tensor(build.iota([shape[axis]])).cast(index.dtype);
-  const places = target.reshape([
-    ...shape.slice(0, axis).map(() => 1),
-    shape[axis],
-    1,
-    ...shape.slice(axis + 1).map(() => 1),
-  ]);
-  return index
-    .unsqueeze(axis)
-    .eq(places)
-    .where(source.unsqueeze(axis), 0)
-    .sum(axis + 1);
-}
 
 export function unary(name: ElementwiseName, x: Tensor): Tensor {
   return new Tensor(build.apply(name, [x.node]));

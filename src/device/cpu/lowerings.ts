@@ -10,6 +10,8 @@ import { gruBackward, gruForward } from "../../wasm/scan/gru.ts";
 import { infoNceBackward, infoNceForward } from "../../wasm/info-nce/info-nce.ts";
 import type { WasmLowering } from "../../wasm/kernel.ts";
 import { lstmBackward, lstmForward } from "../../wasm/scan/lstm.ts";
+import { scatterAdd } from "../../wasm/scatter-add.ts";
+import type { ScatterAttrs } from "../../tensor/scatter.ts";
 import { topK } from "../../wasm/top-k.ts";
 import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
 
@@ -27,8 +29,13 @@ const LOWERINGS: Record<string, Lower> = {
   attentionBackward: (inputs, attrs: AttentionAttrs) => attentionBackward(attentionSpec(inputs.slice(1), attrs)),
   infoNce: ([, k, queue], attrs: InfoNceAttrs) => infoNceForward(infoNceSpec(k, queue, attrs)),
   infoNceBackward: ([, , k, queue], attrs: InfoNceAttrs) => infoNceBackward(infoNceSpec(k, queue, attrs)),
+  scatterAdd: ([index, source], { size }: ScatterAttrs) =>
+    size <= FEW_PLACES ? undefined : scatterAdd(index, source, size),
   topK: ([x], { k }: TopKAttrs) => topK(x.shape, k),
 };
+
+/** Places up to which the decomposition is cheap, and fuses with what is around it. */
+const FEW_PLACES = 16;
 
 export function lowerFused(
   op: FusedOp,
@@ -37,6 +44,6 @@ export function lowerFused(
   read: readonly boolean[],
 ): WasmLowering | undefined {
   // The kernels are written for float32; other dtypes go by the decomposition.
-  if (inputs.some((i) => i.dtype !== "f32")) return undefined;
+  if (op.name !== "scatterAdd" && inputs.some((i) => i.dtype !== "f32")) return undefined;
   return LOWERINGS[op.name]?.(inputs, attrs as never, read);
 }

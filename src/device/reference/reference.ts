@@ -71,7 +71,7 @@ export class ReferenceDevice implements Backend {
     anyVersion = false,
     refresh = false,
   ): Storage[] {
-    const roots = decompose([...outputs, ...assignments.map((a) => a.value)], () => false);
+    const roots = decompose([...outputs, ...assignments.map((a) => a.value)], (op) => op.host !== undefined);
     const values = new Map<Node, HostArray>();
     const order = topologicalOrder(roots);
     const uses = new Map<Node, number>();
@@ -108,6 +108,15 @@ export class ReferenceDevice implements Backend {
       case "variable":
         if (!anyVersion) checkVersion(node);
         return (op.variable.storage as HostStorage).values;
+      case "fused":
+        // Of several results, `pick` takes its own; those of ops with a host form have one.
+        return op.fused.host!(
+          node.inputs.map((n) => values.get(n)!),
+          node.inputs,
+          op.attrs,
+        )[0];
+      case "pick":
+        return values.get(node.inputs[0])!;
       default:
         return evaluate(
           node,

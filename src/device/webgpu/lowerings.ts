@@ -9,6 +9,8 @@ import { gruBackward, gruForward } from "../../shaders/scan/gru.ts";
 import { infoNceBackward, infoNceForward } from "../../shaders/info-nce/info-nce.ts";
 import type { AdapterProfile, Lowering, TensorSpec } from "../../shaders/kernel.ts";
 import { lstmBackward, lstmForward } from "../../shaders/scan/lstm.ts";
+import { fewPlaces, scatterAdd } from "../../shaders/scatter-add.ts";
+import type { ScatterAttrs } from "../../tensor/scatter.ts";
 import { topK } from "../../shaders/top-k.ts";
 import type { FusedOp } from "../../tensor/fused.ts";
 import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
@@ -37,6 +39,8 @@ const LOWERINGS: Record<string, Lower> = {
     isSmall(k, queue, profile) ? undefined : infoNceForward(infoNceSpec(k, queue, attrs), profile),
   infoNceBackward: ([, , k, queue], attrs: InfoNceAttrs, profile) =>
     isSmall(k, queue, profile) ? undefined : infoNceBackward(infoNceSpec(k, queue, attrs), profile),
+  scatterAdd: ([index, source], { size }: ScatterAttrs, profile) =>
+    source.dtype === "f16" || fewPlaces(source, size) ? undefined : scatterAdd(index, source, size, profile),
   topK: ([x], { k }: TopKAttrs, profile) => topK(x.shape, k, profile),
 };
 
@@ -58,7 +62,7 @@ export function lowerFused(
   read: readonly boolean[],
 ): Lowering | undefined {
   // The kernels are written for float32; other dtypes go by the decomposition.
-  if (inputs.some((i) => i.dtype !== "f32")) return undefined;
+  if (op.name !== "scatterAdd" && inputs.some((i) => i.dtype !== "f32")) return undefined;
   return LOWERINGS[op.name]?.(inputs, attrs as never, profile, read);
 }
 
