@@ -49,7 +49,12 @@ for (const [name, open] of Object.entries(devices)) {
     }
 
     test("rows taken with repeats: the gradient adds them up, also where the table is a view", async () => {
-      const w = variable(tensor(Array.from({ length: 700 * 6 }, (_, i) => i / 8), { shape: [6, 700] }));
+      const w = variable(
+        tensor(
+          Array.from({ length: 700 * 6 }, (_, i) => i / 8),
+          { shape: [6, 700] },
+        ),
+      );
       const rows = Int32Array.from({ length: 300 }, (_, i) => (i * i) % 700);
       const weights = Float32Array.from({ length: 300 }, (_, i) => (i % 9) - 4);
       const taken = w.transpose().take(tensor(rows));
