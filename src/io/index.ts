@@ -53,6 +53,7 @@ export {
   type OnnxNode,
   type OnnxValue,
 } from "./protobuf/onnx.ts";
+export { matArray, readMat, type MatVariable } from "./matlab.ts";
 export type { ZipLimits } from "./zip/read.ts";
 export { readPickle, readTorchCheckpoint, stateDictOf, type TorchReadOptions } from "./torch/read.ts";
 export { encodeTorchCheckpoint, stateDictFor, writeTorchCheckpoint } from "./torch/write.ts";

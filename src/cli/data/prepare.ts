@@ -1,5 +1,8 @@
 /** `hico data prepare`: raw input of any known form to one clip store. */
+import { existsSync } from "node:fs";
 import { prepareStore } from "../../data/sources/prepare.ts";
+import { KIND_TITLES, requireKind } from "../../data/sources/detect.ts";
+import type { SourceKind } from "../../data/sources/kinds.ts";
 import { openSourceOf, SOURCE_KINDS } from "../../data/sources/kinds.ts";
 import { defineHicoCommand } from "../command.ts";
 import { choiceOption, JSON_ARG, listOption, wholeOption } from "../options.ts";
@@ -9,6 +12,7 @@ import { bar, interruption, ProgressLine } from "../progress.ts";
 export default defineHicoCommand({
   meta: { name: "prepare", description: `Raw skeletons to one checksummed clip store with protocol splits` },
   examples: [
+    "hico data prepare NW-UCLA/all_sqe nw-ucla.clips",
     "hico data prepare nw-ucla ../shared/data/nw_ucla nw-ucla.clips",
     "hico data prepare ntu60 nturgb+d_skeletons ntu60.clips --missing NTU_RGBD_samples_with_missing_skeletons.txt",
     "hico data prepare pku-mmd PKU_Skeleton pku.clips --labels Train_Label_PKU_final --split-list cross_subject_v2.txt",
@@ -17,9 +21,13 @@ export default defineHicoCommand({
     "hico data prepare csv recordings my.clips --labels labels.csv --window 4s --hop 1s",
   ],
   args: {
-    kind: { type: "positional", description: SOURCE_KINDS.join(", "), required: true },
+    kind: {
+      type: "positional",
+      description: `Left out: seen from the folder. One of ${SOURCE_KINDS.join(", ")}`,
+      required: true,
+    },
     source: { type: "positional", description: "Folder of the raw input", required: true },
-    store: { type: "positional", description: "The clip store to write", required: true },
+    store: { type: "positional", description: "The clip store to write", required: false },
     layout: { type: "string", description: "npy: the skeleton, a built-in name or a JSON file (ntu25)" },
     map: { type: "string", description: "JSON map to the 25 joints of NTU, or none to keep the joints as they are" },
     missing: { type: "string", description: "ntu: the published list of samples to leave out" },
@@ -44,8 +52,8 @@ export default defineHicoCommand({
     ...JSON_ARG,
   },
   run: async ({ args }) => {
-    const kind = choiceOption("kind", args.kind, SOURCE_KINDS)!;
-    const { source, map } = openSourceOf(kind, args.source, {
+    const { kind, folder, store } = named(args.kind, args.source, args.store);
+    const { source, map } = openSourceOf(kind, folder, {
       layout: args.layout,
       map: args.map,
       missing: args.missing,
@@ -59,14 +67,14 @@ export default defineHicoCommand({
     const stop = interruption();
     const line = new ProgressLine();
     try {
-      const report = await prepareStore(source, args.store, {
+      const report = await prepareStore(source, store, {
         map,
         normalize: args.normalize,
         signal: stop.signal,
         persons: wholeOption("persons", args.persons),
         maxFrames: wholeOption("max-frames", args["max-frames"]),
         onBad: choiceOption("on-bad", args["on-bad"], ["skip", "fail"]),
-        notes: { kind, source: args.source },
+        notes: { kind, source: folder },
         onProgress: ({ done, total, clips, bad }) =>
           line.update(() => `${bar(done / total)} ${done}/${total}  ${clips} clips, ${bad} bad`),
       });
@@ -82,3 +90,16 @@ export default defineHicoCommand({
     }
   },
 });
+
+/** `KIND FOLDER OUT` as given, or `FOLDER OUT` with the kind that the folder shows; says which, on stderr. */
+function named(first: string, second: string, third?: string): { kind: SourceKind; folder: string; store: string } {
+  if (third !== undefined) return { kind: choiceOption("kind", first, SOURCE_KINDS)!, folder: second, store: third };
+  if ((SOURCE_KINDS as readonly string[]).includes(first) && !existsSync(first)) {
+    throw new Error(
+      `prepare ${first} ${second}: the store to write is not named; hico data prepare ${first} FOLDER STORE`,
+    );
+  }
+  const { kind, why } = requireKind(first);
+  console.error(`${first}: read as ${kind} (${KIND_TITLES[kind]}), because ${why}`);
+  return { kind, folder: first, store: second };
+}

@@ -1,5 +1,6 @@
 /** The kinds of raw input there are, each opened from a folder and the options that it takes. */
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { LayoutMap } from "../skeleton/layout-map.ts";
 import { layoutMap, loadLayoutMap } from "../skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
@@ -9,6 +10,8 @@ import type { Protocol } from "../store/protocol.ts";
 import type { ClipSource } from "./source.ts";
 import type { CsvSourceOptions } from "./csv.ts";
 import { csvFileSource, csvSource, loadCsvSpec } from "./csv.ts";
+import { checkKind } from "./detect.ts";
+import { nwUclaSource, utdMhadSource } from "./downloads.ts";
 import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
 import { ntuSource } from "./ntu.ts";
 import { pkuSource } from "./pku.ts";
@@ -56,6 +59,7 @@ export function openSourceOf(
     const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw new Error(`${kind} takes no --${flag}; it takes ${["map", ...TAKES[kind]].join(", ")}`);
   }
+  checkKind(kind, folder);
   const source = sourceOf(kind, folder, options);
   try {
     return { source, map: mapOf(kind, source.layout, options.map) };
@@ -65,9 +69,17 @@ export function openSourceOf(
   }
 }
 
+/** Data sets of one file a clip, as they are downloaded. */
+const DOWNLOADS: Partial<Record<SourceKind, (folder: string) => ClipSource>> = {
+  "nw-ucla": nwUclaSource,
+  "utd-mhad": utdMhadSource,
+};
+
 function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions): ClipSource {
   const protocols = options.testSubjects === undefined ? [] : [subjectsProtocol(options.testSubjects)];
-  if (Object.hasOwn(NPY_SETS, kind)) return namedNpySource(kind, folder);
+  if (Object.hasOwn(NPY_SETS, kind) && (!Object.hasOwn(DOWNLOADS, kind) || existsSync(join(folder, "data.npy"))))
+    return namedNpySource(kind, folder);
+  if (Object.hasOwn(DOWNLOADS, kind)) return DOWNLOADS[kind]!(folder);
   switch (kind) {
     case "ntu60":
     case "ntu120":

@@ -1,0 +1,153 @@
+/**
+ * What a folder of raw input is, from the names of its files and the head of one: the kind, and why it is believed.
+ *
+ * Each rule looks for what only its data set has. A user who gives no kind is told what was seen; one who gives the
+ * kind of another data set is stopped before clips get the wrong labels.
+ */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { openNpy, readNpy } from "../../io/numpy/npy.ts";
+import { toIntegers } from "../../io/host-tensor.ts";
+import { formatShape } from "../../tensor/shape.ts";
+import { DataError } from "../errors.ts";
+import { parseNwUclaName } from "../formats/nw-ucla.ts";
+import { parseUtdMhadName } from "../formats/utd-mhad.ts";
+import type { SourceKind } from "./kinds.ts";
+import { filesBelow, requireFolder } from "./source.ts";
+
+export interface Detected {
+  readonly kind: SourceKind;
+  /** What was seen, as the end of "because ...". */
+  readonly why: string;
+}
+
+type Rule = (folder: string, files: readonly string[]) => Detected | undefined;
+
+/** The words for a kind. */
+export const KIND_TITLES: Readonly<Record<SourceKind, string>> = {
+  "nw-ucla": "NW-UCLA",
+  "utd-mhad": "UTD-MHAD",
+  sbu: "SBU Kinect Interaction",
+  ntu60: "NTU RGB+D 60",
+  ntu120: "NTU RGB+D 120",
+  "pku-mmd": "PKU-MMD",
+  npy: "npy files",
+  csv: "CSV recordings",
+};
+
+/** The kind of a folder, or undefined where nothing known is in it. @throws DataError where it cannot be read. */
+export function detectKind(folder: string): Detected | undefined {
+  requireFolder(folder);
+  const files = filesBelow(folder, "");
+  for (const rule of RULES) {
+    const found = rule(folder, files);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** As `detectKind`; where nothing is recognised, an error that says what was there. */
+export function requireKind(folder: string): Detected {
+  const found = detectKind(folder);
+  if (found) return found;
+  const held = readdirSync(folder).slice(0, 5).join(", ") || "nothing";
+  throw new DataError(
+    folder,
+    "format",
+    `is of no known kind; it holds ${held}. Name the kind: ${Object.keys(KIND_TITLES).join(", ")}`,
+  );
+}
+
+/** Refuses a folder that is plainly another data set than the kind it is said to be. */
+export function checkKind(kind: SourceKind, folder: string): void {
+  const found = detectKind(folder);
+  if (found === undefined || found.kind === kind || COMPATIBLE[kind]?.includes(found.kind)) return;
+  throw new DataError(
+    folder,
+    "label",
+    `this is ${KIND_TITLES[found.kind]}, not ${KIND_TITLES[kind]} (${found.why}); prepare it as ${found.kind}, or without a kind`,
+  );
+}
+
+/** Kinds that may be read as another: a part of NTU RGB+D as either, a data set by name as anybody's npy. */
+const COMPATIBLE: Partial<Record<SourceKind, readonly SourceKind[]>> = {
+  ntu60: ["ntu120"],
+  ntu120: ["ntu60"],
+  "nw-ucla": ["npy"],
+  "utd-mhad": ["npy"],
+  sbu: ["npy"],
+  npy: ["nw-ucla", "utd-mhad", "sbu"],
+};
+
+/** A rule by the names of files. */
+function named(kind: SourceKind, fits: (name: string, path: string) => boolean, form: string): Rule {
+  return (_folder, files) => {
+    const fitting = files.filter((file) => fits(basename(file), file));
+    if (fitting.length === 0) return undefined;
+    return { kind, why: `${fitting.length} files are named like ${form}, such as ${basename(fitting[0])}` };
+  };
+}
+
+const RULES: readonly Rule[] = [
+  packed,
+  ntu,
+  named("nw-ucla", (name) => name.endsWith(".json") && !!parseNwUclaName(name.slice(0, -5)), "aAA_sSS_eEE_vVV.json"),
+  named("utd-mhad", (name) => parseUtdMhadName(name) !== undefined, "aA_sS_tT_skeleton.mat"),
+  named("pku-mmd", (name) => /^(?:\d{4}|A\d{2}N\d{2})-[LMR]\.txt$/.test(name), "NNNN-V.txt or AnnNnn-V.txt"),
+  named("csv", (name) => name.endsWith(".csv"), "NAME.csv"),
+];
+
+function ntu(_folder: string, files: readonly string[]): Detected | undefined {
+  const names = files.map((file) => basename(file)).filter((name) => /^S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\./.test(name));
+  const skeletons = names.filter((name) => name.endsWith(".skeleton"));
+  if (skeletons.length === 0) return undefined;
+  const large = skeletons.some((name) => Number(name.slice(17, 20)) > 60 || Number(name.slice(1, 4)) > 17);
+  const why = `${skeletons.length} files are named like SsssCcccPpppRrrrAaaa.skeleton, ${large ? "some of" : "none of"} an action past 60`;
+  return { kind: large ? "ntu120" : "ntu60", why };
+}
+
+/** data.npy with labels.npy: which data set, by its clips' names, its joints and its columns. */
+function packed(folder: string): Detected | undefined {
+  const data = join(folder, "data.npy");
+  if (!existsSync(data) || !existsSync(join(folder, "labels.npy"))) return undefined;
+  let shape: readonly number[];
+  try {
+    const file = openNpy(data);
+    shape = file.shape;
+    file.close();
+  } catch {
+    return { kind: "npy", why: "there are data.npy and labels.npy" };
+  }
+  const held = `data.npy is ${formatShape(shape)}`;
+  const name = firstName(join(folder, "names.json"));
+  if (name !== undefined && parseNwUclaName(name)) return { kind: "nw-ucla", why: `${held}, clips are named ${name}` };
+  if (name !== undefined && parseUtdMhadName(name))
+    return { kind: "utd-mhad", why: `${held}, clips are named ${name}` };
+  if (name !== undefined && /^s\d\ds\d\d\/\d\d\/\d{3}$/.test(name) && shape[3] === 15)
+    return { kind: "sbu", why: `${held}, clips are named ${name}` };
+  const subjects = most(join(folder, "subjects.npy"));
+  const views = most(join(folder, "views.npy"));
+  const labels = most(join(folder, "labels.npy"));
+  if (shape[3] === 20 && views === 3 && labels === 9 && subjects !== undefined && subjects <= 10)
+    return { kind: "nw-ucla", why: `${held}: 20 joints, with 3 views, 10 classes and ${subjects} subjects` };
+  if (shape[3] === 20 && views === undefined && labels === 26 && subjects !== undefined && subjects <= 8)
+    return { kind: "utd-mhad", why: `${held}: 20 joints, with 27 classes and ${subjects} subjects` };
+  return { kind: "npy", why: `there are data.npy and labels.npy; ${held}` };
+}
+
+function firstName(path: string): string | undefined {
+  try {
+    const names: unknown = JSON.parse(readFileSync(path, "utf8"));
+    return Array.isArray(names) && typeof names[0] === "string" ? names[0] : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function most(path: string): number | undefined {
+  try {
+    return toIntegers(readNpy(path)).reduce((a, b) => Math.max(a, b), -1);
+  } catch {
+    return undefined;
+  }
+}
