@@ -8,7 +8,7 @@ import type { IntExpr } from "../../compiler/int-expr.ts";
 import { add, dependencies, factorOf, loopVariable, scale, substitute } from "../../compiler/int-expr.ts";
 import type { Store } from "../../compiler/kernels.ts";
 import { elementwise } from "../../tensor/elementwise.ts";
-import { indicesOf } from "./expr.ts";
+import { indicesOf } from "./dependence.ts";
 
 /** A loop variable as `name.row` and `name.column`. */
 export interface Split {

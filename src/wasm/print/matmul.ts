@@ -17,7 +17,8 @@ import type { KernelContext } from "../kernel.ts";
 import type { Operand, Product, Result } from "../matmul/matmul.ts";
 import { productKernels } from "../matmul/matmul.ts";
 import type { PlainView } from "../matmul/packing.ts";
-import type { ExprMemory, VectorVariable } from "./expr.ts";
+import type { LaneVariable } from "./dependence.ts";
+import type { ExprMemory } from "./expr.ts";
 import { ExprPrinter } from "./expr.ts";
 
 /** Where the tensors of a kernel lie while it runs. */
@@ -45,7 +46,7 @@ function printerOf(
   f: FunctionBuilder,
   context: KernelContext,
   memory: MemoryOf,
-  vector: VectorVariable | undefined,
+  vector: LaneVariable | undefined,
 ): ExprPrinter {
   return new ExprPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memory(context), vector });
 }

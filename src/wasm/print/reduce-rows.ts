@@ -19,7 +19,8 @@ import { UNIT_PRICE, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { combine, identity } from "./reduce.ts";
-import { ExprPrinter, indicesOf } from "./expr.ts";
+import { indicesOf } from "./dependence.ts";
+import { ExprPrinter } from "./expr.ts";
 
 /** Rows of a block: enough for stretches of two cache lines at least (of one, a sum takes a fifth longer), few enough for the cache. */
 const LEAST_ROWS = 32;
