@@ -10,8 +10,11 @@ import { isFloat } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
 import { topologicalOrder } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { Tensor, gradientTargets, hooks } from "../tensor/tensor.ts";
-import { pendingAssignments, variables } from "../tensor/pending.ts";
+import { compiledResults, differentiableInputs, gradientTarget } from "../tensor/history.ts";
+import { assignedTo } from "../tensor/pending.ts";
+import { Tensor, hooks } from "../tensor/tensor.ts";
+import { tracing } from "../tensor/trace.ts";
+import { Variable } from "../tensor/variable.ts";
 import { vjp } from "./vjp.ts";
 
 /** Tensors in arrays and records, as arguments of differentiable functions. */
@@ -23,29 +26,43 @@ export function gradients(
   cotangents: readonly Tensor[],
   targets: readonly Tensor[],
 ): Tensor[] {
-  const found = accumulate(outputs, cotangents, new Set(targets.map((t) => t.node)));
-  return targets.map((t) => found.get(t.node) ?? zerosLike(t));
+  const nodes = targets.map((t) => nodesOf(t, outputs));
+  const found = accumulate(outputs, cotangents, new Set(nodes.flat()));
+  return targets.map((t, i) => {
+    const parts = nodes[i].flatMap((n) => found.get(n) ?? []);
+    return parts.length > 0 ? parts.reduce((a, b) => a.add(b)) : zerosLike(t);
+  });
 }
 
-/** The inputs that reverse mode looks through: none past a stop. */
-function differentiableInputs(node: Node): readonly Node[] {
-  return node.stopped || node.op.kind === "detach" || !isFloat(node.dtype) ? [] : node.inputs;
+/** The nodes behind a tensor: of a variable, its value at every time the outputs read it. */
+function nodesOf(target: Tensor, outputs: readonly Tensor[]): Node[] {
+  if (!(target instanceof Variable)) return [target.node];
+  const order = topologicalOrder(
+    outputs.map((t) => t.node),
+    differentiableInputs,
+  );
+  return order.filter((n) => (n.op.kind === "variable" ? n.op.variable : assignedTo.get(n)) === target.state);
 }
 
-/** `inputsOf`: the inputs that the walk goes on to. */
+function refuseCompiled(node: Node): never {
+  throw new Error(
+    `gradient: a ${node.dtype}${formatShape(node.shape)} result of a compiled function has no history to differentiate; ` +
+      `differentiate inside the function, or stop the gradient with .detach()`,
+  );
+}
+
 function accumulate(
   outputs: readonly Tensor[],
   seeds: readonly Tensor[],
   targets: ReadonlySet<Node>,
-  inputsOf = differentiableInputs,
 ): Map<Node, Tensor> {
   const order = topologicalOrder(
     outputs.map((t) => t.node),
-    inputsOf,
+    differentiableInputs,
   );
   const reaches = new Set<Node>();
   for (const node of order) {
-    if (targets.has(node) || inputsOf(node).some((n) => reaches.has(n))) reaches.add(node);
+    if (targets.has(node) || differentiableInputs(node).some((n) => reaches.has(n))) reaches.add(node);
   }
   const cotangents = new Map<Node, Tensor>();
   const add = (node: Node, dy: Tensor) => {
@@ -65,19 +82,20 @@ function accumulate(
   for (let i = order.length - 1; i >= 0; i--) {
     const node = order[i];
     if (!reaches.has(node)) continue;
-    const inputs = inputsOf(node);
+    const inputs = differentiableInputs(node);
     if (inputs.length === 0) continue;
     let results: readonly (Tensor | undefined)[];
-    if (node.op.kind === "fused") {
+    const { op } = node.formula;
+    if (op.kind === "fused") {
       const parts = picked.get(node);
       if (!parts) continue;
       results = fusedVjp(node, parts);
     } else {
       const dy = cotangents.get(node);
       if (!dy) continue;
-      if (node.op.kind === "pick") {
+      if (op.kind === "pick") {
         const parts = picked.get(inputs[0]) ?? new Map<number, { pick: Node; dy: Tensor }>();
-        parts.set(node.op.index, { pick: node, dy });
+        parts.set(op.index, { pick: node, dy });
         picked.set(inputs[0], parts);
         continue;
       }
@@ -92,10 +110,11 @@ function accumulate(
 }
 
 function fusedVjp(node: Node, parts: ReadonlyMap<number, { pick: Node; dy: Tensor }>): readonly (Tensor | undefined)[] {
-  if (node.op.kind !== "fused") return [];
-  const { fused, attrs } = node.op;
-  const inputs = node.inputs.map((n) => new Tensor(n));
-  const specs = fused.outputs(node.inputs, attrs);
+  const { op, inputs: sources } = node.formula;
+  if (op.kind !== "fused") return [];
+  const { fused, attrs } = op;
+  const inputs = sources.map((n) => new Tensor(n));
+  const specs = fused.outputs(sources, attrs);
   if (fused.vjp) {
     // Outputs as picks of this very node, so that the backward pass reads what the forward pass computed.
     const outputs = specs.map(
@@ -115,9 +134,10 @@ function fusedVjp(node: Node, parts: ReadonlyMap<number, { pick: Node; dy: Tenso
 
 /** The gradient of a fused op through its decomposition. */
 function decompositionVjp(node: Node, parts: ReadonlyMap<number, { dy: Tensor }>): (Tensor | undefined)[] {
-  if (node.op.kind !== "fused") return [];
-  const { fused, attrs } = node.op;
-  const inputs = node.inputs.map((n) => alias(new Tensor(n)));
+  const { op, inputs: sources } = node.formula;
+  if (op.kind !== "fused") return [];
+  const { fused, attrs } = op;
+  const inputs = sources.map((n) => alias(new Tensor(n)));
   const outputs = fused.decompose(inputs, attrs);
   const used = [...parts.keys()].filter((index) => isFloat(outputs[index].dtype));
   const wanted = inputs.filter((t) => isFloat(t.dtype));
@@ -198,31 +218,24 @@ function requireScalar(op: string, value: Tensor): void {
 export function backward(loss: Tensor, cotangent?: Tensor): void {
   if (!cotangent) requireScalar("backward", loss);
   // A variable whose assignment has not run yet is a leaf all the same, as it will be afterwards.
-  const assigned = new Map<Node, Tensor>();
-  for (const [state, node] of pendingAssignments) {
-    const held = variables.get(state)?.deref();
-    if (held?.trainable) assigned.set(node, held);
-  }
-  const inputsOf = (node: Node) => (assigned.has(node) ? [] : differentiableInputs(node));
   const targets = new Map<Node, Tensor>();
-  for (const node of topologicalOrder([loss.node], inputsOf)) {
-    const asked = assigned.get(node) ?? gradientTargets.get(node)?.deref();
+  for (const node of topologicalOrder([loss.node], differentiableInputs)) {
+    const asked = gradientTarget(node);
     if (asked) targets.set(node, asked);
-    if (node.op.kind === "variable") {
-      const held = variables.get(node.op.variable)?.deref();
-      if (held?.trainable) targets.set(node, held);
-    }
+    else if (compiledResults.has(node)) refuseCompiled(node);
   }
   if (targets.size === 0) {
     throw new Error(
-      "backward: no trainable variable leads to this value; it may have been read already (which drops its history), " +
-        "computed under noGrad, or detached",
+      "backward: no trainable variable leads to this value; it may have been computed under noGrad, or detached",
     );
   }
-  const found = accumulate([loss], [cotangent ?? ones(loss.shape, loss.dtype)], new Set(targets.keys()), inputsOf);
+  const found = accumulate([loss], [cotangent ?? ones(loss.shape, loss.dtype)], new Set(targets.keys()));
   for (const [node, target] of targets) {
     const dx = found.get(node);
-    if (dx) target.grad = target.grad ? target.grad.add(dx) : dx;
+    if (!dx) continue;
+    // Detached, as in PyTorch: a sum of gradients over many steps has no history.
+    target.grad = (target.grad ? target.grad.add(dx) : dx).detach();
+    tracing()?.name(target.grad.node, `the gradient of ${target.toString()}`);
   }
 }
 

@@ -23,8 +23,8 @@ export function sumTo(dy: Tensor, shape: Shape): Tensor {
 
 /** Cotangents of `node.inputs`, given that of its one result. `undefined`: no gradient flows to that input. */
 export function vjp(node: Node, dy: Tensor): (Tensor | undefined)[] {
-  const op = node.op;
-  const inputs = node.inputs.map((n) => new Tensor(n));
+  const { op, inputs: sources } = node.formula;
+  const inputs = sources.map((n) => new Tensor(n));
   switch (op.kind) {
     case "elementwise": {
       const row = elementwise(op.name);
@@ -67,8 +67,8 @@ export function vjp(node: Node, dy: Tensor): (Tensor | undefined)[] {
       const [a, b] = inputs;
       // The gradient of a transposed operand is computed in the layout of what was transposed (a weight, often), so
       // that the transpositions cancel.
-      const da = isTransposed(node.inputs[0]) ? b.matmul(dy.transpose()).transpose() : dy.matmul(b.transpose());
-      const db = isTransposed(node.inputs[1]) ? dy.transpose().matmul(a).transpose() : a.transpose().matmul(dy);
+      const da = isTransposed(sources[0]) ? b.matmul(dy.transpose()).transpose() : dy.matmul(b.transpose());
+      const db = isTransposed(sources[1]) ? dy.transpose().matmul(a).transpose() : a.transpose().matmul(dy);
       return [da, db];
     }
     case "gather":

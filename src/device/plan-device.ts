@@ -146,11 +146,14 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     // The first run takes what tracing drew, so that a compiled step draws what a traced one does.
     let traced = true;
     return {
-      run: async (given) => {
+      dispose: () => prepared.dispose(),
+      run: async (given, drawn) => {
         this.checkOpen();
         const values = graph.leaves.map(({ source }) => {
           const at = inputOf.get(source);
           if (at !== undefined) return given[at] as HostArray | S;
+          const fresh = drawn?.get(source);
+          if (fresh) return fresh;
           if (traced && source.op.kind === "data" && source.op.refresh) return source.op.data;
           return constants.get(source) ?? this.#leafValue(source, false);
         });

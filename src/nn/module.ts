@@ -6,6 +6,7 @@
  * `layers.0.weight`, as in PyTorch (torch.nn.Module), so layers here name their properties as PyTorch names its
  * parameters. Other properties, plain tensors among them, are settings and are not saved.
  */
+import { tracing } from "../tensor/trace.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Variable } from "../tensor/variable.ts";
 import type { LoadOptions, LoadReport, StateSource } from "./state.ts";
@@ -19,6 +20,8 @@ export abstract class Module {
 
   /** Whether dropout and the like are on; set by `train()` and `eval()`. */
   get training(): boolean {
+    // A compiled function is traced anew when a mode that it read has changed.
+    tracing()?.watch(this, () => this.#training);
     return this.#training;
   }
 

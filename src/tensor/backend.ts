@@ -24,8 +24,14 @@ export interface Assignment {
 
 /** A function traced once: its inputs are leaves, refilled before every run. */
 export interface CompiledStep {
-  /** Runs with these inputs, in the order of the leaves at tracing; returns the storages of the outputs. */
-  run(inputs: readonly (HostArray | Storage)[]): Promise<Storage[]>;
+  /**
+   * Runs with these inputs, in the order of the leaves at tracing; returns the storages of the outputs.
+   *
+   * @param drawn values of leaves that change from call to call; those left out are asked for now
+   */
+  run(inputs: readonly (HostArray | Storage)[], drawn?: ReadonlyMap<Node, HostArray>): Promise<Storage[]>;
+  /** Gives the plan's memory back; it must not run afterwards. */
+  dispose(): void;
 }
 
 export interface Backend {
@@ -50,6 +56,11 @@ let opener: (() => Promise<Backend>) | undefined;
 /** Makes `device` the one that tensors without a device of their own are computed on. */
 export function setDefaultDevice(device: Backend | undefined): void {
   current = device;
+}
+
+/** The default device, where it is open. */
+export function currentDefault(): Backend | undefined {
+  return current;
 }
 
 /** How the default device is opened at first use; set by `src/device`. */

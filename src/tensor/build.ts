@@ -3,7 +3,7 @@
  *
  * Errors are thrown here, at the call that made them, naming the op, the shapes and the rule.
  */
-import type { DType } from "./dtype.ts";
+import type { DType, HostArray } from "./dtype.ts";
 import { castValue, isFloat } from "./dtype.ts";
 import { ELEMENTWISE, elementwise, hostForm, inClass } from "./elementwise.ts";
 import type { ElementwiseName } from "./elementwise.ts";
@@ -12,6 +12,7 @@ import type { Op, ReduceName } from "./node.ts";
 import { Node } from "./node.ts";
 import { broadcastShapes, formatShape, sameShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
+import { tracing } from "./trace.ts";
 
 let stopGradients = false;
 
@@ -26,11 +27,23 @@ export function withoutGradients<T>(f: () => T): T {
   }
 }
 
+/** Whether reverse mode does not pass through what is built now. */
+export function gradientsStopped(): boolean {
+  return stopGradients;
+}
+
 export function makeNode(op: Op, inputs: readonly Node[], shape: Shape, dtype: DType): Node {
   // Without elements there is nothing to compute, and no index expression that would hold.
   const nothing = inputs.length > 0 && op.kind !== "fused" && op.kind !== "pick" && sizeOf(shape) === 0;
   if (nothing) return new Node({ kind: "full", value: 0 }, [], shape, dtype, stopGradients);
   return new Node(op, inputs, shape, dtype, stopGradients);
+}
+
+/** A leaf whose value is asked for now, and anew at every call of a compiled function that uses it. */
+export function drawn(draw: () => HostArray, shape: Shape, dtype: DType): Node {
+  const node = makeNode({ kind: "data", data: draw(), refresh: draw }, [], shape, dtype);
+  tracing()?.draws.push(node);
+  return node;
 }
 
 /** The value of a constant node, or `undefined` where the node is not constant. */

@@ -1,121 +1,281 @@
 /**
- * `compile(f)`: traces a function once for each set of shapes, and replays the plan afterwards.
+ * `compile(f)`: traces a function once for each kind of inputs, and replays the plan afterwards.
  *
- * Inputs become leaves that are refilled before every run; so are learning rates and random counters. Assignments made
- * while tracing belong to the plan. Nothing of `f` itself runs again, so it must not depend on anything but its inputs
- * and on variables.
+ * Inputs become leaves that are refilled before every run; so are learning rates and random counters. A variable as
+ * input stands for itself. Assignments made while tracing belong to the plan. Tracing, and everything by which a call
+ * changes the program around it, happens at the moment of the call; its computation takes its place in the queue.
  */
 import type { Assignment, CompiledStep, Storage } from "./backend.ts";
 import * as build from "./build.ts";
 import type { HostArray } from "./dtype.ts";
-import type { Node } from "./node.ts";
-import { deviceOf, exclusively, forget, pendingList, realize, realizeInitials, settle } from "./realize.ts";
-import { formatShape } from "./shape.ts";
+import { compiledResults, keepsHistory } from "./history.ts";
+import { Node, topologicalOrder } from "./node.ts";
+import { forget, pendingList, sealPending } from "./pending.ts";
+import { deviceOf, exclusively, execute, realizeEarlierInitials, realizeInitials } from "./realize.ts";
 import { Tensor } from "./tensor.ts";
+import { Trace, refusedInTrace, tracing, withTrace } from "./trace.ts";
+import { TraceCache } from "./trace-cache.ts";
+import { Variable } from "./variable.ts";
 
 /** What a compiled function may return. */
 export type Outputs = Tensor | readonly Tensor[] | Readonly<Record<string, Tensor>> | void;
-
-interface Traced {
-  readonly step: CompiledStep;
-  wrap(storages: readonly Storage[]): Outputs;
-}
 
 /** A function of tensors that is planned once for each combination of input shapes and dtypes. */
 export function compile<I extends readonly Tensor[], O extends Outputs>(
   f: (...inputs: I) => O,
 ): (...inputs: I) => Promise<O> {
-  const traces = new Map<string, Promise<Traced>>();
+  const traces = new TraceCache<Traced>();
   return async (...inputs: I): Promise<O> => {
-    const key = inputs.map((t) => t.dtype + formatShape(t.shape)).join(";");
-    const values: (HostArray | Storage)[] = [];
-    for (const input of inputs) {
-      const op = input.node.op;
-      values.push(op.kind === "data" && !op.refresh ? op.data : (await realize([input]))[0]);
-    }
-    let trace = traces.get(key);
-    if (!trace) {
-      trace = exclusively(() => traceFunction(f, inputs));
-      traces.set(key, trace);
-      trace.catch(() => traces.delete(key));
-    }
-    const traced = await trace;
-    return exclusively(async () => {
-      const storages = await traced.step.run(values);
-      return traced.wrap(storages) as O;
+    if (tracing()) throw refusedInTrace("a compiled function called in another");
+    inputs.forEach((input, i) => {
+      if (input instanceof Tensor) return;
+      const given = input === null ? "null" : typeof input;
+      throw new Error(
+        `compile: argument ${i} is ${given}, not a tensor; wrap numbers with scalar(…), and leave the rest to the closure`,
+      );
     });
+    // The order of the program: assignments made so far, then this call.
+    const nodes = inputs.map((t) => t.node);
+    for (const node of nodes) node.traced?.check(node);
+    const sealed = sealPending();
+    try {
+      const traced = traces.get(inputs, () => new Traced(f, inputs));
+      return (await traced.call(inputs, nodes, sealed, () => traces.forget(traced))) as O;
+    } catch (error) {
+      // Where the function could not be traced, what was assigned before it still is.
+      if (sealed.some((a) => a.variable.stored < a.version)) await exclusively(() => execute([], sealed));
+      throw error;
+    }
   };
+}
+
+/** A function traced for inputs of some shapes. */
+class Traced {
+  readonly trace = new Trace();
+  readonly #graph: TracedGraph;
+  readonly #captured: readonly Node[];
+  readonly #draws: readonly Node[];
+  /** Which outputs a gradient would flow through, were the function not compiled. */
+  readonly #differentiable: readonly boolean[];
+  readonly #gradients: readonly (readonly [Tensor, Tensor | undefined])[];
+  /** Inputs that are placeholders: all but variables. */
+  readonly #placed: readonly number[];
+  #step: Promise<CompiledStep> | undefined;
+  #calls = 0;
+
+  constructor(f: (...inputs: never) => Outputs, inputs: readonly Tensor[]) {
+    const first = new Node({ kind: "full", value: 0 }, [], [], "f32").id;
+    const graph = traceGraph(f as (...inputs: readonly Tensor[]) => Outputs, inputs, this.trace);
+    this.#graph = graph;
+    this.#placed = inputs.flatMap((t, i) => (t instanceof Variable ? [] : [i]));
+    const remembered = keepsHistory(graph.outputs);
+    this.#differentiable = graph.outputs.map((n) => remembered.has(n));
+    const order = topologicalOrder([...graph.outputs, ...graph.assignments.map((a) => a.value)]);
+    this.#captured = capturedIn(order, first);
+    const own = new Set(this.trace.draws);
+    const asked = order.filter((n) => n.op.kind === "data" && n.op.refresh && !own.has(n));
+    this.#draws = [...this.trace.draws, ...asked];
+    this.#gradients = standIns(this.trace);
+  }
+
+  async call(
+    inputs: readonly Tensor[],
+    nodes: readonly Node[],
+    sealed: ReturnType<typeof sealPending>,
+    failed: () => void,
+  ): Promise<Outputs> {
+    // What the call does to the program around it, at once and in order.
+    const drawn = this.#draw();
+    for (const [tensor, value] of this.#gradients) tensor.grad = value;
+    const { assignments } = this.#graph;
+    const effects = assignments.map(({ variable }) => ({ variable, version: ++variable.version }));
+    return exclusively(async () => {
+      try {
+        const given = this.#placed.map((i) => nodes[i]);
+        const values = await valuesOf(given, sealed);
+        const step = await (this.#step ??= this.#prepare(inputs));
+        await realizeEarlierInitials(assignments);
+        const storages = await this.trace.reopened(() => step.run(values, drawn));
+        const results = storages.map((storage, i) => {
+          const node = new Node({ kind: "storage", storage }, [], storage.shape, storage.dtype);
+          if (this.#differentiable[i]) compiledResults.add(node);
+          return node;
+        });
+        return this.#graph.rebuild(results);
+      } catch (error) {
+        failed();
+        throw error;
+      } finally {
+        // After an error the variables keep their values.
+        for (const { variable, version } of effects) variable.stored = version;
+      }
+    });
+  }
+
+  /** Gives the plan back, after the calls that wait for it. */
+  dispose(): void {
+    void exclusively(async () => (await this.#step)?.dispose()).catch(() => undefined);
+  }
+
+  /** Everything that changes from call to call, in the order the function asks for it. */
+  #draw(): Map<Node, HostArray> {
+    const first = this.#calls++ === 0;
+    const own = this.trace.draws.length;
+    return new Map(
+      this.#draws.flatMap((node, i) => {
+        const { op } = node;
+        if (op.kind !== "data" || !op.refresh) return [];
+        return [[node, first && i < own ? op.data : op.refresh()] as const];
+      }),
+    );
+  }
+
+  async #prepare(inputs: readonly Tensor[]): Promise<CompiledStep> {
+    const { leaves, outputs, assignments } = this.#graph;
+    // What the function took from outside was computed once, before it.
+    if (this.#captured.length > 0) await execute(this.#captured, []);
+    const roots = [...outputs, ...assignments.map((a) => a.value)];
+    const device = await deviceOf([...roots, ...inputs.map((t) => t.node)]);
+    for (const { variable } of assignments) await deviceOf(roots, variable.device);
+    await realizeInitials(device, roots, assignments);
+    return this.trace.reopened(() => device.compile(leaves, outputs, assignments));
+  }
+}
+
+/** Values of inputs, and the sealed assignments run. A host tensor is handed on as it is. */
+async function valuesOf(
+  nodes: readonly Node[],
+  sealed: ReturnType<typeof sealPending>,
+): Promise<(HostArray | Storage)[]> {
+  const onHost = ({ op }: Node) => (op.kind === "data" && !op.refresh ? op.data : undefined);
+  const computed = nodes.filter((n) => onHost(n) === undefined);
+  // A view of a whole variable is its memory, which the function may write over: it is given a copy.
+  const asked = computed.map((n) =>
+    n.op.kind === "variable" ? new Node({ kind: "contiguous" }, [n], n.shape, n.dtype) : n,
+  );
+  const storages = asked.length > 0 || sealed.length > 0 ? await execute(asked, sealed) : [];
+  return nodes.map((n) => onHost(n) ?? storages[computed.indexOf(n)]);
+}
+
+/** Values built before the trace from variables that may change: to the function they are constants. */
+function capturedIn(order: readonly Node[], first: number): Node[] {
+  const reads = new Set<Node>();
+  const found = new Set<Node>();
+  for (const node of order) {
+    const outside = node.id < first;
+    if (outside && (node.op.kind === "variable" || node.inputs.some((n) => reads.has(n)))) reads.add(node);
+    if (!outside) for (const n of node.inputs) if (reads.has(n) && n.op.kind !== "variable") found.add(n);
+  }
+  return [...found];
+}
+
+/** Gradients that the function leaves behind: of no value outside it, which using them says. */
+function standIns(trace: Trace): (readonly [Tensor, Tensor | undefined])[] {
+  return [...trace.gradients].map(([tensor, value]) => {
+    if (!value?.node.traced) return [tensor, value] as const;
+    const node = placeholder(value);
+    node.traced = trace;
+    trace.name(node, `the gradient of ${tensor.toString()}`);
+    return [tensor, new Tensor(node)] as const;
+  });
+}
+
+/** A leaf that has no value yet. */
+function placeholder({ shape, dtype }: Tensor): Node {
+  return build.makeNode({ kind: "data", data: new Uint8Array(0) }, [], shape, dtype);
 }
 
 /** A traced function: leaves in place of its inputs, results, and the assignments it made. */
 export interface TracedGraph {
+  /** One for every input that is not a variable. */
   readonly leaves: readonly Node[];
   readonly outputs: readonly Node[];
   readonly assignments: readonly Assignment[];
-  /** The function's result from the storages of `outputs`. */
-  rebuild(storages: readonly Storage[]): Outputs;
+  /** The function's result from what `outputs` came to. */
+  rebuild(results: readonly Node[]): Outputs;
 }
 
 /** Calls `f` on leaves of the inputs' shapes. The assignments it makes are taken back: nothing waits to run. */
-export function traceGraph<I extends readonly Tensor[]>(f: (...inputs: I) => Outputs, inputs: I): TracedGraph {
+export function traceGraph<I extends readonly Tensor[]>(
+  f: (...inputs: I) => Outputs,
+  inputs: I,
+  trace?: Trace,
+): TracedGraph {
   if (pendingList().length > 0) throw new Error("traceGraph: assignments wait to run; realize them first");
-  const leaves = inputs.map((t) => build.makeNode({ kind: "data", data: new Uint8Array(0) }, [], t.shape, t.dtype));
+  const scope = trace ?? new Trace();
+  const leaves: Node[] = [];
+  const given = inputs.map((t, i) => {
+    if (t instanceof Variable) return t;
+    const leaf = placeholder(t);
+    leaf.traced = scope;
+    scope.name(leaf, `argument ${i}`);
+    leaves.push(leaf);
+    return new Tensor(leaf);
+  });
   try {
-    const { nodes, rebuild } = flattenOutputs(f(...(leaves.map((n) => new Tensor(n)) as unknown as I)));
+    const { nodes, rebuild } = withTrace(scope, () => flattenOutputs(f(...(given as unknown as I))));
+    if (scope.fault) throw scope.fault;
     return { leaves, outputs: nodes, assignments: pendingList(), rebuild };
+  } catch (error) {
+    scope.end();
+    throw scope.fault ?? error;
   } finally {
     forget(pendingList());
+    for (const [tensor, value] of scope.before) tensor.grad = value;
+    if (trace) trace.end();
   }
 }
 
-async function traceFunction(f: (...inputs: never) => Outputs, inputs: readonly Tensor[]): Promise<Traced> {
-  // Assignments made before belong to a plan of their own.
-  const before = pendingList();
-  if (before.length > 0) {
-    const roots = before.map((a) => a.value);
-    const device = await deviceOf(roots);
-    await realizeInitials(device, roots, before);
-    await device.realize([], before);
-    settle(before);
-    forget(before);
-  }
-  const {
-    leaves,
-    outputs: nodes,
-    assignments,
-    rebuild,
-  } = traceGraph(f as (...inputs: readonly Tensor[]) => Outputs, inputs);
-  const roots = [...nodes, ...assignments.map((a) => a.value)];
-  const device = await deviceOf([...roots, ...inputs.map((t) => t.node)]);
-  await realizeInitials(device, roots, assignments);
-  const step = await device.compile(leaves, nodes, assignments);
-  return {
-    step: {
-      run: async (buffers) => {
-        const storages = await step.run(buffers);
-        for (const { variable } of assignments) variable.version++;
-        return storages;
-      },
-    },
-    wrap: rebuild,
-  };
-}
+type Rebuild = (results: readonly Node[]) => Outputs;
 
-function flattenOutputs(result: Outputs): { nodes: Node[]; rebuild(storages: readonly Storage[]): Outputs } {
-  const leaf = (storage: Storage) =>
-    new Tensor(build.makeNode({ kind: "storage", storage }, [], storage.shape, storage.dtype));
+function flattenOutputs(result: Outputs): { nodes: Node[]; rebuild: Rebuild } {
   if (result === undefined) return { nodes: [], rebuild: () => undefined };
-  if (result instanceof Tensor) return { nodes: [result.node], rebuild: (s) => leaf(s[0]) };
-  if (Array.isArray(result)) {
-    return { nodes: (result as Tensor[]).map((t) => t.node), rebuild: (s) => s.map(leaf) };
-  }
-  const record = result as Readonly<Record<string, Tensor>>;
-  const names = Object.keys(record);
-  for (const name of names) {
-    if (!(record[name] instanceof Tensor)) throw new Error(`compile: output "${name}" is not a tensor`);
-  }
-  return {
-    nodes: names.map((n) => record[n].node),
-    rebuild: (s) => Object.fromEntries(names.map((n, i) => [n, leaf(s[i])])),
+  const one = (name: string, value: unknown) => {
+    if (value instanceof Tensor) return value;
+    throw new Error(`compile: ${name} is not a tensor but ${describe(value)}; wrap numbers with scalar(…)`);
   };
+  if (result instanceof Tensor || typeof result !== "object" || result === null || isPromise(result)) {
+    if (isPromise(result)) {
+      // What it does after its first await is nobody's any more.
+      Promise.resolve(result).catch(() => undefined);
+      throw new Error(
+        "compile: the function is async (it returned a promise); it is called once to be traced, and must return its " +
+          "tensors at once",
+      );
+    }
+    const { nodes, take } = rebuilding([one("the result", result)]);
+    return { nodes, rebuild: (results) => take(results)[0] };
+  }
+  if (Array.isArray(result)) {
+    const { nodes, take } = rebuilding((result as unknown[]).map((t, i) => one(`output ${i}`, t)));
+    return { nodes, rebuild: take };
+  }
+  const names = Object.keys(result);
+  const { nodes, take } = rebuilding(
+    names.map((name) => one(`output "${name}"`, (result as Readonly<Record<string, unknown>>)[name])),
+  );
+  return {
+    nodes,
+    rebuild: (results) => {
+      const tensors = take(results);
+      return Object.fromEntries(names.map((name, i) => [name, tensors[i]]));
+    },
+  };
+}
+
+/** Results that are variables are these variables; all others are computed. */
+function rebuilding(tensors: readonly Tensor[]): { nodes: Node[]; take(results: readonly Node[]): Tensor[] } {
+  const computed = tensors.filter((t) => !(t instanceof Variable));
+  return {
+    nodes: computed.map((t) => t.node),
+    take: (results) => tensors.map((t) => (t instanceof Variable ? t : new Tensor(results[computed.indexOf(t)]))),
+  };
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+function describe(value: unknown): string {
+  return value === null ? "null" : typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

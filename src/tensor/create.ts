@@ -79,7 +79,7 @@ export function liveScalar(value: () => number, dtype: DType = "f32"): Tensor {
     data[0] = value();
     return data;
   };
-  return new Tensor(build.makeNode({ kind: "data", data: refresh(), refresh }, [], [], dtype));
+  return new Tensor(build.drawn(refresh, [], dtype));
 }
 
 export function full(shape: Shape, value: number, dtype: DType = "f32"): Tensor {

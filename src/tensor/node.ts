@@ -2,13 +2,14 @@
  * The graph: what a lazy tensor is before anything has run.
  *
  * A node is pure data: an operation, its inputs, and the shape and dtype of its result. Building one never touches a
- * device. Once realized, a node turns into a leaf that holds its storage, and lets go of its inputs, so a value that
- * is carried from step to step does not drag its history along.
+ * device. Once realized, a node turns into a leaf that holds its storage. Plans see nothing behind a leaf; reverse mode
+ * still does where a gradient can flow (`formula`), for as long as somebody holds the node.
  */
 import type { DType, HostArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { FusedOp } from "./fused.ts";
 import type { Backend, Storage } from "./backend.ts";
+import type { Trace } from "./trace.ts";
 
 export type ReduceName = "sum" | "prod" | "max" | "min";
 
@@ -60,8 +61,10 @@ export type Op =
 /** The mutable state behind a `Variable`: a buffer on a device, assigned in place. */
 export interface VariableState {
   readonly name: string;
-  /** Rises by one each time the buffer is assigned; a leaf of an older version can no longer be read. */
+  /** Assignments made so far, in the order of the program: what is built now reads this version. */
   version: number;
+  /** The version whose value is in memory. It follows `version` as the queue runs; others can not be read. */
+  stored: number;
   storage?: Storage;
   /** The first value, computed when the variable is first used. */
   initial?: Node;
@@ -78,6 +81,10 @@ export class Node {
   readonly dtype: DType;
   /** Set under `noGrad`: reverse mode does not pass. */
   readonly stopped: boolean;
+  /** The function being traced by `compile` on whose inputs or assignments the value depends. */
+  traced: Trace | undefined;
+  /** What a computed value was computed from, kept where a gradient can flow through it. */
+  #origin: Formula | undefined;
 
   constructor(op: Op, inputs: readonly Node[], shape: Shape, dtype: DType, stopped = false) {
     this.op = op;
@@ -85,13 +92,35 @@ export class Node {
     this.shape = shape;
     this.dtype = dtype;
     this.stopped = stopped;
+    this.traced = undefined;
+    for (const input of inputs) {
+      if (input.traced === undefined) continue;
+      input.traced.check(input);
+      this.traced = input.traced;
+    }
   }
 
-  /** Turns the node into a leaf, dropping its history. */
-  become(op: Op): void {
+  /** Turns the node into a leaf. `differentiable`: reverse mode still sees what it was computed from. */
+  become(op: Op, differentiable = false): void {
+    if (differentiable) this.#origin ??= { op: this.op, inputs: this.inputs };
     this.op = op;
     this.inputs = [];
   }
+
+  /** The operation and inputs as they were written, whether or not the value has been computed. */
+  get formula(): Formula {
+    return this.#origin ?? this;
+  }
+  /** Whether the value is computed and its history kept: a gradient can flow through it. */
+  get remembers(): boolean {
+    return this.#origin !== undefined;
+  }
+}
+
+/** An operation and what it is applied to. */
+export interface Formula {
+  readonly op: Op;
+  readonly inputs: readonly Node[];
 }
 
 export function isMovement(op: Op): op is MovementOp {

@@ -10,6 +10,7 @@ import type { DType } from "./dtype.ts";
 import { checkShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
+import { refusedInTrace, tracing } from "./trace.ts";
 
 /** Rotation distances of Threefry-2x32. */
 export const THREEFRY_ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
@@ -37,15 +38,23 @@ export function threefry2x32(k0: number, k1: number, c0: number, c1: number): [n
 
 /** Draws, in the order asked for. The whole state is the seed and the number of calls so far. */
 export class Generator {
-  readonly #key: readonly [number, number];
+  #key: readonly [number, number] = [0, 0];
+  #seed = 0;
   /** Calls made so far; set it to resume where another run stopped. */
-  calls: number;
+  calls = 0;
 
-  constructor(
-    readonly seed: number,
-    calls = 0,
-  ) {
+  constructor(seed: number, calls = 0) {
+    this.reseed(seed, calls);
+  }
+
+  get seed(): number {
+    return this.#seed;
+  }
+
+  /** Starts again from this seed; compiled functions that draw from the generator do so too. */
+  reseed(seed: number, calls = 0): void {
     if (!Number.isSafeInteger(seed)) throw new Error(`Generator: the seed must be a whole number, not ${seed}`);
+    this.#seed = seed;
     this.#key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
     this.calls = calls;
   }
@@ -55,7 +64,7 @@ export class Generator {
     checkShape("random", shape);
     if (sizeOf(shape) === 0) return new Tensor(build.full([...shape], 0, "u32"));
     const next = () => Uint32Array.of(this.#key[0], this.#key[1], this.calls++, 0);
-    const key = build.makeNode({ kind: "data", data: next(), refresh: next }, [], [4], "u32");
+    const key = build.drawn(next, [4], "u32");
     return new Tensor(build.makeNode({ kind: "bits" }, [key], [...shape], "u32"));
   }
 
@@ -120,6 +129,7 @@ export class Generator {
 
   /** 0 … n−1 in random order on the host (Fisher–Yates). Counts as one call. */
   shuffled(n: number): Uint32Array {
+    if (tracing()) throw refusedInTrace("Generator.shuffled");
     const order = Uint32Array.from({ length: n }, (_, i) => i);
     const call = this.calls++;
     for (let i = n - 1; i > 0; i--) {
@@ -131,11 +141,11 @@ export class Generator {
   }
 }
 
-let shared = new Generator(0);
+const shared = new Generator(0);
 
-/** Restarts the shared generator; see `rng`. */
+/** Restarts the shared generator, for compiled functions too; see `rng`. */
 export function seed(value: number): void {
-  shared = new Generator(value);
+  shared.reseed(value);
 }
 
 /** The generator that initialisers and dropout use unless handed another. */

@@ -1,17 +1,24 @@
 /**
  * Realization: the one door from the lazy graph to a device.
  *
- * Whatever is asked for is computed together with every pending assignment of a variable, in one plan: reading the
- * loss of a training step runs the whole step.
+ * A call takes its place in one queue at the moment it is made: the nodes it asks for and the assignments made before
+ * it are fixed then, and run when their turn comes. Whatever is asked for is computed together with these assignments
+ * in one plan: reading the loss of a training step runs the whole step.
  */
 import type { Assignment, Backend, Storage } from "./backend.ts";
 import { defaultDevice } from "./backend.ts";
+import type { HostArray } from "./dtype.ts";
 import { hostArray } from "./dtype.ts";
+import { keepsHistory } from "./history.ts";
 import type { Node } from "./node.ts";
 import { topologicalOrder } from "./node.ts";
+import type { Sealed } from "./pending.ts";
+import { assignedTo, sealPending, unreadInitials } from "./pending.ts";
 import { sizeOf } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
-import { pendingAssignments } from "./pending.ts";
+import { refusedInTrace, tracing } from "./trace.ts";
+
+export { forget, pendingList } from "./pending.ts";
 
 let queue: Promise<unknown> = Promise.resolve();
 
@@ -24,44 +31,117 @@ export function exclusively<T>(work: () => Promise<T>): Promise<T> {
 
 /** Computes the tensors, and all pending assignments, in one plan. Returns their storages. */
 export function realize(tensors: readonly Tensor[]): Promise<Storage[]> {
-  return exclusively(async () => {
-    const nodes = tensors.map((t) => t.node);
-    const pending = pendingList();
-    try {
-      const device = await deviceOf([...nodes, ...pending.map((a) => a.value)]);
-      await realizeInitials(device, [...nodes, ...pending.map((a) => a.value)], pending);
-      return await run(device, nodes, pending);
-    } finally {
-      // After an error too: the variables keep their values, and one bad step does not poison every later one.
-      forget(pending);
-    }
-  });
+  return enqueue("realize", tensors, (storages) => storages);
 }
 
-/** The assignments waiting to run, in the order they were made. */
-export function pendingList(): Assignment[] {
-  return [...pendingAssignments].map(([variable, value]) => ({ variable, value }));
+/** The tensor's values. Reading begins before anything asked for later runs, so it is this moment's value. */
+export async function readValues(tensor: Tensor): Promise<HostArray> {
+  const { values } = await enqueue("read", [tensor], ([storage]) => ({ values: storage.device.read(storage) }));
+  return values;
 }
 
-/** Takes assignments off the waiting list, unless the variable was assigned again meanwhile. */
-export function forget(assignments: readonly Assignment[]): void {
-  for (const { variable, value } of assignments) {
-    if (pendingAssignments.get(variable) === value) pendingAssignments.delete(variable);
+async function enqueue<T>(op: string, tensors: readonly Tensor[], use: (storages: Storage[]) => T): Promise<T> {
+  if (tracing()) throw refusedInTrace(op);
+  const nodes = tensors.map((t) => t.node);
+  for (const node of nodes) node.traced?.check(node);
+  const sealed = sealPending();
+  return exclusively(async () => use(await execute(nodes, sealed)));
+}
+
+/**
+ * Computes nodes and sealed assignments. To be called in the queue.
+ *
+ * Where something fails, the assignments that can run still do: an error of one tensor takes nothing from another.
+ */
+export async function execute(nodes: readonly Node[], sealed: readonly Sealed[]): Promise<Storage[]> {
+  try {
+    return await attempt(nodes, sealed);
+  } catch (error) {
+    const left = sealed.filter((a) => !isSettled(a));
+    if (left.length > 0) await salvage(left);
+    throw error;
   }
 }
 
-async function run(device: Backend, nodes: readonly Node[], pending: readonly Assignment[]): Promise<Storage[]> {
+/** Runs what can be run of assignments; the variables of the others keep their values. */
+async function salvage(sealed: readonly Sealed[]): Promise<void> {
+  const tries = async (nodes: readonly Node[], assignments: readonly Sealed[]) => {
+    try {
+      await attempt(nodes, assignments);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  if (await tries([], sealed)) return;
+  // All values first, each on its own: no assignment may change what another one reads.
+  const good: Sealed[] = [];
+  for (const assignment of sealed) if (await tries([assignment.value], [])) good.push(assignment);
+  await tries([], good);
+  settle(sealed.filter((a) => !isSettled(a)));
+}
+
+async function attempt(nodes: readonly Node[], sealed: readonly Sealed[]): Promise<Storage[]> {
+  await realizeEarlierInitials(sealed);
+  const parts = await byDevice(nodes, sealed);
+  const found = new Map<Node, Storage>();
+  for (const part of parts) {
+    await realizeInitials(part.device, [...part.nodes, ...part.sealed.map((a) => a.value)], part.sealed);
+    const storages = await run(part.device, part.nodes, part.sealed);
+    part.nodes.forEach((node, i) => found.set(node, storages[i]));
+  }
+  return nodes.map((n) => found.get(n)!);
+}
+
+interface Part {
+  readonly device: Backend;
+  readonly nodes: Node[];
+  readonly sealed: Sealed[];
+}
+
+/** What runs on which device: mostly everything on one. */
+async function byDevice(nodes: readonly Node[], sealed: readonly Sealed[]): Promise<Part[]> {
+  const values = sealed.map((a) => a.value);
+  const devices = new Set<Backend>();
+  for (const node of topologicalOrder([...nodes, ...values])) {
+    const device = homeOf(node);
+    if (device) devices.add(device);
+  }
+  for (const { variable } of sealed) if (variable.device) devices.add(variable.device);
+  if (devices.size <= 1) {
+    const [device] = devices.size === 1 ? devices : [await defaultDevice()];
+    return [{ device, nodes: [...nodes], sealed: [...sealed] }];
+  }
+  const parts = new Map<Backend, Part>();
+  const partOf = (device: Backend) => {
+    const part = parts.get(device) ?? { device, nodes: [], sealed: [] };
+    parts.set(device, part);
+    return part;
+  };
+  for (const assignment of sealed) {
+    const at = assignment.variable.device;
+    partOf(await deviceOf([assignment.value], at)).sealed.push(assignment);
+  }
+  for (const node of nodes) partOf(await deviceOf([node])).nodes.push(node);
+  return [...parts.values()];
+}
+
+async function run(device: Backend, nodes: readonly Node[], sealed: readonly Sealed[]): Promise<Storage[]> {
   // A variable's leaf is its memory, unless this very run writes over it: then its value is copied first.
-  const overwritten = new Set(pending.map((a) => a.variable));
+  const overwritten = new Set(sealed.map((a) => a.variable));
   const inPlace = ({ op }: Node) => op.kind === "storage" || (op.kind === "variable" && !overwritten.has(op.variable));
   const wanted = [...new Set(nodes)].filter((n) => !inPlace(n));
-  const missing = wanted.length > 0 || pending.length > 0;
+  const missing = wanted.length > 0 || sealed.length > 0;
   if (missing) {
-    const storages = await device.realize(wanted, pending);
-    settle(pending);
-    const assigned = new Set(pending.map((a) => a.value));
+    const storages = await device.realize(wanted, sealed);
+    settle(sealed);
+    const assigned = new Set(sealed.map((a) => a.value));
+    const remembered = keepsHistory(wanted);
     wanted.forEach((node, i) => {
-      if (!assigned.has(node)) node.become({ kind: "storage", storage: storages[i] });
+      if (assigned.has(node)) return;
+      // The old value of a variable goes on as a tensor; its gradient is the variable's still.
+      if (node.op.kind === "variable") assignedTo.set(node, node.op.variable);
+      node.become({ kind: "storage", storage: storages[i] }, remembered.has(node));
     });
     const results = new Map(wanted.map((node, i) => [node, storages[i]]));
     return nodes.map((n) => results.get(n) ?? leafStorage(n));
@@ -69,12 +149,16 @@ async function run(device: Backend, nodes: readonly Node[], pending: readonly As
   return nodes.map(leafStorage);
 }
 
-/** After a run: assigned variables are leaves again, of the next version. */
-export function settle(assignments: readonly Assignment[]): void {
-  for (const { variable, value } of assignments) {
-    variable.version++;
-    value.become({ kind: "variable", variable, version: variable.version });
+/** After a run: assigned variables are leaves again, of the version their assignment made. */
+export function settle(sealed: readonly Sealed[]): void {
+  for (const { variable, value, version } of sealed) {
+    variable.stored = version;
+    value.become({ kind: "variable", variable, version });
   }
+}
+
+function isSettled({ variable, version }: Sealed): boolean {
+  return variable.stored >= version;
 }
 
 function leafStorage(node: Node): Storage {
@@ -86,14 +170,26 @@ function leafStorage(node: Node): Storage {
   throw new Error(`internal: node ${node.op.kind} was not realized`);
 }
 
-/** A leaf of a variable can be read only until the variable is next assigned. */
+/** A leaf of a variable can be read only until the next assignment of the variable runs. */
 export function checkVersion(node: Node): void {
   const op = node.op;
-  if (op.kind !== "variable" || op.version === op.variable.version) return;
+  if (op.kind !== "variable" || op.version === op.variable.stored) return;
   throw new Error(
     `a tensor was built from variable "${op.variable.name}" before it was assigned, and its old value is gone; ` +
       `compute both together with realize([...]), or read the tensor before the assignment runs`,
   );
+}
+
+/** First values that read a variable which is about to change. */
+export async function realizeEarlierInitials(assignments: readonly Assignment[]): Promise<void> {
+  const waiting = assignments.length > 0 ? unreadInitials() : [];
+  if (waiting.length === 0) return;
+  const changing = new Set(assignments.map((a) => a.variable));
+  const earlier = waiting.filter((state) =>
+    topologicalOrder([state.initial!]).some(({ op }) => op.kind === "variable" && changing.has(op.variable)),
+  );
+  for (const variable of earlier)
+    await giveFirstValues(await deviceOf([variable.initial!], variable.device), [variable]);
 }
 
 /** Gives every variable of the graph that has no memory yet its first value. */
@@ -109,29 +205,34 @@ export async function realizeInitials(
     if (!node.op.variable.storage) fresh.add(node.op.variable);
   }
   for (const { variable } of assignments) if (!variable.storage) fresh.add(variable);
-  if (fresh.size === 0) return;
-  const list = [...fresh];
+  await giveFirstValues(device, [...fresh]);
+}
+
+async function giveFirstValues(device: Backend, list: readonly Assignment["variable"][]): Promise<void> {
+  if (list.length === 0) return;
   await realizeInitials(
     device,
     list.map((v) => v.initial!),
   );
-  await device.realize(
-    [],
-    list.map((variable) => ({ variable, value: variable.initial! })),
-  );
+  // Some may have got theirs meanwhile, as first values of first values.
+  const left = list.filter((v) => !v.storage);
+  if (left.length > 0)
+    await device.realize(
+      [],
+      left.map((variable) => ({ variable, value: variable.initial! })),
+    );
   for (const variable of list) variable.initial = undefined;
 }
 
+function homeOf({ op }: Node): Backend | undefined {
+  return op.kind === "storage" ? op.storage.device : op.kind === "variable" ? op.variable.device : undefined;
+}
+
 /** The one device that the leaves of `roots` live on; the default device where none of them lives anywhere. */
-export async function deviceOf(roots: readonly Node[]): Promise<Backend> {
-  let found: Backend | undefined;
+export async function deviceOf(roots: readonly Node[], home?: Backend): Promise<Backend> {
+  let found = home;
   for (const node of topologicalOrder(roots)) {
-    const device =
-      node.op.kind === "storage"
-        ? node.op.storage.device
-        : node.op.kind === "variable"
-          ? node.op.variable.device
-          : undefined;
+    const device = homeOf(node);
     if (!device) continue;
     if (found && found !== device) {
       throw new Error(

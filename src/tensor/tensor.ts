@@ -9,10 +9,12 @@ import type { DType, HostArray } from "./dtype.ts";
 import { isFloat } from "./dtype.ts";
 import type { ElementwiseName } from "./elementwise.ts";
 import type { Node } from "./node.ts";
-import { realize } from "./realize.ts";
+import { gradientTargets } from "./history.ts";
+import { readValues, realize } from "./realize.ts";
 import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, sizeOf } from "./shape.ts";
 import { scatterAddZeros } from "./scatter.ts";
 import type { Shape } from "./shape.ts";
+import { tracing } from "./trace.ts";
 
 /** What an operand may be: a tensor, or a number taken as a constant of the other operand's dtype. */
 export type Operand = Tensor | number;
@@ -32,8 +34,7 @@ export const hooks: {
 
 export class Tensor {
   #node: Node;
-  /** Set by `backward()` on tensors that asked for it with `requireGrad()`, and on variables. */
-  grad?: Tensor;
+  #grad: Tensor | undefined;
 
   constructor(node: Node) {
     this.#node = node;
@@ -62,8 +63,7 @@ export class Tensor {
 
   /** Computes the tensor and copies it to the host: a flat typed array in row-major order. */
   async read(): Promise<HostArray> {
-    const [storage] = await realize([this]);
-    return storage.device.read(storage);
+    return readValues(this);
   }
   /** The value of a tensor of one element. */
   async item(): Promise<number> {
@@ -94,6 +94,24 @@ export class Tensor {
   }
 
   // --- gradients
+
+  /** Set by `backward()` on tensors that asked for it with `requireGrad()`, and on variables. */
+  get grad(): Tensor | undefined {
+    const trace = tracing();
+    if (trace && this.#grad && !trace.gradients.has(this)) {
+      throw new Error(
+        `grad: the gradient of ${this.toString()} was set before compile traced the function, which would keep this one ` +
+          `for all calls; clear it in the function (zeroGrad) and compute it there`,
+      );
+    }
+    return this.#grad;
+  }
+  set grad(value: Tensor | undefined) {
+    const trace = tracing();
+    if (trace && !trace.gradients.has(this)) trace.before.set(this, this.#grad);
+    trace?.gradients.set(this, value);
+    this.#grad = value;
+  }
 
   /** Asks `backward()` to set this tensor's `grad`. */
   requireGrad(): this {
@@ -468,9 +486,6 @@ export class Tensor {
     return this.add(scatterAddZeros(this.shape, at, index, source));
   }
 }
-
-/** Tensors that asked for a gradient, by node; weak, so that asking does not keep them alive. */
-export const gradientTargets = new WeakMap<Node, WeakRef<Tensor>>();
 
 export function unary(name: ElementwiseName, x: Tensor): Tensor {
   return new Tensor(build.apply(name, [x.node]));

@@ -2,15 +2,17 @@
  * `Variable`: a tensor whose buffer is assigned in place, for parameters, optimizer slots, queues and EMA copies.
  *
  * `assign` is lazy like everything else: until the next realization the variable stands for the assigned expression,
- * and every later use sees it. The next realization of anything runs all pending assignments in the same plan.
+ * and every later use sees it. The next realization of anything runs all pending assignments in the same plan. For
+ * gradients the variable is a leaf all along: none flows into the assigned expression.
  */
 import type { Backend } from "./backend.ts";
 import * as build from "./build.ts";
 import type { VariableState } from "./node.ts";
-import { Node } from "./node.ts";
-import { pendingAssignments, variables } from "./pending.ts";
+import { Node, topologicalOrder } from "./node.ts";
+import { makePending, noteInitial, pendingAssignments, variables } from "./pending.ts";
 import { formatShape, sameShape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
+import { tracing } from "./trace.ts";
 
 let unnamed = 0;
 
@@ -25,22 +27,38 @@ export interface VariableOptions {
 
 export class Variable extends Tensor {
   readonly state: VariableState;
-  /** Whether `backward()` sets its `grad`. */
-  trainable: boolean;
+  #trainable: boolean;
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
     const state: VariableState = {
       name: options.name ?? `variable${unnamed++}`,
       version: 0,
+      stored: 0,
       initial: initial.node,
       device: options.device,
     };
     const leaf = build.makeNode({ kind: "variable", variable: state, version: 0 }, [], initial.shape, initial.dtype);
     super(leaf);
     this.state = state;
-    this.trainable = options.trainable ?? initial.dtype.startsWith("f");
+    this.#trainable = options.trainable ?? initial.dtype.startsWith("f");
     this.#leaf = leaf;
     variables.set(state, new WeakRef(this));
+    if (initial.node.traced) {
+      throw new Error(
+        `variable "${state.name}" is made while compile traces a function, of a value that depends on its inputs; ` +
+          `make it before, and assign it in the function`,
+      );
+    }
+    if (topologicalOrder([initial.node]).some((n) => n.op.kind === "variable")) noteInitial(state);
+  }
+
+  /** Whether `backward()` sets its `grad`. */
+  get trainable(): boolean {
+    tracing()?.watch(this, () => this.#trainable);
+    return this.#trainable;
+  }
+  set trainable(on: boolean) {
+    this.#trainable = on;
   }
 
   #leaf: Node;
@@ -69,8 +87,7 @@ export class Variable extends Tensor {
       );
     }
     // A node of its own: after the run it turns into the variable's leaf, and must not be anybody else's tensor.
-    const node = build.makeNode({ kind: "alias" }, [value.node], this.shape, this.dtype);
-    pendingAssignments.set(this.state, node);
+    makePending(this.state, build.makeNode({ kind: "alias" }, [value.node], this.shape, this.dtype));
     return this;
   }
   override toString(): string {

@@ -55,13 +55,14 @@ export class ReferenceDevice implements Backend {
   ): Promise<CompiledStep> {
     // The leaves of variables change their values between runs; nothing else is kept. The first run takes what tracing drew.
     let traced = true;
-    const run = (values: readonly (HostArray | Storage)[]) => {
+    const run = (values: readonly (HostArray | Storage)[], drawn?: ReadonlyMap<Node, HostArray>) => {
       const bound = new Map(inputs.map((node, i) => [node, toValues(values[i], node)]));
+      for (const [node, data] of drawn ?? []) bound.set(node, toValues(data, node));
       const storages = this.#run(outputs, assignments, bound, true, !traced);
       traced = false;
       return Promise.resolve(storages);
     };
-    return Promise.resolve({ run });
+    return Promise.resolve({ run, dispose: () => undefined });
   }
 
   #run(

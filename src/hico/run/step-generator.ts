@@ -41,7 +41,7 @@ export class StepGenerator extends Generator {
   override bits(shape: Shape): Tensor {
     const place = this.#place++;
     const draw = (): Uint32Array => Uint32Array.of(this.#step[0], this.#step[1], place, 0);
-    const key = build.makeNode({ kind: "data", data: draw(), refresh: draw }, [], [4], "u32");
+    const key = build.drawn(draw, [4], "u32");
     return new Tensor(build.makeNode({ kind: "bits" }, [key], [...shape], "u32"));
   }
 }

@@ -1,0 +1,96 @@
+/**
+ * The function that `compile` is tracing, while it does.
+ *
+ * What happens in it is noted where it happens: draws, gradients set, modes read. A call of the traced function repeats
+ * these effects, or traces anew where a mode has changed since. Tensors that depend on the trace's inputs have no value
+ * outside it; using one afterwards is an error that names it.
+ */
+import type { Node } from "./node.ts";
+import { formatShape } from "./shape.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** Something a traced function read that is no tensor: the trace holds as long as it reads the same. */
+interface Mode {
+  readonly read: () => unknown;
+  readonly value: unknown;
+}
+
+export class Trace {
+  /** Leaves that are drawn or asked for anew at every call, in the order the function made them. */
+  readonly draws: Node[] = [];
+  /** Gradients set by the function, by tensor: the last one counts. */
+  readonly gradients = new Map<Tensor, Tensor | undefined>();
+  /** What the same tensors' gradients were before. */
+  readonly before = new Map<Tensor, Tensor | undefined>();
+  readonly #modes = new Map<object, Mode>();
+  readonly #names = new WeakMap<Node, string>();
+  #ended = false;
+  /** Something the function did that has no meaning in it: tracing fails with it, whoever caught it. */
+  fault: Error | undefined;
+
+  /** Notes that the function depends on what `read` gives. */
+  watch(owner: object, read: () => unknown): void {
+    if (!this.#modes.has(owner)) this.#modes.set(owner, { read, value: read() });
+  }
+  /** Whether everything the function read is as it was. */
+  holds(): boolean {
+    for (const { read, value } of this.#modes.values()) if (read() !== value) return false;
+    return true;
+  }
+
+  /** A node that stands for something people know by name. */
+  name(node: Node, name: string): void {
+    this.#names.set(node, name);
+  }
+  end(): void {
+    this.#ended = true;
+  }
+  /** Runs `work`, which reads the traced graph after the trace has ended: plans are made then. */
+  reopened<T>(work: () => T): T {
+    const before = this.#ended;
+    this.#ended = false;
+    try {
+      return work();
+    } finally {
+      this.#ended = before;
+    }
+  }
+
+  /** @throws Error where the trace is over and with it the node's meaning */
+  check(node: Node): void {
+    if (!this.#ended) return;
+    const what = this.#names.get(node) ?? `a ${node.dtype}${formatShape(node.shape)} tensor`;
+    throw new Error(
+      `${what} was made while compile traced a function and has no value outside it; ` +
+        `return it from the function, or use it inside`,
+    );
+  }
+}
+
+let current: Trace | undefined;
+
+/** The trace in progress. */
+export function tracing(): Trace | undefined {
+  return current;
+}
+
+/** Runs `f`, noting its effects in `trace`. Synchronous: the program stands still meanwhile. */
+export function withTrace<T>(trace: Trace, f: () => T): T {
+  const before = current;
+  current = trace;
+  try {
+    return f();
+  } finally {
+    current = before;
+  }
+}
+
+/** The error of an operation that needs values while a function is traced. */
+export function refusedInTrace(op: string): Error {
+  const error = new Error(
+    `${op}: compile is tracing a function, in which nothing has a value yet; ` +
+      `return the tensor from the function and use it after the call`,
+  );
+  if (current) current.fault ??= error;
+  return error;
+}

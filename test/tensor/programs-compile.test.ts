@@ -1,0 +1,255 @@
+/** Compiled functions in programs: a call means what calling the plain function at that place would mean. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import "../../src/autograd/grad.ts";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import { ReferenceDevice } from "../../src/device/reference/reference.ts";
+import { Dropout, Linear, SGD } from "../../src/nn/index.ts";
+import {
+  Generator,
+  compile,
+  realize,
+  rng,
+  seed,
+  setDefaultDevice,
+  tensor,
+  to,
+  variable,
+} from "../../src/tensor/index.ts";
+import type { Tensor, Variable } from "../../src/tensor/index.ts";
+import { numbers } from "../support/helpers.ts";
+
+let cpu: CpuDevice;
+before(async () => {
+  cpu = await CpuDevice.open({ threads: 1 });
+});
+after(() => cpu.close());
+
+function onEach(name: string, body: () => Promise<void>): void {
+  for (const kind of ["reference", "cpu"]) {
+    test(`${name}, on ${kind}`, async () => {
+      setDefaultDevice(kind === "cpu" ? cpu : new ReferenceDevice());
+      try {
+        await body();
+      } finally {
+        setDefaultDevice(undefined);
+      }
+    });
+  }
+}
+
+describe("assignments and compiled calls", () => {
+  onEach("weights loaded between two calls are what the second one sees", async () => {
+    const layer = new Linear(1, 1, { bias: false });
+    const predict = compile((x: Tensor) => layer.forward(x));
+    for (const value of [2, 3, -4]) {
+      layer.loadStateDict({ weight: { shape: [1, 1], data: [value] } });
+      assert.deepEqual(await numbers(await predict(tensor([[10]]))), [10 * value]);
+    }
+  });
+
+  onEach("a step goes on from a pending assignment, and is not overwritten by it", async () => {
+    const w = variable(tensor([8]));
+    const optimizer = new SGD([w], { lr: 0.5 });
+    const step = compile((x: Tensor) => {
+      optimizer.zeroGrad();
+      const loss = w.mul(x).sum();
+      loss.backward();
+      optimizer.step();
+      return loss;
+    });
+    await step(tensor([2]));
+    w.assign(tensor([100]));
+    assert.deepEqual([await (await step(tensor([2]))).item(), await w.item()], [200, 99]);
+  });
+
+  onEach("calls that nobody waits for run in the order made, between reads and assignments", async () => {
+    const v = variable(tensor([1]));
+    const add = compile((x: Tensor) => {
+      v.assign(v.add(x));
+    });
+    const calls = [add(tensor([1])), add(tensor([10]))];
+    const early = v.item();
+    v.assign(v.mul(2));
+    calls.push(add(tensor([100])));
+    const built = v.mul(1000);
+    v.assign(v.sub(4));
+    assert.deepEqual([await early, await built.item(), await v.item()], [12, 124000, 120]);
+    await Promise.all(calls);
+  });
+
+  onEach("a variable is argument and target of one function", async () => {
+    const v = variable(tensor([1, 2, 3]));
+    const step = compile((x: Tensor) => {
+      v.assign(v.flip());
+      return x.mul(10).add(v);
+    });
+    assert.deepEqual(await numbers(await step(v)), [33, 22, 11]);
+    assert.deepEqual(await numbers(v), [3, 2, 1]);
+    assert.deepEqual(await numbers(await step(v.reshape([3]))), [31, 22, 13]);
+    const assignTo = compile((target: Variable, x: Tensor) => {
+      target.assign(x);
+    });
+    await assignTo(v, tensor([7, 8, 9]));
+    assert.deepEqual(await numbers(v), [7, 8, 9]);
+  });
+
+  onEach("a value taken from outside stays the one it was", async () => {
+    const v = variable(tensor([2]));
+    await v.read();
+    const kept = v.mul(3);
+    const step = compile((x: Tensor) => kept.mul(x));
+    assert.deepEqual(await numbers(await step(tensor([1]))), [6]);
+    v.assign(tensor([50]));
+    assert.deepEqual(await numbers(await step(tensor([2]))), [12]);
+  });
+
+  onEach("after a call that fails the variables keep their values, and later calls run", async () => {
+    const v = variable(tensor([1]));
+    const q = variable(tensor([1]));
+    const stale = q.add(1);
+    q.assign(tensor([2]));
+    await realize([]);
+    const step = compile((x: Tensor) => {
+      v.assign(v.add(x));
+      return v.add(x.mul(2));
+    });
+    v.assign(v.add(4));
+    await assert.rejects(step(stale), /its old value is gone/);
+    assert.equal(await v.item(), 5);
+    await step(tensor([1]));
+    assert.equal(await v.item(), 6);
+  });
+});
+
+describe("what a traced function leaves behind", () => {
+  onEach("a gradient is of no value outside, and says whose it is", async () => {
+    const w = variable(tensor([2]), { name: "w" });
+    const optimizer = new SGD([w], { lr: 0.1 });
+    const lossOf = compile((x: Tensor) => {
+      optimizer.zeroGrad();
+      const loss = w.mul(x).sum();
+      loss.backward();
+      return loss;
+    });
+    for (let call = 0; call < 2; call++) {
+      await lossOf(tensor([3]));
+      assert.throws(() => optimizer.step(), /the gradient of Variable\(w: f32\[1\]\) was made while compile traced/);
+      await assert.rejects(w.grad!.read(), /return it from the function/);
+    }
+    optimizer.zeroGrad();
+    w.square().sum().backward();
+    assert.deepEqual(await numbers(w.grad!), [4]);
+  });
+
+  onEach("a gradient from before is refused, not kept for all calls", async () => {
+    const w = variable(tensor([2]), { name: "w" });
+    w.square().sum().backward();
+    const step = compile((x: Tensor) => {
+      const loss = w.mul(x).sum();
+      loss.backward();
+      return loss;
+    });
+    await assert.rejects(step(tensor([1])), /the gradient of Variable\(w: f32\[1\]\) was set before compile traced/);
+    assert.deepEqual(await numbers(w.grad!), [4]);
+  });
+
+  onEach("a tensor kept from the trace is an error; one that needs no input is a tensor", async () => {
+    const kept: Tensor[] = [];
+    await compile((x: Tensor) => {
+      kept.push(x.add(1), tensor([5]).mul(2));
+      return x;
+    })(tensor([1]));
+    assert.throws(() => kept[0].mul(2), /f32\[1\] tensor was made while compile traced a function/);
+    assert.deepEqual(await numbers(kept[1]), [10]);
+  });
+
+  onEach("a gradient is not cut silently at a compiled result", async () => {
+    const w = variable(tensor([2]));
+    const square = compile((x: Tensor) => w.square().mul(x));
+    const y = await square(tensor([3]));
+    assert.throws(() => w.mul(y).sum().backward(), /result of a compiled function has no history/);
+    w.mul(y.detach()).sum().backward();
+    assert.deepEqual(await numbers(w.grad!), [12]);
+  });
+});
+
+describe("what reaches a compiled function", () => {
+  onEach("train() and eval(), trainable, and noGrad around it", async () => {
+    const dropout = new Dropout(0.5, new Generator(1));
+    const run = compile((x: Tensor) => dropout.forward(x));
+    const ones = () => tensor(new Float32Array(64).fill(1));
+    assert.ok((await numbers(await run(ones()))).includes(0));
+    dropout.eval();
+    assert.deepEqual(await numbers(await run(ones())), Array(64).fill(1));
+    dropout.train();
+    assert.ok((await numbers(await run(ones()))).includes(0));
+  });
+
+  onEach("the seed, and draws in the order they are written", async () => {
+    const body = (x: Tensor) => {
+      const [a, unused, b] = [rng().uniform([2]), rng().uniform([3]), rng().uniform([2])];
+      void unused;
+      return b.add(a).mul(x);
+    };
+    const run = compile(body);
+    const one = tensor([1]);
+    seed(3);
+    const expected = [await numbers(body(one)), await numbers(rng().uniform([2])), await numbers(body(one))];
+    for (let round = 0; round < 2; round++) {
+      seed(3);
+      const first = run(one);
+      const between = rng().uniform([2]);
+      const second = run(one);
+      assert.deepEqual([await numbers(await first), await numbers(between), await numbers(await second)], expected);
+    }
+  });
+
+  test("another device's tensors, which it is traced for anew", async () => {
+    const reference = new ReferenceDevice();
+    setDefaultDevice(cpu);
+    const triple = compile((x: Tensor) => x.mul(3));
+    assert.deepEqual(await numbers(await triple(tensor([1]))), [3]);
+    const far = await triple(await to(tensor([5]), reference));
+    assert.deepEqual(await numbers(far), [15]);
+    setDefaultDevice(reference);
+    assert.deepEqual(await numbers(await triple(tensor([7]))), [21]);
+    setDefaultDevice(undefined);
+  });
+});
+
+describe("what cannot be compiled", () => {
+  onEach("async functions, results and arguments that are no tensors, reads and calls inside", async () => {
+    const x = tensor([1]);
+    const v = variable(tensor([1]));
+    const cases: [RegExp, () => Promise<unknown>][] = [
+      [/the function is async/, () => compile((async (t: Tensor) => t) as never)(x)],
+      [/the result is not a tensor but a number/, () => compile((() => 5) as never)()],
+      [/the result is not a tensor but null/, () => compile((() => null) as never)()],
+      [/output 1 is not a tensor but a string/, () => compile(((t: Tensor) => [t, "a"]) as never)(x)],
+      [/argument 1 is number, not a tensor/, () => compile((t: Tensor, k: Tensor) => t.mul(k))(x, 3 as never)],
+      [
+        /a compiled function called in another/,
+        () => {
+          const inner = compile((t: Tensor) => t.add(1));
+          return compile((t: Tensor) => {
+            inner(t).catch(() => undefined);
+            v.assign(v.add(1));
+            return t;
+          })(x);
+        },
+      ],
+      [
+        /read: compile is tracing/,
+        () =>
+          compile((t: Tensor) => {
+            t.read().catch(() => undefined);
+            return t;
+          })(x),
+      ],
+      [/Generator.shuffled: compile is tracing/, () => compile((t: Tensor) => t.mul(rng().shuffled(2)[0]))(x)],
+    ];
+    for (const [message, call] of cases) await assert.rejects(call(), message);
+    assert.equal(await v.item(), 1);
+  });
+});
