@@ -113,9 +113,15 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     let traced = true;
     const final = await this.#compileOnce(leaves, roots.slice(0, outputs.length), last);
     return {
-      run: async (given) => {
+      dispose: () => {
+        for (const step of [...steps, final]) step.dispose();
+      },
+      run: async (given, fresh) => {
         const held: Storage[] = [];
-        const values = [...given, ...drawn.map(({ op }) => (traced ? op.data : op.refresh!()))];
+        const values = [
+          ...given,
+          ...drawn.map(({ node, op }) => fresh?.get(node) ?? (traced ? op.data : op.refresh!())),
+        ];
         traced = false;
         try {
           for (const step of steps) held.push(...(await step.run([...values, ...held])));

@@ -66,7 +66,7 @@ class Traced {
   constructor(f: (...inputs: never) => Outputs, inputs: readonly Tensor[]) {
     const first = new Node({ kind: "full", value: 0 }, [], [], "f32").id;
     const graph = traceGraph(f as (...inputs: readonly Tensor[]) => Outputs, inputs, this.trace);
-    this.#graph = graph;
+    this.#graph = withoutTrace(graph);
     this.#placed = inputs.flatMap((t, i) => (t instanceof Variable ? [] : [i]));
     const remembered = keepsHistory(graph.outputs);
     this.#differentiable = graph.outputs.map((n) => remembered.has(n));
@@ -95,7 +95,7 @@ class Traced {
         const values = await valuesOf(given, sealed);
         const step = await (this.#step ??= this.#prepare(inputs));
         await realizeEarlierInitials(assignments);
-        const storages = await this.trace.reopened(() => step.run(values, drawn));
+        const storages = await step.run(values, drawn);
         const results = storages.map((storage, i) => {
           const node = new Node({ kind: "storage", storage }, [], storage.shape, storage.dtype);
           if (this.#differentiable[i]) compiledResults.add(node);
@@ -138,7 +138,7 @@ class Traced {
     const device = await deviceOf([...roots, ...inputs.map((t) => t.node)]);
     for (const { variable } of assignments) await deviceOf(roots, variable.device);
     await realizeInitials(device, roots, assignments);
-    return this.trace.reopened(() => device.compile(leaves, outputs, assignments));
+    return device.compile(leaves, outputs, assignments);
   }
 }
 
@@ -167,6 +167,23 @@ function capturedIn(order: readonly Node[], first: number): Node[] {
     if (!outside) for (const n of node.inputs) if (reads.has(n) && n.op.kind !== "variable") found.add(n);
   }
   return [...found];
+}
+
+/** The graph as devices take it: nodes of its own, which are not refused after the trace. */
+function withoutTrace(graph: TracedGraph): TracedGraph {
+  const roots = [...graph.leaves, ...graph.outputs, ...graph.assignments.map((a) => a.value)];
+  const own = new Map<Node, Node>();
+  for (const node of topologicalOrder(roots)) {
+    const { op, shape, dtype, stopped } = node;
+    const inputs = node.inputs.map((n) => own.get(n)!);
+    own.set(node, node.traced ? new Node(op, inputs, shape, dtype, stopped) : node);
+  }
+  return {
+    leaves: graph.leaves.map((n) => own.get(n)!),
+    outputs: graph.outputs.map((n) => own.get(n)!),
+    assignments: graph.assignments.map(({ variable, value }) => ({ variable, value: own.get(value)! })),
+    rebuild: graph.rebuild,
+  };
 }
 
 /** Gradients that the function leaves behind: of no value outside it, which using them says. */

@@ -45,17 +45,6 @@ export class Trace {
   end(): void {
     this.#ended = true;
   }
-  /** Runs `work`, which reads the traced graph after the trace has ended: plans are made then. */
-  reopened<T>(work: () => T): T {
-    const before = this.#ended;
-    this.#ended = false;
-    try {
-      return work();
-    } finally {
-      this.#ended = before;
-    }
-  }
-
   /** @throws Error where the trace is over and with it the node's meaning */
   check(node: Node): void {
     if (!this.#ended) return;
