@@ -6,6 +6,8 @@ import type { AdapterProfile } from "../shaders/kernel.ts";
 import type { DeviceChoice, DeviceName } from "./choose.ts";
 import { chooseDevice } from "./choose.ts";
 import { chooseThreads, prepareEngine } from "./cpu/engine.ts";
+import type { Width } from "./cpu/wide.ts";
+import { chooseWidth } from "./cpu/wide.ts";
 import { environmentVariable } from "./environment.ts";
 import { surveySoftwareDrivers } from "./software-vulkan.ts";
 import { listAdapters, resolveAdapterOptions } from "./webgpu/gpu/adapter.ts";
@@ -23,8 +25,14 @@ export interface SystemDescription {
   /** Why there is no list of adapters, where WebGPU itself failed. */
   readonly adapterError: string | undefined;
   readonly softwareDrivers: Awaited<ReturnType<typeof surveySoftwareDrivers>>;
-  /** The cpu device here: threads it takes, fused multiply-add (relaxed SIMD), memory shared between threads. */
-  readonly cpu: { readonly threads: number; readonly relaxedSimd: boolean; readonly sharedMemory: boolean };
+  /** The cpu device here: threads it takes, fused multiply-add (relaxed SIMD), memory shared between threads, width. */
+  readonly cpu: {
+    readonly threads: number;
+    readonly relaxedSimd: boolean;
+    readonly sharedMemory: boolean;
+    /** Whether pairs of 128-bit vectors are computed as ones of 256, and why. */
+    readonly width: Width;
+  };
   readonly devices: readonly DeviceName[];
   /** What was asked for, by option or environment variable. */
   readonly asked: { readonly device: string; readonly adapter: string | undefined };
@@ -78,7 +86,8 @@ export async function describeSystem(
 async function describeCpu(threads?: number): Promise<SystemDescription["cpu"]> {
   const features = await prepareEngine();
   const { relaxedSimd, threads: sharedMemory } = features;
-  return { threads: await chooseThreads(threads, features), relaxedSimd, sharedMemory };
+  const width = await chooseWidth(features);
+  return { threads: await chooseThreads(threads, features), relaxedSimd, sharedMemory, width };
 }
 
 function formatLimit(name: LimitName, value: number): string {
@@ -128,6 +137,7 @@ export function formatSystem(system: SystemDescription): string {
     `The cpu device takes ${cpu.threads} thread${cpu.threads === 1 ? "" : "s"} (HICO_THREADS or --threads; ` +
       `${cpu.sharedMemory ? "memory can be shared" : "this engine shares no memory"}), ` +
       `relaxed SIMD: ${cpu.relaxedSimd ? "yes" : "no"}`,
+    `It computes in vectors of ${cpu.width.wide ? 256 : 128} bits: ${cpu.width.reason}`,
     "",
     `Devices of this build: ${system.devices.join(", ")}`,
     `Device "${asked.device}" takes: ${

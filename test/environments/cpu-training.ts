@@ -11,6 +11,8 @@ import { CONTROL } from "../../src/wasm/work-sharing.ts";
 export interface CpuTraining {
   readonly threads: number;
   readonly relaxedSimd: boolean;
+  /** Whether kernels were written in pairs of vectors. */
+  readonly wide: boolean;
   /** Whether a page is cross-origin isolated; undefined outside browsers. */
   readonly isolated: boolean | undefined;
   /** Threads beside the first that have taken part in a plan. */
@@ -60,6 +62,7 @@ export async function trainOnCpu({ threads }: { readonly threads?: number } = {}
     return {
       threads: device.threads,
       relaxedSimd: device.features.relaxedSimd,
+      wide: device.features.wide === true,
       isolated: (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated,
       workersAtWork: memories.workersAtWork(device.threads),
       losses,

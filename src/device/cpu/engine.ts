@@ -2,11 +2,13 @@
 import { wasmFeatures } from "../../wasm/assembler/features.ts";
 import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { environmentVariable, hasProcess, importLate, isNode } from "../environment.ts";
+import { chooseWidth } from "./wide.ts";
 
 /** Switches on what the engine has but hides, and asks what it can do. */
 export async function prepareEngine(): Promise<WasmFeatures> {
   await enableRelaxedSimd();
-  return wasmFeatures();
+  const features = wasmFeatures();
+  return { ...features, wide: (await chooseWidth(features)).wide };
 }
 
 /** Node 20 has fused multiply-add behind a flag; later ones have it without, and complain of the flag. */

@@ -1,0 +1,159 @@
+/**
+ * Whether kernels are written in pairs of vectors, which V8 joins into 256-bit ones on x64 with AVX2.
+ *
+ * V8 does so only when asked by a flag, which counts for the whole process and for modules compiled after it. What it
+ * is worth is measured once a process: the 4 × 16 tile of matrix products against the 4 × 8 one, which must agree to
+ * the bit. Where it is worth nothing the flag is taken back.
+ */
+import type { WasmFeatures } from "../../wasm/assembler/features.ts";
+import { i32 } from "../../wasm/assembler/instructions.ts";
+import type { WasmKernel } from "../../wasm/kernel.ts";
+import { NR, PACKED, WIDE_NR, strip } from "../../wasm/matmul/micro-kernel.ts";
+import { emitProgram } from "../../wasm/program.ts";
+import { environmentVariable, hasProcess, importLate } from "../environment.ts";
+
+/** The width of the arithmetic, and why. */
+export interface Width {
+  readonly wide: boolean;
+  readonly reason: string;
+}
+
+interface Process {
+  readonly arch?: string;
+  readonly execArgv?: readonly string[];
+  readonly versions?: { readonly v8?: string };
+}
+
+type SetFlags = (flags: string) => void;
+
+const FLAG = "experimental-wasm-revectorize";
+/** V8 of Node 22: the first whose flag joins fused multiply-adds. */
+const FIRST_V8 = 12;
+/** How much faster the wide tile must be. */
+const WORTH = 1.15;
+
+let chosen: Promise<Width> | undefined;
+
+/**
+ * The width for this process: chosen at the first call, by HICO_WASM_WIDE where it is set.
+ *
+ * @throws Error where HICO_WASM_WIDE is neither 0 nor 1
+ */
+export function chooseWidth(features: WasmFeatures): Promise<Width> {
+  return (chosen ??= choose(features));
+}
+
+async function choose(features: WasmFeatures): Promise<Width> {
+  const asked = environmentVariable("HICO_WASM_WIDE");
+  if (asked !== undefined && asked !== "0" && asked !== "1") {
+    throw new Error(`HICO_WASM_WIDE must be 0 (128-bit vectors) or 1 (pairs of them), not "${asked}"`);
+  }
+  if (asked === "0") return { wide: false, reason: "HICO_WASM_WIDE=0" };
+  const missing = whatIsMissing();
+  const setFlags = missing === undefined ? await flagSetter() : undefined;
+  setFlags?.(`--${FLAG}`);
+  if (asked === "1") return { wide: true, reason: "HICO_WASM_WIDE=1" };
+  if (missing !== undefined) return { wide: false, reason: missing };
+  if (!setFlags) return { wide: false, reason: "this runtime sets no flags of V8" };
+  const { equal, ratio } = probe(features, setFlags);
+  const wide = equal && ratio >= WORTH;
+  if (!wide) setFlags(`--no-${FLAG}`);
+  const speed = `the wide tile ran at ${ratio.toFixed(2)} times the narrow one's speed when the device was opened`;
+  return { wide, reason: equal ? speed : "the wide tile's results differed from the narrow one's" };
+}
+
+/** Why the flag is not even asked for: an engine that does not know it says so on its standard error. */
+function whatIsMissing(): string | undefined {
+  if (!hasProcess) return "a web page sets no flags of V8";
+  const { arch, versions } = (globalThis as { readonly process?: Process }).process ?? {};
+  if (arch !== "x64") return `V8 joins vectors on x64 only, and this is ${arch}`;
+  const v8 = versions?.v8 ?? "0";
+  if (Number.parseInt(v8, 10) < FIRST_V8) return `V8 ${v8.split("-")[0]} joins no vectors: Node 22 or later does`;
+  return undefined;
+}
+
+async function flagSetter(): Promise<SetFlags | undefined> {
+  try {
+    const { setFlagsFromString } = await importLate<typeof import("node:v8")>("node:v8");
+    setFlagsFromString(`--no-${FLAG}`);
+    return setFlagsFromString;
+  } catch {
+    return undefined;
+  }
+}
+
+const STEPS = 128;
+const PANELS = 4;
+const ROWS = 4 * PANELS;
+/** Addresses of A's panels, of B's for either tile, and of C's. */
+const A_AT = 1024;
+const B_AT = A_AT + 4 * ROWS * STEPS;
+const WIDE_B_AT = B_AT + 4 * WIDE_NR * STEPS;
+const C_AT = WIDE_B_AT + 4 * WIDE_NR * STEPS;
+const C_BYTES = 4 * ROWS * WIDE_NR;
+const ROUNDS = 12;
+const REPEATS = 12;
+
+/** Products of 16 rows by 16 columns over 128 steps: two strips of the narrow tile beside one of the wide. */
+function tileKernel(columns: number): WasmKernel {
+  return {
+    name: `probe ${columns}`,
+    units: 1,
+    threadBytes: 0,
+    emit(f, context) {
+      const strides = { ...PACKED, bStep: 4 * columns };
+      const callee = strip(context, { rows: 4, columns, strides, accumulate: false });
+      f.for(context.begin, context.end, 1, () => {
+        for (let first = 0; first < WIDE_NR; first += columns) {
+          const b = (columns === NR ? B_AT : WIDE_B_AT) + 4 * first * STEPS;
+          const c = C_AT + (columns === NR ? 0 : C_BYTES) + 4 * first;
+          const sizes = [b, b + 4 * columns * STEPS, c, 4 * WIDE_NR, PANELS, 16 * STEPS];
+          f.call(callee, [A_AT, ...sizes].map(i32.const));
+        }
+      });
+    },
+  };
+}
+
+function probe(features: WasmFeatures, setFlags: SetFlags): { equal: boolean; ratio: number } {
+  const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536 });
+  const floats = new Float32Array(memory.buffer);
+  const value = (i: number): number => ((i * 2654435761) % 1009) / 1009 - 0.5;
+  for (let i = A_AT / 4; i < B_AT / 4; i++) floats[i] = value(i);
+  for (let step = 0; step < STEPS; step++) {
+    for (let column = 0; column < WIDE_NR; column++) {
+      const x = value(step * WIDE_NR + column + 7);
+      floats[WIDE_B_AT / 4 + step * WIDE_NR + column] = x;
+      floats[B_AT / 4 + (column < NR ? 0 : NR * STEPS) + step * NR + (column % NR)] = x;
+    }
+  }
+  const kernels = [tileKernel(NR), tileKernel(WIDE_NR)];
+  const entries = kernels.map((kernel) => ({ kernel, inputs: [], outputs: [], scratch: [] }));
+  const module = optimised(emitProgram(entries, features, false), setFlags);
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const best = [Infinity, Infinity];
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const i of [0, 1]) {
+      const run = exports[`kernel${i}`] as (table: number, begin: number, end: number, own: number) => void;
+      const start = performance.now();
+      run(0, 0, REPEATS, 0);
+      best[i] = Math.min(best[i], performance.now() - start);
+    }
+  }
+  const words = new Int32Array(memory.buffer, C_AT, C_BYTES / 2);
+  const half = C_BYTES / 4;
+  const equal = words.subarray(0, half).every((word, i) => word === words[half + i]);
+  return { equal, ratio: best[0] / best[1] };
+}
+
+/** A module compiled by V8's optimising compiler at once, unless the process was started with flags of its own for it. */
+function optimised(bytes: Uint8Array<ArrayBuffer>, setFlags: SetFlags): WebAssembly.Module {
+  const { execArgv } = (globalThis as { readonly process?: Process }).process ?? {};
+  if (execArgv?.some((flag) => flag.includes("liftoff"))) return new WebAssembly.Module(bytes);
+  setFlags("--no-liftoff");
+  try {
+    return new WebAssembly.Module(bytes);
+  } finally {
+    setFlags("--liftoff");
+  }
+}
