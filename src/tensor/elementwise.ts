@@ -49,6 +49,19 @@ export interface ElementwiseOp {
   readonly doc: string;
 }
 
+/** Whether x is not a number, by its bits: compilers of WGSL may assume that no float is. */
+const notANumber = (w: WgslWidth, x: string) =>
+  `((bitcast<${w.type("u32")}>(${x}) & ${w.u(0x7fffffff)}) > ${w.u(0x7f800000)})`;
+
+/** `value`, or the first of `operands` that is not a number. */
+const carrying = (w: WgslWidth, value: string, ...operands: string[]) =>
+  operands.reduceRight((text, x) => `select(${text}, ${x}, ${notANumber(w, x)})`, value);
+
+/** x^y by C's rules, which JavaScript leaves at 1^NaN and (±1)^±∞. */
+function power(x: number, y: number): number {
+  return x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : Math.pow(x, y);
+}
+
 const compare = (
   symbol: string,
   f64: (x: number, y: number) => boolean,
@@ -178,7 +191,7 @@ export const ELEMENTWISE = {
     arity: 2,
     takes: "float",
     wgsl: (w, x, y) => `power_${w.lanes}(${x}, ${y})`,
-    f64: Math.pow,
+    f64: power,
     helpers: ["power"],
     domain: [
       [0.3, 3],
@@ -206,11 +219,11 @@ export const ELEMENTWISE = {
     grad: (dy, _, a) => [dy.mul(a.sign())],
     doc: "|x|",
   },
-  sign: { arity: 1, takes: "float", wgsl: (_, x) => `sign(${x})`, f64: Math.sign, kinks: [0], doc: "−1, 0 or 1" },
+  sign: { arity: 1, takes: "float", wgsl: (w, x) => carrying(w, `sign(${x})`, x), f64: Math.sign, kinks: [0], doc: "−1, 0 or 1" },
   maximum: {
     arity: 2,
     takes: "number",
-    wgsl: (_, x, y) => `max(${x}, ${y})`,
+    wgsl: (w, x, y, _z, d) => (isFloat(d) ? carrying(w, `max(${x}, ${y})`, x, y) : `max(${x}, ${y})`),
     f64: (x, y) => Math.max(x, y),
     grad: (dy, _, a, b) => tieSplit(dy, a.gt(b), a.eq(b)),
     doc: "the larger; ties share the gradient (torch.maximum)",
@@ -218,7 +231,7 @@ export const ELEMENTWISE = {
   minimum: {
     arity: 2,
     takes: "number",
-    wgsl: (_, x, y) => `min(${x}, ${y})`,
+    wgsl: (w, x, y, _z, d) => (isFloat(d) ? carrying(w, `min(${x}, ${y})`, x, y) : `min(${x}, ${y})`),
     f64: (x, y) => Math.min(x, y),
     grad: (dy, _, a, b) => tieSplit(dy, a.lt(b), a.eq(b)),
     doc: "the smaller; ties share the gradient (torch.minimum)",
@@ -268,7 +281,7 @@ export const ELEMENTWISE = {
   exp: {
     arity: 1,
     takes: "float",
-    wgsl: (_, x) => `exp(${x})`,
+    wgsl: (w, x) => carrying(w, `exp(${x})`, x),
     f64: Math.exp,
     bound: 1e-5,
     cost: 12,
@@ -278,8 +291,9 @@ export const ELEMENTWISE = {
   log: {
     arity: 1,
     takes: "float",
-    wgsl: (_, x) => `log(${x})`,
+    wgsl: (w, x) => `log_${w.lanes}(${x})`,
     f64: Math.log,
+    helpers: ["log"],
     domain: [[0.1, 4]],
     bound: 1e-5,
     cost: 12,
@@ -302,7 +316,7 @@ export const ELEMENTWISE = {
     takes: "float",
     wgsl: (w, x) => `log1p_${w.lanes}(${x})`,
     f64: Math.log1p,
-    helpers: ["log1p"],
+    helpers: ["log", "log1p"],
     cost: 14,
     domain: [[-0.7, 4]],
     bound: 1e-5,
@@ -361,7 +375,7 @@ export const ELEMENTWISE = {
     bound: 1e-5,
     cost: 16,
     // Beyond ±9 tanh is ±1 in float32, and some drivers return NaN for large arguments.
-    wgsl: (w, x) => `tanh(clamp(${x}, ${w.f(-9.5)}, ${w.f(9.5)}))`,
+    wgsl: (w, x) => carrying(w, `tanh(clamp(${x}, ${w.f(-9.5)}, ${w.f(9.5)}))`, x),
     grad: (dy, y) => [dy.sub(dy.mul(y.square()))],
     doc: "hyperbolic tangent",
   },
@@ -381,7 +395,7 @@ export const ELEMENTWISE = {
   sigmoid: {
     arity: 1,
     takes: "float",
-    wgsl: (w, x) => `(${w.f(1)} / (${w.f(1)} + exp(-clamp(${x}, ${w.f(-80)}, ${w.f(80)}))))`,
+    wgsl: (w, x) => carrying(w, `(${w.f(1)} / (${w.f(1)} + exp(-clamp(${x}, ${w.f(-80)}, ${w.f(80)}))))`, x),
     f64: sigmoid,
     bound: 1e-5,
     cost: 18,
@@ -391,10 +405,10 @@ export const ELEMENTWISE = {
   softplus: {
     arity: 1,
     takes: "float",
-    helpers: ["log1p"],
+    helpers: ["log", "log1p"],
     bound: 1e-5,
     cost: 28,
-    wgsl: (w, x) => `(max(${x}, ${w.f(0)}) + log1p_${w.lanes}(exp(-abs(${x}))))`,
+    wgsl: (w, x) => carrying(w, `(max(${x}, ${w.f(0)}) + log1p_${w.lanes}(exp(-abs(${x}))))`, x),
     f64: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
     grad: (dy, _, a) => [dy.mul(a.sigmoid())],
     doc: "log(1 + eˣ)",
@@ -402,7 +416,9 @@ export const ELEMENTWISE = {
   relu: {
     arity: 1,
     takes: "float",
-    wgsl: (w, x) => `max(${x}, ${w.f(0)})`,
+    // The bits of −0 to −∞ follow each other, and what follows them is no number.
+    wgsl: (w, x) =>
+      `select(${x}, ${w.f(0)}, (bitcast<${w.type("u32")}>(${x}) - ${w.u(0x80000000)}) <= ${w.u(0x7f800000)})`,
     f64: (x) => Math.max(x, 0),
     kinks: [0],
     grad: (dy, y) => [dy.mask(y.gt(0))],
@@ -415,7 +431,7 @@ export const ELEMENTWISE = {
     kinks: [0],
     bound: 1e-5,
     cost: 14,
-    wgsl: (w, x) => `select(expm1_${w.lanes}(min(${x}, ${w.f(0)})), ${x}, ${x} > ${w.f(0)})`,
+    wgsl: (w, x) => carrying(w, `select(expm1_${w.lanes}(min(${x}, ${w.f(0)})), ${x}, ${x} > ${w.f(0)})`, x),
     f64: (x) => (x > 0 ? x : Math.expm1(x)),
     grad: (dy, y, a) => [dy.mul(a.gt(0).where(1, y.add(1)))],
     doc: "x for x > 0, else eˣ − 1 (torch elu, α = 1)",
@@ -425,7 +441,8 @@ export const ELEMENTWISE = {
     takes: "float",
     bound: 1e-5,
     cost: 18,
-    wgsl: (w, x) => `(${x} / (${w.f(1)} + exp(-clamp(${x}, ${w.f(-80)}, ${w.f(80)}))))`,
+    helpers: ["silu"],
+    wgsl: (w, x) => `silu_${w.lanes}(${x})`,
     f64: (x) => x * sigmoid(x),
     grad: (dy, y, a) => {
       const s = a.sigmoid();
@@ -481,7 +498,8 @@ export const ELEMENTWISE = {
 
   // --- comparison and selection
   eq: compare("==", (x, y) => x === y, "x = y", "any"),
-  ne: compare("!=", (x, y) => x !== y, "x ≠ y", "any"),
+  // As the opposite of equality: `!=` of what is no number may be false.
+  ne: { ...compare("!=", (x, y) => x !== y, "x ≠ y", "any"), wgsl: (_, x, y) => `!(${x} == ${y})` },
   lt: compare("<", (x, y) => x < y, "x < y"),
   le: compare("<=", (x, y) => x <= y, "x ≤ y"),
   gt: compare(">", (x, y) => x > y, "x > y"),
@@ -492,7 +510,7 @@ export const ELEMENTWISE = {
     gives: "bool",
     doc: "whether x is not a number",
     // By bits: compilers may fold x != x to false.
-    wgsl: (w, x) => `((bitcast<${w.type("u32")}>(${x}) & ${w.u(0x7fffffff)}) > ${w.u(0x7f800000)})`,
+    wgsl: notANumber,
     f64: (x) => (Number.isNaN(x) ? 1 : 0),
   },
   isFinite: {

@@ -8,6 +8,17 @@ function bothWidths(
   return write("1", "f32", (v) => v, "bool") + "\n" + write("4", "vec4<f32>", (v) => `vec4<f32>(${v})`, "vec4<bool>");
 }
 
+/** The type of bits in a width, and a word of it. */
+function words(n: string): [string, (value: number) => string] {
+  return n === "1" ? ["u32", (v) => `${v}u`] : ["vec4<u32>", (v) => `vec4<u32>(${v}u)`];
+}
+
+/** Whether x is not a number, by its bits: compilers may assume that no float is. */
+function isNaN(n: string, x: string): string {
+  const [u, word] = words(n);
+  return `((bitcast<${u}>(${x}) & ${word(0x7fffffff)}) > ${word(0x7f800000)})`;
+}
+
 /** Integer division and remainder rounded towards minus infinity, 0 for a divisor of 0. */
 function floorDivision(type: "i32" | "u32", lanes: 1 | 4): string {
   const t = lanes === 1 ? type : `vec4<${type}>`;
@@ -47,7 +58,8 @@ const EXPM1 = bothWidths(
   (n, f, s) => `
 fn expm1_${n}(x: ${f}) -> ${f} {
   let near = x * (${s("1.0f")} + x * (${s("0.5f")} + x * (${s("0.16666667f")} + x * (${s("0.041666667f")} + x * ${s("0.0083333333f")}))));
-  return select(exp(x) - ${s("1.0f")}, near, abs(x) < ${s("0.25f")});
+  let value = select(exp(x) - ${s("1.0f")}, near, abs(x) < ${s("0.25f")});
+  return select(value, x, ${isNaN(n, "x")});
 }`,
 );
 
@@ -57,21 +69,72 @@ fn log1p_${n}(x: ${f}) -> ${f} {
   let u = x / (${s("2.0f")} + x);
   let u2 = u * u;
   let near = ${s("2.0f")} * u * (${s("1.0f")} + u2 * (${s("0.33333333f")} + u2 * (${s("0.2f")} + u2 * ${s("0.14285714f")})));
-  return select(log(${s("1.0f")} + x), near, abs(x) < ${s("0.3f")});
+  return select(select(log_${n}(${s("1.0f")} + x), near, abs(x) < ${s("0.3f")}), x, ${isNaN(n, "x")});
 }`,
 );
 
-/** x^y with C's rules for negative bases (whole exponents only); 0^0 is 1. */
-const POWER = bothWidths(
-  (n, f, s, b) => `
-fn power_${n}(x: ${f}, y: ${f}) -> ${f} {
-  let size = exp2(y * log2(max(abs(x), ${s("1.1754944e-38f")})));
-  let odd: ${b} = (abs(y) < ${s("16777216.0f")}) & ((abs(y) - ${s("2.0f")} * floor(abs(y) * ${s("0.5f")})) == ${s("1.0f")});
-  let signed = select(size, -size, (x < ${s("0.0f")}) & odd);
-  let zero = select(${s("0.0f")}, ${s("3.4028234e38f")}, y < ${s("0.0f")});
-  return select(select(signed, zero, x == ${s("0.0f")}), ${s("1.0f")}, y == ${s("0.0f")});
-}`,
+/** Of a positive number; −∞ at zero, and no number below: drivers give numbers there. Subnormal numbers count as zero. */
+const LOG = bothWidths((n, f, s) => {
+  const [u, word] = words(n);
+  return `
+fn log_${n}(x: ${f}) -> ${f} {
+  let bits = bitcast<${u}>(x);
+  let special = select(${word(0x7fc00000)}, ${word(0xff800000)}, (bits & ${word(0x7fffffff)}) < ${word(0x800000)});
+  let ordinary = (bits - ${word(0x800000)}) <= ${word(0x7f000000)};
+  return bitcast<${f}>(select(special, bitcast<${u}>(log(select(${s("1.0f")}, x, ordinary))), ordinary));
+}`;
+});
+
+/** x / (1 + e⁻ˣ): below −80 nothing is left of it, and at −∞ it is no number. */
+const SILU = bothWidths((n, f, s) => {
+  const [u, word] = words(n);
+  return `
+fn silu_${n}(x: ${f}) -> ${f} {
+  let value = select(x / (${s("1.0f")} + exp(-clamp(x, ${s("-80.0f")}, ${s("80.0f")}))), ${s("0.0f")}, x < ${s("-80.0f")});
+  let bits = bitcast<${u}>(x);
+  let kept = select(value, x, ${isNaN(n, "x")});
+  return bitcast<${f}>(select(bitcast<${u}>(kept), ${word(0x7fc00000)}, bits == ${word(0xff800000)}));
+}`;
+});
+
+/** The larger and the smaller; not a number where either is none. */
+const EXTREMES = bothWidths(
+  (n, f) => `
+fn largest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(max(x, y), x, ${isNaN(n, "x")}), y, ${isNaN(n, "y")}); }
+fn smallest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(min(x, y), x, ${isNaN(n, "x")}), y, ${isNaN(n, "y")}); }`,
 );
+
+/** x^y by C's rules. What is special is decided on bits. */
+const POWER = bothWidths((n, f, s, b) => {
+  const [u, word] = words(n);
+  return `
+fn power_${n}(x: ${f}, y: ${f}) -> ${f} {
+  let x_bits = bitcast<${u}>(x) & ${word(0x7fffffff)};
+  let y_bits = bitcast<${u}>(y) & ${word(0x7fffffff)};
+  let negative: ${b} = bitcast<${u}>(x) >= ${word(0x80000000)};
+  let grows: ${b} = bitcast<${u}>(y) < ${word(0x80000000)};
+  let finite_y = clamp(y, ${s("-3.0e38f")}, ${s("3.0e38f")});
+  let whole: ${b} = trunc(finite_y) == finite_y;
+  let odd: ${b} = whole & (y_bits < ${word(0x4b800000)}) & ((abs(finite_y) - ${s("2.0f")} * floor(abs(finite_y) * ${s("0.5f")})) == ${s("1.0f")});
+  let exponent = clamp(finite_y * log2(clamp(abs(x), ${s("1.1754944e-38f")}, ${s("3.4028234e38f")})), ${s("-200.0f")}, ${s("200.0f")});
+  var size = bitcast<${u}>(exp2(exponent));
+  size = select(size, ${word(0x7f800000)}, exponent >= ${s("128.0f")});
+  size = select(size, ${word(0)}, exponent <= ${s("-150.0f")});
+  let endless = select(${word(0)}, ${word(0x7f800000)}, grows);
+  let vanishing = select(${word(0x7f800000)}, ${word(0)}, grows);
+  size = select(size, endless, x_bits == ${word(0x7f800000)});
+  size = select(size, vanishing, x_bits < ${word(0x800000)});
+  let steep: ${b} = y_bits == ${word(0x7f800000)};
+  size = select(size, select(vanishing, endless, x_bits > ${word(0x3f800000)}), steep);
+  size = select(size, ${word(0x3f800000)}, steep & (x_bits == ${word(0x3f800000)}));
+  size = select(size, size | ${word(0x80000000)}, negative & odd);
+  let undefined_here: ${b} = negative & !whole & (x_bits < ${word(0x7f800000)}) & (x_bits >= ${word(0x800000)});
+  let none: ${b} = undefined_here | (x_bits > ${word(0x7f800000)}) | (y_bits > ${word(0x7f800000)});
+  size = select(size, ${word(0x7fc00000)}, none);
+  let one: ${b} = (y_bits < ${word(0x800000)}) | (bitcast<${u}>(x) == ${word(0x3f800000)});
+  return bitcast<${f}>(select(size, ${word(0x3f800000)}, one));
+}`;
+});
 
 /**
  * Sine and cosine: the angle less a multiple of π/2, subtracted in three parts so that little is lost, then a polynomial
@@ -123,6 +186,9 @@ const HELPERS: Record<string, string> = {
   expm1: EXPM1,
   log1p: LOG1P,
   power: POWER,
+  log: LOG,
+  silu: SILU,
+  extremes: EXTREMES,
   trigonometry: TRIGONOMETRY,
   threefry: threefry(),
   floorDiv: (["i32", "u32"] as const).flatMap((t) => [floorDivision(t, 1), floorDivision(t, 4)]).join("\n"),

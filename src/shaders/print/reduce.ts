@@ -7,6 +7,7 @@
  */
 import type { ReduceKernel } from "../../compiler/kernels.ts";
 import type { DType } from "../../tensor/dtype.ts";
+import { isFloat } from "../../tensor/dtype.ts";
 import type { ReduceName } from "../../tensor/node.ts";
 import type { AdapterProfile } from "../kernel.ts";
 import type { BindingTable } from "./bindings.ts";
@@ -98,7 +99,8 @@ export function printReduce(
       const name = `${prefix}a${a.number}`;
       outer.lines.push(`var ${name} = ${type}(${identity(a.name, dtype)});`);
       const operand = lanes === 4 ? printer.widen(value, dtype) : value.text;
-      inner.lines.push(`${name} = ${combine(a.name, name, operand)};`);
+      inner.lines.push(`${name} = ${combine(a.name, name, operand, dtype, lanes)};`);
+      if (isFloat(dtype) && (a.name === "max" || a.name === "min")) helpers.add("extremes");
       return { a, dtype, name, lanes };
     });
     loop(inner);
@@ -106,10 +108,11 @@ export function printReduce(
       let text = name;
       let width: 1 | 4 = lanes;
       if (vector === "c") {
+        const pair = (x: string, y: string) => combine(a.name, x, y, dtype, 1);
         text = `${prefix}f${a.number}`;
         width = 1;
         outer.lines.push(
-          `let ${text} = ${combine(a.name, combine(a.name, `${name}.x`, `${name}.y`), combine(a.name, `${name}.z`, `${name}.w`))};`,
+          `let ${text} = ${pair(pair(`${name}.x`, `${name}.y`), pair(`${name}.z`, `${name}.w`))};`,
         );
       }
       if (share > 1) {
@@ -119,7 +122,7 @@ export function printReduce(
         outer.lines.push("workgroupBarrier();", `${array}[local] = ${text};`, "workgroupBarrier();");
         for (let distance = share / 2; distance >= 1; distance /= 2) {
           outer.lines.push(
-            `if (${names.part} < ${distance}) { ${array}[local] = ${combine(a.name, `${array}[local]`, `${array}[${partner(distance)}]`)}; }`,
+            `if (${names.part} < ${distance}) { ${array}[local] = ${combine(a.name, `${array}[local]`, `${array}[${partner(distance)}]`, dtype, width)}; }`,
             "workgroupBarrier();",
           );
         }
@@ -185,13 +188,14 @@ function identity(name: ReduceName, dtype: DType): string {
   }
 }
 
-function combine(name: ReduceName, a: string, b: string): string {
+function combine(name: ReduceName, a: string, b: string, dtype: DType, lanes: 1 | 4): string {
   switch (name) {
     case "sum":
       return `(${a} + ${b})`;
     case "prod":
       return `(${a} * ${b})`;
     default:
+      if (isFloat(dtype)) return `${name === "max" ? "largest" : "smallest"}_${lanes}(${a}, ${b})`;
       return `${name}(${a}, ${b})`;
   }
 }

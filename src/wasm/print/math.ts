@@ -235,6 +235,10 @@ export function pow(f: FunctionBuilder, features: WasmFeatures, base: Value, exp
   const odd = v128.and(whole, f32x4.ne(f32x4.floor(half), half));
   const signed = v128.xor(size, v128.and(v128.and(odd, x), i32x4.const(0x80000000)));
   // All bits set: a NaN.
-  const undefinedHere = v128.andNot(f32x4.lt(x, constant(0)), whole);
-  return f.name(v128.bitselect(constant(1), v128.or(signed, undefinedHere), f32x4.eq(y, constant(0))));
+  const finite = f32x4.gt(x, constant(-Infinity));
+  const undefinedHere = v128.andNot(v128.and(f32x4.lt(x, constant(0)), finite), whole);
+  // 1 to any power, and ±1 to an infinite one.
+  const steep = v128.and(f32x4.eq(f32x4.abs(y), INFINITY), f32x4.eq(x, constant(-1)));
+  const one = v128.or(v128.or(f32x4.eq(y, constant(0)), f32x4.eq(x, constant(1))), steep);
+  return f.name(v128.bitselect(constant(1), v128.or(signed, undefinedHere), one));
 }
