@@ -67,7 +67,7 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("src/tensor/elementwise.ts", "tie.where(0.5, 0)", "tie.where(1, 0)", "autograd/autograd"),
 
   // --- WGSL of the table and its helpers
-  form("wgsl: (w, x) => `max(${x}, ${w.f(0)})`", "wgsl: (w, x) => `abs(${x})`"),
+  form(") <= ${w.u(0x7f800000)})`,", ") <= ${w.u(0x7f700000)})`,"),
   form("`(${w.f(1)} / ${x})`", "`(${w.f(2)} / ${x})`"),
   form("`select(${y}, ${x}, ${c})`", "`select(${x}, ${y}, ${c})`"),
   form("`(~${x} + ${w.u(1)})`", "`(~${x})`"),
