@@ -219,7 +219,14 @@ export const ELEMENTWISE = {
     grad: (dy, _, a) => [dy.mul(a.sign())],
     doc: "|x|",
   },
-  sign: { arity: 1, takes: "float", wgsl: (w, x) => carrying(w, `sign(${x})`, x), f64: Math.sign, kinks: [0], doc: "−1, 0 or 1" },
+  sign: {
+    arity: 1,
+    takes: "float",
+    wgsl: (w, x) => carrying(w, `sign(${x})`, x),
+    f64: Math.sign,
+    kinks: [0],
+    doc: "−1, 0 or 1",
+  },
   maximum: {
     arity: 2,
     takes: "number",

@@ -111,9 +111,7 @@ export function printReduce(
         const pair = (x: string, y: string) => combine(a.name, x, y, dtype, 1);
         text = `${prefix}f${a.number}`;
         width = 1;
-        outer.lines.push(
-          `let ${text} = ${pair(pair(`${name}.x`, `${name}.y`), pair(`${name}.z`, `${name}.w`))};`,
-        );
+        outer.lines.push(`let ${text} = ${pair(pair(`${name}.x`, `${name}.y`), pair(`${name}.z`, `${name}.w`))};`);
       }
       if (share > 1) {
         const type = typeName(registerType(dtype), width);
