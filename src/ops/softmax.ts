@@ -45,8 +45,10 @@ const LOG_SUM_EXP: FusedOp<AxisAttrs> = {
   name: "logSumExp",
   outputs: ([x], { axis }) => [{ shape: x.shape.map((n, i) => (i === axis ? 1 : n)), dtype: x.dtype }],
   decompose([x], { axis }) {
+    // An infinite maximum cannot be taken away from itself; the exponentials say all there is to say then.
     const largest = x.detach().max(axis, true);
-    return [x.sub(largest).exp().sum(axis, true).log().add(largest)];
+    const shift = largest.isFinite().where(largest, 0);
+    return [x.sub(shift).exp().sum(axis, true).log().add(shift)];
   },
   vjp([x], [y], [dy]) {
     return dy ? [x.sub(y).exp().mul(dy)] : [];

@@ -12,6 +12,7 @@ import * as build from "../../src/tensor/build.ts";
 import { ELEMENTWISE, elementwise } from "../../src/tensor/elementwise.ts";
 import type { ElementwiseName } from "../../src/tensor/elementwise.ts";
 import { Tensor, setDefaultDevice, tensor } from "../../src/tensor/index.ts";
+import { logSumExp } from "../../src/ops/softmax.ts";
 import { openTestDevice } from "../support/helpers.ts";
 
 const LARGEST = 3.4028234663852886e38;
@@ -67,6 +68,14 @@ for (const [kind, open] of Object.entries(devices)) {
           return [`${name}(${x}${row.arity === 2 ? `, ${y}` : ""}) is ${expected}, not ${values[i]}`];
         });
         assert.deepEqual(wrong, []);
+      });
+    }
+
+    if (kind !== "webgpu") {
+      test("logSumExp of infinities", async () => {
+        const x = [-Infinity, -Infinity, Infinity, 0, -Infinity, 2, NaN, 0];
+        const values = await logSumExp(tensor(Float32Array.from(x), { shape: [4, 2] })).read();
+        assert.deepEqual([...values], [-Infinity, Infinity, 2, NaN]);
       });
     }
 
