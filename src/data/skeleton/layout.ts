@@ -129,7 +129,20 @@ export const SBU15: SkeletonLayout = {
   axes: { centre: [2], up: [[9, 12], [2]], across: [[3], [6]] },
 };
 
-export const LAYOUTS: readonly SkeletonLayout[] = [NTU25, KINECT_V1_20, SBU15];
+/** SMPL's first 22 joints, as HumanML3D and AMASS-style files give them. */
+export const SMPL22: SkeletonLayout = {
+  name: "smpl22",
+  joints: [
+    ...["pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle"],
+    ...["spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder"],
+    ...["right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"],
+  ],
+  parents: [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19],
+  persons: 1,
+  axes: { centre: [0], up: [[0], [9]], across: [[16], [17]] },
+};
+
+export const LAYOUTS: readonly SkeletonLayout[] = [NTU25, KINECT_V1_20, SBU15, SMPL22];
 
 /** A built-in layout by name. */
 export function layoutNamed(name: string): SkeletonLayout {

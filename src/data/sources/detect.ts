@@ -11,6 +11,7 @@ import { toIntegers } from "../../io/host-tensor.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import { DataError } from "../errors.ts";
 import { parseNwUclaName } from "../formats/nw-ucla.ts";
+import { parseMsrName } from "../formats/msr-action3d.ts";
 import { parseUtdMhadName } from "../formats/utd-mhad.ts";
 import type { SourceKind } from "./kinds.ts";
 import { filesBelow, requireFolder } from "./source.ts";
@@ -33,6 +34,12 @@ export const KIND_TITLES: Readonly<Record<SourceKind, string>> = {
   "pku-mmd": "PKU-MMD",
   npy: "npy files",
   csv: "CSV recordings",
+  "msr-action3d": "MSR-Action3D",
+  "st-gcn": "ST-GCN's npy and pkl",
+  "ctr-gcn": "CTR-GCN's npz",
+  pyskl: "PySKL's pkl",
+  bvh: "BVH motion capture",
+  smpl: "SMPL's 22 joints in npy",
 };
 
 /** The kind of a folder, or undefined where nothing known is in it. @throws DataError where it cannot be read. */
@@ -60,8 +67,9 @@ export function requireKind(folder: string): Detected {
 
 /** Refuses a folder that is plainly another data set than the kind it is said to be. */
 export function checkKind(kind: SourceKind, folder: string): void {
+  if (!DATA_SETS.includes(kind)) return;
   const found = detectKind(folder);
-  if (found === undefined || found.kind === kind || COMPATIBLE[kind]?.includes(found.kind)) return;
+  if (!found || !DATA_SETS.includes(found.kind) || family(found.kind) === family(kind)) return;
   throw new DataError(
     folder,
     "label",
@@ -69,15 +77,11 @@ export function checkKind(kind: SourceKind, folder: string): void {
   );
 }
 
-/** Kinds that may be read as another: a part of NTU RGB+D as either, a data set by name as anybody's npy. */
-const COMPATIBLE: Partial<Record<SourceKind, readonly SourceKind[]>> = {
-  ntu60: ["ntu120"],
-  ntu120: ["ntu60"],
-  "nw-ucla": ["npy"],
-  "utd-mhad": ["npy"],
-  sbu: ["npy"],
-  npy: ["nw-ucla", "utd-mhad", "sbu"],
-};
+/** Data sets that are told by what only they have; other kinds are forms that anybody's files may have. */
+const DATA_SETS: readonly SourceKind[] = ["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "msr-action3d"];
+
+/** Both parts of NTU RGB+D hold files of the same names. */
+const family = (kind: SourceKind): string => (kind.startsWith("ntu") ? "ntu" : kind);
 
 /** A rule by the names of files. */
 function named(kind: SourceKind, fits: (name: string, path: string) => boolean, form: string): Rule {
@@ -94,6 +98,12 @@ const RULES: readonly Rule[] = [
   named("nw-ucla", (name) => name.endsWith(".json") && !!parseNwUclaName(name.slice(0, -5)), "aAA_sSS_eEE_vVV.json"),
   named("utd-mhad", (name) => parseUtdMhadName(name) !== undefined, "aA_sS_tT_skeleton.mat"),
   named("pku-mmd", (name) => /^(?:\d{4}|A\d{2}N\d{2})-[LMR]\.txt$/.test(name), "NNNN-V.txt or AnnNnn-V.txt"),
+  named("msr-action3d", (name) => parseMsrName(name) !== undefined, "aAA_sSS_eEE_skeleton3D.txt"),
+  named("st-gcn", (name) => name.endsWith("_label.pkl"), "NAME_label.pkl"),
+  named("ctr-gcn", (name) => name.endsWith(".npz"), "NAME.npz"),
+  named("pyskl", (name) => name.endsWith(".pkl"), "NAME.pkl"),
+  named("bvh", (name) => name.endsWith(".bvh"), "NAME.bvh"),
+  named("smpl", (name, path) => name.endsWith(".npy") && isSmpl(path), "NAME.npy of [T, 22, 3]"),
   named("csv", (name) => name.endsWith(".csv"), "NAME.csv"),
 ];
 
@@ -149,5 +159,15 @@ function most(path: string): number | undefined {
     return toIntegers(readNpy(path)).reduce((a, b) => Math.max(a, b), -1);
   } catch {
     return undefined;
+  }
+}
+
+function isSmpl(path: string): boolean {
+  try {
+    const file = openNpy(path);
+    file.close();
+    return file.shape.length === 3 && file.shape[1] === 22 && file.shape[2] === 3;
+  } catch {
+    return false;
   }
 }

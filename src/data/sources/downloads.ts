@@ -2,6 +2,8 @@
 import { basename } from "node:path";
 import { DataError } from "../errors.ts";
 import { NW_UCLA_CLASSES, parseNwUcla } from "../formats/nw-ucla.ts";
+import { MSR_ACTION3D_CLASSES, parseMsrAction3d, parseMsrName } from "../formats/msr-action3d.ts";
+import { factProtocol } from "../store/protocol.ts";
 import { readText } from "../formats/text.ts";
 import { parseUtdMhad, parseUtdMhadName, UTD_MHAD_CLASSES } from "../formats/utd-mhad.ts";
 import { KINECT_V1_20 } from "../skeleton/layout.ts";
@@ -33,6 +35,24 @@ export function utdMhadSource(folder: string): ClipSource {
       if (!facts)
         throw new DataError(file, "label", "the name is not aA_sS_tT_skeleton.mat, with action A from 1 to 27");
       return { facts, clip: parseUtdMhad(readBytes(file), file) };
+    },
+  });
+}
+
+/** MSR-Action3D's text files, split as its users do: odd subjects train. */
+export function msrAction3dSource(folder: string): ClipSource {
+  const rule = "odd subjects train, even subjects test";
+  return perFileSource(folder, {
+    extension: ".txt",
+    what: "MSR-Action3D comes as one aAA_sSS_eEE_skeleton3D.txt a clip",
+    layout: KINECT_V1_20,
+    classes: MSR_ACTION3D_CLASSES,
+    protocols: [factProtocol("msr-action3d-xsub", rule, "subject", 10, (subject) => subject % 2 === 1)],
+    read: (file) => {
+      const facts = parseMsrName(basename(file));
+      if (!facts)
+        throw new DataError(file, "label", "the name is not aAA_sSS_eEE_skeleton3D.txt, with action AA from 01 to 20");
+      return { facts, clip: parseMsrAction3d(readText(file), file) };
     },
   });
 }

@@ -11,13 +11,18 @@ import type { ClipSource } from "./source.ts";
 import type { CsvSourceOptions } from "./csv.ts";
 import { csvFileSource, csvSource, loadCsvSpec } from "./csv.ts";
 import { checkKind } from "./detect.ts";
-import { nwUclaSource, utdMhadSource } from "./downloads.ts";
+import { bvhSource, smplSource } from "./motion.ts";
+import { ctrGcnSource, pySklSource, stGcnSource } from "./prepared.ts";
+import { msrAction3dSource, nwUclaSource, utdMhadSource } from "./downloads.ts";
 import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
 import { ntuSource } from "./ntu.ts";
 import { pkuSource } from "./pku.ts";
 import { parseWindows } from "./windows.ts";
 
-export const SOURCE_KINDS = ["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const;
+export const SOURCE_KINDS = [
+  ...(["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const),
+  ...(["msr-action3d", "st-gcn", "ctr-gcn", "pyskl", "bvh", "smpl"] as const),
+] as const;
 export type SourceKind = (typeof SOURCE_KINDS)[number];
 
 /** Paths and choices, as a user gives them. */
@@ -46,6 +51,12 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
   "pku-mmd": ["labels", "splitList"],
   npy: ["layout", "testSubjects"],
   csv: ["spec", "labels", "testSubjects", "window", "hop"],
+  "msr-action3d": [],
+  "st-gcn": [],
+  "ctr-gcn": [],
+  pyskl: [],
+  bvh: [],
+  smpl: [],
 };
 
 /** @throws Error for an option that the kind does not take; DataError naming the file that is wrong. */
@@ -69,10 +80,16 @@ export function openSourceOf(
   }
 }
 
-/** Data sets of one file a clip, as they are downloaded. */
+/** Kinds that need nothing but their folder. */
 const DOWNLOADS: Partial<Record<SourceKind, (folder: string) => ClipSource>> = {
   "nw-ucla": nwUclaSource,
   "utd-mhad": utdMhadSource,
+  "msr-action3d": msrAction3dSource,
+  "st-gcn": stGcnSource,
+  "ctr-gcn": ctrGcnSource,
+  pyskl: pySklSource,
+  bvh: bvhSource,
+  smpl: smplSource,
 };
 
 function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions): ClipSource {

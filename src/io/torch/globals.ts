@@ -7,6 +7,8 @@
 import { quoteForError } from "../format-error.ts";
 import { isHostTensor, MAX_RANK, type HostDType, type HostTensor } from "../host-tensor.ts";
 import { describe, PickleFault, PickleFunction, PickleObject, type PickleItem } from "./pickle-items.ts";
+import { f16ToFloat32 } from "../float16.ts";
+import { defineNumpyArrays } from "./numpy-globals.ts";
 import { OrderedDict, TorchDevice, TorchDType, type PythonValue } from "./python-values.ts";
 
 /** A storage class, `torch.FloatStorage`. Without a dtype it is `UntypedStorage`, of plain bytes. */
@@ -148,6 +150,8 @@ export function torchGlobals(
   table.set("numpy.core.multiarray.scalar", scalar);
   table.set("numpy._core.multiarray.scalar", scalar);
 
+  defineNumpyArrays(table, (item) => item instanceof NumpyDType, charge);
+
   for (const { dtype, name, storage } of TORCH_DTYPES) {
     table.set(`torch.${name}`, new TorchDType(name));
     if (storage !== undefined) table.set(`torch.${storage}`, new StorageType(`torch.${storage}`, dtype));
@@ -236,6 +240,7 @@ function integers(what: string, value: PickleItem | undefined): readonly number[
 const NUMPY_SCALARS: Record<string, (view: DataView, littleEndian: boolean) => PythonValue> = {
   f8: (view, little) => view.getFloat64(0, little),
   f4: (view, little) => view.getFloat32(0, little),
+  f2: (view, little) => f16ToFloat32(Uint16Array.of(view.getUint16(0, little)))[0],
   i8: (view, little) => exactInteger(view.getBigInt64(0, little)),
   i4: (view, little) => view.getInt32(0, little),
   i2: (view, little) => view.getInt16(0, little),

@@ -134,6 +134,8 @@ class Machine {
         return this.push(this.binary(this.uint8()));
       case 0x8e: // BINBYTES8
         return this.push(this.binary(this.length64("a bytes object")));
+      case 0x96: // BYTEARRAY8
+        return this.push(this.binary(this.length64("a bytearray")));
 
       case 0x5d: // EMPTY_LIST
         return this.push([]);

@@ -1,0 +1,82 @@
+/** Motion files of no data set of their own, one a clip; the folder a file lies in is its class: BVH, [T, 22, 3] npy. */
+import { basename, dirname, relative, sep } from "node:path";
+import { toFloat32 } from "../../io/host-tensor.ts";
+import { readNpy } from "../../io/numpy/npy.ts";
+import { formatShape } from "../../tensor/shape.ts";
+import { DataError } from "../errors.ts";
+import { parseBvh } from "../formats/bvh.ts";
+import { readText } from "../formats/text.ts";
+import type { Clip } from "../skeleton/clip.ts";
+import { checkClip } from "../skeleton/clip.ts";
+import { SMPL22, type BodyAxes, type SkeletonLayout } from "../skeleton/layout.ts";
+import { perFileSource } from "./per-file.ts";
+import type { ClipSource } from "./source.ts";
+import { requireFolder, someFilesBelow } from "./source.ts";
+
+export function bvhSource(folder: string): ClipSource {
+  requireFolder(folder);
+  const [first] = someFilesBelow(folder, ".bvh", "BVH is one file a clip");
+  const { joints, parents } = parseBvh(readText(first), first);
+  const layout = { name: "bvh", joints, parents, persons: 1, axes: bvhAxes(joints, first) };
+  return ofFolders(folder, ".bvh", layout, (file) => {
+    const read = parseBvh(readText(file), file);
+    if (read.joints.join() !== joints.join())
+      throw new DataError(file, "shape", `has other joints than ${first}; put the skeletons of each kind in a folder`);
+    return read.clip;
+  });
+}
+
+/** HumanML3D's `new_joints` and others' of SMPL's first 22 joints, in metres. */
+export function smplSource(folder: string): ClipSource {
+  return ofFolders(folder, ".npy", SMPL22, (file) => {
+    try {
+      const tensor = readNpy(file);
+      if (tensor.shape.length !== 3 || tensor.shape[1] !== 22 || tensor.shape[2] !== 3)
+        throw new DataError(file, "shape", `is ${formatShape(tensor.shape)}; it must be (T, 22, 3)`);
+      const clip = { data: toFloat32(tensor), frames: tensor.shape[0], persons: 1, joints: 22 };
+      checkClip(clip, file);
+      return clip;
+    } catch (cause) {
+      if (cause instanceof DataError) throw cause;
+      throw new DataError(file, "format", (cause as Error).message, { cause });
+    }
+  });
+}
+
+function ofFolders(
+  folder: string,
+  extension: string,
+  layout: SkeletonLayout,
+  read: (file: string) => Clip,
+): ClipSource {
+  requireFolder(folder);
+  const files = someFilesBelow(folder, extension, "there is one file a clip, in the folder of its class");
+  const classes = [...new Set(files.map((file) => basename(dirname(file))))].sort();
+  return perFileSource(folder, {
+    extension,
+    what: "there is one file a clip",
+    layout,
+    classes,
+    protocols: [],
+    read: (file) => {
+      const name = relative(folder, file).split(sep).join("/");
+      return { facts: { name, label: classes.indexOf(basename(dirname(file))) }, clip: read(file) };
+    },
+  });
+}
+
+/** The body's axes by the names that motion capture gives: hips, a spine or neck above, both upper arms. */
+function bvhAxes(joints: readonly string[], file: string): BodyAxes {
+  const find = (words: RegExp, what: string): number => {
+    const found = joints.findIndex((name) => words.test(name));
+    if (found >= 0) return found;
+    throw new DataError(file, "format", `names no ${what} among its joints: ${joints.slice(0, 12).join(", ")}, …`);
+  };
+  const up = find(/neck|chest|spine|torso|thorax/i, "neck or spine");
+  const left = find(/^(left|l_?)(up(per)?_?arm|arm|shldr|shoulder|collar)|(arm|shoulder)_?l(eft)?$/i, "left upper arm");
+  const right = find(
+    /^(right|r_?)(up(per)?_?arm|arm|shldr|shoulder|collar)|(arm|shoulder)_?r(ight)?$/i,
+    "right upper arm",
+  );
+  return { centre: [0], up: [[0], [up]], across: [[left], [right]] };
+}
