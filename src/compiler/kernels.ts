@@ -106,7 +106,7 @@ export class KernelBuilder {
   }
 
   #loop(group: Group): LoopKernel {
-    const lowering = new Lowering(group, this.#schedule, this.#leaves);
+    const lowering = new KernelValues(group, this.#schedule, this.#leaves);
     const i = loopVariable("i", group.size);
     const stores = this.#storedMembers(group).map((node) => ({
       target: node,
@@ -122,7 +122,7 @@ export class KernelBuilder {
 
   #reduce(group: Group): ReduceKernel {
     const { shape, axes, rows, columns } = group.space!;
-    const lowering = new Lowering(group, this.#schedule, this.#leaves);
+    const lowering = new KernelValues(group, this.#schedule, this.#leaves);
     const r = loopVariable("r", rows);
     const c = loopVariable("c", columns);
     const keptShape = shape.filter((_, a) => !axes.includes(a));
@@ -172,7 +172,7 @@ export class KernelBuilder {
   }
 
   #matmul(group: Group): MatmulKernel {
-    const lowering = new Lowering(group, this.#schedule, this.#leaves);
+    const lowering = new KernelValues(group, this.#schedule, this.#leaves);
     const node = group.root!;
     const [aNode, bNode] = node.inputs;
     const [m, k] = aNode.shape.slice(-2);
@@ -260,7 +260,7 @@ export function runtimeValues(expr: Expr): number[] {
 }
 
 /** Values of nodes at symbolic positions, within one kernel. */
-class Lowering {
+class KernelValues {
   readonly exprs = new ExprBuilder();
   /** Reductions and products computed by this very kernel. */
   readonly results = new Map<Node, number>();

@@ -5,13 +5,11 @@ import { arange } from "../tensor/create.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { scatterAddZeros } from "../tensor/scatter.ts";
 import { Tensor, stack } from "../tensor/tensor.ts";
+import { LOWEST } from "./specs/lowest.ts";
 
 export interface TopKAttrs {
   readonly k: number;
 }
-
-/** Below every number that can be compared with it on every device. */
-const LOWEST = -3.4e38;
 
 /** In: x [..., n]. Out: values [..., k], largest first, and their indices, i32; of equals the first comes first. */
 export const TOP_K: FusedOp<TopKAttrs> = {

@@ -14,6 +14,9 @@ export interface TensorSpec {
   readonly dtype: DType;
 }
 
+/** Workgroups along one axis of a dispatch that every WebGPU adapter runs: the default of its limit. */
+export const MAX_WORKGROUPS = 65535;
+
 /** What a lowering may know of the adapter it compiles for. */
 export interface AdapterProfile {
   /** `cpu`: a software driver, where registers beat shared memory and barriers are dear. `gpu`: a real GPU. */

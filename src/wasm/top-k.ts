@@ -9,9 +9,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import type { Value } from "./assembler/instructions.ts";
 import { f32, f32x4, i32, select, v128 } from "./assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "./kernel.ts";
-
-/** What a list holds before it is filled; not-a-numbers and what is below stay outside. */
-const LOWEST = -3.4e38;
+import { LOWEST } from "../ops/specs/lowest.ts";
 
 /** In: x [..., n], f32. Out: values [..., k], f32, largest first, and their indices [..., k], i32. */
 export function topK(shape: Shape, k: number): WasmLowering {

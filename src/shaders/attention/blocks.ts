@@ -8,9 +8,9 @@
 import { declareBlock, rowBlocks } from "../../ops/specs/attention.ts";
 import type { AttentionSpec, RowBlock, RowLayout, declareBuffers } from "../../ops/specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
+import { MAX_WORKGROUPS } from "../kernel.ts";
 
 const WORKGROUP = 32;
-const MAX_GRID = 65535;
 
 /** Rows an invocation owns, and columns of a chunk. */
 export interface AttentionTile {
@@ -187,7 +187,7 @@ export class BlockEmitter {
     const blocks = this.table.length;
     const total = batch * heads * blocks * parts;
     const groups = Math.ceil(total / WORKGROUP);
-    const gridX = Math.min(groups, MAX_GRID);
+    const gridX = Math.min(groups, MAX_WORKGROUPS);
     // Sequences differ in length: neighbours, which a driver runs in lockstep, then take blocks of the same sequence.
     const slowBlocks = `let block = unit / ${batch * heads};
 let head = unit % ${heads};

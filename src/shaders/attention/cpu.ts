@@ -13,8 +13,7 @@ import { declareBuffers, keepWidth, rowLayout } from "../../ops/specs/attention.
 import type { AttentionSpec } from "../../ops/specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
 import { literal } from "../print/types.ts";
-
-const LOWEST = "-3.4e38";
+import { LOWEST } from "../../ops/specs/lowest.ts";
 
 /** The tiles to choose from, the largest first, and from how many multiply-adds of one product each is taken. */
 const TILES: readonly (AttentionTile & { readonly work: number })[] = [

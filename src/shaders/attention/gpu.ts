@@ -12,9 +12,10 @@ import { declareBlock, declareBuffers, keepWidth, rowBlocks, rowLayout } from ".
 import type { AttentionSpec, RowLayout } from "../../ops/specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
 import { literal } from "../print/types.ts";
+import { MAX_WORKGROUPS } from "../kernel.ts";
+import { LOWEST } from "../../ops/specs/lowest.ts";
 
 const SIDE = 32;
-const LOWEST = "-3.4e38";
 const four = [0, 1, 2, 3];
 
 /** Emits one kernel over rows × columns; `r` are the rows the workgroup owns, `c` the tile walked over. */
@@ -175,7 +176,7 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
     const table = rowBlocks(this.spec, this.rowCount, this.columnCount, SIDE);
     const blocks = table.length;
     const total = batch * heads * blocks;
-    const gridX = Math.min(total, 65535);
+    const gridX = Math.min(total, MAX_WORKGROUPS);
     const wgsl = `${declared.declarations}
 var<workgroup> left: array<vec4<f32>, ${SIDE * 8}>;
 var<workgroup> right: array<vec4<f32>, ${SIDE * 8}>;

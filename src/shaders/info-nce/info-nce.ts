@@ -21,6 +21,8 @@ import type { AdapterProfile, Binding, KernelSource, Lowering, TensorSpec } from
 import { chooseTile, emitMatmul } from "../matmul/matmul.ts";
 import type { MatmulOperand, MatmulSpec } from "../matmul/matmul.ts";
 import { literal } from "../print/types.ts";
+import { MAX_WORKGROUPS } from "../kernel.ts";
+import { LOWEST } from "../../ops/specs/lowest.ts";
 
 /** Sizes of one loss; they are fixed into the kernels. */
 export interface InfoNceSpec {
@@ -72,7 +74,6 @@ function check(spec: InfoNceSpec): void {
 
 /** Threads that share a row in the joining kernels. */
 const THREADS = 64;
-const MAX_GRID = 65535;
 
 type Buffers = readonly { readonly name: string; readonly type?: string; readonly binding: Omit<Binding, "access"> }[];
 
@@ -102,7 +103,7 @@ function rowKernel(
   memory: string,
   body: string,
 ): KernelSource {
-  const gridX = Math.min(rows, MAX_GRID);
+  const gridX = Math.min(rows, MAX_WORKGROUPS);
   const wgsl = `${declared.text}${memory}
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -161,11 +162,11 @@ fn join(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
     declared,
     memory,
     `
-var negative = vec2<f32>(-3.4e38, 0.0);
+var negative = vec2<f32>(${LOWEST}, 0.0);
 for (var i = t; i < ${chunks}; i += ${THREADS}) {
   negative = join(negative, vec2<f32>(tops[n * ${chunks} + i], sums[n * ${chunks} + i]));
 }
-var positive = vec2<f32>(-3.4e38, 0.0);
+var positive = vec2<f32>(${LOWEST}, 0.0);
 for (var p = t; p < ${spec.positives}; p += ${THREADS}) {
   ${positiveScore(spec)}positive = join(positive, vec2<f32>(score, 1.0));
 }

@@ -9,9 +9,9 @@
 import type { InfoNceSpec } from "./info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource } from "../kernel.ts";
 import { literal } from "../print/types.ts";
+import { MAX_WORKGROUPS } from "../kernel.ts";
+import { LOWEST } from "../../ops/specs/lowest.ts";
 
-const LOWEST = "-3.4e38";
-const MAX_GRID = 65535;
 const four = [0, 1, 2, 3];
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
@@ -77,7 +77,7 @@ function registerPartials(spec: InfoNceSpec): Partials {
   const total = rowBlocks * chunks;
   const workgroup = 32;
   const workgroups = Math.ceil(total / workgroup);
-  const gridX = Math.min(workgroups, MAX_GRID);
+  const gridX = Math.min(workgroups, MAX_WORKGROUPS);
 
   const steps = (depth: number): string =>
     [
@@ -163,7 +163,7 @@ function sharedPartials(spec: InfoNceSpec): Partials {
   const rowBlocks = Math.ceil(rowCount / side);
   const { each, chunks } = cut(Math.ceil(negatives / side), rowBlocks, GPU_BLOCKS);
   const total = rowBlocks * chunks;
-  const gridX = Math.min(total, MAX_GRID);
+  const gridX = Math.min(total, MAX_WORKGROUPS);
   const rowOfQ = (i: number): string =>
     `let x${i} = select(vec4<f32>(), q4(min(n + ${i}, ${rowCount - 1}), min(c, ${lastGroup(channels)})), inside);`;
   const transposed = (i: number): string =>

@@ -6,9 +6,7 @@
  * emitted.
  */
 import type { KernelParts, MatmulSpec } from "./matmul.ts";
-
-/** Workgroups a dispatch may have in one dimension, on every adapter (WebGPU's default and highest common limit). */
-const MAX_WORKGROUPS = 65535;
+import { MAX_WORKGROUPS } from "../kernel.ts";
 
 /** Components of a vec4 in WGSL. */
 export const COMPONENTS = ["x", "y", "z", "w"] as const;

@@ -38,14 +38,14 @@ export interface VectorVariable {
 }
 
 /** Lines of a block, and what has been named in it. Values of an outer block are visible in inner ones. */
-export class Scope {
+export class Block {
   readonly lines: string[] = [];
   readonly values = new Map<number, Printed>();
   readonly indices = new Map<string, string>();
   constructor(
     /** Loop variables that have a value here. */
     readonly variables: ReadonlySet<string>,
-    readonly parent?: Scope,
+    readonly parent?: Block,
   ) {}
 }
 
@@ -72,9 +72,9 @@ function readable(index: IntExpr): IntExpr {
   return index.terms.length === 0 && index.constant < 0 ? int(0) : index;
 }
 
-export class ExprPrinter {
+export class WgslPrinter {
   readonly helpers: Set<string>;
-  #scope: Scope;
+  #scope: Block;
   #names = 0;
 
   constructor(
@@ -83,7 +83,7 @@ export class ExprPrinter {
     readonly vector: VectorVariable | undefined,
     /** Results of the kernel's reductions or product, by number. */
     readonly results: ReadonlyMap<number, Printed>,
-    scope: Scope,
+    scope: Block,
     /** Makes names of this printer differ from those of others in the same function. */
     readonly prefix: string,
     helpers: Set<string>,
@@ -93,14 +93,14 @@ export class ExprPrinter {
   }
 
   /** Prints into another block from now on. */
-  enter(scope: Scope): void {
+  enter(scope: Block): void {
     this.#scope = scope;
   }
 
   // --- scopes
 
   /** The outermost block in which all `variables` have a value. */
-  #home(variables: Iterable<string>): Scope {
+  #home(variables: Iterable<string>): Block {
     let home = this.#scope;
     const needed = [...variables];
     while (home.parent && needed.every((v) => home.parent!.variables.has(v))) home = home.parent;
@@ -137,7 +137,7 @@ export class ExprPrinter {
           const memoKey = `${key}@${this.#laneDependent(atom.of) ? lane : ""}`;
           const home = this.#home(this.#variablesOf(atom.of));
           let known: string | undefined;
-          for (let s: Scope | undefined = this.#scope; s && known === undefined; s = s.parent)
+          for (let s: Block | undefined = this.#scope; s && known === undefined; s = s.parent)
             known = s.indices.get(memoKey);
           if (known === undefined) {
             const inner = this.indexText(atom.of, lane);
@@ -193,7 +193,7 @@ export class ExprPrinter {
 
   /** Prints `expr`, once for each block, and gives the name of its value. */
   print(expr: Expr): Printed {
-    for (let s: Scope | undefined = this.#scope; s; s = s.parent) {
+    for (let s: Block | undefined = this.#scope; s; s = s.parent) {
       const known = s.values.get(expr.id);
       if (known) return known;
     }

@@ -1,12 +1,12 @@
 /** Elementwise kernels: an invocation computes four neighbours, or one element where the size is no multiple of 4. */
 import type { LoopKernel } from "../../compiler/kernels.ts";
 import type { BindingTable } from "./bindings.ts";
-import { ExprPrinter, Scope } from "./expr.ts";
+import { WgslPrinter, Block } from "./expr.ts";
 
 export function printLoop(
   kernel: LoopKernel,
   bindings: BindingTable,
-  scope: Scope,
+  scope: Block,
   workgroup: string,
   prefix: string,
   helpers: Set<string>,
@@ -15,8 +15,8 @@ export function printLoop(
   const vector = kernel.size % 4 === 0 ? { name: "i", quarter: "i4", size: kernel.size } : undefined;
   const counter = vector ? vector.quarter : "i";
   const units = vector ? kernel.size / 4 : kernel.size;
-  const body = new Scope(new Set([counter]), new Scope(new Set()));
-  const printer = new ExprPrinter(kernel.exprs, bindings, vector, new Map(), body, prefix, helpers);
+  const body = new Block(new Set([counter]), new Block(new Set()));
+  const printer = new WgslPrinter(kernel.exprs, bindings, vector, new Map(), body, prefix, helpers);
   // All values first: a value stored in place may be read by another store.
   const values = kernel.stores.map((s) => printer.print(s.value));
   kernel.stores.forEach((s, k) => printer.store(s.target, s.index, values[k], s.target.dtype));

@@ -17,7 +17,7 @@ import type {
 import { chooseTile, emitMatmul, invocationsOf } from "../matmul/matmul.ts";
 import { sharedLines } from "../matmul/edges.ts";
 import type { BindingTable } from "./bindings.ts";
-import { ExprPrinter, Scope } from "./expr.ts";
+import { WgslPrinter, Block } from "./expr.ts";
 import type { VectorVariable } from "./expr.ts";
 import { helperText } from "./helpers.ts";
 
@@ -162,8 +162,8 @@ function printProduct(
   /** A function that evaluates an operand, one element or four along `vector`. */
   const reader = (fn: string, value: Expr, outer: string, vector: VectorVariable | undefined) => {
     const variables = ["b", outer, "k"].map((v) => (v === vector?.name ? vector.quarter : v));
-    const scope = new Scope(new Set(variables), new Scope(new Set()));
-    const printer = new ExprPrinter(kernel.exprs, bindings, vector, new Map(), scope, "t", helpers);
+    const scope = new Block(new Set(variables), new Block(new Set()));
+    const printer = new WgslPrinter(kernel.exprs, bindings, vector, new Map(), scope, "t", helpers);
     const printed = printer.print(value);
     const text = vector ? printer.widen(printed, value.dtype) : printed.text;
     // A shift, not a division: signed division by 4 rounds towards 0, which costs a quarter of the speed here.
@@ -206,9 +206,9 @@ function printProduct(
   const storeVector = n % 4 === 0;
   const storeFunction = (fn: string, vector: VectorVariable | undefined) => {
     const counter = vector ? vector.quarter : "n";
-    const scope = new Scope(new Set(["b", "m", counter]), new Scope(new Set()));
+    const scope = new Block(new Set(["b", "m", counter]), new Block(new Set()));
     const results = new Map([[0, { text: "value", lanes: vector ? (4 as const) : (1 as const) }]]);
-    const printer = new ExprPrinter(kernel.exprs, bindings, vector, results, scope, "t", helpers);
+    const printer = new WgslPrinter(kernel.exprs, bindings, vector, results, scope, "t", helpers);
     const values = kernel.stores.map((s) => printer.print(s.value));
     kernel.stores.forEach((s, i) => printer.store(s.target, s.index, values[i], s.target.dtype));
     functions.push(

@@ -8,12 +8,13 @@ import type { AdapterProfile } from "../kernel.ts";
 import type { MatmulTile } from "../matmul/matmul.ts";
 import { BindingTable } from "./bindings.ts";
 import type { MemoryOf } from "./bindings.ts";
-import { Scope } from "./expr.ts";
+import { Block } from "./expr.ts";
 import { helperText } from "./helpers.ts";
 import { printLoop } from "./loop.ts";
 import { printMatmul, printMatmulGroup } from "./matmul.ts";
 import { planReduce, printReduce } from "./reduce.ts";
 import type { ReducePlan } from "./reduce.ts";
+import { MAX_WORKGROUPS } from "../kernel.ts";
 
 /** A buffer a program binds: a node's memory, or the parameter buffer. */
 export type ProgramBinding =
@@ -36,7 +37,6 @@ export interface Segment {
 
 /** Invocations in a workgroup of elementwise and reduction programs. */
 export const WORKGROUP = 64;
-const MAX_WORKGROUPS = 65535;
 
 /** Elements an invocation of an elementwise kernel computes at once. */
 export function loopLanes(size: number): 1 | 4 {
@@ -64,12 +64,15 @@ export function printSegments(name: string, segments: readonly Segment[], memory
     ];
     let first = 0;
     segments.forEach((segment, k) => {
-      const scope = new Scope(new Set());
+      const scope = new Block(new Set());
       const lines: string[] = [];
       const origin = first === 0 ? "workgroup" : `(workgroup - ${first})`;
       if (segment.kernel.kind === "loop")
         printLoop(segment.kernel, bindings, scope, origin, `s${k}_`, helpers, WORKGROUP);
-      else printReduce(segment.kernel, segment.reduce!, bindings, scope, origin, `s${k}_`, helpers, shared, WORKGROUP);
+      else {
+        const target = { bindings, block: scope, workgroup: origin, workgroupSize: WORKGROUP, helpers, shared };
+        printReduce(segment.kernel, segment.reduce!, { ...target, prefix: `s${k}_` });
+      }
       first += segment.workgroups;
       lines.push(...scope.lines);
       if (segments.length === 1) body.push(...lines);

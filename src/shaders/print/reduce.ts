@@ -12,7 +12,7 @@ import type { ReduceName } from "../../tensor/node.ts";
 import type { AdapterProfile } from "../kernel.ts";
 import type { BindingTable } from "./bindings.ts";
 import type { Printed } from "./expr.ts";
-import { ExprPrinter, Scope } from "./expr.ts";
+import { WgslPrinter, Block } from "./expr.ts";
 import { literal, registerType, typeName } from "./types.ts";
 
 export interface ReducePlan {
@@ -40,17 +40,22 @@ export function planReduce(kernel: ReduceKernel, profile: AdapterProfile, workgr
   return { vector, units, unitsPerWorkgroup, share };
 }
 
-export function printReduce(
-  kernel: ReduceKernel,
-  plan: ReducePlan,
-  bindings: BindingTable,
-  scope: Scope,
-  workgroup: string,
-  prefix: string,
-  helpers: Set<string>,
-  shared: Set<string>,
-  workgroupSize: number,
-): void {
+/** The function that a reduction is printed into. */
+export interface ReduceTarget {
+  readonly bindings: BindingTable;
+  readonly block: Block;
+  /** The number of the workgroup, as an expression. */
+  readonly workgroup: string;
+  readonly workgroupSize: number;
+  /** Makes names of this kernel differ from those of others in the same function. */
+  readonly prefix: string;
+  /** Functions that are called, and workgroup memory that is declared: more are added. */
+  readonly helpers: Set<string>;
+  readonly shared: Set<string>;
+}
+
+export function printReduce(kernel: ReduceKernel, plan: ReducePlan, target: ReduceTarget): void {
+  const { bindings, block: scope, workgroup, workgroupSize, prefix, helpers, shared } = target;
   const { rows, columns } = kernel;
   const { vector, units, unitsPerWorkgroup, share } = plan;
   const unit = vector === "r" ? "r4" : "r";
@@ -64,8 +69,8 @@ export function printReduce(
         : undefined;
 
   const results = new Map<number, Printed>();
-  const outer = new Scope(new Set([unit]), new Scope(new Set()));
-  const printer = new ExprPrinter(kernel.exprs, bindings, vectorVariable, results, outer, prefix, helpers);
+  const outer = new Block(new Set([unit]), new Block(new Set()));
+  const printer = new WgslPrinter(kernel.exprs, bindings, vectorVariable, results, outer, prefix, helpers);
 
   // Neighbouring invocations take neighbouring elements: of a row where columns are neighbours, else of several rows.
   const [part, place] =
@@ -79,7 +84,7 @@ export function printReduce(
   const names = { place: `${prefix}place`, wanted: `${prefix}unit`, part: `${prefix}part` };
   outer.lines.push(`let ${unit} = min(${names.wanted}, ${units - 1});`);
 
-  const loop = (inner: Scope) => {
+  const loop = (inner: Block) => {
     outer.lines.push(
       `for (var ${step}: i32 = ${share === 1 ? "0" : names.part}; ${step} < ${steps}; ${step} = ${step} + ${share}) {`,
       ...inner.lines.map((l) => `  ${l}`),
@@ -89,7 +94,7 @@ export function printReduce(
   };
 
   for (const accumulators of kernel.phases) {
-    const inner = new Scope(new Set([unit, step]), outer);
+    const inner = new Block(new Set([unit, step]), outer);
     printer.enter(inner);
     const declared = accumulators.map((a) => {
       const dtype = a.value.dtype;
@@ -144,7 +149,7 @@ export function printReduce(
   // What elements need is read before rows are stored: a row may be stored in place.
   const values = kernel.rowStores.map((s) => printer.print(s.value));
   if (kernel.elementStores.length > 0) {
-    const inner = new Scope(new Set([unit, step]), outer);
+    const inner = new Block(new Set([unit, step]), outer);
     printer.enter(inner);
     const elements = kernel.elementStores.map((s) => printer.print(s.value));
     kernel.elementStores.forEach((s, k) => printer.store(s.target, s.index, elements[k], s.target.dtype));
@@ -153,7 +158,7 @@ export function printReduce(
     outer.lines.push("}");
   }
   if (kernel.rowStores.length > 0) {
-    const block = new Scope(new Set([unit]), outer);
+    const block = new Block(new Set([unit]), outer);
     printer.enter(block);
     kernel.rowStores.forEach((s, k) => printer.store(s.target, s.index, values[k], s.target.dtype));
     outer.lines.push(

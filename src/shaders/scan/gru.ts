@@ -15,7 +15,7 @@
  *   db_hh[d] = Σ_tb dgatesH[t,b,d,:]                     d(gates) = dgatesX
  */
 import type { AdapterProfile, Lowering } from "../kernel.ts";
-import { declareBuffers, operand, packKernel, packedLayout, packedOperand, packedScratch } from "./pack.ts";
+import { declareScanBuffers, operand, packKernel, packedLayout, packedOperand, packedScratch } from "./pack.ts";
 import type { ScanSignature, ScanSpec } from "../../ops/specs/scan.ts";
 import { checkScanSpec, f32, perStep, segmentsOf } from "../../ops/specs/scan.ts";
 import { ACTIVATIONS, ScanText } from "./text.ts";
@@ -84,7 +84,7 @@ export function gruForward(spec: ScanSpec, profile: AdapterProfile, saves = true
   const layout = packedLayout(spec, 3, true, 1);
   const tile = chooseTile(name, spec, 3, profile, forwardDemand(3));
   const text = new ScanText(spec, 3, tile, layout);
-  const { text: buffers, bindings } = declareBuffers(
+  const { text: buffers, bindings } = declareScanBuffers(
     [
       operand(signature, "gates"),
       packedOperand(layout),
@@ -147,7 +147,7 @@ export function gruBackward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   const layout = packedLayout(spec, 3, false, 1);
   const tile = chooseTile(name, spec, 3, profile, backwardDemand(3));
   const text = new ScanText(spec, 3, tile, layout);
-  const { text: buffers, bindings } = declareBuffers(
+  const { text: buffers, bindings } = declareScanBuffers(
     [
       operand(signature, "dy"),
       operand(signature, "saved"),

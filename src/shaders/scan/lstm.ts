@@ -14,7 +14,7 @@
  *   db_hh[d] = Σ_tb dgates[t,b,d,:]                     d(gates) = dgates
  */
 import type { AdapterProfile, Lowering } from "../kernel.ts";
-import { declareBuffers, operand, packKernel, packedLayout, packedOperand, packedScratch } from "./pack.ts";
+import { declareScanBuffers, operand, packKernel, packedLayout, packedOperand, packedScratch } from "./pack.ts";
 import type { ScanSignature, ScanSpec } from "../../ops/specs/scan.ts";
 import { checkScanSpec, f32, perStep, segmentsOf } from "../../ops/specs/scan.ts";
 import { ACTIVATIONS, ScanText } from "./text.ts";
@@ -86,7 +86,7 @@ export function lstmForward(spec: ScanSpec, profile: AdapterProfile, saves = tru
   const layout = packedLayout(spec, 4, true, 2);
   const tile = chooseTile(name, spec, 4, profile, forwardDemand(4));
   const text = new ScanText(spec, 4, tile, layout);
-  const { text: buffers, bindings } = declareBuffers(
+  const { text: buffers, bindings } = declareScanBuffers(
     [
       operand(signature, "gates"),
       packedOperand(layout),
@@ -162,7 +162,7 @@ export function lstmBackward(spec: ScanSpec, profile: AdapterProfile): Lowering 
   const layout = packedLayout(spec, 4, false, 2);
   const tile = chooseTile(name, spec, 4, profile, backwardDemand(4));
   const text = new ScanText(spec, 4, tile, layout);
-  const { text: buffers, bindings } = declareBuffers(
+  const { text: buffers, bindings } = declareScanBuffers(
     [
       operand(signature, "dy"),
       operand(signature, "saved"),

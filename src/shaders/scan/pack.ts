@@ -8,6 +8,7 @@ import type { Binding, KernelSource, TensorSpec } from "../kernel.ts";
 import type { GateCount, ScanSignature, ScanSpec } from "../../ops/specs/scan.ts";
 import { segmentsOf } from "../../ops/specs/scan.ts";
 import { quadsOf } from "./tile.ts";
+import { MAX_WORKGROUPS } from "../kernel.ts";
 
 /** A storage buffer as the text of a scan kernel sees it. */
 export interface ScanBuffer {
@@ -33,7 +34,10 @@ export function operand(signature: ScanSignature, name: string, kind: ScanBuffer
 }
 
 /** `@binding` declarations, and functions that load and store a quad of each buffer at an element offset. */
-export function declareBuffers(buffers: readonly ScanBuffer[], hidden: number): { text: string; bindings: Binding[] } {
+export function declareScanBuffers(
+  buffers: readonly ScanBuffer[],
+  hidden: number,
+): { text: string; bindings: Binding[] } {
   const aligned = hidden % 4 === 0;
   const bindings: Binding[] = [];
   let text = "";
@@ -120,7 +124,7 @@ export function packKernel(
   const { gates, forward, span } = layout;
   const quads = quadsOf(hidden);
   const sources = [...(forward ? ["weight", "bias"] : ["weight"]), ...states];
-  const { text, bindings } = declareBuffers(
+  const { text, bindings } = declareScanBuffers(
     [
       ...sources.map((source) => operand(signature, source, "scalars")),
       { ...packedOperand(layout), access: "read_write" },
@@ -166,7 +170,7 @@ export function packKernel(
 
   const size = 64;
   const groups = Math.ceil(layout.length / size);
-  const width = Math.min(groups, 65535);
+  const width = Math.min(groups, MAX_WORKGROUPS);
   const wgsl = `${text}
 @compute @workgroup_size(${size})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -183,3 +183,13 @@ export class FunctionBuilder {
 function localValue(type: ValueType, index: number): Local {
   return { type, index, code: [0x20, ...unsignedLeb(index)] };
 }
+
+/** The values of a function's parameters under their names, in the order of the names. */
+export function named<N extends string, V extends Value>(names: readonly N[], values: readonly V[]): Record<N, V> {
+  return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<N, V>;
+}
+
+/** Arguments in the order of a function's parameter names: none is forgotten, and none stands in another's place. */
+export function inOrder<N extends string>(names: readonly N[], values: Readonly<Record<N, Value>>): Value[] {
+  return names.map((name) => values[name]);
+}

@@ -32,6 +32,7 @@ import { f32, f32x4, i32, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { loadLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp } from "../print/math.ts";
+import { inOrder, named } from "../assembler/function.ts";
 
 /** Units that keep the threads of a large machine busy. */
 const UNITS = 32;
@@ -100,33 +101,38 @@ export function backwardKernel(spec: AttentionSpec): WasmKernel {
             dq = () => i32.add(i32.add(context.scratch(0), i32.mul(group, i32.const(size))), within);
           }
           const address = (operand: AttentionOperand) => head.row(operand, start);
-          f.call(gradients, [
-            ...OPERANDS.map(address),
-            head.lse(start),
-            head.mask(start),
-            head.keep(start),
-            dq(),
-            address("dk"),
-            address("dv"),
-            i32.const(rows),
+          const args = {
+            dout: address("dout"),
+            q: address("q"),
+            k: address("k"),
+            v: address("v"),
+            out: address("out"),
+            lse: head.lse(start),
+            mask: head.mask(start),
+            keep: head.keep(start),
+            dq: dq(),
+            dk: address("dk"),
+            dv: address("dv"),
+            rows: i32.const(rows),
             begin,
-            select(i32.ltS(end, i32.const(columns)), end, i32.const(columns)),
-            i32.const(columns),
-            context.threadMemory,
-          ]);
+            end: select(i32.ltS(end, i32.const(columns)), end, i32.const(columns)),
+            columns: i32.const(columns),
+            memory: context.threadMemory,
+          };
+          f.call(gradients, inOrder(PARAMETERS, args));
         },
       );
     },
   };
 }
 
-/** Tensors that the function below takes the first rows of. */
-const OPERANDS = ["dout", "q", "k", "v", "out"] as const;
+/** Addresses of one sequence's first row, numbers of its rows and keys, and the thread's memory. */
+const PARAMETERS = [
+  ...(["dout", "q", "k", "v", "out", "lse", "mask", "keep", "dq", "dk", "dv"] as const),
+  ...(["rows", "begin", "end", "columns", "memory"] as const),
+] as const;
 
-/**
- * The function (dout, q, k, v, out, lse, mask, keep, dq, dk, dv, rows, begin, end, columns, memory): the gradients of
- * one sequence's keys `begin` to `end`, and these keys' part of dq. Addresses are of the sequence's first row.
- */
+/** The function of the gradients of one sequence's keys `begin` to `end`, and these keys' part of dq. */
 function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
   const { features } = context;
   const { dim, scale } = spec;
@@ -144,12 +150,15 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
   const [copyQ, copyK, copyDout] = [copy("q"), copy("k"), copy("dout")];
   const [packK, packV] = [packColumns(context, tensorRow(spec, "k")), packColumns(context, tensorRow(spec, "v"))];
   const [storeKeys, setDq, addDq] = [store(tensorRow(spec, "dk"), false), store(dqRow, false), store(dqRow, true)];
-  const parameters = Array.from({ length: 16 }, () => "i32" as const);
+  const parameters = PARAMETERS.map(() => "i32" as const);
   const name = functionKey("attention.backward", spec, dqRow);
 
   return context.shared(name, (module) =>
     module.function({ parameters }, (f) => {
-      const [dout, q, k, v, out, lse, mask, keep, dq, dk, dv, rows, begin, end, columns, memory] = f.parameters;
+      const { dout, q, k, v, out, lse, mask, keep, dq, dk, dv, rows, begin, end, columns, memory } = named(
+        PARAMETERS,
+        f.parameters,
+      );
       const part = (offset: number) => f.local("i32", i32.add(memory, i32.const(offset)));
       const own = {
         q: part(at.q),

@@ -17,9 +17,6 @@ import { byCount, lanesBelow, loadLanes } from "../assembler/lanes.ts";
 /** Most rows and columns of a block of scores. */
 const BLOCK = 64;
 
-/** Stands in for the score of a closed key: below every score. */
-export const LOWEST = -3.4e38;
-
 /** Rows and columns that meet: a whole sequence of keys and its queries. */
 export interface Sequence {
   /** First query and first key. */

@@ -8,7 +8,6 @@
 import type { AttentionSpec } from "../../ops/specs/attention.ts";
 import { keepWidth } from "../../ops/specs/attention.ts";
 import {
-  LOWEST,
   blockLength,
   blockSizes,
   emitBlockLength,
@@ -28,6 +27,8 @@ import { f32, f32x4, i32, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { byCount, maxOfLanes, storeLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp, log } from "../print/math.ts";
+import { LOWEST } from "../../ops/specs/lowest.ts";
+import { inOrder, named } from "../assembler/function.ts";
 
 function layoutOf(spec: AttentionSpec) {
   const sizes = blockSizes(spec);
@@ -61,24 +62,28 @@ export function forwardKernel(spec: AttentionSpec): WasmKernel {
         const left = f.local("i32", i32.sub(i32.const(rows), done));
         const count = select(i32.ltS(left, i32.const(blockLength(rows))), left, i32.const(blockLength(rows)));
         const key = i32.const(first);
-        f.call(attend, [
-          head.row("q", row),
-          head.row("k", key),
-          head.row("v", key),
-          head.row("out", row),
-          head.lse(row),
-          head.mask(key),
-          head.keep(row),
-          count,
-          i32.const(columns),
-          context.threadMemory,
-        ]);
+        const args = {
+          q: head.row("q", row),
+          k: head.row("k", key),
+          v: head.row("v", key),
+          out: head.row("out", row),
+          lse: head.lse(row),
+          mask: head.mask(key),
+          keep: head.keep(row),
+          rows: count,
+          columns: i32.const(columns),
+          memory: context.threadMemory,
+        };
+        f.call(attend, inOrder(PARAMETERS, args));
       });
     },
   };
 }
 
-/** The function (q, k, v, out, lse, mask, keep, rows, columns, memory) of one block of queries and all its keys. */
+/** Addresses of a block's first row or key, its numbers of both, and the thread's memory. */
+const PARAMETERS = ["q", "k", "v", "out", "lse", "mask", "keep", "rows", "columns", "memory"] as const;
+
+/** The function of one block of queries and all its keys. */
 function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
   const { features } = context;
   const { dim, scale } = spec;
@@ -102,12 +107,12 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
     toRow: tensorRow(spec, "out"),
     each: true,
   });
-  const parameters = Array.from({ length: 10 }, () => "i32" as const);
+  const parameters = PARAMETERS.map(() => "i32" as const);
   const name = functionKey("attention.forward", spec, online);
 
   return context.shared(name, (module) =>
     module.function({ parameters }, (f) => {
-      const [q, k, v, out, lse, mask, keep, rows, columns, memory] = f.parameters;
+      const { q, k, v, out, lse, mask, keep, rows, columns, memory } = named(PARAMETERS, f.parameters);
       const part = (offset: number) => f.local("i32", i32.add(memory, i32.const(offset)));
       const [queries, keys, values, scores, result] = [at.queries, at.keys, at.values, at.scores, at.out].map(part);
       const [open, tops, sums] = [at.open, at.top, at.sum].map(part);

@@ -15,6 +15,7 @@ import { f32, f32x4, i32, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { lanesBelow, maxOfLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp } from "../print/math.ts";
+import { LOWEST } from "../../ops/specs/lowest.ts";
 
 /** Most queries whose logits are computed at a time. */
 const QUERIES = 64;
@@ -22,9 +23,6 @@ const QUERIES = 64;
 const [LEAST_COLUMNS, MOST_COLUMNS, CHUNKS] = [32, 128, 32];
 /** Most parts of the gradient that are summed apart, so that threads can share the work. */
 const GROUPS = 64;
-
-/** Stands in for the logits of columns that fill up a vector. */
-const LOWEST = -3.4e38;
 
 export interface ChunkPlan {
   /** Columns of each chunk but the last. */

@@ -16,6 +16,7 @@ import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel, WasmLowering } from "../kernel.ts";
 import { byCount, loadLanes, storeLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp, log } from "../print/math.ts";
+import { LOWEST } from "../../ops/specs/lowest.ts";
 
 /** In: q [N, C], k [N, P, C], queue [C, K]. Out: loss, and the log-sum-exps over all and over the positives; [N]. */
 export function infoNceForward(spec: InfoNceSpec): WasmLowering {
@@ -71,7 +72,7 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
             f.set(k, i32.add(k, i32.const(4 * channels)));
           });
         }
-        const topPositive = f.local("v128", f32x4.const(-3.4e38));
+        const topPositive = f.local("v128", f32x4.const(LOWEST));
         overPositives((place) => f.set(topPositive, f32x4.pmax(topPositive, v128.load(place))));
         const sumPositive = f.local("v128", f32x4.const(0));
         overPositives((place) => {

@@ -50,7 +50,7 @@ export interface PrinterOptions {
 
 const LANES = [0, 1, 2, 3];
 
-export class ExprPrinter {
+export class WasmPrinter {
   readonly #f: FunctionBuilder;
   readonly #o: PrinterOptions;
   readonly #scopes: Scopes;

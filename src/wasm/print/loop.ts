@@ -8,7 +8,7 @@ import { i32, select } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import type { Split } from "./loop-nest.ts";
 import { chooseSplit, columnName, rowName, splitIndex } from "./loop-nest.ts";
-import { ExprPrinter } from "./expr.ts";
+import { WasmPrinter } from "./expr.ts";
 
 /** Vector operations that are worth a unit of work of their own. */
 export const UNIT_PRICE = 16384;
@@ -66,7 +66,7 @@ export function loopKernel(kernel: LoopKernel): ExprKernels {
   const units = chooseUnits(split);
   const [row, column] = [rowName("i"), columnName("i")];
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
-    const printer = new ExprPrinter({
+    const printer = new WasmPrinter({
       f,
       features: context.features,
       exprs: kernel.exprs,

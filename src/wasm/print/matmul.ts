@@ -19,7 +19,7 @@ import { productKernels } from "../matmul/matmul.ts";
 import type { PlainView } from "../matmul/packing.ts";
 import type { LaneVariable } from "./dependence.ts";
 import type { ExprMemory } from "./expr.ts";
-import { ExprPrinter } from "./expr.ts";
+import { WasmPrinter } from "./expr.ts";
 
 /** Where the tensors of a kernel lie while it runs. */
 type MemoryOf = (context: KernelContext) => ExprMemory;
@@ -47,8 +47,8 @@ function printerOf(
   context: KernelContext,
   memory: MemoryOf,
   vector: LaneVariable | undefined,
-): ExprPrinter {
-  return new ExprPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memory(context), vector });
+): WasmPrinter {
+  return new WasmPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memory(context), vector });
 }
 
 // --- operands

@@ -14,7 +14,7 @@ import { chooseUnits, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { combine, identity } from "./reduce.ts";
-import { ExprPrinter } from "./expr.ts";
+import { WasmPrinter } from "./expr.ts";
 
 const CHAINS = 4;
 /** Columns from which, and price of four elements up to which, chains pay. */
@@ -32,7 +32,7 @@ export function columnsKernel(
   const [outer, inner] = [rowName("c"), columnName("c")];
   const chains = split.length >= CHAINED_LENGTH && split.price <= CHAINED_PRICE ? CHAINS : 1;
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
-    const printer = new ExprPrinter({
+    const printer = new WasmPrinter({
       f,
       features: context.features,
       exprs,

@@ -20,7 +20,7 @@ import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { combine, identity } from "./reduce.ts";
 import { indicesOf } from "./dependence.ts";
-import { ExprPrinter } from "./expr.ts";
+import { WasmPrinter } from "./expr.ts";
 
 /** Rows of a block: enough for stretches of two cache lines at least (of one, a sum takes a fifth longer), few enough for the cache. */
 const LEAST_ROWS = 32;
@@ -61,7 +61,7 @@ export function rowsKernel(
   const lines = accumulators.length + kept.length + rowStores.length;
 
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
-    const printer = new ExprPrinter({
+    const printer = new WasmPrinter({
       f,
       features: context.features,
       exprs,
