@@ -6,8 +6,10 @@
  */
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
+import { requireTensor } from "../tensor/door.ts";
+import { isFloat } from "../tensor/dtype.ts";
 import { normalizeAxis } from "../tensor/shape.ts";
-import { Tensor, requireFloat } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 interface AxisAttrs {
   readonly axis: number;
@@ -55,14 +57,16 @@ const LOG_SUM_EXP: FusedOp<AxisAttrs> = {
   },
 };
 
-function overAxis(op: FusedOp<AxisAttrs>, x: Tensor, axis: number): Tensor {
-  requireFloat(op.name, x);
+/** Integers and bools are taken as f32. */
+function overAxis(op: FusedOp<AxisAttrs>, given: Tensor, axis: number): Tensor {
+  requireTensor(op.name, "x", given);
+  const x = isFloat(given.dtype) ? given : given.cast("f32");
   const at = normalizeAxis(op.name, axis, x.rank);
   if (x.shape[at] === 0) throw new Error(`${op.name}: axis ${axis} of [${x.shape.join(", ")}] is empty`);
   return new Tensor(build.fused(op, [x.node], { axis: at })[0]);
 }
 
-/** exp(x) / Σ exp(x) along `axis` (torch.softmax). Any shape; floating dtypes. */
+/** exp(x) / Σ exp(x) along `axis` (torch.softmax). Any shape. */
 export function softmax(x: Tensor, axis = -1): Tensor {
   return overAxis(SOFTMAX, x, axis);
 }

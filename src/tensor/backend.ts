@@ -45,6 +45,8 @@ export interface Backend {
   /** Plans once for many runs. `inputs` are `data` leaves of the graph that change from run to run. */
   compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep>;
   read(storage: Storage): Promise<HostArray>;
+  /** The values as they lie in memory that the host sees; undefined where looking would mean waiting. */
+  peek?(storage: Storage): HostArray | undefined;
   /** Waits until everything submitted has run. */
   synchronize(): Promise<void>;
   close(): void;

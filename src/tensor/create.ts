@@ -1,8 +1,12 @@
-/** Tensors from host data and from constants. */
+/** Tensors from host data and from constants. What of host data becomes which dtype stands in host-values.ts. */
 import type { Backend } from "./backend.ts";
 import * as build from "./build.ts";
+import { checkOptions, describeValue, requireCount, requireNumber, requireTensor } from "./door.ts";
 import type { DType, HostArray } from "./dtype.ts";
-import { dtypeOfArray, hostArray } from "./dtype.ts";
+import { castValue, checkDType, hostArray, holds, isFloat } from "./dtype.ts";
+import { convertValues, dtypeOfArray, fromNested, isNumberArray } from "./host-values.ts";
+import type { HostValues } from "./host-values.ts";
+import { constant } from "./promotion.ts";
 import { realize } from "./realize.ts";
 import { checkShape, formatShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
@@ -14,110 +18,147 @@ export interface TensorOptions {
   readonly shape?: Shape;
   /** Default: that of a typed array; f32 for numbers, bool for booleans. */
   readonly dtype?: DType;
+  /**
+   * Whether the tensor has a copy of a typed array (default) or is lent the array itself. Nobody may write to a lent
+   * array for as long as the tensor, or anything not yet computed from it, is in use.
+   */
+  readonly copy?: boolean;
 }
 
 /**
- * A tensor with these values. Typed arrays are taken by reference until the tensor is first used on a device: do not
- * write to them before that.
+ * A tensor with these values. They belong to it from now on: what is written to the array afterwards is not seen
+ * (unless it was lent, with `{ copy: false }`).
  */
 export function tensor(
-  values: HostArray | NestedArray | boolean | readonly boolean[],
+  values: HostValues | NestedArray | boolean | readonly boolean[],
   options: TensorOptions = {},
 ): Tensor {
-  if (ArrayBuffer.isView(values)) return fromArray(values as HostArray, options);
-  const shape: number[] = [];
-  for (let at: unknown = values; Array.isArray(at); at = at[0]) shape.push(at.length);
-  const flat: number[] = [];
-  let booleans = 0;
-  const walk = (value: unknown, axis: number): void => {
-    if (Array.isArray(value)) {
-      if (axis >= shape.length || value.length !== shape[axis]) {
-        throw new Error(
-          `tensor: ragged array: axis ${axis} has rows of ${value.length} and of ${shape[axis] ?? 0} elements`,
-        );
-      }
-      for (const item of value) walk(item, axis + 1);
-    } else {
-      if (axis !== shape.length || (typeof value !== "number" && typeof value !== "boolean")) {
-        throw new Error(`tensor: ragged array, or an element that is no number: ${String(value)}`);
-      }
-      if (typeof value === "boolean") booleans++;
-      flat.push(Number(value));
-    }
-  };
-  walk(values, 0);
-  const dtype = options.dtype ?? (booleans > 0 && booleans === flat.length ? "bool" : "f32");
-  const data = hostArray(dtype, flat.length);
-  data.set(flat);
-  return fromArray(data, { shape: options.shape ?? shape, dtype });
+  checkOptions("tensor", options, ["shape", "dtype", "copy"]);
+  if (options.dtype !== undefined) checkDType("tensor", options.dtype);
+  if (isNumberArray(values)) {
+    const dtype = options.dtype ?? dtypeOfArray(values);
+    return leaf(convertValues(values, dtype, options.copy ?? true), options.shape ?? [values.length], dtype);
+  }
+  const { flat, shape, booleans } = fromNested(values);
+  const dtype = options.dtype ?? (booleans ? "bool" : "f32");
+  return leaf(convertValues(flat, dtype, true), options.shape ?? shape, dtype);
 }
 
-function fromArray(data: HostArray, options: TensorOptions): Tensor {
-  const dtype = options.dtype ?? dtypeOfArray(data);
-  const shape = options.shape ?? [data.length];
+function leaf(data: HostArray, shape: Shape, dtype: DType): Tensor {
   checkShape("tensor", shape);
   if (sizeOf(shape) !== data.length) {
     throw new Error(`tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${data.length}`);
   }
-  let held = data;
-  if (dtypeOfArray(data) !== dtype && !(dtype === "f16" && data instanceof Float32Array)) {
-    held = hostArray(dtype, data.length);
-    held.set(data as Float32Array);
-  }
-  return new Tensor(build.makeNode({ kind: "data", data: held }, [], [...shape], dtype));
+  return new Tensor(build.makeNode({ kind: "data", data }, [], [...shape], dtype));
 }
 
 /** A one-element tensor whose value may change from run to run without recompiling (unlike a plain number). */
 export function scalar(value: number, dtype: DType = "f32"): Tensor {
+  requireNumber("scalar", "the value", value);
   return tensor([value], { dtype, shape: [] });
 }
 
 /** A leaf whose value is asked for anew each time a plan runs: learning rates, counters. */
 export function liveScalar(value: () => number, dtype: DType = "f32"): Tensor {
+  if (typeof value !== "function") {
+    throw new TypeError(
+      "liveScalar: takes a function that gives the value, such as () => rate; scalar(x) takes a number",
+    );
+  }
+  checkDType("liveScalar", dtype);
   const refresh = () => {
     const data = hostArray(dtype, 1);
-    data[0] = value();
+    const now = value();
+    requireNumber("liveScalar", "the function's value", now);
+    data[0] = castValue(now, "f64", dtype);
     return data;
   };
   return new Tensor(build.drawn(refresh, [], dtype));
 }
 
-export function full(shape: Shape, value: number, dtype: DType = "f32"): Tensor {
-  checkShape("full", shape);
-  return new Tensor(build.full([...shape], value, dtype));
+export function full(shape: Shape, value: number | boolean, dtype: DType = "f32"): Tensor {
+  return filled("full", shape, typeof value === "boolean" ? Number(value) : value, dtype);
+}
+
+/** Values that an integer dtype cannot hold become the nearest that it can, as in a cast. */
+function filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
+  checkShape(op, shape);
+  checkDType(op, dtype);
+  requireNumber(op, "the value", value);
+  return new Tensor(build.expand(constant(castValue(value, "f64", dtype), dtype), [...shape]));
 }
 export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
-  return full(shape, 0, dtype);
+  return filled("zeros", shape, 0, dtype);
 }
 export function ones(shape: Shape, dtype: DType = "f32"): Tensor {
-  return full(shape, 1, dtype);
+  return filled("ones", shape, 1, dtype);
 }
 export function zerosLike(x: Tensor): Tensor {
+  requireTensor("zerosLike", "x", x);
   return full(x.shape, 0, x.dtype);
 }
 export function onesLike(x: Tensor): Tensor {
+  requireTensor("onesLike", "x", x);
   return full(x.shape, 1, x.dtype);
 }
-/** `start, start + step, …` below `stop`; with one argument, `0 … stop − 1`. */
-export function arange(start: number, stop?: number, step = 1, dtype: DType = "i32"): Tensor {
+/**
+ * `start, start + step, …` below `stop` (above it for a negative step); with one argument, `0 … stop − 1`. By default
+ * i32 where all of them are whole numbers of 32 bits, else f32.
+ */
+export function arange(start: number, stop?: number, step = 1, dtype?: DType): Tensor {
   const [from, to] = stop === undefined ? [0, start] : [start, stop];
+  for (const [name, value] of [
+    ["start", from],
+    ["stop", to],
+    ["step", step],
+  ] as const) {
+    requireNumber("arange", name, value);
+    if (!Number.isFinite(value)) throw new Error(`arange: ${name} must be finite, not ${value}`);
+  }
   if (step === 0) throw new Error("arange: step must not be 0");
   const count = Math.max(0, Math.ceil((to - from) / step));
-  return new Tensor(build.iota([count])).cast(dtype).mul(step).add(from);
+  if (count > 2 ** 31 - 1) throw new Error(`arange: ${count} elements are more than a tensor holds`);
+  const last = from + Math.max(0, count - 1) * step;
+  const whole = [from, step, last].every((v) => holds("i32", v));
+  const wanted = dtype ?? (whole ? "i32" : "f32");
+  checkDType("arange", wanted);
+  const positions = new Tensor(build.iota([count]));
+  if (isFloat(wanted)) return positions.cast(wanted).mul(step).add(from);
+  if (wanted === "bool" || ![from, last].every((v) => holds(wanted, v)) || !Number.isInteger(step)) {
+    throw new Error(`arange: ${wanted} cannot hold ${from}, ${from + step} … ${last}; leave dtype out or take "f32"`);
+  }
+  // Below 0 only the steps are: they are taken in i32, whose bits are those of u32.
+  return positions
+    .mul(holds("i32", step) ? step : step - 2 ** 32)
+    .cast(wanted)
+    .add(from);
 }
 /** Ones on the diagonal of an [n, m] matrix. */
 export function eye(n: number, m = n, dtype: DType = "f32"): Tensor {
+  requireCount("eye", "n", n);
+  requireCount("eye", "m", m);
+  checkDType("eye", dtype);
   return arange(n).unsqueeze(1).eq(arange(m).unsqueeze(0)).cast(dtype);
 }
 /** 1 at `index` along a fresh last axis of `classes`. */
 export function oneHot(index: Tensor, classes: number, dtype: DType = "f32"): Tensor {
+  requireTensor("oneHot", "the index", index);
+  requireCount("oneHot", "classes", classes);
+  checkDType("oneHot", dtype);
+  if (index.dtype !== "i32" && index.dtype !== "u32") {
+    throw new Error(`oneHot: the index must be i32 or u32, not ${index.dtype}; cast it with .cast("i32")`);
+  }
   return index.unsqueeze(-1).eq(arange(classes).cast(index.dtype)).cast(dtype);
 }
 
 /** The tensor's value on another device. */
 export async function to(x: Tensor, device: Backend): Promise<Tensor> {
+  requireTensor("to", "x", x);
+  if (typeof (device as Partial<Backend> | undefined)?.realize !== "function") {
+    throw new TypeError(`to: the device must be one that device(…) opened, not ${describeValue(device)}`);
+  }
   const data = await x.read();
-  const moved = tensor(data, { shape: x.shape, dtype: x.dtype });
+  const moved = tensor(data, { shape: x.shape, dtype: x.dtype, copy: false });
   const [storage] = await device.realize([moved.node], []);
   moved.node.become({ kind: "storage", storage });
   await realize([moved]);

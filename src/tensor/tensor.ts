@@ -6,17 +6,20 @@
  */
 import * as build from "./build.ts";
 import type { DType, HostArray } from "./dtype.ts";
-import { isFloat } from "./dtype.ts";
-import type { ElementwiseName } from "./elementwise.ts";
+import { checkDType, isFloat, resultType } from "./dtype.ts";
+import { describeTensor, labelTensor } from "./describe.ts";
+import { describeValue, requireCount, requireFlag, requireNumber, requireTensor, requireTensors } from "./door.ts";
 import type { Node } from "./node.ts";
 import { gradientTargets } from "./history.ts";
+import * as promotion from "./promotion.ts";
+import { binary, constant, unary } from "./promotion.ts";
 import { readValues, realize } from "./realize.ts";
-import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, sizeOf } from "./shape.ts";
 import { scatterAddZeros } from "./scatter.ts";
+import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, requireSizes, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { tracing } from "./trace.ts";
 
-/** What an operand may be: a tensor, or a number taken as a constant of the other operand's dtype. */
+/** What an operand may be: a tensor, or a number, taken as a constant of the other operand's dtype where that holds it. */
 export type Operand = Tensor | number;
 export type Axes = number | readonly number[];
 /** One axis of an index: a position, `[start, stop]`, `[start, stop, step]`, or `null` for all. */
@@ -89,8 +92,27 @@ export class Tensor {
     const op = this.node.op;
     if (op.kind === "storage") op.storage.dispose();
   }
+  /** Dtype and shape, for errors: `Tensor(f32[2, 3])`. */
+  label(): string {
+    return labelTensor(this);
+  }
+  /** Dtype, shape, device, and the values where they can be had without computing anything. */
   toString(): string {
-    return `Tensor(${this.dtype}${formatShape(this.shape)})`;
+    return describeTensor(this);
+  }
+  /** What `console.log` shows (Node and Deno). */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
+  }
+  [Symbol.for("Deno.customInspect")](): string {
+    return this.toString();
+  }
+  /** A tensor is no number: `x > 0`, `x * 2` and `Math.exp(x)` are mistakes. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint !== "number") return this.toString();
+    throw new TypeError(
+      `${this.label()} is no number: write x.add(y) or x.gt(y) for operators, and await x.item() for its value`,
+    );
   }
 
   // --- gradients
@@ -120,6 +142,7 @@ export class Tensor {
   }
   /** Sets `grad` of every trainable variable and every tensor that asked for it. `cotangent` defaults to 1 (scalars). */
   backward(cotangent?: Tensor): void {
+    if (cotangent !== undefined) requireTensor("backward", "the cotangent", cotangent);
     if (!hooks.backward) throw new Error('backward: import "hico-webgpu" (the autograd module is not loaded)');
     hooks.backward(this, cotangent);
   }
@@ -143,10 +166,10 @@ export class Tensor {
     return binary("div", this, y);
   }
   floorDiv(y: Operand): Tensor {
-    return binary("floorDiv", this, y);
+    return promotion.floorDiv(this, y);
   }
   mod(y: Operand): Tensor {
-    return binary("mod", this, y);
+    return promotion.mod(this, y);
   }
   maximum(y: Operand): Tensor {
     return binary("maximum", this, y);
@@ -195,12 +218,7 @@ export class Tensor {
   }
   /** x^y. Small whole and half exponents become products and roots. */
   pow(y: Operand): Tensor {
-    if (y === 1) return this;
-    if (y === 2) return this.square();
-    if (y === 3) return this.mul(this.square());
-    if (y === 0.5) return this.sqrt();
-    if (y === -1) return this.reciprocal();
-    return binary("pow", this, y);
+    return promotion.pow(this, y);
   }
   neg(): Tensor {
     return unary("neg", this);
@@ -294,19 +312,22 @@ export class Tensor {
     return unary("isFinite", this);
   }
   clamp(low: number, high: number): Tensor {
+    requireNumber("clamp", "low", low);
+    requireNumber("clamp", "high", high);
     return this.maximum(low).minimum(high);
   }
   /** `this` is the condition (bool): x where it holds, else y. */
   where(x: Operand, y: Operand): Tensor {
-    const other = typeof x !== "number" ? x : typeof y !== "number" ? y : undefined;
-    const dtype = other?.dtype ?? "f32";
-    return new Tensor(build.apply("where", [this.node, operand(x, dtype), operand(y, dtype)]));
+    promotion.requireCondition("where", this);
+    return promotion.where(this, x, y);
   }
   /** The values where `keep` (bool) holds, 0 elsewhere. */
   mask(keep: Tensor): Tensor {
-    return keep.where(this, 0);
+    promotion.requireCondition("mask", keep);
+    return new Tensor(build.apply("where", [keep.node, this.node, constant(0, this.dtype)]));
   }
   cast(dtype: DType): Tensor {
+    checkDType("cast", dtype);
     return wrap(this, build.cast(this.node, dtype));
   }
 
@@ -328,13 +349,17 @@ export class Tensor {
   mean(axes?: Axes, keepDims = false): Tensor {
     const count = sizeOf(normalizeAxes("mean", axes, this.rank).map((a) => this.shape[a]));
     if (count === 0) throw new Error(`mean: axes of ${formatShape(this.shape)} hold no element`);
-    return this.sum(axes, keepDims).mul(1 / count);
+    return asFloat(this)
+      .sum(axes, keepDims)
+      .mul(1 / count);
   }
   /** Population variance (`correction` 0) or the sample's (1, PyTorch's default for torch.var). */
   variance(axes?: Axes, keepDims = false, correction = 0): Tensor {
     const count = sizeOf(normalizeAxes("variance", axes, this.rank).map((a) => this.shape[a]));
-    if (count <= correction) throw new Error(`variance: ${count} elements with correction ${correction}`);
-    return this.sub(this.mean(axes, true))
+    requireNumber("variance", "correction", correction);
+    if (!(count > correction)) throw new Error(`variance: ${count} elements with correction ${correction}`);
+    return asFloat(this)
+      .sub(this.mean(axes, true))
       .square()
       .sum(axes, keepDims)
       .mul(1 / (count - correction));
@@ -346,18 +371,20 @@ export class Tensor {
   argmin(axis = -1): Tensor {
     return argExtreme("min", this, axis);
   }
-  /** Whether any element holds (bool). */
+  /** Whether any element is not 0 (bool); false for none. */
   any(axes?: Axes, keepDims = false): Tensor {
-    return this.cast("i32").max(axes, keepDims).gt(0);
+    return holding("any", this, axes, keepDims);
   }
+  /** Whether no element is 0 (bool); true for none. */
   all(axes?: Axes, keepDims = false): Tensor {
-    return this.cast("i32").min(axes, keepDims).gt(0);
+    return holding("all", this, axes, keepDims);
   }
 
   // --- views (no copies)
 
   /** One size may be −1: inferred. */
   reshape(shape: Shape): Tensor {
+    requireSizes("reshape", shape, -1);
     return wrap(this, build.reshape(this.node, shape));
   }
   flatten(from = 0): Tensor {
@@ -365,6 +392,7 @@ export class Tensor {
     return this.reshape([...this.shape.slice(0, axis), sizeOf(this.shape.slice(axis))]);
   }
   permute(order: readonly number[]): Tensor {
+    requireAxisList("permute", order);
     return wrap(
       this,
       build.permute(
@@ -380,6 +408,7 @@ export class Tensor {
     return this.permute(order);
   }
   expand(shape: Shape): Tensor {
+    requireSizes("expand", shape);
     return wrap(this, build.expand(this.node, shape));
   }
   squeeze(axis?: number): Tensor {
@@ -415,6 +444,11 @@ export class Tensor {
         step.push(1);
         dropped.push(axis);
       } else {
+        if (range !== null && !Array.isArray(range)) {
+          throw new TypeError(
+            `slice: axis ${axis} must be a position, [start, stop], [start, stop, step] or null, not ${describeValue(range)}`,
+          );
+        }
         const [s, c, d] = pythonSlice(range ?? [null, null], size);
         start.push(s);
         count.push(c);
@@ -430,7 +464,8 @@ export class Tensor {
   }
   /** Zeros before and after each axis: `[[before, after], …]`. */
   pad(widths: readonly (readonly [number, number])[]): Tensor {
-    if (widths.length !== this.rank || widths.flat().some((w) => !Number.isInteger(w) || w < 0)) {
+    const pairs = Array.isArray(widths) && widths.every((w) => Array.isArray(w) && w.length === 2);
+    if (!pairs || widths.length !== this.rank || widths.flat().some((w) => !Number.isInteger(w) || w < 0)) {
       throw new Error(
         `pad: needs ${this.rank} pairs of integers ≥ 0 for ${formatShape(this.shape)}, got ${JSON.stringify(widths)}`,
       );
@@ -448,6 +483,9 @@ export class Tensor {
   }
   /** Sliding windows along `axis`; a last axis of `size` is added (torch.Tensor.unfold). */
   window(axis: number, size: number, stride = 1, dilation = 1): Tensor {
+    requireCount("window", "size", size, -Infinity);
+    requireCount("window", "stride", stride, -Infinity);
+    requireCount("window", "dilation", dilation, -Infinity);
     return wrap(this, build.window(this.node, normalizeAxis("window", axis, this.rank), size, stride, dilation));
   }
   /** The value in memory of its own, in row-major order: a barrier to fusion. */
@@ -459,6 +497,7 @@ export class Tensor {
 
   /** Matrix product (NumPy's rules: 1-D operands are row and column vectors, batch axes broadcast). */
   matmul(y: Tensor): Tensor {
+    requireTensor("matmul", "the operand", y);
     if (this.rank === 0 || y.rank === 0)
       throw new Error(`matmul: ${formatShape(this.shape)} times ${formatShape(y.shape)}: scalars are not matrices`);
     const a = this.rank === 1 ? this.unsqueeze(0) : this;
@@ -470,10 +509,12 @@ export class Tensor {
   }
   /** torch.gather: `out[i][j] = this[index[i][j]][j]` for axis 0. */
   gather(axis: number, index: Tensor): Tensor {
+    requireTensor("gather", "the index", index);
     return new Tensor(build.gather(this.node, index.node, normalizeAxis("gather", axis, this.rank)));
   }
   /** Whole slices along `axis` at a 1-D `index` (torch.index_select). */
   take(index: Tensor, axis = 0): Tensor {
+    requireTensor("take", "the index", index);
     const at = normalizeAxis("take", axis, this.rank);
     if (index.rank !== 1) throw new Error(`take: the index must have 1 axis, not shape ${formatShape(index.shape)}`);
     const shape = this.shape.map((n, i) => (i === at ? index.size : n));
@@ -482,22 +523,17 @@ export class Tensor {
   }
   /** Sums `source` into a copy of this tensor at `index` along `axis` (torch.scatter_add); sums are deterministic. */
   scatterAdd(axis: number, index: Tensor, source: Tensor): Tensor {
+    requireTensor("scatterAdd", "the index", index);
+    requireTensor("scatterAdd", "the source", source);
+    if (source.dtype !== this.dtype || (index.dtype !== "i32" && index.dtype !== "u32")) {
+      throw new Error(
+        `scatterAdd: the source must be ${this.dtype}, as the tensor is, and the index i32 or u32, ` +
+          `not ${source.dtype} and ${index.dtype}; cast them`,
+      );
+    }
     const at = normalizeAxis("scatterAdd", axis, this.rank);
     return this.add(scatterAddZeros(this.shape, at, index, source));
   }
-}
-
-export function unary(name: ElementwiseName, x: Tensor): Tensor {
-  return new Tensor(build.apply(name, [x.node]));
-}
-
-export function binary(name: ElementwiseName, x: Tensor, y: Operand): Tensor {
-  return new Tensor(build.apply(name, [x.node, operand(y, x.dtype)]));
-}
-
-/** The node of an operand; numbers become constants of `dtype`. */
-export function operand(x: Operand, dtype: DType): Node {
-  return typeof x === "number" ? build.full([], x, dtype) : x.node;
 }
 
 /** A tensor for `node`, or `x` itself where nothing changed. */
@@ -505,13 +541,43 @@ function wrap(x: Tensor, node: Node): Tensor {
   return node === x.node && x.constructor === Tensor ? x : new Tensor(node);
 }
 
+/** A floating tensor as it is, others as f32. */
+function asFloat(x: Tensor): Tensor {
+  return isFloat(x.dtype) ? x : x.cast("f32");
+}
+
+function requireAxisList(op: string, axes: unknown): asserts axes is readonly number[] {
+  if (Array.isArray(axes)) return;
+  throw new TypeError(`${op}: the axes must be an array, not ${describeValue(axes)}; write ${op}([0, 1])`);
+}
+
+/** Sums and products of bools count as i32; the largest and smallest of bools are bools. */
 function reduction(name: "sum" | "prod" | "max" | "min", x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
+  requireFlag(name, "keepDims", keepDims, `; several axes go in an array: ${name}([0, 1])`);
   const list = normalizeAxes(name, axes, x.rank);
+  if (x.dtype === "bool") {
+    const counted = reduction(name, x.cast("i32"), axes, keepDims);
+    return name === "max" || name === "min" ? counted.cast("bool") : counted;
+  }
   const reduced = new Tensor(build.reduce(name, x.node, list));
   return keepDims ? reduced.reshape(x.shape.map((n, i) => (list.includes(i) ? 1 : n))) : reduced;
 }
 
+function holding(name: "any" | "all", x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
+  requireFlag(name, "keepDims", keepDims, `; several axes go in an array: ${name}([0, 1])`);
+  const list = normalizeAxes(name, axes, x.rank);
+  const truth = x.cast("bool").cast("i32");
+  if (list.some((a) => x.shape[a] === 0)) {
+    const shape = keepDims
+      ? x.shape.map((n, i) => (list.includes(i) ? 1 : n))
+      : x.shape.filter((_, i) => !list.includes(i));
+    return new Tensor(build.full(shape, name === "all" ? 1 : 0, "bool"));
+  }
+  return (name === "any" ? truth.max(axes, keepDims) : truth.min(axes, keepDims)).cast("bool");
+}
+
 function argExtreme(name: "max" | "min", x: Tensor, axis: number): Tensor {
+  if (x.dtype === "bool") return argExtreme(name, x.cast("i32"), axis);
   const at = normalizeAxis(`arg${name}`, axis, x.rank);
   const size = x.shape[at];
   if (size === 0) throw new Error(`arg${name}: axis ${axis} of ${formatShape(x.shape)} is empty`);
@@ -543,7 +609,7 @@ function pythonSlice(range: readonly (number | null)[], size: number): [number, 
 
 /** Tensors of equal shape along a fresh axis. */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
-  if (tensors.length === 0) throw new Error("stack: needs at least one tensor");
+  requireTensors("stack", "the list", tensors);
   const at = normalizeAxis("stack", axis, tensors[0].rank + 1);
   return concat(
     tensors.map((t) => t.unsqueeze(at)),
@@ -551,13 +617,15 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   );
 }
 
-/** Tensors joined along `axis`; sizes agree elsewhere. */
+/** Tensors joined along `axis`, in the dtype they meet in; sizes agree elsewhere. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
-  if (tensors.length === 0) throw new Error("concat: needs at least one tensor");
+  requireTensors("concat", "the list", tensors);
+  const at = normalizeAxis("concat", axis, tensors[0].rank);
+  const dtype = resultType("concat", tensors);
   return new Tensor(
     build.concat(
-      tensors.map((t) => t.node),
-      normalizeAxis("concat", axis, tensors[0].rank),
+      tensors.map((t) => build.cast(t.node, dtype)),
+      at,
     ),
   );
 }
@@ -570,5 +638,6 @@ export function broadcastAll(op: string, ...tensors: Tensor[]): Tensor[] {
 
 /** Throws unless the dtype is a floating one. */
 export function requireFloat(op: string, x: Tensor): void {
+  requireTensor(op, "x", x);
   if (!isFloat(x.dtype)) throw new Error(`${op}: takes floating tensors, not ${x.dtype}`);
 }

@@ -92,9 +92,13 @@ export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
   }
 
   async read(storage: Storage): Promise<HostArray> {
+    this.#counters.reads++;
+    return this.peek(storage);
+  }
+
+  peek(storage: Storage): HostArray {
     const { address, dtype, shape } = storage as CpuStorage;
     const size = sizeOf(shape);
-    this.#counters.reads++;
     return fromDevice(new Uint8Array(this.#memory.bytes.subarray(address, address + 4 * size)).buffer, dtype, size);
   }
 
