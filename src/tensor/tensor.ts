@@ -349,9 +349,8 @@ export class Tensor {
   mean(axes?: Axes, keepDims = false): Tensor {
     const count = sizeOf(normalizeAxes("mean", axes, this.rank).map((a) => this.shape[a]));
     if (count === 0) throw new Error(`mean: axes of ${formatShape(this.shape)} hold no element`);
-    return asFloat(this)
-      .sum(axes, keepDims)
-      .mul(1 / count);
+    if (!isFloat(this.dtype)) return this.cast("f32").sum(axes, keepDims).div(count);
+    return this.sum(axes, keepDims).mul(1 / count);
   }
   /** Population variance (`correction` 0) or the sample's (1, PyTorch's default for torch.var). */
   variance(axes?: Axes, keepDims = false, correction = 0): Tensor {
