@@ -46,8 +46,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
   wasm(
     "matmul/packing",
-    "f.set(line, i32.add(line, i32.const(4 * width)));",
-    "f.set(line, i32.add(line, i32.const(4 * width + 16)));",
+    "f.set(line, i32.add(line, i32.const(4 * width.elements)));",
+    "f.set(line, i32.add(line, i32.const(4 * width.elements + 16)));",
     ...MATMUL,
   ),
   wasm(
