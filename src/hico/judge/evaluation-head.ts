@@ -1,6 +1,8 @@
 /** What every evaluation of a run begins with: what was judged, on what, and where. */
 import { defaultDevice } from "../../tensor/backend.ts";
 import { protocolOf } from "../run/clips.ts";
+import type { Origin } from "./clip-table.ts";
+import { featureOrigin } from "./kept.ts";
 import type { OpenedRun } from "../run/open-run.ts";
 import { heldOut, seenInPretraining } from "../run/open-run.ts";
 
@@ -16,6 +18,8 @@ export interface EvaluationHead {
   /** Test clips that the run was pretrained on, without their labels: 0 where the protocol is the run's. */
   readonly seenInPretraining: number;
   readonly seconds: number;
+  /** All that the results follow from: checkpoint, store, protocol and inputs by their contents. */
+  readonly origin: Origin;
 }
 
 /** @param start when the evaluation began, as `performance.now()` tells it */
@@ -37,5 +41,6 @@ export async function evaluationHead(
     testClips: test.length,
     seenInPretraining: seenInPretraining(opened, test),
     seconds: (performance.now() - start) / 1000,
+    origin: featureOrigin(opened),
   };
 }

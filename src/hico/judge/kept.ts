@@ -10,14 +10,19 @@ import type { FeatureTable } from "./features.ts";
 import { encodeClips } from "./features.ts";
 import type { ProbeSettings } from "./linear-probe.ts";
 import type { OpenedRun } from "../run/open-run.ts";
+import { hex } from "../run/folder.ts";
 import { fingerprint, heldOut } from "../run/open-run.ts";
 
 /** Features of more bytes than this are not kept: 4,096 numbers of 40,000 clips are computed in less time than read. */
 const KEPT_BYTES = 128e6;
 
-/** The name of a result: under another protocol than the run's it says which. */
-export function resultName(kind: string, { store, settings, ownProtocol }: OpenedRun): string {
-  return ownProtocol ? kind : `${kind}-${protocolOf(store, settings) ?? "all"}`;
+/** Of what evaluations compute: raised when the same inputs come to give other numbers. */
+const KEPT_VERSION = 1;
+
+/** The name of a result: under another protocol than the run's, or on another store, it says which. */
+export function resultName(kind: string, { store, settings, ownProtocol, ownStore }: OpenedRun): string {
+  const protocol = ownProtocol ? "" : `-${protocolOf(store, settings) ?? "all"}`;
+  return `${kind}${protocol}${ownStore ? "" : `-${hex(store.checksum)}`}`;
 }
 
 /** What features of a run on a store follow from. */
@@ -31,6 +36,7 @@ export function featureOrigin({ checkpoint, store, settings, inputs }: OpenedRun
     stream,
     frames: augmentation?.size,
     persons: skeleton?.persons,
+    version: KEPT_VERSION,
   };
 }
 

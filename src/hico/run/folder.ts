@@ -2,6 +2,8 @@
  * The folder of a run: its resolved settings, its metrics, its checkpoints, and what was evaluated of it.
  *
  *     hico.config.json              the settings, whole
+ *     store.json                    which store, protocol and layout they were used on
+ *     run.lock                      the process that writes here, while it does
  *     metrics.jsonl                 one line an epoch, and one for every reading of the losses
  *     events.out.tfevents.*         the same for TensorBoard
  *     checkpoints/step-*.safetensors   the last ones; `best.safetensors`
@@ -22,12 +24,23 @@ import {
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { writeFileAtomic } from "../../io/byte-sink.ts";
+import type { ClipStore } from "../../data/store/store.ts";
 import type { RunSettings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 
 export const CONFIG_FILE = "hico.config.json";
 
 const PRETRAINING_FILE = "pretrain.json";
+const STORE_FILE = "store.json";
+
+/** The store that a run is of: what tells it from any other, wherever it lies. */
+export interface RunStore {
+  /** `ClipStore.checksum`. */
+  readonly checksum: number;
+  readonly clips: number;
+  readonly protocol: string;
+  readonly layout: string;
+}
 
 export class RunFolder {
   readonly path: string;
@@ -65,6 +78,26 @@ export class RunFolder {
 
   writeSettings(settings: RunSettings): void {
     writeJson(this.#at(CONFIG_FILE), { ...settings, data: resolve(settings.data) });
+  }
+
+  writeStore(store: RunStore): void {
+    writeJson(this.#at(STORE_FILE), store);
+  }
+
+  /** The store that the run was begun on, where it says so. */
+  store(): RunStore | undefined {
+    return readJson(this.#at(STORE_FILE)) as RunStore | undefined;
+  }
+
+  /** @throws Error where a store is not the one that the run was begun on. */
+  requireStore(store: ClipStore): void {
+    const begun = this.store();
+    if (begun === undefined || begun.checksum === store.checksum) return;
+    throw new Error(
+      `${store.path} is not the store that ${this.path} was begun on: its checksum is ${hex(store.checksum)} ` +
+        `(${store.length} clips), the run's is ${hex(begun.checksum)} (${begun.clips} clips); ` +
+        `name that one with --data, or begin another run`,
+    );
   }
 
   /** Paths of the checkpoints by step, latest first. */
@@ -171,6 +204,11 @@ export class MetricsLog {
     closeSync(this.#descriptor);
     this.#descriptor = undefined;
   }
+}
+
+/** A checksum as people compare it. */
+export function hex(checksum: number): string {
+  return (checksum >>> 0).toString(16).padStart(8, "0");
 }
 
 function readJson(path: string): unknown {

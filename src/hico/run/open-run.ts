@@ -45,6 +45,8 @@ export interface OpenedRun {
   readonly pretrainedOn: ReadonlySet<string>;
   /** Whether protocol and what is held out are those of the run, on whatever copy of its store. */
   readonly ownProtocol: boolean;
+  /** Whether the store is the run's, wherever it lies. */
+  readonly ownStore: boolean;
 }
 
 /**
@@ -55,11 +57,16 @@ export function openRun({ run, checkpoint, data, protocol }: OpenOptions): Opene
   const folder = new RunFolder(run);
   const own = folder.settings();
   const path = folder.checkpoint(checkpoint);
+  if (data === undefined && !existsSync(own.data)) {
+    throw new Error(`${run}: its store ${own.data} is not there; name where it lies now with --data`);
+  }
   const store = ClipStore.open(data ?? own.data);
   // A run may have been copied without its store; the given one then stands for it.
   const elsewhere = data !== undefined && existsSync(own.data);
   const origin = elsewhere ? ClipStore.open(own.data) : store;
   try {
+    if (data === undefined || elsewhere) folder.requireStore(origin);
+    const ownStore = (folder.store()?.checksum ?? origin.checksum) === store.checksum;
     const skeleton = origin.header.layout;
     const settings = settingsFor(store, origin, own, { data, protocol });
     requireForm(store, origin);
@@ -71,7 +78,7 @@ export function openRun({ run, checkpoint, data, protocol }: OpenOptions): Opene
       protocolName(store, settings.protocol) === protocolName(origin, own.protocol) &&
       JSON.stringify(heldOut(settings)) === JSON.stringify(heldOut(own));
     const pretrainedOn = new Set(namesOfTraining(origin, own));
-    return { folder, settings, store, model, skeleton, inputs, checkpoint: path, pretrainedOn, ownProtocol };
+    return { folder, settings, store, model, skeleton, inputs, checkpoint: path, pretrainedOn, ownProtocol, ownStore };
   } catch (error) {
     store.close();
     throw error;

@@ -18,13 +18,15 @@ import { compile } from "../../tensor/compile.ts";
 import { tensor } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/tensor.ts";
-import { clipsOf } from "./clips.ts";
+import { clipsOf, protocolOf } from "./clips.ts";
 import { contrastiveAccuracy, partsOfLevels } from "../model/loss.ts";
 import type { Measures } from "./measures.ts";
 import { nonFiniteMeasure, zeroSums } from "./measures.ts";
+import type { RunStore } from "./folder.ts";
 import { RunFolder } from "./folder.ts";
 import type { Logged, Pace } from "./log.ts";
 import { RunLog } from "./log.ts";
+import { lockRun } from "./run-lock.ts";
 import { modelFor } from "./run-model.ts";
 import type { RunProgress } from "./state.ts";
 import { loadRun, nonFiniteTensor, readRunState, writeRun } from "./state.ts";
@@ -102,7 +104,19 @@ export async function pretrain({
 }: PretrainOptions): Promise<PretrainReport> {
   const folder = new RunFolder(run);
   checkFolder(folder, settings, resume);
-  const { plan, shape, layout } = planOf(settings);
+  const unlock = lockRun(run);
+  try {
+    return await pretrainLocked({ settings, run, resume, signal, onEvent });
+  } finally {
+    unlock();
+  }
+}
+
+async function pretrainLocked({ settings, run, resume, signal, onEvent }: PretrainOptions): Promise<PretrainReport> {
+  const folder = new RunFolder(run);
+  // Once more: a process that has just ended may have begun the run.
+  checkFolder(folder, settings, resume === true);
+  const { plan, shape, layout, store } = planOf(settings);
   const perEpoch = batchesOf(plan);
   const steps = perEpoch * settings.epochs;
 
@@ -111,6 +125,7 @@ export async function pretrain({
   const trainer = new HiCoTrainer(modelFor(settings, layout, generator), { lr: firstRate, momentum, weightDecay });
   folder.create();
   folder.writeSettings(settings);
+  folder.writeStore(store);
   const [latest] = resume ? folder.checkpoints() : [];
   const begun: RunProgress = latest ? loadRun(latest.path, trainer) : { step: 0, sums: zeroSums() };
   if (resume) folder.rewindMetrics(begun.step);
@@ -214,16 +229,27 @@ export async function pretrain({
   }
 }
 
+/** Everything that can be refused is, before anything is written. */
 function checkFolder(folder: RunFolder, settings: RunSettings, resume: boolean): void {
   if (settings.data === "") throw new Error("no data is named; give the clip store that hico data prepare made");
+  planOf(settings);
   if (!folder.exists) return;
   if (!resume) throw new Error(`${folder.path} already holds a run; resume it, or name another folder`);
   const differing = differingSettings(folder.settings(), settings);
-  if (differing.length === 0) return;
+  if (differing.length === 0) return requireStore(folder, settings);
   const names = differing.join(", ");
   throw new Error(
     `${folder.path} was begun with other settings: ${names}; resume without them, or name another folder`,
   );
+}
+
+function requireStore(folder: RunFolder, { data }: RunSettings): void {
+  const store = ClipStore.open(data);
+  try {
+    folder.requireStore(store);
+  } finally {
+    store.close();
+  }
 }
 
 /** The batches of the run, and the shape of their inputs. */
@@ -231,6 +257,7 @@ function planOf(settings: RunSettings): {
   readonly plan: BatchPlan & { readonly kind: "pretrain" };
   readonly shape: InputShape;
   readonly layout: ClipStore["header"]["layout"];
+  readonly store: RunStore;
 } {
   const store = ClipStore.open(settings.data);
   try {
@@ -242,7 +269,9 @@ function planOf(settings: RunSettings): {
       throw new Error(`${data}: ${clips.length} training clips do not fill a batch of ${batch}; use a smaller batch`);
     }
     const { layout } = store.header;
-    return { plan, shape: inputShape(layout, inputs), layout };
+    const { checksum, length } = store;
+    const of = { checksum, clips: length, protocol: protocolOf(store, settings) ?? "", layout: layout.name };
+    return { plan, shape: inputShape(layout, inputs), layout, store: of };
   } finally {
     store.close();
   }
