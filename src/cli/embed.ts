@@ -1,5 +1,6 @@
 /** `hico embed`: features of clips as an npy file. */
 import { useDevice } from "../device/index.ts";
+import { requireWritable } from "../io/byte-sink.ts";
 import { embed } from "../hico/exchange/embed.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG } from "./options.ts";
@@ -27,6 +28,7 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const split = choiceOption("split", args.split, ["all", "train", "test"]);
+    if (args.out !== undefined) requireWritable(args.out);
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {

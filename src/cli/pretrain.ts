@@ -23,7 +23,10 @@ export default defineHicoCommand({
   args: {
     run: { type: "string", description: "Folder of the run: settings, metrics, checkpoints", required: true },
     preset: { type: "string", description: `Settings that go together: ${PRESET_NAMES.join(", ")}` },
-    config: { type: "string", description: `Settings as JSON; default ${CONFIG_FILE} here, where there is one and no --preset` },
+    config: {
+      type: "string",
+      description: `Settings as JSON; default ${CONFIG_FILE} here, where there is one and no --preset`,
+    },
     resume: { type: "boolean", description: "Go on from the run's last checkpoint; begin where there is none" },
     ...settingArgs(),
     ...DEVICE_ARGS,

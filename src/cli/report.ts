@@ -58,6 +58,7 @@ export default defineHicoCommand({
       const daviesBouldin = levels?.levels.map((level) => level.daviesBouldin);
       const lines = [
         `${path} (${(bytes / 1e6).toFixed(1)} MB)`,
+        ...written.data.notes.map((note) => `note: ${note}`),
         ...(figures.length > 0 ? [`figures: ${figures.join(", ")}`] : []),
       ];
       console.log(

@@ -6,7 +6,7 @@
  * file as it was, so a training run always has a readable last checkpoint.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
 export interface ByteSink {
@@ -51,7 +51,12 @@ export class AtomicFile implements ByteSink {
 
   constructor(readonly path: string) {
     this.temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(6).toString("hex")}.tmp`);
-    this.descriptor = openSync(this.temporary, "wx");
+    requireWritable(path);
+    try {
+      this.descriptor = openSync(this.temporary, "wx");
+    } catch (cause) {
+      throw writeError(path, cause);
+    }
   }
 
   write(bytes: Uint8Array): void {
@@ -81,7 +86,7 @@ export class AtomicFile implements ByteSink {
       renameSync(this.temporary, this.path);
     } catch (error) {
       rmSync(this.temporary, { force: true });
-      throw error;
+      throw writeError(this.path, error);
     }
     syncFolder(dirname(this.path));
   }
@@ -107,8 +112,40 @@ export class AtomicFile implements ByteSink {
   private writeAll(bytes: Uint8Array): void {
     const descriptor = this.open();
     let done = 0;
-    while (done < bytes.length) done += writeSync(descriptor, bytes, done, Math.min(WRITE_CHUNK, bytes.length - done));
+    try {
+      while (done < bytes.length)
+        done += writeSync(descriptor, bytes, done, Math.min(WRITE_CHUNK, bytes.length - done));
+    } catch (cause) {
+      throw writeError(this.path, cause);
+    }
   }
+}
+
+/** Refuses a path where no file can be put, before the work that would end there. @throws Error saying why. */
+export function requireWritable(path: string): void {
+  const folder = dirname(path);
+  const parent = statSync(folder, { throwIfNoEntry: false });
+  if (parent === undefined) throw new Error(`${path} cannot be written: there is no folder ${folder}; make it first`);
+  if (!parent.isDirectory()) throw new Error(`${path} cannot be written: ${folder} is a file, not a folder`);
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new Error(`${path} cannot be written: it is a folder; name a file in it, or another name`);
+  }
+}
+
+const WRITE_FAULTS: Readonly<Record<string, string>> = {
+  EACCES: "this user may not write there",
+  EPERM: "this user may not write there",
+  EROFS: "the disk can only be read",
+  ENOSPC: "the disk is full",
+  EDQUOT: "this user's share of the disk is full",
+  ENOENT: "its folder is gone",
+  ENAMETOOLONG: "its name is too long",
+};
+
+/** A system's error in words about the file that was asked for. */
+function writeError(path: string, cause: unknown): Error {
+  const words = WRITE_FAULTS[(cause as NodeJS.ErrnoException).code ?? ""];
+  return new Error(`${path} cannot be written: ${words ?? (cause as Error).message}`, { cause });
 }
 
 /** Makes the rename itself durable. Some platforms (Windows) cannot open a folder; there the rename is enough. */

@@ -3,18 +3,25 @@
  * of the representation and, for some queries, the clips it holds to be nearest.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { labelledClips, protocolOf } from "../hico/run/clips.ts";
+import { DataError } from "../data/errors.ts";
+import type { Split } from "../data/store/protocol.ts";
+import type { ClipStore } from "../data/store/store.ts";
+import type { Origin } from "../hico/judge/clip-table.ts";
+import { clipsOf, protocolOf } from "../hico/run/clips.ts";
 import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/judge/evaluate.ts";
 import type { FeatureTable } from "../hico/judge/features.ts";
 import { encodeClips } from "../hico/judge/features.ts";
 import { nearest } from "../hico/judge/knn.ts";
 import { LOSS_PARTS } from "../hico/model/loss.ts";
+import { featureOrigin, resultName } from "../hico/judge/kept.ts";
+import type { OpenedRun } from "../hico/run/open-run.ts";
 import { openRun } from "../hico/run/open-run.ts";
+import type { RunSettings } from "../hico/run/settings.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import type { GalleryData, PlayableClip } from "./page/gallery.ts";
 import { playable, skeletonOf } from "./page/gallery.ts";
 import type { Comparison } from "./compare.ts";
-import { compareRuns, judgedBy } from "./compare.ts";
+import { compareRuns, judgementOf } from "./compare.ts";
 import { evenly, rowsOf, unitRows } from "./measures/feature-rows.ts";
 import type { LevelMaps } from "./measures/levels.ts";
 import { levelMaps } from "./measures/levels.ts";
@@ -47,6 +54,12 @@ export interface ReportData extends GalleryData {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Of pretraining: facts for the table of timings. */
   readonly pretraining: Readonly<Record<string, unknown>>;
+  /** The name of the page, without its ending: it says which protocol and store it is of where they are not the run's. */
+  readonly page: string;
+  /** What is in the run's folder and not shown, and why. */
+  readonly notes: readonly string[];
+  /** Which clips the map, the levels and the queries are of: the training clips where no clip tests. */
+  readonly shownOf: "test" | "training";
   readonly trainClips: number;
   readonly testClips: number;
   /** Loss, five parts and accuracy by epoch. */
@@ -65,18 +78,26 @@ export interface ReportData extends GalleryData {
 
 export async function collectReport(options: ReportOptions): Promise<ReportData> {
   const { mapClips = 600, levelClips = Math.min(300, mapClips), queries = 8, neighbours = 5, onProgress } = options;
-  const comparison = options.compare === undefined ? undefined : compareRuns(options.run, options.compare);
-  const { folder, settings, store, model, inputs, checkpoint } = openRun(options);
+  const opened = openRun(options);
+  const { folder, settings, store, model, inputs, checkpoint } = opened;
   try {
-    const [trainClips, testClips] = [labelledClips(store, "train", settings), labelledClips(store, "test", settings)];
+    const { evaluations, notes } = evaluationsOf(opened);
+    const { linear, knn } = evaluations;
+    const judgements = { linear: judgementOf(linear), knn: judgementOf(knn) };
+    const comparison =
+      options.compare === undefined ? undefined : compareRuns(options.run, options.compare, judgements);
+    const { trainClips, testClips, shownOf } = splitsOf(store, settings);
     const train = await encodeClips(model, store, trainClips, {
       inputs,
       onProgress: (d, n) => onProgress?.("train features", d, n),
     });
-    const test = await encodeClips(model, store, testClips, {
-      inputs,
-      onProgress: (d, n) => onProgress?.("test features", d, n),
-    });
+    const test =
+      shownOf === "training"
+        ? train
+        : await encodeClips(model, store, testClips, {
+            inputs,
+            onProgress: (d, n) => onProgress?.("test features", d, n),
+          });
 
     const shown = evenly(test.rows, mapClips);
     const layout = tsne(unitRows(rowsOf(test, shown)).data, shown.length, {
@@ -88,22 +109,23 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
         : undefined;
     const mapped = shown.map((row) => test.clips[row]);
     const asked = queriesOf(test, queries);
-    const k = Math.min(neighbours, train.rows);
+    // A clip that asks among its own kind finds itself first, which tells nothing.
+    const k = Math.min(shownOf === "training" ? neighbours + 1 : neighbours, train.rows);
     const found = await nearest(train, rowsOf(test, asked), k);
     const gallery = asked.map((row, q) => ({
       query: test.clips[row],
       nearest: Array.from({ length: k }, (_, j) => ({
         clip: train.clips[found.rows[q * k + j]],
         similarity: round(found.similarities[q * k + j], 4),
-      })),
+      }))
+        .filter(({ clip }) => clip !== test.clips[row])
+        .slice(0, neighbours),
     }));
     const wanted = new Set([...mapped, ...gallery.flatMap((g) => [g.query, ...g.nearest.map((n) => n.clip)])]);
     const clips: Record<number, PlayableClip> = {};
     for (const clip of wanted) clips[clip] = playable(store.read(clip), store.facts(clip));
 
-    const linear = folder.evaluation("linear") as LinearEvaluation | undefined;
-    const knn = folder.evaluation("knn") as KnnEvaluation | undefined;
-    const judged = judgedBy("linear", folder) ?? judgedBy("knn", folder);
+    const judged = judgements.linear ?? judgements.knn;
     const { classes } = store.header;
     return {
       title: folder.path,
@@ -114,8 +136,11 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
       settings: { ...settings },
       pretraining: folder.pretraining() ?? {},
       classes,
-      trainClips: train.rows,
-      testClips: test.rows,
+      page: resultName("report", opened),
+      notes,
+      shownOf,
+      trainClips: trainClips.length,
+      testClips: testClips.length,
       curves: curvesOf(folder.metricsPath),
       results: [...linearResults(linear), ...knnResults(knn)],
       confusion: judged && { from: judged.from, counts: judged.scores.confusion },
@@ -133,6 +158,52 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
   } finally {
     store.close();
   }
+}
+
+/** What was evaluated of exactly this: checkpoint, store, protocol and inputs. Anything else is named, not shown. */
+function evaluationsOf(opened: OpenedRun): {
+  readonly evaluations: { readonly linear?: LinearEvaluation; readonly knn?: KnnEvaluation };
+  readonly notes: readonly string[];
+} {
+  const origin = featureOrigin(opened);
+  const notes: string[] = [];
+  const of = (kind: "linear" | "knn"): unknown => {
+    const name = resultName(kind, opened);
+    const found = opened.folder.evaluation(name) as { readonly origin?: Origin } | undefined;
+    if (found === undefined) return undefined;
+    const had = found.origin ?? {};
+    const differing = Object.keys(origin).filter((key) => JSON.stringify(origin[key]) !== JSON.stringify(had[key]));
+    if (differing.length === 0) return found;
+    const why = found.origin === undefined ? "does not say what it is of" : `is of other ${differing.join(", ")}`;
+    notes.push(`eval/${name}.json ${why}, and is not shown; hico eval ${kind} makes it again`);
+    return undefined;
+  };
+  const evaluations = { linear: of("linear"), knn: of("knn") } as {
+    linear?: LinearEvaluation;
+    knn?: KnnEvaluation;
+  };
+  return { evaluations, notes };
+}
+
+/** The clips that train and test, with labels where there are any: maps and retrieval need none. */
+function splitsOf(
+  store: ClipStore,
+  settings: RunSettings,
+): Pick<ReportData, "shownOf"> & { readonly trainClips: number[]; readonly testClips: number[] } {
+  const of = (split: Split): number[] => {
+    const clips = clipsOf(store, split, settings);
+    const labelled = clips.filter((i) => store.label(i) >= 0);
+    return labelled.length > 0 ? labelled : clips;
+  };
+  const [trainClips, testClips] = [of("train"), of("test")];
+  if (trainClips.length === 0) {
+    throw new DataError(
+      store.path,
+      "empty",
+      `no training clip under ${protocolOf(store, settings)}; name another protocol`,
+    );
+  }
+  return { trainClips, testClips, shownOf: testClips.length > 0 ? "test" : "training" };
 }
 
 function linearResults(linear: LinearEvaluation | undefined): ReportData["results"] {

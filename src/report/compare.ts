@@ -1,6 +1,7 @@
 /** Two runs beside each other, class by class and confusion by confusion, from what was evaluated of both. */
 import { resolve, sep } from "node:path";
 import type { KnnEvaluation, LinearEvaluation } from "../hico/judge/evaluate.ts";
+import type { Origin } from "../hico/judge/clip-table.ts";
 import { RunFolder } from "../hico/run/folder.ts";
 import type { Scores } from "../hico/judge/scores.ts";
 
@@ -19,32 +20,51 @@ export interface Comparison {
   readonly other: ComparedRun;
 }
 
-interface Judged {
+export interface Judged {
   readonly from: string;
   readonly classes: readonly string[];
   readonly scores: Scores;
+  readonly origin?: Origin;
 }
 
 /** How a run was judged by its linear classifier or its neighbours; undefined where it was not. */
 export function judgedBy(kind: "linear" | "knn", folder: RunFolder): Judged | undefined {
-  const found = folder.evaluation(kind) as LinearEvaluation | KnnEvaluation | undefined;
-  if (!found?.results.pretrained) return undefined;
-  const { classes } = found;
-  if (found.kind === "linear")
-    return { from: "linear classifier, last epoch", classes, scores: found.results.pretrained!.last };
-  const scores = found.results.pretrained!;
-  return { from: `${scores.k}-NN`, classes, scores };
+  return judgementOf(folder.evaluation(kind) as LinearEvaluation | KnnEvaluation | undefined);
 }
 
-/** @throws Error where the two were not judged alike, or have other classes. */
-export function compareRuns(run: string, against: string): Comparison {
+/** What an evaluation makes of the run itself. */
+export function judgementOf(found: LinearEvaluation | KnnEvaluation | undefined): Judged | undefined {
+  if (!found?.results.pretrained) return undefined;
+  const { origin } = found;
+  const { classes } = found;
+  if (found.kind === "linear")
+    return { from: "linear classifier, last epoch", classes, scores: found.results.pretrained!.last, origin };
+  const scores = found.results.pretrained!;
+  return { from: `${scores.k}-NN`, classes, scores, origin };
+}
+
+/**
+ * @param ours how the run was judged, by kind; default: what is in its folder
+ * @throws Error where the two were not judged alike, on other data, or have other classes.
+ */
+export function compareRuns(
+  run: string,
+  against: string,
+  ours?: Readonly<Partial<Record<"linear" | "knn", Judged>>>,
+): Comparison {
   const [own, other] = [new RunFolder(run), new RunFolder(against)];
   for (const folder of [own, other]) folder.settings();
   for (const kind of ["linear", "knn"] as const) {
-    const [a, b] = [judgedBy(kind, own), judgedBy(kind, other)];
+    const [a, b] = [ours ? ours[kind] : judgedBy(kind, own), judgedBy(kind, other)];
     if (!a || !b || a.from !== b.from) continue;
     if (a.classes.join("\n") !== b.classes.join("\n"))
       throw new Error(`${run} and ${against} were judged on other classes; compare runs on one data set`);
+    const differs = a.origin && b.origin && JUDGED_ON.filter((key) => differ(a.origin![key], b.origin![key]));
+    if (differs?.length) {
+      throw new Error(
+        `${run} and ${against} were judged on different clips (${differs.join(", ")}); judge both on one store and protocol`,
+      );
+    }
     const side = (name: string, { scores }: Judged): ComparedRun => ({
       name,
       accuracy: scores.accuracy,
@@ -54,6 +74,13 @@ export function compareRuns(run: string, against: string): Comparison {
     return { from: a.from, classes: a.classes, own: side(ownName, a), other: side(otherName, b) };
   }
   throw new Error(`${run} and ${against} were not judged alike; run hico eval linear, or hico eval knn, on both`);
+}
+
+/** What decides which clips a run was judged on. */
+const JUDGED_ON = ["store", "protocol", "holdOut", "holdOutCameras"] as const;
+
+function differ(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) !== JSON.stringify(b);
 }
 
 /** Two paths without the folders that both begin with. */

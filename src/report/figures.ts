@@ -21,7 +21,12 @@ export function reportFigures(data: ReportData): ReadonlyMap<FigureName, string>
     const labels = map.clips.map((clip) => data.clips[clip].label);
     figures.set(
       "map",
-      svgChart(mapChart("t-SNE of the features of the test clips", labels, classes, map, { width: 720, height: 560 })),
+      svgChart(
+        mapChart(`t-SNE of the features of the ${data.shownOf} clips`, labels, classes, map, {
+          width: 720,
+          height: 560,
+        }),
+      ),
     );
   }
   if (levels) {

@@ -1,7 +1,7 @@
 /** A run's report: gathered and written as one HTML file that needs no network. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { writeFileAtomic } from "../io/byte-sink.ts";
+import { requireWritable, writeFileAtomic } from "../io/byte-sink.ts";
 import type { ReportData, ReportOptions } from "./collect.ts";
 import { collectReport } from "./collect.ts";
 import { reportFigures } from "./figures.ts";
@@ -15,13 +15,17 @@ export interface WrittenReport {
   readonly data: ReportData;
 }
 
-/** Writes `out`, by default `report.html` in the run's folder, and with `svg` its figures as SVG files into that folder. */
+/** Writes `out`, by default `report.html` (of another protocol or store `report-NAME.html`) in the run's folder, and with `svg` its figures as SVG files into that folder. */
 export async function writeReport(
   options: ReportOptions & { readonly out?: string; readonly svg?: string },
 ): Promise<WrittenReport> {
-  const path = options.out ?? `${options.run}/report.html`;
-  if (!path.endsWith(".html")) throw new Error(`report: the output ${path} must end in .html`);
+  const { out } = options;
+  if (out !== undefined) {
+    if (!out.endsWith(".html")) throw new Error(`report: the output ${out} must end in .html`);
+    requireWritable(out);
+  }
   const data = await collectReport(options);
+  const path = out ?? join(options.run, `${data.page}.html`);
   const bytes = write(path, reportPage(data));
   const { svg } = options;
   if (svg === undefined) return { path, bytes, figures: [], data };

@@ -227,10 +227,10 @@ describe("safetensors", () => {
     test("a target that cannot be replaced leaves no temporary file", (context) => {
       const folder = scratchFolder(context);
       const missing = join(folder, "none", "x.safetensors");
-      assert.throws(() => writeSafetensors(missing, {}), /ENOENT/);
+      assert.throws(() => writeSafetensors(missing, {}), /there is no folder/);
       assert.ok(!existsSync(missing));
       mkdirSync(join(folder, "taken"));
-      assert.throws(() => writeSafetensors(join(folder, "taken"), {}), /EISDIR|ENOTEMPTY|EEXIST|EPERM/);
+      assert.throws(() => writeSafetensors(join(folder, "taken"), {}), /it is a folder/);
       assert.deepEqual(readdirSync(folder), ["taken"]);
     });
   });

@@ -33,7 +33,7 @@ export function reportPage(data: ReportData): string {
     styles: [chartStyle, PAGE_STYLE],
     sections: `<section id="results"><h2>What the representation is worth</h2><div class="results"></div></section>
   <section id="map"><h2>Map of the test clips</h2>
-    <p class="note">t-SNE of the features (${data.map.clips.length} of ${data.testClips} test clips). Point at one to see its clip; a class in the legend shows or hides it.</p>
+    <p class="note">t-SNE of the features (${data.map.clips.length} of ${data.shownOf === "test" ? data.testClips : data.trainClips} ${data.shownOf} clips). Point at one to see its clip; a class in the legend shows or hides it.</p>
     <div class="map"><canvas class="points" width="1120" height="880"></canvas><div class="side"><canvas class="hovered" width="440" height="440"></canvas><p class="hovered-name">&nbsp;</p><ul class="legend"></ul></div></div></section>
   ${figure("levels", "Levels of the hierarchy", "t-SNE of each level's features alone, the finest first. Davies–Bouldin index: spread of classes against the distance between them, lower is better.")}
   <section id="gallery"><h2>Retrieval</h2>
