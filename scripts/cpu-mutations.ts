@@ -68,8 +68,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   // --- products: tiles, their edges, blocks and parts of k
   wasm(
     "matmul/micro-kernel",
-    "v128.load32Splat(a, strides.aRow * r)",
-    "v128.load32Splat(a, strides.aRow * (r & 2))",
+    "v128.load32Splat(a, number * strides.aStep + strides.aRow * r)",
+    "v128.load32Splat(a, number * strides.aStep + strides.aRow * (r & 2))",
     ...MATMUL,
   ),
   wasm("matmul/micro-kernel", "f.set(c, i32.add(at[rows - 1], stride));", "f.set(c, at[rows - 1]);", ...MATMUL),
