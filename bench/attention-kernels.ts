@@ -18,16 +18,11 @@ import {
   attentionForwardOutputs,
 } from "../src/shaders/attention/attention.ts";
 import type { AttentionSpec } from "../src/shaders/attention/attention.ts";
-import {
-  infoNceBackward,
-  infoNceBackwardInputs,
-  infoNceBackwardOutputs,
-  infoNceForward,
-  infoNceForwardInputs,
-  infoNceForwardOutputs,
-} from "../src/shaders/info-nce/info-nce.ts";
-import type { InfoNceSpec } from "../src/shaders/info-nce/info-nce.ts";
-import type { AdapterProfile, Binding, KernelSource, Lowering, TensorSpec } from "../src/shaders/kernel.ts";
+import { infoNceBackwardInputs, infoNceBackwardOutputs, infoNceForwardInputs, infoNceForwardOutputs } from "../src/ops/specs/info-nce.ts";
+import { infoNceBackward, infoNceForward } from "../src/shaders/info-nce/info-nce.ts";
+import type { InfoNceSpec } from "../src/ops/specs/info-nce.ts";
+import type { AdapterProfile, Binding, KernelSource, Lowering } from "../src/shaders/kernel.ts";
+import type { TensorSpec } from "../src/ops/specs/tensor-spec.ts";
 import { chooseTile, emitMatmul } from "../src/shaders/matmul/matmul.ts";
 import type { MatmulOperand } from "../src/shaders/matmul/matmul.ts";
 import { sizeOf } from "../src/tensor/shape.ts";

@@ -10,3 +10,5 @@ export { backward, grad, gradients, noGrad, valueAndGrad } from "./autograd/grad
 export type { Tree } from "./autograd/grad.ts";
 export * from "./ops/index.ts";
 export * from "./device/index.ts";
+export { GradcheckError, gradcheck } from "./testing/gradcheck.ts";
+export type { GradcheckOptions, GradcheckOutputs, GradcheckResult } from "./testing/gradcheck.ts";

@@ -3,8 +3,8 @@ import type { AttentionAttrs } from "../ops/attention.ts";
 import type { InfoNceAttrs } from "../ops/contrastive.ts";
 import type { ScanAttrs } from "../ops/scan.ts";
 import type { AttentionSpec } from "../ops/specs/attention.ts";
-import type { InfoNceSpec } from "../shaders/info-nce/info-nce.ts";
-import type { TensorSpec } from "../shaders/kernel.ts";
+import type { InfoNceSpec } from "../ops/specs/info-nce.ts";
+import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
 import type { ScanSpec } from "../ops/specs/scan.ts";
 
 /** @param perStep shape [T, B, D, …]; @param state shape of a state, [D, B, H] */

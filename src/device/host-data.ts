@@ -1,5 +1,5 @@
 /** Host arrays in the form device buffers hold: bools as u32, f16 as half-precision words, and back. */
-import { f16ToFloat32, float32ToF16 } from "../io/float16.ts";
+import { f16ToFloat32, float32ToF16 } from "../tensor/float16.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 
 /** The bytes a buffer of `dtype` is filled with. */

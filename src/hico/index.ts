@@ -13,8 +13,8 @@ export { ENCODER_NAMES } from "./model/encoders.ts";
 export type { EncoderFactory, EncoderName, EncoderSettings, SequenceEncoder } from "./model/encoders.ts";
 export { HiCoNetwork, HierarchicalEncoder } from "./model/network.ts";
 export type { Features, Projections } from "./model/network.ts";
+export { CONTRAST_LEVELS } from "./model/contrast-levels.ts";
 export {
-  CONTRAST_LEVELS,
   LOSS_PARTS,
   contrastiveAccuracy,
   contrasts,
@@ -23,7 +23,8 @@ export {
   normalizeProjections,
   partsOfLevels,
 } from "./model/loss.ts";
-export type { Contrast, ContrastLevel, LossPart } from "./model/loss.ts";
+export type { ContrastLevel } from "./model/contrast-levels.ts";
+export type { Contrast, LossPart } from "./model/loss.ts";
 export { HiCoTrainer, PRETRAIN_SETTINGS } from "./model/trainer.ts";
 export type { StepLosses } from "./model/trainer.ts";
 export { hicoState, loadCheckpoint, loadModel, saveCheckpoint } from "./model/checkpoint.ts";

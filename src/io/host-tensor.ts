@@ -10,7 +10,7 @@
  * typed arrays are views of file bytes; big-endian files are swapped on reading.
  */
 import { formatShape } from "../tensor/shape.ts";
-import { bf16ToFloat32, f16ToFloat32 } from "./float16.ts";
+import { bf16ToFloat32, f16ToFloat32 } from "../tensor/float16.ts";
 
 export type HostDType =
   | "f64"

@@ -21,7 +21,7 @@ export {
   type HostTensor,
   type TypedArray,
 } from "./host-tensor.ts";
-export { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "./float16.ts";
+export { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "../tensor/float16.ts";
 export {
   encodeSafetensors,
   listSafetensors,

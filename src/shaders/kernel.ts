@@ -5,14 +5,7 @@
  * Every binding is a storage buffer in `@group(0)`; `@binding(i)` is position `i` of `bindings`. The entry point is
  * `main`. Text must stay within the WGSL that Dawn, wgpu (Deno) and browsers share; docs/wgsl.md lists the rules.
  */
-import type { DType } from "../tensor/dtype.ts";
-import type { Shape } from "../tensor/shape.ts";
-
-/** Shape and element type of a kernel's operand. Operands are contiguous, row-major. */
-export interface TensorSpec {
-  readonly shape: Shape;
-  readonly dtype: DType;
-}
+import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
 
 /** Workgroups along one axis of a dispatch that every WebGPU adapter runs: the default of its limit. */
 export const MAX_WORKGROUPS = 65535;

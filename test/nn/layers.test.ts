@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { gradients } from "../../src/autograd/grad.ts";
-import { gradcheck } from "../../src/autograd/gradcheck.ts";
+import { gradcheck } from "../../src/testing/gradcheck.ts";
 import {
   Conv1d,
   Dropout,

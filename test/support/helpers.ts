@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { gradients } from "../../src/autograd/grad.ts";
-import { gradcheck } from "../../src/autograd/gradcheck.ts";
+import { gradcheck } from "../../src/testing/gradcheck.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { GpuOptions } from "../../src/device/webgpu/gpu/gpu.ts";

@@ -3,7 +3,7 @@ import type { AttentionAttrs } from "../../ops/attention.ts";
 import type { InfoNceAttrs } from "../../ops/contrastive.ts";
 import type { ScanAttrs } from "../../ops/scan.ts";
 import type { TopKAttrs } from "../../ops/top-k.ts";
-import type { TensorSpec } from "../../shaders/kernel.ts";
+import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
 import type { FusedOp } from "../../tensor/fused.ts";
 import { attentionBackward, attentionForward } from "../../wasm/attention/attention.ts";
 import { gruBackward, gruForward } from "../../wasm/scan/gru.ts";

@@ -9,7 +9,7 @@
 import type { FusedKernel, Kernel } from "../../compiler/kernels.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
-import type { TensorSpec } from "../../shaders/kernel.ts";
+import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
 import type { Node } from "../../tensor/node.ts";
 import { codeKey } from "../../wasm/print/expr-kernel.ts";
 import type { ExprKernels, ExprOperand } from "../../wasm/print/expr-kernel.ts";

@@ -8,9 +8,16 @@ import type { Plan } from "../../compiler/plan.ts";
 import type { Node } from "../../tensor/node.ts";
 import { formatBytes } from "../bytes.ts";
 import { debugLevel } from "../environment.ts";
-import type { RecordedDispatch } from "./runner.ts";
 
-export function reportPlan(plan: Plan, dispatches: readonly RecordedDispatch[]): void {
+/** What is told of a dispatch. */
+export interface ReportedDispatch {
+  readonly name: string;
+  readonly wgsl: string;
+  readonly workgroups: readonly number[];
+  readonly bindings: readonly (Node | "parameters")[];
+}
+
+export function reportPlan(plan: Plan, dispatches: readonly ReportedDispatch[]): void {
   const level = debugLevel();
   if (level === 0) return;
   const { held, needed, total } = plan.memory;

@@ -3,8 +3,8 @@ import type { DType } from "../../tensor/dtype.ts";
 import type { Generator } from "../../tensor/random.ts";
 import type { EncoderFactory, EncoderName } from "./encoders.ts";
 import { ENCODER_NAMES } from "./encoders.ts";
-import type { ContrastLevel } from "./loss.ts";
-import { CONTRAST_LEVELS } from "./loss.ts";
+import type { ContrastLevel } from "./contrast-levels.ts";
+import { CONTRAST_LEVELS } from "./contrast-levels.ts";
 import type { Setting } from "./setting.ts";
 import { checkSetting, choice, choices, number, whole } from "./setting.ts";
 

@@ -8,15 +8,12 @@ import { infoNCE } from "../../ops/contrastive.ts";
 import { l2Normalize } from "../../ops/normalization.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/tensor.ts";
+import type { ContrastLevel } from "./contrast-levels.ts";
 import type { Projections } from "./network.ts";
 
 /** Names of the five parts, in the order of PARTS. */
 export type LossPart = keyof Projections;
 export const LOSS_PARTS: readonly LossPart[] = ["clip", "part", "temporal", "spatial", "instance"];
-
-/** Levels of contrast, which can be left out one by one; the domain level is the two crossed parts. */
-export type ContrastLevel = "clip" | "part" | "domain" | "instance";
-export const CONTRAST_LEVELS: readonly ContrastLevel[] = ["clip", "part", "domain", "instance"];
 
 /** The parts of the loss that belong to these levels, in the order of LOSS_PARTS. */
 export function partsOfLevels(levels: readonly ContrastLevel[]): readonly LossPart[] {

@@ -16,7 +16,8 @@
  *
  * A row whose keys are all masked attends to nothing: out 0, lse 0, gradients 0 (PyTorch gives NaN there).
  */
-import type { AdapterProfile, Lowering, TensorSpec } from "../kernel.ts";
+import type { AdapterProfile, Lowering } from "../kernel.ts";
+import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
 import { SHARE_BYTES, cpuAttentionBackward, cpuAttentionForward } from "./cpu.ts";
 import { gpuAttentionBackward, gpuAttentionForward } from "./gpu.ts";
 import { inputNames, keepWidth, outputNames } from "../../ops/specs/attention.ts";

@@ -5,8 +5,11 @@
  * Names it declares: `batch`, `head`, `bh`, `row` (the block's first), `rowEnd`, `columnFirst`, `chunk` (the chunk's
  * first column), `lastColumn`, `part`, and `steps`, the length of a row in the buffers' elements (vec4 or f32).
  */
-import { declareBlock, rowBlocks } from "../../ops/specs/attention.ts";
-import type { AttentionSpec, RowBlock, RowLayout, declareBuffers } from "../../ops/specs/attention.ts";
+import {} from "./bindings.ts";
+import { rowBlocks } from "../../ops/specs/attention.ts";
+import { declareBlock } from "./bindings.ts";
+import type { declareBuffers } from "./bindings.ts";
+import type { AttentionSpec, RowBlock, RowLayout } from "../../ops/specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 

@@ -9,7 +9,8 @@
  */
 import { BlockEmitter, blockSize, roundUp4 } from "./blocks.ts";
 import type { AttentionTile } from "./blocks.ts";
-import { declareBuffers, keepWidth, rowLayout } from "../../ops/specs/attention.ts";
+import { keepWidth, rowLayout } from "../../ops/specs/attention.ts";
+import { declareBuffers } from "./bindings.ts";
 import type { AttentionSpec } from "../../ops/specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
 import { literal } from "../print/types.ts";

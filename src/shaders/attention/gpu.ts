@@ -8,7 +8,8 @@
  * a thread accumulates 4 rows × one vec4 of channels for each block of 32 channels.
  * Workgroup memory is 13 KiB, within the 16 KiB that every adapter has.
  */
-import { declareBlock, declareBuffers, keepWidth, rowBlocks, rowLayout } from "../../ops/specs/attention.ts";
+import { keepWidth, rowBlocks, rowLayout } from "../../ops/specs/attention.ts";
+import { declareBlock, declareBuffers } from "./bindings.ts";
 import type { AttentionSpec, RowLayout } from "../../ops/specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
 import { literal } from "../print/types.ts";

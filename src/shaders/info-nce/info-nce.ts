@@ -17,50 +17,21 @@
  * multiplied with the queue chunk by chunk, and the chunks are added up in order: no atomics, the same bits each run.
  */
 import { infoNcePartials } from "./partials.ts";
-import type { AdapterProfile, Binding, KernelSource, Lowering, TensorSpec } from "../kernel.ts";
+import type { AdapterProfile, Binding, KernelSource, Lowering } from "../kernel.ts";
+import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
 import { chooseTile, emitMatmul } from "../matmul/matmul.ts";
 import type { MatmulOperand, MatmulSpec } from "../matmul/matmul.ts";
+import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
+import {
+  infoNceForwardInputs,
+  infoNceForwardOutputs,
+  infoNceBackwardInputs,
+  infoNceBackwardOutputs,
+} from "../../ops/specs/info-nce.ts";
+import { f32 } from "../../ops/specs/tensor-spec.ts";
 import { literal } from "../print/types.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 import { LOWEST } from "../../ops/specs/lowest.ts";
-
-/** Sizes of one loss; they are fixed into the kernels. */
-export interface InfoNceSpec {
-  /** N, queries. */
-  readonly rows: number;
-  /** C, channels. */
-  readonly channels: number;
-  /** P, positives of each query. */
-  readonly positives: number;
-  /** K, columns of the queue. */
-  readonly negatives: number;
-  /** τ, above 0. */
-  readonly temperature: number;
-  /** Whether the backward also gives the queue's gradient. */
-  readonly queueGradient?: boolean;
-}
-
-const f32 = (...shape: number[]): TensorSpec => ({ shape, dtype: "f32" });
-
-/** q [N, C], k [N, P, C], queue [C, K]. */
-export function infoNceForwardInputs({ rows, channels, positives, negatives }: InfoNceSpec): TensorSpec[] {
-  return [f32(rows, channels), f32(rows, positives, channels), f32(channels, negatives)];
-}
-
-/** loss, the log-sum-exp over all logits, and that over the positives; each [N]. */
-export function infoNceForwardOutputs({ rows }: InfoNceSpec): TensorSpec[] {
-  return [f32(rows), f32(rows), f32(rows)];
-}
-
-/** dloss [N], q, k, queue, and the two saved log-sum-exps [N]. */
-export function infoNceBackwardInputs(spec: InfoNceSpec): TensorSpec[] {
-  return [f32(spec.rows), ...infoNceForwardInputs(spec), f32(spec.rows), f32(spec.rows)];
-}
-
-/** dq [N, C], dk [N, P, C], and with `queueGradient` dqueue [C, K]. */
-export function infoNceBackwardOutputs(spec: InfoNceSpec): TensorSpec[] {
-  return infoNceForwardInputs(spec).slice(0, spec.queueGradient ? 3 : 2);
-}
 
 /** Throws on a spec that means nothing; the op's own shape checks should have caught it. */
 function check(spec: InfoNceSpec): void {

@@ -6,7 +6,7 @@
  * along its chunk; on a GPU a workgroup of 16×16 does blocks of 64×64 through workgroup memory, and each thread keeps
  * the maximum and sum of its own columns until the chunk's end, so that the blocks need no reduction between threads.
  */
-import type { InfoNceSpec } from "./info-nce.ts";
+import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource } from "../kernel.ts";
 import { literal } from "../print/types.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";

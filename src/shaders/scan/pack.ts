@@ -4,7 +4,8 @@
  * writes, for every hidden size, and stays within 8 storage buffers.
  */
 import { sizeOf } from "../../tensor/shape.ts";
-import type { Binding, KernelSource, TensorSpec } from "../kernel.ts";
+import type { Binding, KernelSource } from "../kernel.ts";
+import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
 import type { GateCount, ScanSignature, ScanSpec } from "../../ops/specs/scan.ts";
 import { segmentsOf } from "../../ops/specs/scan.ts";
 import { quadsOf } from "./tile.ts";

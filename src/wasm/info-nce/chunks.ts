@@ -6,7 +6,7 @@
  * translation bear badly. Forward, it leaves each query's maximum and sum of exponentials over the chunk; backward, its
  * part of the queries' gradients.
  */
-import type { InfoNceSpec } from "../../shaders/info-nce/info-nce.ts";
+import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
 import { ThreadLayout, blockRow, copyRows, packColumns, packRows, panelBytes, roundUp4 } from "../blocks/copy.ts";
 import { blockProduct } from "../blocks/product.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";

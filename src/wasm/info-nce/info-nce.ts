@@ -1,12 +1,12 @@
 /**
  * InfoNCE against a queue of negatives, with one or several positives a row, as kernels of the `cpu` device. The
- * formulas and the order of operands are those of `shaders/info-nce.ts`.
+ * formulas and the order of operands are those of `ops/specs/info-nce.ts`.
  *
  * Forward, the logits exist a chunk of the queue at a time, in a thread's memory; a second kernel joins the chunks'
  * maxima and sums (the online softmax of Milakov & Gimelshein 2018) with the positives. Backward, each group of chunks
  * computes its logits again and its part of dq; a second kernel adds the parts up, in order, and the positives' share.
  */
-import type { InfoNceSpec } from "../../shaders/info-nce/info-nce.ts";
+import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
 import { forVectors } from "../blocks/copy.ts";
 import { multiplyAdd } from "../assembler/features.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";

@@ -13,7 +13,7 @@
  *
  * Each element is one chain of multiply-adds a part, in the order of k, however blocks are cut and units shared out.
  */
-import type { TensorSpec } from "../../shaders/kernel.ts";
+import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";

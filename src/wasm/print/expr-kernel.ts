@@ -4,7 +4,7 @@
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
 import { storesOf } from "../../compiler/plan.ts";
 import type { LoopKernel, MatmulKernel, ReduceKernel, Store } from "../../compiler/kernels.ts";
-import type { TensorSpec } from "../../shaders/kernel.ts";
+import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
 import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";

@@ -5,14 +5,13 @@ import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  infoNceBackward,
   infoNceBackwardInputs,
   infoNceBackwardOutputs,
-  infoNceForward,
   infoNceForwardInputs,
   infoNceForwardOutputs,
-} from "../../../src/shaders/info-nce/info-nce.ts";
-import type { InfoNceSpec } from "../../../src/shaders/info-nce/info-nce.ts";
+} from "../../../src/ops/specs/info-nce.ts";
+import { infoNceBackward, infoNceForward } from "../../../src/shaders/info-nce/info-nce.ts";
+import type { InfoNceSpec } from "../../../src/ops/specs/info-nce.ts";
 import type { AdapterProfile } from "../../../src/shaders/kernel.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
 import {

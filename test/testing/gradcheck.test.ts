@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { grad } from "../../src/autograd/grad.ts";
-import { GradcheckError, gradcheck } from "../../src/autograd/gradcheck.ts";
+import { GradcheckError, gradcheck } from "../../src/testing/gradcheck.ts";
 import { Generator, Tensor, tensor, variable } from "../../src/tensor/index.ts";
 import type { FusedOp } from "../../src/tensor/index.ts";
 import * as build from "../../src/tensor/build.ts";

@@ -16,7 +16,7 @@ import { threefry2x32 } from "../tensor/random.ts";
 import { formatShape, sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { gradients } from "./grad.ts";
+import { gradients } from "../autograd/grad.ts";
 
 export interface GradcheckOptions {
   /** How far an element is moved to each side; default 1e-5. */
