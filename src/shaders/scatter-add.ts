@@ -4,7 +4,8 @@
  * as many invocations as there are places.
  */
 import { sizeOf } from "../tensor/shape.ts";
-import type { AdapterProfile, Lowering, TensorSpec } from "./kernel.ts";
+import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
+import type { AdapterProfile, Lowering } from "./kernel.ts";
 import { grid } from "./print/program.ts";
 import { storageType } from "./print/types.ts";
 

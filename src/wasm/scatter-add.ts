@@ -4,7 +4,7 @@
  * A unit has some columns of one outer element to itself and takes its sources in order: nobody else adds to its sums,
  * and their bits are the same for any number of threads.
  */
-import type { TensorSpec } from "../shaders/kernel.ts";
+import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
 import type { Value } from "./assembler/instructions.ts";
 import { f32, f32x4, i32, i32x4, select, v128 } from "./assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "./kernel.ts";
