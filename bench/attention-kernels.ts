@@ -18,7 +18,12 @@ import {
   attentionForwardOutputs,
 } from "../src/shaders/attention/attention.ts";
 import type { AttentionSpec } from "../src/shaders/attention/attention.ts";
-import { infoNceBackwardInputs, infoNceBackwardOutputs, infoNceForwardInputs, infoNceForwardOutputs } from "../src/ops/specs/info-nce.ts";
+import {
+  infoNceBackwardInputs,
+  infoNceBackwardOutputs,
+  infoNceForwardInputs,
+  infoNceForwardOutputs,
+} from "../src/ops/specs/info-nce.ts";
 import { infoNceBackward, infoNceForward } from "../src/shaders/info-nce/info-nce.ts";
 import type { InfoNceSpec } from "../src/ops/specs/info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource, Lowering } from "../src/shaders/kernel.ts";

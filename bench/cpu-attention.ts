@@ -16,7 +16,12 @@ import {
   attentionForwardOutputs,
 } from "../src/shaders/attention/attention.ts";
 import type { AttentionSpec } from "../src/shaders/attention/attention.ts";
-import { infoNceBackwardInputs, infoNceBackwardOutputs, infoNceForwardInputs, infoNceForwardOutputs } from "../src/ops/specs/info-nce.ts";
+import {
+  infoNceBackwardInputs,
+  infoNceBackwardOutputs,
+  infoNceForwardInputs,
+  infoNceForwardOutputs,
+} from "../src/ops/specs/info-nce.ts";
 import type { InfoNceSpec } from "../src/ops/specs/info-nce.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { attentionBackward, attentionForward } from "../src/wasm/attention/attention.ts";
