@@ -345,7 +345,7 @@ export const MUTATIONS: readonly Mutation[] = [
     FUZZ,
   ),
   edit(
-    "src/tensor/realize.ts",
+    "src/tensor/program/realize.ts",
     'if (op.kind !== "variable" || op.version === op.variable.version) return;',
     "return;",
     "tensor/variables",

@@ -10,10 +10,10 @@ import { isFloat } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
 import { topologicalOrder } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { compiledResults, differentiableInputs, gradientTarget } from "../tensor/history.ts";
-import { assignedTo } from "../tensor/pending.ts";
+import { compiledResults, differentiableInputs, gradientTarget } from "../tensor/program/history.ts";
+import { assignedTo } from "../tensor/program/pending.ts";
 import { Tensor, hooks } from "../tensor/tensor.ts";
-import { tracing } from "../tensor/trace.ts";
+import { tracing } from "../tensor/program/trace.ts";
 import { Variable } from "../tensor/variable.ts";
 import { vjp } from "./vjp.ts";
 

@@ -8,7 +8,7 @@ import { hostTensor, isHostTensor, toFloat64 } from "../io/host-tensor.ts";
 import { tensor } from "../tensor/create.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import { hostArray } from "../tensor/dtype.ts";
-import { realize } from "../tensor/realize.ts";
+import { realize } from "../tensor/program/realize.ts";
 import { formatShape, sameShape, sizeOf } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";

@@ -12,7 +12,7 @@ import type { Op, ReduceName } from "./node.ts";
 import { Node } from "./node.ts";
 import { broadcastShapes, formatShape, sameShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
-import { tracing } from "./trace.ts";
+import { tracing } from "./program/trace.ts";
 
 let stopGradients = false;
 

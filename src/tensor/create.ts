@@ -7,7 +7,7 @@ import { castValue, checkDType, hostArray, holds, isFloat } from "./dtype.ts";
 import { convertValues, dtypeOfArray, fromNested, isNumberArray } from "./host-values.ts";
 import type { HostValues } from "./host-values.ts";
 import { constant } from "./promotion.ts";
-import { realize } from "./realize.ts";
+import { realize } from "./program/realize.ts";
 import { checkShape, formatShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import type { NestedArray } from "./tensor.ts";

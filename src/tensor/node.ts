@@ -9,7 +9,7 @@ import type { DType, HostArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { FusedOp } from "./fused.ts";
 import type { Backend, Storage } from "./backend.ts";
-import type { Trace } from "./trace.ts";
+import type { Trace } from "./program/trace.ts";
 
 export type ReduceName = "sum" | "prod" | "max" | "min";
 

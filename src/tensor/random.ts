@@ -10,7 +10,7 @@ import type { DType } from "./dtype.ts";
 import { checkShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
-import { refusedInTrace, tracing } from "./trace.ts";
+import { refusedInTrace, tracing } from "./program/trace.ts";
 
 /** Rotation distances of Threefry-2x32. */
 export const THREEFRY_ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;

@@ -10,14 +10,14 @@ import { checkDType, isFloat, resultType } from "./dtype.ts";
 import { describeTensor, labelTensor } from "./describe.ts";
 import { describeValue, requireCount, requireFlag, requireNumber, requireTensor, requireTensors } from "./door.ts";
 import type { Node } from "./node.ts";
-import { gradientTargets } from "./history.ts";
+import { gradientTargets } from "./program/history.ts";
 import * as promotion from "./promotion.ts";
 import { binary, constant, unary } from "./promotion.ts";
-import { readValues, realize } from "./realize.ts";
+import { readValues, realize } from "./program/realize.ts";
 import { scatterAddZeros } from "./scatter.ts";
 import { broadcastShapes, formatShape, normalizeAxes, normalizeAxis, requireSizes, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
-import { tracing } from "./trace.ts";
+import { tracing } from "./program/trace.ts";
 
 /** What an operand may be: a tensor, or a number, taken as a constant of the other operand's dtype where that holds it. */
 export type Operand = Tensor | number;

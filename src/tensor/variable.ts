@@ -9,10 +9,10 @@ import type { Backend } from "./backend.ts";
 import * as build from "./build.ts";
 import type { VariableState } from "./node.ts";
 import { Node, topologicalOrder } from "./node.ts";
-import { makePending, noteInitial, pendingAssignments, variables } from "./pending.ts";
+import { makePending, noteInitial, pendingAssignments, variables } from "./program/pending.ts";
 import { formatShape, sameShape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
-import { tracing } from "./trace.ts";
+import { tracing } from "./program/trace.ts";
 
 let unnamed = 0;
 

@@ -11,7 +11,7 @@ import { tensor } from "../tensor/create.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { realize } from "../tensor/realize.ts";
+import { realize } from "../tensor/program/realize.ts";
 
 /** An open golden file and the dtype that the device computes in. */
 export interface GoldenFile extends SafetensorsContents {

@@ -15,7 +15,7 @@ import type { LossPart } from "../hico/model/loss.ts";
 import { LOSS_PARTS, logitsOf } from "../hico/model/loss.ts";
 import { HiCoTrainer } from "../hico/model/trainer.ts";
 import { noGrad } from "../autograd/grad.ts";
-import { compile } from "../tensor/compile.ts";
+import { compile } from "../tensor/program/compile.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { stack } from "../tensor/tensor.ts";
 import type { CaseKind, Comparison, GoldenFile } from "./case.ts";

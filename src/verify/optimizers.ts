@@ -9,7 +9,7 @@ import { Adam, AdamW } from "../nn/adam.ts";
 import type { AdamSettings } from "../nn/adam.ts";
 import type { SgdSettings } from "../nn/sgd.ts";
 import { SGD } from "../nn/sgd.ts";
-import { compile } from "../tensor/compile.ts";
+import { compile } from "../tensor/program/compile.ts";
 import type { Variable } from "../tensor/variable.ts";
 import { variable } from "../tensor/variable.ts";
 import type { CaseKind, GoldenCase, GoldenFile } from "./case.ts";

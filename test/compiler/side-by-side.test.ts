@@ -6,7 +6,7 @@ import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { AdapterProfile } from "../../src/shaders/kernel.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
-import { compile } from "../../src/tensor/compile.ts";
+import { compile } from "../../src/tensor/program/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { Draw } from "../support/draw.ts";

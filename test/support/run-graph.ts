@@ -3,7 +3,7 @@ import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import type { HostArray } from "../../src/tensor/dtype.ts";
 import { type Tensor, compile, realize, setDefaultDevice } from "../../src/tensor/index.ts";
-import { pendingList, forget } from "../../src/tensor/realize.ts";
+import { pendingList, forget } from "../../src/tensor/program/realize.ts";
 import { buildProgram, expectedOf, mismatch } from "./random-graph.ts";
 import type { Built, Expected, Program } from "./random-graph.ts";
 

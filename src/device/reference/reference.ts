@@ -10,7 +10,7 @@ import type { DType, HostArray } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
 import { topologicalOrder } from "../../tensor/node.ts";
-import { checkVersion } from "../../tensor/realize.ts";
+import { checkVersion } from "../../tensor/program/realize.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { evaluate, valueArray } from "./evaluate.ts";
 

@@ -2,7 +2,7 @@
  * Evaluation of a run on a store: linear and k-NN, each beside what raw coordinates and a random encoder reach, so that
  * it shows what pretraining brought.
  */
-import { realize } from "../../tensor/realize.ts";
+import { realize } from "../../tensor/program/realize.ts";
 import { tableOf, writeClipTable } from "./clip-table.ts";
 import { labelledClips } from "../run/clips.ts";
 import type { EvaluationHead } from "./evaluation-head.ts";

@@ -6,7 +6,7 @@ import type { EvaluationBatch, InputSettings, InputShape } from "../../data/batc
 import { Loader } from "../../data/batches/loader.ts";
 import type { ClipStore } from "../../data/store/store.ts";
 import { noGrad } from "../../autograd/grad.ts";
-import { compile } from "../../tensor/compile.ts";
+import { compile } from "../../tensor/program/compile.ts";
 import { tensor } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { HiCo } from "../model/model.ts";

@@ -7,9 +7,9 @@
 import { l2Normalize } from "../../ops/normalization.ts";
 import { topK } from "../../ops/top-k.ts";
 import { noGrad } from "../../autograd/grad.ts";
-import { compile } from "../../tensor/compile.ts";
+import { compile } from "../../tensor/program/compile.ts";
 import { tensor } from "../../tensor/create.ts";
-import { realize } from "../../tensor/realize.ts";
+import { realize } from "../../tensor/program/realize.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { FeatureTable } from "./features.ts";
 import type { Scores } from "./scores.ts";

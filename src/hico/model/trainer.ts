@@ -6,7 +6,7 @@
  */
 import type { SgdSettings } from "../../nn/sgd.ts";
 import { SGD } from "../../nn/sgd.ts";
-import { compile } from "../../tensor/compile.ts";
+import { compile } from "../../tensor/program/compile.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { HiCo, HiCoBatch, HiCoResult } from "./model.ts";
 

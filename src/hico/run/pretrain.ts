@@ -14,7 +14,7 @@ import { ClipStore } from "../../data/store/store.ts";
 import type { Schedule } from "../../nn/schedules.ts";
 import { cosineSchedule, stepSchedule, warmUp } from "../../nn/schedules.ts";
 import { defaultDevice } from "../../tensor/backend.ts";
-import { compile } from "../../tensor/compile.ts";
+import { compile } from "../../tensor/program/compile.ts";
 import { tensor } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/tensor.ts";

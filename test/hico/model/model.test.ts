@@ -10,7 +10,7 @@ import { GRU, Linear, Module } from "../../../src/nn/index.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
 import { ones, tensor } from "../../../src/tensor/create.ts";
 import { Generator } from "../../../src/tensor/random.ts";
-import { realize } from "../../../src/tensor/realize.ts";
+import { realize } from "../../../src/tensor/program/realize.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import { batchOf, small } from "../helpers.ts";
 

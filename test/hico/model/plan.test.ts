@@ -14,7 +14,7 @@ import type { AdapterProfile } from "../../../src/shaders/kernel.ts";
 import { describeKernel, printMatmulsProgram } from "../../../src/shaders/print/program.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
 import { zeros } from "../../../src/tensor/create.ts";
-import { realize } from "../../../src/tensor/realize.ts";
+import { realize } from "../../../src/tensor/program/realize.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import { testAdapter } from "../../environments/test-gpu.ts";
 import { batchOf, small } from "../helpers.ts";

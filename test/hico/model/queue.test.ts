@@ -6,7 +6,7 @@ import { ReferenceDevice } from "../../../src/device/reference/reference.ts";
 import { HiCo } from "../../../src/hico/index.ts";
 import { replaceColumns } from "../../../src/hico/model/queue.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
-import { realize } from "../../../src/tensor/realize.ts";
+import { realize } from "../../../src/tensor/program/realize.ts";
 import { tensor } from "../../../src/tensor/create.ts";
 import { batchOf, small } from "../helpers.ts";
 

@@ -9,7 +9,7 @@ import { makePlan } from "../../../src/compiler/plan.ts";
 import { ReferenceDevice } from "../../../src/device/reference/reference.ts";
 import { tensor } from "../../../src/tensor/create.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
-import { realize } from "../../../src/tensor/realize.ts";
+import { realize } from "../../../src/tensor/program/realize.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import type { WasmKernel } from "../../../src/wasm/kernel.ts";
 import { matmulKernel } from "../../../src/wasm/print/matmul.ts";

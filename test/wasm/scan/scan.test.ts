@@ -11,7 +11,7 @@ import { ReferenceDevice } from "../../../src/device/reference/reference.ts";
 import { gruScan, lstmScan } from "../../../src/ops/scan.ts";
 import type { ScanSpec } from "../../../src/ops/specs/scan.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
-import { compile } from "../../../src/tensor/compile.ts";
+import { compile } from "../../../src/tensor/program/compile.ts";
 import { tensor } from "../../../src/tensor/create.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";

@@ -5,17 +5,17 @@
  * it are fixed then, and run when their turn comes. Whatever is asked for is computed together with these assignments
  * in one plan: reading the loss of a training step runs the whole step.
  */
-import type { Assignment, Backend, Storage } from "./backend.ts";
-import { defaultDevice } from "./backend.ts";
-import type { HostArray } from "./dtype.ts";
-import { hostArray } from "./dtype.ts";
+import type { Assignment, Backend, Storage } from "../backend.ts";
+import { defaultDevice } from "../backend.ts";
+import type { HostArray } from "../dtype.ts";
+import { hostArray } from "../dtype.ts";
 import { keepsHistory } from "./history.ts";
-import type { Node } from "./node.ts";
-import { topologicalOrder } from "./node.ts";
+import type { Node } from "../node.ts";
+import { topologicalOrder } from "../node.ts";
 import type { Sealed } from "./pending.ts";
 import { assignedTo, sealPending, unreadInitials } from "./pending.ts";
-import { sizeOf } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import { sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 import { refusedInTrace, tracing } from "./trace.ts";
 
 export { forget, pendingList } from "./pending.ts";

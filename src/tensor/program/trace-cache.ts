@@ -1,11 +1,11 @@
 /** The traces of one compiled function: one for each kind of inputs and each setting of the modes it read. */
-import { currentDefault } from "./backend.ts";
-import { gradientsStopped } from "./build.ts";
-import { topologicalOrder } from "./node.ts";
-import { formatShape } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import { currentDefault } from "../backend.ts";
+import { gradientsStopped } from "../build.ts";
+import { topologicalOrder } from "../node.ts";
+import { formatShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 import type { Trace } from "./trace.ts";
-import { Variable } from "./variable.ts";
+import { Variable } from "../variable.ts";
 
 /** Traces kept; the one not used for longest is given up. */
 const MAX_TRACES = 64;

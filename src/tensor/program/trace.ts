@@ -5,9 +5,9 @@
  * these effects, or traces anew where a mode has changed since. Tensors that depend on the trace's inputs have no value
  * outside it; using one afterwards is an error that names it.
  */
-import type { Node } from "./node.ts";
-import { formatShape } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Node } from "../node.ts";
+import { formatShape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Something a traced function read that is no tensor: the trace holds as long as it reads the same. */
 interface Mode {

@@ -5,17 +5,17 @@
  * input stands for itself. Assignments made while tracing belong to the plan. Tracing, and everything by which a call
  * changes the program around it, happens at the moment of the call; its computation takes its place in the queue.
  */
-import type { Assignment, CompiledStep, Storage } from "./backend.ts";
-import * as build from "./build.ts";
-import type { HostArray } from "./dtype.ts";
+import type { Assignment, CompiledStep, Storage } from "../backend.ts";
+import * as build from "../build.ts";
+import type { HostArray } from "../dtype.ts";
 import { compiledResults, keepsHistory } from "./history.ts";
-import { Node, topologicalOrder } from "./node.ts";
+import { Node, topologicalOrder } from "../node.ts";
 import { forget, pendingList, sealPending } from "./pending.ts";
 import { deviceOf, exclusively, execute, realizeEarlierInitials, realizeInitials } from "./realize.ts";
-import { Tensor } from "./tensor.ts";
+import { Tensor } from "../tensor.ts";
 import { Trace, refusedInTrace, tracing, withTrace } from "./trace.ts";
 import { TraceCache } from "./trace-cache.ts";
-import { Variable } from "./variable.ts";
+import { Variable } from "../variable.ts";
 
 /** What a compiled function may return. */
 export type Outputs = Tensor | readonly Tensor[] | Readonly<Record<string, Tensor>> | void;

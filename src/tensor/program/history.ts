@@ -3,11 +3,11 @@
  * variable or a tensor that asked with `requireGrad()`. All others let go of it, so that a value carried from step to
  * step does not drag its history along.
  */
-import { isFloat } from "./dtype.ts";
-import type { Node } from "./node.ts";
-import { topologicalOrder } from "./node.ts";
+import { isFloat } from "../dtype.ts";
+import type { Node } from "../node.ts";
+import { topologicalOrder } from "../node.ts";
 import { assignedTo, variables } from "./pending.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Tensors that asked for a gradient, by node; weak, so that asking does not keep them alive. */
 export const gradientTargets = new WeakMap<Node, WeakRef<Tensor>>();

@@ -4,10 +4,10 @@
  * `assign` puts a value on the waiting list. The next call that runs anything seals the list: sealed assignments have
  * their place in the queue, and what is built from then on reads the variables' next version.
  */
-import type { Assignment } from "./backend.ts";
-import type { Node, VariableState } from "./node.ts";
+import type { Assignment } from "../backend.ts";
+import type { Node, VariableState } from "../node.ts";
 import { type Trace, tracing } from "./trace.ts";
-import type { Variable } from "./variable.ts";
+import type { Variable } from "../variable.ts";
 
 /** Assignments that the next run will take along. */
 export const pendingAssignments = new Map<VariableState, Node>();
