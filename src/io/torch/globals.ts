@@ -7,7 +7,7 @@
 import { quoteForError } from "../format-error.ts";
 import { isHostTensor, MAX_RANK, type HostDType, type HostTensor } from "../host-tensor.ts";
 import { describe, PickleFault, PickleFunction, PickleObject, type PickleItem } from "./pickle-items.ts";
-import { f16ToFloat32 } from "../float16.ts";
+import { f16ToFloat32 } from "../../tensor/float16.ts";
 import { defineNumpyArrays } from "./numpy-globals.ts";
 import { OrderedDict, TorchDevice, TorchDType, type PythonValue } from "./python-values.ts";
 
