@@ -6,7 +6,7 @@
  */
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
-import { requireTensor } from "../tensor/door.ts";
+import { requireTensor } from "../tensor/door/door.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { normalizeAxis } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";

@@ -1,11 +1,11 @@
 /** Tensors from host data and from constants. What of host data becomes which dtype stands in host-values.ts. */
 import type { Backend } from "./backend.ts";
 import * as build from "./build.ts";
-import { checkOptions, describeValue, requireCount, requireNumber, requireTensor } from "./door.ts";
+import { checkOptions, describeValue, requireCount, requireNumber, requireTensor } from "./door/door.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import { castValue, checkDType, hostArray, holds, isFloat } from "./dtype.ts";
-import { convertValues, dtypeOfArray, fromNested, isNumberArray } from "./host-values.ts";
-import type { HostValues } from "./host-values.ts";
+import { convertValues, dtypeOfArray, fromNested, isNumberArray } from "./door/host-values.ts";
+import type { HostValues } from "./door/host-values.ts";
 import { constant } from "./promotion.ts";
 import { realize } from "./program/realize.ts";
 import { checkShape, formatShape, sizeOf } from "./shape.ts";

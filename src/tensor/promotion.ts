@@ -4,7 +4,7 @@
  * `build.apply` takes operands of one dtype; here they are cast to it. The rules stand in docs/dtypes.md.
  */
 import * as build from "./build.ts";
-import { describeValue, requireTensor } from "./door.ts";
+import { describeValue, requireTensor } from "./door/door.ts";
 import type { DType } from "./dtype.ts";
 import { holds, INTEGER_RANGE, isFloat, numberType, resultType } from "./dtype.ts";
 import { ELEMENTWISE } from "./elementwise.ts";

@@ -7,8 +7,8 @@
 import * as build from "./build.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import { checkDType, isFloat, resultType } from "./dtype.ts";
-import { describeTensor, labelTensor } from "./describe.ts";
-import { describeValue, requireCount, requireFlag, requireNumber, requireTensor, requireTensors } from "./door.ts";
+import { describeTensor, labelTensor } from "./door/describe.ts";
+import { describeValue, requireCount, requireFlag, requireNumber, requireTensor, requireTensors } from "./door/door.ts";
 import type { Node } from "./node.ts";
 import { gradientTargets } from "./program/history.ts";
 import * as promotion from "./promotion.ts";

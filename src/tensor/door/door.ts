@@ -4,7 +4,7 @@
  * Types keep TypeScript's users from most of this. Everybody else is told which op, which argument and what to write
  * instead, at the call that made the mistake.
  */
-import { Tensor } from "./tensor.ts";
+import { Tensor } from "../tensor.ts";
 
 /** A value as an error names it, with what to do about it where that is plain. */
 export function describeValue(value: unknown): string {

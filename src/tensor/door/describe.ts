@@ -3,11 +3,11 @@
  *
  * Nothing is computed for it: values are shown where they lie on the host or in memory that the host can read at once.
  */
-import type { Storage } from "./backend.ts";
-import type { HostArray } from "./dtype.ts";
-import { formatShape, sizeOf } from "./shape.ts";
-import type { Shape } from "./shape.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Storage } from "../backend.ts";
+import type { HostArray } from "../dtype.ts";
+import { formatShape, sizeOf } from "../shape.ts";
+import type { Shape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Elements of an axis shown at each end of a long one. */
 const EDGE = 3;

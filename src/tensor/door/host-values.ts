@@ -5,8 +5,8 @@
  * refused where one does not. Conversions to a dtype that was asked for are those of a cast.
  */
 import { describeValue } from "./door.ts";
-import type { DType, HostArray } from "./dtype.ts";
-import { castValue, hostArray } from "./dtype.ts";
+import type { DType, HostArray } from "../dtype.ts";
+import { castValue, hostArray } from "../dtype.ts";
 
 /** Every typed array that a tensor can be made of. */
 export type HostValues =
