@@ -74,7 +74,9 @@ export class Generator {
       .shiftRight(8)
       .cast(dtype)
       .mul(2 ** -24);
-    return unit.mul(high - low).add(low);
+    const spread = unit.mul(high - low).add(low);
+    // Adding may round up to the end that does not belong to the range.
+    return low === 0 || high <= low || dtype === "f16" ? spread : spread.minimum(below(high));
   }
 
   /** Normal with this mean and standard deviation (Box–Muller). */
@@ -95,12 +97,28 @@ export class Generator {
     return radius.mul(angle.cos()).mul(deviation).add(mean);
   }
 
-  /** Whole numbers in [low, high), i32 (biased by less than (high − low) / 2^24). */
+  /** Whole numbers in [low, high), i32 (biased by less than (high − low) / 2^24; above 2^16 of them, / 2^32). */
   integers(shape: Shape, low: number, high: number): Tensor {
+    const fits = Number.isInteger(low) && Number.isInteger(high) && low >= -(2 ** 31) && high <= 2 ** 31;
+    if (!fits || low >= high)
+      throw new Error(`Generator.integers: [${low}, ${high}) is no range of 32-bit integers; low must be below high`);
+    const count = high - low;
+    if (count > 2 ** 16 || Math.max(-low, high) > 2 ** 24) return this.#wideIntegers(shape, low, count);
     return this.uniform(shape, low, high)
       .floor()
       .cast("i32")
       .minimum(high - 1);
+  }
+
+  /** low + ⌊bits · count / 2^32⌋: the high word of a product of two words, from products of their halves. */
+  #wideIntegers(shape: Shape, low: number, count: number): Tensor {
+    const bits = this.bits(shape);
+    if (count === 2 ** 32) return bits.cast("i32");
+    const [top, bottom] = [bits.shiftRight(16), bits.bitAnd(0xffff)];
+    const [countTop, countBottom] = [Math.floor(count / 2 ** 16), count % 2 ** 16];
+    const middle = top.mul(countBottom).add(bottom.mul(countBottom).shiftRight(16));
+    const carry = bottom.mul(countTop).add(middle.bitAnd(0xffff)).shiftRight(16);
+    return top.mul(countTop).add(middle.shiftRight(16)).add(carry).cast("i32").add(low);
   }
 
   /** 1/(1 − p) with probability 1 − p, else 0: multiply by it for inverted dropout. */
@@ -139,6 +157,15 @@ export class Generator {
     }
     return order;
   }
+}
+
+/** The largest float32 below `x`. */
+function below(x: number): number {
+  const value = Float32Array.of(x);
+  if (value[0] < x) return value[0];
+  if (x === 0) return -(2 ** -126);
+  new Int32Array(value.buffer)[0] += x > 0 ? -1 : 1;
+  return value[0];
 }
 
 const shared = new Generator(0);
