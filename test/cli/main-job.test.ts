@@ -186,7 +186,10 @@ describe("data", () => {
     for (const [args, message] of [
       [["data", "prepare", "kinetics", "a", "b"], /--kind is "kinetics"; it must be one of nw-ucla, /],
       [["data", "prepare", "ntu60", at("absent"), at("x.clips")], /absent: unreadable: there is no such folder/],
-      [["data", "prepare", "nw-ucla", folder, at("x.clips")], /an NW-UCLA file is a JSON object with file_name, skeletons and label.*no store is written/s],
+      [
+        ["data", "prepare", "nw-ucla", folder, at("x.clips")],
+        /an NW-UCLA file is a JSON object with file_name, skeletons and label.*no store is written/s,
+      ],
       [["data", "prepare", "nw-ucla", folder, at("x.clips"), "--missing", "list"], /nw-ucla takes no --missing/],
       [["data", "prepare", "pku-mmd", folder, at("x.clips")], /pku-mmd needs --labels/],
       [
