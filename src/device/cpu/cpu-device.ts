@@ -28,6 +28,12 @@ import { Threads } from "./threads.ts";
 /** JavaScript does not know how large the tensors are that it could collect: after this many bytes it is told to look. */
 const COLLECT_AFTER = 1 << 28;
 
+/**
+ * Collections that a run which finds no room waits for: one that meets a marking under way keeps what died during it,
+ * and finalizers run in tasks of their own.
+ */
+const COLLECTIONS = 4;
+
 export interface CpuOptions {
   /** Threads, the calling one among them; default HICO_THREADS, else one a core. */
   readonly threads?: number;
@@ -141,23 +147,23 @@ export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
   protected async run(runner: Runner, values: readonly LeafValue[]): Promise<CpuStorage[]> {
     const times = this.timing ? this.#times : undefined;
     if (this.#owner.bytesSince > COLLECT_AFTER) await this.#collect();
-    try {
-      return runner.run(values, times);
-    } catch (error) {
-      if (!(error instanceof CpuOutOfMemoryError)) throw error;
-      // Memory is taken before anything is computed: with what garbage and other plans held, there may be enough.
-      await this.#collect();
-      this.#freeArena();
-      return runner.run(values, times);
+    // Memory is taken before anything is computed: with what garbage and other plans held, there may be enough.
+    for (let tries = 0; tries < COLLECTIONS; tries++) {
+      try {
+        return runner.run(values, times);
+      } catch (error) {
+        if (!(error instanceof CpuOutOfMemoryError)) throw error;
+        await this.#collect();
+        if (tries > 0) this.#freeArena();
+      }
     }
+    return runner.run(values, times);
   }
 
   /** Frees the memory of tensors that nobody refers to. */
   async #collect(): Promise<void> {
     collectGarbage();
-    this.#owner.bytesSince = 0;
-    // What was collected is told in a task of its own.
-    for (let i = 0; i < 2; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+    await this.#owner.told();
   }
 
   #arenaOf(bytes: number): number {

@@ -33,16 +33,22 @@ export class CpuStorage implements Storage {
   }
 }
 
+/** Turns of the event loop to wait for what a collection has to tell: some milliseconds. */
+const TURNS = 16;
+
 /** Frees blocks of storages that were collected. */
 export class StorageOwner {
   readonly #memory: CpuMemory;
-  readonly #registry: FinalizationRegistry<Block>;
+  readonly #registry: FinalizationRegistry<Block | (() => void)>;
   /** Bytes handed out and not disposed of since the last collection: what garbage may hold. Set to 0 by who collects. */
   bytesSince = 0;
+  /** Whether the witness of the last collection was told of. */
+  #heard = false;
 
   constructor(memory: CpuMemory) {
     this.#memory = memory;
-    this.#registry = new FinalizationRegistry<Block>((block) => memory.free(block));
+    this.#registry = new FinalizationRegistry((held) => (typeof held === "function" ? held() : memory.free(held)));
+    this.#register();
   }
 
   watch(storage: CpuStorage, block: Block): void {
@@ -54,5 +60,23 @@ export class StorageOwner {
     this.#registry.unregister(storage);
     this.bytesSince -= block.size;
     this.#memory.free(block);
+  }
+
+  /**
+   * After a collection: waits until it is told what was collected, which happens in tasks that come when the engine
+   * sees fit. An object that nobody holds is the witness; where it is not collected at all, the wait ends by itself.
+   */
+  async told(): Promise<void> {
+    this.bytesSince = 0;
+    for (let turn = 0; turn < TURNS && !this.#heard; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (this.#heard) this.#register();
+  }
+
+  #register(): void {
+    this.#heard = false;
+    const hear = (): void => {
+      this.#heard = true;
+    };
+    this.#registry.register({}, hear);
   }
 }
