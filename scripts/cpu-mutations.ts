@@ -262,5 +262,5 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     replace: "nesterov ? next.add(g.mul(momentum)) : next",
     tests: ["nn/optimizers"],
   },
-  { file: "src/nn/sgd.ts", find: "count!.gt(1)", replace: "count!.gt(0)", tests: ["nn/optimizers"] },
+  { file: "src/nn/sgd.ts", find: "own(counts!).gt(1)", replace: "own(counts!).gt(0)", tests: ["nn/optimizers"] },
 ];

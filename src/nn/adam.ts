@@ -24,7 +24,7 @@ export interface AdamSettings extends CommonSettings {
 
 const DEFAULTS: AdamSettings = { lr: 1e-3, betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0 };
 
-/** Factors that depend on the step alone, computed once for all parameters that share them. */
+/** Factors that depend on the steps alone, computed in one go for all parameters: one element each. */
 interface Corrections {
   /** lr / (1 − β₁ᵗ) */
   readonly rate: Tensor;
@@ -65,20 +65,21 @@ export class Adam extends Optimizer<AdamSettings> {
     slots.exp_avg.assign(mean);
     slots.exp_avg_sq.assign(square);
     const { rate, rootScale } = this.#correctionsFor(context);
-    p.assign(from.sub(mean.mul(rate).div(square.sqrt().mul(rootScale).add(settings.epsilon))));
+    const root = square.sqrt().mul(context.own(rootScale)).add(settings.epsilon);
+    p.assign(from.sub(mean.mul(context.own(rate)).div(root)));
   }
 
   /** Kept by the tensor of the learning rate, of which there is one a group, dtype and step. */
-  #correctionsFor({ settings, lr, count }: UpdateContext<AdamSettings>): Corrections {
+  #correctionsFor({ settings, lr, counts }: UpdateContext<AdamSettings>): Corrections {
     const known = this.#corrections.get(lr);
     if (known) return known;
     // 1 − βᵗ = −expm1(t·ln β), which keeps its digits where βᵗ is close to 1.
     const [first, second] = settings.betas.map((beta) =>
-      beta === 0 ? undefined : count!.mul(Math.log(beta)).expm1().neg(),
+      beta === 0 ? undefined : counts!.mul(Math.log(beta)).expm1().neg(),
     );
     const corrections = {
-      rate: (first ? lr.div(first) : lr).contiguous(),
-      rootScale: second ? second.rsqrt().contiguous() : ones([], lr.dtype),
+      rate: (first ? lr.div(first) : lr.expand(counts!.shape)).contiguous(),
+      rootScale: second ? second.rsqrt().contiguous() : ones(counts!.shape, lr.dtype),
     };
     this.#corrections.set(lr, corrections);
     return corrections;

@@ -17,6 +17,7 @@ export { Adam, AdamW } from "./adam.ts";
 export type { AdamSettings } from "./adam.ts";
 export { copyParameters, emaUpdate } from "./moving-average.ts";
 export type { Parameters } from "./moving-average.ts";
+export type { ClipOptions } from "./clip.ts";
 export { clipGradNorm } from "./clip.ts";
 export { cosineSchedule, stepSchedule, warmUp } from "./schedules.ts";
 export type { Schedule } from "./schedules.ts";

@@ -7,11 +7,11 @@
  */
 import { noGrad } from "../autograd/grad.ts";
 import type { HostTensor } from "../io/host-tensor.ts";
-import { isHostTensor } from "../io/host-tensor.ts";
-import { liveScalar, zeros } from "../tensor/create.ts";
+import { hostTensor, isHostTensor } from "../io/host-tensor.ts";
+import { liveScalar, tensor, zeros } from "../tensor/create.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { sameShape, formatShape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
+import { Tensor, concat } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import { variable } from "../tensor/variable.ts";
 import type { StateValue } from "./state.ts";
@@ -35,8 +35,13 @@ export interface UpdateContext<S> {
   readonly slots: Slots;
   /** The learning rate as a scalar tensor, asked for anew at every run. */
   readonly lr: Tensor;
-  /** Steps taken, this one included, as a scalar tensor; only where the optimizer counts. */
-  readonly count: Tensor | undefined;
+  /**
+   * Steps each parameter has taken, this one included, in the order of all parameters; only where the optimizer counts.
+   * What is computed from it serves all parameters; `own` takes this one's.
+   */
+  readonly counts: Tensor | undefined;
+  /** This parameter's scalar of a tensor that has one for every parameter. */
+  readonly own: (each: Tensor) => Tensor;
 }
 
 /** PyTorch's optimizer dictionary, with values on the host: what `torch.save` keeps under "optimizer". */
@@ -53,8 +58,8 @@ export abstract class Optimizer<S extends CommonSettings> {
   readonly #slotNames: readonly string[];
   /** Made at a parameter's first gradient: parameters that are never updated take no memory, and have no state. */
   readonly #slots = new Map<Variable, Slots>();
-  /** Steps taken; one for all parameters. */
-  readonly #count: Variable | undefined;
+  /** Steps each parameter has taken: one without a gradient takes none, as in PyTorch. */
+  readonly #counts: Variable | undefined;
 
   /**
    * @param params a list of variables, or groups of them with settings of their own.
@@ -80,7 +85,7 @@ export abstract class Optimizer<S extends CommonSettings> {
       seen.add(p);
     }
     if (seen.size === 0) throw new Error(`${name}: there are no parameters`);
-    if (counts) this.#count = variable(zeros([]), { name: "step", trainable: false });
+    if (counts) this.#counts = variable(zeros([seen.size]), { name: "step", trainable: false });
   }
 
   /** Throws where a group's settings are out of range. */
@@ -112,11 +117,14 @@ export abstract class Optimizer<S extends CommonSettings> {
   /** Updates every parameter that has a gradient. Lazy: it runs with the next realization, or in the compiled step. */
   step(): void {
     noGrad(() => {
-      const steps = this.#count?.add(1).contiguous();
+      const moved = this.parameters.map((p) => (p.grad ? 1 : 0));
+      const steps = moved.includes(1) ? this.#counts?.add(stepsOf(moved)).contiguous() : undefined;
+      let place = 0;
       for (const settings of this.groups) {
         const rates = new Map<DType, Tensor>();
         const counts = new Map<DType, Tensor>();
         for (const p of settings.params) {
+          const at = place++;
           if (!p.grad) continue;
           const { dtype } = p;
           if (!rates.has(dtype))
@@ -129,11 +137,12 @@ export abstract class Optimizer<S extends CommonSettings> {
             settings,
             slots: this.#slotsOf(p),
             lr: rates.get(dtype)!,
-            count: counts.get(dtype),
+            counts: counts.get(dtype),
+            own: (each) => each.slice([at, at + 1]).reshape([]),
           });
         }
       }
-      if (steps) this.#count!.assign(steps);
+      if (steps) this.#counts!.assign(steps);
     });
   }
 
@@ -148,7 +157,8 @@ export abstract class Optimizer<S extends CommonSettings> {
   }
 
   /**
-   * All variables that are saved, by name: `state.0.momentum_buffer`, numbered as the parameters are; and `step`.
+   * All variables that are saved, by name: `state.0.momentum_buffer`, numbered as the parameters are; and `step`, which
+   * has the steps of each parameter.
    * Parameters that have had no gradient yet have none.
    */
   stateDict(): Map<string, Variable> {
@@ -156,19 +166,20 @@ export abstract class Optimizer<S extends CommonSettings> {
     this.parameters.forEach((p, i) => {
       for (const [name, slot] of Object.entries(this.#slots.get(p) ?? {})) dict.set(`state.${i}.${name}`, slot);
     });
-    if (this.#count) dict.set("step", this.#count);
+    if (this.#counts) dict.set("step", this.#counts);
     return dict;
   }
 
   /** The optimizer in PyTorch's form, `{state: {0: {…}}, param_groups: [{lr, …, params: [0, …]}]}`, on the host. */
   async torchState(): Promise<OptimizerState> {
     const values = await readState(this.stateDict());
-    const count = values.get("step");
+    const counts = values.get("step");
     const state = new Map<number, ReadonlyMap<string, unknown>>();
     this.parameters.forEach((p, i) => {
       const slots = this.#slots.get(p);
       if (!slots) return;
       const named = Object.keys(slots).map((slot) => [slot, values.get(`state.${i}.${slot}`)] as const);
+      const count = counts && hostTensor("f32", [], Float32Array.of(Number(counts.data[i])));
       state.set(i, new Map<string, unknown>(count ? [["step", count], ...named] : named));
     });
     let next = 0;
@@ -186,7 +197,7 @@ export abstract class Optimizer<S extends CommonSettings> {
   }
 
   /**
-   * Takes over slots, step count and settings from `torchState()`, or from the "optimizer" of a checkpoint of PyTorch's
+   * Takes over slots, step counts and settings from `torchState()`, or from the "optimizer" of a checkpoint of PyTorch's
    * optimizer of the same name. Slots that the file does not have (PyTorch makes them at the first step) become 0.
    *
    * @throws Error listing everything that does not fit; nothing is changed then.
@@ -203,7 +214,7 @@ export abstract class Optimizer<S extends CommonSettings> {
     const ids = groups.flatMap((group) => field(group, "params") as unknown[]);
     const faults: string[] = [];
     const found: (readonly [p: Variable, slot: string, value: StateValue | undefined])[] = [];
-    let count: StateValue | undefined;
+    const counts: Tensor[] = [];
     this.parameters.forEach((p, i) => {
       const entry = field(field(source, "state"), ids[i]);
       for (const slot of this.#slotNames) {
@@ -217,14 +228,15 @@ export abstract class Optimizer<S extends CommonSettings> {
           );
         } else found.push([p, slot, value]);
       }
-      count ??= scalarValue(field(entry, "step") ?? undefined);
+      const count = scalarValue(field(entry, "step") ?? undefined);
+      counts.push(count === undefined ? zeros([1]) : tensorFor(count, "f32").reshape([1]));
     });
     if (faults.length > 0) throw new Error(`${name}: the dictionary does not fit:\n  ${faults.join("\n  ")}`);
     for (const [p, slot, value] of found) {
       if (value) this.#slotsOf(p)[slot].assign(tensorFor(value, p.dtype));
       else this.#slots.get(p)?.[slot].assign(zeros(p.shape, p.dtype));
     }
-    if (this.#count) this.#count.assign(count === undefined ? zeros([]) : tensorFor(count, "f32"));
+    this.#counts?.assign(concat(counts));
     groups.forEach((saved, i) => {
       const group = this.groups[i] as unknown as Record<string, unknown>;
       for (const key of Object.keys(group)) {
@@ -234,6 +246,11 @@ export abstract class Optimizer<S extends CommonSettings> {
       this.check(this.groups[i]);
     });
   }
+}
+
+/** What a step adds to the counts: 1 wherever there is a gradient. */
+function stepsOf(moved: readonly number[]): number | Tensor {
+  return moved.includes(0) ? tensor(Float32Array.from(moved)) : 1;
 }
 
 function isGrouped<S>(

@@ -47,7 +47,8 @@ export class SGD extends Optimizer<SgdSettings> {
     }
   }
 
-  protected update(p: Variable, gradient: Tensor, { settings, slots, lr, count }: UpdateContext<SgdSettings>): void {
+  protected update(p: Variable, gradient: Tensor, context: UpdateContext<SgdSettings>): void {
+    const { settings, slots, lr, counts, own } = context;
     const { momentum, dampening, weightDecay, nesterov } = settings;
     const g = weightDecay === 0 ? gradient : gradient.add(p.mul(weightDecay));
     if (momentum === 0) {
@@ -55,7 +56,7 @@ export class SGD extends Optimizer<SgdSettings> {
       return;
     }
     const buffer = slots.momentum_buffer;
-    const share = dampening === 0 ? g : g.mul(count!.gt(1).cast(g.dtype).mul(-dampening).add(1));
+    const share = dampening === 0 ? g : g.mul(own(counts!).gt(1).cast(g.dtype).mul(-dampening).add(1));
     const next = buffer.mul(momentum).add(share);
     buffer.assign(next);
     p.assign(p.sub((nesterov ? g.add(next.mul(momentum)) : next).mul(lr)));

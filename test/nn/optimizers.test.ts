@@ -1,6 +1,6 @@
 /**
  * Optimizers against plain loops of PyTorch's formulas over random settings, their state, and what surrounds them:
- * schedules, clipping, moving averages. PyTorch's own numbers are in test/golden.
+ * schedules, moving averages. PyTorch's own numbers are in test/golden.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -15,7 +15,6 @@ import {
   Linear,
   Module,
   SGD,
-  clipGradNorm,
   copyParameters,
   cosineSchedule,
   emaUpdate,
@@ -297,38 +296,6 @@ describe("state", () => {
       assert.equal(sgd.lr, 0.1);
       assert.equal(sgd.stateDict().size, 0);
     }));
-});
-
-describe("clipping", () => {
-  holds("scales all gradients together to the norm, and leaves small ones", 20, async (draw) => {
-    const ps = Array.from({ length: draw.int(1, 4) }, () => variable(drawn(draw, [draw.int(1, 5)])));
-    const cs = ps.map((p) => drawn(draw, p.shape));
-    ps.map((p, i) => p.mul(cs[i]).sum())
-      .reduce((a, b) => a.add(b))
-      .backward();
-    const before = (await Promise.all(cs.map(numbers))).flat();
-    const norm = Math.hypot(...before);
-    const most = norm * (0.5 + draw.unit());
-    const idle = variable(zeros([2]));
-    const told = clipGradNorm([...ps, idle], most);
-    assertClose([await told.item()], [norm], 1e-12);
-    assert.equal(idle.grad, undefined);
-    const after = (await Promise.all(ps.map((p) => numbers(p.grad!)))).flat();
-    const factor = Math.min(1, most / (norm + 1e-6));
-    assertClose(
-      after,
-      before.map((g) => g * factor),
-      1e-12,
-    );
-  });
-
-  test("needs a gradient and a norm", () => {
-    assert.throws(
-      () => clipGradNorm([variable(zeros([1]))], 1),
-      /no parameter has a gradient; call backward\(\) first/,
-    );
-    assert.throws(() => clipGradNorm([], 0), /maxNorm is 0; it must be above 0/);
-  });
 });
 
 describe("moving averages", () => {
