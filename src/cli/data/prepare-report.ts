@@ -4,6 +4,9 @@ import type { PrepareReport } from "../../data/sources/prepare.ts";
 /** Bad clips that are listed; the JSON report has all of them. */
 const LISTED = 10;
 
+/** Names in a line of a remark. */
+const NAMED = 5;
+
 export function formatPrepareReport(report: PrepareReport): string {
   const lines = [
     `${report.path}: ${report.clips} clips of ${report.classes} classes, ${report.layout} × ${report.persons}, ` +
@@ -11,6 +14,10 @@ export function formatPrepareReport(report: PrepareReport): string {
     ...report.protocols.map(({ name, train, test }) => `  ${name}: ${train} train, ${test} test`),
   ];
   if (report.leftOut > 0) lines.push(`  left out by the list of missing samples: ${report.leftOut}`);
+  for (const { what, names } of report.remarks) {
+    const more = names.length > NAMED ? `, and ${names.length - NAMED} more (--json lists all)` : "";
+    lines.push(`  ${names.length} ${what}: ${names.slice(0, NAMED).join(", ")}${more}`);
+  }
   if (report.bad.length > 0) {
     const counts = Object.entries(report.badByReason)
       .map(([reason, count]) => `${count} ${reason}`)

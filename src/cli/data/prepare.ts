@@ -9,6 +9,9 @@ import { choiceOption, JSON_ARG, listOption, wholeOption } from "../options.ts";
 import { formatPrepareReport } from "./prepare-report.ts";
 import { bar, interruption, ProgressLine } from "../progress.ts";
 
+/** The exit code where a store was written without some of the clips. */
+const SKIPPED = 3;
+
 export default defineHicoCommand({
   meta: { name: "prepare", description: `Raw skeletons to one checksummed clip store with protocol splits` },
   examples: [
@@ -41,7 +44,7 @@ export default defineHicoCommand({
     window: { type: "string", description: "csv: cut recordings into windows of so many frames (90) or seconds (3s)" },
     hop: { type: "string", description: "csv: from one window to the next, likewise (half a window)" },
     persons: { type: "string", description: "Persons kept, those that move most" },
-    "max-frames": { type: "string", description: "Frames kept of a clip (300)" },
+    "max-frames": { type: "string", description: "Frames kept of a clip (all; ntu: the published 300)" },
     normalize: {
       type: "boolean",
       default: true,
@@ -49,6 +52,10 @@ export default defineHicoCommand({
       negativeDescription: "Keep the sensor's coordinates",
     },
     "on-bad": { type: "string", description: "What to do with a clip that cannot be used: skip (default) or fail" },
+    strict: {
+      type: "boolean",
+      description: "Refuse what is otherwise left out, skipped or taken otherwise, and named",
+    },
     ...JSON_ARG,
   },
   run: async ({ args }) => {
@@ -74,11 +81,13 @@ export default defineHicoCommand({
         persons: wholeOption("persons", args.persons),
         maxFrames: wholeOption("max-frames", args["max-frames"]),
         onBad: choiceOption("on-bad", args["on-bad"], ["skip", "fail"]),
+        strict: args.strict,
         notes: { kind, source: folder },
         onProgress: ({ done, total, clips, bad }) =>
           line.update(() => `${bar(done / total)} ${done}/${total}  ${clips} clips, ${bad} bad`),
       });
       line.clear();
+      if (report.bad.length > 0) process.exitCode = SKIPPED;
       console.log(args.json ? JSON.stringify(report, null, 2) : formatPrepareReport(report));
     } catch (error) {
       if (!stop.signal.aborted) throw error;

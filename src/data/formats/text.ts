@@ -50,8 +50,8 @@ export function parseCount(text: string | undefined, what: string, file: string,
   return Number(trimmed);
 }
 
-/** File name without folder and the given extension. */
+/** File name without folder and the given extension, in capitals or not. */
 export function stem(path: string, extension: string): string {
   const name = basename(path);
-  return name.endsWith(extension) ? name.slice(0, -extension.length) : name;
+  return name.toLowerCase().endsWith(extension.toLowerCase()) ? name.slice(0, -extension.length) : name;
 }

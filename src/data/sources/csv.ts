@@ -10,13 +10,15 @@ import { sliceFrames } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { layoutNamed, LAYOUTS, loadLayout, parseLayout } from "../skeleton/layout.ts";
-import type { Protocol, Split } from "../store/protocol.ts";
+import type { Protocol } from "../store/protocol.ts";
+import type { LabelRow } from "../formats/label-table.ts";
+import { alikeLabels, readLabelTable } from "../formats/label-table.ts";
 import type { CsvSpec } from "../formats/skeleton-csv.ts";
 import { KINECT_V2_CSV, parseSkeletonCsv } from "../formats/skeleton-csv.ts";
 import type { ClipFacts } from "../store/format.ts";
-import type { ClipSource, SourceClip } from "./source.ts";
-import { orBad, requireFolder, someFilesBelow } from "./source.ts";
-import { readText, splitLines } from "../formats/text.ts";
+import type { ClipSource, Remark, SourceClip } from "./source.ts";
+import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
+import { readText } from "../formats/text.ts";
 import type { Windows } from "./windows.ts";
 import { recordingOf, windowsOf } from "./windows.ts";
 
@@ -33,10 +35,13 @@ export interface CsvSourceOptions {
 export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipSource {
   requireFolder(folder);
   const spec = options.spec ?? KINECT_V2_CSV;
-  const files = someFilesBelow(folder, ".csv", "there is one file a clip").filter((file) => file !== options.labels);
+  const files = someFilesBelow(folder, ".csv", "there is one file a clip").filter(
+    (file) => options.labels === undefined || resolve(file) !== resolve(options.labels),
+  );
   const nameOf = (file: string): string => relative(folder, file).split(sep).join("/");
-  const table = options.labels === undefined ? undefined : readLabels(options.labels);
-  const labelOf = (file: string): string => table?.get(nameOf(file))?.label ?? basename(dirname(file));
+  const table = options.labels === undefined ? undefined : readLabelTable(options.labels);
+  const folders = table ? undefined : classFolders(folder, files);
+  const labelOf = (file: string): string => table?.get(nameOf(file))?.label ?? folders!.get(file)!.label;
   const listed = files.filter((file) => table === undefined || table.has(nameOf(file)));
   const classes = [...new Set(listed.map(labelOf))].sort(byNumber);
   const protocols = [...(options.protocols ?? [])];
@@ -48,13 +53,23 @@ export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipS
     protocols,
     inputs: files.length,
     longest: options.windows?.length,
+    remarks: [
+      ...folderRemarks(folder, ".csv"),
+      ...(table ? strayLines(table, options.labels!, new Set(files.map(nameOf))) : folderNotes(files, folders!)),
+      ...alikeLabels(classes),
+    ],
     *clips(onBad, onInput) {
       for (const file of files) {
         const read = orBad(onBad, () => {
           const row = table?.get(nameOf(file));
-          if (table && !row) throw new DataError(file, "label", `has no line in ${options.labels}`);
+          if (table && !row) throw noLine(file, nameOf(file), table, options.labels!);
           const label = classes.indexOf(labelOf(file));
-          const facts: ClipFacts = { name: nameOf(file), label, subject: row?.subject, camera: row?.camera };
+          const facts: ClipFacts = {
+            name: nameOf(file),
+            label,
+            subject: (row ?? folders!.get(file)!).subject,
+            camera: row?.camera,
+          };
           return { facts, clip: parseSkeletonCsv(readText(file), file, spec).clip };
         });
         if (read) yield* cut(read, options.windows);
@@ -101,54 +116,52 @@ function byNumber(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-interface LabelRow {
-  readonly label: string;
-  readonly subject?: number;
-  readonly camera?: number;
-  readonly split?: Split;
+/** What a file without a line is told: the name it must have there, and the one that was meant where one is near. */
+function noLine(file: string, name: string, table: ReadonlyMap<string, LabelRow>, labels: string): DataError {
+  const bare = (text: string): string =>
+    basename(text)
+      .replace(/\.csv$/i, "")
+      .toLowerCase();
+  const near = [...table.keys()].find((other) => bare(other) === bare(name));
+  const hint = near === undefined ? `add a line that names "${name}"` : `it names "${near}"; write "${name}"`;
+  return new DataError(file, "label", `has no line in ${labels}; ${hint}`);
 }
 
-const TABLE_COLUMNS = ["file", "label", "subject", "camera", "split"];
+function strayLines(table: ReadonlyMap<string, LabelRow>, labels: string, files: ReadonlySet<string>): Remark[] {
+  const names = [...table.keys()].filter((name) => !files.has(name));
+  return names.length === 0 ? [] : [{ what: `lines of ${labels} without a file`, names }];
+}
 
-function readLabels(path: string): Map<string, LabelRow> {
-  const [heading, ...lines] = splitLines(readText(path));
-  const columns = heading.split(",").map((word) => word.trim());
-  const unknown = columns.find((name) => !TABLE_COLUMNS.includes(name));
-  if (unknown !== undefined || !columns.includes("file") || !columns.includes("label")) {
-    throw new DataError(
-      path,
-      "format",
-      `its first line must name the columns file,label and may name subject,camera,split; it is "${heading}"`,
-    );
-  }
-  const rows = new Map<string, LabelRow>();
-  lines.forEach((line, i) => {
-    if (line.trim() === "") return;
-    const words = line.split(",").map((word) => word.trim());
-    const fail = (detail: string): never => {
-      throw new DataError(path, "label", `line ${i + 2}: ${detail}`);
-    };
-    if (words.length !== columns.length) fail(`${words.length} columns; the first line names ${columns.length}`);
-    const word = (name: string): string | undefined => words[columns.indexOf(name)] || undefined;
-    const whole = (name: string): number | undefined => {
-      const text = word(name);
-      if (text === undefined) return undefined;
-      return /^\d{1,9}$/.test(text) ? Number(text) : fail(`${name} is "${text}"; it must be a whole number`);
-    };
-    const split = word("split");
-    if (split !== undefined && split !== "train" && split !== "test")
-      fail(`split is "${split}"; it must be train or test`);
-    const file = word("file") ?? fail("no file is named");
-    if (rows.has(file)) fail(`${file} is listed twice`);
-    rows.set(file, {
-      label: word("label") ?? fail("no label is given"),
-      subject: whole("subject"),
-      camera: whole("camera"),
-      split: split as Split | undefined,
-    });
-  });
-  if (rows.size === 0) throw new DataError(path, "empty", "lists no file");
-  return rows;
+interface FolderFacts {
+  readonly label: string;
+  readonly subject?: number;
+}
+
+/**
+ * Without a table the folder of a file is its class. Where every such folder is named like a subject (s1, P03,
+ * subject 2) below another one, that other one is the class.
+ */
+function classFolders(folder: string, files: readonly string[]): Map<string, FolderFacts> {
+  const subjectOf = (file: string): string | undefined =>
+    /^(?:s|p|subj(?:ect)?|person|participant)[-_ ]?0*([1-9]\d{0,8})$/i.exec(basename(dirname(file)))?.[1];
+  const nested = (file: string): boolean => relative(folder, file).split(sep).length > 2;
+  const bySubject = files.every((file) => nested(file) && subjectOf(file) !== undefined);
+  return new Map(
+    files.map((file) => [
+      file,
+      bySubject
+        ? { label: basename(dirname(dirname(file))), subject: Number(subjectOf(file)) }
+        : { label: basename(dirname(file)) },
+    ]),
+  );
+}
+
+function folderNotes(files: readonly string[], folders: ReadonlyMap<string, FolderFacts>): Remark[] {
+  const subjects = files.filter((file) => folders.get(file)!.subject !== undefined).map((f) => basename(dirname(f)));
+  if (subjects.length === 0) return [];
+  return [
+    { what: "folders taken for subjects, those above them for classes", names: [...new Set(subjects)], harmless: true },
+  ];
 }
 
 function tableProtocol(
@@ -158,6 +171,7 @@ function tableProtocol(
 ): Protocol {
   return {
     name: "given",
+    own: true,
     rule: `the column split of ${basename(file)}`,
     split: ({ name }) => {
       const split = table.get(recording(name))?.split;

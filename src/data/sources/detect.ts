@@ -100,16 +100,16 @@ const RULES: readonly Rule[] = [
   named("pku-mmd", (name) => /^(?:\d{4}|A\d{2}N\d{2})-[LMR]\.txt$/.test(name), "NNNN-V.txt or AnnNnn-V.txt"),
   named("msr-action3d", (name) => parseMsrName(name) !== undefined, "aAA_sSS_eEE_skeleton3D.txt"),
   named("st-gcn", (name) => name.endsWith("_label.pkl"), "NAME_label.pkl"),
-  named("ctr-gcn", (name) => name.endsWith(".npz"), "NAME.npz"),
-  named("pyskl", (name) => name.endsWith(".pkl"), "NAME.pkl"),
-  named("bvh", (name) => name.endsWith(".bvh"), "NAME.bvh"),
-  named("smpl", (name, path) => name.endsWith(".npy") && isSmpl(path), "NAME.npy of [T, 22, 3]"),
-  named("csv", (name) => name.endsWith(".csv"), "NAME.csv"),
+  named("ctr-gcn", (name) => /\.npz$/i.test(name), "NAME.npz"),
+  named("pyskl", (name) => /\.pkl$/i.test(name), "NAME.pkl"),
+  named("bvh", (name) => /\.bvh$/i.test(name), "NAME.bvh"),
+  named("smpl", (name, path) => /\.npy$/i.test(name) && isSmpl(path), "NAME.npy of [T, 22, 3]"),
+  named("csv", (name) => /\.csv$/i.test(name), "NAME.csv"),
 ];
 
 function ntu(_folder: string, files: readonly string[]): Detected | undefined {
   const names = files.map((file) => basename(file)).filter((name) => /^S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\./.test(name));
-  const skeletons = names.filter((name) => name.endsWith(".skeleton"));
+  const skeletons = names.filter((name) => /\.skeleton$/i.test(name));
   if (skeletons.length === 0) return undefined;
   const large = skeletons.some((name) => Number(name.slice(17, 20)) > 60 || Number(name.slice(1, 4)) > 17);
   const why = `${skeletons.length} files are named like SsssCcccPpppRrrrAaaa.skeleton, ${large ? "some of" : "none of"} an action past 60`;

@@ -147,11 +147,13 @@ function mapOf(kind: SourceKind, from: SkeletonLayout, given: string | undefined
 }
 
 function subjectsProtocol(testing: readonly number[]): Protocol {
-  return factProtocol(
+  if (testing.includes(0)) throw new Error("--test-subjects names subject 0; subjects count from 1");
+  const protocol = factProtocol(
     "xsub",
     `subjects ${testing.join(", ")} test, the others train`,
     "subject",
     1e9,
     (subject) => !testing.includes(subject),
   );
+  return { ...protocol, own: true };
 }

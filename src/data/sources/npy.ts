@@ -48,6 +48,15 @@ export function npySource(folder: string, options: NpySourceOptions = {}, useSpl
   const classes = readClasses(folder, files.labels);
   const clips = NpyClips.open(files, options.layout ?? NTU25, classes.length);
   const protocols = [...(options.protocols ?? [])];
+  const zero = Array.from({ length: clips.length }, (_, i) => clips.factsOf(i)).find(({ subject }) => subject === 0);
+  if (zero && protocols.some(({ own }) => own)) {
+    clips.close();
+    throw new DataError(
+      files.subjects!,
+      "label",
+      `clip ${zero.name} is of subject 0; subjects count from 1: add 1 to all of them`,
+    );
+  }
   if (useSplit && files.split !== undefined) protocols.push(givenProtocol(clips));
   return {
     layout: options.layout ?? NTU25,
@@ -74,6 +83,7 @@ function givenProtocol(clips: NpyClips): Protocol {
   );
   return {
     name: "given",
+    own: true,
     rule: "split.npy: 0 trains, 1 tests",
     split: ({ name }) => {
       const split = splits.get(name);

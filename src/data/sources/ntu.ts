@@ -1,12 +1,13 @@
 /** NTU RGB+D as a source: a folder of `.skeleton` files, one clip each, with the published protocols. */
 import type { Protocol } from "../store/protocol.ts";
 import { PROTOCOLS } from "../store/protocol.ts";
+import { MAX_FRAMES } from "../skeleton/clip.ts";
 import { NTU25 } from "../skeleton/layout.ts";
 import type { Tracking } from "../formats/ntu-skeleton.ts";
 import { ntuClip, parseNtuSkeleton } from "../formats/ntu-skeleton.ts";
 import { parseMissingList, parseNtuName } from "../formats/ntu-names.ts";
 import type { ClipSource } from "./source.ts";
-import { orBad, requireFolder, someFilesBelow } from "./source.ts";
+import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
 import { readText, stem } from "../formats/text.ts";
 
 export interface NtuSourceOptions {
@@ -29,6 +30,8 @@ export function ntuSource(folder: string, actions: 60 | 120, options: NtuSourceO
     classes: Array.from({ length: actions }, (_, i) => `A${String(i + 1).padStart(3, "0")}`),
     protocols,
     inputs: files.length,
+    remarks: folderRemarks(folder, ".skeleton"),
+    publishedFrames: MAX_FRAMES,
     get leftOut() {
       return leftOut;
     },

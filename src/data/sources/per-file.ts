@@ -7,7 +7,7 @@ import type { SkeletonLayout } from "../skeleton/layout.ts";
 import type { Protocol } from "../store/protocol.ts";
 import { PROTOCOLS } from "../store/protocol.ts";
 import type { ClipSource, SourceClip } from "./source.ts";
-import { orBad, requireFolder, someFilesBelow } from "./source.ts";
+import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
 
 export interface PerFile {
   readonly extension: string;
@@ -28,6 +28,7 @@ export function perFileSource(folder: string, set: PerFile): ClipSource {
     classes: set.classes,
     protocols: set.protocols,
     inputs: files.length,
+    remarks: folderRemarks(folder, set.extension),
     *clips(onBad, onInput) {
       for (const file of files) {
         const read = orBad(onBad, () => set.read(file));

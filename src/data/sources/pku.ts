@@ -11,7 +11,7 @@ import { NTU25 } from "../skeleton/layout.ts";
 import { cutPkuRecording, parsePkuLabels, parsePkuName, parsePkuSkeleton, PKU_CLASSES } from "../formats/pku-mmd.ts";
 import { parseSplitList } from "../store/protocol.ts";
 import type { ClipSource } from "./source.ts";
-import { orBad, requireFolder, someFilesBelow } from "./source.ts";
+import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
 import { readText, stem } from "../formats/text.ts";
 
 export interface PkuSourceOptions {
@@ -43,6 +43,7 @@ export function pkuSource(folder: string, options: PkuSourceOptions): ClipSource
     classes: Array.from({ length: PKU_CLASSES }, (_, i) => `A${String(i + 1).padStart(2, "0")}`),
     protocols,
     inputs: files.length,
+    remarks: folderRemarks(folder, ".txt"),
     *clips(onBad, onInput) {
       for (const file of files) {
         const recording = orBad(onBad, () => {

@@ -1,19 +1,21 @@
 /**
  * Preparation: any source becomes one clip store.
  *
- * Clip by clip: at most 300 frames, mapped to another layout where asked, pre-normalised, written. Nothing but one clip
+ * Clip by clip: cut where frames are limited, mapped to another layout where asked, pre-normalised, written. Nothing but one clip
  * is held in memory. Bad clips are skipped and counted, or stop everything; the store appears whole or not at all.
  */
 import { statSync } from "node:fs";
 import { mainBodies } from "../skeleton/bodies.ts";
-import { limitFrames, MAX_FRAMES } from "../skeleton/clip.ts";
+import { limitFrames } from "../skeleton/clip.ts";
+import { groupBy } from "../group.ts";
 import type { BadInput } from "../errors.ts";
 import { DataError } from "../errors.ts";
 import type { LayoutMap } from "../skeleton/layout-map.ts";
 import { mapClip } from "../skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { normalizeClip } from "../skeleton/normalize.ts";
-import type { ClipSource } from "./source.ts";
+import type { ClipSource, Remark } from "./source.ts";
+import type { Protocol } from "../store/protocol.ts";
 import { ClipStore } from "../store/store.ts";
 import { ClipStoreWriter } from "../store/writer.ts";
 
@@ -24,10 +26,12 @@ export interface PrepareOptions {
   readonly persons?: number;
   /** Default true. */
   readonly normalize?: boolean;
-  /** Default 300. */
+  /** Frames kept of a clip. Default: all, or what the data set's published preparation keeps. */
   readonly maxFrames?: number;
   /** What happens to a clip that cannot be used: left out and counted (default), or the end of it all. */
   readonly onBad?: "skip" | "fail";
+  /** Refuses what is otherwise only counted and named: lines without a file, labels alike, files left out, bad clips. */
+  readonly strict?: boolean;
   /** Kept in the store: where it came from. */
   readonly notes?: Readonly<Record<string, unknown>>;
   /** Stops early; what was there before stays. */
@@ -58,6 +62,8 @@ export interface PrepareReport {
   readonly protocols: readonly { readonly name: string; readonly train: number; readonly test: number }[];
   /** Samples that a published list leaves out. */
   readonly leftOut: number;
+  /** What was left out or taken otherwise than it may seem. */
+  readonly remarks: readonly Remark[];
   readonly bad: readonly BadClip[];
   readonly badByReason: Readonly<Partial<Record<BadInput, number>>>;
   readonly seconds: number;
@@ -74,7 +80,7 @@ export async function prepareStore(
 ): Promise<PrepareReport> {
   const start = performance.now();
   const layout = storedLayout(source, options);
-  const most = options.maxFrames ?? MAX_FRAMES;
+  const most = options.maxFrames ?? source.publishedFrames ?? Infinity;
   if ((source.longest ?? 0) > most) {
     throw new Error(
       `windows of ${source.longest} frames are longer than the ${most} frames kept of a clip; cut shorter ones, or keep more (--max-frames)`,
@@ -84,9 +90,12 @@ export async function prepareStore(
   const normalized = options.normalize !== false;
   const writer = new ClipStoreWriter(path, { layout, classes, protocols, normalized });
   const bad: BadClip[] = [];
+  const remarks: Remark[] = [...(source.remarks ?? [])];
+  const cut: string[] = [];
+  const sides = protocols.map(() => ({ train: 0, test: 0 }));
   let done = 0;
   const onBad = (error: DataError): void => {
-    if (options.onBad === "fail") throw error;
+    if (options.onBad === "fail" || options.strict) throw error;
     bad.push({ file: error.file, reason: error.reason, detail: error.detail });
   };
   const progress = (): void => {
@@ -95,13 +104,16 @@ export async function prepareStore(
   };
   let yielded = performance.now();
   try {
+    if (options.strict) refuse(remarks, path);
     for (const { facts, clip } of source.clips(onBad, progress)) {
       try {
         let kept = limitFrames(clip, most);
+        if (kept !== clip) cut.push(`${facts.name} (${clip.frames} frames)`);
         if (kept.persons > layout.persons) kept = mainBodies(kept, layout.persons);
         if (options.map) kept = mapClip(kept, options.map);
         if (normalized) kept = normalizeClip(kept, layout.axes);
         writer.add(facts, kept);
+        protocols.forEach((protocol, i) => sides[i][protocol.split(facts)]++);
       } catch (error) {
         if (!(error instanceof DataError)) throw error;
         onBad(error);
@@ -114,17 +126,20 @@ export async function prepareStore(
       options.signal?.throwIfAborted();
     }
     if (writer.length === 0 && bad.length > 0) {
-      const [{ file, reason, detail }] = bad;
+      const [{ file, reason }] = bad;
       throw new DataError(
         file,
         reason,
-        `${detail} (and so on: not one of ${source.inputs} inputs can be used, so no store is written)`,
+        `${faults(bad)} (not one of ${source.inputs} inputs can be used, so no store is written)`,
       );
     }
+    if (cut.length > 0) remarks.push({ what: `clips cut to their first ${most} frames`, names: cut, harmless: true });
+    protocols.forEach((protocol, i) => remarks.push(...emptySides(protocol, sides[i], path)));
+    if (options.strict) refuse(remarks, path);
     const badByReason: Partial<Record<BadInput, number>> = {};
     for (const { reason } of bad) badByReason[reason] = (badByReason[reason] ?? 0) + 1;
     const leftOut = source.leftOut ?? 0;
-    writer.commit({ ...options.notes, leftOut, badByReason, bad: bad.slice(0, NOTED) });
+    writer.commit({ ...options.notes, leftOut, remarks: remarks.map(short), badByReason, bad: bad.slice(0, NOTED) });
     return {
       path,
       bytes: statSync(path).size,
@@ -134,6 +149,7 @@ export async function prepareStore(
       persons: layout.persons,
       protocols: splitSizes(path),
       leftOut,
+      remarks,
       bad,
       badByReason,
       seconds: (performance.now() - start) / 1000,
@@ -142,6 +158,44 @@ export async function prepareStore(
     writer.abort();
     source.close?.();
   }
+}
+
+/** Remarks name at most `NOTED` in a store's notes. */
+const short = ({ what, names }: Remark): object => ({ what, count: names.length, names: names.slice(0, NOTED) });
+
+/** Distinct faults that are told of when nothing can be used. */
+const FAULTS = 5;
+
+/** The faults of all bad clips, most frequent first: the first clip's may be the only one of its kind. */
+function faults(bad: readonly BadClip[]): string {
+  const kinds = groupBy(bad, ({ reason, detail }) => reason + detail.replace(/\d+|"[^"]*"/g, "#"));
+  kinds.sort((a, b) => b.length - a.length);
+  const told = kinds.slice(0, FAULTS).map((kind) => {
+    const [{ file, detail }] = kind;
+    return kinds.length === 1 ? detail : `${kind.length} of ${bad.length}: ${detail} (such as ${file})`;
+  });
+  return told.join("; ") + (kinds.length > FAULTS ? `; and ${kinds.length - FAULTS} other faults` : "");
+}
+
+/** @throws DataError for the first remark that is a fault. */
+function refuse(remarks: readonly Remark[], path: string): void {
+  const fault = remarks.find(({ harmless }) => !harmless);
+  if (!fault) return;
+  const named = fault.names.slice(0, 10).join(", ");
+  throw new DataError(path, "label", `is not written (--strict): ${fault.names.length} ${fault.what}: ${named}`);
+}
+
+/** A protocol's side without a clip: a mistake in a user's own, worth a word in a published one on part of its data. */
+function emptySides({ name, rule, own }: Protocol, sides: { train: number; test: number }, path: string): Remark[] {
+  const side = sides.train === 0 ? "train" : sides.test === 0 ? "test" : undefined;
+  if (side === undefined) return [];
+  if (!own) return [{ what: `protocols with nothing to ${side} on`, names: [name] }];
+  throw new DataError(
+    path,
+    "label",
+    `protocol ${name} (${rule}) leaves nothing to ${side} on: all ${sides.train + sides.test} clips ` +
+      `${side === "test" ? "train" : "test"}. Name subjects or clips that there are, or leave the protocol out`,
+  );
 }
 
 function storedLayout(source: ClipSource, { map, persons = source.layout.persons }: PrepareOptions): SkeletonLayout {

@@ -4,8 +4,8 @@
  * A source knows its layout, classes and protocols before a clip is read, and gives clips one by one. What is wrong
  * with a clip is told and not thrown, so that whoever reads decides between skipping and stopping.
  */
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, realpathSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
 import type { Clip } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
@@ -17,6 +17,15 @@ export interface SourceClip {
   readonly clip: Clip;
 }
 
+/** Something that preparation took otherwise than the user may think: how many, of what, and which. */
+export interface Remark {
+  /** What it is, to be read after the number: "files are hidden and left out". */
+  readonly what: string;
+  readonly names: readonly string[];
+  /** Said only, and no fault with `strict`. */
+  readonly harmless?: boolean;
+}
+
 export interface ClipSource {
   /** Layout of the clips as they are read. */
   readonly layout: SkeletonLayout;
@@ -26,6 +35,10 @@ export interface ClipSource {
   readonly inputs: number;
   /** Most frames that a clip can have, where that is known before one is read. */
   readonly longest?: number;
+  /** Frames that the data set's published preparation keeps of a clip. Default: all. */
+  readonly publishedFrames?: number;
+  /** What was left out or taken otherwise than it may seem, before a clip is read. */
+  readonly remarks?: readonly Remark[];
   /** Samples left out on purpose (a published list of missing ones), so far. */
   readonly leftOut?: number;
   /** The clips; `onBad` is told of each that cannot be used, and may throw. `onInput` comes after each input. */
@@ -33,18 +46,68 @@ export interface ClipSource {
   close?(): void;
 }
 
-/** Files below `folder` that end in `extension`, sorted by path. @throws DataError where there is no such folder. */
-export function filesBelow(folder: string, extension: string): string[] {
-  let entries;
+/** The files of a folder and of those below it, and what is in the way. */
+interface Listing {
+  readonly files: string[];
+  readonly linked: string[];
+  readonly broken: string[];
+  readonly hidden: string[];
+}
+
+/** Follows links to files and folders, a folder that is met again within itself once; skips what begins with a dot. */
+function list(folder: string): Listing {
+  const found: Listing = { files: [], linked: [], broken: [], hidden: [] };
+  const visit = (at: string, above: readonly string[]): void => {
+    const real = realpathSync(at);
+    if (above.includes(real)) return;
+    for (const entry of readdirSync(at, { withFileTypes: true })) {
+      const path = join(at, entry.name);
+      if (entry.name.startsWith(".")) {
+        found.hidden.push(path);
+        continue;
+      }
+      const stats = statSync(path, { throwIfNoEntry: false });
+      if (!stats) found.broken.push(path);
+      else {
+        if (entry.isSymbolicLink()) found.linked.push(path);
+        if (stats.isDirectory()) visit(path, [...above, real]);
+        else if (stats.isFile()) found.files.push(path);
+      }
+    }
+  };
   try {
-    entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+    visit(folder, []);
   } catch (cause) {
     throw new DataError(folder, "unreadable", (cause as Error).message, { cause });
   }
-  return entries
-    .filter((entry) => entry.isFile() && entry.name.endsWith(extension))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+  return found;
+}
+
+const endsIn = (path: string, extension: string): boolean => path.toLowerCase().endsWith(extension.toLowerCase());
+
+/**
+ * Files below `folder` that end in `extension`, in capitals or not, sorted by path; links are followed.
+ * @throws DataError where there is no such folder.
+ */
+export function filesBelow(folder: string, extension: string): string[] {
+  return list(folder)
+    .files.filter((file) => endsIn(file, extension))
     .sort();
+}
+
+/** What `filesBelow` does not give, or gives through a link. */
+export function folderRemarks(folder: string, extension: string): Remark[] {
+  const { linked, broken, hidden, files } = list(folder);
+  const names = (paths: readonly string[]): string[] => paths.map((path) => relative(folder, path)).sort();
+  const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const ofUse = (path: string): boolean => endsIn(path, extension) || isFolder(path);
+  const others = files.filter((file) => !endsIn(file, extension));
+  return [
+    { what: "links, which were followed", names: names(linked.filter(ofUse)), harmless: true },
+    { what: "links that lead nowhere, left out", names: names(broken) },
+    { what: "hidden, left out", names: names(hidden.filter(ofUse)) },
+    { what: `of another kind than ${extension}, left out`, names: names(others), harmless: true },
+  ].filter((remark) => remark.names.length > 0);
 }
 
 /** The files, or an error that says what was looked for. */

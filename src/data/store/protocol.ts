@@ -22,6 +22,8 @@ export interface Protocol {
   readonly name: string;
   /** One line for a user: the rule. */
   readonly rule: string;
+  /** Made by the user for these clips, so that a side without any is a mistake. Default: a published protocol. */
+  readonly own?: boolean;
   /** @throws DataError `label` where the sample lacks what the rule needs or is outside the data set. */
   readonly split: (sample: SampleFacts) => Split;
 }
@@ -167,6 +169,7 @@ export function parseSplitList(text: string, file: string, name = "pku-mmd-xsub"
   }
   return {
     name,
+    own: true,
     rule: `the lists of ${file}: ${lists[0].length} recordings train, ${lists[1].length} test`,
     split: (sample) => {
       const recording = sample.name.split("_")[0];

@@ -1,0 +1,98 @@
+/** Nothing is left out, cut or taken otherwise without a word; a split without clips is an error. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, test } from "node:test";
+import { openSourceOf, prepareStore } from "../../../src/data/index.ts";
+import type { PrepareOptions, PrepareReport, SourceKindOptions } from "../../../src/data/index.ts";
+
+const root = mkdtempSync(join(tmpdir(), "hico-remarks-"));
+after(() => rmSync(root, { recursive: true }));
+let next = 0;
+
+/** A folder of recordings of a two-joint body, by path and frames. */
+function recordings(files: Readonly<Record<string, number>>): string {
+  const folder = join(root, String(next++), "rec");
+  for (const [name, frames] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), Array.from({ length: frames }, (_, t) => `${t + 1},1,1,${t + 1},2,1\n`).join(""));
+  }
+  return folder;
+}
+
+const spec = join(root, "spec.json");
+const axes = { centre: ["a"], up: ["a", "b"], across: ["a", "b"] };
+const layout = { name: "two", joints: ["a", "b"], parents: [-1, 0], axes };
+writeFileSync(spec, JSON.stringify({ layout, fields: ["x", "y", "z"] }));
+
+function table(text: string): string {
+  const path = join(root, `labels${next++}.csv`);
+  writeFileSync(path, text);
+  return path;
+}
+
+async function prepare(
+  folder: string,
+  options: SourceKindOptions = {},
+  more: PrepareOptions = {},
+): Promise<PrepareReport> {
+  const { source } = openSourceOf("csv", folder, { spec, ...options });
+  return prepareStore(source, join(root, `${next++}.clips`), more);
+}
+
+const said = (report: PrepareReport): string[] =>
+  report.remarks.map(({ what, names }) => `${what}: ${names.join(" ")}`);
+
+test("links are followed, capitals are matched, what is hidden is named", async () => {
+  const folder = recordings({ "sit/b.csv": 3, "sit/C.CSV": 3, "../real/a.csv": 3, "sit/.old/x.csv": 3 });
+  symlinkSync("../real", join(folder, "walk"));
+  symlinkSync("..", join(folder, "sit", "round"));
+  symlinkSync("nowhere", join(folder, "sit", "lost.csv"));
+  const report = await prepare(folder);
+  assert.equal(report.clips, 3);
+  assert.equal(report.classes, 2);
+  const [links, broken, hidden] = said(report);
+  assert.equal(links, "links, which were followed: sit/round walk");
+  assert.equal(broken, "links that lead nowhere, left out: sit/lost.csv");
+  assert.equal(hidden, "hidden, left out: sit/.old");
+  await assert.rejects(prepare(folder, {}, { strict: true }), /--strict\): 1 links that lead nowhere/);
+});
+
+test("folders of subjects within folders of classes", async () => {
+  const report = await prepare(recordings({ "walk/s1/a.csv": 2, "walk/s2/a.csv": 2, "sit/s1/a.csv": 2 }));
+  assert.equal(report.classes, 2);
+  assert.match(said(report)[0], /taken for subjects.*: s1 s2/);
+});
+
+test("a table's lines without a file and labels alike are named; quotes are not part of a label", async () => {
+  const folder = recordings({ "a.csv": 2, "b.csv": 2, "c.csv": 2 });
+  const labels = table('file,label\na.csv,"lift"\nb.csv,Lift\nc.csv,lift\ngone.csv,jump\n');
+  const report = await prepare(folder, { labels });
+  assert.equal(report.classes, 2);
+  assert.equal(said(report)[0], `lines of ${labels} without a file: gone.csv`);
+  assert.equal(said(report)[1], 'labels that differ by blanks or case, kept apart as classes: "Lift" and "lift"');
+  await assert.rejects(prepare(folder, { labels }, { strict: true }), /1 lines of .* without a file: gone.csv/);
+  await assert.rejects(prepare(folder, { labels: table("file,label\na,x\n") }), /it names "a"; write "a.csv"/);
+});
+
+test("subject 0 and splits without clips are refused", async () => {
+  const folder = recordings({ "a.csv": 2, "b.csv": 2 });
+  const labels = table("file,label,subject\na.csv,x,1\nb.csv,x,3\n");
+  await assert.rejects(prepare(folder, { labels, testSubjects: [0] }), /subject 0; subjects count from 1/);
+  await assert.rejects(prepare(folder, { labels, testSubjects: [99] }), /leaves nothing to test on: all 2 clips train/);
+  await assert.rejects(prepare(folder, { labels, testSubjects: [1, 3] }), /leaves nothing to train on/);
+  const zero = table("file,label,subject\na.csv,x,0\nb.csv,x,3\n");
+  await assert.rejects(prepare(folder, { labels: zero }), /line 2: subject is 0; subjects count from 1/);
+  assert.deepEqual((await prepare(folder, { labels, testSubjects: [3] })).protocols, [
+    { name: "xsub", train: 1, test: 1 },
+  ]);
+});
+
+test("recordings keep all their frames unless a limit is given, and a cut is told", async () => {
+  const folder = recordings({ "x/long.csv": 400 });
+  assert.deepEqual(said(await prepare(folder)), []);
+  assert.deepEqual(said(await prepare(folder, {}, { maxFrames: 300 })), [
+    "clips cut to their first 300 frames: x/long.csv (400 frames)",
+  ]);
+});
