@@ -10,6 +10,7 @@ import { limitFrames } from "../skeleton/clip.ts";
 import { groupBy } from "../group.ts";
 import type { BadInput } from "../errors.ts";
 import { DataError } from "../errors.ts";
+import { fillMissing } from "../skeleton/missing.ts";
 import type { LayoutMap } from "../skeleton/layout-map.ts";
 import { mapClip } from "../skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
@@ -92,6 +93,7 @@ export async function prepareStore(
   const bad: BadClip[] = [];
   const remarks: Remark[] = [...(source.remarks ?? [])];
   const cut: string[] = [];
+  const filled: string[] = [];
   const sides = protocols.map(() => ({ train: 0, test: 0 }));
   let done = 0;
   const onBad = (error: DataError): void => {
@@ -109,6 +111,10 @@ export async function prepareStore(
       try {
         let kept = limitFrames(clip, most);
         if (kept !== clip) cut.push(`${facts.name} (${clip.frames} frames)`);
+        if (source.publishedFrames === undefined) {
+          const joints = fillMissing(kept);
+          if (joints > 0) filled.push(`${facts.name} (${joints} joints)`);
+        }
         if (kept.persons > layout.persons) kept = mainBodies(kept, layout.persons);
         if (options.map) kept = mapClip(kept, options.map);
         if (normalized) kept = normalizeClip(kept, layout.axes);
@@ -134,6 +140,8 @@ export async function prepareStore(
       );
     }
     if (cut.length > 0) remarks.push({ what: `clips cut to their first ${most} frames`, names: cut, harmless: true });
+    if (filled.length > 0)
+      remarks.push({ what: "clips whose lost joints were interpolated in time", names: filled, harmless: true });
     protocols.forEach((protocol, i) => remarks.push(...emptySides(protocol, sides[i], path)));
     if (options.strict) refuse(remarks, path);
     const badByReason: Partial<Record<BadInput, number>> = {};

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
-import { openSourceOf, prepareStore } from "../../../src/data/index.ts";
+import { ClipStore, openSourceOf, prepareStore } from "../../../src/data/index.ts";
 import type { PrepareOptions, PrepareReport, SourceKindOptions } from "../../../src/data/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "hico-remarks-"));
@@ -95,4 +95,16 @@ test("recordings keep all their frames unless a limit is given, and a cut is tol
   assert.deepEqual(said(await prepare(folder, {}, { maxFrames: 300 })), [
     "clips cut to their first 300 frames: x/long.csv (400 frames)",
   ]);
+});
+
+test("a lost joint takes its place between the frames around, and is counted", async () => {
+  const folder = recordings({ "x/a.csv": 1 });
+  writeFileSync(join(folder, "x", "a.csv"), "1,1,1,1,2,1\n2,1,1,nan,nan,nan\n3,1,1,3,2,5\n4,1,1,0,0,0\n");
+  const path = join(root, "filled.json");
+  writeFileSync(path, JSON.stringify({ layout, fields: ["x", "y", "z"], missing: ["nan"] }));
+  const report = await prepare(folder, { spec: path }, { normalize: false });
+  assert.deepEqual(said(report), ["clips whose lost joints were interpolated in time: x/a.csv (2 joints)"]);
+  const store = ClipStore.open(report.path);
+  assert.deepEqual([...store.read(0).data.slice(9, 12), ...store.read(0).data.slice(21)], [2, 2, 3, 3, 2, 5]);
+  store.close();
 });
