@@ -43,7 +43,7 @@ export const MUTATIONS: readonly Mutation[] = [
   derivative("sub", "grad: (dy) => [dy, dy.neg()]", "grad: (dy) => [dy, dy]"),
   derivative("mul", "[dy.mul(b), dy.mul(a)]", "[dy.mul(a), dy.mul(b)]"),
   derivative("div", "[dy.div(b), dy.mul(q).div(b).neg()]", "[dy.div(b), dy.mul(q).div(b)]"),
-  derivative("pow", "a.pow(b.sub(1))", "a.pow(b)"),
+  derivative("pow", "base.pow(b.sub(1))", "base.pow(b)"),
   derivative("abs", "dy.mul(a.sign())", "dy"),
   derivative("maximum", "tieSplit(dy, a.gt(b), a.eq(b))", "tieSplit(dy, a.lt(b), a.eq(b))"),
   derivative("sqrt", "[dy.div(y).mul(0.5)]", "[dy.div(y)]"),

@@ -11,15 +11,17 @@ export interface CrossEntropyOptions {
   /** Share of the target spread evenly over all classes; default 0. */
   readonly labelSmoothing?: number;
   readonly reduction?: Reduction;
+  /** Rows of this label count for nothing: their loss is 0, and the mean is over the others. Default −100. */
+  readonly ignoreIndex?: number;
 }
 
 /**
  * −log softmax(logits)[label] (torch.nn.functional.cross_entropy). `logits` [..., C]; `labels` [...] of class numbers,
- * i32 or u32. A label outside 0..C−1 contributes as if no class were right.
+ * i32 or u32, or `ignoreIndex`. Where all rows are ignored the mean is NaN.
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   requireFloat("crossEntropy", logits);
-  const { labelSmoothing = 0, reduction = "mean" } = options;
+  const { labelSmoothing = 0, reduction = "mean", ignoreIndex = -100 } = options;
   if (!sameShape(logits.shape.slice(0, -1), labels.shape) || logits.rank === 0) {
     throw new Error(
       `crossEntropy: logits ${formatShape(logits.shape)} need labels of shape ${formatShape(logits.shape.slice(0, -1))}, ` +
@@ -35,7 +37,15 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   // Compared rather than gathered: the pick then runs in the same pass as the sum of exponentials.
   let picked = logits.mask(right).sum(-1);
   if (labelSmoothing > 0) picked = picked.mul(1 - labelSmoothing).add(logits.mean(-1).mul(labelSmoothing));
-  return reduceLoss(logSumExp(logits).sub(picked), reduction);
+  const each = logSumExp(logits).sub(picked);
+  if (!Number.isInteger(ignoreIndex)) {
+    throw new Error(`crossEntropy: ignoreIndex is ${ignoreIndex}; it must be a whole number, as labels are`);
+  }
+  // No label of u32 is negative.
+  if (labels.dtype === "u32" && ignoreIndex < 0) return reduceLoss(each, reduction);
+  const kept = labels.ne(ignoreIndex);
+  const losses = each.mask(kept);
+  return reduction === "mean" ? losses.sum().div(kept.cast(logits.dtype).sum()) : reduceLoss(losses, reduction);
 }
 
 /** (prediction − target)², averaged by default (torch.nn.functional.mse_loss). */

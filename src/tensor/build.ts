@@ -229,7 +229,7 @@ export function apply(name: ElementwiseName, operands: readonly Node[]): Node {
   );
 }
 
-/** Identities that reverse mode produces all the time: x + 0, x · 1, x · 0, select by a constant. */
+/** Identities that reverse mode produces all the time: x + 0, x · 1, finite x · 0, select by a constant. */
 function simplify(
   name: ElementwiseName,
   x: readonly Node[],
@@ -244,8 +244,9 @@ function simplify(
     case "mul":
       if (constant[0] === 1) return x[1];
       if (constant[1] === 1) return x[0];
-      // Also where the other factor might be infinite: a zero cotangent stays zero.
-      return constant[0] === 0 || constant[1] === 0 ? full(shape, 0, x[0].dtype) : undefined;
+      return (constant[0] === 0 && finite(x[1])) || (constant[1] === 0 && finite(x[0]))
+        ? full(shape, 0, x[0].dtype)
+        : undefined;
     case "div":
       return constant[1] === 1 ? x[0] : undefined;
     case "where":
@@ -255,6 +256,14 @@ function simplify(
     default:
       return undefined;
   }
+}
+
+/** Whether nothing in x can be NaN or infinite, so that 0 times it is 0. */
+function finite(x: Node): boolean {
+  if (!isFloat(x.dtype)) return true;
+  const value = constantValue(x);
+  if (value !== undefined) return Number.isFinite(value);
+  return x.op.kind === "iota" || (x.op.kind === "cast" && x.inputs[0].dtype === "bool");
 }
 
 export function cast(x: Node, dtype: DType): Node {
@@ -311,7 +320,6 @@ export function matmul(a: Node, b: Node): Node {
   const batch = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
   const shape = [...batch, m, n];
   if (sizeOf(shape) === 0 || k === 0) return full(shape, 0, a.dtype);
-  if (constantValue(a) === 0 || constantValue(b) === 0) return full(shape, 0, a.dtype);
   return makeNode({ kind: "matmul" }, [expand(a, [...batch, m, k]), expand(b, [...batch, k, n])], shape, a.dtype);
 }
 

@@ -199,7 +199,12 @@ export const ELEMENTWISE = {
     ],
     bound: 2e-5,
     cost: 24,
-    grad: (dy, p, a, b) => [dy.mul(b).mul(a.pow(b.sub(1))), dy.mul(p).mul(a.log())],
+    // Of 0^0 both are 0, and so is that of 0^y by y > 0: where the formula would be 0 · ∞, the base is taken as 1.
+    grad: (dy, p, a, b) => {
+      const aside = a.eq(0).where(1, a);
+      const [base, logBase] = [b.eq(0).where(aside, a), b.ge(0).where(aside, a)];
+      return [dy.mul(b).mul(base.pow(b.sub(1))), dy.mul(p).mul(logBase.log())];
+    },
     doc: "x^y; for negative x, y must be whole",
   },
   neg: {

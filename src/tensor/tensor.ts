@@ -314,7 +314,10 @@ export class Tensor {
   clamp(low: number, high: number): Tensor {
     requireNumber("clamp", "low", low);
     requireNumber("clamp", "high", high);
-    return this.maximum(low).minimum(high);
+    const within = this.maximum(low).minimum(high);
+    // Within the bounds, and at them, it is x itself, whose gradient is whole; where maximum meets its bound it would
+    // be shared.
+    return isFloat(this.dtype) ? this.ge(low).and(this.le(high)).where(this, within.detach()) : within;
   }
   /** `this` is the condition (bool): x where it holds, else y. */
   where(x: Operand, y: Operand): Tensor {
