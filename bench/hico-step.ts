@@ -230,7 +230,7 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
     device.close();
   }
 
-  async function drawn(name: string, shape: readonly number[]): Promise<{ data: Float32Array; shape: number[] }> {
+  async function drawn(_name: string, shape: readonly number[]): Promise<{ data: Float32Array; shape: number[] }> {
     return { data: (await random.normal([...shape]).read()) as Float32Array, shape: [...shape] };
   }
 }

@@ -115,7 +115,7 @@ export const MUTATIONS: readonly Mutation[] = [
     "tensor/indexing#finite differences",
   ),
   edit("src/autograd/grad.ts", "before ? before.add(dy) : dy", "dy", "autograd/autograd"),
-  edit("src/autograd/grad.ts", "node.stopped || ", "", "autograd/autograd"),
+  edit("src/tensor/program/history.ts", "node.stopped || ", "", "autograd/autograd"),
   edit("src/autograd/grad.ts", "target.grad ? target.grad.add(dx) : dx", "dx", "tensor/variables#sets grad"),
 
   // --- fused ops
@@ -224,8 +224,8 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   edit(
     "src/shaders/print/reduce.ts",
-    "combine(a.name, `${name}.z`, `${name}.w`)",
-    "combine(a.name, `${name}.z`, `${name}.z`)",
+    "pair(`${name}.z`, `${name}.w`)",
+    "pair(`${name}.z`, `${name}.z`)",
     "tensor/reductions#webgpu against",
   ),
   edit(
@@ -346,7 +346,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   edit(
     "src/tensor/program/realize.ts",
-    'if (op.kind !== "variable" || op.version === op.variable.version) return;',
+    'if (op.kind !== "variable" || op.version === op.variable.stored) return;',
     "return;",
     "tensor/variables",
   ),

@@ -59,7 +59,7 @@ const carrying = (w: WgslWidth, value: string, ...operands: string[]) =>
 
 /** x^y by C's rules, which JavaScript leaves at 1^NaN and (±1)^±∞. */
 function power(x: number, y: number): number {
-  return x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : Math.pow(x, y);
+  return x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y;
 }
 
 const compare = (

@@ -29,7 +29,7 @@ import { drawMovement, MOVEMENTS } from "../support/movements.ts";
 type Values = Readonly<Record<string, number>>;
 
 /** The value of an expression, from its terms. */
-function valueOf(x: IntExpr, at: Values): number {
+function evaluate(x: IntExpr, at: Values): number {
   return x.terms.reduce((sum, { atom, factor }) => {
     switch (atom.kind) {
       case "variable":
@@ -37,9 +37,9 @@ function valueOf(x: IntExpr, at: Values): number {
       case "value":
         return sum + factor * at[`#${atom.id}`];
       case "div":
-        return sum + factor * Math.floor(valueOf(atom.of, at) / atom.by);
+        return sum + factor * Math.floor(evaluate(atom.of, at) / atom.by);
       case "mod":
-        return sum + factor * (valueOf(atom.of, at) % atom.by);
+        return sum + factor * (evaluate(atom.of, at) % atom.by);
     }
   }, x.constant);
 }
@@ -111,7 +111,7 @@ describe("index expressions", () => {
     property(400, (draw) => {
       const both = drawBoth(draw, draw.int(1, 6));
       for (const at of everywhere()) {
-        const found = valueOf(both.expr, at);
+        const found = evaluate(both.expr, at);
         assert.equal(found, both.value(at), `${both.text} became ${both.expr.key} at ${JSON.stringify(at)}`);
         assert.ok(
           found >= both.expr.min && found <= both.expr.max,
@@ -130,7 +130,7 @@ describe("index expressions", () => {
       assert.ok(!dependencies(fixed).names.has("j") && !dependencies(fixed).names.has("i"));
       for (const at of everywhere()) {
         if (at.j !== j || at.i !== 3 * at.k) continue;
-        assert.equal(valueOf(fixed, at), both.value(at), `${both.text} with j = ${j}, i = 3k`);
+        assert.equal(evaluate(fixed, at), both.value(at), `${both.text} with j = ${j}, i = 3k`);
       }
     }));
 
@@ -165,7 +165,7 @@ describe("index expressions", () => {
           return;
         }
         assert.deepEqual(
-          index.map((e) => valueOf(e, { i: flat })),
+          index.map((e) => evaluate(e, { i: flat })),
           at,
         );
         flat++;
@@ -203,12 +203,12 @@ describe("index expressions", () => {
       const access = moveIndex(op, from, moved.shape, unflatten(loopVariable("i", size), moved.shape));
       for (let i = 0; i < size; i++) {
         const holds = access.conditions.every(({ expr, size: limit, step }) => {
-          const v = valueOf(expr, { i });
+          const v = evaluate(expr, { i });
           return v >= 0 && v < limit && v % step === 0;
         });
         if (holds)
           access.index.forEach((e, a) =>
-            assert.ok(valueOf(e, { i }) >= 0 && valueOf(e, { i }) < from[a], `${op.kind}: axis ${a}`),
+            assert.ok(evaluate(e, { i }) >= 0 && evaluate(e, { i }) < from[a], `${op.kind}: axis ${a}`),
           );
       }
     }));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { Autotuner, fastestTile } from "../../src/device/webgpu/autotune.ts";
 import type { MatmulProblem, MatmulTile } from "../../src/shaders/matmul/matmul.ts";
-import { formatTile, parseTile } from "../../src/shaders/matmul/matmul.ts";
+import { parseTile } from "../../src/shaders/matmul/matmul.ts";
 
 const problem: MatmulProblem = { batch: 1, m: 64, n: 32, k: 16, a: { vectorAxis: "k" }, b: { vectorAxis: "outer" } };
 const tiles = ["registers 16x4 8x1", "registers 8x4 4x2", "shared 8x2 16x16 k8"].map(parseTile);

@@ -184,7 +184,7 @@ export function tensorsIn(value: PythonValue): HostTensor[] {
     if (typeof item !== "object" || item === null || seen.has(item)) return;
     seen.add(item);
     if (isHostTensor(item)) found.push(item);
-    else if (item instanceof Map) for (const [key, child] of item) visit(key), visit(child);
+    else if (item instanceof Map) for (const pair of item) pair.forEach(visit);
     else if (Array.isArray(item)) for (const child of item) visit(child);
   };
   visit(value);

@@ -86,7 +86,12 @@ async function steps(
     bowl(p, c, a).backward();
     optimizer.step();
   };
-  const run = compiled ? compile(body) : async () => (body(), void (await realize([])));
+  const run = compiled
+    ? compile(body)
+    : async () => {
+        body();
+        await realize([]);
+      };
   for (const lr of rates) {
     optimizer.lr = lr;
     await run();

@@ -105,8 +105,8 @@ describe("the tables", () => {
     const cells = table("Host arrays");
     assert.equal(cells.length, 11);
     for (const [name, , dtype] of cells) {
-      const Array = (globalThis as never as Record<string, new (length: number) => Int8Array>)[name];
-      assert.equal(tensor(new Array(3)).dtype, dtype, name);
+      const Typed = (globalThis as never as Record<string, new (length: number) => Int8Array>)[name];
+      assert.equal(tensor(new Typed(3)).dtype, dtype, name);
     }
   });
 

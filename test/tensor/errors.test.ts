@@ -13,7 +13,6 @@ import {
   compile,
   concat,
   einsum,
-  full,
   ones,
   setDefaultDevice,
   stack,

@@ -161,7 +161,7 @@ function namedColumns(
   }
   return spec.layout.joints.map((joint) => {
     const columns = person[joint];
-    if (!columns || columns.length !== 3) {
+    if (columns?.length !== 3) {
       throw new Error(`CSV specification: joint "${joint}" needs its three columns [x, y, z]`);
     }
     const xyz = columns.map((column) => {

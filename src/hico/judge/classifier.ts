@@ -55,7 +55,7 @@ class CosineClassifier extends Module implements Classifier {
     return l2Normalize(features).matmul(l2Normalize(this.weight).transpose()).mul(SCALE);
   }
 
-  async begin(generator: Generator, labelled: () => Promise<FeatureTable>): Promise<void> {
+  async begin(_generator: Generator, labelled: () => Promise<FeatureTable>): Promise<void> {
     const [classes, width] = this.weight.shape;
     this.weight.assign(tensor(classMeans(await labelled(), classes), { shape: [classes, width] }));
   }

@@ -1,11 +1,3 @@
-/**
- * The text of attention kernels for CPU-backed adapters, block by block: an invocation owns a block of rows and walks
- * the other side in chunks of columns, with a named variable for each pair (row r of the block, column c of the chunk).
- *
- * Names it declares: `batch`, `head`, `bh`, `row` (the block's first), `rowEnd`, `columnFirst`, `chunk` (the chunk's
- * first column), `lastColumn`, `part`, and `steps`, the length of a row in the buffers' elements (vec4 or f32).
- */
-import {} from "./bindings.ts";
 import { rowBlocks } from "../../ops/specs/attention.ts";
 import { declareBlock } from "./bindings.ts";
 import type { declareBuffers } from "./bindings.ts";

@@ -138,7 +138,7 @@ function readsOf(spec: AttentionSpec): { name: string; write: boolean }[] {
 
 function queryGradient(spec: AttentionSpec, tile: AttentionTile, withShares: boolean): KernelSource {
   const e = new BlockEmitter(spec, spec.queries, spec.keys, tile, withShares);
-  const [q, k, v, out, dout, dq] = (["q", "k", "v", "out", "dout", "dq"] as const).map((n) => rowLayout(spec, n));
+  const [q, k, v, out, _dout, dq] = (["q", "k", "v", "out", "dout", "dq"] as const).map((n) => rowLayout(spec, n));
   const declared = declareBuffers(spec, true, [
     ...readsOf(spec),
     { name: "out", write: false },

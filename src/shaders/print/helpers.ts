@@ -14,7 +14,7 @@ function words(n: string): [string, (value: number) => string] {
 }
 
 /** Whether x is not a number, by its bits: compilers may assume that no float is. */
-function isNaN(n: string, x: string): string {
+function nanTest(n: string, x: string): string {
   const [u, word] = words(n);
   return `((bitcast<${u}>(${x}) & ${word(0x7fffffff)}) > ${word(0x7f800000)})`;
 }
@@ -59,7 +59,7 @@ const EXPM1 = bothWidths(
 fn expm1_${n}(x: ${f}) -> ${f} {
   let near = x * (${s("1.0f")} + x * (${s("0.5f")} + x * (${s("0.16666667f")} + x * (${s("0.041666667f")} + x * ${s("0.0083333333f")}))));
   let value = select(exp(x) - ${s("1.0f")}, near, abs(x) < ${s("0.25f")});
-  return select(value, x, ${isNaN(n, "x")});
+  return select(value, x, ${nanTest(n, "x")});
 }`,
 );
 
@@ -69,7 +69,7 @@ fn log1p_${n}(x: ${f}) -> ${f} {
   let u = x / (${s("2.0f")} + x);
   let u2 = u * u;
   let near = ${s("2.0f")} * u * (${s("1.0f")} + u2 * (${s("0.33333333f")} + u2 * (${s("0.2f")} + u2 * ${s("0.14285714f")})));
-  return select(select(log_${n}(${s("1.0f")} + x), near, abs(x) < ${s("0.3f")}), x, ${isNaN(n, "x")});
+  return select(select(log_${n}(${s("1.0f")} + x), near, abs(x) < ${s("0.3f")}), x, ${nanTest(n, "x")});
 }`,
 );
 
@@ -92,7 +92,7 @@ const SILU = bothWidths((n, f, s) => {
 fn silu_${n}(x: ${f}) -> ${f} {
   let value = select(x / (${s("1.0f")} + exp(-clamp(x, ${s("-80.0f")}, ${s("80.0f")}))), ${s("0.0f")}, x < ${s("-80.0f")});
   let bits = bitcast<${u}>(x);
-  let kept = select(value, x, ${isNaN(n, "x")});
+  let kept = select(value, x, ${nanTest(n, "x")});
   return bitcast<${f}>(select(bitcast<${u}>(kept), ${word(0x7fc00000)}, bits == ${word(0xff800000)}));
 }`;
 });
@@ -100,8 +100,8 @@ fn silu_${n}(x: ${f}) -> ${f} {
 /** The larger and the smaller; not a number where either is none. */
 const EXTREMES = bothWidths(
   (n, f) => `
-fn largest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(max(x, y), x, ${isNaN(n, "x")}), y, ${isNaN(n, "y")}); }
-fn smallest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(min(x, y), x, ${isNaN(n, "x")}), y, ${isNaN(n, "y")}); }`,
+fn largest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(max(x, y), x, ${nanTest(n, "x")}), y, ${nanTest(n, "y")}); }
+fn smallest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(min(x, y), x, ${nanTest(n, "x")}), y, ${nanTest(n, "y")}); }`,
 );
 
 /** x^y by C's rules. What is special is decided on bits. */

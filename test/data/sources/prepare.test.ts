@@ -295,6 +295,7 @@ describe("a store appears whole or not at all", () => {
     );
     const failing = {
       ...generatedSource({ subjects: 2, repetitions: 1 }),
+      // biome-ignore lint/correctness/useYield: it fails before its first clip.
       *clips(): Generator<never> {
         throw new DataError("x", "format", "broken");
       },

@@ -18,7 +18,6 @@ import {
   HiCo,
   HiCoNetwork,
   HiCoTrainer,
-  hicoState,
   inputSettings,
   loadCheckpoint,
   resolveSettings,

@@ -2,6 +2,7 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import type { RunSettings } from "../../../src/hico/index.ts";
 import { PRESET_NAMES, presetNamed, resolveSettings, SETTING_NAMES, SETTINGS } from "../../../src/hico/index.ts";
 
 const resolve = (given: Record<string, unknown>) => resolveSettings({ from: "test", given });
@@ -44,7 +45,7 @@ describe("settings", () => {
     fc.assert(
       fc.property(fc.constantFrom(...SETTING_NAMES), fc.anything(), (name, value) => {
         if (value === undefined) return;
-        let settings;
+        let settings: RunSettings;
         try {
           settings = resolve({ [name]: value });
         } catch (error) {

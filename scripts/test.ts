@@ -1,0 +1,64 @@
+/**
+ * Runs the tests: `npm test` all of them, `npm run test:fast` those that need no browser, no software GPU and no
+ * process of their own, for daily work. Prints node:test's report and, at the end, the ten files that took longest.
+ *
+ * What a test needs is read from its text and from the helpers it imports, so a new test finds its place by itself.
+ */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Words that only slow tests have: adapters, browsers, child processes, threads of other runtimes. */
+const SLOW =
+  /openTestGpu|openTestDevice|testAdapter|swiftshader|lavapipe|node:child_process|run-hico|puppeteer|runInDeno/;
+
+/** The files a test is made of: itself and the helpers below `test` that it imports. */
+function partsOf(file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  for (const [, target] of readFileSync(file, "utf8").matchAll(/from "(\.[^"]+)"/g)) {
+    const path = resolve(dirname(file), target);
+    if (path.startsWith(join(root, "test"))) partsOf(path, seen);
+  }
+  return seen;
+}
+
+/** Whether a test's own text asks for what is slow: helpers may offer it to others. */
+function isSlow(file: string): boolean {
+  if (SLOW.test(readFileSync(file, "utf8"))) return true;
+  return [...partsOf(file)].some((part) => /test\/environments\/|lowering-runner|run-hico/.test(part));
+}
+
+const fast = process.argv.includes("--fast");
+const all = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })
+  .filter((f) => f.endsWith(".test.ts"))
+  .map((f) => join(root, "test", f))
+  .sort();
+const files = fast ? all.filter((file) => !isSlow(file)) : all;
+if (fast) console.log(`${files.length} of ${all.length} test files; npm test runs the others too`);
+
+const reporter = join(root, "scripts/slowest-reporter.ts");
+const args = [
+  "--import",
+  "tsx",
+  "--test",
+  "--test-concurrency=2",
+  `--test-reporter=${process.stdout.isTTY ? "spec" : "tap"}`,
+  "--test-reporter-destination=stdout",
+];
+const child = spawn(
+  process.execPath,
+  [
+    ...args,
+    `--test-reporter=${reporter}`,
+    "--test-reporter-destination=stdout",
+    ...files.map((f) => relative(root, f)),
+  ],
+  { cwd: root, stdio: "inherit" },
+);
+child.on("exit", (code) => {
+  process.exitCode = code ?? 1;
+});
