@@ -5,7 +5,7 @@
  * What a test needs is read from its text and from the helpers it imports, so a new test finds its place by itself.
  */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -21,7 +21,7 @@ function partsOf(file: string, seen = new Set<string>()): Set<string> {
   seen.add(file);
   for (const [, target] of readFileSync(file, "utf8").matchAll(/from "(\.[^"]+)"/g)) {
     const path = resolve(dirname(file), target);
-    if (path.startsWith(join(root, "test"))) partsOf(path, seen);
+    if (path.startsWith(join(root, "test")) && existsSync(path)) partsOf(path, seen);
   }
   return seen;
 }
@@ -40,7 +40,7 @@ const all = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" 
 const files = fast ? all.filter((file) => !isSlow(file)) : all;
 if (fast) console.log(`${files.length} of ${all.length} test files; npm test runs the others too`);
 
-const reporter = join(root, "scripts/slowest-reporter.ts");
+const reporter = join(root, "scripts/slowest-reporter.mjs");
 const args = [
   "--import",
   "tsx",
