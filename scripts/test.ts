@@ -11,9 +11,9 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Words that only slow tests have: adapters, browsers, child processes, threads of other runtimes. */
+/** Words that only slow tests have: adapters, browsers, child processes, whole runs of training, recordings. */
 const SLOW =
-  /openTestGpu|openTestDevice|testAdapter|swiftshader|lavapipe|node:child_process|run-hico|puppeteer|runInDeno/;
+  /openTestGpu|openTestDevice|testAdapter|swiftshader|lavapipe|node:child_process|run-hico|puppeteer|runInDeno|pretrain\(|run-helpers|HICO_DATA|sharedData|cpu-training/;
 
 /** The files a test is made of: itself and the helpers below `test` that it imports. */
 function partsOf(file: string, seen = new Set<string>()): Set<string> {
