@@ -146,7 +146,7 @@ export function parseLayoutMap(value: unknown, from: SkeletonLayout, to: Skeleto
   return { from, to, sources };
 }
 
-/** The clip in the target layout; persons and frames as they are. An absent person stays zero. */
+/** The clip in the target layout; persons and frames as they are. An absent person stays zero, a joint lost at zero has no weight. */
 export function mapClip(clip: Clip, map: LayoutMap): Clip {
   const from = map.from.joints.length;
   if (clip.joints !== from) {
@@ -157,7 +157,15 @@ export function mapClip(clip: Clip, map: LayoutMap): Clip {
   let to = 0;
   for (let body = 0; body < bodies; body++) {
     const start = body * from * 3;
-    for (const sources of map.sources) {
+    const seen = (joint: number): boolean =>
+      clip.data[start + joint * 3] !== 0 ||
+      clip.data[start + joint * 3 + 1] !== 0 ||
+      clip.data[start + joint * 3 + 2] !== 0;
+    for (const all of map.sources) {
+      const there = all.length > 1 ? all.filter(([joint]) => seen(joint)) : all;
+      const total = there.reduce((sum, [, weight]) => sum + weight, 0);
+      const part = there.length < all.length && Math.abs(total) > 1e-6;
+      const sources = part ? there.map(([joint, weight]) => [joint, weight / total] as const) : all;
       for (let c = 0; c < 3; c++) {
         let sum = 0;
         for (const [joint, weight] of sources) sum += weight * clip.data[start + joint * 3 + c];

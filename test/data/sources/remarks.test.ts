@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
-import { ClipStore, openSourceOf, prepareStore } from "../../../src/data/index.ts";
+import { ClipStore, mapClip, openSourceOf, prepareStore } from "../../../src/data/index.ts";
 import type { PrepareOptions, PrepareReport, SourceKindOptions } from "../../../src/data/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "hico-remarks-"));
@@ -25,6 +25,11 @@ const spec = join(root, "spec.json");
 const axes = { centre: ["a"], up: ["a", "b"], across: ["a", "b"] };
 const layout = { name: "two", joints: ["a", "b"], parents: [-1, 0], axes };
 writeFileSync(spec, JSON.stringify({ layout, fields: ["x", "y", "z"] }));
+
+const layout3 = {
+  ...{ name: "three", joints: ["a", "b", "c"], parents: [-1, 0, 0], persons: 1 },
+  axes: { centre: [0], up: [[0], [1]], across: [[0], [1]] },
+} as const;
 
 function table(text: string): string {
   const path = join(root, `labels${next++}.csv`);
@@ -107,4 +112,21 @@ test("a lost joint takes its place between the frames around, and is counted", a
   const store = ClipStore.open(report.path);
   assert.deepEqual([...store.read(0).data.slice(9, 12), ...store.read(0).data.slice(21)], [2, 2, 3, 3, 2, 5]);
   store.close();
+});
+
+test("a map takes the mean of the joints that are there", () => {
+  const map = {
+    from: layout3,
+    to: layout3,
+    sources: [
+      [
+        [0, 0.5],
+        [1, 0.5],
+      ],
+      [[1, 1]],
+      [[0, 1]],
+    ],
+  } as const;
+  const mapped = mapClip({ data: Float32Array.of(0, 0, 0, 1, 2, 3, 4, 5, 6), frames: 1, persons: 1, joints: 3 }, map);
+  assert.deepEqual([...mapped.data], [1, 2, 3, 1, 2, 3, 0, 0, 0]);
 });
