@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 
 test("the README's example trains as printed", () => {
   const readme = readFileSync(join(root, "README.md"), "utf8");
-  const [, example] = /## Ten lines that train\s+```ts\n([\s\S]*?)```/.exec(readme) ?? [];
+  const [, example] = /## A program that trains\s+```ts\n([\s\S]*?)```/.exec(readme) ?? [];
   assert.ok(example, "README.md has the example");
   // The package's own name resolves to the built files; the sources stand in for them here.
   const source = example.replace('"hico-webgpu"', JSON.stringify(pathToFileURL(join(root, "src/index.ts")).href));
