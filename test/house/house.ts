@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import ts from "typescript";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -29,10 +30,10 @@ export function readSources(folder = "src"): Sources {
 export function importsOf(sources: Sources): Import[] {
   const found: Import[] = [];
   for (const [file, text] of sources) {
-    const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, (comment) => comment.replace(/[^\n]/g, " "));
-    for (const match of code.matchAll(/\b(?:from|import)\s*\(?\s*"(\.{1,2}\/[^"]+)"/g)) {
-      const line = code.slice(0, match.index).split("\n").length;
-      found.push({ file, line, target: normalize(join(dirname(file), match[1])).replaceAll("\\", "/") });
+    for (const { fileName, pos } of ts.preProcessFile(text).importedFiles) {
+      if (!fileName.startsWith(".")) continue;
+      const line = text.slice(0, pos).split("\n").length;
+      found.push({ file, line, target: normalize(join(dirname(file), fileName)).replaceAll("\\", "/") });
     }
   }
   return found;
@@ -92,6 +93,22 @@ export function circles(imports: readonly Import[]): string[][] {
   };
   for (const file of next.keys()) if (!index.has(file)) visit(file);
   return found.sort();
+}
+
+/** Folders with more files of their own than `most`, in words. */
+export function heaps(sources: Sources, most: number): string[] {
+  const count = new Map<string, number>();
+  for (const file of sources.keys()) count.set(dirname(file), (count.get(dirname(file)) ?? 0) + 1);
+  return [...count].filter(([, files]) => files > most).map(([folder, files]) => `${folder}: ${files} files`);
+}
+
+/** Files of more than `most` lines, with how many they have. */
+export function longFiles(sources: Sources, most: number): Map<string, number> {
+  const lines = [...sources].map(([file, text]): [string, number] => [
+    file,
+    text.replace(/\n$/, "").split("\n").length,
+  ]);
+  return new Map(lines.filter(([, count]) => count > most));
 }
 
 export const designText = (): string => readFileSync(join(root, "docs/design.md"), "utf8");

@@ -35,10 +35,12 @@ describe("who may import whom", () => {
       ["src/tensor/a.ts", 'import { x } from "./b.ts";\n\nimport type { D } from "../device/d.ts";\n'],
       ["src/device/d.ts", '/** as in import "../cli/m.ts" */\nexport { t } from "../tensor/a.ts";\n'],
       ["src/cli/m.ts", 'const d = () => import("../device/d.ts");\n'],
+      ["src/device/e.ts", "const glob = '**/*.ts';\nexport type M = import('../cli/m.ts').M; /* end */\n"],
       ["src/attic/old.ts", 'import "../tensor/a.ts";\n'],
     ]);
     assert.deepEqual(wrongImports(importsOf(planted), rules), [
       "src/tensor/a.ts:3 imports src/device/d.ts: src/tensor may import no other room",
+      "src/device/e.ts:2 imports src/cli/m.ts: src/device may import tensor",
       "src/attic/old.ts:1: the room src/attic is not in the table of docs/design.md",
     ]);
   });

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { dirname } from "node:path";
-import { test } from "node:test";
-import { readSources } from "./house.ts";
+import { describe, test } from "node:test";
+import { heaps, longFiles, readSources } from "./house.ts";
 
 const MOST_FILES = 18;
 const MOST_LINES = 500;
@@ -10,23 +9,29 @@ const MOST_LINES = 500;
 const LONG: Readonly<Record<string, string>> = {
   "src/tensor/elementwise.ts": "the table of elementwise ops: a row an op",
   "src/tensor/tensor.ts": "the methods of a tensor: a line or two each",
-  "src/compiler/schedule.ts": "the decisions of the scheduler",
-  "src/wasm/print/expr.ts": "the printer of expressions as WebAssembly",
 };
 
-test("no folder is a heap", () => {
-  const count = new Map<string, number>();
-  for (const file of readSources().keys()) count.set(dirname(file), (count.get(dirname(file)) ?? 0) + 1);
-  assert.deepEqual(
-    [...count].filter(([, files]) => files > MOST_FILES),
-    [],
-  );
-});
+describe("sizes of folders and files", () => {
+  test("no folder is a heap", () => {
+    assert.deepEqual(heaps(readSources(), MOST_FILES), []);
+  });
 
-test("no file is longer than a person reads at once, but for tables", () => {
-  const long = [...readSources()].filter(([file, text]) => text.split("\n").length > MOST_LINES + 1 && !(file in LONG));
-  assert.deepEqual(
-    long.map(([file, text]) => `${file}: ${text.split("\n").length} lines`),
-    [],
-  );
+  test("no file is longer than a person reads at once, but for tables", () => {
+    const long = longFiles(readSources(), MOST_LINES);
+    const unknown = [...long].filter(([file]) => !(file in LONG));
+    assert.deepEqual(unknown, [], "give each idea a file of its own");
+    const gone = Object.keys(LONG).filter((file) => !long.has(file));
+    assert.deepEqual(gone, [], "these files are no longer long; take them off the list");
+  });
+
+  test("a planted heap and a planted long file are found", () => {
+    const planted = new Map([
+      ["src/x/a.ts", "1;\n2;\n3;\n"],
+      ["src/x/b.ts", "1;\n2;\n"],
+      ["src/x/deep/c.ts", ""],
+    ]);
+    assert.deepEqual(heaps(planted, 1), ["src/x: 2 files"]);
+    assert.deepEqual(heaps(planted, 2), []);
+    assert.deepEqual([...longFiles(planted, 2)], [["src/x/a.ts", 3]]);
+  });
 });

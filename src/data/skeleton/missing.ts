@@ -25,7 +25,7 @@ export function putJoint(data: Float32Array, at: number, x: number, y: number, z
  * in all frames is left: it may be the origin that the clip is given in.
  */
 export function fillMissing(clip: Clip): number {
-  const { data, frames, persons, joints } = clip;
+  const { data, persons, joints } = clip;
   const lost = (at: number): boolean => data[at] === 0 && data[at + 1] === 0 && data[at + 2] === 0;
   let filled = 0;
   for (let m = 0; m < persons; m++) {
