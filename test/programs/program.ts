@@ -65,6 +65,8 @@ class Scope {
   readonly variables = new Map<string, Shape>();
   readonly hosts = new Map<string, number>();
   readonly functions = new Map<string, Function>();
+  /** Tensors that a variable leads to: only they have a backward pass. */
+  readonly leads = new Set<string>();
   readonly #count = new Map<string, number>();
 
   fresh(letter: string): string {
@@ -126,6 +128,8 @@ function operation(scope: Scope, a: number, b: number, c: number): Statement | u
   const make = (op: OpName, inputs: readonly string[], result: Shape): Statement => {
     const name = scope.fresh("t");
     scope.tensors.set(name, result);
+    const led = inputs.some((input) => scope.variables.has(input) || scope.leads.has(input));
+    if (led && op !== "detach") scope.leads.add(name);
     return { kind: "op", name, op, inputs };
   };
   if (a % 3 === 0) {
@@ -172,8 +176,8 @@ function definition(scope: Scope, a: number, b: number, c: number): Statement {
   grow(1);
   const assigned = assignment(inner, b, c);
   if (assigned && a % 5 < 3) body.push({ kind: "assign", ...assigned });
-  if (a % 5 > 1) {
-    const loss = [...inner.tensors.keys()].at(-1)!;
+  const loss = [...inner.leads].at(-1);
+  if (a % 5 > 1 && loss) {
     for (const variable of inner.variables.keys()) body.push({ kind: "clear", variable });
     body.push({ kind: "backward", of: loss }, { kind: "step", optimizer: (b % 2) as 0 | 1 });
     for (const variable of inner.variables.keys()) body.push({ kind: "clear", variable });
@@ -221,7 +225,7 @@ function statement(scope: Scope, [kind, a, b, c]: Row): (Statement | undefined)[
       return [{ kind: "realize", of: value }];
     case 9:
     case 10:
-      return [{ kind: "backward", of: pick([...scope.tensors.keys()].reverse(), a)! }];
+      return scope.leads.size > 0 ? [{ kind: "backward", of: pick([...scope.leads].reverse(), a)! }] : [];
     case 11:
       return [b % 2 ? { kind: "readGrad", variable } : { kind: "clear", variable }];
     case 12:

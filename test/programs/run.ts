@@ -105,9 +105,18 @@ export function interpret(program: Program): Expected[] {
         break;
       case "call": {
         const f = functions.get(s.f)!;
-        const inner = new Map(s.inputs.map((name, i) => [`a${i}`, constant(value(name).shape, value(name).data)]));
+        const inner = new Map<string, EagerTensor>();
+        // A variable is itself inside too: it may be assigned there, and gradients flow to it.
+        const aliases = new Map<string, EagerVariable>();
+        s.inputs.forEach((name, i) => {
+          const variable = variables.get(name);
+          if (variable) aliases.set(`a${i}`, variable);
+          else inner.set(`a${i}`, constant(value(name).shape, value(name).data));
+        });
+        for (const [name, variable] of aliases) variables.set(name, variable);
         for (const each of f.body) run(each, inner);
-        const result = inner.get(f.result)!;
+        const result = inner.get(f.result) ?? aliases.get(f.result)!.value;
+        for (const name of aliases.keys()) variables.delete(name);
         local.set(s.name, constant(result.shape, result.data));
         break;
       }
@@ -159,7 +168,7 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
         const read = value(s.of)
           .read()
           .then((data) => ({ what: s.of, data: Array.from(data) }));
-        reads.push(read);
+        reads.push(later(read));
         return s.awaited ? read : undefined;
       }
       case "realize":
@@ -196,7 +205,7 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
       }
       case "call": {
         const result = functions.get(s.f)!(...s.inputs.map(value));
-        if (!s.awaited) return void calls.push(result);
+        if (!s.awaited) return void calls.push(later(result));
         return result.then((t) => local.set(s.name, t));
       }
       case "fails":
@@ -216,6 +225,12 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
   }
   await Promise.all(calls);
   return Promise.all(reads);
+}
+
+/** A promise that is looked at in the end: until then its failure is nobody's. */
+function later<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 function missing(name: unknown): never {
