@@ -8,6 +8,7 @@ import type { SoftwareDriver } from "../../software-vulkan.ts";
 import { adapterName, describeAdapter, pickAdapter } from "./describe.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { GpuError } from "./errors.ts";
+import { vulkanLoaderHere } from "./vulkan-loader.ts";
 
 /** Which adapter is wanted. */
 export interface AdapterOptions {
@@ -85,6 +86,8 @@ function requestOptions(options: AdapterOptions): GPURequestAdapterOptions {
 }
 
 async function listUnderNode(options: AdapterOptions): Promise<FoundAdapter[]> {
+  // A software driver brings its loader along.
+  if (options.software === undefined && !(await vulkanLoaderHere())) return [];
   const module = await loadDawn();
   const found: FoundAdapter[] = [];
   for (const { name, backend } of await dawnAdapters(module, options)) {
