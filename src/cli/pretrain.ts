@@ -1,11 +1,13 @@
 /** `hico pretrain`: learns representations from a clip store, without labels. */
+import { existsSync } from "node:fs";
 import { useDevice } from "../device/index.ts";
 import { PRESET_NAMES } from "../hico/run/presets.ts";
 import { pretrain } from "../hico/run/pretrain.ts";
 import { CONFIG_FILE, RunFolder } from "../hico/run/folder.ts";
 import { layeredSettings } from "../hico/run/setting-layers.ts";
-import type { RunSettings } from "../hico/run/settings.ts";
-import { resolveSettings } from "../hico/run/settings.ts";
+import { fittedBatch, fittedSettings, trainingClips } from "../hico/run/fit.ts";
+import type { GivenSettings, RunSettings } from "../hico/run/settings.ts";
+import { flagOf, resolveSettings } from "../hico/run/settings.ts";
 import { defineHicoCommand } from "./command.ts";
 import { DEVICE_ARGS, deviceOptions, givenSettings, JSON_ARG, settingArgs } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
@@ -15,7 +17,9 @@ export default defineHicoCommand({
   meta: { name: "pretrain", description: "Learn action representations from a clip store, without labels" },
   examples: [
     "hico pretrain --preset nw-ucla --data nw-ucla.clips --run runs/nw-ucla",
+    "hico pretrain --data my.clips --run runs/mine                 sizes that fit the clips and this machine",
     "hico pretrain --data my.clips --run runs/mine --encoder gru --hidden 128 --epochs 50",
+    "hico pretrain --preset paper --data my.clips --run runs/paper the paper's sizes, for large sets and a GPU",
     "hico pretrain --config hico.config.json --run runs/mine       settings from a file; flags come before it",
     "hico pretrain --run runs/mine --resume                        go on from the last checkpoint, bit for bit",
     "hico pretrain --preset nw-ucla --data nw-ucla.clips --run runs/tuned --hold-out 9,10   subjects to choose by",
@@ -27,17 +31,23 @@ export default defineHicoCommand({
       type: "string",
       description: `Settings as JSON; default ${CONFIG_FILE} here, where there is one and no --preset`,
     },
+    fit: {
+      type: "boolean",
+      default: true,
+      description: "Sizes that nothing names follow from the data and the device; --no-fit takes the paper's",
+    },
     resume: { type: "boolean", description: "Go on from the run's last checkpoint; begin where there is none" },
     ...settingArgs(),
     ...DEVICE_ARGS,
     ...JSON_ARG,
   },
   run: async ({ args }) => {
-    const settings = settingsOf(args);
+    const named = settingsOf(args);
     const device = await useDevice(args.device, deviceOptions(args));
     const stop = interruption();
     const line = new ProgressLine({ every: 10_000 });
     try {
+      const settings = fitted(named, args, device.name.startsWith("webgpu"));
       const report = await pretrain({
         settings,
         run: args.run,
@@ -76,3 +86,34 @@ function settingsOf(
   const { preset, config } = args;
   return layeredSettings({ preset, config, ...flags, onNotice: (notice) => console.error(`hico: ${notice}`) });
 }
+
+/**
+ * The settings where sizes that nobody named fit the training clips, with a line that says so; a preset or a file keeps
+ * its own, but for a batch that the clips do not fill.
+ */
+function fitted(
+  settings: RunSettings,
+  args: Readonly<Record<string, unknown>> & { run: string; preset?: string; config?: string; fit?: boolean },
+  gpu: boolean,
+): RunSettings {
+  const given = givenSettings(args);
+  if (args.fit === false || settings.data === "" || new RunFolder(args.run).exists) return settings;
+  const clips = trainingClips(settings);
+  const named = args.preset !== undefined || args.config !== undefined || existsSync(CONFIG_FILE);
+  if (named) {
+    const batch = given.batch === undefined ? fittedBatch(settings.batch, clips) : settings.batch;
+    if (batch === settings.batch) return settings;
+    console.error(`hico: ${clips} training clips do not fill a batch of ${settings.batch}; batches are of ${batch}`);
+    return resolveSettings({ from: "settings", given: { ...settings, batch } });
+  }
+  const sizes = { from: "sizes that fit the data", given: fittedSettings(clips, gpu) };
+  const chosen = Object.entries(sizes.given).filter(([name]) => given[name] === undefined);
+  if (chosen.length > 0) {
+    const list = chosen.map(([name, value]) => `${flagOf(name)} ${String(value)}`).join(", ");
+    console.error(`hico: sizes for ${clips} training clips: ${list} (--preset paper takes the paper's)`);
+  }
+  return layeredSettings({ from: "option", given: { ...sizes.given, ...definedOf(given) } });
+}
+
+const definedOf = (given: GivenSettings): GivenSettings =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

@@ -9,6 +9,7 @@ import type { ClipStore } from "../data/store/store.ts";
 import type { Origin } from "../hico/judge/clip-table.ts";
 import { clipsOf, protocolOf } from "../hico/run/clips.ts";
 import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/judge/evaluate.ts";
+import { evaluateKnn } from "../hico/judge/evaluate.ts";
 import type { FeatureTable } from "../hico/judge/features.ts";
 import { encodeClips } from "../hico/judge/features.ts";
 import { nearest } from "../hico/judge/knn.ts";
@@ -81,12 +82,16 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
   const opened = openRun(options);
   const { folder, settings, store, model, inputs, checkpoint } = opened;
   try {
-    const { evaluations, notes } = evaluationsOf(opened);
+    const { trainClips, testClips, shownOf } = splitsOf(store, settings);
+    const kept = evaluationsOf(opened);
+    // Features of all these clips are computed for the maps anyway, so neighbours cost next to nothing.
+    const unjudged = !kept.evaluations.linear && !kept.evaluations.knn && testClips.some((i) => store.label(i) >= 0);
+    if (unjudged) await evaluateKnn({ ...options, name: undefined, baselines: false, onProgress: undefined });
+    const { evaluations, notes } = unjudged ? evaluationsOf(opened) : kept;
     const { linear, knn } = evaluations;
     const judgements = { linear: judgementOf(linear), knn: judgementOf(knn) };
     const comparison =
       options.compare === undefined ? undefined : compareRuns(options.run, options.compare, judgements);
-    const { trainClips, testClips, shownOf } = splitsOf(store, settings);
     const train = await encodeClips(model, store, trainClips, {
       inputs,
       onProgress: (d, n) => onProgress?.("train features", d, n),

@@ -44,7 +44,7 @@ export function stagesOf(
   return [
     {
       kind: "pretrain",
-      args: ["pretrain", `--run=${place.path}`, "--resume", ...preset, ...options, ...common],
+      args: ["pretrain", `--run=${place.path}`, "--resume", "--no-fit", ...preset, ...options, ...common],
       done: pretrained,
     },
     ...EVALUATION_KINDS.filter((kind) => grid.evaluation[kind] !== undefined).map(

@@ -80,7 +80,7 @@ describe("a grid", () => {
       stages.map(({ args, done }) => [shellLine(["hico", ...args]), done]),
       [
         [
-          "hico pretrain --run=/nowhere/s/runs/case=a_seed=0 --resume --preset=sbu --workers=1 '--data=my clips.clips' --contrast=clip,instance --seed=0 --device=cpu",
+          "hico pretrain --run=/nowhere/s/runs/case=a_seed=0 --resume --no-fit --preset=sbu --workers=1 '--data=my clips.clips' --contrast=clip,instance --seed=0 --device=cpu",
           false,
         ],
         [

@@ -1,4 +1,7 @@
-/** Settings that go together, by name: the paper's, those for data sets small enough for a CPU, and the best found. */
+/**
+ * Settings that go together, by name: the paper's, those for data sets small enough for a CPU, and the best found. None
+ * names a protocol: each store begins with the one its data set is published with, so a preset suits any store.
+ */
 import type { RunSettings } from "./settings.ts";
 
 /** What a GRU of width 128 on a small data set takes. */
@@ -45,20 +48,19 @@ export const PRESETS = {
     stream: "joint",
     variant: "corrected",
   },
-  "nw-ucla": { ...SMALL, protocol: "nw-ucla-xview" },
-  "utd-mhad": { ...SMALL, protocol: "utd-mhad-xsub", queue: 256 },
-  sbu: { ...SMALL, protocol: "sbu-fold1", queue: 128, batch: 32 },
-  "nw-ucla-tuned": { ...TUNED, protocol: "nw-ucla-xview", rotation: 60, epochs: 200 },
+  "nw-ucla": { ...SMALL },
+  "utd-mhad": { ...SMALL, queue: 256 },
+  sbu: { ...SMALL, queue: 128, batch: 32 },
+  "nw-ucla-tuned": { ...TUNED, rotation: 60, epochs: 200 },
   "utd-mhad-tuned": {
     ...TUNED,
-    protocol: "utd-mhad-xsub",
     queue: 256,
     keyMomentum: 0.99,
     corruptJoints: 3,
     amplitude: 0.5,
     minFrames: 64,
   },
-  "sbu-tuned": { ...TUNED, protocol: "sbu-fold1", queue: 128, batch: 32, keyMomentum: 0.99 },
+  "sbu-tuned": { ...TUNED, queue: 128, batch: 32, keyMomentum: 0.99 },
 } as const satisfies Record<string, Partial<RunSettings>>;
 
 export type PresetName = keyof typeof PRESETS;

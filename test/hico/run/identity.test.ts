@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { generatedSource } from "../../../src/data/sources/generated.ts";
 import { prepareStore } from "../../../src/data/sources/prepare.ts";
 import { CpuDevice } from "../../../src/device/cpu/cpu-device.ts";
-import { evaluateKnn, pretrain, RunFolder } from "../../../src/hico/index.ts";
+import { evaluateKnn, evaluateLinear, pretrain, RunFolder } from "../../../src/hico/index.ts";
 import { openRun } from "../../../src/hico/run/open-run.ts";
 import { LOCK_FILE, lockRun } from "../../../src/hico/run/run-lock.ts";
 import { layeredSettings } from "../../../src/hico/run/setting-layers.ts";
@@ -68,11 +68,12 @@ describe("a run and its store", () => {
     assert.equal((await collectReport(small)).results.length, 1);
     const other = { ...small, data: at("other.clips") };
     const unjudged = await collectReport(other);
-    assert.deepEqual([unjudged.results, unjudged.confusion], [[], undefined]);
+    assert.deepEqual([unjudged.results.length, unjudged.results[0].name], [1, "1-NN"], "neighbours are found for it");
     assert.notEqual(unjudged.page, "report");
     const found = await evaluateKnn({ run: at("run"), data: at("other.clips"), baselines: false });
     const judged = await collectReport(other);
     assert.equal(judged.results[0].values.pretrained, found.results.pretrained!.accuracy);
+    assert.deepEqual(unjudged.results, judged.results);
     assert.equal(
       judged.confusion!.counts.flat().reduce((sum, count) => sum + count, 0),
       judged.testClips,
@@ -81,9 +82,23 @@ describe("a run and its store", () => {
     const run = new RunFolder(at("run"));
     const kept = run.evaluation("knn") as { origin: object };
     run.writeEvaluation("knn", { ...kept, origin: { ...kept.origin, checkpoint: "another" } });
-    const changed = await collectReport(small);
-    assert.equal(changed.results.length, 0);
-    assert.match(changed.notes[0], /eval\/knn\.json is of other checkpoint/);
+    const made = await collectReport(small);
+    assert.equal(made.results.length, 1);
+    assert.deepEqual(
+      run.evaluation("knn"),
+      { ...(run.evaluation("knn") as object), origin: kept.origin },
+      "made again",
+    );
+
+    await evaluateLinear({ run: at("run"), baselines: false, probe: { epochs: 1 } });
+    const linear = run.evaluation("linear") as { origin: object };
+    run.writeEvaluation("linear", { ...linear, origin: { ...linear.origin, checkpoint: "another" } });
+    const left = await collectReport(small);
+    assert.deepEqual(
+      left.results.map(({ name }) => name),
+      ["1-NN"],
+    );
+    assert.match(left.notes[0], /eval\/linear\.json is of other checkpoint/);
   });
 
   test("a report of a store without test clips shows its training clips", async () => {

@@ -1,0 +1,50 @@
+/**
+ * Sizes of a run that fit its data and device, where nobody names them.
+ *
+ * The paper's sizes are for 40,000 clips and a GPU. A small set is given steps rather than epochs: the key network,
+ * an average with momentum m, needs some multiples of 1 / (1 − m) steps before it follows the query network at all, and
+ * a queue should not hold much more than the set does. A smaller width is what a CPU trains in minutes.
+ */
+import { ClipStore } from "../../data/store/store.ts";
+import { clipsOf } from "./clips.ts";
+import type { SplitSettings } from "./clips.ts";
+import type { GivenSettings, RunSettings } from "./settings.ts";
+
+/** Training clips from which on the paper's epochs, queue and momentum are taken. */
+const LARGE = 10_000;
+/** Steps that a small set is given. */
+const STEPS = 1500;
+
+/** The training clips of the store that these settings name. */
+export function trainingClips(settings: SplitSettings & Pick<RunSettings, "data">): number {
+  const store = ClipStore.open(settings.data);
+  try {
+    return clipsOf(store, "train", settings).length;
+  } finally {
+    store.close();
+  }
+}
+
+/** The largest power of two that is at most `n`, and at least 1. */
+export const powerOfTwo = (n: number): number => 2 ** Math.max(0, Math.floor(Math.log2(n)));
+
+/** Settings for so many training clips. @param gpu whether a GPU trains */
+export function fittedSettings(clips: number, gpu: boolean): GivenSettings {
+  const width = gpu ? {} : { encoder: "gru", hidden: 128 };
+  if (clips >= LARGE) return width;
+  // At least four steps an epoch, so that an epoch leaves out less than a fourth of the clips.
+  const batch = Math.min(64, powerOfTwo(clips / 4));
+  const perEpoch = Math.max(1, Math.floor(clips / batch));
+  return {
+    ...width,
+    batch,
+    epochs: Math.ceil(STEPS / perEpoch),
+    queue: Math.min(2048, Math.max(batch, powerOfTwo(clips / 2))),
+    keyMomentum: 0.99,
+  };
+}
+
+/** A batch that a preset or a file names, made to fit a store that is smaller. */
+export function fittedBatch(batch: number, clips: number): number {
+  return batch <= clips ? batch : powerOfTwo(clips);
+}
