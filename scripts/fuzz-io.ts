@@ -1,10 +1,10 @@
 /**
  * Fuzzes the readers of files:
- * `node --import tsx scripts/fuzz-io.ts --count 100000 --format npy|safetensors|torch|all`.
+ * `node --import tsx scripts/fuzz-io.ts --count 100000 --format FORMAT|all`; formats are the keys of `FUZZ_FORMATS`.
  *
  * Options: `--seed N` (default 1), `--index I` (only that input, and its bytes, for reproducing a failure),
  * `--limit-ms N` (longest time for one input, default 2000), `--limit-mb N` (most memory one run may add, default 400).
- * The inputs and what they must do are in test/io/fuzzing.ts. Fails on any error but `FormatError`, on an input that
+ * The inputs and what they must do are in test/io/fuzzing.ts. Fails on any error but `FormatError` and `DataError`, on an input that
  * takes longer than the limit, and when peak memory grows past it. A child
  * process reads; this one watches that it goes on.
  */

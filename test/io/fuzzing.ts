@@ -1,8 +1,9 @@
 /**
- * Fuzzing of the readers: mutated valid files must be read or refused with a `FormatError`, and what is read must be
+ * Fuzzing of the readers: mutated valid files must be read or refused with a `FormatError` or `DataError`, and what is read must be
  * whole: every tensor's dtype, shape and data agree, and the value can be written and read again.
  */
 import { collectBytes } from "../../src/io/byte-sink.ts";
+import { DataError } from "../../src/data/errors.ts";
 import { FormatError } from "../../src/io/format-error.ts";
 import {
   hostTensor,
@@ -20,6 +21,7 @@ import { encodeSafetensors, readSafetensors } from "../../src/io/safetensors.ts"
 import { readPickle, readTorchCheckpoint } from "../../src/io/torch/read.ts";
 import { encodeTorchCheckpoint } from "../../src/io/torch/write.ts";
 import { ZipWriter } from "../../src/io/zip/write.ts";
+import { SKELETON_TARGETS } from "./fuzzing-skeletons.ts";
 import {
   drawFor,
   mutateBytes,
@@ -29,10 +31,12 @@ import {
   mutateZipEntry,
   splice,
   type Draw,
+  type FuzzTarget,
 } from "./mutation.ts";
 
-export const FUZZ_FORMATS = ["npy", "safetensors", "torch"] as const;
-export type FuzzFormat = (typeof FUZZ_FORMATS)[number];
+const TARGETS = { npy: npyTarget, safetensors: safetensorsTarget, torch: torchTarget, ...SKELETON_TARGETS };
+export type FuzzFormat = keyof typeof TARGETS;
+export const FUZZ_FORMATS = Object.keys(TARGETS) as FuzzFormat[];
 
 /** A tensor of `dtype` counting up from 0. */
 export function counting(dtype: HostDType, shape: readonly number[]): HostTensor {
@@ -56,16 +60,9 @@ export function npyFile(version: number, header: string, data: Uint8Array): Uint
   return splice(splice(start, start.length, 0, text), start.length + text.length, 0, data);
 }
 
-interface Target {
-  readonly seeds: readonly Uint8Array[];
-  readonly mutate: (draw: Draw, bytes: Uint8Array) => Uint8Array;
-  /** Reads one input; throws when what it read is not whole. */
-  readonly read: (bytes: Uint8Array) => void;
-}
-
 const isZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50 && bytes[1] === 0x4b;
 
-function npyTarget(): Target {
+function npyTarget(): FuzzTarget {
   const arrays: NpyArray[] = HOST_DTYPES.filter((dtype) => dtype !== "bf16").map((dtype) => counting(dtype, [2, 3]));
   arrays.push(counting("f32", []), counting("f64", [0, 4]), { dtype: "str", shape: [2], data: ["S001", "ü"] });
   const singles = arrays.map(encodeNpy);
@@ -99,7 +96,7 @@ function npyTarget(): Target {
   };
 }
 
-function safetensorsTarget(): Target {
+function safetensorsTarget(): FuzzTarget {
   const all = Object.fromEntries(HOST_DTYPES.map((dtype) => [dtype, counting(dtype, [2, 3])]));
   const seeds = [
     encodeSafetensors({}),
@@ -143,7 +140,7 @@ export function sampleCheckpoint(): PicklableValue {
   };
 }
 
-function torchTarget(): Target {
+function torchTarget(): FuzzTarget {
   const stored = encodeTorchCheckpoint(sampleCheckpoint());
   const small = encodeTorchCheckpoint({ w: counting("f32", [2, 3]) });
   const deflated = collectBytes((sink) => {
@@ -196,12 +193,12 @@ function requireWhole(tensor: HostTensor): void {
   if (fault !== undefined) throw new Error(`read a tensor that is not whole: ${fault}`);
 }
 
-const targets = new Map<FuzzFormat, Target>();
+const targets = new Map<FuzzFormat, FuzzTarget>();
 
-function targetOf(format: FuzzFormat): Target {
+function targetOf(format: FuzzFormat): FuzzTarget {
   let target = targets.get(format);
   if (target === undefined) {
-    target = format === "npy" ? npyTarget() : format === "safetensors" ? safetensorsTarget() : torchTarget();
+    target = TARGETS[format]();
     targets.set(format, target);
   }
   return target;
@@ -224,7 +221,7 @@ export function fuzzInput(format: FuzzFormat, seed: number, index: number): Uint
 }
 
 /**
- * Reads one input. Returns undefined when it was read, the refusal's fault when it was refused with a `FormatError`;
+ * Reads one input. Returns undefined when it was read, the refusal's fault when it was refused with a `FormatError` or `DataError`;
  * any other error is a defect and passes through.
  */
 export function readFuzzInput(format: FuzzFormat, bytes: Uint8Array): string | undefined {
@@ -233,6 +230,7 @@ export function readFuzzInput(format: FuzzFormat, bytes: Uint8Array): string | u
     return undefined;
   } catch (error) {
     if (error instanceof FormatError) return error.fault;
+    if (error instanceof DataError) return error.detail;
     throw error;
   }
 }

@@ -9,6 +9,14 @@ import { openSource } from "../../src/io/byte-source.ts";
 import { ZipReader } from "../../src/io/zip/read.ts";
 import { ZipWriter } from "../../src/io/zip/write.ts";
 
+/** A reader to fuzz. */
+export interface FuzzTarget {
+  readonly seeds: readonly Uint8Array[];
+  readonly mutate: (draw: Draw, bytes: Uint8Array) => Uint8Array;
+  /** Reads one input; throws when what it read is not whole. */
+  readonly read: (bytes: Uint8Array) => void;
+}
+
 /** Uniform draws (mulberry32: a counter through a mixing function). */
 export class Draw {
   constructor(private state: number) {}

@@ -14,7 +14,7 @@ import type { Protocol } from "../store/protocol.ts";
 import { PROTOCOLS } from "../store/protocol.ts";
 import { NpyClips, npyFilesIn } from "../formats/skeleton-npy.ts";
 import type { ClipSource } from "./source.ts";
-import { orBad, requireFolder } from "./source.ts";
+import { numberedClasses, orBad, requireFolder } from "./source.ts";
 
 /** Data sets known by name: their layout, and how the names of their protocols begin. */
 export const NPY_SETS: Readonly<Record<string, { readonly layout: SkeletonLayout; readonly protocols: string }>> = {
@@ -114,6 +114,5 @@ function readClasses(folder: string, labels: string): string[] {
   } catch (cause) {
     throw new DataError(labels, "format", (cause as Error).message, { cause });
   }
-  const count = values.reduce((most, value) => Math.max(most, value + 1), 0);
-  return Array.from({ length: count }, (_, i) => `class ${i}`);
+  return numberedClasses(values, labels);
 }

@@ -18,7 +18,7 @@ import { KINECT_V1_20, NTU25, type SkeletonLayout } from "../skeleton/layout.ts"
 import type { ClipFacts } from "../store/format.ts";
 import type { Protocol, Split } from "../store/protocol.ts";
 import type { ClipSource } from "./source.ts";
-import { orBad, requireFolder, someFilesBelow } from "./source.ts";
+import { numberedClasses, orBad, requireFolder, someFilesBelow } from "./source.ts";
 
 interface Entry {
   readonly facts: ClipFacts;
@@ -67,7 +67,7 @@ export function stGcnSource(folder: string): ClipSource {
       entries.push({ facts, read });
     });
   }
-  return sourceOf(entries, layout!, [given("given", splits)], () => closes.forEach((close) => close()));
+  return sourceOf(entries, layout!, [given("given", splits)], labels[0], () => closes.forEach((close) => close()));
 }
 
 /** CTR-GCN's form: an npz of x_train (N, T, M·V·C), y_train, x_test, y_test. */
@@ -104,7 +104,7 @@ export function ctrGcnSource(folder: string): ClipSource {
   } finally {
     npz.close();
   }
-  return sourceOf(entries, layout!, [given("given", splits)]);
+  return sourceOf(entries, layout!, [given("given", splits)], path);
 }
 
 /** PySKL's and MMAction2's form: a pickle of {split, annotations: [{frame_dir, label, keypoint (M, T, V, 3)}]}. */
@@ -124,33 +124,41 @@ export function pySklSource(folder: string): ClipSource {
     const { shape } = keypoint;
     if (shape.length !== 4 || shape[3] !== 3)
       throw new DataError(path, "shape", `keypoint of ${name} is ${formatShape(shape)}; it must be (M, T, V, 3) in 3D`);
-    layout = joined(layout, shape[2], shape[0], path);
-    return { facts: factsOf(name, label as number), read: () => personsFirst(keypoint) };
+    // An annotation of nobody or of no frame may name any size for the other.
+    const nobody = shape[0] === 0 || shape[1] === 0;
+    layout = joined(layout, shape[2], nobody ? 1 : shape[0], path);
+    const read = (): Clip => {
+      if (nobody) throw new DataError(name, "empty", `keypoint is ${formatShape(shape)}: nobody, or no frames`);
+      return personsFirst(keypoint);
+    };
+    return { facts: factsOf(name, label as number), read };
   });
   const protocols = [...split.keys()].flatMap((key) => {
     const start = typeof key === "string" && key.endsWith("_train") ? key.slice(0, -6) : undefined;
     const testing = start === undefined ? undefined : (split.get(`${start}_val`) ?? split.get(`${start}_test`));
     if (start === undefined || !Array.isArray(split.get(key)) || !Array.isArray(testing)) return [];
     const splits = new Map<string, Split>();
-    for (const name of split.get(key) as unknown[]) enter(splits, clipName(String(name)), "train", path);
-    for (const name of testing as unknown[]) enter(splits, clipName(String(name)), "test", path);
+    for (const name of split.get(key) as unknown[]) enter(splits, splitName(name, path), "train", path);
+    for (const name of testing as unknown[]) enter(splits, splitName(name, path), "test", path);
     return [given(start, splits)];
   });
   if (layout === undefined) throw new DataError(path, "empty", "holds no annotation");
-  return sourceOf(entries, layout, protocols);
+  return sourceOf(entries, layout, protocols, path);
 }
 
 function sourceOf(
   entries: readonly Entry[],
   layout: SkeletonLayout,
   protocols: readonly Protocol[],
+  path: string,
   close?: () => void,
 ): ClipSource {
-  const count = entries.reduce((most, { facts }) => Math.max(most, facts.label + 1), 0);
+  const labels = entries.map(({ facts }) => facts.label);
   const ntu = entries.every(({ facts }) => facts.setup !== undefined);
-  const classes = Array.from({ length: ntu ? (count > 60 ? 120 : 60) : count }, (_, i) =>
-    ntu ? `A${String(i + 1).padStart(3, "0")}` : `class ${i}`,
-  );
+  const numbered = numberedClasses(labels, path);
+  const classes = ntu
+    ? Array.from({ length: numbered.length > 60 ? 120 : 60 }, (_, i) => `A${String(i + 1).padStart(3, "0")}`)
+    : numbered;
   return {
     layout,
     classes,
@@ -212,6 +220,11 @@ function named(path: string): [string[], number[]] {
   if (!names.every((name) => typeof name === "string") || !labels.every((x) => Number.isInteger(x) && Number(x) >= 0))
     throw new DataError(path, "label", "names must be text, and labels whole numbers from 0");
   return [names as string[], labels as number[]];
+}
+
+function splitName(name: unknown, path: string): string {
+  if (typeof name !== "string") throw new DataError(path, "format", "a split lists something that is no clip's name");
+  return clipName(name);
 }
 
 const clipName = (name: string): string => name.replace(/\.skeleton$/, "");

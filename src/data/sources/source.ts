@@ -134,3 +134,21 @@ export function orBad<T>(onBad: (error: DataError) => void, read: () => T): T | 
     return undefined;
   }
 }
+
+/** More classes than any data set has: what is beyond is a mistaken or damaged label, and no list of names is made. */
+const MOST_CLASSES = 100_000;
+
+/**
+ * Numbered names for the classes that `labels` count through from 0.
+ * @throws DataError `label` where one is no whole number from 0, or beyond any data set.
+ */
+export function numberedClasses(labels: readonly number[], path: string): string[] {
+  const odd = labels.findIndex((label) => !(Number.isInteger(label) && label >= 0 && label < MOST_CLASSES));
+  if (odd >= 0)
+    throw new DataError(
+      path,
+      "label",
+      `label ${labels[odd]} of clip ${odd}; labels are whole numbers that count the classes from 0, below ${MOST_CLASSES}`,
+    );
+  return Array.from({ length: labels.reduce((most, label) => Math.max(most, label + 1), 0) }, (_, i) => `class ${i}`);
+}
