@@ -82,6 +82,7 @@ export function vjp(node: Node, dy: Tensor): (Tensor | undefined)[] {
       });
     }
     case "alias":
+    case "inBounds":
     case "contiguous":
       return [dy];
     case "data":

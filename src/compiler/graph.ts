@@ -5,9 +5,13 @@
  * Large sums, products, maxima and minima that leave few results are split in two here, so that there is enough to do
  * side by side.
  */
+import { valuesBehind } from "../tensor/bounds.ts";
+import type { Bounds } from "../tensor/bounds.ts";
 import type { Assignment } from "../tensor/backend.ts";
 import { Node, topologicalOrder } from "../tensor/node.ts";
 import type { Op, VariableState } from "../tensor/node.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { resolve } from "./access.ts";
 import { flatten, loopVariable, unflatten } from "./int-expr.ts";
@@ -40,7 +44,18 @@ export interface Graph {
   readonly outputs: readonly Node[];
   /** Values that are written into the variable of that leaf (an index into `leaves`). */
   readonly assignments: readonly { readonly leaf: number; readonly value: Node }[];
+  /** Indices that must lie in bounds. */
+  readonly checks: readonly BoundsCheck[];
   readonly key: string;
+}
+
+/** Looked at before a run where the indices are a leaf's; of computed ones, one of the outputs says the greatest. */
+export interface BoundsCheck {
+  readonly bounds: Bounds;
+  readonly dtype: DType;
+  readonly leaf?: number;
+  /** Of the outputs beyond those asked for: the greatest index, read as u32, so that negative ones are large. */
+  readonly output?: number;
 }
 
 export interface GraphOptions {
@@ -49,10 +64,18 @@ export interface GraphOptions {
   readonly parallelism: number;
   /** How many rows, each reduced by what the device puts on one row, keep it busy. */
   readonly busyRows: number;
+  /** Whether the host looks at computed indices after the run. */
+  readonly checksComputed: boolean;
 }
 
 export function buildGraph(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
-  const roots = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower).map((node) => {
+  const demands: { base: Node; bounds: Bounds }[] = [];
+  const wanted = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower, (index, bounds) => {
+    demands.push({ base: valuesBehind(index), bounds });
+  });
+  const computed = options.checksComputed ? demands.filter(({ base }) => !isLeaf(base)) : [];
+  const greatest = computed.map(({ base, bounds }) => greatestOf(new Tensor(base), bounds).node);
+  const roots = [...wanted, ...greatest].map((node) => {
     if (sizeOf(node.shape) === 0) return new Node({ kind: "full", value: 0 }, [], node.shape, node.dtype);
     return isLeaf(node) ? new Node({ kind: "contiguous" }, [node], node.shape, node.dtype) : node;
   });
@@ -140,10 +163,26 @@ export function buildGraph(outputs: readonly Node[], assignments: readonly Assig
     return { leaf, value };
   });
   const results = outputs.map((_, i) => canonical.get(roots[i])!);
+  const checks: BoundsCheck[] = computed.map(({ base: { dtype }, bounds }, i) => {
+    results.push(canonical.get(roots[wanted.length + i])!);
+    return { bounds, dtype, output: results.length - 1 };
+  });
+  for (const { base, bounds } of demands) {
+    const node = canonical.get(base);
+    const leaf = isLeaf(base) && node ? leaves.findIndex((l) => l.node === node) : -1;
+    if (leaf >= 0) checks.push({ bounds, dtype: base.dtype, leaf });
+  }
   const key =
     `${keys.join("\n")}\n>${results.map((n) => idOf.get(n)).join()}` +
-    `\n=${assigned.map((a) => `${a.leaf}:${idOf.get(a.value)}`).join()}`;
-  return { nodes, leaves, parameterWords, outputs: results, assignments: assigned, key };
+    `\n=${assigned.map((a) => `${a.leaf}:${idOf.get(a.value)}`).join()}` +
+    (checks.length > 0 ? `\n?${JSON.stringify(checks)}` : "");
+  return { nodes, leaves, parameterWords, outputs: results, assignments: assigned, checks, key };
+}
+
+/** The greatest index as u32; ignored ones count as 0. */
+function greatestOf(index: Tensor, { ignore }: Bounds): Tensor {
+  const counted = ignore === undefined ? index : index.eq(ignore).where(0, index);
+  return counted.cast("u32").max();
 }
 
 function isLeaf(node: Node): boolean {

@@ -184,7 +184,9 @@ function placeAssignments(graph: Graph, units: readonly Unit[], producer: Readon
     const unit = producer.get(value);
     if (sizeOf(value.shape) === 0) continue;
     const readers = units.filter((u) => u !== unit && u.reads.has(variable));
+    // A check that fails after the run leaves variables as they were.
     const fits =
+      !graph.checks.some((c) => c.output !== undefined) &&
       unit !== undefined &&
       !inPlace.has(value) &&
       !outputs.has(value) &&

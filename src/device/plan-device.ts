@@ -5,6 +5,7 @@
 import type { Graph } from "../compiler/graph.ts";
 import { segmentsOf } from "../compiler/segments.ts";
 import type { Assignment, CompiledStep, Storage, Backend } from "../tensor/backend.ts";
+import { checkBounds } from "../tensor/bounds.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
 import { topologicalOrder } from "../tensor/node.ts";
@@ -83,10 +84,20 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
   async #runOnce(outputs: readonly Node[], assignments: readonly Assignment[]): Promise<S[]> {
     const graph = this.#graph(outputs, assignments);
     const prepared = await this.#remembered(graph);
-    return this.run(
-      prepared,
-      graph.leaves.map((leaf) => this.#leafValue(leaf.source, true)),
-    );
+    const values = graph.leaves.map((leaf) => this.#leafValue(leaf.source, true));
+    this.#checkIndices(graph, values);
+    return this.run(prepared, values);
+  }
+
+  /** Indices that the host has, or sees in memory, before the run. */
+  #checkIndices(graph: Graph, values: readonly (HostArray | S)[]): void {
+    const { peek }: Backend = this;
+    for (const { leaf, bounds } of graph.checks) {
+      if (leaf === undefined) continue;
+      const value = values[leaf];
+      const known = ArrayBuffer.isView(value) ? value : peek?.call(this, value);
+      if (known) checkBounds(known, bounds);
+    }
   }
 
   async compile(
@@ -164,6 +175,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
           return constants.get(source) ?? this.#leafValue(source, false);
         });
         traced = false;
+        this.#checkIndices(graph, values);
         return this.run(prepared, values);
       },
     };

@@ -1,6 +1,7 @@
 /** Affine maps of the last axis, and lookup tables (torch.nn.Linear, torch.nn.Embedding). */
 import { formatShape } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { inBounds } from "../tensor/bounds.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import { ones, zeros } from "../tensor/create.ts";
 import { rng } from "../tensor/random.ts";
@@ -77,7 +78,8 @@ export class Embedding extends Module {
   forward(index: Tensor): Tensor {
     if (index.dtype !== "i32" && index.dtype !== "u32")
       throw new Error(`Embedding: the index must be i32 or u32, not ${index.dtype}`);
-    const rows = this.weight.take(index.flatten()).reshape([...index.shape, this.weight.shape[1]]);
+    const checked = inBounds(index.node, { op: "Embedding", what: "index", size: this.weight.shape[0] });
+    const rows = this.weight.take(new Tensor(checked).flatten()).reshape([...index.shape, this.weight.shape[1]]);
     if (this.#paddingIndex === undefined) return rows;
     return index.eq(this.#paddingIndex).unsqueeze(-1).where(rows.detach(), rows);
   }

@@ -1,8 +1,8 @@
 /** Cross-entropy and squared error. Contrastive losses are in contrastive.ts. */
+import { inBounds } from "../tensor/bounds.ts";
 import { arange } from "../tensor/create.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { requireFloat } from "../tensor/tensor.ts";
+import { Tensor, requireFloat } from "../tensor/tensor.ts";
 import { logSumExp } from "./softmax.ts";
 
 export type Reduction = "mean" | "sum" | "none";
@@ -32,17 +32,20 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
     throw new Error(`crossEntropy: labels must be i32 or u32, not ${labels.dtype}`);
   if (!(labelSmoothing >= 0 && labelSmoothing < 1))
     throw new Error(`crossEntropy: labelSmoothing ${labelSmoothing} must be in [0, 1)`);
+  if (!Number.isInteger(ignoreIndex)) {
+    throw new Error(`crossEntropy: ignoreIndex is ${ignoreIndex}; it must be a whole number, as labels are`);
+  }
   const classes = logits.shape[logits.rank - 1];
-  const right = labels.unsqueeze(-1).eq(arange(classes).cast(labels.dtype));
+  // No label of u32 is negative.
+  const ignores = labels.dtype === "i32" || ignoreIndex >= 0;
+  const ignore = ignores ? ignoreIndex : undefined;
+  const checked = new Tensor(inBounds(labels.node, { op: "crossEntropy", what: "label", size: classes, ignore }));
+  const right = checked.unsqueeze(-1).eq(arange(classes).cast(labels.dtype));
   // Compared rather than gathered: the pick then runs in the same pass as the sum of exponentials.
   let picked = logits.mask(right).sum(-1);
   if (labelSmoothing > 0) picked = picked.mul(1 - labelSmoothing).add(logits.mean(-1).mul(labelSmoothing));
   const each = logSumExp(logits).sub(picked);
-  if (!Number.isInteger(ignoreIndex)) {
-    throw new Error(`crossEntropy: ignoreIndex is ${ignoreIndex}; it must be a whole number, as labels are`);
-  }
-  // No label of u32 is negative.
-  if (labels.dtype === "u32" && ignoreIndex < 0) return reduceLoss(each, reduction);
+  if (!ignores) return reduceLoss(each, reduction);
   const kept = labels.ne(ignoreIndex);
   const losses = each.mask(kept);
   return reduction === "mean" ? losses.sum().div(kept.cast(logits.dtype).sum()) : reduceLoss(losses, reduction);

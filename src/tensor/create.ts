@@ -1,5 +1,6 @@
 /** Tensors from host data and from constants. What of host data becomes which dtype stands in host-values.ts. */
 import type { Backend } from "./backend.ts";
+import { inBounds } from "./bounds.ts";
 import * as build from "./build.ts";
 import { checkOptions, describeValue, requireCount, requireNumber, requireTensor } from "./door/door.ts";
 import type { DType, HostArray } from "./dtype.ts";
@@ -148,7 +149,8 @@ export function oneHot(index: Tensor, classes: number, dtype: DType = "f32"): Te
   if (index.dtype !== "i32" && index.dtype !== "u32") {
     throw new Error(`oneHot: the index must be i32 or u32, not ${index.dtype}; cast it with .cast("i32")`);
   }
-  return index.unsqueeze(-1).eq(arange(classes).cast(index.dtype)).cast(dtype);
+  const checked = new Tensor(inBounds(index.node, { op: "oneHot", what: "index", size: classes }));
+  return checked.unsqueeze(-1).eq(arange(classes).cast(index.dtype)).cast(dtype);
 }
 
 /** The tensor's value on another device. */

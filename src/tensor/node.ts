@@ -9,6 +9,7 @@ import type { DType, HostArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { FusedOp } from "./fused.ts";
 import type { Backend, Storage } from "./backend.ts";
+import type { Bounds } from "./bounds.ts";
 import type { Trace } from "./program/trace.ts";
 
 export type ReduceName = "sum" | "prod" | "max" | "min";
@@ -54,6 +55,8 @@ export type Op =
   /** The same value under another identity; `detach` stops gradients, `alias` does not. */
   | { readonly kind: "detach" }
   | { readonly kind: "alias" }
+  /** The same indices, which the device checks when it has them (bounds.ts). */
+  | { readonly kind: "inBounds"; readonly bounds: Bounds }
   /** The value in memory of its own: a fusion barrier. */
   | { readonly kind: "contiguous" }
   | MovementOp;

@@ -4,6 +4,7 @@
  * A method only adds a node to the graph; nothing runs until a value is read. Nobody has to dispose of anything: the
  * memory of a value that is no longer referenced returns to the device's pool (`dispose` is there for the impatient).
  */
+import { inBounds } from "./bounds.ts";
 import * as build from "./build.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import { checkDType, isFloat, resultType } from "./dtype.ts";
@@ -512,7 +513,13 @@ export class Tensor {
   /** torch.gather: `out[i][j] = this[index[i][j]][j]` for axis 0. */
   gather(axis: number, index: Tensor): Tensor {
     requireTensor("gather", "the index", index);
-    return new Tensor(build.gather(this.node, index.node, normalizeAxis("gather", axis, this.rank)));
+    return this.#gather("gather", normalizeAxis("gather", axis, this.rank), index);
+  }
+  #gather(op: string, axis: number, index: Tensor): Tensor {
+    // Shapes and dtypes are checked before values.
+    const found = build.gather(this.node, index.node, axis);
+    const checked = inBounds(index.node, { op, what: "index", size: this.shape[axis] });
+    return new Tensor(checked === index.node ? found : build.gather(this.node, checked, axis));
   }
   /** Whole slices along `axis` at a 1-D `index` (torch.index_select). */
   take(index: Tensor, axis = 0): Tensor {
@@ -521,7 +528,7 @@ export class Tensor {
     if (index.rank !== 1) throw new Error(`take: the index must have 1 axis, not shape ${formatShape(index.shape)}`);
     const shape = this.shape.map((n, i) => (i === at ? index.size : n));
     const placed = index.reshape(shape.map((_, i) => (i === at ? index.size : 1)));
-    return this.gather(at, placed.expand(shape));
+    return this.#gather("take", at, placed.expand(shape));
   }
   /** Sums `source` into a copy of this tensor at `index` along `axis` (torch.scatter_add); sums are deterministic. */
   scatterAdd(axis: number, index: Tensor, source: Tensor): Tensor {
@@ -534,7 +541,8 @@ export class Tensor {
       );
     }
     const at = normalizeAxis("scatterAdd", axis, this.rank);
-    return this.add(scatterAddZeros(this.shape, at, index, source));
+    const checked = new Tensor(inBounds(index.node, { op: "scatterAdd", what: "index", size: this.shape[at] }));
+    return this.add(scatterAddZeros(this.shape, at, checked, source));
   }
 }
 

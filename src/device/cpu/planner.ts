@@ -27,6 +27,7 @@ export class CpuPlanner {
       canLower: (op, node) => this.#lowerings.canLower(op, node),
       parallelism: PARALLELISM,
       busyRows: BUSY_ROWS,
+      checksComputed: true,
     });
   }
 

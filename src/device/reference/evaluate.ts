@@ -4,6 +4,7 @@
  * Nothing is fused or reordered. Floating dtypes are all computed and kept in double precision; integers wrap at 32
  * bits; bools are 0 and 1.
  */
+import { checkBounds } from "../../tensor/bounds.ts";
 import type { DType, HostArray } from "../../tensor/dtype.ts";
 import { castValue, isFloat } from "../../tensor/dtype.ts";
 import { elementwise, hostForm } from "../../tensor/elementwise.ts";
@@ -101,6 +102,9 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
       });
       return out;
     }
+    case "inBounds":
+      checkBounds(x, op.bounds);
+      return x;
     case "reshape":
     case "contiguous":
     case "alias":

@@ -54,6 +54,7 @@ export class Planner {
     return buildGraph(outputs, assignments, {
       canLower: (op, node) => this.#lowerings.canLower(op, node),
       parallelism: PARALLELISM[this.profile.kind],
+      checksComputed: false,
       busyRows: BUSY_ROWS[this.profile.kind],
     });
   }
