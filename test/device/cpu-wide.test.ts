@@ -34,7 +34,9 @@ test("is what HICO_WASM_WIDE says, else what a probe found; the engine is asked 
     if (wide !== "") assert.equal(result.wide, wide === "1");
     assert.match(
       result.reason,
-      wide === "" ? /times the narrow one's speed|^V8 \d+\S* joins no fused multiply-adds|x64 only/ : new RegExp(`=${wide}$`),
+      wide === ""
+        ? /times the narrow one's speed|^V8 \d+\S* joins no fused multiply-adds|x64 only/
+        : new RegExp(`=${wide}$`),
     );
   }
   await assert.rejects(chosen("yes"), /HICO_WASM_WIDE must be 0 \(128-bit vectors\) or 1 \(pairs of them\), not "yes"/);

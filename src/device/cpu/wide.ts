@@ -68,7 +68,8 @@ function whatIsMissing(): string | undefined {
   const { arch, versions } = (globalThis as { readonly process?: Process }).process ?? {};
   if (arch !== "x64") return `V8 joins vectors on x64 only, and this is ${arch}`;
   const v8 = versions?.v8 ?? "0";
-  if (Number.parseInt(v8, 10) < FIRST_V8) return `V8 ${v8.split("-")[0]} joins no fused multiply-adds: Node 24 or later does`;
+  if (Number.parseInt(v8, 10) < FIRST_V8)
+    return `V8 ${v8.split("-")[0]} joins no fused multiply-adds: Node 24 or later does`;
   return undefined;
 }
 
