@@ -26,9 +26,12 @@ function partsOf(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
+/** Tests that are long by nature: graphs of 100,000 nodes, other engines, threads that load batches. */
+const LONG = /large-graphs|test\/bench\/|batches\/loader/;
+
 /** Whether a test's own text asks for what is slow: helpers may offer it to others. */
 function isSlow(file: string): boolean {
-  if (SLOW.test(readFileSync(file, "utf8"))) return true;
+  if (LONG.test(file) || SLOW.test(readFileSync(file, "utf8"))) return true;
   return [...partsOf(file)].some((part) => /test\/environments\/|lowering-runner|run-hico/.test(part));
 }
 
