@@ -4,8 +4,10 @@
  * The user's nodes are never changed; the result shares what did not need rewriting.
  */
 import type { Bounds } from "../tensor/bounds.ts";
+import { convertValues } from "../tensor/door/host-values.ts";
+import type { DType } from "../tensor/dtype.ts";
 import type { FusedOp } from "../tensor/fused.ts";
-import { Node, topologicalOrder } from "../tensor/node.ts";
+import { Node, isMovement, topologicalOrder } from "../tensor/node.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /** Whether the device lowers this fused op itself, for these operands. */
@@ -16,7 +18,8 @@ export type OnBounds = (index: Node, bounds: Bounds) => void;
 
 /**
  * Nodes equal to `roots`, without `alias` and `detach`, and without fused ops that `canLower` refuses. Where
- * `bounded` is given, it is told of the nodes `inBounds`, and they go too.
+ * `bounded` is given, as devices of 32 bits do, it is told of the nodes `inBounds`, and they go too; casts of float64
+ * host data are made on the host.
  */
 export function decompose(roots: readonly Node[], canLower: CanLower, bounded?: OnBounds): Node[] {
   const rewritten = new Map<Node, Node>();
@@ -27,6 +30,10 @@ export function decompose(roots: readonly Node[], canLower: CanLower, bounded?: 
     const inputs = node.inputs.map((n) => rewritten.get(n)!);
     const op = node.op;
     if (op.kind === "alias" || op.kind === "detach") return inputs[0];
+    if (op.kind === "cast" && bounded) {
+      const narrow = narrowed(node.inputs[0], node.dtype);
+      if (narrow) return narrow;
+    }
     if (op.kind === "inBounds" && bounded) {
       bounded(inputs[0], op.bounds);
       return inputs[0];
@@ -51,4 +58,26 @@ export function decompose(roots: readonly Node[], canLower: CanLower, bounded?: 
 
   for (const node of topologicalOrder(roots)) rewritten.set(node, rewriteOne(node));
   return roots.map((n) => rewritten.get(n)!);
+}
+
+const narrowData = new WeakMap<Node, Map<DType, Node>>();
+
+/** Float64 host data, or views of it, as another dtype; undefined for what is no such data or changes between runs. */
+function narrowed(x: Node, dtype: DType): Node | undefined {
+  const { op } = x;
+  if (x.dtype !== "f64" || dtype === "f64" || x.traced) return undefined;
+  if (op.kind === "data") {
+    if (op.refresh) return undefined;
+    const known = narrowData.get(x) ?? new Map<DType, Node>();
+    narrowData.set(x, known);
+    let node = known.get(dtype);
+    if (!node) {
+      node = new Node({ kind: "data", data: convertValues(op.data, dtype, true) }, [], x.shape, dtype);
+      known.set(dtype, node);
+    }
+    return node;
+  }
+  if (op.kind !== "alias" && op.kind !== "detach" && !isMovement(op)) return undefined;
+  const inner = narrowed(x.inputs[0], dtype);
+  return inner && isMovement(op) ? new Node(op, [inner], x.shape, dtype) : inner;
 }

@@ -217,3 +217,19 @@ test("unknown dtypes are refused by name", () => {
   assert.throws(() => tensor([1], { dtype: "float" as never }), /tensor: there is no dtype "float"; .* write "f32"/);
   assert.throws(() => zeros([1], "x" as never), /zeros: there is no dtype "x"; dtypes are f32/);
 });
+
+test("float64 host data and views of it become 32-bit dtypes by a cast, on devices of 32 bits too", async () => {
+  for (const device of [await CpuDevice.open({ threads: 1 }), new ReferenceDevice()]) {
+    setDefaultDevice(device);
+    const given = Float64Array.from({ length: 40 }, (_, i) => i + 0.5);
+    assert.deepEqual([...(await tensor(Float64Array.of(1.5)).cast("f32").read())], [1.5]);
+    const cast = tensor(given).cast("f32");
+    // More than once: in the second run the host array may be given memory of its own.
+    for (let run = 0; run < 3; run++) assert.equal(await cast.mul(2).sum().item(), 1600);
+    const columns = tensor(given).reshape([4, 10]).transpose().cast("i32");
+    assert.deepEqual([...(await columns.slice(1).read())], [1, 11, 21, 31]);
+    assert.deepEqual([...(await tensor([3.7, -1, 0], { dtype: "f64" }).cast("bool").read())], [1, 1, 0]);
+    if (device.kind === "cpu") await assert.rejects(tensor(given).add(1).read(), /has no f64 tensors.*cast\("f32"\)/);
+    device.close();
+  }
+});
