@@ -18,6 +18,7 @@ export * from "./skeleton/missing.ts";
 export * from "./formats/bvh.ts";
 export * from "./formats/msr-action3d.ts";
 export * from "./formats/nw-ucla.ts";
+export * from "./formats/sbu.ts";
 export * from "./formats/utd-mhad.ts";
 export * from "./formats/ntu-names.ts";
 export * from "./formats/ntu-skeleton.ts";

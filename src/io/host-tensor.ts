@@ -95,7 +95,9 @@ export function checkedElementCount(shape: readonly number[], itemBytes: number)
   let empty = false;
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) {
-      return `size ${String(size)} in its shape; sizes are integers from 0 to 2^53-1`;
+      // From a damaged file a size may be anything, such as lists within lists whose text has no end.
+      const found = typeof size === "number" || typeof size === "bigint" ? String(size) : `a ${typeof size}`;
+      return `size ${found} in its shape; sizes are integers from 0 to 2^53-1`;
     }
     if (size === 0) empty = true;
     else bytes *= size;

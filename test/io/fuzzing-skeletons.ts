@@ -11,6 +11,7 @@ import {
   parseBvh,
   parseMsrAction3d,
   parseNwUcla,
+  parseSbu,
   parseUtdMhad,
   pySklSource,
 } from "../../src/data/index.ts";
@@ -101,6 +102,13 @@ function msrAction3d(): FuzzTarget {
   );
 }
 
+function sbu(): FuzzTarget {
+  const line = (t: number): string => [t + 1, ...triples(15, t).flat(), ...triples(15, t).flat()].join(",");
+  return textTarget([`${line(0)}\n${line(1)}\n`, `${line(0)},\r\n`], (text) =>
+    requireWholeClip(parseSbu(text, "x.txt")),
+  );
+}
+
 function labelTable(): FuzzTarget {
   const seeds = ["file,label\na.csv,wave\n", 'file,label,subject,camera,split\n"a,b.csv","say ""hi""",1,2,train\n'];
   return textTarget(seeds, (text) => {
@@ -186,6 +194,7 @@ export const SKELETON_TARGETS = {
   "nw-ucla": nwUcla,
   mat,
   "msr-action3d": msrAction3d,
+  sbu,
   labels: labelTable,
   bvh,
   "ctr-gcn": ctrGcn,

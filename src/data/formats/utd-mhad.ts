@@ -47,7 +47,7 @@ const JOINTS = 20;
 
 /** What a file's name says; undefined where it is none of this data set. */
 export function parseUtdMhadName(name: string): ClipFacts | undefined {
-  const match = /^a(\d{1,2})_s(\d)_t(\d)_skeleton\.mat$/.exec(name);
+  const match = /^a(\d{1,2})_s(\d)_t(\d)_skeleton\.mat$/i.exec(name);
   const action = Number(match?.[1]);
   if (!match || action < 1 || action > UTD_MHAD_CLASSES.length) return undefined;
   return { name, label: action - 1, subject: Number(match[2]) };

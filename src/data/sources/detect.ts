@@ -12,6 +12,7 @@ import { formatShape } from "../../tensor/shape.ts";
 import { DataError } from "../errors.ts";
 import { parseNwUclaName } from "../formats/nw-ucla.ts";
 import { parseMsrName } from "../formats/msr-action3d.ts";
+import { parseSbuPath } from "../formats/sbu.ts";
 import { parseUtdMhadName } from "../formats/utd-mhad.ts";
 import type { SourceKind } from "./kinds.ts";
 import { filesBelow, requireFolder } from "./source.ts";
@@ -95,9 +96,10 @@ function named(kind: SourceKind, fits: (name: string, path: string) => boolean, 
 const RULES: readonly Rule[] = [
   packed,
   ntu,
-  named("nw-ucla", (name) => name.endsWith(".json") && !!parseNwUclaName(name.slice(0, -5)), "aAA_sSS_eEE_vVV.json"),
+  named("nw-ucla", (name) => /\.json$/i.test(name) && !!parseNwUclaName(name.slice(0, -5)), "aAA_sSS_eEE_vVV.json"),
   named("utd-mhad", (name) => parseUtdMhadName(name) !== undefined, "aA_sS_tT_skeleton.mat"),
-  named("pku-mmd", (name) => /^(?:\d{4}|A\d{2}N\d{2})-[LMR]\.txt$/.test(name), "NNNN-V.txt or AnnNnn-V.txt"),
+  named("sbu", (_name, path) => parseSbuPath(path) !== undefined, "sXXsYY/AA/NNN/skeleton_pos.txt"),
+  named("pku-mmd", (name) => /^(?:\d{4}|A\d{2}N\d{2})-[LMR]\.txt$/i.test(name), "NNNN-V.txt or AnnNnn-V.txt"),
   named("msr-action3d", (name) => parseMsrName(name) !== undefined, "aAA_sSS_eEE_skeleton3D.txt"),
   named("st-gcn", (name) => name.endsWith("_label.pkl"), "NAME_label.pkl"),
   named("ctr-gcn", (name) => /\.npz$/i.test(name), "NAME.npz"),

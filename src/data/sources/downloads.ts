@@ -1,12 +1,13 @@
-/** Small data sets as their users download them, one file a clip: NW-UCLA's JSON, UTD-MHAD's MATLAB files. */
+/** Small data sets as their users download them, one file a clip: NW-UCLA, UTD-MHAD, SBU, MSR-Action3D. */
 import { basename } from "node:path";
 import { DataError } from "../errors.ts";
 import { NW_UCLA_CLASSES, parseNwUcla } from "../formats/nw-ucla.ts";
 import { MSR_ACTION3D_CLASSES, parseMsrAction3d, parseMsrName } from "../formats/msr-action3d.ts";
+import { parseSbu, parseSbuPath, SBU_CLASSES } from "../formats/sbu.ts";
 import { factProtocol } from "../store/protocol.ts";
 import { readText } from "../formats/text.ts";
 import { parseUtdMhad, parseUtdMhadName, UTD_MHAD_CLASSES } from "../formats/utd-mhad.ts";
-import { KINECT_V1_20 } from "../skeleton/layout.ts";
+import { KINECT_V1_20, SBU15 } from "../skeleton/layout.ts";
 import { perFileSource, publishedProtocols, readBytes } from "./per-file.ts";
 import type { ClipSource } from "./source.ts";
 
@@ -35,6 +36,23 @@ export function utdMhadSource(folder: string): ClipSource {
       if (!facts)
         throw new DataError(file, "label", "the name is not aA_sS_tT_skeleton.mat, with action A from 1 to 27");
       return { facts, clip: parseUtdMhad(readBytes(file), file) };
+    },
+  });
+}
+
+/** SBU's folders of `skeleton_pos.txt`. */
+export function sbuSource(folder: string): ClipSource {
+  return perFileSource(folder, {
+    extension: "skeleton_pos.txt",
+    what: "SBU comes as folders sXXsYY/AA/NNN with skeleton_pos.txt, or as data.npy with labels.npy",
+    layout: SBU15,
+    classes: SBU_CLASSES,
+    protocols: publishedProtocols("sbu-"),
+    read: (file) => {
+      const facts = parseSbuPath(file);
+      if (!facts)
+        throw new DataError(file, "label", "the folders above are not sXXsYY/AA/NNN, with action AA from 01 to 08");
+      return { facts, clip: parseSbu(readText(file), file) };
     },
   });
 }

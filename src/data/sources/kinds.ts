@@ -13,7 +13,7 @@ import { csvFileSource, csvSource, loadCsvSpec } from "./csv.ts";
 import { checkKind } from "./detect.ts";
 import { bvhSource, smplSource } from "./motion.ts";
 import { ctrGcnSource, pySklSource, stGcnSource } from "./prepared.ts";
-import { msrAction3dSource, nwUclaSource, utdMhadSource } from "./downloads.ts";
+import { msrAction3dSource, nwUclaSource, sbuSource, utdMhadSource } from "./downloads.ts";
 import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
 import { ntuSource } from "./ntu.ts";
 import { pkuSource } from "./pku.ts";
@@ -84,6 +84,7 @@ export function openSourceOf(
 const DOWNLOADS: Partial<Record<SourceKind, (folder: string) => ClipSource>> = {
   "nw-ucla": nwUclaSource,
   "utd-mhad": utdMhadSource,
+  sbu: sbuSource,
   "msr-action3d": msrAction3dSource,
   "st-gcn": stGcnSource,
   "ctr-gcn": ctrGcnSource,
