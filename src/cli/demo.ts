@@ -1,4 +1,5 @@
 /** `hico demo`: the whole way, from generated clips to a report, without any data. */
+import { join } from "node:path";
 import { runDemo } from "../demo/index.ts";
 import { useDevice } from "../device/index.ts";
 import type { Subject } from "../hico/judge/evaluate.ts";
@@ -7,7 +8,8 @@ import { defineHicoCommand } from "./command.ts";
 import { SUBJECT_NAMES } from "./eval/evaluation.ts";
 import { DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
-import { bar, duration, formatTable, interruption, percent, ProgressLine } from "./progress.ts";
+import { interruption, keepWordsIn } from "./process-life.ts";
+import { bar, duration, formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
   meta: {
@@ -40,6 +42,7 @@ export default defineHicoCommand({
     const settings: Partial<RunSettings> = { epochs: wholeOption("epochs", args.epochs), seed: data.seed };
     const device = await useDevice(args.device, deviceOptions(args));
     const [line, stop] = [new ProgressLine({ every: 5000 }), interruption()];
+    keepWordsIn(join(args.folder, "stderr.log"));
     try {
       const found = await runDemo({
         folder: args.folder,
@@ -48,6 +51,9 @@ export default defineHicoCommand({
         signal: stop.signal,
         onStage: (stage, part) => line.update(() => `${bar(part)} ${stage}`),
         onPretrain: pretrainProgress(line),
+      }).catch((error: unknown) => {
+        if (stop.signal.aborted) return undefined;
+        throw error;
       });
       line.clear();
       if (!found) {

@@ -3,20 +3,13 @@
 import { readFileSync } from "node:fs";
 import { defineCommand, runMain } from "citty";
 import { showUsage, subcommand } from "./command.ts";
+import { beginLife } from "./process-life.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
 
-// A command that was started with a channel, as a sweep starts its runs, ends when the other end does.
-process.once("disconnect", () => process.exit(1));
-process.channel?.unref();
-
-// A reader that has seen enough (`hico … | head`) ends the command in peace.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
-});
+beginLife();
 
 await runMain(
   defineCommand({

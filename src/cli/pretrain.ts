@@ -1,5 +1,6 @@
 /** `hico pretrain`: learns representations from a clip store, without labels. */
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { useDevice } from "../device/index.ts";
 import { PRESET_NAMES } from "../hico/run/presets.ts";
 import { pretrain } from "../hico/run/pretrain.ts";
@@ -11,7 +12,8 @@ import { flagOf, resolveSettings } from "../hico/run/settings.ts";
 import { defineHicoCommand } from "./command.ts";
 import { DEVICE_ARGS, deviceOptions, givenSettings, JSON_ARG, settingArgs } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
-import { duration, interruption, percent, ProgressLine } from "./progress.ts";
+import { interruption, keepWordsIn } from "./process-life.ts";
+import { duration, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
   meta: { name: "pretrain", description: "Learn action representations from a clip store, without labels" },
@@ -46,6 +48,7 @@ export default defineHicoCommand({
     const device = await useDevice(args.device, deviceOptions(args));
     const stop = interruption();
     const line = new ProgressLine({ every: 10_000 });
+    keepWordsIn(join(args.run, "stderr.log"));
     try {
       const settings = fitted(named, args, device.name.startsWith("webgpu"));
       const report = await pretrain({

@@ -60,39 +60,3 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
   const cell = (word: string, c: number): string => (c === 0 ? word.padEnd(widths[c]) : word.padStart(widths[c]));
   return rows.map((row) => row.map(cell).join("  ").trimEnd()).join("\n");
 }
-
-/** Aborted by the first Ctrl-C (or SIGTERM); a second one ends the process at once. */
-export function interruption(): { readonly signal: AbortSignal; readonly code: () => number; done(): void } {
-  const controller = new AbortController();
-  let code = 130;
-  const stop = (name: NodeJS.Signals): void => {
-    code = name === "SIGTERM" ? 143 : 130;
-    if (controller.signal.aborted) process.exit(code);
-    process.stderr.write("\nstopping after this step; press Ctrl-C again to stop at once\n");
-    controller.abort(new Error("interrupted"));
-  };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
-  return {
-    signal: controller.signal,
-    code: () => code,
-    done: () => {
-      process.off("SIGINT", stop);
-      process.off("SIGTERM", stop);
-    },
-  };
-}
-
-/** Long work that stores what is done as it goes: stopped by Ctrl-C it exits with its code, and goes on when called again. */
-export async function interruptible(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const stop = interruption();
-  try {
-    await work(stop.signal);
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    process.stderr.write("stopped; the same command goes on after what is done\n");
-    process.exitCode = stop.code();
-  } finally {
-    stop.done();
-  }
-}

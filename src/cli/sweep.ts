@@ -21,7 +21,8 @@ import {
 } from "../sweep/index.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs, wholeOption } from "./options.ts";
-import { bar, formatTable, interruption, percent, ProgressLine } from "./progress.ts";
+import { interruption } from "./process-life.ts";
+import { bar, formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
   meta: { name: "sweep", description: "A grid of pretraining runs, each judged, and a table over seeds" },

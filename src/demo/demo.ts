@@ -62,7 +62,11 @@ export interface DemoResult {
   readonly seconds: number;
 }
 
-/** Runs what is missing: called again after an interruption, it goes on where it stopped. */
+/**
+ * Runs what is missing: called again after an interruption, it goes on where it stopped.
+ *
+ * @returns undefined where pretraining was interrupted. @throws the signal's reason where another stage was.
+ */
 export async function runDemo({
   folder,
   data,
@@ -90,12 +94,23 @@ export async function runDemo({
     ({ subject, stage, done, total }: { subject: string; stage: string; done: number; total: number }): void => {
       onStage?.(`${name}: ${subject}, ${stage}`, done / total);
     };
-  const linear = await evaluateLinear({ run, onProgress: onProgress("linear classifier") });
-  const knn = await evaluateKnn({ run, onProgress: onProgress("1-NN") });
+  // Signals are heard between turns of the event loop only.
+  const turn = async (): Promise<void> => {
+    await new Promise(setImmediate);
+    signal?.throwIfAborted();
+  };
+  await turn();
+  const linear = await evaluateLinear({ run, signal, onProgress: onProgress("linear classifier") });
+  await turn();
+  const knn = await evaluateKnn({ run, signal, onProgress: onProgress("1-NN") });
+  await turn();
   const { path } = await writeReport({
     run,
     out: join(folder, "report.html"),
-    onProgress: (stage, done, total) => onStage?.(`report: ${stage}`, done / total),
+    onProgress: (stage, done, total) => {
+      signal?.throwIfAborted();
+      onStage?.(`report: ${stage}`, done / total);
+    },
   });
   return { folder, report: path, pretraining, linear, knn, seconds: (performance.now() - start) / 1000 };
 }

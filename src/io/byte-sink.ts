@@ -5,8 +5,9 @@
  * renamed over the target, which POSIX does in one step: a crash, a full disk or a killed process leaves the previous
  * file as it was, so a training run always has a readable last checkpoint.
  */
-import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 
 export interface ByteSink {
@@ -41,6 +42,46 @@ const WRITE_CHUNK = 2 ** 30;
 /** Writes smaller than this are gathered: one system call for many headers and scalars. */
 const GATHER = 1 << 16;
 
+/** Temporary files of this process that are neither committed nor aborted. */
+const unfinished = new Set<string>();
+
+/** Removes the temporary files of this process: to be called where it ends in the middle of its work. */
+export function removeTemporaries(): void {
+  for (const path of unfinished) rmSync(path, { force: true });
+  unfinished.clear();
+}
+
+/** This machine, in a few letters: on a shared disk, a process's number means nothing on another machine. */
+function machine(): string {
+  return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+}
+
+/** `.NAME.MACHINE-PROCESS.RANDOM.tmp` beside `path`. */
+function temporaryOf(path: string): string {
+  const random = randomBytes(6).toString("hex");
+  return join(dirname(path), `.${basename(path)}.${machine()}-${process.pid}.${random}.tmp`);
+}
+
+/** Removes what killed processes of this machine left of `path`. */
+function removeLeftOver(path: string): void {
+  const start = `.${basename(path)}.${machine()}-`;
+  for (const name of readdirSync(dirname(path))) {
+    if (!name.startsWith(start)) continue;
+    const [, pid] = /^(\d+)\.[0-9a-f]{12}\.tmp$/.exec(name.slice(start.length)) ?? [];
+    const file = join(dirname(path), name);
+    if (pid === undefined || unfinished.has(file) || (Number(pid) !== process.pid && isAlive(Number(pid)))) continue;
+    rmSync(file, { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
 /** A file that replaces `path` at {@link commit}, or leaves no trace at {@link abort}. */
 export class AtomicFile implements ByteSink {
   position = 0;
@@ -50,10 +91,12 @@ export class AtomicFile implements ByteSink {
   private descriptor: number | undefined;
 
   constructor(readonly path: string) {
-    this.temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(6).toString("hex")}.tmp`);
+    this.temporary = temporaryOf(path);
     requireWritable(path);
+    removeLeftOver(path);
     try {
       this.descriptor = openSync(this.temporary, "wx");
+      unfinished.add(this.temporary);
     } catch (cause) {
       throw writeError(path, cause);
     }
@@ -82,6 +125,7 @@ export class AtomicFile implements ByteSink {
     fsyncSync(descriptor);
     closeSync(descriptor);
     this.descriptor = undefined;
+    unfinished.delete(this.temporary);
     try {
       renameSync(this.temporary, this.path);
     } catch (error) {
@@ -96,6 +140,7 @@ export class AtomicFile implements ByteSink {
     if (this.descriptor === undefined) return;
     closeSync(this.descriptor);
     this.descriptor = undefined;
+    unfinished.delete(this.temporary);
     rmSync(this.temporary, { force: true });
   }
 

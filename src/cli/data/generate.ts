@@ -4,6 +4,7 @@ import { generatedSource } from "../../data/sources/generated.ts";
 import { defineHicoCommand } from "../command.ts";
 import { JSON_ARG, numberOption, wholeOption } from "../options.ts";
 import { formatPrepareReport } from "./prepare-report.ts";
+import { interruptible } from "../process-life.ts";
 import { bar, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
@@ -30,11 +31,18 @@ export default defineHicoCommand({
       variety: numberOption("variety", args.variety),
     };
     const line = new ProgressLine();
-    const report = await prepareStore(generatedSource(options), args.store, {
-      notes: { kind: "generated", ...options },
-      onProgress: ({ done, total }) => line.update(() => `${bar(done / total)} ${done}/${total}`),
-    });
-    line.clear();
-    console.log(args.json ? JSON.stringify(report, null, 2) : formatPrepareReport(report));
+    try {
+      await interruptible(async (signal) => {
+        const report = await prepareStore(generatedSource(options), args.store, {
+          notes: { kind: "generated", ...options },
+          signal,
+          onProgress: ({ done, total }) => line.update(() => `${bar(done / total)} ${done}/${total}`),
+        });
+        line.clear();
+        console.log(args.json ? JSON.stringify(report, null, 2) : formatPrepareReport(report));
+      }, "interrupted; nothing was written");
+    } finally {
+      line.clear();
+    }
   },
 });

@@ -7,7 +7,8 @@ import { openSourceOf, SOURCE_KINDS } from "../../data/sources/kinds.ts";
 import { defineHicoCommand } from "../command.ts";
 import { choiceOption, JSON_ARG, listOption, wholeOption } from "../options.ts";
 import { formatPrepareReport } from "./prepare-report.ts";
-import { bar, interruption, ProgressLine } from "../progress.ts";
+import { interruption } from "../process-life.ts";
+import { bar, ProgressLine } from "../progress.ts";
 
 /** The exit code where a store was written without some of the clips. */
 const SKIPPED = 3;

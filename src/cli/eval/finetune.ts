@@ -5,7 +5,8 @@ import { defineHicoCommand } from "../command.ts";
 import { headline } from "./evaluation.ts";
 import { FINETUNE_ARGS, finetuneSettings, finetuneTable, START_NAMES } from "./finetune-options.ts";
 import { deviceOptions } from "../options.ts";
-import { interruptible, percent, ProgressLine } from "../progress.ts";
+import { interruptible } from "../process-life.ts";
+import { percent, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
   meta: { name: "finetune", description: "The whole network trained with labels, from the run's weights" },

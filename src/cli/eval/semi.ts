@@ -7,7 +7,8 @@ import { defineHicoCommand } from "../command.ts";
 import { headline } from "./evaluation.ts";
 import { FINETUNE_ARGS, finetuneSettings, START_NAMES } from "./finetune-options.ts";
 import { choiceOption, deviceOptions, numberOption, wholeOption } from "../options.ts";
-import { formatTable, interruptible, percent, ProgressLine } from "../progress.ts";
+import { interruptible } from "../process-life.ts";
+import { formatTable, percent, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
   meta: { name: "semi", description: "The whole network trained with labels of a part of the training clips" },

@@ -7,7 +7,8 @@ import { headline, linearText, showProgress } from "./evaluation.ts";
 import { FINETUNE_ARGS, finetuneSettings, finetuneTable, START_NAMES } from "./finetune-options.ts";
 import { choiceOption, deviceOptions } from "../options.ts";
 import { probeSettings } from "./probe-options.ts";
-import { interruptible, percent, ProgressLine } from "../progress.ts";
+import { interruptible } from "../process-life.ts";
+import { percent, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
   meta: {

@@ -26,6 +26,8 @@ export interface EvaluationOptions extends OpenOptions {
   readonly name?: string;
   /** Raw coordinates and the random encoder as well. Default true. */
   readonly baselines?: boolean;
+  /** Ends the evaluation with the signal's reason; nothing is written then. */
+  readonly signal?: AbortSignal;
   readonly onProgress?: (progress: EvaluationProgress) => void;
 }
 
@@ -105,6 +107,7 @@ async function evaluate<R, E extends EvaluationHead>(
       const progress =
         (stage: EvaluationProgress["stage"]) =>
         (done: number, total: number): void => {
+          options.signal?.throwIfAborted();
           options.onProgress?.({ subject, stage, done, total });
         };
       // The very first values of this run: what the same network knows without pretraining.

@@ -129,7 +129,9 @@ export class Finetuner {
   readonly #classify: (temporal: Tensor, spatial: Tensor) => Promise<Tensor>;
   readonly #first: (seed: number) => HiCo;
   readonly #workers: number;
-  readonly #pretrained: Promise<Map<string, HostTensor>>;
+  readonly #readPretrained: () => Promise<Map<string, HostTensor>>;
+  /** Read at the first training that begins with it: where every result is kept, nothing is left under way. */
+  #pretrained: Promise<Map<string, HostTensor>> | undefined;
   #held: { readonly key: string; readonly batches: HeldBatch[] } | undefined;
 
   /** @param pretrained the model with the weights of the run; it is not changed. */
@@ -155,7 +157,7 @@ export class Finetuner {
     this.#generator = new StepGenerator(this.settings.seed);
     this.#model = modelFor(run, skeleton, this.#generator);
     this.#first = (seed) => modelFor({ ...run, seed }, skeleton);
-    this.#pretrained = readState(pretrained.encoder_q.hi_encoder.stateDict());
+    this.#readPretrained = () => readState(pretrained.encoder_q.hi_encoder.stateDict());
     const network = this.#model.encoder_q;
     this.head = classifierOf(classifier, 2 * run.granularity * run.hidden, classes, this.#generator);
     const groups = [
@@ -254,7 +256,8 @@ export class Finetuner {
   /** First values of a training. */
   async #begin({ from, store, train }: FinetuneTask, seed: number): Promise<void> {
     const { hi_encoder } = this.#model.encoder_q;
-    const source = from === "pretrained" ? await this.#pretrained : this.#first(seed).encoder_q.hi_encoder.stateDict();
+    if (from === "pretrained") this.#pretrained ??= this.#readPretrained();
+    const source = from === "pretrained" ? await this.#pretrained! : this.#first(seed).encoder_q.hi_encoder.stateDict();
     hi_encoder.loadStateDict(source);
     this.#generator.begin(stepOf(seed, 0));
     await this.head.begin(this.#generator, () =>

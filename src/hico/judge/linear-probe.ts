@@ -121,6 +121,8 @@ export async function probe(
   let last: ProbeResult["last"] | undefined;
   let logits: Float32Array = new Float32Array(0);
   for (let epoch = 1; epoch <= settings.epochs; epoch++) {
+    // Ctrl-C is heard between turns of the event loop only.
+    await new Promise(setImmediate);
     optimizer.lr = rate(epoch - 1);
     const losses: { readonly loss: Tensor; readonly count: number }[] = [];
     if (whole) losses.push({ loss: await step(whole.x, whole.labels), count: train.rows });
