@@ -4,6 +4,8 @@
  * Edits whose effect no result shows (a slower order, a fusion not made) do not belong here. A test is `folder/name`,
  * or `folder/name#pattern` where a few of its tests are enough.
  */
+import { ARITHMETIC } from "../src/tensor/elementwise/arithmetic.ts";
+import { FUNCTIONS } from "../src/tensor/elementwise/functions.ts";
 import { CPU_MUTATIONS } from "./cpu-mutations.ts";
 
 export interface Mutation {
@@ -21,11 +23,15 @@ const edit = (file: string, find: string, replace: string, ...tests: string[]): 
   replace,
   tests,
 });
+const TABLE = "src/tensor/elementwise";
+/** The file a row of the elementwise table stands in. */
+const fileOf = (row: string): string =>
+  `${TABLE}/${row in ARITHMETIC ? "arithmetic" : row in FUNCTIONS ? "functions" : "comparisons"}.ts`;
 /** A derivative of the elementwise table: found by the finite differences of its row. */
 const derivative = (row: string, find: string, replace: string): Mutation =>
-  edit("src/tensor/elementwise.ts", find, replace, `tensor/elementwise#^${row}: gradient`);
+  edit(fileOf(row), find, replace, `tensor/elementwise#^${row}: gradient`);
 /** A WGSL form of the table or a function it calls. */
-const form = (find: string, replace: string, file = "src/tensor/elementwise.ts"): Mutation =>
+const form = (find: string, replace: string, file = `${TABLE}/functions.ts`): Mutation =>
   edit(file, find, replace, "tensor/elementwise#all rows|integers: division|NaN and infinities|ends of float32");
 const helper = (find: string, replace: string): Mutation => form(find, replace, "src/shaders/print/helpers.ts");
 const rule = (find: string, replace: string, ...tests: string[]): Mutation =>
@@ -64,14 +70,14 @@ export const MUTATIONS: readonly Mutation[] = [
   derivative("gelu", ".mul(INV_SQRT_2PI)", ".mul(0.5)"),
   derivative("geluTanh", "mul(3 * 0.044715)", "mul(2 * 0.044715)"),
   derivative("where", "[undefined, dy.mask(c), dy.mask(c.not())]", "[undefined, dy.mask(c), dy.mask(c)]"),
-  edit("src/tensor/elementwise.ts", "tie.where(0.5, 0)", "tie.where(1, 0)", "autograd/autograd"),
+  edit(`${TABLE}/arithmetic.ts`, "tie.where(0.5, 0)", "tie.where(1, 0)", "autograd/autograd"),
 
   // --- WGSL of the table and its helpers
   form(") <= ${w.u(0x7f800000)})`,", ") <= ${w.u(0x7f700000)})`,"),
-  form("`(${w.f(1)} / ${x})`", "`(${w.f(2)} / ${x})`"),
-  form("`select(${y}, ${x}, ${c})`", "`select(${x}, ${y}, ${c})`"),
-  form("`(~${x} + ${w.u(1)})`", "`(~${x})`"),
-  form("${w.u(0x7fffffff)}) > ${w.u(0x7f800000)})`", "${w.u(0x7fffffff)}) >= ${w.u(0x7f800000)})`"),
+  form("`(${w.f(1)} / ${x})`", "`(${w.f(2)} / ${x})`", `${TABLE}/arithmetic.ts`),
+  form("`select(${y}, ${x}, ${c})`", "`select(${x}, ${y}, ${c})`", `${TABLE}/comparisons.ts`),
+  form("`(~${x} + ${w.u(1)})`", "`(~${x})`", `${TABLE}/arithmetic.ts`),
+  form("${w.u(0x7fffffff)}) > ${w.u(0x7f800000)})`", "${w.u(0x7fffffff)}) >= ${w.u(0x7f800000)})`", `${TABLE}/row.ts`),
   form("tanh(clamp(${x}, ${w.f(-9.5)}, ${w.f(9.5)}))", "tanh(clamp(${x}, ${w.f(-1.5)}, ${w.f(9.5)}))"),
   helper("1.061405429f", "1.061505429f"),
   helper('s("0.16666667f")', 's("0.16766667f")'),

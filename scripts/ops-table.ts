@@ -10,7 +10,7 @@ export function opsTable(): string {
   return [
     "# Elementwise ops",
     "",
-    "Written by `npm run docs` from the table in `src/tensor/elementwise.ts`. The bound is the largest error on a float32",
+    "Written by `npm run docs` from the table in `src/tensor/elementwise/`. The bound is the largest error on a float32",
     "device, relative to max(1, |value|), that the property tests allow.",
     "",
     "| op | operands | take | gives | gradient | bound | meaning |",
