@@ -12,7 +12,7 @@ import { DataError } from "../errors.ts";
 export function readText(path: string): string {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = decodeText(readFileSync(path));
   } catch (cause) {
     throw new DataError(path, "unreadable", (cause as Error).message, { cause });
   }
@@ -20,9 +20,16 @@ export function readText(path: string): string {
   return text;
 }
 
-/** Lines without their line ends (LF or CRLF). The file's last line end does not start another line. */
+/** UTF-8, or UTF-16 where a byte order mark says so, as spreadsheets save it; the mark is no part of the text. */
+function decodeText(bytes: Uint8Array): string {
+  const [a, b] = bytes;
+  const encoding = a === 0xff && b === 0xfe ? "utf-16le" : a === 0xfe && b === 0xff ? "utf-16be" : "utf-8";
+  return new TextDecoder(encoding).decode(bytes);
+}
+
+/** Lines without their line ends (LF, CRLF, or CR alone). The file's last line end does not start another line. */
 export function splitLines(text: string): string[] {
-  const lines = text.split("\n");
+  const lines = text.split(text.includes("\n") ? "\n" : "\r");
   if (lines[lines.length - 1] === "") lines.pop();
   for (let i = 0; i < lines.length; i++) if (lines[i].endsWith("\r")) lines[i] = lines[i].slice(0, -1);
   return lines;
