@@ -15,6 +15,7 @@ export * from "./skeleton/layout-map.ts";
 export * from "./batches/loader.ts";
 export * from "./skeleton/normalize.ts";
 export * from "./skeleton/missing.ts";
+export * from "./skeleton/upright.ts";
 export * from "./formats/bvh.ts";
 export * from "./formats/msr-action3d.ts";
 export * from "./formats/nw-ucla.ts";

@@ -1,4 +1,5 @@
 /** `hico data info`: what a clip store holds, and whether every byte of it is as it was written. */
+import { normalizationWords } from "../../data/skeleton/upright.ts";
 import { describeStore } from "../../data/store/describe.ts";
 import { defineHicoCommand } from "../command.ts";
 import { JSON_ARG } from "../options.ts";
@@ -18,10 +19,10 @@ export default defineHicoCommand({
     const description = describeStore(args.store, args.verify);
     if (args.json) console.log(JSON.stringify(description, null, 2));
     else {
-      const { clips, classes, layout, persons, frames, normalized, protocols, damaged } = description;
+      const { clips, classes, layout, persons, frames, normalization, normalizedPer, protocols, damaged } = description;
       console.log(
         `${args.store}: ${clips} clips of ${classes.length} classes, ${layout} × ${persons}, ` +
-          `${frames.least} to ${frames.most} frames (median ${frames.median}), ${normalized ? "" : "not "}normalised`,
+          `${frames.least} to ${frames.most} frames (median ${frames.median}), ${normalizationWords(normalization, normalizedPer)}`,
       );
       for (const { name, rule, train, test } of protocols)
         console.log(`  ${name}: ${train} train, ${test} test (${rule})`);

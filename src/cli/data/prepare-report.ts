@@ -1,4 +1,5 @@
 /** The words of a preparation's outcome. */
+import { normalizationWords } from "../../data/skeleton/upright.ts";
 import type { PrepareReport } from "../../data/sources/prepare.ts";
 
 /** Bad clips that are listed; the JSON report has all of them. */
@@ -10,6 +11,7 @@ const NAMED = 5;
 export function formatPrepareReport(report: PrepareReport): string {
   const lines = [
     `${report.path}: ${report.clips} clips of ${report.classes} classes, ${report.layout} × ${report.persons}, ` +
+      `${normalizationWords(report.normalization, report.normalizedPer)}, ` +
       `${(report.bytes / 1e6).toFixed(1)} MB, ${report.seconds.toFixed(1)} s`,
     ...report.protocols.map(({ name, train, test }) => `  ${name}: ${train} train, ${test} test`),
   ];

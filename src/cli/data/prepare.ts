@@ -4,6 +4,8 @@ import { prepareStore } from "../../data/sources/prepare.ts";
 import { KIND_TITLES, requireKind } from "../../data/sources/detect.ts";
 import type { SourceKind } from "../../data/sources/kinds.ts";
 import { openSourceOf, SOURCE_KINDS } from "../../data/sources/kinds.ts";
+import type { Normalization } from "../../data/skeleton/upright.ts";
+import { NORMALIZATIONS, NORMALIZED_PER } from "../../data/skeleton/upright.ts";
 import { defineHicoCommand } from "../command.ts";
 import { choiceOption, JSON_ARG, listOption, wholeOption } from "../options.ts";
 import { formatPrepareReport } from "./prepare-report.ts";
@@ -47,11 +49,11 @@ export default defineHicoCommand({
     persons: { type: "string", description: "Persons kept, those that move most" },
     "max-frames": { type: "string", description: "Frames kept of a clip (all; ntu: the published 300)" },
     normalize: {
-      type: "boolean",
-      default: true,
-      description: "Pre-normalise",
-      negativeDescription: "Keep the sensor's coordinates",
+      type: "string",
+      description: "none, centre, yaw (turned about the upright axis) or full (NTU's published form); by the data set",
     },
+    "normalize-per": { type: "string", description: "centre, yaw: over the clip or in every frame" },
+    up: { type: "string", description: "The sensor's upright axis, y or z (y)" },
     "on-bad": { type: "string", description: "What to do with a clip that cannot be used: skip (default) or fail" },
     strict: {
       type: "boolean",
@@ -77,7 +79,9 @@ export default defineHicoCommand({
     try {
       const report = await prepareStore(source, store, {
         map,
-        normalize: args.normalize,
+        normalize: normalizeOption(args.normalize),
+        normalizePer: choiceOption("normalize-per", args["normalize-per"], NORMALIZED_PER),
+        up: choiceOption("up", args.up, ["y", "z"]),
         signal: stop.signal,
         persons: wholeOption("persons", args.persons),
         maxFrames: wholeOption("max-frames", args["max-frames"]),
@@ -100,6 +104,12 @@ export default defineHicoCommand({
     }
   },
 });
+
+/** A normalisation's name; `--no-normalize` gives false and means none. */
+function normalizeOption(value: unknown): Normalization | boolean | undefined {
+  if (typeof value === "boolean") return value;
+  return choiceOption("normalize", value as string | undefined, NORMALIZATIONS);
+}
 
 /** `KIND FOLDER OUT` as given, or `FOLDER OUT` with the kind that the folder shows; says which, on stderr. */
 function named(first: string, second: string, third?: string): { kind: SourceKind; folder: string; store: string } {

@@ -11,6 +11,11 @@ export function markMissing(data: Float32Array, at: number): void {
   data.fill(0, at, at + 3);
 }
 
+/** Whether the joint whose x lies at `data[at]` is not there: marked as not seen, or of an absent person. */
+export function isLost(data: Float32Array, at: number): boolean {
+  return (data[at] === 0 && data[at + 1] === 0 && data[at + 2] === 0) || Number.isNaN(data[at]);
+}
+
 /** Puts a joint's coordinates at `data[at]`; (0, 0, 0) is the sensor's own place, where formats put a lost joint. */
 export function putJoint(data: Float32Array, at: number, x: number, y: number, z: number): void {
   if (x === 0 && y === 0 && z === 0) return markMissing(data, at);

@@ -8,6 +8,7 @@ import { factProtocol } from "../store/protocol.ts";
 import { readText } from "../formats/text.ts";
 import { parseUtdMhad, parseUtdMhadName, UTD_MHAD_CLASSES } from "../formats/utd-mhad.ts";
 import { KINECT_V1_20, SBU15 } from "../skeleton/layout.ts";
+import { ACROSS_VIEWS, ONE_CAMERA } from "./npy.ts";
 import { perFileSource, publishedProtocols, readBytes } from "./per-file.ts";
 import type { ClipSource } from "./source.ts";
 
@@ -19,6 +20,7 @@ export function nwUclaSource(folder: string): ClipSource {
     layout: KINECT_V1_20,
     classes: NW_UCLA_CLASSES,
     protocols: publishedProtocols("nw-ucla-"),
+    normalization: ACROSS_VIEWS,
     read: (file) => parseNwUcla(readText(file), file),
   });
 }
@@ -31,6 +33,7 @@ export function utdMhadSource(folder: string): ClipSource {
     layout: KINECT_V1_20,
     classes: UTD_MHAD_CLASSES,
     protocols: publishedProtocols("utd-mhad-"),
+    normalization: ONE_CAMERA,
     read: (file) => {
       const facts = parseUtdMhadName(basename(file));
       if (!facts)
@@ -66,6 +69,7 @@ export function msrAction3dSource(folder: string): ClipSource {
     layout: KINECT_V1_20,
     classes: MSR_ACTION3D_CLASSES,
     protocols: [factProtocol("msr-action3d-xsub", rule, "subject", 10, (subject) => subject % 2 === 1)],
+    normalization: ONE_CAMERA,
     read: (file) => {
       const facts = parseMsrName(basename(file));
       if (!facts)

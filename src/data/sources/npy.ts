@@ -16,10 +16,26 @@ import { NpyClips, npyFilesIn } from "../formats/skeleton-npy.ts";
 import type { ClipSource } from "./source.ts";
 import { numberedClasses, orBad, requireFolder } from "./source.ts";
 
+/**
+ * What raw neighbours like best (docs/results.md): another view needs the turn; with one camera it takes the heading
+ * away, which is part of an action.
+ */
+export const ACROSS_VIEWS = { kind: "yaw", per: "clip" } as const;
+export const ONE_CAMERA = { kind: "centre", per: "frame" } as const;
+
 /** Data sets known by name: their layout, and how the names of their protocols begin. */
-export const NPY_SETS: Readonly<Record<string, { readonly layout: SkeletonLayout; readonly protocols: string }>> = {
-  "nw-ucla": { layout: KINECT_V1_20, protocols: "nw-ucla-" },
-  "utd-mhad": { layout: KINECT_V1_20, protocols: "utd-mhad-" },
+export const NPY_SETS: Readonly<
+  Record<
+    string,
+    {
+      readonly layout: SkeletonLayout;
+      readonly protocols: string;
+      readonly normalization?: ClipSource["normalization"];
+    }
+  >
+> = {
+  "nw-ucla": { layout: KINECT_V1_20, protocols: "nw-ucla-", normalization: ACROSS_VIEWS },
+  "utd-mhad": { layout: KINECT_V1_20, protocols: "utd-mhad-", normalization: ONE_CAMERA },
   sbu: { layout: SBU15, protocols: "sbu-" },
 };
 
@@ -32,9 +48,9 @@ export interface NpySourceOptions {
 
 /** A data set of `NPY_SETS`. */
 export function namedNpySource(name: string, folder: string): ClipSource {
-  const { layout, protocols } = NPY_SETS[name];
+  const { layout, protocols, normalization } = NPY_SETS[name];
   const published = PROTOCOLS.filter((protocol) => protocol.name.startsWith(protocols));
-  return npySource(folder, { layout, protocols: published }, false);
+  return { ...npySource(folder, { layout, protocols: published }, false), normalization };
 }
 
 /** Any folder of npy files. `split.npy`, where there is one, becomes the protocol `given`. */

@@ -16,6 +16,8 @@ export interface PerFile {
   readonly layout: SkeletonLayout;
   readonly classes: readonly string[];
   readonly protocols: readonly Protocol[];
+  /** How its clips are best normalised. */
+  readonly normalization?: ClipSource["normalization"];
   /** One file; throws DataError. */
   readonly read: (file: string) => SourceClip;
 }
@@ -27,6 +29,7 @@ export function perFileSource(folder: string, set: PerFile): ClipSource {
     layout: set.layout,
     classes: set.classes,
     protocols: set.protocols,
+    normalization: set.normalization,
     inputs: files.length,
     remarks: folderRemarks(folder, set.extension),
     *clips(onBad, onInput) {

@@ -15,6 +15,8 @@ import type { LayoutMap } from "../skeleton/layout-map.ts";
 import { mapClip } from "../skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { normalizeClip } from "../skeleton/normalize.ts";
+import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
+import { centreClip, yawClip } from "../skeleton/upright.ts";
 import type { ClipSource, Remark } from "./source.ts";
 import type { Protocol } from "../store/protocol.ts";
 import { ClipStore } from "../store/store.ts";
@@ -25,8 +27,12 @@ export interface PrepareOptions {
   readonly map?: LayoutMap;
   /** Persons kept, the most energetic ones. Default: as many as the source's layout has room for. */
   readonly persons?: number;
-  /** Default true. */
-  readonly normalize?: boolean;
+  /** True: as the source's data set is best normalised (default); false: none. */
+  readonly normalize?: boolean | Normalization;
+  /** Centre and heading once a clip or in every frame; the published form has its own. Default: the source's. */
+  readonly normalizePer?: NormalizedPer;
+  /** The sensor's upright axis. Default: the source's. */
+  readonly up?: "y" | "z";
   /** Frames kept of a clip. Default: all, or what the data set's published preparation keeps. */
   readonly maxFrames?: number;
   /** What happens to a clip that cannot be used: left out and counted (default), or the end of it all. */
@@ -59,6 +65,8 @@ export interface PrepareReport {
   readonly clips: number;
   readonly classes: number;
   readonly layout: string;
+  readonly normalization: Normalization;
+  readonly normalizedPer?: NormalizedPer;
   readonly persons: number;
   readonly protocols: readonly { readonly name: string; readonly train: number; readonly test: number }[];
   /** Samples that a published list leaves out. */
@@ -88,8 +96,16 @@ export async function prepareStore(
     );
   }
   const { classes, protocols } = source;
-  const normalized = options.normalize !== false;
-  const writer = new ClipStoreWriter(path, { layout, classes, protocols, normalized });
+  const { normalization, normalizedPer } = normalizationOf(source, options);
+  const normalized = normalization !== "none";
+  const writer = new ClipStoreWriter(path, {
+    layout,
+    classes,
+    protocols,
+    normalized,
+    normalization,
+    normalizedPer,
+  });
   const bad: BadClip[] = [];
   const remarks: Remark[] = [...(source.remarks ?? [])];
   const cut: string[] = [];
@@ -117,7 +133,10 @@ export async function prepareStore(
         }
         if (kept.persons > layout.persons) kept = mainBodies(kept, layout.persons);
         if (options.map) kept = mapClip(kept, options.map);
-        if (normalized) kept = normalizeClip(kept, layout.axes);
+        const upright = { per: normalizedPer, up: options.up ?? source.up };
+        if (normalization === "full") kept = normalizeClip(kept, layout.axes);
+        else if (normalization === "yaw") kept = yawClip(kept, layout, upright);
+        else if (normalization === "centre") kept = centreClip(kept, layout, upright);
         writer.add(facts, kept);
         protocols.forEach((protocol, i) => sides[i][protocol.split(facts)]++);
       } catch (error) {
@@ -154,6 +173,8 @@ export async function prepareStore(
       clips: writer.length,
       classes: classes.length,
       layout: layout.name,
+      normalization,
+      normalizedPer,
       persons: layout.persons,
       protocols: splitSizes(path),
       leftOut,
@@ -204,6 +225,19 @@ function emptySides({ name, rule, own }: Protocol, sides: { train: number; test:
     `protocol ${name} (${rule}) leaves nothing to ${side} on: all ${sides.train + sides.test} clips ` +
       `${side === "test" ? "train" : "test"}. Name subjects or clips that there are, or leave the protocol out`,
   );
+}
+
+/** As asked, else as the source has it, else the published form. */
+function normalizationOf(
+  { normalization: own = { kind: "full" } }: ClipSource,
+  { normalize = true, normalizePer }: PrepareOptions,
+): { readonly normalization: Normalization; readonly normalizedPer?: NormalizedPer } {
+  const normalization = normalize === true ? own.kind : normalize === false ? "none" : normalize;
+  if (normalization === "centre" || normalization === "yaw") {
+    return { normalization, normalizedPer: normalizePer ?? (normalization === own.kind ? own.per : undefined) ?? "clip" };
+  }
+  if (normalizePer === undefined) return { normalization };
+  throw new Error(`prepare: ${normalization} is the same for clips and frames; per clip or frame go centre and yaw`);
 }
 
 function storedLayout(source: ClipSource, { map, persons = source.layout.persons }: PrepareOptions): SkeletonLayout {

@@ -9,6 +9,7 @@ import { join, relative } from "node:path";
 import type { Clip } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
+import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
 import type { Protocol } from "../store/protocol.ts";
 import type { ClipFacts } from "../store/format.ts";
 
@@ -37,6 +38,10 @@ export interface ClipSource {
   readonly longest?: number;
   /** Frames that the data set's published preparation keeps of a clip. Default: all. */
   readonly publishedFrames?: number;
+  /** How these clips are best normalised. Default: the published form for NTU RGB+D. */
+  readonly normalization?: { readonly kind: Normalization; readonly per?: NormalizedPer };
+  /** The axis that is upright. Default y. */
+  readonly up?: "y" | "z";
   /** What was left out or taken otherwise than it may seem, before a clip is read. */
   readonly remarks?: readonly Remark[];
   /** Samples left out on purpose (a published list of missing ones), so far. */

@@ -1,4 +1,5 @@
 /** A clip store in numbers. */
+import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
 import { ClipStore } from "./store.ts";
 
 export interface StoreDescription {
@@ -9,6 +10,8 @@ export interface StoreDescription {
   readonly joints: number;
   readonly persons: number;
   readonly normalized: boolean;
+  readonly normalization: Normalization;
+  readonly normalizedPer: NormalizedPer;
   readonly frames: { readonly least: number; readonly median: number; readonly most: number };
   readonly protocols: readonly {
     readonly name: string;
@@ -37,6 +40,8 @@ export function describeStore(path: string, verify = false): StoreDescription {
       joints: header.layout.joints.length,
       persons: header.layout.persons,
       normalized: header.normalized,
+      normalization: header.normalization,
+      normalizedPer: header.normalizedPer,
       frames: { least: frames[0], median: frames[length >> 1], most: frames[length - 1] },
       protocols: header.protocols.map(({ name, rule }) => ({
         name,

@@ -13,6 +13,8 @@ import { withPersons } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { parseLayout } from "../skeleton/layout.ts";
+import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
+import { NORMALIZATIONS, NORMALIZED_PER } from "../skeleton/upright.ts";
 import type { Split } from "./protocol.ts";
 import type { ClipFacts, IndexRow } from "./format.ts";
 import {
@@ -32,6 +34,9 @@ export interface StoreHeader {
   readonly classes: readonly string[];
   readonly protocols: readonly { readonly name: string; readonly rule: string }[];
   readonly normalized: boolean;
+  /** How; a header without it is of a store in the published form for NTU RGB+D, or in none. */
+  readonly normalization: Normalization;
+  readonly normalizedPer: NormalizedPer;
   readonly notes?: unknown;
 }
 
@@ -202,5 +207,20 @@ function parseHeader(text: string, file: string): StoreHeader {
     return fail(`"protocols" in its header is not a list of at most ${MAX_PROTOCOLS} {name, rule}`);
   }
   if (typeof normalized !== "boolean") return fail(`"normalized" in its header is not true or false`);
-  return { layout: parseLayout(layout, file), classes: classes as string[], protocols, normalized, notes };
+  const { normalization = normalized ? "full" : "none", normalizedPer = "clip" } = value as Record<string, unknown>;
+  if (!NORMALIZATIONS.includes(normalization as Normalization) || (normalization !== "none") !== normalized) {
+    return fail(`"normalization" in its header is ${JSON.stringify(normalization)}, "normalized" ${normalized}`);
+  }
+  if (!NORMALIZED_PER.includes(normalizedPer as NormalizedPer)) {
+    return fail(`"normalizedPer" in its header is ${JSON.stringify(normalizedPer)}, neither clip nor frame`);
+  }
+  return {
+    layout: parseLayout(layout, file),
+    classes: classes as string[],
+    protocols,
+    normalized,
+    normalization: normalization as Normalization,
+    normalizedPer: normalizedPer as NormalizedPer,
+    notes,
+  };
 }

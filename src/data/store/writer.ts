@@ -12,6 +12,7 @@ import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, presentFrames, withPersons } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
+import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
 import type { Protocol } from "./protocol.ts";
 import type { ClipFacts, IndexRow } from "./format.ts";
 import {
@@ -34,6 +35,10 @@ export interface StoreOptions {
   readonly protocols?: readonly Protocol[];
   /** Whether the clips are pre-normalised. */
   readonly normalized: boolean;
+  /** How. Default: the published form for NTU RGB+D where they are. */
+  readonly normalization?: Normalization;
+  /** One place and heading a clip or a frame. Default clip. */
+  readonly normalizedPer?: NormalizedPer;
   /** Anything else worth keeping, as JSON: source, options, counts of bad clips. Read back as it is. */
   readonly notes?: unknown;
 }
@@ -113,13 +118,15 @@ export class ClipStoreWriter {
       this.abort();
       throw new DataError(this.path, "empty", "not one usable clip: no store is written");
     }
-    const { layout, classes, protocols = [], normalized } = this.options;
+    const { layout, classes, protocols = [], normalized, normalization, normalizedPer } = this.options;
     const header = new TextEncoder().encode(
       JSON.stringify({
         layout,
         classes,
         protocols: protocols.map(({ name, rule }) => ({ name, rule })),
         normalized,
+        normalization,
+        normalizedPer,
         notes,
       }),
     );

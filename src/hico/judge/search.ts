@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clip } from "../../data/skeleton/clip.ts";
 import { DataError } from "../../data/errors.ts";
+import { normalizationWords } from "../../data/skeleton/upright.ts";
 import { prepareStore } from "../../data/sources/prepare.ts";
 import { openRecording } from "../../data/sources/kinds.ts";
 import { ClipStore } from "../../data/store/store.ts";
@@ -184,12 +185,13 @@ function clipOf(store: ClipStore, query: string): number | undefined {
 
 /** A recording, prepared as the clips of the store were: mapped, as many persons, pre-normalised or not. */
 async function openFile(options: SearchOptions, store: ClipStore): Promise<Query> {
-  const { layout, normalized } = store.header;
+  const { layout, normalization, normalizedPer } = store.header;
+  const normalizePer = normalization === "centre" || normalization === "yaw" ? normalizedPer : undefined;
   const { source, map } = openRecording(options.query, options);
   const folder = mkdtempSync(join(tmpdir(), "hico-search-"));
   try {
     const path = join(folder, "query.clips");
-    await prepareStore(source, path, { map, normalize: normalized, persons: layout.persons, onBad: "fail" });
+    await prepareStore(source, path, { map, normalize: normalization, normalizePer, persons: layout.persons, onBad: "fail" });
     const prepared = ClipStore.open(path);
     const close = (): void => {
       prepared.close();
@@ -205,11 +207,11 @@ async function openFile(options: SearchOptions, store: ClipStore): Promise<Query
 
 /** @throws DataError where clips of the one store are no input for those who know the other. */
 function checkLayout(query: ClipStore, store: ClipStore, name = query.path): void {
-  const describe = ({ header: { layout, normalized } }: ClipStore): string =>
-    `${layout.persons} × ${layout.joints.join(", ")}${normalized ? "" : ", not pre-normalised"}`;
+  const describe = ({ header: { layout, normalization, normalizedPer } }: ClipStore): string =>
+    `${layout.persons} × ${layout.joints.join(", ")}${normalization === "full" ? "" : `, ${normalizationWords(normalization, normalizedPer)}`}`;
   if (describe(query) === describe(store)) return;
-  const short = ({ header: { layout, normalized } }: ClipStore): string =>
-    `layout "${layout.name}" (${layout.joints.length} joints × ${layout.persons})${normalized ? "" : ", not pre-normalised"}`;
+  const short = ({ header: { layout, normalization, normalizedPer } }: ClipStore): string =>
+    `layout "${layout.name}" (${layout.joints.length} joints × ${layout.persons})${normalization === "full" ? "" : `, ${normalizationWords(normalization, normalizedPer)}`}`;
   throw new DataError(
     name,
     "shape",

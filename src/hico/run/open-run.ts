@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import type { InputSettings } from "../../data/batches/inputs.ts";
+import { normalizationWords } from "../../data/skeleton/upright.ts";
 import { layoutMap } from "../../data/skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../../data/skeleton/layout.ts";
 import { ClipStore } from "../../data/store/store.ts";
@@ -130,12 +131,12 @@ function protocolName(store: ClipStore, protocol: string): string {
 
 function requireForm(store: ClipStore, origin: ClipStore): void {
   if (store === origin) return;
-  const [{ layout, normalized }, target] = [store.header, origin.header];
-  if (normalized !== target.normalized) {
-    const words = (on: boolean): string => (on ? "pre-normalised" : "not pre-normalised");
-    throw new Error(
-      `${store.path} is ${words(normalized)} and the run's store ${words(target.normalized)}; prepare it the same way`,
-    );
+  const [{ layout }, target] = [store.header, origin.header];
+  const [form, wanted] = [store.header, target].map(({ normalization, normalizedPer }) =>
+    normalizationWords(normalization, normalizedPer),
+  );
+  if (form !== wanted) {
+    throw new Error(`${store.path} is ${form} and the run's store ${wanted}; prepare it the same way (--normalize)`);
   }
   try {
     layoutMap(layout, target.layout);

@@ -77,6 +77,8 @@ describe("clip store", () => {
           classes: OPTIONS.classes,
           protocols: [half, all].map(({ name, rule }) => ({ name, rule })),
           normalized: false,
+          normalization: "none",
+          normalizedPer: "clip",
           notes,
         });
         entries.forEach((entry, i) => {

@@ -1,0 +1,111 @@
+/** Centring and turning about the upright axis: heights stay, headings meet, crooked frames and lost joints move nothing. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import type { Clip } from "../../../src/data/index.ts";
+import {
+  centreClip,
+  ClipStore,
+  ClipStoreWriter,
+  describeStore,
+  generateClip,
+  generatedSource,
+  NORMALIZATIONS,
+  NTU25,
+  prepareStore,
+  SYNTHETIC_ACTIONS,
+  yawClip,
+} from "../../../src/data/index.ts";
+import { maxDifference } from "../helpers.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "hico-upright-"));
+after(() => rmSync(folder, { recursive: true }));
+
+const clipOf = (): Clip => generateClip(SYNTHETIC_ACTIONS[0], 0, 1, 1, { seed: 3 }).clip;
+
+/** Turned by `angle` about y, and moved. */
+function moved(clip: Clip, angle: number, [x, y, z]: readonly number[]): Clip {
+  const data = clip.data.slice();
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  for (let i = 0; i < data.length; i += 3) {
+    if (data.subarray(i, i + 3).every((value) => value === 0)) continue;
+    const [a, b, c] = clip.data.subarray(i, i + 3);
+    data.set([cos * a + sin * c + x, b + y, cos * c - sin * a + z], i);
+  }
+  return { ...clip, data };
+}
+
+/** Heights of the main person's joints above the first frame's first. */
+const heights = ({ data, joints }: Clip, axis: number): number[] =>
+  Array.from({ length: joints }, (_, v) => data[v * 3 + axis] - data[axis]);
+
+describe("upright normalisation", () => {
+  for (const per of ["clip", "frame"] as const) {
+    test(`a turn about the upright axis and a move leave nothing behind, per ${per}`, () => {
+      const clip = clipOf();
+      const expected = yawClip(clip, NTU25, { per }).data;
+      // Medians of headings are of components, so a turned clip's heading may differ by a little.
+      assert.ok(maxDifference(yawClip(moved(clip, 1.1, [0.3, -0.2, 2]), NTU25, { per }).data, expected) < 0.05);
+      const centred = centreClip(clip, NTU25, { per }).data;
+      assert.ok(maxDifference(centreClip(moved(clip, 0, [0.3, -0.2, 2]), NTU25, { per }).data, centred) < 1e-5);
+    });
+  }
+
+  test("heights stay what they were: nobody is tilted", () => {
+    const clip = clipOf();
+    for (const made of [centreClip(clip, NTU25), yawClip(clip, NTU25)])
+      assert.ok(maxDifference(heights(made, 2), heights(clip, 1)) < 1e-5);
+    const standing = { ...clip, data: centreClip(clip, NTU25).data };
+    assert.ok(maxDifference(yawClip(standing, NTU25, { up: "z" }).data, yawClip(clip, NTU25).data) < 1e-5);
+  });
+
+  test("a crooked first frame turns nothing", () => {
+    const clip = clipOf();
+    const expected = yawClip(clip, NTU25);
+    const crooked = { ...clip, data: clip.data.slice() };
+    for (let v = 0; v < 25; v++) crooked.data.set([v % 3, v % 5, v % 2], v * 3);
+    const frame = clip.persons * 75;
+    assert.ok(
+      maxDifference(yawClip(crooked, NTU25).data.subarray(frame), expected.data.subarray(frame)) < 0.02,
+      "the other frames stay where they were",
+    );
+  });
+
+  test("where the centre or the shoulders are lost, others give place and heading", () => {
+    const clip = clipOf();
+    const expected = yawClip(clip, NTU25);
+    const lost = { ...clip, data: clip.data.slice() };
+    const gone = [NTU25.axes.centre[0], 4, 8];
+    for (let at = 0; at < lost.data.length; at += 3)
+      if (gone.includes((at / 3) % 25)) lost.data.fill(0, at, at + 3);
+    const made = yawClip(lost, NTU25);
+    const wrist = (of: Clip): Float32Array => of.data.subarray(6 * 3, 6 * 3 + 3);
+    assert.ok(maxDifference(wrist(made), wrist(expected)) < 0.4);
+    assert.ok(made.data.every(Number.isFinite));
+  });
+
+  test("the store says how it was normalised; one that does not say is in the published form", async () => {
+    for (const normalize of NORMALIZATIONS) {
+      const path = join(folder, `${normalize}.clips`);
+      await prepareStore(generatedSource({ subjects: 1, repetitions: 1 }), path, { normalize });
+      assert.deepEqual(
+        [describeStore(path).normalization, describeStore(path).normalized],
+        [normalize, normalize !== "none"],
+      );
+    }
+    const path = join(folder, "old.clips");
+    const writer = new ClipStoreWriter(path, { layout: NTU25, classes: ["one"], normalized: true });
+    writer.add({ name: "a", label: 0 }, clipOf());
+    writer.commit();
+    const store = ClipStore.open(path);
+    assert.equal(store.header.normalization, "full");
+    store.close();
+    const source = generatedSource({ subjects: 1, repetitions: 1 });
+    await assert.rejects(
+      prepareStore(source, path, { normalize: "full", normalizePer: "frame" }),
+      /per clip or frame go centre and yaw/,
+    );
+  });
+});
