@@ -18,6 +18,7 @@ import {
   openSourceOf,
   prepareStore,
   toChannelsFirst,
+  yawClip,
 } from "../../../src/data/index.ts";
 import { hostTensor, writeNpy } from "../../../src/io/index.ts";
 import { SHARED_DATA, unless } from "../helpers.ts";
@@ -78,7 +79,10 @@ describe("npy", () => {
     assert.deepEqual(report.protocols, [{ name: "nw-ucla-xview", train: 2, test: 1 }]);
     const map = layoutMap(KINECT_V1_20, NTU25);
     const stored = clipsOf(report.path);
-    clips.forEach((clip, i) => assert.deepEqual(stored.get(String(i)), normalizeClip(mapClip(clip, map), NTU25.axes)));
+    clips.forEach((clip, i) => assert.deepEqual(stored.get(String(i)), yawClip(mapClip(clip, map), NTU25)));
+    const published = await prepare("nw-ucla", source, {}, { normalize: "full" });
+    const full = clipsOf(published.path);
+    clips.forEach((clip, i) => assert.deepEqual(full.get(String(i)), normalizeClip(mapClip(clip, map), NTU25.axes)));
   });
 
   test("as it is: no map, no normalisation, cut to fewer frames", async () => {

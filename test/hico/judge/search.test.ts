@@ -145,7 +145,7 @@ test("a recording is read as the store's own were, whole or in windows", async (
   await prepareStore(generatedSource({ subjects: 1, repetitions: 1 }), at("raw.clips"), { normalize: false });
   await assert.rejects(
     search({ query: "0", data, run, from: at("raw.clips") }),
-    /raw\.clips: shape: .*not pre-normalised/,
+    /raw\.clips: shape: .*not normalised/,
   );
 });
 
