@@ -234,7 +234,10 @@ function normalizationOf(
 ): { readonly normalization: Normalization; readonly normalizedPer?: NormalizedPer } {
   const normalization = normalize === true ? own.kind : normalize === false ? "none" : normalize;
   if (normalization === "centre" || normalization === "yaw") {
-    return { normalization, normalizedPer: normalizePer ?? (normalization === own.kind ? own.per : undefined) ?? "clip" };
+    return {
+      normalization,
+      normalizedPer: normalizePer ?? (normalization === own.kind ? own.per : undefined) ?? "clip",
+    };
   }
   if (normalizePer === undefined) return { normalization };
   throw new Error(`prepare: ${normalization} is the same for clips and frames; per clip or frame go centre and yaw`);

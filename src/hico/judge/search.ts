@@ -191,7 +191,13 @@ async function openFile(options: SearchOptions, store: ClipStore): Promise<Query
   const folder = mkdtempSync(join(tmpdir(), "hico-search-"));
   try {
     const path = join(folder, "query.clips");
-    await prepareStore(source, path, { map, normalize: normalization, normalizePer, persons: layout.persons, onBad: "fail" });
+    await prepareStore(source, path, {
+      map,
+      normalize: normalization,
+      normalizePer,
+      persons: layout.persons,
+      onBad: "fail",
+    });
     const prepared = ClipStore.open(path);
     const close = (): void => {
       prepared.close();

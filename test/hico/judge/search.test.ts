@@ -143,10 +143,7 @@ test("a recording is read as the store's own were, whole or in windows", async (
     /landmarks\.csv: shape: has layout "mediapipe33" \(33 joints × 2\), .*tiny\.clips has layout "ntu25"/,
   );
   await prepareStore(generatedSource({ subjects: 1, repetitions: 1 }), at("raw.clips"), { normalize: false });
-  await assert.rejects(
-    search({ query: "0", data, run, from: at("raw.clips") }),
-    /raw\.clips: shape: .*not normalised/,
-  );
+  await assert.rejects(search({ query: "0", data, run, from: at("raw.clips") }), /raw\.clips: shape: .*not normalised/);
 });
 
 test("what there is not is said", async () => {
