@@ -90,7 +90,7 @@ export const MUTATIONS: readonly Mutation[] = [
     "select(block.x, block.y, (index & 1u) == 0u)",
     "tensor/random",
   ),
-  edit("src/tensor/random.ts", "[13, 15, 26, 6, 17, 29, 16, 24]", "[13, 15, 26, 6, 17, 29, 16, 25]", "tensor/random"),
+  edit("src/tensor/threefry.ts", "[13, 15, 26, 6, 17, 29, 16, 24]", "[13, 15, 26, 6, 17, 29, 16, 25]", "tensor/random"),
 
   // --- rules of reverse mode
   rule(

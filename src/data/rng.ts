@@ -6,25 +6,7 @@
  * prepares it or in which order, and resuming needs no saved generator state.
  */
 
-const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
-const PARITY = 0x1bd11bda;
-
-/** One Threefry-2x32-20 block: counter (c0, c1) under key (k0, k1), two unsigned 32-bit words. */
-export function threefry2x32(k0: number, k1: number, c0: number, c1: number): [number, number] {
-  const keys = [k0 | 0, k1 | 0, (PARITY ^ k0 ^ k1) | 0];
-  let x0 = (c0 + keys[0]) | 0;
-  let x1 = (c1 + keys[1]) | 0;
-  for (let group = 0; group < 5; group++) {
-    for (let i = 0; i < 4; i++) {
-      const rotation = ROTATIONS[(group & 1) * 4 + i];
-      x0 = (x0 + x1) | 0;
-      x1 = ((x1 << rotation) | (x1 >>> (32 - rotation))) ^ x0;
-    }
-    x0 = (x0 + keys[(group + 1) % 3]) | 0;
-    x1 = (x1 + keys[(group + 2) % 3] + group + 1) | 0;
-  }
-  return [x0 >>> 0, x1 >>> 0];
-}
+import { threefry2x32 } from "../tensor/threefry.ts";
 
 /** A stream of random numbers under one key. */
 export class CounterRandom {

@@ -12,7 +12,7 @@ import * as build from "../tensor/build.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { Node, topologicalOrder } from "../tensor/node.ts";
-import { threefry2x32 } from "../tensor/random.ts";
+import { threefry2x32 } from "../tensor/threefry.ts";
 import { formatShape, sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";

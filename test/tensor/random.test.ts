@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { Generator, rng, seed } from "../../src/tensor/index.ts";
-import { threefry2x32 } from "../../src/tensor/random.ts";
+import { threefry2x32 } from "../../src/tensor/threefry.ts";
 import { devicesAgree, openTestDevices, property, valuesOf } from "../support/helpers.ts";
 
 describe("random numbers", () => {

@@ -9,7 +9,7 @@ import type { DType, HostArray } from "../../tensor/dtype.ts";
 import { castValue, isFloat } from "../../tensor/dtype.ts";
 import { elementwise, hostForm } from "../../tensor/elementwise.ts";
 import type { Node, ReduceName } from "../../tensor/node.ts";
-import { threefry2x32 } from "../../tensor/random.ts";
+import { threefry2x32 } from "../../tensor/threefry.ts";
 import { contiguousStrides, sizeOf } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
 

@@ -7,7 +7,8 @@
  * dropout.
  */
 import * as build from "../../tensor/build.ts";
-import { Generator, threefry2x32 } from "../../tensor/random.ts";
+import { Generator } from "../../tensor/random.ts";
+import { threefry2x32 } from "../../tensor/threefry.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 

@@ -1,5 +1,5 @@
 /** WGSL functions that printed expressions call, put into a kernel only where they are used. */
-import { THREEFRY_PARITY, THREEFRY_ROTATIONS, THREEFRY_ROUNDS } from "../../tensor/random.ts";
+import { THREEFRY_PARITY, THREEFRY_ROTATIONS, THREEFRY_ROUNDS } from "../../tensor/threefry.ts";
 
 /** Writes a function for f32 (`name_1`) and for vec4<f32> (`name_4`). */
 function bothWidths(

@@ -1,5 +1,5 @@
-/** The random generator of `src/tensor/random.ts` over four lanes. */
-import { THREEFRY_PARITY, THREEFRY_ROTATIONS, THREEFRY_ROUNDS } from "../../tensor/random.ts";
+/** The random generator of `src/tensor/threefry.ts` over four lanes. */
+import { THREEFRY_PARITY, THREEFRY_ROTATIONS, THREEFRY_ROUNDS } from "../../tensor/threefry.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, i32x4, v128 } from "../assembler/instructions.ts";

@@ -15,7 +15,8 @@ import {
 import { augmentationRandom, cropLength, drawAugmentation } from "../../../src/data/batches/draws.ts";
 import { NTU25 } from "../../../src/data/skeleton/layout.ts";
 import { fillEmptyFrames, normalizeClip } from "../../../src/data/skeleton/normalize.ts";
-import { CounterRandom, threefry2x32 } from "../../../src/data/rng.ts";
+import { CounterRandom } from "../../../src/data/rng.ts";
+import { threefry2x32 } from "../../../src/tensor/threefry.ts";
 import { spaceMajored, timeMajored } from "../../../src/data/batches/views.ts";
 import { maxDifference } from "../helpers.ts";
 import { erase, randomClip } from "../synthetic.ts";
