@@ -10,12 +10,14 @@ import {
   readResult,
   runSweep,
   shellLine,
-  slurmScript,
+  slurmScripts,
   SORT_ORDERS,
   stagesOf,
   summarize,
   tableNote,
   tableRows,
+  TASKS_FILE,
+  taskScript,
   writeSweepFile,
   writeSweepFiles,
 } from "../sweep/index.ts";
@@ -23,6 +25,9 @@ import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs, wholeOption } from "./options.ts";
 import { interruption } from "./process-life.ts";
 import { bar, formatTable, percent, ProgressLine } from "./progress.ts";
+
+/** The command's own program, beside this file. */
+const MAIN = fileURLToPath(import.meta.url).replace(/sweep(\.\w+)$/, "main$1");
 
 export default defineHicoCommand({
   meta: { name: "sweep", description: "A grid of pretraining runs, each judged, and a table over seeds" },
@@ -66,18 +71,29 @@ export default defineHicoCommand({
       console.log(args.json ? JSON.stringify(value, null, 2) : words());
 
     if (cluster !== undefined) {
-      const options = { folder, common, jobs, image: args.image, claim: args.claim };
-      const [name, text, submit] =
+      // Where the device is left open, a task that finds no GPU computes on its cores.
+      const gpu = args.device === "webgpu";
+      const own = [process.execPath, ...process.execArgv, MAIN];
+      const options = { folder, common, jobs, gpu, image: args.image, claim: args.claim };
+      const scripts: readonly (readonly [name: string, text: string])[] =
         cluster === "slurm"
-          ? ["sweep.slurm.sh", slurmScript(grid, options), "sbatch"]
-          : ["sweep.k8s.json", kubernetesJob(grid, options), "kubectl apply -f"];
+          ? slurmScripts(grid, { ...options, program: own }).map((text, i) => [
+              i === 0 ? "sweep.slurm.sh" : `sweep.slurm-${i + 1}.sh`,
+              text,
+            ])
+          : [["sweep.k8s.json", kubernetesJob(grid, options)]];
       // Slurm does not make the folder of its logs.
       writeSweepFile(join(folder, "logs"), ".keep", "");
-      const path = writeSweepFile(folder, name, text);
+      const program = cluster === "slurm" ? own : ["npx", "--no", "hico"];
+      writeSweepFile(folder, TASKS_FILE, taskScript(grid, { ...options, program }));
+      const paths = scripts.map(([name, text]) => writeSweepFile(folder, name, text));
+      const submit = cluster === "slurm" ? "sbatch" : "kubectl apply -f";
+      const tasks = grid.runs.length;
+      const table = shellLine(["hico", "sweep", args.grid, "--folder", folder, "--table"]);
       print(
         () =>
-          `${path}: ${grid.runs.length} tasks; ${submit} ${path}, and hico sweep ${args.grid} --table for what is finished`,
-        { path, tasks: grid.runs.length },
+          `${paths.join(", ")}: ${tasks} tasks; ${paths.map((path) => shellLine([...submit.split(" "), path])).join("; ")}, and ${table} for what is finished`,
+        { path: paths[0], paths, tasks },
       );
       return;
     }
@@ -118,11 +134,7 @@ export default defineHicoCommand({
         common,
         signal: stop.signal,
         defaults: { workers: defaultWorkers(share) },
-        program: [
-          process.execPath,
-          ...process.execArgv,
-          fileURLToPath(import.meta.url).replace(/sweep(\.\w+)$/, "main$1"),
-        ],
+        program: [process.execPath, ...process.execArgv, MAIN],
         environment: { HICO_THREADS: String(share), ...process.env },
         onEvent: show(grid, line),
       });

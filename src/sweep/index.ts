@@ -9,7 +9,7 @@ export type { MeasureName, RunResult, Spread, SweepRow, SweepSummary } from "./r
 export { csvTable, formatSpread, markdownTable, SORT_ORDERS, tableNote, tableRows } from "./table.ts";
 export type { SortOrder } from "./table.ts";
 export { sweepChart } from "./plot.ts";
-export { kubernetesJob, slurmScript } from "./emit.ts";
+export { clusterName, kubernetesJob, slurmScripts, TASKS_FILE, taskScript } from "./emit.ts";
 export { writeSweepFile, writeSweepFiles } from "./files.ts";
 export { runSweep } from "./run-sweep.ts";
 export type { SweepEvent, SweepFailure, SweepOptions, SweepOutcome, SweepProgress } from "./run-sweep.ts";

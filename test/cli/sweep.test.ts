@@ -5,17 +5,7 @@
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -25,7 +15,7 @@ import type { KnnEvaluation, LinearEvaluation } from "../../src/hico/index.ts";
 import { SHARED_DATA, unless } from "../data/helpers.ts";
 import type { RunStage, SweepOutcome, SweepSummary } from "../../src/sweep/index.ts";
 import type { CommandResult } from "./run-hico.ts";
-import { HICO, runHico } from "./run-hico.ts";
+import { runHico } from "./run-hico.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hico-sweep-"));
 const at = (...names: string[]): string => join(folder, ...names);
@@ -172,14 +162,12 @@ test("a cluster's task is one run by ordinary commands", async () => {
   const script = readFileSync(at("cluster/sweep.slurm.sh"), "utf8");
   assert.match(script, /^#SBATCH --array=0-1%4$/m);
 
-  // `npx hico` stands for this package's command, as it does where it is installed.
-  mkdirSync(at("bin"));
-  writeFileSync(at("bin/npx"), `#!/bin/sh\nshift\nexec ${HICO.map((word) => `'${word}'`).join(" ")} "$@"\n`);
-  chmodSync(at("bin/npx"), 0o755);
+  for (const line of ["--signal=B:TERM@120", "--open-mode=append", "--requeue"])
+    assert.ok(script.includes(`#SBATCH ${line}\n`), line);
+  assert.ok(!/npx|gres/.test(script + readFileSync(at("cluster/sweep.tasks.sh"), "utf8")));
   const shell = {
     ...process.env,
     HICO_DEVICE: "cpu",
-    PATH: `${at("bin")}:${process.env.PATH}`,
     SLURM_ARRAY_TASK_ID: "1",
   };
   execFileSync("bash", [at("cluster/sweep.slurm.sh")], { cwd: "/", env: shell, stdio: "pipe" });
@@ -195,11 +183,14 @@ test("a cluster's task is one run by ordinary commands", async () => {
     spec: { completions: number; completionMode: string; template: { spec: { containers: { command: string[] }[] } } };
   };
   assert.deepEqual([job.metadata.name, job.spec.completions, job.spec.completionMode], ["hico-grid", 2, "Indexed"]);
-  const [program, ...words] = job.spec.template.spec.containers[0].command;
+  const [{ command }] = job.spec.template.spec.containers;
+  assert.equal(command.at(-1), "/work/cluster/sweep.tasks.sh");
   assert.throws(
-    () => execFileSync(program, words, { cwd: folder, env: { ...shell, JOB_COMPLETION_INDEX: "2" }, stdio: "pipe" }),
+    () => execFileSync("bash", [at("cluster/sweep.tasks.sh"), "2"], { cwd: folder, env: shell, stdio: "pipe" }),
     /there is no task 2/,
   );
+  const outside = await hico(["sweep", "grid.json", "--folder", "/elsewhere", "--emit", "k8s"]);
+  assert.match(outside.stderr, /--folder \/elsewhere is outside of the working folder/);
 });
 
 test("on recorded clips, chosen by a training subject that is held out", {
