@@ -56,7 +56,7 @@ try {
       const per = normalization === "centre" || normalization === "yaw" ? `, per ${normalizedPer}` : "";
       const accuracy = await neighbours(store);
       const leans = leansIn(store).map((of, i) => middle(of.filter((_, t) => upright[i][t] < UPRIGHT)));
-      const lean = middle(leans.filter((angle) => angle === angle));
+      const lean = middle(leans.filter((angle) => !Number.isNaN(angle)));
       console.log(`| ${name} | ${words}${per} | ${accuracy.toFixed(1)} | ${lean.toFixed(1)}° |`);
       close();
     }
