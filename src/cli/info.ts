@@ -18,7 +18,8 @@ export default defineHicoCommand({
     device: { type: "string", description: "Device to take: auto, webgpu, cpu or reference (else HICO_DEVICE)" },
     adapter: {
       type: "string",
-      description: "Part of an adapter's name, or swiftshader or lavapipe (else HICO_ADAPTER)",
+      description:
+        "Part of an adapter's name, nvidia:1 for the second of them, or swiftshader or lavapipe (else HICO_ADAPTER)",
     },
     threads: { type: "string", description: "Threads of the cpu device (else HICO_THREADS, else one a core)" },
     json: { type: "boolean", description: "Print JSON" },

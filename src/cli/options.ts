@@ -8,7 +8,10 @@ import { flagOf, SETTING_NAMES, SETTINGS } from "../hico/run/settings.ts";
 /** Where to compute. */
 export const DEVICE_ARGS = {
   device: { type: "string", description: "Device: auto, webgpu, cpu or reference (else HICO_DEVICE)" },
-  adapter: { type: "string", description: "Part of a WebGPU adapter's name (else HICO_ADAPTER)" },
+  adapter: {
+    type: "string",
+    description: "Part of a WebGPU adapter's name, nvidia:1 for the second of them (else HICO_ADAPTER)",
+  },
   threads: { type: "string", description: "Threads of the cpu device (else HICO_THREADS, else one a core)" },
 } as const satisfies ArgsDef;
 

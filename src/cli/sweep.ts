@@ -21,6 +21,8 @@ import {
   writeSweepFile,
   writeSweepFiles,
 } from "../sweep/index.ts";
+import { environmentVariable } from "../device/environment.ts";
+import { gpuChoices } from "../device/index.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs, wholeOption } from "./options.ts";
 import { interruption } from "./process-life.ts";
@@ -34,6 +36,7 @@ export default defineHicoCommand({
   examples: [
     "hico sweep examples/sweeps/ablation-levels.json --data nw-ucla.clips    everything in sweeps/ablation-levels; again, it goes on",
     "hico sweep grid.json --data nw-ucla.clips --jobs 2                      two runs side by side",
+    "hico sweep grid.json --data nw-ucla.clips --jobs auto                   one run on each GPU",
     "hico sweep grid.json --data nw-ucla.clips --hold-out 9,10               chosen on held-out training subjects",
     "hico sweep grid.json --data nw-ucla.clips --table --sort linear         what is finished so far, the best first",
     "hico sweep grid.json --data nw-ucla.clips --dry-run                     the runs and their commands",
@@ -42,7 +45,10 @@ export default defineHicoCommand({
   args: {
     grid: { type: "positional", description: "The grid, as JSON", required: true },
     folder: { type: "string", description: "Where runs, logs, table and plot go (sweeps/NAME of the grid)" },
-    jobs: { type: "string", description: "Runs side by side (1); cores are shared between them" },
+    jobs: {
+      type: "string",
+      description: "Runs side by side (1), or auto: one on each GPU; cores are shared between them, GPUs taken in turn",
+    },
     table: { type: "boolean", description: "Print the table of what is finished, and run nothing" },
     sort: { type: "string", description: `Order of the table: ${SORT_ORDERS.join(", ")} (grid)` },
     "dry-run": { type: "boolean", description: "List runs and commands, and run nothing" },
@@ -58,7 +64,8 @@ export default defineHicoCommand({
     ...JSON_ARG,
   },
   run: async ({ args }) => {
-    const jobs = wholeOption("jobs", args.jobs);
+    const adapters = await adaptersToSpreadOver(args);
+    const jobs = args.jobs === "auto" ? Math.max(1, adapters.length) : wholeOption("jobs", args.jobs);
     const order = choiceOption("sort", args.sort, SORT_ORDERS);
     const cluster = choiceOption("emit", args.emit, ["slurm", "k8s"]);
     const grid = readGrid(args.grid, givenSettings(args));
@@ -131,6 +138,7 @@ export default defineHicoCommand({
         grid,
         folder,
         jobs,
+        adapters,
         common,
         signal: stop.signal,
         defaults: { workers: defaultWorkers(share) },
@@ -155,6 +163,19 @@ export default defineHicoCommand({
     }
   },
 });
+
+/** The GPUs that runs side by side may have one each, by name; none where a device or an adapter is named. */
+async function adaptersToSpreadOver(args: {
+  readonly jobs?: string;
+  readonly device?: string;
+  readonly adapter?: string;
+}): Promise<string[]> {
+  const asked = args.device ?? environmentVariable("HICO_DEVICE") ?? "auto";
+  const named = args.adapter ?? environmentVariable("HICO_ADAPTER");
+  if (args.jobs === undefined || args.jobs === "1" || named !== undefined || !["auto", "webgpu"].includes(asked))
+    return [];
+  return gpuChoices();
+}
 
 /** Runs that end stay on the screen; what is under way shares one line. */
 function show(grid: Grid, line: ProgressLine): (event: SweepEvent) => void {

@@ -5,7 +5,7 @@
  * asked for by name.
  */
 import type { AdapterDescription } from "./webgpu/gpu/describe.ts";
-import { adapterName, pickAdapter } from "./webgpu/gpu/describe.ts";
+import { adapterChoices, adapterName, onlyFirstOf, pickAdapter } from "./webgpu/gpu/describe.ts";
 
 /** Devices of the design; which of them exist is told to `chooseDevice`. */
 export const deviceNames = ["webgpu", "cpu", "reference"] as const;
@@ -16,7 +16,7 @@ export type DeviceName = (typeof deviceNames)[number];
 export interface DeviceQuery {
   /** From `--device` or HICO_DEVICE; undefined and "auto" leave the choice to this function. */
   readonly device?: string;
-  /** From `--adapter` or HICO_ADAPTER: part of an adapter's name, or a software driver's. */
+  /** From `--adapter` or HICO_ADAPTER: part of an adapter's name, with ":NUMBER" where several have it; or a software driver's. */
   readonly adapter?: string;
   /** WebGPU adapters, the preferred one first. */
   readonly adapters: readonly AdapterDescription[];
@@ -43,13 +43,16 @@ export function chooseDevice({ device = "auto", adapter, adapters, devices }: De
   const found = pickAdapter(adapters, adapter);
   if (adapter !== undefined || device === "webgpu") {
     if (found === undefined) {
-      const list = adapters.map((one) => `"${adapterName(one)}"`).join(", ");
+      const list = adapterChoices(adapters)
+        .map((name) => `"${name}"`)
+        .join(", ");
       throw new Error(
         `no WebGPU adapter${adapter === undefined ? "" : ` fits "${adapter}"`}: ` +
           `${adapters.length === 0 ? "there is none" : `there is ${list}`}; ` +
           "HICO_ADAPTER=swiftshader asks for a software one",
       );
     }
+    if (found.hiddenBehind) throw new Error(`adapter "${adapter}": ${onlyFirstOf(found)}`);
     const asked = adapter === undefined ? "the device webgpu was asked for" : `the adapter "${adapter}" was asked for`;
     return { device: "webgpu", adapter: found, reason: `${asked}: ${adapterName(found)}` };
   }

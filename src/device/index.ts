@@ -8,6 +8,7 @@ import { environmentVariable } from "./environment.ts";
 import { devices } from "./info.ts";
 import { ReferenceDevice } from "./reference/reference.ts";
 import { listAdapters, resolveAdapterOptions } from "./webgpu/gpu/adapter.ts";
+import { adapterChoices, fittingAdapters } from "./webgpu/gpu/describe.ts";
 import type { WebGpuOptions } from "./webgpu/webgpu-device.ts";
 import { WebGpuDevice } from "./webgpu/webgpu-device.ts";
 
@@ -44,6 +45,18 @@ export async function device(name?: string, options: DeviceOptions = {}): Promis
   );
   const choice = chooseDevice({ device: asked, adapter: adapter ?? options.software, adapters, devices });
   return choice.device === "webgpu" ? WebGpuDevice.open(resolved) : CpuDevice.open(options);
+}
+
+/**
+ * The real GPUs that can be opened here, by the names that `HICO_ADAPTER` and `adapter` take, the preferred one first:
+ * to spread processes over them.
+ */
+export async function gpuChoices(): Promise<string[]> {
+  const found = await listAdapters().then(
+    (list) => fittingAdapters(list.map(({ info }) => info)),
+    () => [],
+  );
+  return adapterChoices(found).filter((_, i) => !found[i]!.isSoftware && !found[i]!.hiddenBehind);
 }
 
 /** Opens a device and makes it the default. */

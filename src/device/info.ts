@@ -12,7 +12,15 @@ import { environmentVariable } from "./environment.ts";
 import { surveySoftwareDrivers } from "./software-vulkan.ts";
 import { listAdapters, resolveAdapterOptions } from "./webgpu/gpu/adapter.ts";
 import type { AdapterDescription, LimitName } from "./webgpu/gpu/describe.ts";
-import { adapterName, profileOf, usefulFeatures, usefulLimits } from "./webgpu/gpu/describe.ts";
+import {
+  adapterChoices,
+  adapterName,
+  fittingAdapters,
+  onlyFirstOf,
+  profileOf,
+  usefulFeatures,
+  usefulLimits,
+} from "./webgpu/gpu/describe.ts";
 
 /** Devices that this build has. */
 export const devices: readonly DeviceName[] = ["webgpu", "cpu", "reference"];
@@ -96,12 +104,12 @@ function formatLimit(name: LimitName, value: number): string {
   return value >= 2 ** 10 ? `${+(value / 2 ** 10).toFixed(1)} KiB` : `${value} bytes`;
 }
 
-function formatAdapter(adapter: SystemDescription["adapters"][number], number: number): string {
+function formatAdapter(adapter: SystemDescription["adapters"][number], number: number, name: string): string {
   const { backend, isSoftware, isFallback, vendor, architecture, description, profile } = adapter;
   const kind = [backend, isSoftware ? "computes on the CPU" : "GPU", isFallback ? "fallback" : undefined];
   const sizes = [adapter.subgroupMinSize, adapter.subgroupMaxSize];
   const lines = [
-    `  ${number}. ${adapterName(adapter)} (${kind.filter((word) => word !== undefined).join(", ")})`,
+    `  ${number}. ${name}${adapter.hiddenBehind ? ", which cannot be opened: " + onlyFirstOf(adapter) : ""} (${kind.filter((word) => word !== undefined).join(", ")})`,
     `     vendor        ${vendor || "?"}`,
     `     architecture  ${architecture || "?"}`,
     `     driver        ${description || "?"}`,
@@ -121,9 +129,10 @@ function formatAdapter(adapter: SystemDescription["adapters"][number], number: n
 /** The description as text for people. */
 export function formatSystem(system: SystemDescription): string {
   const { adapters, adapterError, softwareDrivers, cpu, asked, choice, choiceError } = system;
+  const choices = adapterChoices(adapters);
   const list =
     adapters.length > 0
-      ? adapters.map((adapter, i) => formatAdapter(adapter, i + 1))
+      ? fittingAdapters(adapters).map((adapter, i) => formatAdapter(adapter, i + 1, choices[i]!))
       : [`  none${adapterError === undefined ? "" : `: ${adapterError}`}`];
   return [
     system.runtime,

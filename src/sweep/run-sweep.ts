@@ -19,6 +19,8 @@ export interface SweepOptions extends CommandOptions {
   /** Program and arguments that the arguments of `hico` follow. */
   readonly program: readonly string[];
   readonly environment?: NodeJS.ProcessEnv;
+  /** Adapters, by name, that runs side by side are spread over: the first run takes the first, the second one the second. */
+  readonly adapters?: readonly string[];
   /** Interrupts the runs under way, which save what they have, and starts no more. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: SweepEvent) => void;
@@ -71,9 +73,12 @@ export async function runSweep(options: SweepOptions): Promise<SweepOutcome> {
     writeSweepFiles(summary);
     return summary;
   };
-  const work = async (): Promise<void> => {
+  const work = async (place: number): Promise<void> => {
+    const adapter = options.adapters?.[place % options.adapters.length];
+    const environment =
+      adapter === undefined ? options.environment : { ...(options.environment ?? process.env), HICO_ADAPTER: adapter };
     for (let run = waiting.shift(); run && !signal?.aborted; run = waiting.shift()) {
-      const failure = await perform(run, options, (stage, part) => {
+      const failure = await perform(run, { ...options, environment }, (stage, part) => {
         active.set(run.name, { stage, part });
         progress();
       });
@@ -88,7 +93,7 @@ export async function runSweep(options: SweepOptions): Promise<SweepOutcome> {
     }
   };
   progress();
-  await Promise.all(Array.from({ length: Math.min(jobs, waiting.length) }, work));
+  await Promise.all(Array.from({ length: Math.min(jobs, waiting.length) }, (_, place) => work(place)));
   return { summary: write(), failures, interrupted: signal?.aborted ?? false };
 }
 

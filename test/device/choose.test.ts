@@ -8,6 +8,8 @@ import {
   describeAdapter,
   fitsAdapter,
   namesSoftware,
+  adapterChoices,
+  givenFirst,
   pickAdapter,
   profileOf,
   usefulLimits,
@@ -120,6 +122,51 @@ describe("descriptions", () => {
     assert.equal(pickAdapter([swiftShader, radeon, geforce]), radeon);
     assert.equal(pickAdapter([swiftShader, radeon, geforce], "rtx"), geforce);
     assert.equal(pickAdapter([swiftShader, radeon], "rtx"), undefined);
+  });
+
+  test("adapters of one name are numbered, and a number chooses among those that fit", () => {
+    const second = { ...geforce, subgroupMaxSize: 64 };
+    const all = [swiftShader, radeon, geforce, second];
+    assert.equal(pickAdapter(all, "geforce:1"), second);
+    assert.equal(pickAdapter(all, "geforce:0"), geforce);
+    assert.equal(pickAdapter(all, ":0"), radeon);
+    assert.equal(pickAdapter(all, ":3"), swiftShader);
+    assert.equal(pickAdapter(all, "geforce:2"), undefined);
+    const names = adapterChoices(all);
+    assert.deepEqual(
+      names.map((name) => pickAdapter(all, name)),
+      [radeon, geforce, second, swiftShader],
+      "every name that is listed chooses its adapter",
+    );
+    assert.throws(
+      () => chooseDevice({ adapter: "geforce:2", adapters: all, devices }),
+      /no WebGPU adapter fits "geforce:2".*RTX 3080:0".*RTX 3080:1"/,
+    );
+  });
+
+  test("a second adapter that the runtime cannot open is an error that says what helps", () => {
+    const hidden = { ...geforce, hiddenBehind: 1 };
+    assert.throws(
+      () => chooseDevice({ adapter: "geforce:1", adapters: [geforce, hidden], devices }),
+      /"geforce:1": Dawn opens adapters by name, and 2 or more are called.*--gres=gpu:1/,
+    );
+  });
+
+  test("the GPU that Slurm gave is the first, where the process sees others as well", () => {
+    const second = { ...geforce, subgroupMaxSize: 64 };
+    const found = [swiftShader, geforce, second].map((info) => ({ info }));
+    const first = (environment: Record<string, string>, list = found): unknown =>
+      givenFirst(list, (name) => environment[name])[0]!.info;
+    assert.equal(first({ SLURM_JOB_ID: "7", CUDA_VISIBLE_DEVICES: "1" }), second);
+    assert.equal(first({ SLURM_JOB_ID: "7", CUDA_VISIBLE_DEVICES: "5" }), swiftShader);
+    assert.equal(first({ CUDA_VISIBLE_DEVICES: "1" }), swiftShader);
+    assert.equal(
+      first({ SLURM_JOB_ID: "7", CUDA_VISIBLE_DEVICES: "1" }, [
+        { info: geforce },
+        { info: { ...geforce, hiddenBehind: 1 } },
+      ]),
+      geforce,
+    );
   });
 
   test("the profile takes the smaller of the two limits on a buffer, and only features that are granted", () => {

@@ -5,14 +5,17 @@
  */
 import { environmentVariable, importLate, isNode } from "../../environment.ts";
 import type { SoftwareDriver } from "../../software-vulkan.ts";
-import { adapterName, describeAdapter, pickAdapter } from "./describe.ts";
+import { adapterChoices, describeAdapter, givenFirst, onlyFirstOf, pickAdapter } from "./describe.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { GpuError } from "./errors.ts";
 import { vulkanLoaderHere } from "./vulkan-loader.ts";
 
 /** Which adapter is wanted. */
 export interface AdapterOptions {
-  /** Part of the adapter's name, in any case; or "swiftshader" or "lavapipe", which also find that driver. */
+  /**
+   * Part of the adapter's name, in any case, and a number where several have it ("nvidia:1" is the second); or
+   * "swiftshader" or "lavapipe", which also find that driver.
+   */
   readonly adapter?: string;
   /** Default "high-performance". */
   readonly powerPreference?: GPUPowerPreference;
@@ -94,7 +97,11 @@ async function listUnderNode(options: AdapterOptions): Promise<FoundAdapter[]> {
     if (backend === "null") continue;
     const gpu = module.create(dawnOptions(options, [`adapter=${name}`, `backend=${backend}`]));
     const adapter = await gpu.requestAdapter(requestOptions(options)).catch(() => null);
-    if (adapter !== null) found.push({ gpu, adapter, info: describeAdapter(adapter, name, backend) });
+    if (adapter === null) continue;
+    // Dawn opens the first adapter of a name, so that a second one of it is listed and cannot be had.
+    const hiddenBehind = found.filter(({ info }) => info.device === name && info.backend === backend).length;
+    const info = describeAdapter(adapter, name, backend);
+    found.push({ gpu, adapter, info: hiddenBehind === 0 ? info : { ...info, hiddenBehind } });
   }
   return found;
 }
@@ -119,7 +126,7 @@ async function listFromNavigator(options: AdapterOptions): Promise<FoundAdapter[
 /** Every adapter to be had, the preferred one first. With `software`, that driver's only. */
 export async function listAdapters(options: AdapterOptions = {}): Promise<FoundAdapter[]> {
   const list = isNode ? listUnderNode : listFromNavigator;
-  if (options.software === undefined) return list(options);
+  if (options.software === undefined) return givenFirst(await list(options), environmentVariable);
   const { findSoftwareDriver, withSoftwareDriver } = await import("../../software-vulkan.ts");
   return withSoftwareDriver(await findSoftwareDriver(options.software), () => list(options));
 }
@@ -137,9 +144,10 @@ export async function requestAdapter(given: AdapterOptions = {}): Promise<FoundA
     wanted,
   );
   const chosen = found.find(({ info }) => info === picked);
+  if (chosen?.info.hiddenBehind) throw new GpuError(`adapter "${wanted}": ${onlyFirstOf(chosen.info)}`);
   if (chosen !== undefined) return chosen;
-  const there =
-    found.length === 0 ? "there is none" : `there is ${found.map((one) => `"${adapterName(one.info)}"`).join(", ")}`;
+  const choices = adapterChoices(found.map(({ info }) => info));
+  const there = choices.length === 0 ? "there is none" : `there is ${choices.map((name) => `"${name}"`).join(", ")}`;
   const oldMesa = options.software === "lavapipe" && isNode;
   throw new GpuError(
     `no WebGPU adapter${wanted === undefined ? "" : ` fits "${wanted}"`}: ${there}. ` +

@@ -49,6 +49,8 @@ export interface AdapterDescription {
   readonly features: readonly string[];
   /** Limits in bytes, invocations or counts, as named by WebGPU. */
   readonly limits: Readonly<Record<LimitName, number>>;
+  /** How many adapters of the same name come before it where the runtime opens the first of a name only (Dawn). */
+  readonly hiddenBehind?: number;
 }
 
 /** Names of CPU-backed drivers, wherever in an adapter's description they stand. */
@@ -118,8 +120,61 @@ export function fitsAdapter(info: AdapterDescription, wanted: string): boolean {
   return names.includes(part) || (part === "lavapipe" && names.includes("llvmpipe"));
 }
 
-/** The first real GPU that fits `wanted` (any, without it), else the first adapter that does, else undefined. */
+/**
+ * What an adapter's name with a number asks for: "nvidia:1" is the second of those that "nvidia" fits, ":1" the second
+ * of all. A name without a number asks for the first.
+ */
+export function parseAdapterChoice(wanted: string): { readonly part: string; readonly number: number | undefined } {
+  const [, part, number] = /^(.*):(\d+)$/s.exec(wanted) ?? [];
+  return number === undefined ? { part: wanted, number: undefined } : { part: part!, number: Number(number) };
+}
+
+/** The adapters that `part` of a name fits (all, without it): real GPUs first, else in the order given. */
+export function fittingAdapters<Info extends AdapterDescription>(adapters: readonly Info[], part?: string): Info[] {
+  const fitting = adapters.filter((info) => part === undefined || part === "" || fitsAdapter(info, part));
+  return [...fitting.filter((info) => !info.isSoftware), ...fitting.filter((info) => info.isSoftware)];
+}
+
+/**
+ * The first real GPU that fits `wanted` (any, without it), else the first adapter that does, else undefined; with a
+ * number, the one of that number among them.
+ */
 export function pickAdapter(adapters: readonly AdapterDescription[], wanted?: string): AdapterDescription | undefined {
-  const fitting = adapters.filter((info) => wanted === undefined || fitsAdapter(info, wanted));
-  return fitting.find((info) => !info.isSoftware) ?? fitting[0];
+  if (wanted === undefined) return fittingAdapters(adapters)[0];
+  const { part, number } = parseAdapterChoice(wanted);
+  return fittingAdapters(adapters, wanted)[0] ?? fittingAdapters(adapters, part)[number ?? 0];
+}
+
+/**
+ * The names by which adapters are asked for, in `pickAdapter`'s order: a number after those that share a name.
+ * For example "NVIDIA H200:0", "NVIDIA H200:1", "llvmpipe".
+ */
+export function adapterChoices(adapters: readonly AdapterDescription[]): string[] {
+  const names = fittingAdapters(adapters).map(adapterName);
+  return names.map((name, i) => {
+    const same = names.map((other, j) => (other === name ? j : -1)).filter((j) => j >= 0);
+    return same.length === 1 ? name : `${name}:${same.indexOf(i)}`;
+  });
+}
+
+/** Why an adapter that stands behind another of its name cannot be had, and what helps. */
+export function onlyFirstOf(info: AdapterDescription): string {
+  return (
+    `Dawn opens adapters by name, and ${(info.hiddenBehind ?? 0) + 1} or more are called "${adapterName(info)}": show this process the ` +
+    "one GPU that it is to have (Slurm's --gres=gpu:1, docker run --gpus device=1)"
+  );
+}
+
+/**
+ * The adapters with the one first that a scheduler gave this process: Slurm numbers a job's GPUs in
+ * CUDA_VISIBLE_DEVICES. Where the process sees no more than its own, there is nothing to choose.
+ */
+export function givenFirst<Info extends { readonly info: AdapterDescription }>(
+  found: readonly Info[],
+  environment: (name: string) => string | undefined,
+): Info[] {
+  const given = /^\d+/.exec(environment("CUDA_VISIBLE_DEVICES") ?? "")?.[0];
+  if (given === undefined || environment("SLURM_JOB_ID") === undefined) return [...found];
+  const own = found.filter(({ info }) => !info.isSoftware)[Number(given)];
+  return own === undefined || own.info.hiddenBehind ? [...found] : [own, ...found.filter((other) => other !== own)];
 }

@@ -1,0 +1,115 @@
+/**
+ * A sweep on a real Slurm: a task that is killed and one that is sent back to the queue go on where they were, and the
+ * results are those of plain runs, byte for byte.
+ */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { generatedSource } from "../../src/data/sources/generated.ts";
+import { prepareStore } from "../../src/data/sources/prepare.ts";
+import { runHico } from "../cli/run-hico.ts";
+import { SlurmCluster, whyNoSlurm } from "./slurm-cluster.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "hico-slurm-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const hico = async (...args: string[]): Promise<string> => {
+  const { code, stdout, stderr } = await runHico(folder, args, { device: "cpu" });
+  assert.equal(code, 0, `${stdout}${stderr}`);
+  return stdout;
+};
+
+// A grid is named as its file is: what sbatch and shells would read as something else, but for the names that jobs get.
+const FILE = "two words %j 'quo\"ted\n#SBATCH --wrap=id.json";
+const GRID = {
+  settings: {
+    data: "tiny.clips",
+    encoder: "gru",
+    hidden: 8,
+    projection: 4,
+    queue: 16,
+    granularity: 2,
+    batch: 4,
+    frames: 16,
+    minFrames: 8,
+    epochs: 25,
+    saveEvery: 1,
+    logEvery: 1,
+  },
+  seeds: [0, 1, 2, 3],
+  eval: { linear: { epochs: 3 }, knn: { k: 3 } },
+};
+
+/** Processes of `hico pretrain` in a run's folder. */
+function processesOf(run: string): number[] {
+  const found: number[] = [];
+  for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+    let words: string[];
+    try {
+      words = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+    } catch {
+      continue;
+    }
+    if (words.includes("pretrain") && words.includes(`--run=${run}`)) found.push(Number(name));
+  }
+  return found;
+}
+
+test("four tasks on a real Slurm, one killed, one requeued: equal to plain runs", { skip: whyNoSlurm() }, async () => {
+  await prepareStore(generatedSource({ subjects: 2, repetitions: 1 }), join(folder, "tiny.clips"));
+  writeFileSync(join(folder, FILE), JSON.stringify(GRID));
+  await hico("sweep", FILE, "--folder", "plain");
+
+  const emitted = await hico("sweep", FILE, "--folder", "cluster", "--emit", "slurm", "--device", "cpu", "--json");
+  const { path, tasks } = JSON.parse(emitted) as { path: string; tasks: number };
+  assert.equal(tasks, 4);
+  const runs = (of: string): string[] => readdirSync(join(folder, of, "runs")).sort();
+  const names = runs("plain");
+  const saved = (name: string): boolean => {
+    const checkpoints = join(folder, "cluster", "runs", name, "checkpoints");
+    return existsSync(checkpoints) && readdirSync(checkpoints).some((file) => file.startsWith("step-"));
+  };
+
+  const cluster = await SlurmCluster.start(mkdtempSync(join(tmpdir(), "slurm-")));
+  try {
+    const job = cluster.submit(path, folder);
+    await cluster.until("the first task has saved", () => saved(names[0]!));
+    for (const pid of processesOf(`cluster/runs/${names[0]}`)) process.kill(pid, "SIGKILL");
+    await cluster.until("the killed task has failed", () => cluster.states(job).get(0) === "FAILED");
+    cluster.run("scontrol", ["requeue", `${job}_0`]);
+
+    await cluster.until("the second task has saved", () => saved(names[1]!));
+    cluster.run("scontrol", ["requeue", `${job}_1`]);
+    await cluster.until("all tasks have ended", () => {
+      const states = [...cluster.states(job).values()];
+      assert.ok(!states.includes("FAILED") || states.filter((state) => state === "FAILED").length <= 1);
+      return states.length === 4 && states.every((state) => state === "COMPLETED");
+    });
+    for (const name of names)
+      assert.deepEqual(processesOf(`cluster/runs/${name}`), [], "no task left a process behind");
+  } finally {
+    cluster.stop();
+  }
+
+  assert.deepEqual(runs("cluster"), names);
+  for (const name of names) {
+    const last = (of: string): Buffer => {
+      const checkpoints = join(folder, of, "runs", name, "checkpoints");
+      const file = readdirSync(checkpoints)
+        .filter((entry) => entry.startsWith("step-"))
+        .sort()
+        .at(-1)!;
+      return readFileSync(join(checkpoints, file));
+    };
+    assert.ok(last("plain").equals(last("cluster")), `${name}: the last checkpoints are equal, byte for byte`);
+  }
+  const measures = async (of: string): Promise<unknown> => {
+    const { rows } = JSON.parse(await hico("sweep", FILE, "--folder", of, "--table", "--json")) as {
+      rows: { labels: unknown; measures: unknown }[];
+    };
+    return rows.map((row) => [row.labels, row.measures]);
+  };
+  assert.deepEqual(await measures("cluster"), await measures("plain"));
+  assert.ok(!existsSync(join(folder, "id")), "no line of the grid's name ran");
+});
