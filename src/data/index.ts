@@ -36,6 +36,7 @@ export * from "./sources/detect.ts";
 export * from "./sources/downloads.ts";
 export * from "./sources/motion.ts";
 export * from "./sources/prepared.ts";
+export * from "./sources/kind-names.ts";
 export * from "./sources/kinds.ts";
 export * from "./sources/npy.ts";
 export * from "./sources/ntu.ts";

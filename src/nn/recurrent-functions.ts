@@ -8,7 +8,7 @@ import { gruScan, lstmScan } from "../ops/scan.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { Generator } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { concat, stack } from "../tensor/tensor.ts";
+import { concat, stack } from "../tensor/methods/join.ts";
 import { dropout } from "./layers.ts";
 import { linear } from "./linear.ts";
 

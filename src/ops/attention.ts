@@ -7,7 +7,8 @@ import { gradients } from "../autograd/grad.ts";
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { Tensor, concat } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { concat } from "../tensor/methods/join.ts";
 
 export interface AttentionAttrs {
   readonly heads: number;

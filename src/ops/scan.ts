@@ -14,7 +14,8 @@ import type { FusedOp, ValueSpec } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { zeros } from "../tensor/create.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { Tensor, concat, stack } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { concat, stack } from "../tensor/methods/join.ts";
 
 export interface ScanAttrs {
   readonly masked: boolean;

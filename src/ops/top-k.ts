@@ -4,7 +4,8 @@ import * as build from "../tensor/build.ts";
 import { arange } from "../tensor/create.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { scatterAddZeros } from "../tensor/scatter.ts";
-import { Tensor, stack } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { stack } from "../tensor/methods/join.ts";
 import { LOWEST } from "./specs/lowest.ts";
 
 export interface TopKAttrs {

@@ -1,5 +1,6 @@
 /** The tensor layer: lazy arrays, variables, random numbers. */
-export { Tensor, concat, stack } from "./tensor.ts";
+export { Tensor } from "./tensor.ts";
+export { concat, stack } from "./methods/join.ts";
 export type { Axes, NestedArray, Operand, Range } from "./tensor.ts";
 export { Variable, variable } from "./variable.ts";
 export type { VariableOptions } from "./variable.ts";

@@ -17,7 +17,7 @@ import { HiCoTrainer } from "../hico/model/trainer.ts";
 import { noGrad } from "../autograd/grad.ts";
 import { compile } from "../tensor/program/compile.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { stack } from "../tensor/tensor.ts";
+import { stack } from "../tensor/methods/join.ts";
 import type { CaseKind, Comparison, GoldenFile } from "./case.ts";
 import { tensorOf, tensorsUnder } from "./case.ts";
 

@@ -6,8 +6,6 @@ import { circles, importsOf, readSources } from "./house.ts";
 const REAL: Readonly<Record<string, string>> = {
   "src/tensor/backend.ts":
     "a row of the elementwise table has its derivative as an expression of tensors, and a tensor's methods build nodes of that table",
-  "src/data/sources/detect.ts":
-    "what a folder seems to hold is told by kind, and a kind refuses a folder that seems to hold another",
   "src/shaders/matmul/choice.ts": "a tile's kind is printed by its own file, and all share the types of a product",
   "src/wasm/matmul/blocks.ts": "blocks are chosen for a product, and a product is printed in blocks",
   "src/wasm/print/reduce-columns.ts": "a reduction chooses rows or columns, and both combine values alike",

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { grad, gradients, valueAndGrad } from "../../src/autograd/grad.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import * as build from "../../src/tensor/build.ts";
-import { broadcastAll, requireFloat } from "../../src/tensor/tensor.ts";
+import { requireFloat } from "../../src/tensor/tensor.ts";
 import {
   ELEMENTWISE,
   Generator,
@@ -105,7 +105,6 @@ const REFUSALS: readonly Refusal[] = [
     /expand: \[2, 3\] cannot be expanded to \[3\]: aligned at the last axis, sizes must be equal or 1/,
   ],
   ["expanding a size above 1", () => x.expand([4, 3]), /expand: \[2, 3\] cannot be expanded to \[4, 3\]/],
-  ["broadcastAll", () => broadcastAll("pair", x, zeros([5])), /pair: shapes \[2, 3\] and \[5\] do not broadcast/],
   ["requireFloat", () => requireFloat("thing", i), /thing: takes floating tensors, not i32/],
   // axes
   ["an axis out of range", () => x.sum(2), /sum: axis 2 is out of range for a tensor of 2 axes \(allowed: -2\.\.1\)/],

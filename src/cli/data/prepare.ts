@@ -1,9 +1,10 @@
 /** `hico data prepare`: raw input of any known form to one clip store. */
 import { existsSync } from "node:fs";
 import { prepareStore } from "../../data/sources/prepare.ts";
-import { KIND_TITLES, requireKind } from "../../data/sources/detect.ts";
-import type { SourceKind } from "../../data/sources/kinds.ts";
-import { openSourceOf, SOURCE_KINDS } from "../../data/sources/kinds.ts";
+import { requireKind } from "../../data/sources/detect.ts";
+import { KIND_TITLES, SOURCE_KINDS } from "../../data/sources/kind-names.ts";
+import type { SourceKind } from "../../data/sources/kind-names.ts";
+import { openSourceOf } from "../../data/sources/kinds.ts";
 import type { Normalization } from "../../data/skeleton/upright.ts";
 import { NORMALIZATIONS, NORMALIZED_PER } from "../../data/skeleton/upright.ts";
 import { defineHicoCommand } from "../command.ts";

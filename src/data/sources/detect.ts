@@ -14,7 +14,8 @@ import { parseNwUclaName } from "../formats/nw-ucla.ts";
 import { parseMsrName } from "../formats/msr-action3d.ts";
 import { parseSbuPath } from "../formats/sbu.ts";
 import { parseUtdMhadName } from "../formats/utd-mhad.ts";
-import type { SourceKind } from "./kinds.ts";
+import { KIND_TITLES } from "./kind-names.ts";
+import type { SourceKind } from "./kind-names.ts";
 import { filesBelow, requireFolder } from "./source.ts";
 
 export interface Detected {
@@ -24,24 +25,6 @@ export interface Detected {
 }
 
 type Rule = (folder: string, files: readonly string[]) => Detected | undefined;
-
-/** The words for a kind. */
-export const KIND_TITLES: Readonly<Record<SourceKind, string>> = {
-  "nw-ucla": "NW-UCLA",
-  "utd-mhad": "UTD-MHAD",
-  sbu: "SBU Kinect Interaction",
-  ntu60: "NTU RGB+D 60",
-  ntu120: "NTU RGB+D 120",
-  "pku-mmd": "PKU-MMD",
-  npy: "npy files",
-  csv: "CSV recordings",
-  "msr-action3d": "MSR-Action3D",
-  "st-gcn": "ST-GCN's npy and pkl",
-  "ctr-gcn": "CTR-GCN's npz",
-  pyskl: "PySKL's pkl",
-  bvh: "BVH motion capture",
-  smpl: "SMPL's 22 joints in npy",
-};
 
 /** The kind of a folder, or undefined where nothing known is in it. @throws DataError where it cannot be read. */
 export function detectKind(folder: string): Detected | undefined {

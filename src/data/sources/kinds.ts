@@ -7,6 +7,7 @@ import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { layoutNamed, LAYOUTS, loadLayout, NTU25 } from "../skeleton/layout.ts";
 import { factProtocol } from "../store/protocol.ts";
 import type { Protocol } from "../store/protocol.ts";
+import type { SourceKind } from "./kind-names.ts";
 import type { ClipSource } from "./source.ts";
 import type { CsvSourceOptions } from "./csv.ts";
 import { csvFileSource, csvSource, loadCsvSpec } from "./csv.ts";
@@ -18,12 +19,6 @@ import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
 import { ntuSource } from "./ntu.ts";
 import { pkuSource } from "./pku.ts";
 import { parseWindows } from "./windows.ts";
-
-export const SOURCE_KINDS = [
-  ...(["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const),
-  ...(["msr-action3d", "st-gcn", "ctr-gcn", "pyskl", "bvh", "smpl"] as const),
-] as const;
-export type SourceKind = (typeof SOURCE_KINDS)[number];
 
 /** Paths and choices, as a user gives them. */
 export interface SourceKindOptions {

@@ -9,7 +9,7 @@ import type { DType } from "../../tensor/dtype.ts";
 import type { Generator } from "../../tensor/random.ts";
 import { formatShape, sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { concat } from "../../tensor/tensor.ts";
+import { concat } from "../../tensor/methods/join.ts";
 import type { TensorModule } from "../../nn/module.ts";
 import { Module } from "../../nn/module.ts";
 import type { RecurrentSettings } from "../../nn/recurrent.ts";

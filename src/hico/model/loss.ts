@@ -7,7 +7,7 @@
 import { infoNCE } from "../../ops/contrastive.ts";
 import { l2Normalize } from "../../ops/normalization.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { concat } from "../../tensor/tensor.ts";
+import { concat } from "../../tensor/methods/join.ts";
 import type { ContrastLevel } from "./contrast-levels.ts";
 import type { Projections } from "./network.ts";
 

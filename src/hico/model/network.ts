@@ -7,7 +7,7 @@
 import { segmentMax } from "../../ops/segment-max.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { concat } from "../../tensor/tensor.ts";
+import { concat } from "../../tensor/methods/join.ts";
 import { LayerNorm, Sequential } from "../../nn/layers.ts";
 import { Linear } from "../../nn/linear.ts";
 import type { TensorModule } from "../../nn/module.ts";

@@ -17,7 +17,7 @@ import { defaultDevice } from "../../tensor/backend.ts";
 import { compile } from "../../tensor/program/compile.ts";
 import { tensor } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { concat } from "../../tensor/tensor.ts";
+import { concat } from "../../tensor/methods/join.ts";
 import { clipsOf, protocolOf } from "./clips.ts";
 import { contrastiveAccuracy, partsOfLevels } from "../model/loss.ts";
 import type { Measures } from "./measures.ts";

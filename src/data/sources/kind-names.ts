@@ -1,0 +1,25 @@
+/** The names of the kinds of raw input: what a user writes, and what each is called in words. */
+
+export const SOURCE_KINDS = [
+  ...(["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const),
+  ...(["msr-action3d", "st-gcn", "ctr-gcn", "pyskl", "bvh", "smpl"] as const),
+] as const;
+export type SourceKind = (typeof SOURCE_KINDS)[number];
+
+/** The words for a kind. */
+export const KIND_TITLES: Readonly<Record<SourceKind, string>> = {
+  "nw-ucla": "NW-UCLA",
+  "utd-mhad": "UTD-MHAD",
+  sbu: "SBU Kinect Interaction",
+  ntu60: "NTU RGB+D 60",
+  ntu120: "NTU RGB+D 120",
+  "pku-mmd": "PKU-MMD",
+  npy: "npy files",
+  csv: "CSV recordings",
+  "msr-action3d": "MSR-Action3D",
+  "st-gcn": "ST-GCN's npy and pkl",
+  "ctr-gcn": "CTR-GCN's npz",
+  pyskl: "PySKL's pkl",
+  bvh: "BVH motion capture",
+  smpl: "SMPL's 22 joints in npy",
+};
