@@ -53,7 +53,11 @@ export default defineHicoCommand({
     sort: { type: "string", description: `Order of the table: ${SORT_ORDERS.join(", ")} (grid)` },
     "dry-run": { type: "boolean", description: "List runs and commands, and run nothing" },
     emit: { type: "string", description: "Write a cluster's job in place of running: slurm or k8s" },
-    image: { type: "string", default: "node:22", description: "With --emit k8s: the image of the tasks" },
+    image: {
+      type: "string",
+      default: "hico-webgpu",
+      description: "With --emit k8s: the image of the tasks, with Node, libvulkan and this package (docs/clusters.md)",
+    },
     claim: {
       type: "string",
       default: "hico",

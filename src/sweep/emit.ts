@@ -2,8 +2,8 @@
  * A sweep for a cluster: every task of a Slurm job array, or of an Indexed Job of Kubernetes, is one run, by ordinary
  * `hico` commands. A task that is started again goes on where it stopped.
  *
- * What a task does stands in files beside the script: `sweep.tasks.sh`, one case a task, and `grid.json`. Nothing of a
- * grid reaches a line that a scheduler reads but its name, with every letter out that such a line cannot hold.
+ * What a task does stands in a file beside the script: `sweep.tasks.sh`, one case a task. Nothing of a grid
+ * reaches a line that a scheduler reads but its name, with every letter out that such a line cannot hold.
  */
 import { createHash } from "node:crypto";
 import { isAbsolute, relative, resolve } from "node:path";

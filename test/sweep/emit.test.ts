@@ -1,6 +1,7 @@
 /** What a scheduler reads of a sweep: names, folders and arrays that it takes as they are meant, whatever a grid is called. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Job } from "kubernetes-models/batch/v1";
 import { clusterName, kubernetesJob, parseGrid, slurmScripts, taskScript } from "../../src/sweep/index.ts";
 
 const NAMES = ["try", "two words", "%j", "a\n#SBATCH --wrap=id", "'quo\"ted", "--", "ÄÖ", "_-_", "x".repeat(300)];
@@ -47,4 +48,27 @@ test("2,500 runs are three arrays, each task named once; a GPU is asked for wher
   assert.deepEqual(Object.keys(spec.containers[0].resources), ["requests", "limits"]);
   assert.ok(JSON.stringify(spec.containers[0].resources).includes("nvidia.com/gpu"));
   assert.ok(spec.terminationGracePeriodSeconds >= 60);
+});
+
+test("the manifest is what Kubernetes' schema asks for, whatever a grid is called; the schema finds a planted fault", () => {
+  for (const name of NAMES)
+    for (const gpu of [false, true]) {
+      const text = kubernetesJob(grid(name), {
+        folder: "sweeps/try",
+        gpu,
+        jobs: 3,
+        image: "hico-webgpu",
+        claim: "hico",
+      });
+      new Job(JSON.parse(text) as object).validate();
+      assert.ok(text.includes("ReadWriteMany"));
+      const planted = JSON.parse(text.replace('"completions": 1', '"completions": "one"')) as object;
+      assert.throws(() => new Job(planted).validate(), /completions/);
+    }
+  const folder = { gpu: false, image: "i", claim: "c" };
+  for (const outside of ["/elsewhere", "../elsewhere", "."])
+    assert.throws(
+      () => kubernetesJob(grid("try"), { ...folder, folder: outside }),
+      /outside of the volume.*sweeps\/NAME/,
+    );
 });
