@@ -34,3 +34,4 @@ export { MultiHeadAttention, TransformerEncoderLayer } from "./transformer.ts";
 export type { AttentionInputs, AttentionSettings, EncoderLayerSettings } from "./transformer.ts";
 export { crossEntropy, infoNCE, meanSquaredError, ntXent } from "../ops/index.ts";
 export type { ContrastiveOptions, CrossEntropyOptions, Reduction } from "../ops/index.ts";
+export * from "./spatial/index.ts";

@@ -1,6 +1,7 @@
 /** Layers that are one op: normalisation, dropout, convolution, pooling; and their chain. */
 import type { Conv1dOptions } from "../ops/convolution.ts";
 import { conv1d, maxPool1d } from "../ops/convolution.ts";
+import type { MaxPoolOptions } from "../ops/spatial/index.ts";
 import { layerNorm } from "../ops/normalization.ts";
 import { ones, zeros } from "../tensor/create.ts";
 import type { Generator } from "../tensor/random.ts";
@@ -106,19 +107,21 @@ export class Conv1d extends Module {
   }
 }
 
-/** Largest of each window of the last axis (torch.nn.MaxPool1d without padding). */
+/** Largest of each window of the last axis (torch.nn.MaxPool1d). */
 export class MaxPool1d extends Module {
+  /** @param options the stride, by default `size`, or all of the options */
   constructor(
     readonly size: number,
-    readonly stride = size,
+    readonly options: number | MaxPoolOptions = size,
   ) {
     super();
     requireCount("MaxPool1d", "size", size);
-    requireCount("MaxPool1d", "stride", stride);
+    if (typeof options === "number") requireCount("MaxPool1d", "stride", options);
   }
 
+  /** x [..., L] → [..., L']. */
   forward(x: Tensor): Tensor {
-    return maxPool1d(x, this.size, this.stride);
+    return maxPool1d(x, this.size, this.options);
   }
 }
 

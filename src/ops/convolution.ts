@@ -5,6 +5,8 @@ import { arange } from "../tensor/create.ts";
 import type { FusedOp } from "../tensor/fused.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import type { MaxPoolOptions } from "./spatial/pooling.ts";
+import { maxPool } from "./spatial/pooling.ts";
 
 export interface Conv1dOptions {
   readonly bias?: Tensor;
@@ -136,9 +138,13 @@ export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOpt
   return bias ? new Tensor(y).add(bias) : new Tensor(y);
 }
 
-/** Largest of each window of the last axis; the first of equals takes the gradient (torch max_pool1d, no padding). */
-export function maxPool1d(x: Tensor, size: number, stride = size): Tensor {
-  return maxPoolAxis(x, x.rank - 1, size, stride);
+/**
+ * Largest of each window of the last axis; the first of equals takes the gradient (torch.nn.functional.max_pool1d).
+ * The third argument is the stride (default `size`) or all of the options.
+ */
+export function maxPool1d(x: Tensor, size: number, options: number | MaxPoolOptions = size): Tensor {
+  if (typeof options !== "number") return maxPool("maxPool1d", x, size, options, 1);
+  return maxPoolAxis(x, x.rank - 1, size, options);
 }
 
 /** `maxPool1d` along any axis; an incomplete last window is dropped. */

@@ -14,3 +14,4 @@ export { conv1d, depthwiseConv1d, interpolateLinear, maxPool1d } from "./convolu
 export type { Conv1dOptions, DepthwiseOptions } from "./convolution.ts";
 export { topK } from "./top-k.ts";
 export { segmentMax } from "./segment-max.ts";
+export * from "./spatial/index.ts";

@@ -18,8 +18,8 @@ import {
 } from "../support/helpers.ts";
 import type { LeafData } from "../support/draw.ts";
 import type { OpCase } from "../support/helpers.ts";
-
-type Maker = (draw: Draw, elements: number) => OpCase;
+import type { Maker } from "./spatial-cases.ts";
+import { SPATIAL } from "./spatial-cases.ts";
 
 const overAxis =
   (name: "softmax" | "logSoftmax" | "logSumExp" | "l2Normalize"): Maker =>
@@ -44,6 +44,7 @@ const overAxis =
   };
 
 const MAKERS: Record<string, Maker> = {
+  ...SPATIAL,
   softmax: overAxis("softmax"),
   logSoftmax: overAxis("logSoftmax"),
   logSumExp: overAxis("logSumExp"),

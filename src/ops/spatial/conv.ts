@@ -1,0 +1,101 @@
+/** Convolutions and their transposes, as torch.nn.functional has them. */
+import { formatShape } from "../../tensor/shape.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { requireFloat } from "../../tensor/tensor.ts";
+import type { ConvolveAttrs } from "./convolve.ts";
+import { CONVOLVE, CONVOLVE_INPUT, apply } from "./convolve.ts";
+import type { PerAxis } from "./sizes.ts";
+import { perAxis, spanOf, windowCount } from "./sizes.ts";
+
+export interface Conv2dOptions {
+  /** [O]. */
+  readonly bias?: Tensor;
+  /** Default 1. */
+  readonly stride?: PerAxis;
+  /** Zeros on both sides; "valid" is 0, "same" keeps the sizes of x (stride 1 only). Default 0. */
+  readonly padding?: PerAxis | "same" | "valid";
+  /** Default 1. */
+  readonly dilation?: PerAxis;
+  /** Default 1; the number of channels makes the convolution depthwise. */
+  readonly groups?: number;
+}
+
+/** Zeros before and after each axis. "same" puts the odd one after, as PyTorch does. */
+export function paddingOf(
+  op: string,
+  padding: PerAxis | "same" | "valid",
+  kernel: readonly number[],
+  dilation: readonly number[],
+  stride: readonly number[],
+): { low: number[]; high: number[] } {
+  if (padding === "same") {
+    if (stride.some((s) => s !== 1)) throw new Error(`${op}: padding "same" goes with stride 1 only`);
+    const total = kernel.map((k, d) => spanOf(k, dilation[d]) - 1);
+    return { low: total.map((t) => Math.floor(t / 2)), high: total.map((t) => t - Math.floor(t / 2)) };
+  }
+  const both = perAxis(op, "padding", padding === "valid" ? 0 : padding, kernel.length, 0);
+  return { low: both, high: both };
+}
+
+function checkBias(op: string, bias: Tensor | undefined, out: number): void {
+  if (bias && (bias.rank !== 1 || bias.shape[0] !== out)) {
+    throw new Error(`${op}: bias has shape ${formatShape(bias.shape)}, not [${out}]`);
+  }
+}
+
+function checkOperands(op: string, x: Tensor, weight: Tensor, rank: number): void {
+  requireFloat(op, x);
+  requireFloat(op, weight);
+  if (x.dtype !== weight.dtype) {
+    throw new Error(`${op}: x is ${x.dtype} and weight ${weight.dtype}; cast one with .cast("${x.dtype}")`);
+  }
+  if ((x.rank === rank + 2 || x.rank === rank + 1) && weight.rank === rank + 2) return;
+  const axes = ["L", "H, W"][rank - 1];
+  throw new Error(
+    `${op}: x ${formatShape(x.shape)} must be [N, C, ${axes}] or [C, ${axes}], and weight ${formatShape(weight.shape)} must have ${rank + 2} axes`,
+  );
+}
+
+const biased = (y: Tensor, bias: Tensor | undefined, rank: number): Tensor =>
+  bias ? y.add(bias.reshape([1, bias.size, ...new Array<number>(rank).fill(1)])) : y;
+
+/**
+ * Cross-correlation (torch.nn.functional.conv2d): x [N, C, H, W] or [C, H, W], weight [O, C / groups, kH, kW] →
+ * [N, O, H', W'], H' = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ + 1.
+ *
+ * @throws Error where shapes or dtypes do not fit, or the kernel is larger than the padded x.
+ */
+export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
+  return convolve("conv2d", x, weight, options, 2);
+}
+
+function convolve(op: string, x: Tensor, weight: Tensor, options: Conv2dOptions, rank: number): Tensor {
+  checkOperands(op, x, weight, rank);
+  if (x.rank === rank + 1) return convolve(op, x.unsqueeze(0), weight, options, rank).squeeze(0);
+  const { bias, padding = 0, groups = 1 } = options;
+  const stride = perAxis(op, "stride", options.stride ?? 1, rank, 1);
+  const dilation = perAxis(op, "dilation", options.dilation ?? 1, rank, 1);
+  perAxis(op, "groups", groups, 1, 1);
+  const [out, perGroup, ...kernel] = weight.shape;
+  const [, channels, ...size] = x.shape;
+  if (perGroup * groups !== channels || out % groups !== 0) {
+    throw new Error(
+      `${op}: weight ${formatShape(weight.shape)} must be [O, C / groups, …] for the ${channels} channels of x ` +
+        `${formatShape(x.shape)} in ${groups} groups, O a multiple of them`,
+    );
+  }
+  checkBias(op, bias, out);
+  const { low, high } = paddingOf(op, padding, kernel, dilation, stride);
+  const count = size.map((s, d) => {
+    const [whole, span] = [s + low[d] + high[d], spanOf(kernel[d], dilation[d])];
+    if (span > whole || kernel[d] === 0) {
+      throw new Error(
+        `${op}: the kernel spans ${span} of spatial axis ${d}, which has ${whole} elements with its padding; ` +
+          `x is ${formatShape(x.shape)}, weight ${formatShape(weight.shape)}`,
+      );
+    }
+    return windowCount(whole, span, stride[d]);
+  });
+  const attrs: ConvolveAttrs = { stride, dilation, low, high, groups, size, kernel, count };
+  return biased(apply(CONVOLVE, x, weight, attrs), bias, rank);
+}

@@ -1,0 +1,116 @@
+/** Draws of the ops on signals and images: shapes, sizes of windows and options. */
+import * as ops from "../../src/ops/index.ts";
+import type { Draw } from "../support/draw.ts";
+import type { OpCase } from "../support/helpers.ts";
+
+export type Maker = (draw: Draw, elements: number) => OpCase;
+
+const few = (draw: Draw, elements: number, most: number) => draw.int(1, elements <= 20 ? Math.min(2, most) : most);
+
+/** Sizes along `rank` axes of which windows of `size` fit. */
+function roomFor(draw: Draw, size: readonly number[], elements: number): number[] {
+  return size.map((s) => s + draw.int(0, elements <= 20 ? 1 : 5));
+}
+
+const convolution: Maker = (draw, elements) => {
+  const groups = few(draw, elements, 3);
+  const perGroup = few(draw, elements, 3);
+  const depthwise = draw.chance(0.2);
+  const channels = groups * (depthwise ? 1 : perGroup);
+  const out = groups * (depthwise ? 1 : few(draw, elements, 3));
+  const kernel = [few(draw, elements, 3), few(draw, elements, 4)];
+  const dilation = [draw.int(1, 2), draw.int(1, 2)];
+  const size = roomFor(
+    draw,
+    kernel.map((k, d) => (k - 1) * dilation[d] + 1),
+    elements,
+  );
+  const stride = [draw.int(1, 3), draw.int(1, 2)];
+  const same = draw.chance(0.2);
+  const options = same
+    ? { padding: "same" as const, dilation, groups }
+    : { padding: [draw.int(0, 2), draw.int(0, 2)], dilation, groups, stride };
+  const x = draw.operand([draw.int(1, 2), channels, ...size], { domain: [-1, 1] });
+  const weight = draw.operand([out, channels / groups, ...kernel], { domain: [-1, 1] });
+  const bias = draw.data([out]);
+  const biased = draw.chance(0.5);
+  return {
+    name: `conv2d ${JSON.stringify(options)} (${x.how}; ${weight.how})`,
+    leaves: [x.leaf, weight.leaf, ...(biased ? [bias] : [])],
+    bound: 5e-6,
+    f: (t, w, b) => ops.conv2d(x.view(t), weight.view(w), { ...options, bias: b }),
+  };
+};
+
+const pool =
+  (name: "maxPool2d" | "avgPool1d" | "avgPool2d"): Maker =>
+  (draw, elements) => {
+    const rank = name.endsWith("1d") ? 1 : 2;
+    const size = Array.from({ length: rank }, () => few(draw, elements, 3));
+    const shape = [few(draw, elements, 3), ...roomFor(draw, size, elements)];
+    const options = {
+      stride: draw.chance(0.3) ? undefined : Array.from({ length: rank }, () => draw.int(1, 3)),
+      padding: size.map((s) => draw.int(0, Math.floor(s / 2))),
+      ceilMode: draw.chance(0.4),
+      ...(name === "maxPool2d" ? {} : { countIncludePad: draw.chance(0.5) }),
+    };
+    return {
+      name: `${name} ${JSON.stringify({ size, ...options })}`,
+      leaves: [draw.data(shape, { distinct: true })],
+      f: (x) => ops[name](x, size, options).square(),
+      bound: 2e-6,
+    };
+  };
+
+const adaptive =
+  (name: "adaptiveAvgPool1d" | "adaptiveAvgPool2d" | "adaptiveMaxPool1d" | "adaptiveMaxPool2d"): Maker =>
+  (draw, elements) => {
+    const rank = name.endsWith("1d") ? 1 : 2;
+    const size = Array.from({ length: rank }, () => (draw.chance(0.2) ? null : draw.int(1, 5)));
+    const shape = [few(draw, elements, 3), ...Array.from({ length: rank }, () => few(draw, elements, 9))];
+    return {
+      name: `${name} ${JSON.stringify(size)}`,
+      leaves: [draw.data(shape, { distinct: true })],
+      f: (x) => ops[name](x, size).square(),
+      bound: 2e-6,
+    };
+  };
+
+/** x [N, C, ...] whose channels are not constant. */
+function channelled(draw: Draw, elements: number) {
+  const channels = few(draw, elements, 4);
+  const rest = Array.from({ length: draw.int(0, 2) }, () => few(draw, elements, 5));
+  return { channels, x: draw.data([draw.int(3, elements <= 20 ? 4 : 7), channels, ...rest], { distinct: true }) };
+}
+
+export const SPATIAL: Readonly<Record<string, Maker>> = {
+  conv2d: convolution,
+  maxPool2d: pool("maxPool2d"),
+  avgPool1d: pool("avgPool1d"),
+  avgPool2d: pool("avgPool2d"),
+  adaptiveAvgPool1d: adaptive("adaptiveAvgPool1d"),
+  adaptiveAvgPool2d: adaptive("adaptiveAvgPool2d"),
+  adaptiveMaxPool1d: adaptive("adaptiveMaxPool1d"),
+  adaptiveMaxPool2d: adaptive("adaptiveMaxPool2d"),
+  batchNormTraining(draw, elements) {
+    const { channels, x } = channelled(draw, elements);
+    const affine = draw.chance(0.7);
+    const epsilon = draw.pick([undefined, 1e-3, 0.1]);
+    return {
+      name: `batchNormTraining affine ${affine} epsilon ${epsilon}`,
+      leaves: [x, ...(affine ? [draw.data([channels]), draw.data([channels])] : [])],
+      bound: 2e-5,
+      gradientBound: 2e-4,
+      f: (t, weight, bias) => ops.batchNormTraining(t, { weight, bias, epsilon }).y,
+    };
+  },
+  batchNorm(draw, elements) {
+    const { channels, x } = channelled(draw, elements);
+    return {
+      name: "batchNorm",
+      leaves: [x, draw.data([channels]), draw.data([channels], { domain: [0.5, 3] }), draw.data([channels])],
+      bound: 1e-5,
+      f: (t, mean, variance, weight) => ops.batchNorm(t, mean, variance, { weight }),
+    };
+  },
+};
