@@ -19,13 +19,15 @@ export default defineHicoCommand({
     const description = describeStore(args.store, args.verify);
     if (args.json) console.log(JSON.stringify(description, null, 2));
     else {
-      const { clips, classes, layout, persons, frames, normalization, normalizedPer, protocols, damaged } = description;
+      const { clips, classes, layout, persons, frames, normalization, normalizedPer, protocols, damaged, lost } =
+        description;
       console.log(
         `${args.store}: ${clips} clips of ${classes.length} classes, ${layout} × ${persons}, ` +
           `${frames.least} to ${frames.most} frames (median ${frames.median}), ${normalizationWords(normalization, normalizedPer)}`,
       );
       for (const { name, rule, train, test } of protocols)
         console.log(`  ${name}: ${train} train, ${test} test (${rule})`);
+      if (lost.joints > 0) console.log(`  missing joints, filled: ${lost.joints}, in ${lost.clips} clips`);
       console.log(`  classes: ${classes.map(({ name, clips: count }) => `${name} ${count}`).join(", ")}`);
       if (damaged) console.log(damaged.length === 0 ? "  every checksum matches" : `  damaged: ${damaged.join("; ")}`);
     }

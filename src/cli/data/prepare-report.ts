@@ -1,12 +1,21 @@
 /** The words of a preparation's outcome. */
 import { normalizationWords } from "../../data/skeleton/upright.ts";
-import type { PrepareReport } from "../../data/sources/prepare.ts";
+import type { MissingJoints, PrepareReport } from "../../data/sources/prepare.ts";
 
 /** Bad clips that are listed; the JSON report has all of them. */
 const LISTED = 10;
 
 /** Names in a line of a remark. */
 const NAMED = 5;
+
+function missingWords({ joints, of, clips, inTime }: MissingJoints): string {
+  if (joints === 0) return "missing joints: none";
+  const share = `${((100 * joints) / of).toPrecision(2)} %`;
+  return (
+    `missing joints: ${joints} of ${of} (${share}), in ${clips} clips; ` +
+    `${inTime} filled in time, ${joints - inTime} from the body`
+  );
+}
 
 export function formatPrepareReport(report: PrepareReport): string {
   const lines = [
@@ -16,6 +25,7 @@ export function formatPrepareReport(report: PrepareReport): string {
     ...report.protocols.map(({ name, train, test }) => `  ${name}: ${train} train, ${test} test`),
   ];
   if (report.leftOut > 0) lines.push(`  left out by the list of missing samples: ${report.leftOut}`);
+  lines.push(`  ${missingWords(report.missing)}`);
   for (const { what, names } of report.remarks) {
     const more = names.length > NAMED ? `, and ${names.length - NAMED} more (--json lists all)` : "";
     lines.push(`  ${names.length} ${what}: ${names.slice(0, NAMED).join(", ")}${more}`);

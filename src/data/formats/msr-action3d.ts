@@ -5,7 +5,7 @@
 import { DataError } from "../errors.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, newClip } from "../skeleton/clip.ts";
-import { putJoint } from "../skeleton/missing.ts";
+import { zerosAreLost } from "../skeleton/missing.ts";
 import type { ClipFacts } from "../store/format.ts";
 import { parseFinite, splitLines } from "./text.ts";
 
@@ -38,8 +38,9 @@ export function parseMsrAction3d(text: string, file: string): Clip {
     if (words.length !== 4)
       throw new DataError(file, "shape", `line ${line + 1} holds ${words.length} words; it must be x y z confidence`);
     const [x, y, z] = words.map((word) => parseFinite(word, file, line + 1));
-    putJoint(clip.data, i * 3, x, y, z);
+    clip.data.set([x, y, z], i * 3);
   }
   checkClip(clip, file);
+  zerosAreLost(clip);
   return clip;
 }

@@ -3,7 +3,7 @@
  *
  * A file is: number of frames; per frame the number of bodies; per body a line of state whose first word is the
  * body's tracking ID, the number of joints, and per joint a line whose first three numbers are x, y, z in metres
- * (then projections, orientation and tracking state). Line ends are LF or CRLF. A frame may have no body, and a body
+ * (then projections, orientation and tracking state; 0 is a joint that was not seen, as is one at (0, 0, 0)). Line ends are LF or CRLF. A frame may have no body, and a body
  * may appear, vanish and return. Format: github.com/shahroudy/NTURGB-D, Matlab/read_skeleton_file.m.
  */
 import { mainBodies } from "../skeleton/bodies.ts";
@@ -11,6 +11,7 @@ import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, newClip } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
 import { NTU25 } from "../skeleton/layout.ts";
+import { markMissing, zerosAreLost } from "../skeleton/missing.ts";
 import { parseCount, parseFinite, splitLines } from "./text.ts";
 
 /** One body in one frame. */
@@ -32,6 +33,8 @@ export interface NtuRecording {
 
 const JOINTS = NTU25.joints.length;
 const MAX_TRACKED = 4;
+/** A joint's line of twelve words whose last, the tracking state, is 0: the sensor did not see the joint. */
+const UNTRACKED = /^\s*(?:\S+\s+){11}0\s*$/;
 
 /** @throws DataError `format` (cut off, or more lines than frames), `shape` (not 25 joints), `not-finite`. */
 export function parseNtuSkeleton(text: string, file: string): NtuRecording {
@@ -60,6 +63,7 @@ export function parseNtuSkeleton(text: string, file: string): NtuRecording {
           throw new DataError(file, "format", `cut off in frame ${frame} of ${frames}, at joint ${joint} of a body`);
         }
         readTriple(line, xyz, joint * 3, file, at);
+        if (UNTRACKED.test(line)) markMissing(xyz, joint * 3);
       }
       bodies.push({ frame, slot, id, xyz });
     }
@@ -122,7 +126,9 @@ export function ntuClip(
   if (recording.bodies.length === 0) {
     throw new DataError(file, "empty", `no body in any of ${recording.frames} frames`);
   }
-  const clip = mainBodies(trackedBodies(recording, options.tracking).clip, options.persons ?? 2);
+  const { clip: all } = trackedBodies(recording, options.tracking);
+  zerosAreLost(all);
+  const clip = mainBodies(all, options.persons ?? 2);
   checkClip(clip, file);
   return clip;
 }

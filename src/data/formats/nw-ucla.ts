@@ -8,7 +8,7 @@
 import { DataError } from "../errors.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, newClip } from "../skeleton/clip.ts";
-import { putJoint } from "../skeleton/missing.ts";
+import { zerosAreLost } from "../skeleton/missing.ts";
 import type { ClipFacts } from "../store/format.ts";
 import { stem } from "./text.ts";
 
@@ -77,9 +77,10 @@ function readFrames(skeletons: unknown, file: string): Clip {
       if (!Array.isArray(joint) || joint.length !== 3 || !joint.every((x) => typeof x === "number")) {
         throw new DataError(file, "shape", `frame ${t}, joint ${v} is not three numbers x, y, z`);
       }
-      putJoint(clip.data, (t * JOINTS + v) * 3, joint[0], joint[1], joint[2]);
+      clip.data.set(joint as number[], (t * JOINTS + v) * 3);
     });
   });
   checkClip(clip, file);
+  zerosAreLost(clip);
   return clip;
 }

@@ -10,6 +10,7 @@ import { mainBodies } from "../skeleton/bodies.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, newClip, sliceFrames } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
+import { zerosAreLost } from "../skeleton/missing.ts";
 import { NTU25 } from "../skeleton/layout.ts";
 import { parseFinite, splitLines, stem } from "./text.ts";
 
@@ -32,6 +33,7 @@ export function parsePkuSkeleton(text: string, file: string): Clip {
     }
     for (let i = 0; i < COLUMNS; i++) clip.data[frame * COLUMNS + i] = parseFinite(words[i], file, frame + 1);
   });
+  zerosAreLost(clip);
   return clip;
 }
 

@@ -9,7 +9,7 @@ import { basename, dirname } from "node:path";
 import { DataError } from "../errors.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, newClip } from "../skeleton/clip.ts";
-import { putJoint } from "../skeleton/missing.ts";
+import { zerosAreLost } from "../skeleton/missing.ts";
 import type { ClipFacts } from "../store/format.ts";
 import { parseFinite, splitLines } from "./text.ts";
 
@@ -51,10 +51,10 @@ export function parseSbu(text: string, file: string): Clip {
       const [x, y, z] = values.slice(i + 1, i + 4);
       // All zero is a joint that was lost; put back into millimetres it would be a place.
       const lost = x === 0 && y === 0 && z === 0;
-      const place = lost ? [0, 0, 0] : [1.28 - 2.56 * x, 0.96 - 1.92 * y, 1.28 * z];
-      putJoint(clip.data, t * WIDTH + i, place[0], place[1], place[2]);
+      clip.data.set(lost ? [0, 0, 0] : [1.28 - 2.56 * x, 0.96 - 1.92 * y, 1.28 * z], t * WIDTH + i);
     }
   });
   checkClip(clip, file);
+  zerosAreLost(clip);
   return clip;
 }

@@ -11,6 +11,7 @@ import { checkClip, newClip } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { NTU25 } from "../skeleton/layout.ts";
+import { losesAtZero, markMissing, originJoints, zerosAreLost } from "../skeleton/missing.ts";
 import { parseFinite, splitLines } from "./text.ts";
 
 /** What a column of a joint holds. `skip` is read as nothing. */
@@ -39,13 +40,15 @@ export interface CsvSpec {
   readonly flip?: readonly [number, number, number];
   /**
    * Metres added to x, y, z, after scale and flip. For recordings whose origin lies within the body, such as MediaPipe's
-   * world landmarks, since a joint at exactly (0, 0, 0) counts as missing everywhere. Default [0, 0, 0].
+   * world landmarks, to put them before a sensor as others are. Default [0, 0, 0].
    */
   readonly offset?: readonly [number, number, number];
   /** Frames a second, for windows given in seconds. Default 30. */
   readonly rate?: number;
-  /** Words that stand for a missing coordinate, whose joint becomes zero, e.g. ["", "NaN"]. Default none: an error. */
+  /** Words that stand for a missing coordinate, whose joint is lost, e.g. ["", "NaN"]. Default none: an error. */
   readonly missing?: readonly string[];
+  /** What (0, 0, 0) is. Default: a lost joint in the layouts of sensors that write one so (Kinect), else a place. */
+  readonly zeros?: "lost" | "place";
 }
 
 /** Raw Kinect v2 recordings as in KIMORE. */
@@ -95,7 +98,8 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
       person.forEach((columns, v) => {
         const joint = (frame * persons.length + m) * joints + v;
         const values = columns.xyz.map((column) => (column === null ? "0" : word(column)));
-        if (!values.some((value) => missing.has(value))) {
+        if (values.some((value) => missing.has(value))) markMissing(clip.data, joint * 3);
+        else {
           for (let c = 0; c < 3; c++)
             clip.data[joint * 3 + c] = scale[c] * parseFinite(values[c], file, row.line) + offset[c];
         }
@@ -104,6 +108,14 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
     });
   });
   checkClip(clip, file);
+  if (spec.zeros === "lost" || (spec.zeros === undefined && losesAtZero(spec.layout)))
+    zerosAreLost(clip, originJoints(spec.layout));
+  // A body without any coordinate but zero is absent, whatever its states.
+  states?.forEach((state, joint) => {
+    const body = joint - (joint % joints);
+    const there = clip.data.subarray(body * 3, (body + joints) * 3).some((value) => value !== 0);
+    if (state === 0 && there) markMissing(clip.data, joint * 3);
+  });
   return { clip, states };
 }
 

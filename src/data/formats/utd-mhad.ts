@@ -10,7 +10,7 @@ import { formatShape } from "../../tensor/shape.ts";
 import { DataError } from "../errors.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, newClip } from "../skeleton/clip.ts";
-import { putJoint } from "../skeleton/missing.ts";
+import { zerosAreLost } from "../skeleton/missing.ts";
 import type { ClipFacts } from "../store/format.ts";
 
 export const UTD_MHAD_CLASSES: readonly string[] = [
@@ -66,10 +66,11 @@ export function parseUtdMhad(bytes: Uint8Array, file: string): Clip {
       for (let v = 0; v < JOINTS; v++) {
         const value = (c: number): number => Number(data[(v * 3 + c) * frames + t]);
         const joint = v < 4 ? 3 - v : v;
-        putJoint(clip.data, (t * JOINTS + joint) * 3, value(0), value(1), value(2));
+        clip.data.set([value(0), value(1), value(2)], (t * JOINTS + joint) * 3);
       }
     }
     checkClip(clip, file);
+    zerosAreLost(clip);
     return clip;
   } catch (cause) {
     if (cause instanceof FormatError) throw new DataError(file, "format", cause.fault, { cause });

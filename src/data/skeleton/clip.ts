@@ -4,7 +4,8 @@
  * The order is frames, persons, joints, coordinates: `data[((t * M + m) * V + v) * 3 + c]`. A frame is contiguous, so
  * cutting a clip in time is a slice, every joint is a triple, and a row of the time-majored view of HiCo (order M, V,
  * C within a row; arXiv 2212.02082) is a frame as it lies. Files and tools of the field use (C, T, V, M) instead;
- * `fromChannelsFirst` and `toChannelsFirst` convert. An absent person or an empty frame is all zeros.
+ * `fromChannelsFirst` and `toChannelsFirst` convert. An absent person or an empty frame is all zeros; a joint that was not
+ * seen is NaN in all three (`missing.ts`).
  */
 import { DataError } from "../errors.ts";
 
@@ -129,7 +130,7 @@ export function withPersons(clip: Clip, persons: number): Clip {
 }
 
 /**
- * Refuses a clip that cannot be learned from.
+ * Refuses a clip that cannot be learned from. Lost joints, NaN in all three coordinates, are none of its faults.
  * @throws DataError `empty` (no frames, or nobody in any of them) or `not-finite` (with the first place of it).
  */
 export function checkClip(clip: Clip, file: string): void {
@@ -141,6 +142,7 @@ export function checkClip(clip: Clip, file: string): void {
     if (value !== 0) {
       if (!Number.isFinite(value)) {
         const joint = Math.floor(i / 3);
+        if ([0, 1, 2].every((c) => Number.isNaN(data[joint * 3 + c]))) continue;
         throw new DataError(
           file,
           "not-finite",
@@ -151,5 +153,5 @@ export function checkClip(clip: Clip, file: string): void {
       somebody = true;
     }
   }
-  if (!somebody) throw new DataError(file, "empty", `all ${frames} frames are zero: nobody was tracked`);
+  if (!somebody) throw new DataError(file, "empty", `all ${frames} frames are zero or lost: nobody was tracked`);
 }

@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import type { Clip } from "./clip.ts";
 import { newClip } from "./clip.ts";
+import { isLost } from "./missing.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "./layout.ts";
 import { KINECT_V1_20, NTU25, SBU15 } from "./layout.ts";
@@ -146,7 +147,7 @@ export function parseLayoutMap(value: unknown, from: SkeletonLayout, to: Skeleto
   return { from, to, sources };
 }
 
-/** The clip in the target layout; persons and frames as they are. An absent person stays zero, a joint lost at zero has no weight. */
+/** The clip in the target layout; persons and frames as they are. A lost joint has no weight in a mean of several. */
 export function mapClip(clip: Clip, map: LayoutMap): Clip {
   const from = map.from.joints.length;
   if (clip.joints !== from) {
@@ -157,10 +158,7 @@ export function mapClip(clip: Clip, map: LayoutMap): Clip {
   let to = 0;
   for (let body = 0; body < bodies; body++) {
     const start = body * from * 3;
-    const seen = (joint: number): boolean =>
-      clip.data[start + joint * 3] !== 0 ||
-      clip.data[start + joint * 3 + 1] !== 0 ||
-      clip.data[start + joint * 3 + 2] !== 0;
+    const seen = (joint: number): boolean => !isLost(clip.data, start + joint * 3);
     for (const all of map.sources) {
       const there = all.length > 1 ? all.filter(([joint]) => seen(joint)) : all;
       const total = there.reduce((sum, [, weight]) => sum + weight, 0);

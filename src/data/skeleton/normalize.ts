@@ -7,8 +7,9 @@
  * frame: spine to z, then shoulders to x. Which joints those are comes from the layout.
  */
 import type { Clip } from "./clip.ts";
-import { newClip, personStride, presentFrames } from "./clip.ts";
+import { isPresent, newClip, personStride, presentFrames } from "./clip.ts";
 import type { BodyAxes } from "./layout.ts";
+import { isLost } from "./missing.ts";
 
 type Vector = [number, number, number];
 type Matrix = readonly number[];
@@ -40,32 +41,45 @@ export function fillEmptyFrames(clip: Clip, frames = clip.frames): Clip {
   if (frames < clip.frames) {
     throw new Error(`fillEmptyFrames: ${frames} frames asked for, the clip already has ${clip.frames}`);
   }
+  return takeFrames(clip, frameOrders(clip), frames);
+}
+
+/** Per person the frames that step 1 takes, to be gone through again and again; empty for somebody never present. */
+export function frameOrders(clip: Clip): number[][] {
+  return Array.from({ length: clip.persons }, (_, m) => {
+    const present = presentFrames(clip, m);
+    if (present.length === 0 || present[0] > 0) return present;
+    return Array.from({ length: present[present.length - 1] + 1 }, (_, t) => t);
+  });
+}
+
+/** The clip with so many frames, each person's in its own order. */
+export function takeFrames(clip: Clip, orders: readonly (readonly number[])[], frames = clip.frames): Clip {
   const out = newClip(frames, clip.persons, clip.joints);
   const stride = personStride(clip);
-  for (let m = 0; m < clip.persons; m++) {
-    const present = presentFrames(clip, m);
-    if (present.length === 0) continue;
-    const last = present[present.length - 1];
-    const order = present[0] > 0 ? present : Array.from({ length: last + 1 }, (_, t) => t);
-    for (let t = 0; t < frames; t++) {
+  orders.forEach((order, m) => {
+    for (let t = 0; order.length > 0 && t < frames; t++) {
       const from = (order[t % order.length] * clip.persons + m) * stride;
       out.data.set(clip.data.subarray(from, from + stride), (t * clip.persons + m) * stride);
     }
-  }
+  });
   return out;
 }
 
-/** Step 2, in place. A joint at exactly (0, 0, 0) counts as missing and stays there. */
+/** Step 2, in place. Absent persons stay zero. */
 function centre(clip: Clip, joints: readonly number[]): void {
   const { data, persons } = clip;
-  const frameStride = persons * personStride(clip);
+  const stride = personStride(clip);
   for (let t = 0; t < clip.frames; t++) {
     const [x, y, z] = anchor(clip, t, joints);
-    for (let i = t * frameStride; i < (t + 1) * frameStride; i += 3) {
-      if (data[i] === 0 && data[i + 1] === 0 && data[i + 2] === 0) continue;
-      data[i] -= x;
-      data[i + 1] -= y;
-      data[i + 2] -= z;
+    for (let m = 0; m < persons; m++) {
+      if (!isPresent(clip, t, m)) continue;
+      const start = (t * persons + m) * stride;
+      for (let i = start; i < start + stride; i += 3) {
+        data[i] -= x;
+        data[i + 1] -= y;
+        data[i + 2] -= z;
+      }
     }
   }
 }
@@ -83,12 +97,13 @@ function align(
   if (matrix) rotate(clip, matrix);
 }
 
-/** The mean of some joints of the main person. */
+/** The mean of some joints of the main person, of those that were seen in that frame where not all were. */
 function anchor(clip: Clip, t: number, joints: readonly number[]): Vector {
   const start = t * clip.persons * personStride(clip);
+  const seen = joints.filter((joint) => !isLost(clip.data, start + joint * 3));
   const sum: Vector = [0, 0, 0];
-  for (const joint of joints) {
-    for (let c = 0; c < 3; c++) sum[c] += clip.data[start + joint * 3 + c] / joints.length;
+  for (const joint of seen) {
+    for (let c = 0; c < 3; c++) sum[c] += clip.data[start + joint * 3 + c] / seen.length;
   }
   return sum;
 }

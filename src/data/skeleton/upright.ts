@@ -7,7 +7,7 @@
  * changes no distance.
  */
 import type { Clip } from "./clip.ts";
-import { presentFrames } from "./clip.ts";
+import { isPresent, presentFrames } from "./clip.ts";
 import type { SkeletonLayout } from "./layout.ts";
 import { isLost } from "./missing.ts";
 import { fillEmptyFrames } from "./normalize.ts";
@@ -78,7 +78,7 @@ export function yawClip(clip: Clip, layout: SkeletonLayout, options: UprightOpti
 }
 
 /** Left and right joints of hips and shoulders, and of everything else that has two sides. */
-function sidePairs(layout: SkeletonLayout): readonly [trunk: readonly Pair[], others: readonly Pair[]] {
+export function sidePairs(layout: SkeletonLayout): readonly [trunk: readonly Pair[], others: readonly Pair[]] {
   const sided = layout.joints.flatMap((name, left): Pair[] => {
     const other = name.replace(/left/gi, (word) => (word[0] === "L" ? "Right" : "right"));
     const right = other === name ? -1 : layout.joints.findIndex((n) => n.toLowerCase() === other.toLowerCase());
@@ -158,8 +158,14 @@ function standAlongZ(clip: Clip): void {
   });
 }
 
-/** Every joint that is there, with its frame. */
+/** Every joint of bodies that are there, with its frame. */
 function eachJoint(clip: Clip, visit: (at: number, t: number) => void): void {
-  const stride = clip.persons * clip.joints * 3;
-  for (let at = 0; at < clip.data.length; at += 3) if (!isLost(clip.data, at)) visit(at, Math.floor(at / stride));
+  const stride = clip.joints * 3;
+  for (let t = 0; t < clip.frames; t++) {
+    for (let m = 0; m < clip.persons; m++) {
+      if (!isPresent(clip, t, m)) continue;
+      const start = (t * clip.persons + m) * stride;
+      for (let at = start; at < start + stride; at += 3) visit(at, t);
+    }
+  }
 }

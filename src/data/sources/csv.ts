@@ -182,7 +182,20 @@ function tableProtocol(
 }
 
 const SPEC_KEYS = [
-  ...["layout", "delimiter", "header", "skip", "fields", "columns", "persons", "scale", "flip", "offset", "rate"],
+  ...[
+    "layout",
+    "delimiter",
+    "header",
+    "skip",
+    "fields",
+    "columns",
+    "persons",
+    "scale",
+    "flip",
+    "offset",
+    "rate",
+    "zeros",
+  ],
   "missing",
 ];
 
@@ -201,6 +214,8 @@ export function loadCsvSpec(path: string): CsvSpec {
     return fail("a CSV specification is a JSON object");
   const unknown = Object.keys(value).find((key) => !SPEC_KEYS.includes(key));
   if (unknown !== undefined) fail(`unknown key "${unknown}"; there is ${SPEC_KEYS.join(", ")}`);
+  if (value.zeros !== undefined && value.zeros !== "lost" && value.zeros !== "place")
+    fail(`"zeros" is ${JSON.stringify(value.zeros)}; (0, 0, 0) is "lost" or a "place"`);
   let layout: SkeletonLayout;
   if (typeof value.layout === "string") {
     const file = resolve(dirname(path), value.layout);

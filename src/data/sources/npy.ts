@@ -10,6 +10,7 @@ import { readNpy } from "../../io/numpy/npy.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { KINECT_V1_20, NTU25, SBU15 } from "../skeleton/layout.ts";
+import { losesAtZero, originJoints, zerosAreLost } from "../skeleton/missing.ts";
 import type { Protocol } from "../store/protocol.ts";
 import { PROTOCOLS } from "../store/protocol.ts";
 import { NpyClips, npyFilesIn } from "../formats/skeleton-npy.ts";
@@ -44,13 +45,15 @@ export interface NpySourceOptions {
   readonly layout?: SkeletonLayout;
   /** Protocols besides the one of `split.npy`. Default none. */
   readonly protocols?: readonly Protocol[];
+  /** Joints that may be the origin of a whole clip and are then not lost. Default: the layout's centre and roots. */
+  readonly origins?: readonly number[];
 }
 
 /** A data set of `NPY_SETS`. */
 export function namedNpySource(name: string, folder: string): ClipSource {
   const { layout, protocols, normalization } = NPY_SETS[name];
   const published = PROTOCOLS.filter((protocol) => protocol.name.startsWith(protocols));
-  return { ...npySource(folder, { layout, protocols: published }, false), normalization };
+  return { ...npySource(folder, { layout, protocols: published, origins: [] }, false), normalization };
 }
 
 /** Any folder of npy files. `split.npy`, where there is one, becomes the protocol `given`. */
@@ -74,14 +77,17 @@ export function npySource(folder: string, options: NpySourceOptions = {}, useSpl
     );
   }
   if (useSplit && files.split !== undefined) protocols.push(givenProtocol(clips));
+  const layout = options.layout ?? NTU25;
+  const origins = options.origins ?? originJoints(layout);
   return {
-    layout: options.layout ?? NTU25,
+    layout,
     classes,
     protocols,
     inputs: clips.length,
     *clips(onBad, onInput) {
       for (let i = 0; i < clips.length; i++) {
         const clip = orBad(onBad, () => clips.read(i));
+        if (clip && losesAtZero(layout)) zerosAreLost(clip, origins);
         if (clip) yield { facts: clips.factsOf(i), clip };
         onInput();
       }

@@ -1,22 +1,19 @@
 /**
  * Preparation: any source becomes one clip store.
  *
- * Clip by clip: cut where frames are limited, mapped to another layout where asked, pre-normalised, written. Nothing but one clip
- * is held in memory. Bad clips are skipped and counted, or stop everything; the store appears whole or not at all.
+ * Clip by clip: cut where frames are limited, prepared (`prepare-clip.ts`), written. Nothing but one clip is held in memory. Bad clips are skipped and counted, or stop everything; the store appears whole or not at all.
  */
 import { statSync } from "node:fs";
-import { mainBodies } from "../skeleton/bodies.ts";
-import { limitFrames } from "../skeleton/clip.ts";
+import type { Clip } from "../skeleton/clip.ts";
+import { limitFrames, presentFrames } from "../skeleton/clip.ts";
 import { groupBy } from "../group.ts";
 import type { BadInput } from "../errors.ts";
 import { DataError } from "../errors.ts";
-import { fillMissing } from "../skeleton/missing.ts";
 import type { LayoutMap } from "../skeleton/layout-map.ts";
-import { mapClip } from "../skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
-import { normalizeClip } from "../skeleton/normalize.ts";
 import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
-import { centreClip, yawClip } from "../skeleton/upright.ts";
+import type { PreparedClip } from "./prepare-clip.ts";
+import { prepareClip } from "./prepare-clip.ts";
 import type { ClipSource, Remark } from "./source.ts";
 import type { Protocol } from "../store/protocol.ts";
 import { ClipStore } from "../store/store.ts";
@@ -59,6 +56,17 @@ export interface BadClip {
   readonly detail: string;
 }
 
+/** Joints of bodies that were there, as they were read, that the sensor lost. */
+export interface MissingJoints {
+  readonly joints: number;
+  /** All joints of those bodies, lost or not. */
+  readonly of: number;
+  /** Clips with lost joints. */
+  readonly clips: number;
+  /** How many of the lost were filled between frames in which the same joint was seen; the rest came from the body. */
+  readonly inTime: number;
+}
+
 export interface PrepareReport {
   readonly path: string;
   readonly bytes: number;
@@ -69,6 +77,7 @@ export interface PrepareReport {
   readonly normalizedPer?: NormalizedPer;
   readonly persons: number;
   readonly protocols: readonly { readonly name: string; readonly train: number; readonly test: number }[];
+  readonly missing: MissingJoints;
   /** Samples that a published list leaves out. */
   readonly leftOut: number;
   /** What was left out or taken otherwise than it may seem. */
@@ -109,7 +118,8 @@ export async function prepareStore(
   const bad: BadClip[] = [];
   const remarks: Remark[] = [...(source.remarks ?? [])];
   const cut: string[] = [];
-  const filled: string[] = [];
+  const missing: Counts = { joints: 0, of: 0, clips: 0, inTime: 0, names: [] };
+  const up = options.up ?? source.up;
   const sides = protocols.map(() => ({ train: 0, test: 0 }));
   let done = 0;
   const onBad = (error: DataError): void => {
@@ -125,19 +135,11 @@ export async function prepareStore(
     if (options.strict) refuse(remarks, path);
     for (const { facts, clip } of source.clips(onBad, progress)) {
       try {
-        let kept = limitFrames(clip, most);
+        const kept = limitFrames(clip, most);
         if (kept !== clip) cut.push(`${facts.name} (${clip.frames} frames)`);
-        if (source.publishedFrames === undefined) {
-          const joints = fillMissing(kept);
-          if (joints > 0) filled.push(`${facts.name} (${joints} joints)`);
-        }
-        if (kept.persons > layout.persons) kept = mainBodies(kept, layout.persons);
-        if (options.map) kept = mapClip(kept, options.map);
-        const upright = { per: normalizedPer, up: options.up ?? source.up };
-        if (normalization === "full") kept = normalizeClip(kept, layout.axes);
-        else if (normalization === "yaw") kept = yawClip(kept, layout, upright);
-        else if (normalization === "centre") kept = centreClip(kept, layout, upright);
-        writer.add(facts, kept);
+        const made = prepareClip(kept, { layout, map: options.map, normalization, normalizedPer, up });
+        writer.add(facts, made.clip, made.lost);
+        count(missing, kept, made, facts.name);
         protocols.forEach((protocol, i) => sides[i][protocol.split(facts)]++);
       } catch (error) {
         if (!(error instanceof DataError)) throw error;
@@ -159,14 +161,21 @@ export async function prepareStore(
       );
     }
     if (cut.length > 0) remarks.push({ what: `clips cut to their first ${most} frames`, names: cut, harmless: true });
-    if (filled.length > 0)
-      remarks.push({ what: "clips whose lost joints were interpolated in time", names: filled, harmless: true });
+    const { names, ...found } = missing;
+    if (names.length > 0) remarks.push({ what: "clips with lost joints, which were filled", names, harmless: true });
     protocols.forEach((protocol, i) => remarks.push(...emptySides(protocol, sides[i], path)));
     if (options.strict) refuse(remarks, path);
     const badByReason: Partial<Record<BadInput, number>> = {};
     for (const { reason } of bad) badByReason[reason] = (badByReason[reason] ?? 0) + 1;
     const leftOut = source.leftOut ?? 0;
-    writer.commit({ ...options.notes, leftOut, remarks: remarks.map(short), badByReason, bad: bad.slice(0, NOTED) });
+    writer.commit({
+      ...options.notes,
+      missing: found,
+      leftOut,
+      remarks: remarks.map(short),
+      badByReason,
+      bad: bad.slice(0, NOTED),
+    });
     return {
       path,
       bytes: statSync(path).size,
@@ -177,6 +186,7 @@ export async function prepareStore(
       normalizedPer,
       persons: layout.persons,
       protocols: splitSizes(path),
+      missing: found,
       leftOut,
       remarks,
       bad,
@@ -187,6 +197,17 @@ export async function prepareStore(
     writer.abort();
     source.close?.();
   }
+}
+
+type Counts = { -readonly [K in keyof MissingJoints]: number } & { readonly names: string[] };
+
+function count(into: Counts, clip: Clip, { missing, inTime }: PreparedClip, name: string): void {
+  for (let m = 0; m < clip.persons; m++) into.of += presentFrames(clip, m).length * clip.joints;
+  if (missing === 0) return;
+  into.joints += missing;
+  into.inTime += inTime;
+  into.clips++;
+  into.names.push(`${name} (${missing} joints)`);
 }
 
 /** Remarks name at most `NOTED` in a store's notes. */

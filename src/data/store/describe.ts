@@ -19,6 +19,8 @@ export interface StoreDescription {
     readonly train: number;
     readonly test: number;
   }[];
+  /** Joints that were lost and are filled, and the clips that they are in. */
+  readonly lost: { readonly joints: number; readonly clips: number };
   readonly notes: unknown;
   /** What is wrong with damaged clips; only where asked for. */
   readonly damaged?: readonly string[];
@@ -30,6 +32,7 @@ export function describeStore(path: string, verify = false): StoreDescription {
   try {
     const { header, length } = store;
     const frames = Array.from({ length }, (_, i) => store.frames(i)).sort((a, b) => a - b);
+    const lost = Array.from({ length }, (_, i) => store.lostCount(i));
     const counts = new Array<number>(header.classes.length).fill(0);
     for (let i = 0; i < length; i++) if (store.label(i) >= 0) counts[store.label(i)]++;
     return {
@@ -49,6 +52,10 @@ export function describeStore(path: string, verify = false): StoreDescription {
         train: store.indices(name, "train").length,
         test: store.indices(name, "test").length,
       })),
+      lost: {
+        joints: lost.reduce((sum, count) => sum + count, 0),
+        clips: lost.filter((count) => count > 0).length,
+      },
       notes: header.notes,
       damaged: verify ? store.verify().map(({ message }) => message) : undefined,
     };

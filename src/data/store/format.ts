@@ -2,7 +2,8 @@
  * The bytes of a clip store: one file that holds a prepared data set and is read clip by clip.
  *
  *     magic "HICOCLIP"
- *     records   one per clip: float32 coordinates (frames, persons kept, joints, 3), as in memory
+ *     records   one per clip: float32 coordinates (frames, persons kept, joints, 3), as in memory; where joints were lost
+ *               and are filled, a bit for each joint besides, 1 for a lost one, lowest bit first, padded to 4 bytes
  *     index     one row of fixed size per clip (`ROW_BYTES`): where its record lies, its checksum, what is known of it
  *     names     of the clips, UTF-8, end to end
  *     header    JSON: layout, class names, protocols, what was done to the clips
@@ -15,7 +16,8 @@
 import type { Split } from "./protocol.ts";
 
 export const MAGIC = "HICOCLIP";
-export const STORE_VERSION = 1;
+/** A store without lost joints is of version 1, one with them of version 2. */
+export const STORE_VERSION = 2;
 export const ROW_BYTES = 48;
 export const FOOTER_BYTES = 40;
 /** Checksum and closing magic: the end of the footer that the checksum does not cover. */
@@ -45,6 +47,13 @@ export interface IndexRow {
   /** Where the clip's name ends among the names; it starts where the previous one ends. */
   readonly nameEnd: number;
   readonly checksum: number;
+  /** Joints that were lost. */
+  readonly lost: number;
+}
+
+/** Bytes of a record's bits. */
+export function lostBytes(joints: number): number {
+  return 4 * Math.ceil(joints / 32);
 }
 
 /** Two bits each in a 32-bit word. */
@@ -66,6 +75,7 @@ export function encodeRow(row: IndexRow, view: DataView, at: number): void {
   view.setUint32(at + 32, splits >>> 0, true);
   view.setUint32(at + 36, row.nameEnd, true);
   view.setUint32(at + 40, row.checksum, true);
+  view.setUint32(at + 44, row.lost, true);
 }
 
 export function decodeRow(view: DataView, at: number, protocols: number): IndexRow {
@@ -85,6 +95,7 @@ export function decodeRow(view: DataView, at: number, protocols: number): IndexR
     splits: Array.from({ length: protocols }, (_, i) => SPLIT_CODES[(splits >>> (2 * i)) & 3]),
     nameEnd: view.getUint32(at + 36, true),
     checksum: view.getUint32(at + 40, true),
+    lost: view.getUint32(at + 44, true),
   };
 }
 

@@ -22,6 +22,7 @@ import {
   decodeRow,
   FOOTER_BYTES,
   FOOTER_UNCHECKED,
+  lostBytes,
   MAGIC,
   MAX_PROTOCOLS,
   ROW_BYTES,
@@ -94,15 +95,42 @@ export class ClipStore {
 
   /** Clip `i`, with as many persons as the layout has room for. @throws DataError `format` where bytes have changed. */
   read(i: number): Clip {
-    const { offset, frames, persons, checksum } = this.row(i);
+    const { frames, persons } = this.row(i);
     const joints = this.header.layout.joints.length;
-    const count = frames * persons * joints * 3;
-    const bytes = this.source.read(offset, count * 4, `clip ${this.names[i]}`);
-    if (crc32(bytes) !== checksum) {
-      throw new DataError(this.path, "format", `clip ${i} (${this.names[i]}) is damaged: its checksum does not match`);
-    }
-    const data = viewElements(bytes, "f32", count) as Float32Array;
+    const data = viewElements(this.#record(i), "f32", frames * persons * joints * 3) as Float32Array;
     return withPersons({ data, frames, persons, joints }, this.header.layout.persons);
+  }
+
+  /** How many joints of clip `i` were lost and are filled, without reading it. */
+  lostCount(i: number): number {
+    return this.row(i).lost;
+  }
+
+  /**
+   * Which joints of clip `i` were lost and are filled: 1 for those, per frame, person and joint; undefined where none
+   * was. @throws DataError `format` where bytes have changed.
+   */
+  lost(i: number): Uint8Array | undefined {
+    const { frames, persons, lost } = this.row(i);
+    if (lost === 0) return undefined;
+    const { layout } = this.header;
+    const own = persons * layout.joints.length;
+    const bits = this.#record(i).subarray(frames * own * 12);
+    const flags = new Uint8Array(frames * layout.persons * layout.joints.length);
+    for (let t = 0; t < frames; t++)
+      for (let j = 0; j < own; j++) {
+        const at = t * own + j;
+        flags[t * layout.persons * layout.joints.length + j] = (bits[at >> 3] >> (at & 7)) & 1;
+      }
+    return flags;
+  }
+
+  /** The bytes of clip `i`, checked. */
+  #record(i: number): Uint8Array {
+    const { offset, checksum } = this.row(i);
+    const bytes = this.source.read(offset, recordBytes(this.row(i), this.header.layout), `clip ${this.names[i]}`);
+    if (crc32(bytes) === checksum) return bytes;
+    throw new DataError(this.path, "format", `clip ${i} (${this.names[i]}) is damaged: its checksum does not match`);
   }
 
   /** The clips that train or test under a protocol of this store, ascending. */
@@ -157,7 +185,8 @@ function readTail(source: ByteSource): { header: StoreHeader; rows: IndexRow[]; 
   const footer = decodeFooter(source.read(source.size - FOOTER_BYTES, FOOTER_BYTES, "the footer"));
   if (footer.magic !== MAGIC) fail("cut off: a clip store ends with its magic");
   const { indexOffset, namesBytes, headerBytes, count, version } = footer;
-  if (version !== STORE_VERSION) fail(`a clip store of version ${version}; this reads version ${STORE_VERSION}`);
+  if (version < 1 || version > STORE_VERSION)
+    fail(`a clip store of version ${version}; this reads versions 1 to ${STORE_VERSION}`);
   const indexBytes = count * ROW_BYTES;
   const end = indexOffset + indexBytes + namesBytes + headerBytes + FOOTER_BYTES;
   if (indexOffset < MAGIC.length || end !== source.size) {
@@ -181,10 +210,15 @@ function readTail(source: ByteSource): { header: StoreHeader; rows: IndexRow[]; 
     if (row.offset !== at || !fits) fail(`row ${names.length} of the index contradicts the rest`);
     names.push(text.decode(tail.subarray(indexBytes + nameStart, indexBytes + row.nameEnd)));
     nameStart = row.nameEnd;
-    at += row.frames * row.persons * header.layout.joints.length * 12;
+    at += recordBytes(row, header.layout);
   }
   if (at !== indexOffset) fail("the records do not end where the index starts");
   return { header, rows, names, checksum: footer.checksum };
+}
+
+function recordBytes({ frames, persons, lost }: IndexRow, layout: SkeletonLayout): number {
+  const joints = frames * persons * layout.joints.length;
+  return joints * 12 + (lost > 0 ? lostBytes(joints) : 0);
 }
 
 function parseHeader(text: string, file: string): StoreHeader {

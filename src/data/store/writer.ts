@@ -10,6 +10,7 @@ import { crc32 } from "../../io/crc32.ts";
 import { bytesOf } from "../../io/host-tensor.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, presentFrames, withPersons } from "../skeleton/clip.ts";
+import { fillFromBody, fillInTime, lostJoints } from "../skeleton/missing.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
@@ -20,6 +21,7 @@ import {
   encodeRow,
   FOOTER_BYTES,
   FOOTER_UNCHECKED,
+  lostBytes,
   MAGIC,
   MAX_PROTOCOLS,
   ROW_BYTES,
@@ -69,14 +71,16 @@ export class ClipStoreWriter {
   }
 
   /**
-   * Adds a clip. @throws DataError naming it: `shape` (joints or persons not the layout's), `empty`, `not-finite`,
+   * Adds a clip. `marks` says, per frame, person and joint, with 1 which were lost and are filled; joints that are lost
+   * still (NaN) are filled here and marked. @throws DataError naming it: `shape` (joints or persons not the layout's), `empty`, `not-finite`,
    * `label` (no such class, a name used twice, a protocol without a place for it).
    */
-  add(facts: ClipFacts, clip: Clip): void {
+  add(facts: ClipFacts, given: Clip, marks?: Uint8Array): void {
     const { layout, classes, protocols = [] } = this.options;
     const fail = (reason: "shape" | "label", detail: string): never => {
       throw new DataError(facts.name, reason, detail);
     };
+    const { clip, lost } = filled(given, marks, layout);
     if (clip.joints !== layout.joints.length || clip.persons > layout.persons) {
       fail(
         "shape",
@@ -92,7 +96,8 @@ export class ClipStoreWriter {
     const splits = protocols.map((protocol) => protocol.split(facts));
 
     const kept = withPersons(clip, lastPresent(clip) + 1);
-    const bytes = bytesOf(kept.data);
+    const bits = lost && lostBits(lost, clip, kept.persons);
+    const bytes = bits ? joined(bytesOf(kept.data), bits) : bytesOf(kept.data);
     const name = new TextEncoder().encode(facts.name);
     this.taken.add(facts.name);
     this.names.push(name);
@@ -108,6 +113,7 @@ export class ClipStoreWriter {
       splits,
       nameEnd: this.namesBytes,
       checksum: crc32(bytes),
+      lost: bits ? bits.reduce((sum, byte) => sum + onesOf(byte), 0) : 0,
     });
     this.file.write(bytes);
   }
@@ -145,7 +151,7 @@ export class ClipStoreWriter {
       namesBytes: this.namesBytes,
       headerBytes: header.length,
       count: this.rows.length,
-      version: STORE_VERSION,
+      version: this.rows.some(({ lost }) => lost > 0) ? STORE_VERSION : 1,
     });
     tail.set(footer, at + header.length);
     sealFooter(tail.subarray(tail.length - FOOTER_BYTES), crc32(tail.subarray(0, tail.length - FOOTER_UNCHECKED)));
@@ -163,4 +169,42 @@ export class ClipStoreWriter {
 function lastPresent(clip: Clip): number {
   for (let m = clip.persons - 1; m > 0; m--) if (presentFrames(clip, m).length > 0) return m;
   return 0;
+}
+
+/** The clip without lost joints, and which there were; `given` is untouched. */
+function filled(given: Clip, marks: Uint8Array | undefined, layout: SkeletonLayout): { clip: Clip; lost?: Uint8Array } {
+  const own = lostJoints(given);
+  if (!own) return { clip: given, lost: marks };
+  const clip = { ...given, data: given.data.slice() };
+  fillInTime(clip);
+  if (layout.parents.length === clip.joints) fillFromBody(clip, layout.parents);
+  marks?.forEach((flag, i) => (own[i] |= flag));
+  return { clip, lost: own };
+}
+
+/** The flags of the first `persons` as bits; undefined where none is set. */
+function lostBits(lost: Uint8Array, { frames, persons: all, joints }: Clip, persons: number): Uint8Array | undefined {
+  const bits = new Uint8Array(lostBytes(frames * persons * joints));
+  let any = false;
+  for (let t = 0; t < frames; t++)
+    for (let i = 0; i < persons * joints; i++) {
+      if (!lost[t * all * joints + i]) continue;
+      const to = t * persons * joints + i;
+      bits[to >> 3] |= 1 << (to & 7);
+      any = true;
+    }
+  return any ? bits : undefined;
+}
+
+function onesOf(byte: number): number {
+  let ones = 0;
+  for (let rest = byte; rest > 0; rest >>= 1) ones += rest & 1;
+  return ones;
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
 }

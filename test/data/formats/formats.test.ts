@@ -279,6 +279,8 @@ describe("CSV", () => {
       }).join(""),
     );
     const read = parseSkeletonCsv(`\n\n${lines.join("\r\n")}\r\n`, "k.csv", KINECT_V2_CSV);
+    // State 0: the sensor did not see the joint.
+    for (let v = 0; v < 75; v++) if ((v % 25) % 3 === 0) clip.data.fill(NaN, v * 3, v * 3 + 3);
     assert.deepEqual(read.clip, clip);
     assert.deepEqual(
       read.states,
@@ -310,10 +312,10 @@ describe("CSV", () => {
     const { clip, states } = parseSkeletonCsv(text, "c.csv", spec);
     assert.equal(states, undefined);
     const expected = [
-      [1, -2, 3, 0, 0, 0],
-      [1, -2, 3, 0, 0, 0],
+      [1, -2, 3, NaN, NaN, NaN],
+      [1, -2, 3, NaN, NaN, NaN],
       [0.001, -0.002, 0.003, 0.004, -0.005, 0],
-      [0.001, -0.002, 0.003, 0, 0, 0],
+      [0.001, -0.002, 0.003, NaN, NaN, NaN],
     ];
     assert.deepEqual(clip.data, Float32Array.from(expected.flat()));
     refuses(() => parseSkeletonCsv(text.replace('"by"', '"bz"'), "c.csv", spec), "c.csv", "shape", 'no column "by"');

@@ -167,7 +167,8 @@ test("MediaPipe's landmarks become NTU's joints: places, sides and the origin", 
   const same = [...new Set(Object.values(SHARED)), "HandLeft", "HandRight"];
   for (let t = 0; t < raw.frames; t++) {
     if (t === lost) {
-      assert.ok(at(raw, t, "Head").every((x) => x === 0));
+      const [before, after] = [at(raw, t - 1, "Head"), at(raw, t + 1, "Head")];
+      at(raw, t, "Head").forEach((x, c) => assert.ok(Math.abs(x - (before[c] + after[c]) / 2) < 1e-5));
       continue;
     }
     const hips = at(clip, t, "HipLeft").map((x, c) => (x + at(clip, t, "HipRight")[c]) / 2);

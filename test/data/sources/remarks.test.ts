@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
-import { ClipStore, mapClip, openSourceOf, prepareStore } from "../../../src/data/index.ts";
+import { ClipStore, describeStore, mapClip, openSourceOf, prepareStore } from "../../../src/data/index.ts";
 import type { PrepareOptions, PrepareReport, SourceKindOptions } from "../../../src/data/index.ts";
 
 const root = mkdtempSync(join(tmpdir(), "hico-remarks-"));
@@ -102,15 +102,24 @@ test("recordings keep all their frames unless a limit is given, and a cut is tol
   ]);
 });
 
-test("a lost joint takes its place between the frames around, and is counted", async () => {
+test("a lost joint takes its place between the frames around, is counted, and the store knows which it was", async () => {
   const folder = recordings({ "x/a.csv": 1 });
-  writeFileSync(join(folder, "x", "a.csv"), "1,1,1,1,2,1\n2,1,1,nan,nan,nan\n3,1,1,3,2,5\n4,1,1,0,0,0\n");
+  writeFileSync(
+    join(folder, "x", "a.csv"),
+    "1,1,1,1,2,1\n2,1,1,nan,nan,nan\n3,1,1,3,2,5\n4,1,1,nan,nan,nan\n5,1,1,0,0,0\n",
+  );
   const path = join(root, "filled.json");
   writeFileSync(path, JSON.stringify({ layout, fields: ["x", "y", "z"], missing: ["nan"] }));
   const report = await prepare(folder, { spec: path }, { normalize: false });
-  assert.deepEqual(said(report), ["clips whose lost joints were interpolated in time: x/a.csv (2 joints)"]);
+  assert.deepEqual(said(report), ["clips with lost joints, which were filled: x/a.csv (2 joints)"]);
+  assert.deepEqual(report.missing, { joints: 2, of: 10, clips: 1, inTime: 2 });
   const store = ClipStore.open(report.path);
-  assert.deepEqual([...store.read(0).data.slice(9, 12), ...store.read(0).data.slice(21)], [2, 2, 3, 3, 2, 5]);
+  assert.deepEqual(
+    [...store.read(0).data.slice(9, 12), ...store.read(0).data.slice(21)],
+    [2, 2, 3, 1.5, 1, 2.5, 5, 1, 1, 0, 0, 0],
+  );
+  assert.deepEqual([...store.lost(0)!], [0, 0, 0, 1, 0, 0, 0, 1, 0, 0]);
+  assert.deepEqual(describeStore(report.path).lost, { joints: 2, clips: 1 });
   store.close();
 });
 
@@ -127,6 +136,9 @@ test("a map takes the mean of the joints that are there", () => {
       [[0, 1]],
     ],
   } as const;
-  const mapped = mapClip({ data: Float32Array.of(0, 0, 0, 1, 2, 3, 4, 5, 6), frames: 1, persons: 1, joints: 3 }, map);
-  assert.deepEqual([...mapped.data], [1, 2, 3, 1, 2, 3, 0, 0, 0]);
+  const mapped = mapClip(
+    { data: Float32Array.of(NaN, NaN, NaN, 1, 2, 3, 4, 5, 6), frames: 1, persons: 1, joints: 3 },
+    map,
+  );
+  assert.deepEqual([...mapped.data], [1, 2, 3, 1, 2, 3, NaN, NaN, NaN]);
 });
