@@ -15,6 +15,7 @@
  */
 export type BadInput = "unreadable" | "empty" | "format" | "not-finite" | "shape" | "label";
 
+/** Every reason for which a file or clip is refused. */
 export const BAD_INPUT_REASONS: readonly BadInput[] = ["unreadable", "empty", "format", "not-finite", "shape", "label"];
 
 /** An input that cannot be used. `file` is the path or sample name, `detail` says the rule and what broke it. */

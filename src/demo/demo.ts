@@ -43,6 +43,7 @@ export const DEMO_SETTINGS: Partial<RunSettings> = {
   variant: "corrected",
 };
 
+/** Where the demonstration works, and how long. */
 export interface DemoOptions {
   /** Folder for the store, the run and the report. */
   readonly folder: string;
@@ -53,6 +54,7 @@ export interface DemoOptions {
   readonly onPretrain?: (event: PretrainEvent) => void;
 }
 
+/** What the demonstration came to. */
 export interface DemoResult {
   readonly folder: string;
   readonly report: string;

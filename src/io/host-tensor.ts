@@ -12,6 +12,7 @@
 import { formatShape } from "../tensor/shape.ts";
 import { bf16ToFloat32, f16ToFloat32 } from "../tensor/float16.ts";
 
+/** Element types of files: more than devices compute with, see `HOST_DTYPES`. */
 export type HostDType =
   | "f64"
   | "f32"
@@ -27,6 +28,7 @@ export type HostDType =
   | "u8"
   | "bool";
 
+/** The typed arrays that hold elements of files. */
 export type TypedArray =
   | Float64Array
   | Float32Array
@@ -39,6 +41,7 @@ export type TypedArray =
   | Uint16Array
   | Uint8Array;
 
+/** A tensor on the host: what readers return and writers take. */
 export interface HostTensor {
   readonly dtype: HostDType;
   /** Sizes of the axes; `[]` is a scalar. */
@@ -70,6 +73,7 @@ const ARRAY_TYPES: Record<HostDType, TypedArrayConstructor> = {
   bool: Uint8Array,
 };
 
+/** Every element type of files. */
 export const HOST_DTYPES = Object.keys(ARRAY_TYPES) as readonly HostDType[];
 
 /** Most axes a tensor in a file may have: NumPy's limit. */

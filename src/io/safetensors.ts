@@ -129,7 +129,9 @@ export function encodeSafetensors(tensors: NamedTensors, metadata?: NamedStrings
   return collectBytes((sink) => emitSafetensors(sink, tensors, metadata));
 }
 
+/** Tensors by name: a state dictionary on the host. */
 export type NamedTensors = ReadonlyMap<string, HostTensor> | Readonly<Record<string, HostTensor>>;
+/** Texts by name: a file's metadata. */
 export type NamedStrings = ReadonlyMap<string, string> | Readonly<Record<string, string>>;
 
 /** The metadata and tensor list of a file, without reading any tensor. */

@@ -13,6 +13,7 @@ import type { Variable } from "../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
 import { Optimizer, requireRange } from "./optimizer.ts";
 
+/** Settings of Adam and AdamW, with PyTorch's defaults. */
 export interface AdamSettings extends CommonSettings {
   /** Default [0.9, 0.999]. */
   betas: readonly [number, number];
@@ -32,6 +33,7 @@ interface Corrections {
   readonly rootScale: Tensor;
 }
 
+/** Adam (Kingma and Ba, 2015), as torch.optim.Adam. */
 export class Adam extends Optimizer<AdamSettings> {
   readonly #corrections = new WeakMap<Tensor, Corrections>();
 
@@ -86,6 +88,7 @@ export class Adam extends Optimizer<AdamSettings> {
   }
 }
 
+/** Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as torch.optim.AdamW. */
 export class AdamW extends Adam {
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<AdamSettings>[],

@@ -3,6 +3,7 @@ import { noGrad } from "../autograd/grad.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 
+/** How `clipGradNorm` takes a norm that is not finite. */
 export interface ClipOptions {
   /** Whether a norm that is infinite or NaN is an error; default false. The norm is then read before anything is scaled. */
   readonly errorIfNonfinite?: boolean;

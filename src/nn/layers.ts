@@ -13,6 +13,7 @@ import { fanInUniform, parameter, requireCount, requireProbability } from "./ini
 import type { TensorModule } from "./module.ts";
 import { Module } from "./module.ts";
 
+/** Settings of a `LayerNorm` layer. */
 export interface LayerNormSettings extends LayerOptions {
   /** Added to the variance; default 1e-5. */
   readonly epsilon?: number;
@@ -63,6 +64,7 @@ export function dropout(x: Tensor, p: number, generator: Generator = rng()): Ten
   return p === 0 ? x : x.mul(generator.dropoutMask(x.shape, p, x.dtype));
 }
 
+/** Settings of a `Conv1d` layer. */
 export interface Conv1dSettings extends LayerOptions {
   /** Default 1. */
   readonly stride?: number;

@@ -9,6 +9,7 @@ import type { LayerOptions } from "./initialize.ts";
 import { fanInUniform, parameter, requireCount } from "./initialize.ts";
 import { Module } from "./module.ts";
 
+/** Settings of a `Linear` layer. */
 export interface LinearOptions extends LayerOptions {
   /** Default true; "zero" for one that starts at 0. */
   readonly bias?: boolean | "zero";
@@ -50,6 +51,7 @@ export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   return x.rank > 2 ? y.reshape([...x.shape.slice(0, -1), weight.shape[0]]) : y;
 }
 
+/** Settings of an `Embedding` layer. */
 export interface EmbeddingOptions extends LayerOptions {
   /** An index whose row starts as 0 and receives no gradient. */
   readonly paddingIndex?: number;

@@ -15,6 +15,10 @@ import { loadState } from "./state.ts";
 /** What a module may be made of, by property name. */
 type Member = readonly [name: string, value: unknown];
 
+/**
+ * What layers and models are: parameters, buffers and other modules in fields, with PyTorch's names in state
+ * dictionaries.
+ */
 export abstract class Module {
   #training = true;
 

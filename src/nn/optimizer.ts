@@ -51,6 +51,7 @@ export type OptimizerState = ReadonlyMap<string, unknown>;
 /** PyTorch's names of settings, where they differ. */
 const TORCH_NAMES: Readonly<Record<string, string>> = { weightDecay: "weight_decay", epsilon: "eps" };
 
+/** What all optimizers share: groups of parameters, their settings, and the state that is saved. */
 export abstract class Optimizer<S extends CommonSettings> {
   /** Settings may be changed; all but `lr` are constants of a compiled step. */
   readonly groups: readonly (S & { readonly params: readonly Variable[] })[];

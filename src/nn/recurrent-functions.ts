@@ -15,6 +15,7 @@ import { linear } from "./linear.ts";
 /** `weight_ih_l0` [g·H, in], `weight_hh_l0` [g·H, H], `bias_ih_l0`, `bias_hh_l0` [g·H], `…_l0_reverse`, `…_l1`, …; biases may be absent. */
 export type RecurrentWeights = Readonly<Record<string, Tensor>>;
 
+/** How `gru` and `lstm` run. */
 export interface RecurrentOptions {
   /** Default 1. */
   readonly numLayers?: number;
@@ -35,11 +36,13 @@ export interface RecurrentOptions {
   readonly segments?: readonly number[];
 }
 
+/** How `lstm` runs. */
 export interface LstmOptions extends RecurrentOptions {
   /** First cell state [layers·directions, B, H]; default 0. */
   readonly c0?: Tensor;
 }
 
+/** What `gru` gives. */
 export interface GruResult {
   /** Outputs of the last layer: [T, B, directions·H], or the batch axis first. */
   readonly y: Tensor;
@@ -47,6 +50,7 @@ export interface GruResult {
   readonly hn: Tensor;
 }
 
+/** What `lstm` gives. */
 export interface LstmResult extends GruResult {
   /** Last cell states [layers·directions, B, H]. */
   readonly cn: Tensor;

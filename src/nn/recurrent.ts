@@ -7,6 +7,7 @@ import { Module } from "./module.ts";
 import type { GruResult, LstmResult, RecurrentOptions } from "./recurrent-functions.ts";
 import { gru, lstm } from "./recurrent-functions.ts";
 
+/** Settings of the layers `GRU` and `LSTM`. */
 export interface RecurrentSettings extends LayerOptions {
   /** Default 1. */
   readonly numLayers?: number;

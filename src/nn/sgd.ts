@@ -12,6 +12,7 @@ import type { Variable } from "../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
 import { Optimizer, requireRange } from "./optimizer.ts";
 
+/** Settings of SGD, with PyTorch's defaults. */
 export interface SgdSettings extends CommonSettings {
   /** Default 0. */
   momentum: number;
@@ -23,6 +24,7 @@ export interface SgdSettings extends CommonSettings {
   nesterov: boolean;
 }
 
+/** Stochastic gradient descent with momentum, as torch.optim.SGD. */
 export class SGD extends Optimizer<SgdSettings> {
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<SgdSettings>[],

@@ -19,10 +19,12 @@ export interface ShapedArray {
   readonly data: ArrayLike<number>;
 }
 
+/** A value of a state dictionary: a tensor, or host data with a shape. */
 export type StateValue = Tensor | HostTensor | ShapedArray;
 /** Values by name. `unknown`, so that dictionaries as read from checkpoints can be handed in; what is no tensor throws. */
 export type StateSource = ReadonlyMap<unknown, unknown> | Readonly<Record<string, unknown>>;
 
+/** How a state dictionary is loaded. */
 export interface LoadOptions {
   /** Whether missing and unexpected names are errors; default true (said out loud, errors do not offer false). A wrong shape always is. */
   readonly strict?: boolean;

@@ -12,6 +12,7 @@ import { Dropout, LayerNorm } from "./layers.ts";
 import { Linear, linear } from "./linear.ts";
 import { Module } from "./module.ts";
 
+/** Settings of a `MultiHeadAttention` layer. */
 export interface AttentionSettings extends LayerOptions {
   /** On the attention probabilities, in training; default 0. */
   readonly dropout?: number;
@@ -21,6 +22,7 @@ export interface AttentionSettings extends LayerOptions {
   readonly batchFirst?: boolean;
 }
 
+/** What attention looks at besides the query. */
 export interface AttentionInputs {
   /** Default: the query, for self-attention. */
   readonly key?: Tensor;
@@ -108,6 +110,7 @@ export class MultiHeadAttention extends Module {
   }
 }
 
+/** Settings of a `TransformerEncoderLayer`. */
 export interface EncoderLayerSettings extends LayerOptions {
   /** Width of the feed-forward part; default 2048. */
   readonly feedForward?: number;

@@ -116,6 +116,7 @@ export const ATTENTION_BACKWARD: FusedOp<AttentionAttrs> = {
   },
 };
 
+/** How `attention` weighs and masks. */
 export interface AttentionOptions {
   /** Factor on q·k; default 1/√D. */
   readonly scale?: number;

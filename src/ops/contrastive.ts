@@ -85,6 +85,7 @@ export const INFO_NCE_BACKWARD: FusedOp<InfoNceAttrs> = {
   },
 };
 
+/** Settings of `infoNCE` and `ntXent`. */
 export interface ContrastiveOptions {
   readonly temperature: number;
   readonly reduction?: Reduction;

@@ -8,6 +8,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import type { MaxPoolOptions } from "./spatial/pooling.ts";
 import { maxPool } from "./spatial/pooling.ts";
 
+/** Settings of `conv1d`. */
 export interface Conv1dOptions {
   readonly bias?: Tensor;
   readonly stride?: number;
@@ -54,6 +55,7 @@ export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): 
   return bias ? y.add(bias.reshape([1, out, 1])) : y;
 }
 
+/** Settings of `depthwiseConv1d`. */
 export interface DepthwiseOptions {
   readonly bias?: Tensor;
   readonly stride?: number;

@@ -5,8 +5,10 @@ import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor, requireFloat } from "../tensor/tensor.ts";
 import { logSumExp } from "./softmax.ts";
 
+/** What becomes of the losses of single examples: their mean, their sum, or all of them. */
 export type Reduction = "mean" | "sum" | "none";
 
+/** Settings of `crossEntropy`. */
 export interface CrossEntropyOptions {
   /** Share of the target spread evenly over all classes; default 0. */
   readonly labelSmoothing?: number;

@@ -32,6 +32,7 @@ const STANDARDIZE: FusedOp<EpsilonAttrs> = {
   },
 };
 
+/** Settings of `layerNorm`. */
 export interface LayerNormOptions {
   /** Scale and shift, each the shape of the last axis. */
   readonly weight?: Tensor;

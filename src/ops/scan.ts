@@ -307,6 +307,7 @@ function weightGradients(dgates: Tensor, hPrev: Tensor): [Tensor, Tensor] {
 
 // --- public
 
+/** Inputs of `gruScan`, for T steps, B sequences, D directions and H features. */
 export interface GruScanInputs {
   /** x·W_ihᵀ + b_ih of every step: [T, B, D, 3H], gates r, z, n. */
   readonly gates: Tensor;
@@ -339,6 +340,7 @@ export function gruScan(inputs: GruScanInputs): { y: Tensor; hn: Tensor } {
   return { y: new Tensor(y), hn: new Tensor(hn) };
 }
 
+/** Inputs of `lstmScan`: those of `gruScan`, with gates i, f, g, o, and a cell state. */
 export interface LstmScanInputs extends GruScanInputs {
   /** First cell state [D, B, H]; default 0. */
   readonly c0?: Tensor;

@@ -28,6 +28,7 @@ import type { LevelMaps } from "./measures/levels.ts";
 import { levelMaps } from "./measures/levels.ts";
 import { tsne } from "./measures/tsne.ts";
 
+/** Which run is reported, and how much of it. */
 export interface ReportOptions {
   readonly run: string;
   readonly checkpoint?: string;
@@ -46,6 +47,7 @@ export interface ReportOptions {
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }
 
+/** All that a report shows, as plain data. */
 export interface ReportData extends GalleryData {
   readonly title: string;
   readonly checkpoint: string;
@@ -77,6 +79,7 @@ export interface ReportData extends GalleryData {
   readonly comparison?: Comparison;
 }
 
+/** Encodes, judges and maps a run's clips: everything that its report shows. */
 export async function collectReport(options: ReportOptions): Promise<ReportData> {
   const { mapClips = 600, levelClips = Math.min(300, mapClips), queries = 8, neighbours = 5, onProgress } = options;
   const opened = openRun(options);

@@ -5,6 +5,7 @@ import type { Origin } from "../hico/judge/clip-table.ts";
 import { RunFolder } from "../hico/run/folder.ts";
 import type { Scores } from "../hico/judge/scores.ts";
 
+/** One of two runs that are compared. */
 export interface ComparedRun {
   readonly name: string;
   readonly accuracy: number;
@@ -12,6 +13,7 @@ export interface ComparedRun {
   readonly confusion: readonly (readonly number[])[];
 }
 
+/** Two runs beside each other, class by class. */
 export interface Comparison {
   /** By what both were judged. */
   readonly from: string;
@@ -46,6 +48,11 @@ export function judgementOf(found: LinearEvaluation | KnnEvaluation | undefined)
 /**
  * @param ours how the run was judged, by kind; default: what is in its folder
  * @throws Error where the two were not judged alike, on other data, or have other classes.
+ */
+/**
+ * Reads the results of two runs and puts them beside each other.
+ *
+ * @throws Error where they were judged by nothing alike
  */
 export function compareRuns(
   run: string,

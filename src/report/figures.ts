@@ -8,6 +8,7 @@ import { svgBarRows } from "./charts/bar-rows.ts";
 import type { MatrixCell } from "./charts/matrix.ts";
 import { svgMatrix } from "./charts/matrix.ts";
 
+/** The name of a report's figure. */
 export type FigureName = "map" | "levels" | "loss" | "confusion" | "classes" | "compare-classes" | "compare-confusion";
 
 /** Classes that a legend has room for. */

@@ -7,6 +7,7 @@ import { collectReport } from "./collect.ts";
 import { reportFigures } from "./figures.ts";
 import { reportPage } from "./page/page.ts";
 
+/** What `writeReport` wrote. */
 export interface WrittenReport {
   readonly path: string;
   readonly bytes: number;

@@ -34,6 +34,7 @@ export interface CompiledStep {
   dispose(): void;
 }
 
+/** A device: where graphs are computed. `device(…)` opens one. */
 export interface Backend {
   /** `reference`, `webgpu`, `cpu`. */
   readonly kind: string;

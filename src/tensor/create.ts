@@ -14,6 +14,7 @@ import type { Shape } from "./shape.ts";
 import type { NestedArray } from "./tensor.ts";
 import { Tensor } from "./tensor.ts";
 
+/** Shape, dtype and ownership of a tensor made from host data. */
 export interface TensorOptions {
   /** Default: one axis for typed arrays, the nesting for arrays. */
   readonly shape?: Shape;
@@ -77,6 +78,7 @@ export function liveScalar(value: () => number, dtype: DType = "f32"): Tensor {
   return new Tensor(build.drawn(refresh, [], dtype));
 }
 
+/** A tensor of this shape with one value everywhere. The value is cast where an integer dtype cannot hold it. */
 export function full(shape: Shape, value: number | boolean, dtype: DType = "f32"): Tensor {
   return filled("full", shape, typeof value === "boolean" ? Number(value) : value, dtype);
 }
@@ -88,16 +90,20 @@ function filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
   requireNumber(op, "the value", value);
   return new Tensor(build.expand(constant(castValue(value, "f64", dtype), dtype), [...shape]));
 }
+/** A tensor of zeros. */
 export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
   return filled("zeros", shape, 0, dtype);
 }
+/** A tensor of ones. */
 export function ones(shape: Shape, dtype: DType = "f32"): Tensor {
   return filled("ones", shape, 1, dtype);
 }
+/** Zeros in the shape and dtype of `x`. */
 export function zerosLike(x: Tensor): Tensor {
   requireTensor("zerosLike", "x", x);
   return full(x.shape, 0, x.dtype);
 }
+/** Ones in the shape and dtype of `x`. */
 export function onesLike(x: Tensor): Tensor {
   requireTensor("onesLike", "x", x);
   return full(x.shape, 1, x.dtype);

@@ -17,11 +17,13 @@ import type { DTypeClass, ElementwiseOp } from "./elementwise/row.ts";
 
 export type { ElementwiseOp, WgslWidth } from "./elementwise/row.ts";
 
+/** The table of elementwise ops: one row is an op on every device (docs/ops.md). */
 export const ELEMENTWISE = { ...ARITHMETIC, ...FUNCTIONS, ...COMPARISONS } as const satisfies Record<
   string,
   ElementwiseOp
 >;
 
+/** The name of an elementwise op, see `ELEMENTWISE`. */
 export type ElementwiseName = keyof typeof ELEMENTWISE;
 
 export function elementwise(name: string): ElementwiseOp {

@@ -13,6 +13,7 @@ export interface ValueSpec {
   readonly dtype: DType;
 }
 
+/** A fused op: its meaning as other ops, its gradient, and its name, under which devices may have kernels. */
 export interface FusedOp<A extends object = object> {
   readonly name: string;
   /** Shapes and dtypes of the results. Inputs were checked by the public function that builds the op. */

@@ -23,6 +23,7 @@ import { tracing } from "./program/trace.ts";
 
 /** What an operand may be: a tensor, or a number, taken as a constant of the other operand's dtype where that holds it. */
 export type Operand = Tensor | number;
+/** One axis or several; negative ones count from the end. */
 export type Axes = number | readonly number[];
 /** One axis of an index: a position, `[start, stop]`, `[start, stop, step]`, or `null` for all. */
 export type Range =
@@ -30,6 +31,7 @@ export type Range =
   | null
   | readonly [number | null, number | null]
   | readonly [number | null, number | null, number];
+/** Numbers nested as a tensor's axes are. */
 export type NestedArray = number | NestedArray[];
 
 /** Hooks that other layers fill in, so that this one need not import them. */
@@ -37,6 +39,7 @@ export const hooks: {
   backward?: (loss: Tensor, cotangent?: Tensor) => void;
 } = {};
 
+/** A lazy array: methods describe what to compute, `read` and its like compute it. */
 export class Tensor {
   #node: Node;
   #grad: Tensor | undefined;

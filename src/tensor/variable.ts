@@ -16,6 +16,7 @@ import { tracing } from "./program/trace.ts";
 
 let unnamed = 0;
 
+/** The name of a variable, and whether it is trained. */
 export interface VariableOptions {
   /** Shown in errors and used as the name in state dictionaries. */
   readonly name?: string;
@@ -25,6 +26,7 @@ export interface VariableOptions {
   readonly device?: Backend;
 }
 
+/** A tensor with memory of its own that is assigned in place: a parameter, a buffer, a queue. */
 export class Variable extends Tensor {
   readonly state: VariableState;
   #trainable: boolean;

@@ -18,6 +18,7 @@ import type { Shape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { gradients } from "../autograd/grad.ts";
 
+/** How gradients are compared, and how close they must be. */
 export interface GradcheckOptions {
   /** How far an element is moved to each side; default 1e-5. */
   readonly eps?: number;
@@ -35,6 +36,7 @@ export interface GradcheckOptions {
   readonly seed?: number;
 }
 
+/** What `gradcheck` found where all derivatives agreed. */
 export interface GradcheckResult {
   /** Derivatives compared. */
   readonly checked: number;

@@ -27,6 +27,7 @@ export interface ShearDraw {
   readonly matrix: readonly number[];
 }
 
+/** Everything random about one augmented view: the crop, the change of the joints, the turn. */
 export interface AugmentationDraw {
   readonly crop: CropDraw;
   readonly spatial: CorruptDraw | ShearDraw;
@@ -34,6 +35,7 @@ export interface AugmentationDraw {
   readonly turn?: number;
 }
 
+/** What augmentation may do to a clip, and how far. */
 export interface AugmentationOptions {
   /** Frames after resizing. Default 64. */
   readonly size?: number;
@@ -51,6 +53,7 @@ export interface AugmentationOptions {
   readonly rotation?: number;
 }
 
+/** Frames of an input where nothing else is said. */
 export const FRAMES_IN = 64;
 
 /** Length of a crop: floor(n * scale), at least `minFrames`, at most the n valid frames. */

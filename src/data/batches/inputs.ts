@@ -17,6 +17,7 @@ import type { ClipStore } from "../store/store.ts";
 import type { Stream } from "../skeleton/streams.ts";
 import { spaceMajored } from "./views.ts";
 
+/** How clips become inputs of a network: the stream, and what training does to them. */
 export interface InputSettings {
   readonly stream: Stream;
   /** Frames, corruption and the rest of training; evaluation takes its `size` only. */
@@ -63,6 +64,7 @@ export interface EvaluationBatch {
   readonly spatial: Float32Array;
 }
 
+/** A batch of any kind: for pretraining, for training with labels, for evaluation. */
 export type InputBatch = PretrainBatch | SupervisedBatch | EvaluationBatch;
 
 /** Which batches there are. All of it is plain data that can be sent to a thread. */
@@ -79,6 +81,10 @@ export type BatchPlan = {
   | { readonly kind: "evaluation" }
 );
 
+/**
+ * Sizes of a network's inputs for a layout: frames T, and the features of a temporal token (M·V·C) and a spatial one
+ * (T·C).
+ */
 export function inputShape(
   layout: { readonly joints: readonly string[]; readonly persons: number },
   settings: InputSettings,

@@ -11,6 +11,7 @@ import type { BadInput } from "../errors.ts";
 import { DataError } from "../errors.ts";
 import { ClipStore } from "../store/store.ts";
 
+/** Which batches a loader makes, and on how many threads. */
 export interface LoaderOptions {
   /** First batch, and the one after the last. */
   readonly from: number;
@@ -27,6 +28,7 @@ export interface LoaderSetup {
   readonly plan: BatchPlan;
 }
 
+/** What a loader's thread answers: a batch, or the error that came instead. */
 export type LoaderReply =
   | { readonly number: number; readonly batch: InputBatch }
   | {
@@ -49,6 +51,7 @@ function startWorker(setup: LoaderSetup): Worker {
   return new Worker(code, { eval: true, workerData: setup });
 }
 
+/** Batches made ahead of their use on worker threads, in the order and with the values that one thread would give. */
 export class Loader<Batch extends InputBatch = PretrainBatch> {
   /** Milliseconds that `next` has waited for batches. */
   waited = 0;

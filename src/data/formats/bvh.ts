@@ -10,6 +10,7 @@ import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, newClip } from "../skeleton/clip.ts";
 import { parseFinite } from "./text.ts";
 
+/** A recording out of a BVH file: its skeleton, and the positions of its joints frame by frame. */
 export interface BvhClip {
   readonly joints: readonly string[];
   readonly parents: readonly number[];
@@ -33,6 +34,11 @@ const MAX_JOINTS = 1024;
 const TALLEST = 10;
 
 /** @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
+/**
+ * Reads a BVH text (Biovision hierarchy) and places its joints by forward kinematics.
+ *
+ * @throws DataError where it is malformed
+ */
 export function parseBvh(text: string, file: string): BvhClip {
   const words = text.split(/\s+/).filter((word) => word !== "");
   let at = 0;

@@ -9,6 +9,7 @@ import { zerosAreLost } from "../skeleton/missing.ts";
 import type { ClipFacts } from "../store/format.ts";
 import { parseFinite, splitLines } from "./text.ts";
 
+/** The 20 classes of MSR Action3D, in the order of their numbers. */
 export const MSR_ACTION3D_CLASSES: readonly string[] = [
   ...["high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch", "high throw", "draw x"],
   ...["draw tick", "draw circle", "hand clap", "two hand wave", "side boxing", "bend", "forward kick", "side kick"],
@@ -27,6 +28,7 @@ export function parseMsrName(name: string): ClipFacts | undefined {
 }
 
 /** @throws DataError: `shape`, `format`, `not-finite`, `empty`. */
+/** Reads a skeleton file of MSR Action3D: 20 lines a frame, one a joint. @throws DataError where it is malformed */
 export function parseMsrAction3d(text: string, file: string): Clip {
   const lines = splitLines(text).filter((line) => line.trim() !== "");
   if (lines.length === 0 || lines.length % 20 !== 0)

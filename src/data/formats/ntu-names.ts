@@ -7,6 +7,7 @@
 import { DataError } from "../errors.ts";
 import { stem } from "./text.ts";
 
+/** What the name of an NTU RGB+D sample says: setup, camera, performer, repetition, action. */
 export interface NtuSample {
   /** SsssCcccPpppRrrrAaaa. */
   readonly name: string;

@@ -25,6 +25,7 @@ export interface BodyObservation {
   readonly xyz: Float32Array;
 }
 
+/** A `.skeleton` file of NTU RGB+D: the bodies that the sensor saw, frame by frame. */
 export interface NtuRecording {
   readonly frames: number;
   /** In file order. */
@@ -37,6 +38,7 @@ const MAX_TRACKED = 4;
 const UNTRACKED = /^\s*(?:\S+\s+){11}0\s*$/;
 
 /** @throws DataError `format` (cut off, or more lines than frames), `shape` (not 25 joints), `not-finite`. */
+/** Reads the text of an NTU RGB+D `.skeleton` file. @throws DataError where it is malformed */
 export function parseNtuSkeleton(text: string, file: string): NtuRecording {
   const lines = splitLines(text);
   let at = 0;

@@ -12,6 +12,7 @@ import { zerosAreLost } from "../skeleton/missing.ts";
 import type { ClipFacts } from "../store/format.ts";
 import { stem } from "./text.ts";
 
+/** The ten classes of NW-UCLA, in the order of their labels. */
 export const NW_UCLA_CLASSES: readonly string[] = [
   "pick up with one hand",
   "pick up with two hands",

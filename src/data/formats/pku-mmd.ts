@@ -14,6 +14,7 @@ import { zerosAreLost } from "../skeleton/missing.ts";
 import { NTU25 } from "../skeleton/layout.ts";
 import { parseFinite, splitLines, stem } from "./text.ts";
 
+/** Number of classes of PKU-MMD. */
 export const PKU_CLASSES = 51;
 
 const PERSONS = 2;
@@ -68,6 +69,7 @@ export function parsePkuLabels(text: string, file: string): PkuAction[] {
   return actions;
 }
 
+/** One action cut out of a recording of PKU-MMD. */
 export interface PkuClip {
   /** Recording and number of the action in its label file, e.g. `A01N01-L_3`. */
   readonly name: string;
@@ -118,6 +120,7 @@ export interface PkuName {
 }
 
 /** @throws DataError `label` where the name is of neither phase. */
+/** What the file name of a PKU-MMD recording says. @throws DataError where it is no such name */
 export function parsePkuName(path: string): PkuName {
   const name = stem(path, ".txt");
   const match = /^(?:(\d{4})|A\d{2}N(\d{2}))-([LMR])$/.exec(name);

@@ -13,6 +13,7 @@ import { zerosAreLost } from "../skeleton/missing.ts";
 import type { ClipFacts } from "../store/format.ts";
 import { parseFinite, splitLines } from "./text.ts";
 
+/** The eight interactions of SBU Kinect, in the order of their labels. */
 export const SBU_CLASSES: readonly string[] = [
   ...["approaching", "departing", "kicking", "pushing", "shaking hands", "hugging", "exchanging object", "punching"],
 ];
@@ -34,6 +35,11 @@ export function parseSbuPath(file: string): ClipFacts | undefined {
 }
 
 /** @throws DataError: `shape`, `format`, `not-finite`, `empty`. */
+/**
+ * Reads a skeleton file of SBU Kinect: a line a frame, two persons of 15 joints.
+ *
+ * @throws DataError where it is malformed
+ */
 export function parseSbu(text: string, file: string): Clip {
   const lines = splitLines(text)
     .map((line, i) => ({ line: i + 1, words: line.split(/[\s,]+/).filter((word) => word !== "") }))

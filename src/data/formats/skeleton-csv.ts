@@ -20,6 +20,7 @@ export type CsvField = "x" | "y" | "z" | "state" | "skip";
 /** A column by index or, in a file with a header line, by name. */
 export type CsvColumn = number | string;
 
+/** What the columns of a CSV recording hold. */
 export interface CsvSpec {
   readonly layout: SkeletonLayout;
   /** Default ",". */
@@ -54,6 +55,7 @@ export interface CsvSpec {
 /** Raw Kinect v2 recordings as in KIMORE. */
 export const KINECT_V2_CSV: CsvSpec = { layout: NTU25, fields: ["x", "y", "z", "state"] };
 
+/** A recording out of a CSV file: the clip, and how well each joint was tracked where the file says so. */
 export interface CsvRecording {
   readonly clip: Clip;
   /** Where there is a `state` field: tracking states (frames, persons, joints); 0 none, 1 inferred, 2 seen. */
@@ -67,6 +69,7 @@ interface JointColumns {
 }
 
 /** @throws DataError naming the line; Error where the specification itself is wrong. */
+/** Reads a recording out of a CSV text as the specification says. @throws DataError where it does not fit */
 export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): CsvRecording {
   const delimiter = spec.delimiter ?? ",";
   const rows = splitLines(text)

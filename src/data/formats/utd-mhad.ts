@@ -13,6 +13,7 @@ import { checkClip, newClip } from "../skeleton/clip.ts";
 import { zerosAreLost } from "../skeleton/missing.ts";
 import type { ClipFacts } from "../store/format.ts";
 
+/** The 27 classes of UTD-MHAD, in the order of their numbers. */
 export const UTD_MHAD_CLASSES: readonly string[] = [
   "Swipe left",
   "Swipe right",

@@ -9,6 +9,7 @@
  */
 import { DataError } from "../errors.ts";
 
+/** A recording of skeletons: positions of joints, frame by frame and person by person. */
 export interface Clip {
   /** float32, frames x persons x joints x 3, metres. */
   readonly data: Float32Array;

@@ -12,6 +12,7 @@ import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "./layout.ts";
 import { KINECT_V1_20, NTU25, SBU15 } from "./layout.ts";
 
+/** How joints of one layout become those of another: each is a weighted mean of others. */
 export interface LayoutMap {
   readonly from: SkeletonLayout;
   readonly to: SkeletonLayout;
@@ -88,6 +89,7 @@ export const SBU15_TO_NTU25 = copying(SBU15, [
   8,
 ]);
 
+/** The maps between layouts that come with the package. */
 export const LAYOUT_MAPS: readonly LayoutMap[] = [KINECT_V1_20_TO_NTU25, SBU15_TO_NTU25];
 
 /** The map between two layouts: built in, or the identity. */

@@ -24,6 +24,7 @@ export interface BodyAxes {
   readonly across: readonly [Anchor, Anchor];
 }
 
+/** The joints of a skeleton: their names, what each is attached to, and which of them say how a body stands. */
 export interface SkeletonLayout {
   readonly name: string;
   readonly joints: readonly string[];
@@ -142,6 +143,7 @@ export const SMPL22: SkeletonLayout = {
   axes: { centre: [0], up: [[0], [9]], across: [[16], [17]] },
 };
 
+/** The layouts that come with the package. */
 export const LAYOUTS: readonly SkeletonLayout[] = [NTU25, KINECT_V1_20, SBU15, SMPL22];
 
 /** A built-in layout by name. */

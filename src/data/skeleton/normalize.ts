@@ -14,6 +14,7 @@ import { isLost } from "./missing.ts";
 type Vector = [number, number, number];
 type Matrix = readonly number[];
 
+/** What pre-normalisation does besides its published steps. */
 export interface NormalizeOptions {
   /** Frames of the result, at least the clip's: more are filled by looping. Default: the clip's own. */
   readonly padTo?: number;

@@ -7,8 +7,13 @@
 import type { Clip } from "./clip.ts";
 import { newClip, personStride } from "./clip.ts";
 
+/**
+ * Which values of the joints a network sees: positions, their change from frame to frame, or bones from joint to
+ * joint.
+ */
 export type Stream = "joint" | "motion" | "bone";
 
+/** The three streams of a skeleton that networks are trained on. */
 export const STREAMS: readonly Stream[] = ["joint", "motion", "bone"];
 
 /** `clip` as the given stream (`joint` is the clip itself, not a copy). `parents[v]` is -1 at a root. */

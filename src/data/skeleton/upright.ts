@@ -14,10 +14,12 @@ import { fillEmptyFrames } from "./normalize.ts";
 
 /** How clips are normalised; `full` is the published form for NTU RGB+D. */
 export const NORMALIZATIONS = ["none", "centre", "yaw", "full"] as const;
+/** How clips are pre-normalised. */
 export type Normalization = (typeof NORMALIZATIONS)[number];
 
 /** One place and heading for a clip, or one for each of its frames. */
 export const NORMALIZED_PER = ["clip", "frame"] as const;
+/** Whether a clip is placed by its first frame or every frame by itself. */
 export type NormalizedPer = (typeof NORMALIZED_PER)[number];
 
 /** What was done to clips, in words. */
@@ -27,6 +29,7 @@ export function normalizationWords(normalization: Normalization, per: Normalized
   return `normalised (${normalization}${each})`;
 }
 
+/** How upright normalisation is done. */
 export interface UprightOptions {
   readonly per?: NormalizedPer;
   /** The sensor's upright axis. Default y, as Kinect and BVH have it. */

@@ -22,6 +22,7 @@ import { readText } from "../formats/text.ts";
 import type { Windows } from "./windows.ts";
 import { recordingOf, windowsOf } from "./windows.ts";
 
+/** How a folder of CSV recordings is read. */
 export interface CsvSourceOptions {
   /** How columns are read. Default: raw Kinect v2 recordings. */
   readonly spec?: CsvSpec;
@@ -32,6 +33,7 @@ export interface CsvSourceOptions {
   readonly windows?: Windows;
 }
 
+/** A folder of CSV recordings, one file a clip, as a source of clips. @throws Error where the folder has none */
 export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipSource {
   requireFolder(folder);
   const spec = options.spec ?? KINECT_V2_CSV;

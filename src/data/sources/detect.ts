@@ -18,6 +18,7 @@ import { KIND_TITLES } from "./kind-names.ts";
 import type { SourceKind } from "./kind-names.ts";
 import { filesBelow, requireFolder } from "./source.ts";
 
+/** What a folder seems to hold, and why. */
 export interface Detected {
   readonly kind: SourceKind;
   /** What was seen, as the end of "because ...". */

@@ -4,6 +4,7 @@ import { generateClips, generatedActions, SYNTHETIC_PROTOCOL } from "../syntheti
 import { NTU25 } from "../skeleton/layout.ts";
 import type { ClipSource } from "./source.ts";
 
+/** Generated actions as a source of clips. */
 export function generatedSource(options: GeneratorOptions = {}): ClipSource {
   const actions = generatedActions(options);
   return {

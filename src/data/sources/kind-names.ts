@@ -4,6 +4,7 @@ export const SOURCE_KINDS = [
   ...(["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const),
   ...(["msr-action3d", "st-gcn", "ctr-gcn", "pyskl", "bvh", "smpl"] as const),
 ] as const;
+/** A kind of raw data, see `SOURCE_KINDS`. */
 export type SourceKind = (typeof SOURCE_KINDS)[number];
 
 /** The words for a kind. */

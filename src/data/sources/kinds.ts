@@ -55,6 +55,10 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
 };
 
 /** @throws Error for an option that the kind does not take; DataError naming the file that is wrong. */
+/**
+ * Opens raw data of a kind: its clips, and the map to the layout that results are published in, where that is
+ * another.
+ */
 export function openSourceOf(
   kind: SourceKind,
   folder: string,

@@ -13,6 +13,7 @@ import { perFileSource } from "./per-file.ts";
 import type { ClipSource } from "./source.ts";
 import { requireFolder, someFilesBelow } from "./source.ts";
 
+/** A folder of BVH files, one a clip, as a source of clips. */
 export function bvhSource(folder: string): ClipSource {
   requireFolder(folder);
   const [first] = someFilesBelow(folder, ".bvh", "BVH is one file a clip");

@@ -22,6 +22,7 @@ import { numberedClasses, orBad, requireFolder } from "./source.ts";
  * away, which is part of an action.
  */
 export const ACROSS_VIEWS = { kind: "yaw", per: "clip" } as const;
+/** How recordings are normalised that come without the camera's place. */
 export const ONE_CAMERA = { kind: "centre", per: "frame" } as const;
 
 /** Data sets known by name: their layout, and how the names of their protocols begin. */
@@ -40,6 +41,7 @@ export const NPY_SETS: Readonly<
   sbu: { layout: SBU15, protocols: "sbu-" },
 };
 
+/** How a folder of npy files is read. */
 export interface NpySourceOptions {
   /** Default ntu25. */
   readonly layout?: SkeletonLayout;

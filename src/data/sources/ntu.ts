@@ -10,6 +10,7 @@ import type { ClipSource } from "./source.ts";
 import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
 import { readText, stem } from "../formats/text.ts";
 
+/** How a folder of NTU RGB+D is read. */
 export interface NtuSourceOptions {
   /** The published list of samples whose skeletons are missing or wrong. */
   readonly missing?: string;

@@ -14,6 +14,7 @@ import type { ClipSource } from "./source.ts";
 import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
 import { readText, stem } from "../formats/text.ts";
 
+/** How a folder of PKU-MMD is read. */
 export interface PkuSourceOptions {
   /** The folder of label files. */
   readonly labels: string;
@@ -23,6 +24,7 @@ export interface PkuSourceOptions {
 
 const VIEWS = { L: 1, M: 2, R: 3 } as const;
 
+/** A folder of PKU-MMD recordings, cut into actions by their label files, as a source of clips. */
 export function pkuSource(folder: string, options: PkuSourceOptions): ClipSource {
   requireFolder(folder);
   requireFolder(options.labels);

@@ -19,6 +19,7 @@ import type { Protocol } from "../store/protocol.ts";
 import { ClipStore } from "../store/store.ts";
 import { ClipStoreWriter } from "../store/writer.ts";
 
+/** What becomes of a source's clips on their way into a store. */
 export interface PrepareOptions {
   /** To another layout. Default: as the source has it. */
   readonly map?: LayoutMap;
@@ -43,6 +44,7 @@ export interface PrepareOptions {
   readonly onProgress?: (progress: PrepareProgress) => void;
 }
 
+/** How far preparation is. */
 export interface PrepareProgress {
   readonly done: number;
   readonly total: number;
@@ -50,6 +52,7 @@ export interface PrepareProgress {
   readonly bad: number;
 }
 
+/** A clip that was left out, and why. */
 export interface BadClip {
   readonly file: string;
   readonly reason: BadInput;
@@ -67,6 +70,7 @@ export interface MissingJoints {
   readonly inTime: number;
 }
 
+/** What came of a preparation: the store, and every clip that was left out. */
 export interface PrepareReport {
   readonly path: string;
   readonly bytes: number;

@@ -13,6 +13,7 @@ import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
 import type { Protocol } from "../store/protocol.ts";
 import type { ClipFacts } from "../store/format.ts";
 
+/** One clip of a source, with what is known of it. */
 export interface SourceClip {
   readonly facts: ClipFacts;
   readonly clip: Clip;
@@ -27,6 +28,7 @@ export interface Remark {
   readonly harmless?: boolean;
 }
 
+/** Raw data as clips: what they have in common, and the clips one by one. */
 export interface ClipSource {
   /** Layout of the clips as they are read. */
   readonly layout: SkeletonLayout;

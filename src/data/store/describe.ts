@@ -2,6 +2,7 @@
 import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
 import { ClipStore } from "./store.ts";
 
+/** What is in a clip store, in numbers. */
 export interface StoreDescription {
   readonly path: string;
   readonly clips: number;
@@ -27,6 +28,11 @@ export interface StoreDescription {
 }
 
 /** @param verify whether to read every clip and compare its checksum. */
+/**
+ * Describes the store at `path`; with `verify`, every checksum is compared.
+ *
+ * @throws FormatError where it is no sound store
+ */
 export function describeStore(path: string, verify = false): StoreDescription {
   const store = ClipStore.open(path);
   try {

@@ -8,6 +8,7 @@
  */
 import { DataError } from "../errors.ts";
 
+/** The two sides of a protocol. */
 export type Split = "train" | "test";
 
 /** What a protocol may decide by. All counted from 1, as the data sets do. */
@@ -18,6 +19,7 @@ export interface SampleFacts {
   readonly setup?: number;
 }
 
+/** A rule by which clips train or test. */
 export interface Protocol {
   readonly name: string;
   /** One line for a user: the rule. */
@@ -28,10 +30,12 @@ export interface Protocol {
   readonly split: (sample: SampleFacts) => Split;
 }
 
+/** The 20 subjects of NTU RGB+D 60 that train in the protocol cross-subject. */
 export const NTU60_TRAIN_SUBJECTS: readonly number[] = [
   1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38,
 ];
 
+/** The 53 subjects of NTU RGB+D 120 that train in the protocol cross-subject. */
 export const NTU120_TRAIN_SUBJECTS: readonly number[] = [
   ...NTU60_TRAIN_SUBJECTS,
   45,
@@ -121,6 +125,7 @@ function sbuFold(fold: number): Protocol {
   };
 }
 
+/** The published protocols that come with the package. */
 export const PROTOCOLS: readonly Protocol[] = [
   factProtocol("ntu60-xsub", "20 of 40 subjects train", "subject", 40, inList(NTU60_TRAIN_SUBJECTS)),
   factProtocol("ntu60-xview", "cameras 2 and 3 train, camera 1 tests", "camera", 3, (camera) => camera !== 1),

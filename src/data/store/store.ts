@@ -41,6 +41,7 @@ export interface StoreHeader {
   readonly notes?: unknown;
 }
 
+/** A file of clips with a checksum each, read at random: what training and evaluation work on. */
 export class ClipStore {
   readonly path: string;
   readonly header: StoreHeader;

@@ -29,6 +29,7 @@ import {
   STORE_VERSION,
 } from "./format.ts";
 
+/** What all clips of a new store have in common. */
 export interface StoreOptions {
   readonly layout: SkeletonLayout;
   /** Class names; labels are indices into them. */
@@ -45,6 +46,7 @@ export interface StoreOptions {
   readonly notes?: unknown;
 }
 
+/** Writes a clip store, clip by clip; the file appears at `close`, whole or not at all. */
 export class ClipStoreWriter {
   readonly path: string;
   private readonly options: StoreOptions;

@@ -8,6 +8,7 @@
 import type { Pose } from "./body-model.ts";
 import { standing } from "./body-model.ts";
 
+/** An action that can be generated: how long it takes, and what the body does. */
 export interface SyntheticAction {
   readonly name: string;
   /** Seconds of one cycle, and how many cycles a clip may show. */
@@ -43,6 +44,7 @@ function strike(phase: number): number {
   return u < 0.25 ? 0.5 - 0.5 * Math.cos((Math.PI * u) / 0.25) : 0.5 + 0.5 * Math.cos((Math.PI * (u - 0.25)) / 0.75);
 }
 
+/** The actions that can be generated. */
 export const SYNTHETIC_ACTIONS: readonly SyntheticAction[] = [
   {
     name: "wave",

@@ -7,6 +7,7 @@
  */
 import { NTU25 } from "../skeleton/layout.ts";
 
+/** A point or direction: x, y, z, in metres where it is a place. */
 export type Vec3 = readonly [number, number, number];
 
 /** Sizes of one body, in metres. */

@@ -19,6 +19,7 @@ import type { ClipFacts } from "../store/format.ts";
 import type { SyntheticAction } from "./actions.ts";
 import { actionPoses, SYNTHETIC_ACTIONS } from "./actions.ts";
 
+/** How many clips are generated, of which actions, by whom. */
 export interface GeneratorOptions {
   readonly seed?: number;
   /** Default 16, half of whom train. */
@@ -35,6 +36,7 @@ export interface GeneratorOptions {
   readonly actions?: readonly string[];
 }
 
+/** A generated clip, with what is known of it. */
 export interface GeneratedClip {
   readonly facts: ClipFacts;
   readonly clip: Clip;

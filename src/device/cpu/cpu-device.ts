@@ -34,11 +34,13 @@ const COLLECT_AFTER = 1 << 28;
  */
 const COLLECTIONS = 4;
 
+/** How to open a `CpuDevice`. */
 export interface CpuOptions {
   /** Threads, the calling one among them; default HICO_THREADS, else one a core. */
   readonly threads?: number;
 }
 
+/** The device `cpu`: plans as WebAssembly SIMD, run by all cores. Open one with `CpuDevice.open` or `device("cpu")`. */
 export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
   readonly kind = "cpu";
   readonly name: string;

@@ -36,6 +36,10 @@ class HostStorage implements Storage {
   }
 }
 
+/**
+ * The device `reference`: every floating dtype in float64, one plain loop an operation. What other devices are tested
+ * against.
+ */
 export class ReferenceDevice implements Backend {
   readonly kind = "reference";
   readonly name = "reference (float64)";

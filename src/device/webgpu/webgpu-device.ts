@@ -25,11 +25,16 @@ import { GpuMemory, GpuStorage } from "./storage.ts";
 import { TileTuner } from "./tune.ts";
 import type { KernelTime } from "./gpu/timing.ts";
 
+/** How to open a `WebGpuDevice`: which adapter, and what is remembered. */
 export interface WebGpuOptions extends GpuOptions {
   /** Measure matmul tiles and remember the fastest; default HICO_AUTOTUNE=1. Results may differ in their last bits. */
   readonly autotune?: boolean;
 }
 
+/**
+ * The device `webgpu`: plans as WGSL kernels on a WebGPU adapter. Open one with `WebGpuDevice.open` or
+ * `device("webgpu")`.
+ */
 export class WebGpuDevice extends PlanDevice<GpuStorage, Runner> {
   readonly kind = "webgpu";
   readonly name: string;

@@ -6,6 +6,7 @@ import { encodeClips } from "../judge/features.ts";
 import { openRun } from "../run/open-run.ts";
 import { writeJson } from "../run/folder.ts";
 
+/** Which clips are encoded, by which run, and where the features go. */
 export interface EmbedOptions {
   readonly run: string;
   readonly checkpoint?: string;
@@ -18,6 +19,7 @@ export interface EmbedOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** What `embed` wrote. */
 export interface EmbedReport {
   readonly out: string;
   readonly facts: string;

@@ -19,9 +19,12 @@ import type { RunSettings } from "../run/settings.ts";
 import { decidingSettings } from "../run/settings.ts";
 import { HiCoTrainer } from "../model/trainer.ts";
 
+/** Formats that a run is exported to. */
 export const EXPORT_FORMATS = ["safetensors", "pth", "onnx"] as const;
+/** A format that a run is exported to, see `EXPORT_FORMATS`. */
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
+/** What of a run is exported, and to where. */
 export interface ExportOptions {
   readonly run: string;
   /** The file to write. */
@@ -32,6 +35,7 @@ export interface ExportOptions {
   readonly checkpoint?: string;
 }
 
+/** What `exportRun` wrote. */
 export interface ExportReport {
   readonly out: string;
   readonly format: ExportFormat;

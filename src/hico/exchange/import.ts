@@ -20,6 +20,7 @@ import type { RunSettings } from "../run/settings.ts";
 import { resolveSettings } from "../run/settings.ts";
 import { HiCoTrainer } from "../model/trainer.ts";
 
+/** Which checkpoint becomes which run. */
 export interface ImportOptions {
   /** The checkpoint, as `torch.save` wrote it. */
   readonly file: string;
@@ -35,6 +36,7 @@ export interface ImportOptions {
   readonly protocol?: string;
 }
 
+/** What `importCheckpoint` found and wrote. */
 export interface ImportReport extends ModelSizes {
   readonly run: string;
   readonly checkpoint: string;
@@ -53,6 +55,11 @@ export interface ImportReport extends ModelSizes {
 const BATCH = 64;
 
 /** @throws Error naming what is missing, left over, or does not fit; nothing is written then. */
+/**
+ * Makes a run of a checkpoint that the published PyTorch implementation saved.
+ *
+ * @throws Error where its tensors fit no model
+ */
 export async function importCheckpoint(options: ImportOptions): Promise<ImportReport> {
   const { file, run, data } = options;
   const folder = new RunFolder(run);

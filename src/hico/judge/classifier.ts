@@ -16,7 +16,9 @@ import { variable } from "../../tensor/variable.ts";
 import type { FeatureTable } from "./features.ts";
 import { rowLength } from "./features.ts";
 
+/** Kinds of classifiers that fine-tuning puts on an encoder. */
 export const CLASSIFIERS = ["linear", "cosine"] as const;
+/** A kind of classifier, see `CLASSIFIERS`. */
 export type ClassifierKind = (typeof CLASSIFIERS)[number];
 
 /** Classes from features: [N, width] to logits [N, classes]. */

@@ -12,6 +12,7 @@ import { featureOrigin, resultName } from "./kept.ts";
 import type { OpenedRun, OpenOptions } from "../run/open-run.ts";
 import { openRun } from "../run/open-run.ts";
 
+/** How a run is judged by fine-tuning. */
 export interface FinetuneOptions extends OpenOptions {
   readonly settings?: Partial<FinetuneSettings>;
   /** Random weights as well. Default false. */
@@ -22,6 +23,7 @@ export interface FinetuneOptions extends OpenOptions {
   readonly onProgress?: (from: Start, done: number, total: number) => void;
 }
 
+/** What fine-tuning came to, from learned and from random weights. */
 export interface FinetuneEvaluation extends EvaluationHead {
   readonly kind: "finetune";
   readonly results: Readonly<Partial<Record<Start, FinetuneResult>>>;

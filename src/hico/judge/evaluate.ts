@@ -21,6 +21,7 @@ import { modelFor } from "../run/run-model.ts";
 /** Whose features are judged. */
 export type Subject = "pretrained" | "random" | "raw";
 
+/** How a run is judged. */
 export interface EvaluationOptions extends OpenOptions {
   /** What the result's name begins with. Default "linear" or "knn". */
   readonly name?: string;
@@ -31,6 +32,7 @@ export interface EvaluationOptions extends OpenOptions {
   readonly onProgress?: (progress: EvaluationProgress) => void;
 }
 
+/** How far an evaluation is. */
 export interface EvaluationProgress {
   readonly subject: Subject;
   readonly stage: "train features" | "test features" | "linear" | "knn";
@@ -38,11 +40,13 @@ export interface EvaluationProgress {
   readonly total: number;
 }
 
+/** Accuracies of nearest neighbours, for the run and its baselines. */
 export interface KnnEvaluation extends EvaluationHead {
   readonly kind: "knn";
   readonly results: Readonly<Partial<Record<Subject, KnnResult>>>;
 }
 
+/** Accuracies of a linear classifier, for the run and its baselines. */
 export interface LinearEvaluation extends EvaluationHead {
   readonly kind: "linear";
   readonly results: Readonly<Partial<Record<Subject, ProbeResult>>>;

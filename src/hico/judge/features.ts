@@ -28,6 +28,7 @@ export function rowLength({ data, width }: Pick<FeatureTable, "data" | "width">,
   return Math.sqrt(data.subarray(row * width, (row + 1) * width).reduce((sum, x) => sum + x * x, 0)) || 1;
 }
 
+/** How clips are encoded. */
 export interface FeatureOptions {
   readonly inputs: InputSettings;
   /** Clips encoded at once. Default 64. */

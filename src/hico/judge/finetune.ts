@@ -35,6 +35,7 @@ import type { RunSettings } from "../run/settings.ts";
 import type { SkeletonLayout } from "../../data/skeleton/layout.ts";
 import { StepGenerator } from "../run/step-generator.ts";
 
+/** Settings of fine-tuning. */
 export interface FinetuneSettings {
   readonly optimizer: "sgd" | "adamw";
   readonly lr: number;
@@ -63,6 +64,7 @@ export interface FinetuneSettings {
   readonly seed: number;
 }
 
+/** Settings of fine-tuning where nothing else is said. */
 export const FINETUNE_SETTINGS: FinetuneSettings = {
   optimizer: "adamw",
   lr: 5e-4,
@@ -84,6 +86,7 @@ export const FINETUNE_SETTINGS: FinetuneSettings = {
 /** What is trained from: the weights of the run, or first values. */
 export type Start = "pretrained" | "scratch";
 
+/** Accuracies of one fine-tuning. */
 export interface FinetuneResult {
   readonly settings: FinetuneSettings;
   readonly steps: number;
@@ -95,6 +98,7 @@ export interface FinetuneResult {
   readonly curve: readonly { readonly epoch: number; readonly loss: number; readonly accuracy: number }[];
 }
 
+/** What one fine-tuning works on. */
 export interface FinetuneTask {
   readonly store: ClipStore;
   readonly train: readonly number[];

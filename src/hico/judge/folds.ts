@@ -18,6 +18,7 @@ export interface Pairing {
   readonly protocol: string | undefined;
 }
 
+/** Evaluations over several folds or pairings, and their means. */
 export interface FoldsEvaluation<E extends EvaluationHead> {
   readonly kind: "folds";
   readonly results: readonly E[];

@@ -27,6 +27,7 @@ export interface Neighbours {
 const QUERY_BLOCK = 1024;
 const GALLERY_BLOCK = 4096;
 
+/** The `k` rows of the gallery with the largest cosine to each query, largest first. */
 export async function nearest(gallery: FeatureTable, queries: FeatureTable, k = 1): Promise<Neighbours> {
   if (gallery.width !== queries.width)
     throw new Error(`kNN: features of width ${queries.width} against ${gallery.width}`);
@@ -98,6 +99,7 @@ export function vote({ k, rows }: Neighbours, gallery: FeatureTable, classes: nu
   });
 }
 
+/** Scores of nearest neighbours with `k` votes. */
 export interface KnnResult extends Scores {
   readonly k: number;
 }

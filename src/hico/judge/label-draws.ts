@@ -6,7 +6,9 @@
  */
 import { CounterRandom } from "../../data/rng.ts";
 
+/** How the labelled share of the clips is drawn. */
 export const LABEL_DRAWS = ["balanced", "random"] as const;
+/** A way to draw the labelled clips, see `LABEL_DRAWS`. */
 export type LabelDraw = (typeof LABEL_DRAWS)[number];
 
 /**

@@ -21,6 +21,7 @@ import type { FeatureTable } from "./features.ts";
 import type { RankedScores } from "./scores.ts";
 import { rankedScores, softmaxRows } from "./scores.ts";
 
+/** Settings of the linear classifier: SGD on features that stay as they are. */
 export interface ProbeSettings {
   readonly lr: number;
   readonly momentum: number;
@@ -39,6 +40,7 @@ export function probeBatch(clips: number): number {
   return Math.max(1, Math.min(PROBE_SETTINGS.batch, 2 ** Math.floor(Math.log2(clips / (STEPS - 1)))));
 }
 
+/** Settings of the linear classifier where nothing else is said. */
 export const PROBE_SETTINGS: ProbeSettings = {
   lr: 2,
   momentum: 0.9,
@@ -49,6 +51,7 @@ export const PROBE_SETTINGS: ProbeSettings = {
   seed: 0,
 };
 
+/** Accuracies of a linear classifier. */
 export interface ProbeResult {
   readonly settings: ProbeSettings;
   /** After the last epoch: the number to report. */
@@ -59,6 +62,7 @@ export interface ProbeResult {
   readonly curve: readonly { readonly epoch: number; readonly loss: number; readonly accuracy: number }[];
 }
 
+/** How a linear classifier is trained. */
 export interface ProbeOptions {
   readonly settings?: Partial<ProbeSettings>;
   readonly onEpoch?: (epoch: number, epochs: number, loss: number, accuracy: number) => void;

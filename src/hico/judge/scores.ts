@@ -9,6 +9,7 @@ export interface Scores {
   readonly confusion: readonly (readonly number[])[];
 }
 
+/** Accuracy, by class and in all, of answers against labels, with the confusion matrix. */
 export function scoresOf(answers: ArrayLike<number>, labels: ArrayLike<number>, classes: readonly string[]): Scores {
   const confusion = classes.map(() => new Array<number>(classes.length).fill(0));
   let right = 0;

@@ -19,6 +19,7 @@ import { encodeClips } from "./features.ts";
 import { nearest } from "./knn.ts";
 import { openRun } from "../run/open-run.ts";
 
+/** What is looked for, where, and by which run. */
 export interface SearchOptions {
   /** Name or number of a clip, or the path of a CSV recording. */
   readonly query: string;
@@ -52,6 +53,7 @@ export interface FoundClip {
   readonly similarity: number;
 }
 
+/** One thing that was looked for, and the clips nearest to it. */
 export interface SearchedQuery {
   readonly name: string;
   /** Its number, where it is a clip of the store that is searched. */
@@ -61,6 +63,7 @@ export interface SearchedQuery {
   readonly nearest: readonly FoundClip[];
 }
 
+/** What a search found, as plain data. */
 export interface SearchReport {
   readonly run: string;
   readonly checkpoint: string;
@@ -73,6 +76,7 @@ export interface SearchReport {
   readonly seconds: number;
 }
 
+/** What a search found, with the clips that were looked for. */
 export interface SearchResult {
   readonly report: SearchReport;
   /** The queries' clips, as they were encoded. */

@@ -16,6 +16,7 @@ import type { OpenOptions } from "../run/open-run.ts";
 import { openRun } from "../run/open-run.ts";
 import { meanAndDeviation } from "./scores.ts";
 
+/** How a run is judged with few labels. */
 export interface SemiOptions extends OpenOptions {
   /** Shares of the training clips that are labelled. Default 0.01, 0.05, 0.1, 0.2, 0.5. */
   readonly fractions?: readonly number[];
@@ -30,6 +31,7 @@ export interface SemiOptions extends OpenOptions {
   readonly onProgress?: (progress: SemiProgress) => void;
 }
 
+/** How far an evaluation with few labels is. */
 export interface SemiProgress {
   readonly fraction: number;
   readonly draw: number;
@@ -41,6 +43,7 @@ export interface SemiProgress {
   readonly trainings: number;
 }
 
+/** Shares of labelled clips that results are published for. */
 export const FRACTIONS: readonly number[] = [0.01, 0.05, 0.1, 0.2, 0.5];
 
 /** Accuracy over the draws of a share: last epochs, on all test clips. */
@@ -51,6 +54,7 @@ export interface SemiScores {
   readonly accuracies: readonly number[];
 }
 
+/** Accuracies with few labels, by share and draw. */
 export interface SemiEvaluation extends EvaluationHead {
   readonly kind: "semi";
   readonly draw: LabelDraw;

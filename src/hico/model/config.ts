@@ -15,6 +15,7 @@ import { checkSetting, choice, choices, number, whole } from "./setting.ts";
  */
 export type Variant = "released" | "corrected";
 
+/** Sizes and settings of the HiCo model. */
 export interface HiCoConfig {
   /** The sequence-to-sequence encoder: one of three by name, or any module of that shape. Default "transformer". */
   readonly encoder: EncoderName | EncoderFactory;
@@ -58,6 +59,7 @@ export interface HiCoConfig {
   readonly generator?: Generator;
 }
 
+/** What of a model's configuration is given; the rest is `HICO_DEFAULTS`. */
 export type HiCoOptions = Partial<HiCoConfig>;
 
 /**
@@ -91,6 +93,7 @@ export const MODEL_SETTINGS = {
 
 const DEFAULTS = Object.fromEntries(Object.entries(MODEL_SETTINGS).map(([name, setting]) => [name, setting.default]));
 
+/** Sizes and settings of the model where nothing else is said: those of the paper. */
 export const HICO_DEFAULTS = { ...DEFAULTS, dtype: "f32" } as HiCoConfig;
 
 /** The options with defaults, checked. @throws Error naming the option and its rule. */

@@ -2,4 +2,5 @@
 
 /** Levels of contrast, which can be left out one by one; the domain level is the two crossed parts. */
 export type ContrastLevel = "clip" | "part" | "domain" | "instance";
+/** The four levels of the hierarchical loss. */
 export const CONTRAST_LEVELS: readonly ContrastLevel[] = ["clip", "part", "domain", "instance"];

@@ -24,6 +24,7 @@ export interface SequenceEncoder extends Module {
   readonly timeMajor?: boolean;
 }
 
+/** Sizes of an encoder. */
 export interface EncoderSettings {
   /** Width d of tokens, in and out. */
   readonly width: number;
@@ -43,7 +44,9 @@ const ENCODERS = {
   transformer: (settings) => new TransformerEncoder(settings),
 } satisfies Record<string, EncoderFactory>;
 
+/** The name of an encoder, see `ENCODER_NAMES`. */
 export type EncoderName = keyof typeof ENCODERS;
+/** The encoders that come with the package, by name. */
 export const ENCODER_NAMES = Object.keys(ENCODERS) as readonly EncoderName[];
 
 /** The encoder for a configuration; a plain module is run level by level. */

@@ -13,6 +13,7 @@ import type { Projections } from "./network.ts";
 
 /** Names of the five parts, in the order of PARTS. */
 export type LossPart = keyof Projections;
+/** The five losses that the hierarchical loss sums, in its order. */
 export const LOSS_PARTS: readonly LossPart[] = ["clip", "part", "temporal", "spatial", "instance"];
 
 /** The parts of the loss that belong to these levels, in the order of LOSS_PARTS. */

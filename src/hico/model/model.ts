@@ -33,6 +33,7 @@ export interface HiCoBatch {
   readonly keySpatial: Tensor;
 }
 
+/** What a pass through the model gives. */
 export interface HiCoResult {
   /** The sum of the losses, to call `backward()` on. */
   readonly loss: Tensor;
@@ -44,6 +45,7 @@ export interface HiCoResult {
   readonly compared: Readonly<Record<LossPart, Contrast>>;
 }
 
+/** The HiCo model: query network, momentum network and queues (Dong et al., AAAI 2023, arXiv 2212.02082). */
 export class HiCo extends Module {
   // Named and ordered as the published checkpoints are.
   readonly c_queue: Variable;

@@ -21,6 +21,7 @@ export interface StepLosses {
   readonly parts: Tensor;
 }
 
+/** A compiled training step of HiCo: loss, gradients, SGD, momentum update and queues in one plan. */
 export class HiCoTrainer {
   readonly model: HiCo;
   /** Its `lr` may be set between steps. */

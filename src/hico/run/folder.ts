@@ -42,6 +42,7 @@ export interface RunStore {
   readonly layout: string;
 }
 
+/** The folder of a run: its settings, checkpoints, log and results, by path. */
 export class RunFolder {
   readonly path: string;
 

@@ -20,6 +20,7 @@ import { loadRunModel } from "./state.ts";
 import type { RunSettings } from "./settings.ts";
 import { inputSettings } from "./settings.ts";
 
+/** Which run is opened, at which checkpoint, on which data. */
 export interface OpenOptions {
   /** The run's folder. */
   readonly run: string;

@@ -33,6 +33,7 @@ const TUNED: Partial<RunSettings> = {
   minFrames: 8,
 };
 
+/** Named settings: the published ones, and the best found. */
 export const PRESETS = {
   paper: {
     encoder: "transformer",
@@ -63,10 +64,13 @@ export const PRESETS = {
   "sbu-tuned": { ...TUNED, queue: 128, batch: 32, keyMomentum: 0.99 },
 } as const satisfies Record<string, Partial<RunSettings>>;
 
+/** The name of a preset, see `PRESETS`. */
 export type PresetName = keyof typeof PRESETS;
+/** The names of `PRESETS`. */
 export const PRESET_NAMES = Object.keys(PRESETS) as readonly PresetName[];
 
 /** @throws Error naming the presets there are. */
+/** The settings of a preset. @throws Error that lists the presets, where there is none of this name */
 export function presetNamed(name: string): Partial<RunSettings> {
   if (Object.hasOwn(PRESETS, name)) return { ...PRESETS[name as PresetName] } as Partial<RunSettings>;
   throw new Error(`there is no preset "${name}"; there is ${PRESET_NAMES.join(", ")}`);

@@ -51,6 +51,7 @@ export type PretrainEvent =
   | ({ readonly kind: "losses" | "epoch" } & Logged)
   | { readonly kind: "checkpoint"; readonly step: number; readonly path: string; readonly best: boolean };
 
+/** What is pretrained, where it is kept, and when it ends. */
 export interface PretrainOptions {
   readonly settings: RunSettings;
   /** The run's folder. */
@@ -62,6 +63,7 @@ export interface PretrainOptions {
   readonly onEvent?: (event: PretrainEvent) => void;
 }
 
+/** What pretraining came to. */
 export interface PretrainReport extends Measures, Pace {
   readonly run: string;
   readonly device: string;

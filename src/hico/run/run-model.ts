@@ -8,6 +8,7 @@ import { inputSettings } from "./settings.ts";
 import { StepGenerator } from "./step-generator.ts";
 
 /** @param generator default: one of its own from the settings' seed, so that first values are those of the run. */
+/** A fresh model for these settings and this layout; its first values are drawn from the settings' seed. */
 export function modelFor(
   settings: RunSettings,
   layout: SkeletonLayout,

@@ -15,6 +15,7 @@ import type { ContrastLevel } from "../model/contrast-levels.ts";
 import type { Setting } from "../model/setting.ts";
 import { checkSetting, choice, free, number, numbers, text, whole } from "../model/setting.ts";
 
+/** Every setting of a run; `SETTINGS` says what each means. */
 export interface RunSettings {
   data: string;
   protocol: string;
@@ -55,6 +56,7 @@ export interface RunSettings {
   prefetch: number;
 }
 
+/** What every setting means: its default, its bounds, its description. */
 export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettings[Name]> } = {
   data: free(text("Clip store made by hico data prepare")),
   protocol: text("Protocol of the store whose training clips are used; default its first"),
@@ -95,6 +97,7 @@ export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettin
   prefetch: free(whole(4, 1, "Batches made ahead of time")),
 };
 
+/** The names of `SETTINGS`. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as readonly (keyof RunSettings)[];
 
 /** A setting's option: `queue` → `queue`, `keyMomentum` → `key-momentum`. */

@@ -12,6 +12,10 @@ import { threefry2x32 } from "../../tensor/threefry.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
+/**
+ * Random numbers that are a function of the seed and the step, so that a resumed run draws what one without a break
+ * does.
+ */
 export class StepGenerator extends Generator {
   #step: readonly [number, number];
   #place = 0;

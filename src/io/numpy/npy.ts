@@ -32,6 +32,7 @@ export interface HostStrings {
   readonly data: string[];
 }
 
+/** What an npy file holds: numbers, or text. */
 export type NpyArray = HostTensor | HostStrings;
 
 const DTYPES: ReadonlyMap<string, HostDType> = new Map([

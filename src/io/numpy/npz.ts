@@ -9,6 +9,7 @@ import { encodeNpy, readNpy, readNpyArray, type NpyArray } from "./npy.ts";
 import { ZipReader, type ZipLimits } from "../zip/read.ts";
 import { ZipWriter } from "../zip/write.ts";
 
+/** How an npz archive is read. */
 export interface NpzReadOptions extends ZipLimits {
   /** What errors call in-memory bytes. */
   readonly name?: string;
@@ -92,6 +93,7 @@ export function readNpz(input: BytesOrPath, options?: NpzReadOptions): Map<strin
   }
 }
 
+/** Arrays by name, for an npz file. */
 export type NamedArrays = ReadonlyMap<string, NpyArray> | Readonly<Record<string, NpyArray>>;
 
 /** Writes arrays to an npz file, whole or not at all; deflated with `{ compress: true }`. */

@@ -17,6 +17,7 @@ export type OnnxAttribute =
   | { readonly float: number }
   | { readonly text: string };
 
+/** One operator of an ONNX graph. */
 export interface OnnxNode {
   /** The operator, e.g. "MatMul". */
   readonly op: string;
@@ -32,6 +33,7 @@ export interface OnnxValue {
   readonly shape: readonly (number | string)[];
 }
 
+/** An ONNX model: nodes, constants, and what goes in and out. */
 export interface OnnxModel {
   readonly name: string;
   readonly description?: string;

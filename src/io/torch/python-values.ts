@@ -20,6 +20,7 @@
  */
 import type { HostTensor } from "../host-tensor.ts";
 
+/** What a pickle may hold, as JavaScript has it: plain values, lists, dictionaries, tensors. No code is ever run. */
 export type PythonValue =
   | null
   | boolean

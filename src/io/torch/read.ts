@@ -28,6 +28,7 @@ import { copyStrided, isRowMajor } from "../strided.ts";
 import { Storage, StorageType, torchGlobals } from "./globals.ts";
 import { looksLikeZip, ZipReader, type ZipLimits } from "../zip/read.ts";
 
+/** How a PyTorch checkpoint is read, and how much memory it may ask for. */
 export interface TorchReadOptions extends ZipLimits {
   /** What errors call in-memory bytes. */
   readonly name?: string;

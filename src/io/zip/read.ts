@@ -10,6 +10,7 @@ import type { ByteSource } from "../byte-source.ts";
 import { crc32 } from "../crc32.ts";
 import { FormatError, quoteForError } from "../format-error.ts";
 
+/** What a zip archive may ask for before it is refused. */
 export interface ZipLimits {
   /** Bytes that all deflated entries together may unpack to, whatever their ratio. Default 64 MiB. */
   readonly freeBytes?: number;

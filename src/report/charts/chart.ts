@@ -20,6 +20,7 @@ interface Named {
   readonly color?: string;
 }
 
+/** Points joined by a line. */
 export interface LineSeries extends Named {
   readonly kind: "line";
   readonly points: readonly Point[];
@@ -30,6 +31,7 @@ export interface LineSeries extends Named {
   readonly errors?: readonly number[];
 }
 
+/** Points on their own. */
 export interface ScatterSeries extends Named {
   readonly kind: "scatter";
   readonly points: readonly Point[];
@@ -47,8 +49,10 @@ export interface BarSeries extends Named {
   readonly errors?: readonly number[];
 }
 
+/** What a chart shows: lines, points or bars. */
 export type Series = LineSeries | ScatterSeries | BarSeries;
 
+/** An axis of a chart. */
 export interface Axis {
   readonly label?: string;
   /** Base of a logarithmic axis; linear where left out. */
@@ -59,6 +63,7 @@ export interface Axis {
   readonly range?: readonly [number, number];
 }
 
+/** A chart as data: axes and series. */
 export interface Chart {
   readonly title?: string;
   readonly x?: Axis;

@@ -8,6 +8,10 @@
  * @param labels class of each row; rows below 0 do not count
  * @returns undefined where there are fewer than two classes, Infinity where two have the same mean
  */
+/**
+ * The Davies–Bouldin index (1979) of labelled points, row by row: lower is better. Undefined for fewer than two
+ * classes.
+ */
 export function daviesBouldin(points: Float32Array, labels: ArrayLike<number>): number | undefined {
   const count = labels.length;
   if (count === 0 || points.length % count !== 0)

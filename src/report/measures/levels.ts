@@ -4,6 +4,7 @@ import { daviesBouldin } from "./davies-bouldin.ts";
 import { evenly, levelOf, rowsOf, unitRows } from "./feature-rows.ts";
 import { tsne } from "./tsne.ts";
 
+/** The maps of all levels. */
 export interface LevelMaps {
   /** Class of each clip on the maps. */
   readonly labels: readonly number[];
@@ -11,6 +12,7 @@ export interface LevelMaps {
   readonly levels: readonly LevelMap[];
 }
 
+/** Where one level puts the clips on a map, and how well it separates the classes. */
 export interface LevelMap {
   /** Davies–Bouldin index of all test clips' features at length 1: lower is better. Absent for fewer than two classes. */
   readonly daviesBouldin?: number;

@@ -7,6 +7,7 @@
  */
 import { CounterRandom } from "../../data/rng.ts";
 
+/** Settings of `tsne`. */
 export interface TsneOptions {
   /** Effective number of neighbours. Default 30, less where there are few points. */
   readonly perplexity?: number;
@@ -24,6 +25,10 @@ const ENTROPY_TOLERANCE = 1e-5;
 /**
  * @param points float32 [count, width], row by row
  * @returns float64 [count, 2], centred on 0
+ */
+/**
+ * Places points in the plane so that neighbours stay neighbours (t-SNE, van der Maaten and Hinton 2008): x and y,
+ * point by point.
  */
 export function tsne(points: Float32Array, count: number, options: TsneOptions = {}): Float64Array {
   if (count < 1 || points.length % count !== 0)

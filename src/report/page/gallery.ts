@@ -19,6 +19,7 @@ export interface ShownSkeleton {
   readonly up: "y" | "z";
 }
 
+/** Queries and their nearest clips, with the skeletons to show them. */
 export interface GalleryData {
   readonly classes: readonly string[];
   readonly gallery: readonly {

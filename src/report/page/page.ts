@@ -16,6 +16,7 @@ const packageFile = createRequire(import.meta.url);
 /** Chromium in the POSIX locale calls its language one that Intl, and with it the chart library, refuses. */
 const VALID_LANGUAGE = `try { new Intl.NumberFormat(navigator.language); } catch { Object.defineProperty(navigator, "language", { value: "en-US" }); }`;
 
+/** A report as one HTML page that needs no network. */
 export function reportPage(data: ReportData): string {
   const chartScript = readFileSync(packageFile.resolve("uplot/dist/uPlot.iife.min.js"), "utf8");
   const chartStyle = readFileSync(packageFile.resolve("uplot/dist/uPlot.min.css"), "utf8");

@@ -14,6 +14,7 @@ export interface WgslWidth {
 /** Which operand dtypes a row takes: all operands of one dtype out of the class. */
 export type DTypeClass = "float" | "number" | "integer" | "bool" | "any";
 
+/** A row of the table of elementwise ops. */
 export interface ElementwiseOp {
   readonly arity: 1 | 2 | 3;
   readonly takes: DTypeClass;

@@ -20,9 +20,12 @@ import { openRun, seenInPretraining } from "../../run/open-run.ts";
 import type { Scores } from "../scores.ts";
 import { rankedScores } from "../scores.ts";
 
+/** How runs are fused. */
 export const ENSEMBLE_METHODS = ["linear", "knn"] as const;
+/** A way to fuse runs, see `ENSEMBLE_METHODS`. */
 export type EnsembleMethod = (typeof ENSEMBLE_METHODS)[number];
 
+/** Which runs are fused, and how. */
 export interface EnsembleOptions extends Omit<OpenOptions, "run"> {
   readonly runs: readonly string[];
   /** Default "linear". */
@@ -36,6 +39,7 @@ export interface EnsembleOptions extends Omit<OpenOptions, "run"> {
   readonly onProgress?: (run: string, stage: string, done: number, total: number) => void;
 }
 
+/** Accuracies of several runs fused, and of each alone. */
 export interface EnsembleEvaluation {
   readonly kind: "ensemble";
   readonly method: EnsembleMethod;
@@ -65,6 +69,7 @@ const QUERIES = 2000;
 type Progress = (stage: string, done: number, total: number) => void;
 
 /** @throws Error where runs are fewer than two, weights do not fit, or clips do not match, with their names. */
+/** Judges several runs fused: scores of their classifiers, or similarities of their features, weighted and summed. */
 export async function evaluateEnsemble(options: EnsembleOptions): Promise<EnsembleEvaluation> {
   const start = performance.now();
   const { runs, method = "linear", weights: given, checkpoint, data, protocol } = options;

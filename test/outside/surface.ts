@@ -1,0 +1,110 @@
+/** What the installed package exports, read from its declarations, and what README and docs promise. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import ts from "typescript";
+
+/** One exported name of an entry. */
+export interface Exported {
+  readonly name: string;
+  /** File of the declaration. */
+  readonly file: string;
+  /** Its description; "" where there is none. */
+  readonly description: string;
+  /** Public members of classes, interfaces and constants. */
+  readonly members: ReadonlySet<string>;
+}
+
+/** Exported names by entry (`hico-webgpu`, `hico-webgpu/nn`, …), out of the declarations that its package.json names. */
+export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
+  const { name, exports } = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as {
+    name: string;
+    exports: Record<string, string | { types: string }>;
+  };
+  const files = Object.entries(exports).flatMap(([entry, target]) =>
+    typeof target === "string" ? [] : [[name + entry.slice(1), join(home, target.types)] as const],
+  );
+  const program = ts.createProgram(
+    files.map(([, file]) => file),
+    {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.NodeNext,
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+      lib: ["lib.es2023.d.ts", "lib.dom.d.ts"],
+      types: [],
+      skipLibCheck: true,
+    },
+  );
+  const checker = program.getTypeChecker();
+  const describe = (alias: ts.Symbol): Exported => {
+    const symbol = alias.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(alias) : alias;
+    const at = symbol.declarations?.[0];
+    const types = [
+      ...(symbol.flags & ts.SymbolFlags.Type ? [checker.getDeclaredTypeOfSymbol(symbol)] : []),
+      ...(symbol.flags & ts.SymbolFlags.Value && at ? [checker.getTypeOfSymbolAtLocation(symbol, at)] : []),
+    ];
+    return {
+      name: alias.name,
+      file: at?.getSourceFile().fileName.slice(home.length + 1) ?? "",
+      description: ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim(),
+      members: new Set(types.flatMap((type) => checker.getPropertiesOfType(type).map((member) => member.name))),
+    };
+  };
+  return new Map(
+    files.map(([entry, file]) => {
+      const module = checker.getSymbolAtLocation(program.getSourceFile(file)!);
+      if (!module) throw new Error(`${entry}: ${file} exports nothing`);
+      return [entry, new Map(checker.getExportsOfModule(module).map((symbol) => [symbol.name, describe(symbol)]))];
+    }),
+  );
+}
+
+type Surface = ReturnType<typeof surfaceOf>;
+
+/** Exported names without a description, in words. */
+export function undescribed(surface: Surface): string[] {
+  const missing = new Map<string, string>();
+  for (const [entry, names] of surface) {
+    for (const { name, file, description } of names.values()) {
+      if (description === "") missing.set(`${file} ${name}`, `${entry}: ${name} (${file}) has no description`);
+    }
+  }
+  return [...missing.values()];
+}
+
+/** The rows of a table of imports: what a cell `hico-webgpu/…` says is in it, names in backticks. */
+export function promisedRows(markdown: string): { entry: string; names: string[] }[] {
+  return [...markdown.matchAll(/^\| (`hico-webgpu[^|]*) \|(.*)\|$/gm)].flatMap(([, cell, text]) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map(([, entry]) => ({
+      entry,
+      names: [...text.matchAll(/`([A-Za-z_]\w*)(?:\([^`]*\))?`/g)].map(([, name]) => name),
+    })),
+  );
+}
+
+/** Calls that running text names in backticks: `gradcheck(f, inputs)`, `x.lt(y)`. Code blocks are left out. */
+export function promisedCalls(markdown: string): string[] {
+  const text = markdown.replace(/^\s*```[\s\S]*?^\s*```/gm, "");
+  return [...text.matchAll(/`(?:await )?(?:new )?([A-Za-z_][\w.]*)\([^`]*`/g)].map(([, name]) => name);
+}
+
+/** What of a page's promises the package does not keep, in words. */
+export function unkept(page: string, markdown: string, surface: Surface): string[] {
+  const all = [...surface.values()].flatMap((names) => [...names.values()]);
+  const members = (of: Iterable<Exported>): Set<string> => new Set([...of].flatMap((one) => [...one.members]));
+  const anyMember = members(all);
+  const anyName = new Set(all.map((one) => one.name));
+  const rows = promisedRows(markdown).flatMap(({ entry, names }) => {
+    const there = surface.get(entry);
+    if (!there) return [`${page}: there is no entry ${entry}`];
+    const known = members(there.values());
+    return names
+      .filter((name) => !there.has(name) && !known.has(name))
+      .map((name) => `${page}: ${entry} is said to hold ${name}, which it does not export`);
+  });
+  const calls = promisedCalls(markdown).filter((call) => {
+    const parts = call.split(".");
+    const last = parts.at(-1)!;
+    return parts.length === 1 ? !anyName.has(last) && !anyMember.has(last) : !anyMember.has(last) && !anyName.has(last);
+  });
+  return [...rows, ...calls.map((call) => `${page}: \`${call}(…)\` is exported from nowhere`)];
+}
