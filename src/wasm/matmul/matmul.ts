@@ -22,14 +22,22 @@ import type { Blocks } from "./blocks.ts";
 import { chooseBlocks } from "./blocks.ts";
 import type { TileStrides } from "./micro-kernel.ts";
 import { MR, NR, PACKED, WIDE_NR, strip } from "./micro-kernel.ts";
-import type { ComputedElements, PackPanel, PanelWidth, PlainView } from "./packing.ts";
-import { computedBytes, packComputed, packPlain } from "./packing.ts";
+import type { ComputedElements, PackPanel, PanelWidth, PlainView, SeparableView } from "./packing.ts";
+import { computedBytes, packComputed, packPlain, packSeparable } from "./packing.ts";
 
-/** A view of memory with the address of the first element of each matrix of the batch, or computed elements. */
+/**
+ * A view of memory with the address of the first element of each matrix of the batch, one whose addresses are sums of a
+ * part by each axis, or computed elements.
+ */
 export type Operand =
   | { readonly plain: PlainView; address(f: FunctionBuilder, context: KernelContext, batch: Value): Value }
   | {
       readonly plain?: undefined;
+      separable(f: FunctionBuilder, context: KernelContext, batch: Value): SeparableView;
+    }
+  | {
+      readonly plain?: undefined;
+      readonly separable?: undefined;
       readonly lanes: "outer" | "k";
       elements(f: FunctionBuilder, context: KernelContext, batch: Value): ComputedElements;
     };
@@ -151,6 +159,7 @@ function packerOf(
   if (operand.plain) {
     return packPlain(f, context, width, size, operand.plain, f.name(operand.address(f, context, batch)));
   }
+  if (operand.separable) return packSeparable(f, width.elements, size, operand.separable(f, context, batch));
   return packComputed(f, context, width, size, operand.elements(f, context, batch), strip, depth);
 }
 
@@ -159,7 +168,7 @@ function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, colum
   const aBytes = a === "packed" ? 4 * rows * depth : 0;
   const bBytes = b === "packed" ? 4 * WIDE_NR * depth : 0;
   const stripOf = (operand: Operand, packed: boolean, width: number): number =>
-    operand.plain || !packed ? 0 : computedBytes(operand.lanes, width, depth);
+    operand.plain || operand.separable || !packed ? 0 : computedBytes(operand.lanes, width, depth);
   const stripBytes = Math.max(stripOf(aOperand, a === "packed", MR), stripOf(bOperand, b === "packed", WIDE_NR));
   // What is added to block of k by block of k does so faster where it lies close together.
   const fits = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;

@@ -28,6 +28,19 @@ export interface ComputedElements {
   line(at: Value, body: (four: (place: Value) => Value) => void): void;
 }
 
+/**
+ * A view whose addresses are sums of a part by the row (or column) and a part by k, each any function of its own: the
+ * windows of a convolution, where both run over several axes.
+ */
+export interface SeparableView {
+  /** Along which axis neighbours lie side by side in memory, mostly. */
+  readonly lanes: "outer" | "k";
+  /** Address of an element at k 0. */
+  outer(at: Value): Value;
+  /** What k adds to it, in bytes. */
+  k(at: Value): Value;
+}
+
 /** A panel: `first` row (or column), steps `from` up to but not including `to`, and the address it is written to. */
 export interface Panel {
   readonly first: Value;
@@ -114,6 +127,81 @@ export function packComputed(
     });
     byValid(f, width, size, start, (valid) =>
       f.call(packFunction(context, width.elements, valid, { outer: stride, k: 4 }), [strip, at, i32.sub(to, begin)]),
+    );
+  };
+}
+
+/** Packs panels of `width` out of `size` rows (or columns) of a separable view. */
+export function packSeparable(f: FunctionBuilder, width: number, size: number, view: SeparableView): PackPanel {
+  const groups = Array.from({ length: width / 4 }, (_, g) => g);
+  return ({ first, from, to, at }) => {
+    // Places that do not exist repeat the last one that does.
+    const rows = Array.from({ length: width }, (_, i) =>
+      f.local("i32", view.outer(atMost(f, i32.add(first, i32.const(i)), size - 1))),
+    );
+    const line = f.local("i32", at);
+    const step = i32.const(4 * width);
+    /** One vector of the panel, an element at a time. */
+    const gathered = (group: number, offset: Value): Value => {
+      const place = (lane: number) => i32.add(rows[4 * group + lane], offset);
+      let value = v128.load32Zero(place(0));
+      for (let lane = 1; lane < 4; lane++) value = v128.load32Lane(place(lane), value, lane);
+      return value;
+    };
+    const oneStep = (k: Value, store: (group: number, offset: Value) => void): void => {
+      const offset = f.name(view.k(k));
+      for (const group of groups) store(group, offset);
+      f.set(line, i32.add(line, step));
+    };
+    const apart = (a: Value, b: Value, bytes: number) => i32.eq(i32.sub(b, a), i32.const(bytes));
+    const neighbours = (list: readonly Value[]): Value =>
+      i32.and(i32.and(apart(list[0], list[1], 4), apart(list[0], list[2], 8)), apart(list[0], list[3], 12));
+    if (view.lanes === "outer") {
+      const together = groups.map((g) => f.local("i32", neighbours(rows.slice(4 * g, 4 * g + 4))));
+      const all = f.name(together.reduce<Value>((x, y) => i32.and(x, y), i32.const(1)));
+      f.if(
+        all,
+        () =>
+          f.for(from, to, 1, (k) =>
+            oneStep(k, (g, offset) => f.store(line, v128.load(i32.add(rows[4 * g], offset)), 16 * g)),
+          ),
+        () =>
+          f.for(from, to, 1, (k) =>
+            oneStep(k, (g, offset) =>
+              f.if(
+                together[g],
+                () => f.store(line, v128.load(i32.add(rows[4 * g], offset)), 16 * g),
+                () => f.store(line, gathered(g, offset), 16 * g),
+              ),
+            ),
+          ),
+      );
+      return;
+    }
+    const k = f.local("i32", from);
+    const end = f.name(to);
+    f.while(
+      () => i32.ltS(k, end),
+      () => {
+        const offsets = [0, 1, 2, 3].map((i) => f.local("i32", view.k(i32.add(k, i32.const(i)))));
+        const four = i32.and(neighbours(offsets), i32.leS(i32.add(k, i32.const(4)), end));
+        f.if(
+          four,
+          () => {
+            for (const g of groups) {
+              const loaded = [0, 1, 2, 3].map((i) => f.name(v128.load(i32.add(rows[4 * g + i], offsets[0]))));
+              transpose(f, loaded).forEach((column, i) => f.store(line, column, 4 * width * i + 16 * g));
+            }
+            f.set(line, i32.add(line, i32.const(16 * width)));
+            f.set(k, i32.add(k, i32.const(4)));
+          },
+          () => {
+            for (const g of groups) f.store(line, gathered(g, offsets[0]), 16 * g);
+            f.set(line, i32.add(line, step));
+            f.set(k, i32.add(k, i32.const(1)));
+          },
+        );
+      },
     );
   };
 }

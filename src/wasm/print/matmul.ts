@@ -6,7 +6,8 @@
  * packed.
  */
 import type { Expr } from "../../compiler/expr.ts";
-import { dependencies, factorOf } from "../../compiler/int-expr.ts";
+import type { IntExpr } from "../../compiler/int-expr.ts";
+import { dependencies, factorOf, int, sub, substitute } from "../../compiler/int-expr.ts";
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import type { ExprKernels } from "./expr-kernel.ts";
 import { memoryOf, operandsOf } from "./expr-kernel.ts";
@@ -20,6 +21,7 @@ import type { PlainView } from "../matmul/packing.ts";
 import type { LaneVariable } from "./dependence.ts";
 import type { ExprMemory } from "./expr.ts";
 import { WasmPrinter } from "./expr.ts";
+import { isReliable } from "./indices.ts";
 
 /** Where the tensors of a kernel lie while it runs. */
 type MemoryOf = (context: KernelContext) => ExprMemory;
@@ -65,6 +67,25 @@ function operand(kernel: MatmulKernel, value: Expr, outer: "m" | "n", memory: Me
     };
     return { plain, address };
   }
+  const apart = value.kind === "load" && value.dtype === "f32" ? separate(kernel, value.index, outer) : undefined;
+  if (apart && value.kind === "load") {
+    return {
+      separable: (f, context, batch) => {
+        const printer = printerOf(kernel, f, context, memory, undefined);
+        const base = memory(context).address(value.buffer);
+        const bytes = (index: IntExpr, names: Readonly<Record<string, Value>>) =>
+          i32.shl(
+            printer.scope(names, () => printer.index(index)),
+            i32.const(2),
+          );
+        return {
+          lanes: apart.lanes,
+          outer: (at) => i32.add(base, bytes(apart.outer, { b: batch, [outer]: f.name(at) })),
+          k: (at) => bytes(apart.k, { k: f.name(at) }),
+        };
+      },
+    };
+  }
   const isOuter = kernel[outer] > 1 && (kernel.k === 1 || neighbours(value, outer) > neighbours(value, "k"));
   const lanes = isOuter ? "outer" : "k";
   const [along, across] = lanes === "k" ? (["k", outer] as const) : ([outer, "k"] as const);
@@ -98,6 +119,39 @@ function plainView(kernel: MatmulKernel, value: Expr, outer: "m" | "n"): PlainVi
   };
   const [outerBytes, kBytes] = [bytes(outer), bytes("k")];
   return outerBytes === undefined || kBytes === undefined ? undefined : { outer: outerBytes, k: kBytes };
+}
+
+interface Separated {
+  readonly lanes: "outer" | "k";
+  readonly outer: IntExpr;
+  readonly k: IntExpr;
+}
+
+/** An index as a sum of what depends on k alone and of what does not; undefined where it is none. */
+function separate(kernel: MatmulKernel, index: IntExpr, outer: "m" | "n"): Separated | undefined {
+  if (dependencies(index).values.size > 0) return undefined;
+  const mixed = index.terms.some(({ atom }) => {
+    const names = atom.kind === "div" || atom.kind === "mod" ? dependencies(atom.of).names : undefined;
+    return names?.has("k") && names.size > 1;
+  });
+  if (mixed || !isReliable(index)) return undefined;
+  const at = (values: Readonly<Record<string, number>>): IntExpr =>
+    substitute(index, (name) => (name in values ? int(values[name]) : undefined));
+  const start = at({ b: 0, m: 0, n: 0, k: 0 }).constant;
+  /** Groups of four neighbours along an axis that lie side by side. */
+  const together = (axis: "m" | "n" | "k"): number => {
+    const place = (i: number) => at({ b: 0, m: 0, n: 0, k: 0, [axis]: i }).constant;
+    let found = 0;
+    for (let i = 0; i + 4 <= Math.min(kernel[axis], 64); i += 4) {
+      if ([1, 2, 3].every((lane) => place(i + lane) - place(i) === lane)) found++;
+    }
+    return found / Math.max(1, Math.floor(Math.min(kernel[axis], 64) / 4));
+  };
+  return {
+    lanes: together(outer) >= together("k") ? "outer" : "k",
+    outer: at({ k: 0 }),
+    k: sub(at({ b: 0, m: 0, n: 0 }), int(start)),
+  };
 }
 
 /** How many of an expression's loads read four neighbours along an axis as one vector. */
