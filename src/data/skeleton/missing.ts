@@ -55,44 +55,112 @@ export function lostJoints({ data }: Clip): Uint8Array | undefined {
   return flags;
 }
 
+/** How much a neighbour says of a lost joint: seen in that frame, filled itself, and the middle of the body. */
+const [SEEN, FILLED, MIDDLE] = [1, 0.2, 0.1];
+/** Rounds after which filled joints no longer move. */
+const ROUNDS = 3;
+
 /**
- * Fills lost joints in place between the frames around in which the same joint was seen, by the time between them;
- * before the first and after the last it is held. A joint that is lost in all frames stays lost. Of several persons, one
- * of whom nothing is seen at either end of the clip is absent there; one of whom nothing is ever seen is absent.
+ * Fills lost joints in place by interpolation in time: where the joint was seen before and after, relative to its
+ * neighbours along the bones and to the middle of the body, so that it goes where the body goes; before the first and
+ * after the last frame in which it was seen that relation is held. A joint that is lost in all frames stays lost. Of
+ * several persons, one of whom nothing is seen at either end of the clip is absent there; one of whom nothing is ever
+ * seen is absent.
  * @returns how many joints were filled
  */
-export function fillInTime(clip: Clip): number {
+export function fillInTime(clip: Clip, parents: readonly number[]): number {
   const { data, persons, joints } = clip;
-  const place = (t: number, m: number, v: number): number => ((t * persons + m) * joints + v) * 3;
   let filled = 0;
   for (let m = 0; m < persons; m++) {
-    let present = presentFrames(clip, m);
-    const seenAt = present.filter((t) => {
-      for (let v = 0; v < joints; v++) if (!isLost(data, place(t, m, v))) return true;
-      return false;
+    const present = seenOf(clip, m);
+    const tracks = Array.from({ length: joints }, (_, v) => {
+      const at = Int32Array.from(present, (t) => ((t * persons + m) * joints + v) * 3);
+      return { at, seen: Uint8Array.from(at, (place) => (isLost(data, place) ? 0 : 1)) };
     });
-    const [first, last] = [seenAt[0] ?? Infinity, seenAt.at(-1) ?? -1];
-    if (persons > 1 || seenAt.length === 0) {
-      for (const t of present) if (t < first || t > last) data.fill(0, place(t, m, 0), place(t, m, joints));
-      present = present.filter((t) => t >= first && t <= last);
+    const known = tracks.flatMap(({ seen }, v) => (seen.includes(1) ? [v] : []));
+    const gaps = known.filter((v) => tracks[v].seen.includes(0));
+    if (gaps.length === 0) continue;
+    const values = tracks.map(({ at }) =>
+      Float64Array.from({ length: present.length * 3 }, (_, i) => data[at[Math.floor(i / 3)] + (i % 3)]),
+    );
+    const nothing = new Float64Array(present.length * 3);
+    for (const v of gaps) put(values[v], along(values[v], nothing, tracks[v].seen, present), tracks[v].seen);
+    for (let round = 0; round < ROUNDS; round++) {
+      const middle = middleOf(known.map((v) => values[v]));
+      for (const v of gaps) put(values[v], along(values[v], middle, tracks[v].seen, present), tracks[v].seen);
     }
-    for (let v = 0; v < joints; v++) {
-      const seen = present.filter((t) => !isLost(data, place(t, m, v)));
-      if (seen.length === 0 || seen.length === present.length) continue;
-      let next = 0;
-      for (const t of present) {
-        while (next < seen.length && seen[next] < t) next++;
-        if (seen[next] === t) continue;
-        const after = seen[Math.min(next, seen.length - 1)];
-        const before = seen[Math.max(next - 1, 0)];
-        const share = after > before ? (Math.min(Math.max(t, before), after) - before) / (after - before) : 0;
-        const [to, from, until] = [place(t, m, v), place(before, m, v), place(after, m, v)];
-        for (let c = 0; c < 3; c++) data[to + c] = (1 - share) * data[from + c] + share * data[until + c];
+    for (let round = 0; round < ROUNDS; round++) {
+      const middle = middleOf(known.map((v) => values[v]));
+      const made = gaps.map((v) => {
+        const { seen } = tracks[v];
+        const sum = along(values[v], middle, seen, present).map((x) => MIDDLE * x);
+        const weights = new Float64Array(present.length).fill(MIDDLE);
+        for (const u of known) {
+          if (parents[u] !== v && parents[v] !== u) continue;
+          const both = seen.map((flag, i) => flag & tracks[u].seen[i]);
+          const guess = along(values[v], values[u], both.includes(1) ? both : seen, present);
+          for (let i = 0; i < weights.length; i++) {
+            const weight = tracks[u].seen[i] ? SEEN : FILLED;
+            weights[i] += weight;
+            for (let c = 0; c < 3; c++) sum[i * 3 + c] += weight * guess[i * 3 + c];
+          }
+        }
+        return sum.map((x, i) => x / weights[Math.floor(i / 3)]);
+      });
+      gaps.forEach((v, i) => put(values[v], made[i], tracks[v].seen));
+    }
+    for (const v of gaps) {
+      tracks[v].seen.forEach((flag, i) => {
+        if (flag) return;
+        data.set(values[v].subarray(i * 3, i * 3 + 3), tracks[v].at[i]);
         filled++;
-      }
+      });
     }
   }
   return filled;
+}
+
+/** The frames in which a person is there, once those of whom nothing was seen at either end are made absent. */
+function seenOf(clip: Clip, m: number): number[] {
+  const { data, persons, joints } = clip;
+  const present = presentFrames(clip, m);
+  const start = (t: number): number => (t * persons + m) * joints * 3;
+  const some = present.filter((t) => {
+    for (let v = 0; v < joints; v++) if (!isLost(data, start(t) + v * 3)) return true;
+    return false;
+  });
+  if (persons === 1 && some.length > 0) return present;
+  const [first, last] = [some[0] ?? Infinity, some.at(-1) ?? -1];
+  for (const t of present) if (t < first || t > last) data.fill(0, start(t), start(t) + joints * 3);
+  return present.filter((t) => t >= first && t <= last);
+}
+
+/** `base` plus what `values` is away from it in the frames of `seen`, interpolated by time and held at the ends. */
+function along(values: Float64Array, base: Float64Array, seen: Uint8Array, times: readonly number[]): Float64Array {
+  const out = new Float64Array(values.length);
+  let before = -1;
+  let after = seen.indexOf(1);
+  for (let i = 0; i < seen.length; i++) {
+    if (i === after) {
+      before = i;
+      after = seen.indexOf(1, i + 1);
+    }
+    const [from, to] = [before < 0 ? after : before, after < 0 ? before : after];
+    const share = from === to ? 0 : (times[i] - times[from]) / (times[to] - times[from]);
+    for (let c = 0; c < 3; c++) {
+      const [a, b] = [values[from * 3 + c] - base[from * 3 + c], values[to * 3 + c] - base[to * 3 + c]];
+      out[i * 3 + c] = base[i * 3 + c] + (1 - share) * a + share * b;
+    }
+  }
+  return out;
+}
+
+function put(values: Float64Array, made: Float64Array, seen: Uint8Array): void {
+  for (let i = 0; i < values.length; i++) if (!seen[Math.floor(i / 3)]) values[i] = made[i];
+}
+
+function middleOf(tracks: readonly Float64Array[]): Float64Array {
+  return tracks[0].map((_, i) => tracks.reduce((sum, values) => sum + values[i], 0) / tracks.length);
 }
 
 /**

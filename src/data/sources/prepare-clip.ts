@@ -37,7 +37,7 @@ export function prepareClip(
   { layout, map, normalization, normalizedPer, up }: ClipPreparation,
 ): PreparedClip {
   const flags = lostJoints(clip);
-  const inTime = flags ? fillInTime(clip) : 0;
+  const inTime = flags ? fillInTime(clip, (map?.from ?? layout).parents) : 0;
   const missing = flags ? countLost(flags, clip) : 0;
   const chosen = clip.persons > layout.persons ? mainPersons(clip, layout.persons) : undefined;
   const persons = (one: Clip): Clip => (chosen ? pickPersons(one, chosen) : one);

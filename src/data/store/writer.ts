@@ -178,8 +178,10 @@ function filled(given: Clip, marks: Uint8Array | undefined, layout: SkeletonLayo
   const own = lostJoints(given);
   if (!own) return { clip: given, lost: marks };
   const clip = { ...given, data: given.data.slice() };
-  fillInTime(clip);
-  if (layout.parents.length === clip.joints) fillFromBody(clip, layout.parents);
+  if (layout.parents.length === clip.joints) {
+    fillInTime(clip, layout.parents);
+    fillFromBody(clip, layout.parents);
+  }
   marks?.forEach((flag, i) => (own[i] |= flag));
   return { clip, lost: own };
 }
