@@ -88,6 +88,15 @@ function keepWords(words: string): void {
   }
 }
 
+/** What a terminal would obey: control characters but tabs and ends of lines, and sequences but colours and "clear the line". */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it looks for.
+const COMMANDS = /\x1b(?!\[[\d;]*m|\[2K)|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]/g;
+
+/** Text with a mark in place of what a terminal would obey: names of classes and files come from data of others. */
+export function printable(text: string): string {
+  return text.replace(COMMANDS, "\ufffd");
+}
+
 let broken = false;
 
 function errorStreamFailed(error: NodeJS.ErrnoException): void {
@@ -104,7 +113,7 @@ function guardStreams(): void {
   const { stdout, stderr } = process;
   const write = stderr.write.bind(stderr) as (...args: unknown[]) => boolean;
   stderr.write = ((...args: unknown[]): boolean => {
-    const words = typeof args[0] === "string" ? args[0] : Buffer.from(args[0] as Uint8Array).toString();
+    const words = printable(typeof args[0] === "string" ? args[0] : Buffer.from(args[0] as Uint8Array).toString());
     const then = args.find((arg) => typeof arg === "function") as ((error?: Error | null) => void) | undefined;
     if (!broken) {
       try {
@@ -127,7 +136,7 @@ function guardStreams(): void {
   const print = stdout.write.bind(stdout) as (...args: unknown[]) => boolean;
   stdout.write = ((...args: unknown[]): boolean => {
     try {
-      return print(...args);
+      return typeof args[0] === "string" ? print(printable(args[0]), ...args.slice(1)) : print(...args);
     } catch (error) {
       resultLost(error as NodeJS.ErrnoException);
       return true;

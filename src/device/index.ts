@@ -39,7 +39,8 @@ export async function device(name?: string, options: DeviceOptions = {}): Promis
   const resolved = resolveAdapterOptions(options);
   if (asked === "webgpu") return WebGpuDevice.open(resolved);
   const adapter = options.adapter ?? environmentVariable("HICO_ADAPTER");
-  const adapters = await listAdapters(resolved).then(
+  const realOnly = adapter === undefined && options.software === undefined && !options.forceFallback;
+  const adapters = await listAdapters({ ...resolved, realOnly }).then(
     (found) => found.map((f) => f.info),
     () => [],
   );
@@ -52,7 +53,7 @@ export async function device(name?: string, options: DeviceOptions = {}): Promis
  * to spread processes over them.
  */
 export async function gpuChoices(): Promise<string[]> {
-  const found = await listAdapters().then(
+  const found = await listAdapters({ realOnly: true }).then(
     (list) => fittingAdapters(list.map(({ info }) => info)),
     () => [],
   );

@@ -5,7 +5,7 @@
  * Reading is synchronous: these are local files, read before or between training steps, and a reader without an await
  * in its loops is several times faster on files of many small tensors.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { FormatError } from "./format-error.ts";
 
 export interface ByteSource {
@@ -41,6 +41,14 @@ export function withSource<T>(input: BytesOrPath, name: string | undefined, use:
   } finally {
     source.close();
   }
+}
+
+/**
+ * All bytes of a regular file. @throws FormatError for a pipe or a folder, where `readFileSync` would wait or fail with
+ * the system's words.
+ */
+export function readFileBytes(path: string): Uint8Array {
+  return withSource(path, undefined, (source) => source.read(0, source.size, "the file"));
 }
 
 function checkRange(source: ByteSource, offset: number, length: number, what: string): void {
@@ -79,11 +87,13 @@ class FileSource implements ByteSource {
   private descriptor: number | undefined;
 
   constructor(readonly name: string) {
-    this.descriptor = openSync(name, "r");
+    // Opening a FIFO waits for a writer, for ever where there is none, unless told not to.
+    this.descriptor = openSync(name, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const status = fstatSync(this.descriptor);
     if (!status.isFile()) {
       this.close();
-      throw new FormatError(name, "is not a regular file");
+      const kind = status.isDirectory() ? "a folder" : status.isFIFO() ? "a pipe" : "a device or socket";
+      throw new FormatError(name, `is ${kind}, not a regular file`);
     }
     this.size = status.size;
   }

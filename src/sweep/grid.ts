@@ -16,6 +16,7 @@
  * Only the names of settings mean anything; `cases` are an axis as well. Every key may be left out.
  */
 import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { readConfig } from "../hico/run/folder.ts";
 import { layeredSettings } from "../hico/run/setting-layers.ts";
@@ -100,7 +101,8 @@ export function parseGrid(source: Readonly<Record<string, unknown>>, path: strin
   const runs = seeds.flatMap((seed) =>
     configurations.map(({ labels, given: own }, configuration): SweepRun => {
       const given = { ...common, ...own, seed };
-      const name = [...axes.map((axis, i) => `${axis.name}=${labels[i]}`), `seed=${seed}`].map(forFile).join("_");
+      const words = [...axes.map((axis, i) => `${axis.name}=${labels[i]}`), `seed=${seed}`].map(forFile);
+      const name = shortened(words.join("_"), `_seed=${seed}`);
       const settings = layeredSettings({ preset, given, from: `${path}, ${name}` });
       return { name, configuration, seed, given, settings };
     }),
@@ -160,6 +162,16 @@ export function textOf(value: unknown): string {
 
 function forFile(label: string): string {
   return label.replace(/[^A-Za-z0-9.,=+-]+/g, "-");
+}
+
+/** Letters of a run's name: the folder and `NAME.log` must be names that a file system takes (255 bytes). */
+const LONGEST_NAME = 200;
+
+/** A name that a file system takes; a long one is cut, with a hash that keeps it apart from others. */
+function shortened(name: string, end: string): string {
+  if (name.length <= LONGEST_NAME) return name;
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, 12);
+  return `${name.slice(0, LONGEST_NAME - end.length - hash.length - 1)}-${hash}${end}`;
 }
 
 function seedsOf(value: unknown, path: string): number[] {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hasVulkanLoader } from "../../src/device/webgpu/gpu/vulkan-loader.ts";
+import { hasGpuFile, hasVulkanLoader } from "../../src/device/webgpu/gpu/vulkan-loader.ts";
 
 test("Vulkan's loader is found where a linker finds it: its cache, its folders, LD_LIBRARY_PATH", () => {
   const bare = { exists: () => false, cache: () => "libm.so.6", libraryPath: undefined };
@@ -11,4 +11,12 @@ test("Vulkan's loader is found where a linker finds it: its cache, its folders, 
   const own = { ...bare, exists: (path: string) => path === "/opt/vk/libvulkan.so.1" };
   assert.equal(hasVulkanLoader(own), false);
   assert.equal(hasVulkanLoader({ ...own, libraryPath: "/opt/other:/opt/vk" }), true);
+});
+
+test("a GPU shows as a file: without one Vulkan has software at most, and Dawn is not asked for a real adapter", () => {
+  const machine = (dev: string[], dri: string[] = []) => hasGpuFile((folder) => (folder === "/dev" ? dev : dri));
+  assert.equal(machine(["null", "dri", "kvm"]), false);
+  assert.equal(machine(["dri"], ["card0"]), false);
+  assert.equal(machine(["dri"], ["card0", "renderD128"]), true);
+  for (const name of ["nvidia0", "nvidiactl", "dxg", "mali0", "kgsl-3d0"]) assert.equal(machine([name]), true, name);
 });

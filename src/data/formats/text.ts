@@ -4,15 +4,15 @@
  * The formats of the field are lines of blank- or comma-separated numbers with either line end. A token is checked
  * where it is read, so that an error names line and column.
  */
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
+import { readFileBytes } from "../../io/byte-source.ts";
 import { DataError } from "../errors.ts";
 
 /** The whole file. @throws DataError `unreadable`, or `empty` where it holds nothing but white space. */
 export function readText(path: string): string {
   let text: string;
   try {
-    text = decodeText(readFileSync(path));
+    text = decodeText(readFileBytes(path));
   } catch (cause) {
     throw new DataError(path, "unreadable", (cause as Error).message, { cause });
   }

@@ -4,7 +4,7 @@
  * The JSON form is a list with one entry per target joint, each a list of `[source joint, weight]`:
  * `[[[0, 1]], [[2, 0.5], [3, 0.5]], ...]`. A model of 25 joints then runs on a sensor that has fewer.
  */
-import { readFileSync } from "node:fs";
+import { readFileBytes } from "../../io/byte-source.ts";
 import type { Clip } from "./clip.ts";
 import { newClip } from "./clip.ts";
 import { isLost } from "./missing.ts";
@@ -106,7 +106,7 @@ export function layoutMap(from: SkeletonLayout, to: SkeletonLayout): LayoutMap {
 export function loadLayoutMap(path: string, from: SkeletonLayout, to: SkeletonLayout): LayoutMap {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = new TextDecoder().decode(readFileBytes(path));
   } catch (cause) {
     throw new DataError(path, "unreadable", (cause as Error).message, { cause });
   }

@@ -11,7 +11,7 @@
  *                 "up": [["left_hip", "right_hip"], "nose"],
  *                 "across": ["left_shoulder", "right_shoulder"] } }
  */
-import { readFileSync } from "node:fs";
+import { readFileBytes } from "../../io/byte-source.ts";
 import { DataError } from "../errors.ts";
 
 /** A point of the body: the mean of these joints. */
@@ -162,7 +162,7 @@ export function layoutNamed(name: string): SkeletonLayout {
 export function loadLayout(path: string): SkeletonLayout {
   let text: string;
   try {
-    text = readFileSync(path, "utf8");
+    text = new TextDecoder().decode(readFileBytes(path));
   } catch (cause) {
     throw new DataError(path, "unreadable", (cause as Error).message, { cause });
   }

@@ -1,11 +1,11 @@
 /**
  * Data sets of one file a clip: the folder, a reader of one file, and what the data set says of all of them.
  */
-import { readFileSync } from "node:fs";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import type { Protocol } from "../store/protocol.ts";
 import { PROTOCOLS } from "../store/protocol.ts";
+import { readFileBytes } from "../../io/byte-source.ts";
 import type { ClipSource, SourceClip } from "./source.ts";
 import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
 
@@ -46,7 +46,7 @@ export function perFileSource(folder: string, set: PerFile): ClipSource {
 export function readBytes(file: string): Uint8Array {
   let bytes: Uint8Array;
   try {
-    bytes = readFileSync(file);
+    bytes = readFileBytes(file);
   } catch (cause) {
     throw new DataError(file, "unreadable", (cause as Error).message, { cause });
   }

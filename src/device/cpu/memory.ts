@@ -31,6 +31,20 @@ export class CpuOutOfMemoryError extends Error {
   }
 }
 
+/** @throws Error with what limits it, where the system gives no addresses. */
+function reserve(shared: boolean): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared });
+  } catch (error) {
+    throw new Error(
+      "the cpu device got no WebAssembly memory: an engine reserves about 10 GB of addresses for one, most of which stay " +
+        "empty; raise the limit of virtual memory of this process (ulimit -v unlimited; in a batch job a limit of " +
+        "resident memory instead)",
+      { cause: error },
+    );
+  }
+}
+
 export interface Block {
   readonly address: number;
   /** Bytes it takes, padding included. */
@@ -54,7 +68,7 @@ export class CpuMemory {
     readonly shared: boolean,
     counters: CpuCounters,
   ) {
-    this.memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared });
+    this.memory = reserve(shared);
     this.#counters = counters;
     this.#end = HEAP;
     this.#bytes = new Uint8Array(this.memory.buffer);

@@ -62,6 +62,9 @@ export interface HiCoConfig {
 /** What of a model's configuration is given; the rest is `HICO_DEFAULTS`. */
 export type HiCoOptions = Partial<HiCoConfig>;
 
+/** A graph has a node for every op of every layer: beyond this it takes minutes to plan, and is a slip of the hand. */
+const MOST_LAYERS = 256;
+
 /**
  * Settings of a model that are plain values: a run's settings take these rows, so that defaults and rules are stated
  * once. Defaults are the paper's.
@@ -72,7 +75,7 @@ export const MODEL_SETTINGS = {
   spatialInput: whole(192, 1, "Features of a spatial token, T·C"),
   hidden: whole(512, 1, "Width d of tokens and features"),
   heads: whole(4, 1, "Heads of the Transformer"),
-  layers: whole(1, 1, "Layers of the encoder"),
+  layers: whole(1, 1, "Layers of the encoder", MOST_LAYERS),
   dropout: number(0.1, { least: 0, most: 0.99 }, "Dropout of the Transformer"),
   granularity: whole(4, 1, "Levels G of the hierarchy"),
   kernel: whole(5, 1, "Width of the downsampling's depthwise convolution"),

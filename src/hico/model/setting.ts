@@ -86,8 +86,8 @@ export function number(value: number, range: Range, help: string): Setting<numbe
   return { kind: "number", default: value, ...range, help };
 }
 
-export function whole(value: number, least: number, help: string): Setting<number> {
-  return { kind: "whole", default: value, least, help };
+export function whole(value: number, least: number, help: string, most?: number): Setting<number> {
+  return { kind: "whole", default: value, least, help, most };
 }
 
 export function numbers(value: number[], least: number, help: string): Setting<number[]> {

@@ -8,7 +8,7 @@ import type { SoftwareDriver } from "../../software-vulkan.ts";
 import { adapterChoices, describeAdapter, givenFirst, onlyFirstOf, pickAdapter } from "./describe.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { GpuError } from "./errors.ts";
-import { vulkanLoaderHere } from "./vulkan-loader.ts";
+import { gpuFileHere, vulkanLoaderHere } from "./vulkan-loader.ts";
 
 /** Which adapter is wanted. */
 export interface AdapterOptions {
@@ -19,6 +19,8 @@ export interface AdapterOptions {
   readonly adapter?: string;
   /** Default "high-performance". */
   readonly powerPreference?: GPUPowerPreference;
+  /** Software adapters are of no use to who asks: none need be looked for where the machine has no GPU (Node). */
+  readonly realOnly?: boolean;
   /** Ask WebGPU for its fallback adapter. */
   readonly forceFallback?: boolean;
   /** Use this software Vulkan driver and no other (Node and Deno). */
@@ -91,6 +93,7 @@ function requestOptions(options: AdapterOptions): GPURequestAdapterOptions {
 async function listUnderNode(options: AdapterOptions): Promise<FoundAdapter[]> {
   // A software driver brings its loader along.
   if (options.software === undefined && !(await vulkanLoaderHere())) return [];
+  if (options.realOnly && !(await gpuFileHere())) return [];
   const module = await loadDawn();
   const found: FoundAdapter[] = [];
   for (const { name, backend } of await dawnAdapters(module, options)) {

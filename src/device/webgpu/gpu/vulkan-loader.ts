@@ -22,6 +22,32 @@ export function hasVulkanLoader({ exists, cache, libraryPath }: LinkerView): boo
   return folders.some((folder) => exists(`${folder}/${NAME}`)) || (cache()?.includes(NAME) ?? false);
 }
 
+/** Where Linux shows GPUs to programs: the kernel's renderers, NVIDIA's own, ARM's and Qualcomm's, and WSL's door to Windows. */
+const GPU_FILES = /^(nvidia\d+|nvidiactl|dxg|mali\d*|kgsl-3d0)$/;
+
+/**
+ * Whether there is a file by which a program reaches a GPU. Where there is none, Vulkan has software drivers at most, and
+ * Dawn, asked for a GPU, prints each one's refusals to standard error.
+ */
+export function hasGpuFile(list: (folder: string) => readonly string[]): boolean {
+  return (
+    list("/dev").some((name) => GPU_FILES.test(name)) || list("/dev/dri").some((name) => name.startsWith("renderD"))
+  );
+}
+
+/** The answer of `hasGpuFile` for this machine; true wherever it is no Linux. */
+export async function gpuFileHere(): Promise<boolean> {
+  if (process.platform !== "linux") return true;
+  const fs = await importLate<typeof import("node:fs")>("node:fs");
+  return hasGpuFile((folder) => {
+    try {
+      return fs.readdirSync(folder);
+    } catch {
+      return [];
+    }
+  });
+}
+
 /** The answer for this machine; true wherever it is no Linux, and where a loader lies beside Dawn. */
 export async function vulkanLoaderHere(): Promise<boolean> {
   if (process.platform !== "linux") return true;
