@@ -94,11 +94,22 @@ export class ClipStore {
     return this.row(i).frames;
   }
 
-  /** Clip `i`, with as many persons as the layout has room for. @throws DataError `format` where bytes have changed. */
+  /** Clip `i`, with as many persons as the layout has room for. @throws DataError `format` where bytes have changed, `not-finite`. */
   read(i: number): Clip {
     const { frames, persons } = this.row(i);
     const joints = this.header.layout.joints.length;
     const data = viewElements(this.#record(i), "f32", frames * persons * joints * 3) as Float32Array;
+    // A store's joints are all there, lost ones filled: a writer of another kind may have left a hole.
+    const hole = data.findIndex((value) => !Number.isFinite(value));
+    if (hole >= 0) {
+      const joint = Math.floor(hole / 3);
+      const where = `frame ${Math.floor(joint / (joints * persons))}, person ${Math.floor(joint / joints) % persons}, joint ${joint % joints}`;
+      throw new DataError(
+        this.path,
+        "not-finite",
+        `clip ${i} (${this.names[i]}): ${"xyz"[hole % 3]} is ${data[hole]} in ${where}`,
+      );
+    }
     return withPersons({ data, frames, persons, joints }, this.header.layout.persons);
   }
 
@@ -209,6 +220,11 @@ function readTail(source: ByteSource): { header: StoreHeader; rows: IndexRow[]; 
   for (const row of rows) {
     const fits = row.persons <= header.layout.persons && row.nameEnd >= nameStart && row.nameEnd <= namesBytes;
     if (row.offset !== at || !fits) fail(`row ${names.length} of the index contradicts the rest`);
+    if (row.label < -1 || row.label >= header.classes.length) {
+      fail(
+        `clip ${names.length} has the label ${row.label}; labels are 0 to ${header.classes.length - 1}, or -1 for none`,
+      );
+    }
     names.push(text.decode(tail.subarray(indexBytes + nameStart, indexBytes + row.nameEnd)));
     nameStart = row.nameEnd;
     at += recordBytes(row, header.layout);

@@ -54,11 +54,10 @@ export interface ImportReport extends ModelSizes {
 /** Batches are at most this, and divide the queue as the published bookkeeping needs. */
 const BATCH = 64;
 
-/** @throws Error naming what is missing, left over, or does not fit; nothing is written then. */
 /**
  * Makes a run of a checkpoint that the published PyTorch implementation saved.
  *
- * @throws Error where its tensors fit no model
+ * @throws Error naming what is missing, left over, or fits no model; nothing is written then
  */
 export async function importCheckpoint(options: ImportOptions): Promise<ImportReport> {
   const { file, run, data } = options;
@@ -90,10 +89,11 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
 
   const epoch = epochOf(value);
   folder.create();
-  folder.writeSettings(settings);
-  folder.writePretraining({ imported: file, epoch });
   const checkpoint = folder.checkpointPath(0);
   writeRun(checkpoint, tensors, { step: 0, sums: zeroSums() }, settings);
+  folder.writePretraining({ imported: file, epoch });
+  // The settings make the folder a run: an import that is killed before them leaves none, and may be repeated.
+  folder.writeSettings(settings);
   const heads = sizes.encoder === "transformer" ? settings.heads : undefined;
   return { run, checkpoint, epoch, ...sizes, heads, frames, tokens, layout: layout.name };
 }

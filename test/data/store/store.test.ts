@@ -10,6 +10,7 @@ import fc from "fast-check";
 import type { Clip } from "../../../src/data/skeleton/clip.ts";
 import { newClip } from "../../../src/data/skeleton/clip.ts";
 import { DataError } from "../../../src/data/errors.ts";
+import { crc32 } from "../../../src/io/crc32.ts";
 import { NTU25, SBU15 } from "../../../src/data/skeleton/layout.ts";
 import type { Protocol } from "../../../src/data/store/protocol.ts";
 import { protocolNamed } from "../../../src/data/store/protocol.ts";
@@ -230,5 +231,27 @@ describe("clip store", () => {
     const store = ClipStore.open(path);
     assert.equal(store.read(0).persons, 2);
     store.close();
+  });
+
+  test("a store that another program wrote is checked as well: a class that there is not, a number that is none", () => {
+    writeThree();
+    /** The file with an edit, and checksums that say it is as it was meant. */
+    const edited = (edit: (view: DataView, index: number) => void): Uint8Array => {
+      const bytes = new Uint8Array(readFileSync(path));
+      const view = new DataView(bytes.buffer);
+      const index = Number(view.getBigUint64(bytes.length - 40, true));
+      edit(view, index);
+      const first = bytes.subarray(8, Number(view.getBigUint64(index + 48, true)));
+      view.setUint32(index + 40, crc32(first), true);
+      view.setUint32(bytes.length - 12, crc32(bytes.subarray(index, bytes.length - 12)), true);
+      return bytes;
+    };
+    assert.equal(ClipStore.open(edited(() => {})).read(0).frames, 2);
+    assert.throws(
+      () => ClipStore.open(edited((view, index) => view.setInt32(index + 48 + 16, 7, true))),
+      /clip 1 has the label 7; labels are 0 to 1, or -1 for none/,
+    );
+    const hole = ClipStore.open(edited((view) => view.setFloat32(8 + 4 * (3 * 15 + 2), NaN, true)));
+    assert.throws(() => hole.read(0), /clip 0 \(clip-0\): z is NaN in frame 0, person 1, joint 0/);
   });
 });
