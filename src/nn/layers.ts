@@ -1,6 +1,5 @@
-/** Layers that are one op: normalisation, dropout, convolution, pooling; and their chain. */
-import type { Conv1dOptions } from "../ops/convolution.ts";
-import { conv1d, maxPool1d } from "../ops/convolution.ts";
+/** Layers that are one op: layer normalisation, dropout, pooling; and their chain. */
+import { maxPool1d } from "../ops/convolution.ts";
 import type { MaxPoolOptions } from "../ops/spatial/index.ts";
 import { layerNorm } from "../ops/normalization.ts";
 import { ones, zeros } from "../tensor/create.ts";
@@ -9,7 +8,7 @@ import { rng } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import type { LayerOptions } from "./initialize.ts";
-import { fanInUniform, parameter, requireCount, requireProbability } from "./initialize.ts";
+import { parameter, requireCount, requireProbability } from "./initialize.ts";
 import type { TensorModule } from "./module.ts";
 import { Module } from "./module.ts";
 
@@ -62,51 +61,6 @@ export class Dropout extends Module {
 export function dropout(x: Tensor, p: number, generator: Generator = rng()): Tensor {
   requireProbability("dropout", p);
   return p === 0 ? x : x.mul(generator.dropoutMask(x.shape, p, x.dtype));
-}
-
-/** Settings of a `Conv1d` layer. */
-export interface Conv1dSettings extends LayerOptions {
-  /** Default 1. */
-  readonly stride?: number;
-  /** Zeros on both sides; default 0. */
-  readonly padding?: number;
-  /** Default 1. */
-  readonly dilation?: number;
-  /** Default 1; `inChannels` makes the convolution depthwise. */
-  readonly groups?: number;
-  /** Default true. */
-  readonly bias?: boolean;
-}
-
-/** Convolution along the last axis (torch.nn.Conv1d). `weight` [out, in / groups, size], `bias` [out]. */
-export class Conv1d extends Module {
-  readonly weight: Variable;
-  readonly bias?: Variable;
-  readonly #options: Conv1dOptions;
-
-  constructor(inChannels: number, outChannels: number, size: number, options: Conv1dSettings = {}) {
-    super();
-    const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-    requireCount("Conv1d", "inChannels", inChannels);
-    requireCount("Conv1d", "outChannels", outChannels);
-    requireCount("Conv1d", "size", size);
-    requireCount("Conv1d", "stride", stride);
-    requireCount("Conv1d", "padding", padding, 0);
-    requireCount("Conv1d", "dilation", dilation);
-    requireCount("Conv1d", "groups", groups);
-    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
-      throw new Error(`Conv1d: ${inChannels} and ${outChannels} channels do not divide into ${groups} groups`);
-    }
-    const fanIn = (inChannels / groups) * size;
-    this.weight = parameter("weight", fanInUniform(fanIn, [outChannels, inChannels / groups, size], options));
-    if (options.bias ?? true) this.bias = parameter("bias", fanInUniform(fanIn, [outChannels], options));
-    this.#options = { stride, padding, dilation, groups };
-  }
-
-  /** x [N, in, L] → [N, out, L']. */
-  forward(x: Tensor): Tensor {
-    return conv1d(x, this.weight, { ...this.#options, bias: this.bias });
-  }
 }
 
 /** Largest of each window of the last axis (torch.nn.MaxPool1d). */

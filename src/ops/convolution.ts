@@ -1,4 +1,4 @@
-/** One-dimensional convolution, pooling and interpolation, out of views, products and elementwise work. */
+/** Depthwise convolution with the channels last, pooling along any axis, and linear interpolation. */
 import { gradients } from "../autograd/grad.ts";
 import * as build from "../tensor/build.ts";
 import { arange } from "../tensor/create.ts";
@@ -7,53 +7,6 @@ import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { MaxPoolOptions } from "./spatial/pooling.ts";
 import { maxPool } from "./spatial/pooling.ts";
-
-/** Settings of `conv1d`. */
-export interface Conv1dOptions {
-  readonly bias?: Tensor;
-  readonly stride?: number;
-  readonly padding?: number;
-  readonly dilation?: number;
-  readonly groups?: number;
-}
-
-/** Cross-correlation (torch.nn.functional.conv1d): x [N, C, L], weight [O, C / groups, K], bias [O] → [N, O, L']. */
-export function conv1d(x: Tensor, weight: Tensor, options: Conv1dOptions = {}): Tensor {
-  const { bias, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  const [n, channels] = x.shape;
-  const [out, perGroup, size] = weight.shape;
-  if (x.rank !== 3 || weight.rank !== 3 || perGroup * groups !== channels || out % groups !== 0) {
-    throw new Error(
-      `conv1d: x ${formatShape(x.shape)} must be [N, C, L] and weight ${formatShape(weight.shape)} [O, C/${groups}, K], O a multiple of ${groups}`,
-    );
-  }
-  const padded =
-    padding > 0
-      ? x.pad([
-          [0, 0],
-          [0, 0],
-          [padding, padding],
-        ])
-      : x;
-  const windows = padded.window(2, size, stride, dilation);
-  const length = windows.shape[2];
-  let y: Tensor;
-  if (perGroup === 1 && out === channels) {
-    y = windows.mul(weight.reshape([1, channels, 1, size])).sum(-1);
-  } else {
-    const columns = windows
-      .reshape([n, groups, perGroup, length, size])
-      .permute([1, 0, 3, 2, 4])
-      .reshape([groups, n * length, perGroup * size]);
-    const kernel = weight.reshape([groups, out / groups, perGroup * size]).transpose();
-    y = columns
-      .matmul(kernel)
-      .reshape([groups, n, length, out / groups])
-      .permute([1, 0, 3, 2])
-      .reshape([n, out, length]);
-  }
-  return bias ? y.add(bias.reshape([1, out, 1])) : y;
-}
 
 /** Settings of `depthwiseConv1d`. */
 export interface DepthwiseOptions {

@@ -1,4 +1,4 @@
-/** Layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450) and L2 normalisation. */
+/** Layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450), its kin over groups and channels, and L2 normalisation. */
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { formatShape, normalizeAxis, sameShape } from "../tensor/shape.ts";
@@ -59,6 +59,80 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   let y = new Tensor(build.fused(STANDARDIZE, [x.node], { epsilon: options.epsilon ?? 1e-5 })[0]);
   if (options.weight) y = y.mul(options.weight);
   return options.bias ? y.add(options.bias) : y;
+}
+
+/** Scale and shift of channels, axis 1 of x. */
+function perChannel(op: string, x: Tensor, y: Tensor, weight?: Tensor, bias?: Tensor): Tensor {
+  const channels = x.shape[1];
+  const along = (name: string, v: Tensor): Tensor => {
+    if (v.rank !== 1 || v.size !== channels) {
+      throw new Error(
+        `${op}: ${name} has shape ${formatShape(v.shape)}, x ${formatShape(x.shape)} has ${channels} channels`,
+      );
+    }
+    return v.reshape([1, channels, ...x.shape.slice(2).map(() => 1)]);
+  };
+  const scaled = weight ? y.mul(along("weight", weight)) : y;
+  return bias ? scaled.add(along("bias", bias)) : scaled;
+}
+
+/** Scale and shift of group and instance normalisation are [C]. */
+export type GroupNormOptions = LayerNormOptions;
+
+/**
+ * Normalises each sample of x [N, C, ...] within `groups` groups of channels, over all places (torch group_norm; Wu, He
+ * 2018, arXiv 1803.08494); then scale and shift by channel.
+ */
+export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor {
+  requireFloat("groupNorm", x);
+  const [n, channels] = x.shape;
+  if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0 || x.size === 0) {
+    throw new Error(
+      `groupNorm: x ${formatShape(x.shape)} must be [N, C, ...], not empty, C a multiple of the ${groups} groups`,
+    );
+  }
+  const rows = x.reshape([n, groups, x.size / (n * groups)]);
+  const y = layerNorm(rows, { epsilon: options.epsilon }).reshape(x.shape);
+  return perChannel("groupNorm", x, y, options.weight, options.bias);
+}
+
+/**
+ * Normalises each channel of each sample of x [N, C, ...] over its places (torch instance_norm with use_input_stats;
+ * Ulyanov et al. 2016, arXiv 1607.08022).
+ *
+ * @throws Error where a channel has one place only: its variance says nothing.
+ */
+export function instanceNorm(x: Tensor, options: GroupNormOptions = {}): Tensor {
+  requireFloat("instanceNorm", x);
+  if (x.rank < 3 || x.size <= x.shape[0] * x.shape[1]) {
+    throw new Error(`instanceNorm: x ${formatShape(x.shape)} must be [N, C, ...] with more than one place a channel`);
+  }
+  const { weight, bias, epsilon } = options;
+  return perChannel("instanceNorm", x, groupNorm(x, x.shape[1], { epsilon }), weight, bias);
+}
+
+/** Settings of `rmsNorm`. */
+export interface RmsNormOptions {
+  /** Scale, the shape of the last axis. */
+  readonly weight?: Tensor;
+  /** Added to the mean square; default the dtype's machine epsilon, as torch.nn.RMSNorm has it. */
+  readonly epsilon?: number;
+}
+
+/** x / √(mean of x² over the last axis + ε) (torch.nn.functional.rms_norm; Zhang, Sennrich 2019, arXiv 1910.07467). */
+export function rmsNorm(x: Tensor, options: RmsNormOptions = {}): Tensor {
+  requireFloat("rmsNorm", x);
+  const { weight, epsilon = { f16: 2 ** -10, f32: 2 ** -23, f64: 2 ** -52 }[x.dtype as "f16" | "f32" | "f64"] } =
+    options;
+  if (x.rank === 0 || x.shape[x.rank - 1] === 0)
+    throw new Error(`rmsNorm: ${formatShape(x.shape)} has no last axis to normalise`);
+  if (weight && !sameShape(weight.shape, x.shape.slice(-1))) {
+    throw new Error(
+      `rmsNorm: weight has shape ${formatShape(weight.shape)}, the last axis of x is ${x.shape[x.rank - 1]}`,
+    );
+  }
+  const y = x.mul(x.square().mean(-1, true).add(epsilon).rsqrt());
+  return weight ? y.mul(weight) : y;
 }
 
 interface NormalizeAttrs extends EpsilonAttrs {

@@ -7,7 +7,8 @@
  */
 import { gradients } from "../autograd/grad.ts";
 import type { HostTensor } from "../io/host-tensor.ts";
-import { Conv1d, LayerNorm, MaxPool1d } from "../nn/layers.ts";
+import { LayerNorm, MaxPool1d } from "../nn/layers.ts";
+import { Conv1d } from "../nn/spatial/index.ts";
 import type { Module } from "../nn/module.ts";
 import { GRU, LSTM } from "../nn/recurrent.ts";
 import { TransformerEncoderLayer } from "../nn/transformer.ts";

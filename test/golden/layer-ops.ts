@@ -17,6 +17,15 @@ const adaptive =
     f(x, size);
 
 export const LAYER_OPS: Readonly<Record<string, LayerOp>> = {
+  conv1d: ([x, weight, bias], options) => ops.conv1d(x, weight, { ...options, bias }),
+  convTranspose1d: ([x, weight, bias], options) => ops.convTranspose1d(x, weight, { ...options, bias }),
+  convTranspose2d: ([x, weight, bias], options) => ops.convTranspose2d(x, weight, { ...options, bias }),
+  unfold: ([x], { kernelSize, ...options }) => ops.unfold(x, kernelSize, options),
+  fold: ([x], { outputSize, kernelSize, ...options }) => ops.fold(x, outputSize, kernelSize, options),
+  interpolate: ([x], options) => ops.interpolate(x, options),
+  groupNorm: ([x, weight, bias], { groups, ...options }) => ops.groupNorm(x, groups, { ...options, weight, bias }),
+  instanceNorm: ([x, weight, bias]) => ops.instanceNorm(x, { weight, bias }),
+  rmsNorm: ([x, weight], options) => ops.rmsNorm(x, { ...options, weight }),
   conv2d: ([x, weight, bias], options) => ops.conv2d(x, weight, { ...options, bias }),
   maxPool1d: pool(ops.maxPool1d),
   maxPool2d: pool(ops.maxPool2d),

@@ -8,7 +8,7 @@ import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import type { HostTensor } from "../../src/io/index.ts";
 import { readSafetensors } from "../../src/io/index.ts";
-import { BatchNorm1d, BatchNorm2d, readState } from "../../src/nn/index.ts";
+import { BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d, readState } from "../../src/nn/index.ts";
 import type { Module } from "../../src/nn/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
@@ -89,7 +89,7 @@ async function trackStatistics(device: Backend, dtype: DType, bound: number, com
   try {
     for (const [name, { op, options }] of cases) {
       if (op !== "module") continue;
-      const Layer = name.startsWith("BatchNorm1d") ? BatchNorm1d : BatchNorm2d;
+      const Layer = { BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d }[name.split("_")[0]]!;
       const layer: Module & { forward(x: Tensor): Tensor } = new Layer(3, { dtype, ...options });
       const golden = (below: string) =>
         new Map(

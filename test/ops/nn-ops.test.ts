@@ -101,31 +101,6 @@ const MAKERS: Record<string, Maker> = {
       f: (x, y) => ops.meanSquaredError(a.view(x), b.view(y), reduction),
     };
   },
-  conv1d(draw, elements) {
-    const [n, groups, size, stride, dilation, padding] = [
-      draw.int(1, 3),
-      draw.int(1, 3),
-      draw.int(1, 4),
-      draw.int(1, 3),
-      draw.int(1, 2),
-      draw.int(0, 2),
-    ];
-    const [perGroup, out] = [draw.int(1, 3), groups * draw.int(1, 3)];
-    const length = (size - 1) * dilation + 1 + draw.int(0, Math.max(1, Math.floor(elements / 20)));
-    const [x, weight, bias] = [
-      draw.operand([n, groups * perGroup, length]),
-      draw.operand([out, perGroup, size]),
-      draw.data([out]),
-    ];
-    const biased = draw.chance(0.5);
-    const options = { stride, dilation, padding, groups };
-    return {
-      name: `conv1d ${JSON.stringify(options)} (${x.how}; ${weight.how})`,
-      leaves: [x.leaf, weight.leaf, ...(biased ? [bias] : [])],
-      bound: 5e-6,
-      f: (t, w, b) => ops.conv1d(x.view(t), weight.view(w), { ...options, bias: b }),
-    };
-  },
   maxPool1d(draw, elements) {
     const size = draw.int(1, 4);
     const shape = [...draw.shape({ maxRank: 2, elements: elements / 4 }), size + draw.int(0, 5)];

@@ -285,7 +285,7 @@ const REFUSALS: readonly Refusal[] = [
   [
     "a convolution's channels",
     () => conv1d(zeros([1, 3, 5]), zeros([2, 2, 1])),
-    /conv1d: x \[1, 3, 5\] must be \[N, C, L\] and weight \[2, 2, 1\]/,
+    /conv1d: weight \[2, 2, 1\] must be \[O, C \/ groups, …\] for the 3 channels of x \[1, 3, 5\]/,
   ],
   ["a pool that does not fit", () => maxPool1d(x, 4), /maxPool1d: windows of 4 do not fit in axis 1 of \[2, 3\]/],
   ["no points", () => interpolateLinear(x, 0), /interpolateLinear: cannot make 0 points of the last axis of \[2, 3\]/],

@@ -4,7 +4,8 @@
  */
 import { depthwiseConv1d, maxPoolAxis } from "../../ops/convolution.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { Conv1d, LayerNorm } from "../../nn/layers.ts";
+import { LayerNorm } from "../../nn/layers.ts";
+import { Conv1d } from "../../nn/spatial/index.ts";
 import { Module } from "../../nn/module.ts";
 import type { HiCoConfig } from "./config.ts";
 

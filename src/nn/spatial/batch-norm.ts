@@ -15,6 +15,7 @@ import type { LayerOptions } from "../initialize.ts";
 import { parameter, requireCount } from "../initialize.ts";
 import { Module } from "../module.ts";
 
+/** Settings of `BatchNorm1d` and `BatchNorm2d`. */
 export interface BatchNormSettings extends Pick<LayerOptions, "dtype"> {
   /** Added to the variance; default 1e-5. */
   readonly epsilon?: number;

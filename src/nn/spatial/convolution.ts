@@ -1,14 +1,16 @@
-/** Convolution layers over images (torch.nn.Conv2d). */
-import type { Conv2dOptions, PerAxis } from "../../ops/spatial/index.ts";
-import { conv2d } from "../../ops/spatial/index.ts";
+/** Convolution layers over signals and images, and their transposes (torch.nn.Conv1d, Conv2d, ConvTranspose1d, …). */
+import type { ConvOptions, ConvTransposeOptions, PerAxis } from "../../ops/spatial/index.ts";
+import { conv1d, conv2d, convTranspose1d, convTranspose2d } from "../../ops/spatial/index.ts";
 import { perAxis } from "../../ops/spatial/sizes.ts";
+import { sizeOf } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import type { LayerOptions } from "../initialize.ts";
 import { fanInUniform, parameter, requireCount } from "../initialize.ts";
 import { Module } from "../module.ts";
 
-export interface Conv2dSettings extends LayerOptions {
+/** Settings of `Conv1d` and `Conv2d`. */
+export interface ConvSettings extends LayerOptions {
   /** Default 1. */
   readonly stride?: PerAxis;
   /** Zeros on both sides; "valid" is 0, "same" keeps the sizes (stride 1 only). Default 0. */
@@ -21,8 +23,23 @@ export interface Conv2dSettings extends LayerOptions {
   readonly bias?: boolean;
 }
 
-/** Throws unless the channels divide into the groups. */
-export function requireGroups(layer: string, inChannels: number, outChannels: number, groups: number): void {
+/** Settings of `ConvTranspose1d` and `ConvTranspose2d`. */
+export interface ConvTransposeSettings extends LayerOptions {
+  /** Default 1. */
+  readonly stride?: PerAxis;
+  /** What the convolution that this is the transpose of pads with. Default 0. */
+  readonly padding?: PerAxis;
+  /** Added to the size at the end; default 0. */
+  readonly outputPadding?: PerAxis;
+  /** Default 1. */
+  readonly dilation?: PerAxis;
+  /** Default 1. */
+  readonly groups?: number;
+  /** Default true. */
+  readonly bias?: boolean;
+}
+
+function requireGroups(layer: string, inChannels: number, outChannels: number, groups: number): void {
   requireCount(layer, "inChannels", inChannels);
   requireCount(layer, "outChannels", outChannels);
   requireCount(layer, "groups", groups);
@@ -31,33 +48,103 @@ export function requireGroups(layer: string, inChannels: number, outChannels: nu
   }
 }
 
-/** Convolution of images (torch.nn.Conv2d). `weight` [out, in / groups, kH, kW], `bias` [out]. */
-export class Conv2d extends Module {
+function requireSteps(layer: string, rank: number, { stride = 1, dilation = 1, padding = 0 }: ConvSettings): void {
+  const steps = perAxis(layer, "stride", stride, rank, 1);
+  perAxis(layer, "dilation", dilation, rank, 1);
+  if (typeof padding !== "string") perAxis(layer, "padding", padding, rank, 0);
+  else if (padding !== "same" && padding !== "valid") {
+    throw new Error(`${layer}: padding is "${String(padding)}"; it must be "same", "valid" or whole numbers`);
+  } else if (padding === "same" && steps.some((s) => s !== 1)) {
+    throw new Error(`${layer}: padding "same" goes with stride 1 only`);
+  }
+}
+
+/** What both ranks share; `weight` [out, in / groups, ...size], `bias` [out]. */
+abstract class Conv extends Module {
   readonly weight: Variable;
   readonly bias?: Variable;
-  readonly #options: Conv2dOptions;
+  protected abstract readonly convolve: typeof conv2d;
+  readonly #options: ConvOptions;
 
-  constructor(inChannels: number, outChannels: number, kernelSize: PerAxis, settings: Conv2dSettings = {}) {
+  protected constructor(rank: number, inChannels: number, outChannels: number, size: PerAxis, settings: ConvSettings) {
     super();
-    const { stride = 1, padding = 0, dilation = 1, groups = 1 } = settings;
-    const kernel = perAxis("Conv2d", "kernelSize", kernelSize, 2, 1);
-    requireGroups("Conv2d", inChannels, outChannels, groups);
-    const steps = perAxis("Conv2d", "stride", stride, 2, 1);
-    perAxis("Conv2d", "dilation", dilation, 2, 1);
-    if (typeof padding !== "string") perAxis("Conv2d", "padding", padding, 2, 0);
-    else if (padding !== "same" && padding !== "valid") {
-      throw new Error(`Conv2d: padding is "${String(padding)}"; it must be "same", "valid" or whole numbers`);
-    } else if (padding === "same" && steps.some((s) => s !== 1)) {
-      throw new Error(`Conv2d: padding "same" goes with stride 1 only`);
-    }
-    const fanIn = (inChannels / groups) * kernel[0] * kernel[1];
+    const layer = `Conv${rank}d`;
+    const { stride, padding, dilation, groups = 1 } = settings;
+    const kernel = perAxis(layer, "size", size, rank, 1);
+    requireGroups(layer, inChannels, outChannels, groups);
+    requireSteps(layer, rank, settings);
+    const fanIn = (inChannels / groups) * sizeOf(kernel);
     this.weight = parameter("weight", fanInUniform(fanIn, [outChannels, inChannels / groups, ...kernel], settings));
     if (settings.bias ?? true) this.bias = parameter("bias", fanInUniform(fanIn, [outChannels], settings));
     this.#options = { stride, padding, dilation, groups };
   }
 
-  /** x [N, in, H, W] or [in, H, W] → the same with `out` channels. */
   forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, { ...this.#options, bias: this.bias });
+    return this.convolve(x, this.weight, { ...this.#options, bias: this.bias });
+  }
+}
+
+/** Convolution along the last axis (torch.nn.Conv1d): x [N, in, L] or [in, L] → [N, out, L']. */
+export class Conv1d extends Conv {
+  protected readonly convolve = conv1d;
+  constructor(inChannels: number, outChannels: number, size: PerAxis, settings: ConvSettings = {}) {
+    super(1, inChannels, outChannels, size, settings);
+  }
+}
+
+/** Convolution of images (torch.nn.Conv2d): x [N, in, H, W] or [in, H, W] → [N, out, H', W']. */
+export class Conv2d extends Conv {
+  protected readonly convolve = conv2d;
+  constructor(inChannels: number, outChannels: number, size: PerAxis, settings: ConvSettings = {}) {
+    super(2, inChannels, outChannels, size, settings);
+  }
+}
+
+/** What both ranks share; `weight` [in, out / groups, ...size], `bias` [out]. */
+abstract class ConvTranspose extends Module {
+  readonly weight: Variable;
+  readonly bias?: Variable;
+  protected abstract readonly convolve: typeof convTranspose2d;
+  readonly #options: ConvTransposeOptions;
+
+  protected constructor(
+    rank: number,
+    inChannels: number,
+    outChannels: number,
+    size: PerAxis,
+    settings: ConvTransposeSettings,
+  ) {
+    super();
+    const layer = `ConvTranspose${rank}d`;
+    const { stride, padding, outputPadding, dilation, groups = 1 } = settings;
+    const kernel = perAxis(layer, "size", size, rank, 1);
+    requireGroups(layer, inChannels, outChannels, groups);
+    requireSteps(layer, rank, settings);
+    perAxis(layer, "outputPadding", outputPadding ?? 0, rank, 0);
+    // PyTorch counts the second axis of the weight as what goes in.
+    const fanIn = (outChannels / groups) * sizeOf(kernel);
+    this.weight = parameter("weight", fanInUniform(fanIn, [inChannels, outChannels / groups, ...kernel], settings));
+    if (settings.bias ?? true) this.bias = parameter("bias", fanInUniform(fanIn, [outChannels], settings));
+    this.#options = { stride, padding, outputPadding, dilation, groups };
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.convolve(x, this.weight, { ...this.#options, bias: this.bias });
+  }
+}
+
+/** Transposed convolution along the last axis (torch.nn.ConvTranspose1d): x [N, in, L] → [N, out, L']. */
+export class ConvTranspose1d extends ConvTranspose {
+  protected readonly convolve = convTranspose1d;
+  constructor(inChannels: number, outChannels: number, size: PerAxis, settings: ConvTransposeSettings = {}) {
+    super(1, inChannels, outChannels, size, settings);
+  }
+}
+
+/** Transposed convolution of images (torch.nn.ConvTranspose2d): x [N, in, H, W] → [N, out, H', W']. */
+export class ConvTranspose2d extends ConvTranspose {
+  protected readonly convolve = convTranspose2d;
+  constructor(inChannels: number, outChannels: number, size: PerAxis, settings: ConvTransposeSettings = {}) {
+    super(2, inChannels, outChannels, size, settings);
   }
 }

@@ -1,5 +1,12 @@
-/** Pooling, flattening and dropout of whole channels: layers without parameters. */
-import type { AdaptiveSize, AvgPoolOptions, MaxPoolOptions, PerAxis } from "../../ops/spatial/index.ts";
+/** Pooling, resampling, folding, flattening and dropout of whole channels: layers without parameters. */
+import type {
+  AdaptiveSize,
+  AvgPoolOptions,
+  FoldOptions,
+  InterpolateOptions,
+  MaxPoolOptions,
+  PerAxis,
+} from "../../ops/spatial/index.ts";
 import {
   adaptiveAvgPool1d,
   adaptiveAvgPool2d,
@@ -7,7 +14,10 @@ import {
   adaptiveMaxPool2d,
   avgPool1d,
   avgPool2d,
+  fold,
+  interpolate,
   maxPool2d,
+  unfold,
 } from "../../ops/spatial/index.ts";
 import type { Generator } from "../../tensor/random.ts";
 import { rng } from "../../tensor/random.ts";
@@ -134,4 +144,44 @@ export class Dropout1d extends ChannelDropout {
 /** As `Dropout1d` for images [N, C, H, W] (torch.nn.Dropout2d; Tompson et al. 2015). */
 export class Dropout2d extends ChannelDropout {
   protected readonly rank = 2;
+}
+
+/** Resampling to another size (torch.nn.Upsample). */
+export class Upsample extends Module {
+  constructor(readonly options: InterpolateOptions) {
+    super();
+  }
+  /** x [N, C, L] or [N, C, H, W]. */
+  forward(x: Tensor): Tensor {
+    return interpolate(x, this.options);
+  }
+}
+
+/** Windows as columns (torch.nn.Unfold). */
+export class Unfold extends Module {
+  constructor(
+    readonly kernelSize: PerAxis,
+    readonly options: FoldOptions = {},
+  ) {
+    super();
+  }
+  /** x [N, C, H, W] → [N, C·kH·kW, windows]. */
+  forward(x: Tensor): Tensor {
+    return unfold(x, this.kernelSize, this.options);
+  }
+}
+
+/** Columns summed into images (torch.nn.Fold). */
+export class Fold extends Module {
+  constructor(
+    readonly outputSize: PerAxis,
+    readonly kernelSize: PerAxis,
+    readonly options: FoldOptions = {},
+  ) {
+    super();
+  }
+  /** x [N, C·kH·kW, windows] → [N, C, H, W]. */
+  forward(x: Tensor): Tensor {
+    return fold(x, this.outputSize, this.kernelSize, this.options);
+  }
 }

@@ -40,6 +40,7 @@ const BATCH_NORM: FusedOp<BatchNormAttrs> = {
   },
 };
 
+/** Settings of `batchNorm` and `batchNormTraining`. */
 export interface BatchNormOptions {
   /** Scale and shift, each [C]; both or neither. */
   readonly weight?: Tensor;
@@ -48,6 +49,7 @@ export interface BatchNormOptions {
   readonly epsilon?: number;
 }
 
+/** What a batch says of each channel. */
 export interface BatchStatistics {
   /** [C]. */
   readonly mean: Tensor;

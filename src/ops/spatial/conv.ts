@@ -7,7 +7,8 @@ import { CONVOLVE, CONVOLVE_INPUT, apply } from "./convolve.ts";
 import type { PerAxis } from "./sizes.ts";
 import { perAxis, spanOf, windowCount } from "./sizes.ts";
 
-export interface Conv2dOptions {
+/** Settings of `conv1d` and `conv2d`. */
+export interface ConvOptions {
   /** [O]. */
   readonly bias?: Tensor;
   /** Default 1. */
@@ -60,16 +61,25 @@ const biased = (y: Tensor, bias: Tensor | undefined, rank: number): Tensor =>
   bias ? y.add(bias.reshape([1, bias.size, ...new Array<number>(rank).fill(1)])) : y;
 
 /**
+ * Cross-correlation (torch.nn.functional.conv1d): x [N, C, L] or [C, L], weight [O, C / groups, K], bias [O] → [N, O, L'].
+ *
+ * @throws Error as `conv2d` does.
+ */
+export function conv1d(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
+  return convolve("conv1d", x, weight, options, 1);
+}
+
+/**
  * Cross-correlation (torch.nn.functional.conv2d): x [N, C, H, W] or [C, H, W], weight [O, C / groups, kH, kW] →
  * [N, O, H', W'], H' = ⌊(H + 2·padding − dilation·(kH − 1) − 1) / stride⌋ + 1.
  *
  * @throws Error where shapes or dtypes do not fit, or the kernel is larger than the padded x.
  */
-export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
+export function conv2d(x: Tensor, weight: Tensor, options: ConvOptions = {}): Tensor {
   return convolve("conv2d", x, weight, options, 2);
 }
 
-function convolve(op: string, x: Tensor, weight: Tensor, options: Conv2dOptions, rank: number): Tensor {
+function convolve(op: string, x: Tensor, weight: Tensor, options: ConvOptions, rank: number): Tensor {
   checkOperands(op, x, weight, rank);
   if (x.rank === rank + 1) return convolve(op, x.unsqueeze(0), weight, options, rank).squeeze(0);
   const { bias, padding = 0, groups = 1 } = options;
@@ -98,4 +108,65 @@ function convolve(op: string, x: Tensor, weight: Tensor, options: Conv2dOptions,
   });
   const attrs: ConvolveAttrs = { stride, dilation, low, high, groups, size, kernel, count };
   return biased(apply(CONVOLVE, x, weight, attrs), bias, rank);
+}
+
+/** Settings of `convTranspose1d` and `convTranspose2d`. */
+export interface ConvTransposeOptions {
+  /** [O]. */
+  readonly bias?: Tensor;
+  /** Default 1. */
+  readonly stride?: PerAxis;
+  /** What the convolution that this is the transpose of pads with: it is cut off here. Default 0. */
+  readonly padding?: PerAxis;
+  /** Added to the size at the end; below the stride or the dilation. Default 0. */
+  readonly outputPadding?: PerAxis;
+  readonly groups?: number;
+  /** Default 1. */
+  readonly dilation?: PerAxis;
+}
+
+function convTranspose(op: string, x: Tensor, weight: Tensor, options: ConvTransposeOptions, rank: number): Tensor {
+  checkOperands(op, x, weight, rank);
+  if (x.rank === rank + 1) return convTranspose(op, x.unsqueeze(0), weight, options, rank).squeeze(0);
+  const { bias, groups = 1 } = options;
+  const stride = perAxis(op, "stride", options.stride ?? 1, rank, 1);
+  const dilation = perAxis(op, "dilation", options.dilation ?? 1, rank, 1);
+  const padding = perAxis(op, "padding", options.padding ?? 0, rank, 0);
+  const extra = perAxis(op, "outputPadding", options.outputPadding ?? 0, rank, 0);
+  perAxis(op, "groups", groups, 1, 1);
+  const [channels, perGroup, ...kernel] = weight.shape;
+  const count = x.shape.slice(2);
+  if (channels !== x.shape[1] || channels % groups !== 0) {
+    throw new Error(
+      `${op}: weight ${formatShape(weight.shape)} must be [C, O / groups, …] for the ${x.shape[1]} channels of x ` +
+        `${formatShape(x.shape)}, C a multiple of the ${groups} groups`,
+    );
+  }
+  checkBias(op, bias, perGroup * groups);
+  const size = count.map((n, d) => {
+    if (extra[d] > 0 && extra[d] >= Math.max(stride[d], dilation[d])) {
+      throw new Error(
+        `${op}: outputPadding ${extra[d]} must be below the stride ${stride[d]} or the dilation ${dilation[d]}`,
+      );
+    }
+    const s = (n - 1) * stride[d] - 2 * padding[d] + spanOf(kernel[d], dilation[d]) + extra[d];
+    if (s < 1 || n < 1)
+      throw new Error(`${op}: the result of x ${formatShape(x.shape)} has ${s} elements along axis ${d + 2}`);
+    return s;
+  });
+  const attrs: ConvolveAttrs = { stride, dilation, low: padding, high: padding, groups, size, kernel, count };
+  return biased(apply(CONVOLVE_INPUT, x, weight, attrs), bias, rank);
+}
+
+/**
+ * Transposed convolution (torch.nn.functional.conv_transpose1d): x [N, C, L] or [C, L], weight [C, O / groups, K] →
+ * [N, O, L'], L' = (L − 1)·stride − 2·padding + dilation·(K − 1) + outputPadding + 1.
+ */
+export function convTranspose1d(x: Tensor, weight: Tensor, options: ConvTransposeOptions = {}): Tensor {
+  return convTranspose("convTranspose1d", x, weight, options, 1);
+}
+
+/** As `convTranspose1d` for images (torch.nn.functional.conv_transpose2d): x [N, C, H, W], weight [C, O / groups, kH, kW]. */
+export function convTranspose2d(x: Tensor, weight: Tensor, options: ConvTransposeOptions = {}): Tensor {
+  return convTranspose("convTranspose2d", x, weight, options, 2);
 }

@@ -73,12 +73,33 @@ function windowsOf(x: Tensor, { stride, dilation, low, high, kernel, count }: Co
   return windows.slice(null, null, ...count.map((n) => [0, n] as const));
 }
 
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+
+/** Windows of x as columns: [N, C, ...kernel, ...count] (torch.nn.functional.unfold before its reshape). */
+export function columnsOf(x: Tensor, attrs: ConvolveAttrs): Tensor {
+  const rank = attrs.kernel.length;
+  return windowsOf(x, attrs).permute([0, 1, ...range(2 + rank, 2 + 2 * rank), ...range(2, 2 + rank)]);
+}
+
+/** The adjoint of `columnsOf`: columns [N, C, ...kernel, ...count] summed where windows overlap → [N, C, ...size]. */
+export function sumColumns(columns: Tensor, { stride, dilation, low, high, size, kernel }: ConvolveAttrs): Tensor {
+  const rank = kernel.length;
+  let spread = columns.permute([0, 1, ...range(2 + rank, 2 + 2 * rank), ...range(2, 2 + rank)]);
+  // Axis by axis of the kernel, each moved to the end, where `unwindow` reads it.
+  size.forEach((s, d) => {
+    const last = spread.rank - 1;
+    const first = 2 + rank;
+    const moved = spread.permute([...range(0, first), ...range(first + 1, last + 1), first]);
+    spread = new Tensor(build.unwindow(moved.node, 2 + d, s + low[d] + high[d], stride[d], dilation[d]));
+  });
+  const summed = spread.sum(range(2 + rank, 2 + 2 * rank));
+  return summed.slice(null, null, ...size.map((s, d) => [low[d], low[d] + s] as const));
+}
+
 /** Whether each channel has a kernel of its own and gives one channel. */
 function isDepthwise(channels: number, out: number, groups: number): boolean {
   return groups === channels && groups === out;
 }
-
-const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 
 /** In: x [N, C, ...size], w [O, C / groups, ...kernel]. Out: y [N, O, ...count]. */
 export const CONVOLVE: FusedOp<ConvolveAttrs> = {
@@ -89,7 +110,6 @@ export const CONVOLVE: FusedOp<ConvolveAttrs> = {
     const [n, channels] = x.shape;
     const out = w.shape[0];
     const places = sizeOf(kernel);
-    const rank = kernel.length;
     if (isDepthwise(channels, out, groups) && places <= WRITTEN_OUT) {
       const padded = padSpatial(x, attrs.low, attrs.high);
       const factors = w.reshape([1, channels, places]);
@@ -99,10 +119,7 @@ export const CONVOLVE: FusedOp<ConvolveAttrs> = {
       return [terms.reduce((sum, term) => sum.add(term))];
     }
     const perGroup = channels / groups;
-    const columns = windowsOf(x, attrs)
-      .reshape([n, groups, perGroup, ...count, ...kernel])
-      .permute([0, 1, 2, ...range(3 + rank, 3 + 2 * rank), ...range(3, 3 + rank)])
-      .reshape([n, groups, perGroup * places, sizeOf(count)]);
+    const columns = columnsOf(x, attrs).reshape([n, groups, perGroup * places, sizeOf(count)]);
     const rows = w.reshape([1, groups, out / groups, perGroup * places]);
     return [rows.matmul(columns).reshape([n, out, ...count])];
   },
@@ -138,17 +155,7 @@ export const CONVOLVE_INPUT: FusedOp<ConvolveAttrs> = {
       .transpose()
       .matmul(y.reshape([n, groups, out / groups, sizeOf(count)]))
       .reshape([n, groups * perGroup, ...kernel, ...count]);
-    let spread = columns.permute([0, 1, ...range(2 + rank, 2 + 2 * rank), ...range(2, 2 + rank)]);
-    // The axes of the kernel are used up from the first on: each is moved to the end, where `unwindow` reads it.
-    size.forEach((s, d) => {
-      const last = spread.rank - 1;
-      const first = 2 + rank;
-      const moved = spread.permute([...range(0, first), ...range(first + 1, last + 1), first]);
-      const whole = s + low[d] + attrs.high[d];
-      spread = new Tensor(build.unwindow(moved.node, 2 + d, whole, stride[d], dilation[d]));
-    });
-    const summed = spread.sum(range(2 + rank, 2 + 2 * rank));
-    return [summed.slice(null, null, ...size.map((s, d) => [low[d], low[d] + s] as const))];
+    return [sumColumns(columns, attrs)];
   },
   vjp([y, w], _, [dx], attrs) {
     return dx ? [apply(CONVOLVE, dx, w, attrs), apply(CONVOLVE_WEIGHT, dx, y, attrs)] : [];

@@ -1,6 +1,15 @@
 /** Ops on signals and images, [N, C, L] and [N, C, H, W]. */
-export { conv2d } from "./conv.ts";
-export type { Conv2dOptions } from "./conv.ts";
+export { conv1d, conv2d, convTranspose1d, convTranspose2d } from "./conv.ts";
+export type {
+  ConvOptions,
+  ConvOptions as Conv1dOptions,
+  ConvOptions as Conv2dOptions,
+  ConvTransposeOptions,
+} from "./conv.ts";
+export { fold, unfold } from "./folding.ts";
+export type { FoldOptions } from "./folding.ts";
+export { interpolate } from "./resample.ts";
+export type { InterpolateOptions } from "./resample.ts";
 export type { PerAxis } from "./sizes.ts";
 export {
   adaptiveAvgPool1d,

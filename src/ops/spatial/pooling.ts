@@ -13,6 +13,7 @@ import { LOWEST } from "../specs/lowest.ts";
 import type { PerAxis } from "./sizes.ts";
 import { perAxis, spanOf } from "./sizes.ts";
 
+/** Settings of `maxPool1d` and `maxPool2d`. */
 export interface MaxPoolOptions {
   /** Default: the size of the window. */
   readonly stride?: PerAxis;
@@ -24,6 +25,7 @@ export interface MaxPoolOptions {
   readonly ceilMode?: boolean;
 }
 
+/** Settings of `avgPool1d` and `avgPool2d`. */
 export interface AvgPoolOptions {
   /** Default: the size of the window. */
   readonly stride?: PerAxis;
