@@ -118,6 +118,20 @@ export class Loader<Batch extends InputBatch = PretrainBatch> {
     throw data ? new DataError(data.file, data.reason, data.detail) : new Error(message);
   }
 
+  /** The batches that are left; ending the loop over them closes the loader. */
+  [Symbol.asyncIterator](): AsyncIterator<Batch> {
+    return {
+      next: async () => {
+        const value = await this.next();
+        return value === undefined ? { done: true, value } : { done: false, value };
+      },
+      return: async () => {
+        await this.close();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
   /** Ends the threads. */
   async close(): Promise<void> {
     this.failure = new Error("the loader is closed");

@@ -34,6 +34,7 @@ import { rankedScores, softmaxRows } from "./scores.ts";
 import type { RunSettings } from "../run/settings.ts";
 import type { SkeletonLayout } from "../../data/skeleton/layout.ts";
 import { StepGenerator } from "../run/step-generator.ts";
+import { trainLoop } from "../../train/loop.ts";
 
 /** Settings of fine-tuning. */
 export interface FinetuneSettings {
@@ -111,9 +112,6 @@ export interface FinetuneTask {
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
-
-/** Steps whose losses are read together. */
-const READ_EVERY = 10;
 
 /** Seeds are the high word of the generator's step, which is a whole number below 2^53. */
 const MOST_SEED = 2 ** 20;
@@ -218,41 +216,33 @@ export class Finetuner {
     let best: FinetuneResult["best"] | undefined;
     let last: FinetuneResult["last"] | undefined;
     let logits: Float32Array = new Float32Array(0);
-    let unread: Tensor[] = [];
-    let [sum, counted] = [0, 0];
-    const readLosses = async (at: number): Promise<void> => {
-      for (const loss of unread) {
-        sum += await loss.item();
-        counted++;
-        loss.dispose();
-      }
-      unread = [];
-      if (Number.isFinite(sum)) return;
-      throw new Error(`fine-tuning (${from}): the loss is ${sum} by step ${at}; use a lower rate than ${lr}`);
-    };
-    try {
-      for (let done = 0; done < steps; ) {
-        await new Promise(setImmediate);
-        signal?.throwIfAborted();
-        const next = (await loader.next())!;
-        [lr, headLr].forEach((rate, i) => (this.#optimizer.groups[i].lr = rate * part(done / perEpoch)));
-        this.#generator.begin(stepOf(seed, done + 1));
-        unread.push(await this.#step(...viewsOf(next, shape), tensor(next.labels)));
-        done++;
-        if (unread.length >= READ_EVERY || done === steps) await readLosses(done);
-        onProgress?.(done, steps);
+    let losses: number[] = [];
+    await trainLoop<SupervisedBatch>({
+      ...{ steps, batches: loader, signal },
+      step: (next, at) => {
+        [lr, headLr].forEach((rate, i) => (this.#optimizer.groups[i].lr = rate * part((at - 1) / perEpoch)));
+        this.#generator.begin(stepOf(seed, at));
+        return this.#step(...viewsOf(next, shape), tensor(next.labels));
+      },
+      onStep: (done) => onProgress?.(done, steps),
+      onValues: (read, done) => {
+        losses.push(...read.map(({ values }) => values[0]));
+        const sum = losses.reduce((total, loss) => total + loss, 0);
+        if (Number.isFinite(sum)) return;
+        throw new Error(`fine-tuning (${from}): the loss is ${sum} by step ${done}; use a lower rate than ${lr}`);
+      },
+      stopsAt: (done) => looks.has(done / perEpoch),
+      onStop: async (done) => {
+        if (done < steps) signal?.throwIfAborted();
         const epoch = done / perEpoch;
-        if (!looks.has(epoch)) continue;
-        await readLosses(done);
         logits = await this.#logits(store, test);
         last = { ...rankedScores(logits, labelsOf(store, test), classes), epoch };
         if (!best || last.accuracy > best.accuracy) best = last;
-        curve.push({ epoch, loss: sum / counted, accuracy: last.accuracy });
-        [sum, counted] = [0, 0];
-      }
-    } finally {
-      await loader.close();
-    }
+        const loss = losses.reduce((total, value) => total + value, 0) / losses.length;
+        curve.push({ epoch, loss, accuracy: last.accuracy });
+        losses = [];
+      },
+    });
     const result = { settings: { ...this.settings, seed }, steps, last: last!, best: best!, curve };
     return { result, probabilities: softmaxRows(logits, classes.length) };
   }

@@ -20,6 +20,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { FeatureTable } from "./features.ts";
 import type { RankedScores } from "./scores.ts";
 import { rankedScores, softmaxRows } from "./scores.ts";
+import { trainLoop } from "../../train/loop.ts";
 
 /** Settings of the linear classifier: SGD on features that stay as they are. */
 export interface ProbeSettings {
@@ -112,61 +113,69 @@ export async function probe(
   });
   const classify = compile((x: Tensor) => noGrad(() => layer.forward(x)));
   const order = CounterRandom.fromSeed(settings.seed).fold(0);
-  const whole =
-    settings.batch >= train.rows
-      ? await batchOf(
-          train,
-          Array.from({ length: train.rows }, (_, i) => i),
-        ).realized()
-      : undefined;
+  const batch = Math.min(settings.batch, train.rows);
+  const perEpoch = Math.ceil(train.rows / batch);
+  const steps = perEpoch * settings.epochs;
 
   const curve: ProbeResult["curve"][number][] = [];
   let best: ProbeResult["best"] | undefined;
   let last: ProbeResult["last"] | undefined;
   let logits: Float32Array = new Float32Array(0);
-  for (let epoch = 1; epoch <= settings.epochs; epoch++) {
-    // Ctrl-C is heard between turns of the event loop only.
-    await new Promise(setImmediate);
-    optimizer.lr = rate(epoch - 1);
-    const losses: { readonly loss: Tensor; readonly count: number }[] = [];
-    if (whole) losses.push({ loss: await step(whole.x, whole.labels), count: train.rows });
-    else {
-      const shuffled = order.fold(epoch).distinct(train.rows, train.rows);
-      for (let from = 0; from < train.rows; from += settings.batch) {
-        const { x, labels } = batchOf(train, shuffled.slice(from, from + settings.batch));
-        losses.push({ loss: await step(x, labels), count: x.shape[0] });
-      }
-    }
-    let sum = 0;
-    for (const { loss, count } of losses) sum += (await loss.item()) * count;
-    logits = await logitsOf(classify, test, classes.length);
-    const scores = { ...rankedScores(logits, test.labels, classes), epoch };
-    const loss = sum / train.rows;
-    if (!Number.isFinite(loss))
-      throw new Error(`linear evaluation: the loss is ${loss} in epoch ${epoch}; use a lower rate than ${settings.lr}`);
-    curve.push({ epoch, loss, accuracy: scores.accuracy });
-    if (!best || scores.accuracy > best.accuracy) best = scores;
-    last = scores;
-    options.onEpoch?.(epoch, settings.epochs, loss, scores.accuracy);
-  }
+  let sum = 0;
+  await trainLoop<FeatureBatch>({
+    ...{ steps, batches: batchesOf(train, batch, order), readEvery: perEpoch },
+    step: ({ x, labels }, at) => {
+      optimizer.lr = rate(Math.floor((at - 1) / perEpoch));
+      return step(x, labels);
+    },
+    onValues: (read) => {
+      const rows = (at: number): number => (at % perEpoch === 0 ? train.rows - (perEpoch - 1) * batch : batch);
+      for (const { step: at, values } of read) sum += values[0] * rows(at);
+    },
+    stopsAt: (done) => done % perEpoch === 0,
+    onStop: async (done) => {
+      const epoch = done / perEpoch;
+      logits = await logitsOf(classify, test, classes.length);
+      const scores = { ...rankedScores(logits, test.labels, classes), epoch };
+      const loss = sum / train.rows;
+      sum = 0;
+      if (!Number.isFinite(loss))
+        throw new Error(
+          `linear evaluation: the loss is ${loss} in epoch ${epoch}; use a lower rate than ${settings.lr}`,
+        );
+      curve.push({ epoch, loss, accuracy: scores.accuracy });
+      if (!best || scores.accuracy > best.accuracy) best = scores;
+      last = scores;
+      options.onEpoch?.(epoch, settings.epochs, loss, scores.accuracy);
+    },
+  });
   const result = { settings, last: last!, best: best!, curve };
   return { result, probabilities: softmaxRows(logits, classes.length) };
 }
 
-function batchOf(
-  table: FeatureTable,
-  rows: readonly number[],
-): { x: Tensor; labels: Tensor; realized(): Promise<{ x: Tensor; labels: Tensor }> } {
+interface FeatureBatch {
+  readonly x: Tensor;
+  readonly labels: Tensor;
+}
+
+/** Batches of one epoch after another, in an order of its own each; one that holds all rows stays on the device. */
+async function* batchesOf(train: FeatureTable, batch: number, order: CounterRandom): AsyncGenerator<FeatureBatch> {
+  const rows = Array.from({ length: train.rows }, (_, i) => i);
+  const whole = batch === train.rows ? batchOf(train, rows) : undefined;
+  if (whole) await realize([whole.x, whole.labels]);
+  for (let epoch = 1; ; epoch++) {
+    const shuffled = whole ? rows : order.fold(epoch).distinct(train.rows, train.rows);
+    for (let from = 0; from < train.rows; from += batch)
+      yield whole ?? batchOf(train, shuffled.slice(from, from + batch));
+  }
+}
+
+function batchOf(table: FeatureTable, rows: readonly number[]): FeatureBatch {
   const { width } = table;
   const data = new Float32Array(rows.length * width);
   rows.forEach((row, i) => data.set(table.data.subarray(row * width, (row + 1) * width), i * width));
   const x = tensor(data, { shape: [rows.length, width] });
-  const labels = tensor(Int32Array.from(rows, (row) => table.labels[row]));
-  const realized = async () => {
-    await realize([x, labels]);
-    return { x, labels };
-  };
-  return { x, labels, realized };
+  return { x, labels: tensor(Int32Array.from(rows, (row) => table.labels[row])) };
 }
 
 async function logitsOf(

@@ -34,6 +34,8 @@ import type { RunSettings } from "./settings.ts";
 import { differingSettings, inputSettings } from "./settings.ts";
 import { StepGenerator } from "./step-generator.ts";
 import { HiCoTrainer } from "../model/trainer.ts";
+import type { StepValues } from "../../train/loop.ts";
+import { trainLoop } from "../../train/loop.ts";
 
 export interface RunStart {
   readonly device: string;
@@ -143,13 +145,10 @@ async function pretrainLocked({ settings, run, resume, signal, onEvent }: Pretra
   const workers = settings.workers < 0 ? defaultWorkers(availableParallelism()) : settings.workers;
   const ahead = { from: begun.step, until: steps, workers, prefetch: settings.prefetch };
   const loader = new Loader<PretrainBatch>({ store: settings.data, plan }, ahead);
-  const log = new RunLog({ folder, begun, resumed: latest !== undefined, perEpoch, logEvery: settings.logEvery });
 
   let { step: done, best } = begun;
   let checkpoint = latest?.path;
-  // Steps whose losses are still on the device; and where things stood after the first step, which also plans.
-  let unread: { readonly step: number; readonly lr: number; readonly measured: Tensor }[] = [];
-  let lastRead = performance.now();
+  // Where things stood after the first step, which also plans.
   let clock: { readonly start: number; readonly waited: number; readonly step: number } | undefined;
 
   const pace = (): Pace => {
@@ -162,23 +161,20 @@ async function pretrainLocked({ settings, run, resume, signal, onEvent }: Pretra
       dataWait: clock && seconds > 0 ? (loader.waited - clock.waited) / 1000 / seconds : 0,
     };
   };
-  const readLosses = async (): Promise<void> => {
-    const reading = unread;
-    unread = [];
-    lastRead = performance.now();
-    for (const { step: at, lr, measured } of reading) {
-      const values = [...(await measured.read())];
-      measured.dispose();
+  const log = new RunLog({ folder, begun, resumed: latest !== undefined, perEpoch, logEvery: settings.logEvery });
+  const rateAt = (step: number): number => rate((step - 1) / perEpoch);
+  const record = (read: readonly StepValues[]): void => {
+    for (const { step: at, values } of read) {
       const fault = nonFiniteMeasure(values);
       if (fault) throw new NonFiniteError(at, fault.what, fault.value, checkpoint);
-      const epoch = log.record(at, lr, values, pace());
+      const epoch = log.record(at, rateAt(at), values, pace());
       if (epoch) onEvent?.({ kind: "epoch", ...epoch });
     }
-    const last = reading.at(-1);
-    if (last) onEvent?.({ kind: "losses", ...log.latest(last.step, last.lr, pace()) });
+    const last = read.at(-1)!.step;
+    onEvent?.({ kind: "losses", ...log.latest(last, rateAt(last), pace()) });
   };
   const save = async (): Promise<void> => {
-    await readLosses();
+    if (done === folder.checkpoints()[0]?.step) return;
     log.sync();
     const state = await readRunState(trainer);
     // A last update can spoil weights after a loss that was finite.
@@ -197,24 +193,23 @@ async function pretrainLocked({ settings, run, resume, signal, onEvent }: Pretra
   };
 
   try {
-    while (done < steps && !signal?.aborted) {
-      // Lets arrived batches and Ctrl-C in, also where a step never waits for the event loop.
-      await new Promise(setImmediate);
-      const batch = (await loader.next())!;
-      const lr = rate(done / perEpoch);
-      trainer.optimizer.lr = lr;
-      generator.begin(done + 1);
-      const measured = await step(...inputsOf(batch, shape));
-      done++;
-      unread.push({ step: done, lr, measured });
-      if (!clock) {
+    await trainLoop<PretrainBatch>({
+      ...{ from: done, steps, batches: loader, readEvery: settings.logEvery, readAfter: READ_AFTER, signal },
+      step: (batch, at) => {
+        trainer.optimizer.lr = rateAt(at);
+        generator.begin(at);
+        return step(...inputsOf(batch, shape));
+      },
+      onStep: async (at) => {
+        done = at;
+        if (clock) return;
         await device.synchronize();
         clock = { start: performance.now(), waited: loader.waited, step: done };
-      }
-      if (done % (perEpoch * settings.saveEvery) === 0 || done === steps) await save();
-      else if (unread.length >= settings.logEvery || performance.now() - lastRead > READ_AFTER) await readLosses();
-    }
-    if (checkpoint === undefined || done !== folder.checkpoints()[0]?.step) await save();
+      },
+      onValues: record,
+      stopsAt: (at) => at % (perEpoch * settings.saveEvery) === 0,
+      onStop: save,
+    });
     const report: PretrainReport = {
       ...{ run, device: device.name, finished: done === steps, step: done, steps, epochs: settings.epochs },
       ...{ ...log.measures(done), ...pace(), checkpoint: checkpoint!, best },
@@ -227,7 +222,6 @@ async function pretrainLocked({ settings, run, resume, signal, onEvent }: Pretra
     throw new Error(`${message}\nThe last good checkpoint is ${checkpoint}; resume to go on from it`, { cause: error });
   } finally {
     log.close();
-    await loader.close();
   }
 }
 
