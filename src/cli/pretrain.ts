@@ -10,7 +10,7 @@ import { fittedBatch, fittedSettings, trainingClips } from "../hico/run/fit.ts";
 import type { GivenSettings, RunSettings } from "../hico/run/settings.ts";
 import { flagOf, resolveSettings } from "../hico/run/settings.ts";
 import { defineHicoCommand } from "./command.ts";
-import { DEVICE_ARGS, deviceOptions, givenSettings, JSON_ARG, settingArgs } from "./options.ts";
+import { DEVICE_ARGS, deviceOptions, givenSettings, JSON_ARG, settingArgs, wholeOption } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
 import { interruption, keepWordsIn } from "./process-life.ts";
 import { duration, percent, ProgressLine } from "./progress.ts";
@@ -39,6 +39,10 @@ export default defineHicoCommand({
       description: "Sizes that nothing names follow from the data and the device; --no-fit takes the paper's",
     },
     resume: { type: "boolean", description: "Go on from the run's last checkpoint; begin where there is none" },
+    "skip-damaged": {
+      type: "boolean",
+      description: "With --resume: go on from the latest checkpoint that is whole; damaged ones are put aside",
+    },
     ...settingArgs(),
     ...DEVICE_ARGS,
     ...JSON_ARG,
@@ -55,10 +59,12 @@ export default defineHicoCommand({
         settings,
         run: args.run,
         resume: args.resume,
+        skipDamaged: args["skip-damaged"],
         signal: stop.signal,
         onEvent: pretrainProgress(line),
       });
       line.clear();
+      for (const warning of report.warnings) console.error(`hico: warning: ${warning}`);
       if (args.json) console.log(JSON.stringify(report, null, 2));
       else {
         console.log(
@@ -109,7 +115,13 @@ function fitted(
     console.error(`hico: ${clips} training clips do not fill a batch of ${settings.batch}; batches are of ${batch}`);
     return resolveSettings({ from: "settings", given: { ...settings, batch } });
   }
-  const sizes = { from: "sizes that fit the data", given: fittedSettings(clips, gpu) };
+  const sizes = {
+    from: "sizes that fit the data",
+    given: fittedSettings(clips, gpu, {
+      epochs: wholeOption("epochs", args.epochs as string),
+      batch: wholeOption("batch", args.batch as string),
+    }),
+  };
   const chosen = Object.entries(sizes.given).filter(([name]) => given[name] === undefined);
   if (chosen.length > 0) {
     const list = chosen.map(([name, value]) => `${flagOf(name)} ${String(value)}`).join(", ");

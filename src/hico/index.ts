@@ -38,7 +38,7 @@ export type { PretrainEvent, PretrainOptions, PretrainReport } from "./run/pretr
 export type { Measures } from "./run/measures.ts";
 export type { Pace } from "./run/log.ts";
 export { RunFolder, readConfig } from "./run/folder.ts";
-export { loadRun, loadRunModel, readRunState, writeRun } from "./run/state.ts";
+export { DamagedCheckpointError, loadRun, loadRunModel, readRunState, writeRun } from "./run/state.ts";
 export type { RunProgress } from "./run/state.ts";
 export { modelFor } from "./run/run-model.ts";
 export { StepGenerator } from "./run/step-generator.ts";

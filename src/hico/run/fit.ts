@@ -28,20 +28,36 @@ export function trainingClips(settings: SplitSettings & Pick<RunSettings, "data"
 /** The largest power of two that is at most `n`, and at least 1. */
 export const powerOfTwo = (n: number): number => 2 ** Math.max(0, Math.floor(Math.log2(n)));
 
-/** Settings for so many training clips. @param gpu whether a GPU trains */
-export function fittedSettings(clips: number, gpu: boolean): GivenSettings {
+/**
+ * Settings for so many training clips.
+ * @param gpu whether a GPU trains
+ * @param given what a user names, which the rest is made to fit
+ */
+export function fittedSettings(
+  clips: number,
+  gpu: boolean,
+  given: { readonly epochs?: number; readonly batch?: number } = {},
+): GivenSettings {
   const width = gpu ? {} : { encoder: "gru", hidden: 128 };
   if (clips >= LARGE) return width;
   // At least four steps an epoch, so that an epoch leaves out less than a fourth of the clips.
-  const batch = Math.min(64, powerOfTwo(clips / 4));
+  const batch = given.batch ?? Math.min(64, powerOfTwo(clips / 4));
   const perEpoch = Math.max(1, Math.floor(clips / batch));
+  const epochs = given.epochs ?? Math.ceil(STEPS / perEpoch);
+  const queue = Math.min(2048, Math.max(batch, powerOfTwo(clips / 2)));
   return {
     ...width,
     batch,
-    epochs: Math.ceil(STEPS / perEpoch),
-    queue: Math.min(2048, Math.max(batch, powerOfTwo(clips / 2))),
-    keyMomentum: 0.99,
+    epochs,
+    // A batch of a user's own need not be a power of two; the queue takes whole ones.
+    queue: Math.max(1, Math.floor(queue / batch)) * batch,
+    keyMomentum: momentumFor(epochs * perEpoch),
   };
+}
+
+/** A momentum that lets the key network follow the query network within so many steps: 15 time constants of them. */
+function momentumFor(steps: number): number {
+  return Number((1 - Math.min(0.1, Math.max(0.001, 15 / steps))).toFixed(3));
 }
 
 /** A batch that a preset or a file names, made to fit a store that is smaller. */

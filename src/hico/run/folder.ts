@@ -18,6 +18,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeSync,
@@ -125,6 +126,11 @@ export class RunFolder {
     for (const { path } of this.checkpoints().slice(keep)) rmSync(path, { force: true });
     const folder = this.#at("checkpoints");
     for (const name of readdirSync(folder)) if (/^\..*\.tmp$/.test(name)) rmSync(join(folder, name), { force: true });
+  }
+
+  /** Renames a damaged checkpoint, so that it is none any more. */
+  putAside(path: string): void {
+    renameSync(path, `${path}.damaged`);
   }
 
   /** A checkpoint by "last", "best" or path. @throws Error where there is none. */

@@ -16,7 +16,7 @@ import { clipsOf } from "./clips.ts";
 import type { HiCo } from "../model/model.ts";
 import { RunFolder } from "./folder.ts";
 import { modelFor } from "./run-model.ts";
-import { loadRunModel } from "./state.ts";
+import { DamagedCheckpointError, loadRunModel } from "./state.ts";
 import type { RunSettings } from "./settings.ts";
 import { inputSettings } from "./settings.ts";
 
@@ -73,7 +73,7 @@ export function openRun({ run, checkpoint, data, protocol }: OpenOptions): Opene
     const settings = settingsFor(store, origin, own, { data, protocol });
     requireForm(store, origin);
     const model = modelFor(settings, skeleton);
-    if (path.endsWith(".safetensors")) loadRunModel(path, model);
+    if (path.endsWith(".safetensors")) loadWhole(folder, path, model);
     else loadModel(model, path);
     const inputs = { ...inputSettings(settings), skeleton };
     const ownProtocol =
@@ -86,6 +86,19 @@ export function openRun({ run, checkpoint, data, protocol }: OpenOptions): Opene
     throw error;
   } finally {
     if (elsewhere) origin.close();
+  }
+}
+
+/** @throws Error where the checkpoint is damaged, naming the one before it. */
+function loadWhole(folder: RunFolder, path: string, model: HiCo): void {
+  try {
+    loadRunModel(path, model);
+  } catch (error) {
+    if (!(error instanceof DamagedCheckpointError)) throw error;
+    const all = folder.checkpoints();
+    const before = all[all.findIndex((one) => one.path === path) + 1];
+    const wayOut = before ? `; the one before it is ${before.path}; name it with --checkpoint` : "";
+    throw new Error(error.message + wayOut, { cause: error });
   }
 }
 

@@ -18,6 +18,7 @@ import { compile } from "../../tensor/program/compile.ts";
 import { tensor } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";
+import { chanceWarning } from "./chance.ts";
 import { clipsOf, protocolOf } from "./clips.ts";
 import { contrastiveAccuracy, partsOfLevels } from "../model/loss.ts";
 import type { Measures } from "./measures.ts";
@@ -29,9 +30,9 @@ import { RunLog } from "./log.ts";
 import { lockRun } from "./run-lock.ts";
 import { modelFor } from "./run-model.ts";
 import type { RunProgress } from "./state.ts";
-import { loadRun, nonFiniteTensor, readRunState, writeRun } from "./state.ts";
+import { DamagedCheckpointError, loadRun, nonFiniteTensor, readRunState, writeRun } from "./state.ts";
 import type { RunSettings } from "./settings.ts";
-import { differingSettings, inputSettings } from "./settings.ts";
+import { differingSettings, extendedSettings, inputSettings } from "./settings.ts";
 import { StepGenerator } from "./step-generator.ts";
 import { HiCoTrainer } from "../model/trainer.ts";
 import type { StepValues } from "../../train/loop.ts";
@@ -60,6 +61,8 @@ export interface PretrainOptions {
   readonly run: string;
   /** Go on from what is in the folder. Default false: the folder must not hold a run. */
   readonly resume?: boolean;
+  /** With `resume`: goes on from the latest checkpoint that is whole, and puts damaged ones aside. Default false. */
+  readonly skipDamaged?: boolean;
   /** Stops after the step under way, and saves. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: PretrainEvent) => void;
@@ -75,6 +78,8 @@ export interface PretrainReport extends Measures, Pace {
   readonly epochs: number;
   readonly checkpoint: string;
   readonly best?: { readonly loss: number; readonly step: number };
+  /** What seems to have gone wrong, in words. */
+  readonly warnings: readonly string[];
 }
 
 /** A loss, or a weight, that is no number any more. Nothing after the last good checkpoint was saved. */
@@ -100,23 +105,32 @@ const READ_AFTER = 1000;
 
 /** Runs, or goes on with, a pretraining run. */
 export async function pretrain({
-  settings,
+  settings: asked,
   run,
   resume = false,
+  skipDamaged = false,
   signal,
   onEvent,
 }: PretrainOptions): Promise<PretrainReport> {
   const folder = new RunFolder(run);
+  const settings = resume && folder.exists ? extendedSettings(folder.settings(), asked) : asked;
   checkFolder(folder, settings, resume);
   const unlock = lockRun(run);
   try {
-    return await pretrainLocked({ settings, run, resume, signal, onEvent });
+    return await pretrainLocked({ settings, run, resume, skipDamaged, signal, onEvent });
   } finally {
     unlock();
   }
 }
 
-async function pretrainLocked({ settings, run, resume, signal, onEvent }: PretrainOptions): Promise<PretrainReport> {
+async function pretrainLocked({
+  settings,
+  run,
+  resume,
+  skipDamaged,
+  signal,
+  onEvent,
+}: PretrainOptions): Promise<PretrainReport> {
   const folder = new RunFolder(run);
   // Once more: a process that has just ended may have begun the run.
   checkFolder(folder, settings, resume === true);
@@ -127,11 +141,10 @@ async function pretrainLocked({ settings, run, resume, signal, onEvent }: Pretra
   const generator = new StepGenerator(settings.seed);
   const { lr: firstRate, momentum, weightDecay } = settings;
   const trainer = new HiCoTrainer(modelFor(settings, layout, generator), { lr: firstRate, momentum, weightDecay });
+  const { latest, begun } = resume ? takeUp(folder, trainer, skipDamaged === true) : BEGINNING();
   folder.create();
   folder.writeSettings(settings);
   folder.writeStore(store);
-  const [latest] = resume ? folder.checkpoints() : [];
-  const begun: RunProgress = latest ? loadRun(latest.path, trainer) : { step: 0, sums: zeroSums() };
   if (resume) folder.rewindMetrics(begun.step);
   const device = await defaultDevice();
   const { epochs } = settings;
@@ -210,9 +223,12 @@ async function pretrainLocked({ settings, run, resume, signal, onEvent }: Pretra
       stopsAt: (at) => at % (perEpoch * settings.saveEvery) === 0,
       onStop: save,
     });
+    const measures = log.measures(done);
+    const atChance = chanceWarning(settings, measures.accuracy, done, perEpoch);
     const report: PretrainReport = {
       ...{ run, device: device.name, finished: done === steps, step: done, steps, epochs: settings.epochs },
-      ...{ ...log.measures(done), ...pace(), checkpoint: checkpoint!, best },
+      ...{ ...measures, ...pace(), checkpoint: checkpoint!, best },
+      warnings: atChance === undefined || done < steps ? [] : [atChance],
     };
     folder.writePretraining(report);
     return report;
@@ -225,17 +241,48 @@ async function pretrainLocked({ settings, run, resume, signal, onEvent }: Pretra
   }
 }
 
+interface TakenUp {
+  readonly latest?: { readonly path: string; readonly step: number };
+  readonly begun: RunProgress;
+}
+
+const BEGINNING = (): TakenUp => ({ begun: { step: 0, sums: zeroSums() } });
+
+/** Loads the latest checkpoint. @throws Error where it is damaged and not to be skipped, naming the one before it. */
+function takeUp(folder: RunFolder, trainer: HiCoTrainer, skipDamaged: boolean): TakenUp {
+  const all = folder.checkpoints();
+  for (const [i, latest] of all.entries()) {
+    try {
+      return { latest, begun: loadRun(latest.path, trainer) };
+    } catch (error) {
+      if (!(error instanceof DamagedCheckpointError)) throw error;
+      const before = all[i + 1];
+      if (before === undefined || !skipDamaged) {
+        const wayOut = before
+          ? `the one before it is ${before.path}; --resume --skip-damaged goes on from there`
+          : "there is none before it; begin anew in another folder";
+        throw new Error(`${error.message}; ${wayOut}`, { cause: error });
+      }
+      folder.putAside(latest.path);
+    }
+  }
+  return BEGINNING();
+}
+
 /** Everything that can be refused is, before anything is written. */
 function checkFolder(folder: RunFolder, settings: RunSettings, resume: boolean): void {
   if (settings.data === "") throw new Error("no data is named; give the clip store that hico data prepare made");
   planOf(settings);
   if (!folder.exists) return;
   if (!resume) throw new Error(`${folder.path} already holds a run; resume it, or name another folder`);
-  const differing = differingSettings(folder.settings(), settings);
+  const begun = folder.settings();
+  const { epochs } = settings;
+  const longer = epochs > begun.epochs ? { ...begun, epochs, drops: settings.drops } : begun;
+  const differing = differingSettings(longer, settings);
   if (differing.length === 0) return requireStore(folder, settings);
   const names = differing.join(", ");
   throw new Error(
-    `${folder.path} was begun with other settings: ${names}; resume without them, or name another folder`,
+    `${folder.path} was begun with other settings: ${names}; resume without them (--epochs alone may grow), or name another folder`,
   );
 }
 

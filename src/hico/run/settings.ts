@@ -153,6 +153,15 @@ export function inputSettings(settings: RunSettings): InputSettings {
   return { stream, augmentation: { size, minScale, minFrames, corruptJoints: joints, amplitude, rotation } };
 }
 
+/**
+ * Settings of a run that goes on for more epochs than it was begun with: the rate has fallen, and falls, in the epochs in
+ * which it was to fall.
+ */
+export function extendedSettings(begun: RunSettings, asked: RunSettings): RunSettings {
+  if (asked.epochs <= begun.epochs || JSON.stringify(asked.drops) !== JSON.stringify(begun.drops)) return asked;
+  return { ...asked, drops: begun.drops.map((at) => (at < 1 ? Math.round(at * begun.epochs) : at)) };
+}
+
 /** Names of settings that decide what is computed and differ between two runs. */
 export function differingSettings(a: RunSettings, b: RunSettings): (keyof RunSettings)[] {
   return SETTING_NAMES.filter((name) => !SETTINGS[name].free && JSON.stringify(a[name]) !== JSON.stringify(b[name]));

@@ -2,10 +2,14 @@
  * Everything a run needs to go on as if never interrupted, in one safetensors file.
  *
  * Tensors: `model/*` (both networks, queues and pointers) and `optimizer/*` (momentum buffers). Metadata: how many
- * steps are done, the sums of the epoch under way, the best epoch, and the settings that decide what is computed. Order
- * and augmentation of the clips and dropout follow from the seed and the step and need no state.
+ * steps are done, the sums of the epoch under way, the best epoch, the settings that decide what is computed, and a
+ * checksum over all of it: a file that has changed is known by it. Order and augmentation of the clips and dropout follow from the seed and the step and need no state.
  */
+import type { BytesOrPath } from "../../io/byte-source.ts";
+import { crc32 } from "../../io/crc32.ts";
+import { FormatError } from "../../io/format-error.ts";
 import type { HostTensor } from "../../io/host-tensor.ts";
+import { bytesOf } from "../../io/host-tensor.ts";
 import type { SafetensorsContents } from "../../io/safetensors.ts";
 import { readSafetensors, writeSafetensors } from "../../io/safetensors.ts";
 import { readState } from "../../nn/state.ts";
@@ -63,7 +67,30 @@ export function writeRun(
     progress: JSON.stringify(progress),
     settings: JSON.stringify(decidingSettings(settings)),
   };
-  writeSafetensors(path, tensors, metadata);
+  writeSafetensors(path, tensors, { ...metadata, checksum: checksumOf(tensors, Object.entries(metadata)) });
+}
+
+/** CRC-32, in hex, over the names, forms and checksums of all tensors and all metadata but itself. */
+function checksumOf(tensors: ReadonlyMap<string, HostTensor>, metadata: Iterable<readonly [string, string]>): string {
+  const byName = (a: readonly unknown[], b: readonly unknown[]): number => (String(a[0]) < String(b[0]) ? -1 : 1);
+  const parts = [...tensors].map(([name, t]) => [name, t.dtype, t.shape, crc32(bytesOf(t.data))]).sort(byName);
+  const rest = [...metadata].filter(([name]) => name !== "checksum").sort(byName);
+  return crc32(new TextEncoder().encode(JSON.stringify([parts, rest])))
+    .toString(16)
+    .padStart(8, "0");
+}
+
+/** A checkpoint whose bytes are not those that were written. */
+export class DamagedCheckpointError extends Error {
+  override readonly name = "DamagedCheckpointError";
+
+  constructor(
+    readonly path: string,
+    fault: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${path} is damaged: ${fault}`, options);
+  }
 }
 
 /** Takes everything back. @returns where the run was. @throws Error naming the file and what does not fit. */
@@ -99,9 +126,25 @@ export function readRunModel(path: string): Map<string, HostTensor> {
   return part(readRun(path), MODEL);
 }
 
-function readRun(path: string): SafetensorsContents {
-  const contents = readSafetensors(path);
-  if (contents.metadata.get("format") === FORMAT) return contents;
+/**
+ * A checkpoint's tensors and metadata, held against its checksum.
+ * @throws DamagedCheckpointError; Error where the file is no checkpoint of a run
+ */
+export function readRun(input: BytesOrPath, path = String(input)): SafetensorsContents {
+  let contents: SafetensorsContents;
+  try {
+    contents = readSafetensors(input, path);
+  } catch (cause) {
+    if (cause instanceof FormatError) throw new DamagedCheckpointError(path, cause.fault, { cause });
+    throw cause;
+  }
+  const { tensors, metadata } = contents;
+  if (metadata.get("format") === FORMAT) {
+    // Checkpoints of earlier versions have none.
+    const checksum = metadata.get("checksum");
+    if (checksum === undefined || checksum === checksumOf(tensors, metadata)) return contents;
+    throw new DamagedCheckpointError(path, "its checksum does not match");
+  }
   throw new Error(`${path} is no checkpoint of a run: its metadata has no format "${FORMAT}"`);
 }
 

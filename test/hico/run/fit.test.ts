@@ -19,6 +19,16 @@ describe("sizes that fit the data", () => {
     }
   });
 
+  test("fewer epochs or another batch of a user's own move queue and momentum with them", () => {
+    for (const given of [{ epochs: 3 }, { batch: 48 }, { epochs: 20, batch: 7 }]) {
+      const settings = resolveSettings({ from: "fit", given: { ...fittedSettings(100, false, given), ...given } });
+      const steps = settings.epochs * Math.floor(100 / settings.batch);
+      assert.equal(settings.queue % settings.batch, 0);
+      assert.ok(steps * (1 - settings.keyMomentum) > 1, `${steps} steps with ${settings.keyMomentum}`);
+    }
+    assert.equal(fittedSettings(1020, false).keyMomentum, 0.99);
+  });
+
   test("a large set takes the paper's, but for the width on a CPU", () => {
     assert.deepEqual(fittedSettings(40_000, true), {});
     assert.deepEqual(fittedSettings(40_000, false), { encoder: "gru", hidden: 128 });

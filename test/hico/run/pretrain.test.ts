@@ -5,10 +5,12 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { CpuDevice } from "../../../src/device/cpu/cpu-device.ts";
 import type { PretrainEvent, PretrainReport, RunSettings } from "../../../src/hico/index.ts";
-import { NonFiniteError, pretrain, RunFolder } from "../../../src/hico/index.ts";
+import { NonFiniteError, openRun, pretrain, RunFolder } from "../../../src/hico/index.ts";
+import { chanceWarning } from "../../../src/hico/run/chance.ts";
 import { readSafetensors } from "../../../src/io/index.ts";
 import { readTensorBoard } from "../../../src/io/protobuf/tensorboard.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
+import { checkpointContents, flips, storeContents } from "../../../scripts/flips.ts";
 import { temporaryFolder, tinySettings, tinyStore } from "./run-helpers.ts";
 
 const folder = temporaryFolder();
@@ -201,4 +203,71 @@ describe("what stops a run", () => {
       await assert.rejects(run(tinySettings(damaged, { workers, epochs: 2 })), /damaged: its checksum does not match/);
     }
   });
+});
+
+describe("damaged checkpoints", () => {
+  test("the last one names the one before it, and the run goes on from there when told to, with the same bits", async () => {
+    const settings = tinySettings(data);
+    const whole = await run(settings);
+    const path = join(folder, "flipped");
+    await interrupted(settings, 7, path);
+    const [last, before] = new RunFolder(path).checkpoints();
+    const bytes = readFileSync(last.path);
+    bytes[bytes.length - 100] ^= 1;
+    writeFileSync(last.path, bytes);
+    const words = `${last.path} is damaged: its checksum does not match; the one before it is ${before.path}`;
+    const told = (error: Error): boolean => error.message.includes(words);
+    await assert.rejects(run(settings, { run: path, resume: true }), (error: Error) => {
+      assert.match(error.message, /--resume --skip-damaged goes on from there/);
+      return told(error);
+    });
+    assert.throws(() => openRun({ run: path }), told);
+    const resumed = await run(settings, { run: path, resume: true, skipDamaged: true });
+    assert.ok(readFileSync(resumed.checkpoint).equals(readFileSync(whole.checkpoint)));
+    assert.ok(existsSync(`${last.path}.damaged`));
+  });
+
+  test("where none is whole, nothing is begun anew over it", async () => {
+    const path = join(folder, "lost");
+    await interrupted(tinySettings(data, { keep: 1 }), 4, path);
+    for (const { path: file } of new RunFolder(path).checkpoints()) writeFileSync(file, "nothing");
+    const settings = tinySettings(data, { keep: 1 });
+    await assert.rejects(run(settings, { run: path, resume: true, skipDamaged: true }), /is damaged: .*none before it/);
+  });
+});
+
+test("a flipped byte anywhere in a store or a checkpoint is found, or harmless", async () => {
+  const { checkpoint } = await run(tinySettings(data, { epochs: 1 }));
+  for (const [path, contents] of [
+    [data, storeContents],
+    [checkpoint, checkpointContents],
+  ] as const) {
+    const { found, harmless, changed } = flips(readFileSync(path), contents, 60, 7);
+    assert.deepEqual([found + harmless, changed], [60, []]);
+    assert.ok(found > 50);
+  }
+});
+
+test("more epochs extend a run that has ended; the rate falls when it was to fall", async () => {
+  const path = join(folder, "longer");
+  const short = tinySettings(data, { epochs: 2 });
+  await run(short, { run: path });
+  const resumed = await run({ ...short, epochs: 3 }, { run: path, resume: true });
+  assert.deepEqual([resumed.step, new RunFolder(path).settings().drops], [9, [2]]);
+  const whole = await run(tinySettings(data, { epochs: 3, drops: [2] }));
+  assert.ok(readFileSync(resumed.checkpoint).equals(readFileSync(whole.checkpoint)));
+  await assert.rejects(run({ ...short, epochs: 2 }, { run: path, resume: true }), /epochs.*may grow/);
+});
+
+test("accuracy at chance is a warning that names its likely cause", async () => {
+  const slow = tinySettings(data, { keyMomentum: 0.9999, lr: 1e-9, queue: 64 });
+  const { accuracy, warnings } = await run(slow);
+  assert.deepEqual(
+    warnings,
+    [chanceWarning(slow, accuracy, 9, 3)].filter((words) => words !== undefined),
+  );
+  const settings = tinySettings(data, { keyMomentum: 0.999, queue: 64 });
+  assert.match(chanceWarning(settings, 0.016, 100, 5)!, /guessing gives 1\.5 %.*key momentum of 0\.999 hardly moves/);
+  assert.match(chanceWarning({ ...settings, keyMomentum: 0.9 }, 0.016, 100, 5)!, /rate may be too high/);
+  assert.equal(chanceWarning(settings, 0.3, 100, 5), undefined);
 });
