@@ -29,7 +29,7 @@ import type { InfoNceSpec } from "../src/ops/specs/info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource, Lowering } from "../src/shaders/kernel.ts";
 import type { TensorSpec } from "../src/ops/specs/tensor-spec.ts";
 import { chooseTile, emitMatmul } from "../src/shaders/matmul/matmul.ts";
-import type { MatmulOperand } from "../src/shaders/matmul/matmul.ts";
+import type { MatmulOperand } from "../src/shaders/matmul/product.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { LoadedLowering, openRunner, seededRandom, testProfile } from "../test/shaders/lowering-runner.ts";
 

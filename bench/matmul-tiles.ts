@@ -12,7 +12,7 @@ import process from "node:process";
 import { Gpu } from "../src/device/webgpu/gpu/gpu.ts";
 import type { SoftwareDriver } from "../src/device/software-vulkan.ts";
 import type { DispatchCommand } from "../src/device/webgpu/gpu/gpu.ts";
-import type { MatmulKernel } from "../src/shaders/matmul/matmul.ts";
+import type { MatmulShader } from "../src/shaders/matmul/product.ts";
 import { candidateTiles, chooseTile, emitMatmul, formatTile, parseTile } from "../src/shaders/matmul/matmul.ts";
 import type { Product } from "../test/shaders/matmul/matmul-problem.ts";
 import { bindings, specOf, values } from "../test/shaders/matmul/matmul-problem.ts";
@@ -32,7 +32,7 @@ const CASES: Record<string, Product> = {
 };
 
 /** `rows` × 4·`columns` results an invocation, no shared memory, no edges: m and n are multiples of 16. */
-function plain({ batch, m, n, k }: Product, rows: number, columns: number): MatmulKernel | undefined {
+function plain({ batch, m, n, k }: Product, rows: number, columns: number): MatmulShader | undefined {
   if (m % rows !== 0 || n % (4 * columns) !== 0 || k % 4 !== 0) return undefined;
   const each = (count: number, text: (i: number) => string): string =>
     Array.from({ length: count }, (_, i) => text(i)).join("\n");
@@ -92,7 +92,7 @@ interface Row {
 async function measure(gpu: Gpu, name: string, product: Product): Promise<Row[]> {
   const spec = specOf(product);
   const profile = { ...gpu.profile, kind: (option("profile") as "cpu" | "gpu" | undefined) ?? gpu.profile.kind };
-  const kernels: [string, MatmulKernel][] = [];
+  const kernels: [string, MatmulShader][] = [];
   for (const [rows, columns] of [
     [16, 4],
     [8, 1],

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { Autotuner, fastestTile } from "../../src/device/webgpu/autotune.ts";
-import type { MatmulProblem, MatmulTile } from "../../src/shaders/matmul/matmul.ts";
+import type { MatmulProblem, MatmulTile } from "../../src/shaders/matmul/product.ts";
 import { parseTile } from "../../src/shaders/matmul/matmul.ts";
 
 const problem: MatmulProblem = { batch: 1, m: 64, n: 32, k: 16, a: { vectorAxis: "k" }, b: { vectorAxis: "outer" } };

@@ -6,9 +6,6 @@ import { circles, importsOf, readSources } from "./house.ts";
 const REAL: Readonly<Record<string, string>> = {
   "src/tensor/backend.ts":
     "a row of the elementwise table has its derivative as an expression of tensors, and a tensor's methods build nodes of that table",
-  "src/shaders/matmul/choice.ts": "a tile's kind is printed by its own file, and all share the types of a product",
-  "src/wasm/matmul/blocks.ts": "blocks are chosen for a product, and a product is printed in blocks",
-  "src/wasm/print/reduce-columns.ts": "a reduction chooses rows or columns, and both combine values alike",
 };
 
 describe("circles of imports", () => {

@@ -6,7 +6,7 @@
  * smallest median wins. Choices are kept by adapter and problem, under Node and Deno in a JSON file in the cache
  * folder (`HICO_CACHE`, else `$XDG_CACHE_HOME/hico-webgpu`, else `~/.cache/hico-webgpu`), elsewhere in memory.
  */
-import type { MatmulProblem, MatmulTile } from "../../shaders/matmul/matmul.ts";
+import type { MatmulProblem, MatmulTile } from "../../shaders/matmul/product.ts";
 import { formatTile, parseTile } from "../../shaders/matmul/matmul.ts";
 
 /** Runs a tile's kernel once and returns milliseconds. May throw where the tile does not compile. */
@@ -112,8 +112,7 @@ export class Autotuner {
       try {
         const best = await fastestTile(signature, candidates, measure, this.#runs);
         this.#choices.set(signature, best);
-        // A subgroup-matrix tile depends on the browser's version: not to be found again in a file.
-        if (best.kind !== "subgroup-matrix") await this.#file?.add(this.#adapter, signature, formatTile(best));
+        await this.#file?.add(this.#adapter, signature, formatTile(best));
         return best;
       } finally {
         this.#tuning.delete(signature);

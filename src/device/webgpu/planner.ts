@@ -8,7 +8,7 @@ import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import type { MemoryAccount, Plan } from "../../compiler/plan.ts";
 import { makePlan } from "../../compiler/plan.ts";
 import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
-import type { MatmulTile } from "../../shaders/matmul/matmul.ts";
+import type { MatmulTile } from "../../shaders/matmul/product.ts";
 import { sharingKey } from "../../shaders/print/matmul.ts";
 import { describeKernel } from "../../shaders/print/program.ts";
 import type { Assignment } from "../../tensor/backend.ts";

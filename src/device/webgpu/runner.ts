@@ -9,7 +9,7 @@ import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { Leaf } from "../../compiler/graph.ts";
 import type { Lowering } from "../../shaders/kernel.ts";
-import type { MatmulTile } from "../../shaders/matmul/matmul.ts";
+import type { MatmulTile } from "../../shaders/matmul/product.ts";
 import {
   describeKernel,
   printMatmulProgram,

@@ -7,7 +7,7 @@
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import { Autotuner } from "./autotune.ts";
-import type { MatmulTile } from "../../shaders/matmul/matmul.ts";
+import type { MatmulTile } from "../../shaders/matmul/product.ts";
 import { candidateTiles } from "../../shaders/matmul/matmul.ts";
 import { problemOf } from "../../shaders/print/matmul.ts";
 import { describeKernel, printMatmulProgram } from "../../shaders/print/program.ts";

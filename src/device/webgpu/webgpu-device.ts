@@ -4,7 +4,7 @@
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
-import type { MatmulTile } from "../../shaders/matmul/matmul.ts";
+import type { MatmulTile } from "../../shaders/matmul/product.ts";
 import { parseTile } from "../../shaders/matmul/matmul.ts";
 import type { Assignment, Storage } from "../../tensor/backend.ts";
 import type { DType, HostArray } from "../../tensor/dtype.ts";

@@ -19,7 +19,7 @@
 import { infoNcePartials } from "./partials.ts";
 import type { AdapterProfile, Binding, KernelSource, Lowering } from "../kernel.ts";
 import { chooseTile, emitMatmul } from "../matmul/matmul.ts";
-import type { MatmulOperand, MatmulSpec } from "../matmul/matmul.ts";
+import type { MatmulOperand, MatmulSpec } from "../matmul/product.ts";
 import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
 import { f32 } from "../../ops/specs/tensor-spec.ts";
 import { literal } from "../print/types.ts";

@@ -8,7 +8,7 @@
  * the autotuner (./autotune.ts) corrects them where it runs.
  */
 import type { AdapterProfile } from "../kernel.ts";
-import type { MatmulProblem, MatmulTile, RegisterTile, SharedTile, VectorAxis } from "./matmul.ts";
+import type { MatmulProblem, MatmulTile, RegisterTile, SharedTile, VectorAxis } from "./product.ts";
 import { sharedBytes } from "./shared.ts";
 
 /** The tile to use when nothing was measured. */

@@ -5,7 +5,7 @@
  * Names that the generator declares begin with `mm_`. Where a size is a multiple of the tile, no clamp and no guard is
  * emitted.
  */
-import type { KernelParts, MatmulSpec } from "./matmul.ts";
+import type { ShaderParts, MatmulSpec } from "./product.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 
 /** Components of a vec4 in WGSL. */
@@ -91,7 +91,7 @@ export function range(count: number): number[] {
 /** The text of a kernel: declarations, workgroup memory, and `main` with the given body. */
 export function kernelText(
   spec: MatmulSpec,
-  { title, invocations, sharedVectors, body }: KernelParts,
+  { title, invocations, sharedVectors, body }: ShaderParts,
   directives: readonly string[] = [],
   parameters: readonly string[] = [],
   declarations: readonly string[] = [],

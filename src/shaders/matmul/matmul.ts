@@ -3,117 +3,26 @@
  *
  * The generator knows the loop nest and nothing of memory: operands are read through callbacks that return WGSL
  * expressions (so strides, broadcast batches, transposes and fused elementwise work are the caller's), and results
- * are written through callbacks too. Two loop nests exist, one a file: register tiles (./matmul-registers.ts) for
- * adapters that run on a CPU, shared-memory tiles (./matmul-shared.ts) for real GPUs. Sizes are compiled in.
+ * are written through callbacks too. Two loop nests exist, one a file: register tiles (./registers.ts) for
+ * adapters that run on a CPU, shared-memory tiles (./shared.ts) for real GPUs. Sizes are compiled in.
  *
  * Tiling after K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008
  * (which operand stays where), and NVIDIA's CUTLASS (block, thread and sliced-k levels on a GPU).
  */
 import type { AdapterProfile } from "../kernel.ts";
 import { isTransposed } from "./choice.ts";
+import type { MatmulShader, MatmulSpec, MatmulTile, VectorAxis } from "./product.ts";
 import { emitRegisters } from "./registers.ts";
 import { emitShared } from "./shared.ts";
-import type { SubgroupMatrixTile } from "./subgroup-matrix.ts";
-import { emitSubgroupMatrix } from "./subgroup-matrix.ts";
 
 export { candidateTiles, chooseTile } from "./choice.ts";
 
-/** Along which axis of an operand four neighbours can be read at once; `outer` is m for A and n for B. */
-export type VectorAxis = "k" | "outer" | "none";
-
-/** How to read one operand. */
-export interface MatmulOperand {
-  /** With `none` only `load` is used. The extent along the axis is a multiple of 4 otherwise. */
-  readonly vectorAxis: VectorAxis;
-  /** WGSL expression (f32) of one element. Arguments are WGSL i32 expressions, always in range. */
-  load(batch: string, outer: string, k: string): string;
-  /** WGSL expression (vec4<f32>) of 4 neighbours along `vectorAxis`, from an index that is a multiple of 4. */
-  load4(batch: string, outer: string, k: string): string;
-}
-
-/** One product. */
-export interface MatmulSpec {
-  /** For the comment at the head of the text and for errors. */
-  readonly name: string;
-  readonly batch: number;
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-  readonly a: MatmulOperand;
-  readonly b: MatmulOperand;
-  /** Directives, bindings and functions, put before `main`. Their names must not begin with `mm_`. */
-  readonly declarations: string;
-  /** True when 4 neighbours along n are stored at once; n is then a multiple of 4. */
-  readonly storeVector: boolean;
-  /** WGSL statements that store one element. `value` is an f32 name, indices are in range. */
-  store(batch: string, m: string, n: string, value: string): string;
-  /** WGSL statements that store 4 neighbours along n, the first at a multiple of 4. `value` is a vec4<f32> name. */
-  store4(batch: string, m: string, n: string, value: string): string;
-}
-
-/** What the choice of a tile depends on. */
-export interface MatmulProblem {
-  readonly batch: number;
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-  readonly a: { readonly vectorAxis: VectorAxis };
-  readonly b: { readonly vectorAxis: VectorAxis };
-}
-
-/** Each invocation computes a block of C in registers and reads A and B straight from their buffers. */
-export interface RegisterTile {
-  readonly kind: "registers";
-  /** Rows of C an invocation. */
-  readonly rows: number;
-  /** Groups of 4 columns of C an invocation. */
-  readonly columns: number;
-  /** Invocations along n and along m. */
-  readonly workgroup: readonly [number, number];
-}
-
-/** A workgroup stages blocks of A and B in workgroup memory; each invocation computes a block of C from there. */
-export interface SharedTile {
-  readonly kind: "shared";
-  /** Rows of C an invocation, a multiple of 4. */
-  readonly rows: number;
-  /** Groups of 4 columns of C an invocation. */
-  readonly columns: number;
-  /** Invocations along n and along m of one slice. */
-  readonly workgroup: readonly [number, number];
-  /** Depth of the staged blocks, a multiple of 4 and of `slices`. */
-  readonly kTile: number;
-  /** Groups of invocations that share out the depth of every block and add up their results at the end. */
-  readonly slices: number;
-}
-
-export type MatmulTile = RegisterTile | SharedTile | SubgroupMatrixTile;
-
-/** A kernel's text and its number of workgroups. */
-export interface MatmulKernel {
-  readonly wgsl: string;
-  readonly workgroups: [number, number, number];
-  /** What the text is made of, where products with as many invocations may share a kernel. */
-  readonly parts?: KernelParts;
-}
-
-/** The inside of a kernel: statements that use `mm_group` (vec3<u32>), `mm_index` (u32) and the workgroup's `mm_shared`. */
-export interface KernelParts {
-  readonly title: string;
-  readonly invocations: number;
-  /** Length of `mm_shared`, in vec4<f32>. One array, for products that share a kernel to use the same memory. */
-  readonly sharedVectors: number;
-  readonly body: readonly string[];
-}
-
 /** A short, unique text for a tile, for example `registers 16x4 8x1`; `parseTile` reads it back. */
 export function formatTile(tile: MatmulTile): string {
-  const [x, y] = tile.kind === "subgroup-matrix" ? tile.subgroups : tile.workgroup;
+  const [x, y] = tile.workgroup;
   const base = `${tile.kind} ${tile.rows}x${tile.columns} ${x}x${y}`;
   if (tile.kind === "registers") return base;
-  if (tile.kind === "shared") return `${base} k${tile.kTile}${tile.slices > 1 ? ` s${tile.slices}` : ""}`;
-  const { m, n, k } = tile.shape;
-  return `${base} k${tile.kTile} ${m}x${n}x${k} of ${tile.subgroupSize}, ${tile.dialect}`;
+  return `${base} k${tile.kTile}${tile.slices > 1 ? ` s${tile.slices}` : ""}`;
 }
 
 /**
@@ -141,7 +50,6 @@ export function parseTile(text: string): MatmulTile {
 
 /** Threads in a workgroup of the tile. */
 export function invocationsOf(tile: MatmulTile): number {
-  if (tile.kind === "subgroup-matrix") return tile.subgroups[0] * tile.subgroups[1] * tile.subgroupSize;
   return tile.workgroup[0] * tile.workgroup[1] * (tile.kind === "shared" ? tile.slices : 1);
 }
 
@@ -150,7 +58,7 @@ export function invocationsOf(tile: MatmulTile): number {
  * @throws Error when a size is no positive integer, an operand's vector axis has an extent that 4 does not divide, or
  * the tile does not fit the adapter.
  */
-export function emitMatmul(spec: MatmulSpec, tile: MatmulTile, profile: AdapterProfile): MatmulKernel {
+export function emitMatmul(spec: MatmulSpec, tile: MatmulTile, profile: AdapterProfile): MatmulShader {
   checkSpec(spec);
   checkTile(spec.name, tile);
   const invocations = invocationsOf(tile);
@@ -166,8 +74,6 @@ export function emitMatmul(spec: MatmulSpec, tile: MatmulTile, profile: AdapterP
       return emitRegisters(oriented, tile);
     case "shared":
       return emitShared(oriented, tile, profile.maxWorkgroupBytes);
-    case "subgroup-matrix":
-      return emitSubgroupMatrix(oriented, tile, profile.maxWorkgroupBytes);
   }
 }
 
@@ -214,9 +120,7 @@ function checkTile(name: string, tile: MatmulTile): void {
   const numbers =
     tile.kind === "registers"
       ? [tile.rows, tile.columns, ...tile.workgroup]
-      : tile.kind === "shared"
-        ? [tile.rows, tile.columns, ...tile.workgroup, tile.kTile, tile.slices]
-        : [tile.rows, tile.columns, ...tile.subgroups, tile.kTile, tile.subgroupSize];
+      : [tile.rows, tile.columns, ...tile.workgroup, tile.kTile, tile.slices];
   const bad = (rule: string): never => {
     throw new Error(`${name}: tile "${formatTile(tile)}" is no tile: ${rule}`);
   };

@@ -7,7 +7,7 @@
  * 4 rows) at a time, and one nested expression an accumulator, because such drivers pay for each assignment.
  * Neighbouring invocations are neighbours along n: they read the same A, which drivers turn into one load.
  */
-import type { MatmulKernel, MatmulOperand, MatmulSpec, RegisterTile } from "./matmul.ts";
+import type { MatmulShader, MatmulOperand, MatmulSpec, RegisterTile } from "./product.ts";
 import { blockGrid, clampIndex, COMPONENTS, kernelText, range, storeRow } from "./edges.ts";
 
 /** Lines that load a step of k values, and the WGSL of each element. */
@@ -18,7 +18,7 @@ interface Fragment {
 }
 
 /** The kernel of `spec` with register tiles. The sizes of `spec` have been checked. */
-export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulKernel {
+export function emitRegisters(spec: MatmulSpec, tile: RegisterTile): MatmulShader {
   const {
     rows,
     columns,

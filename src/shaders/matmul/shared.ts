@@ -10,7 +10,7 @@
  * invocation. With `slices` > 1 several groups of invocations share out the k of every block, and add up their
  * results through workgroup memory at the end ("sliced-k" in CUTLASS's terms): one pass, no atomics.
  */
-import type { MatmulKernel, MatmulOperand, MatmulSpec, SharedTile, VectorAxis } from "./matmul.ts";
+import type { MatmulShader, MatmulOperand, MatmulSpec, SharedTile, VectorAxis } from "./product.ts";
 import { blockGrid, clampIndex, COMPONENTS, kernelText, range, storeRow } from "./edges.ts";
 
 /** One operand's staging area: `kTile` lines, each of `width / 4` vec4 along m or n and perhaps one of padding. */
@@ -55,7 +55,7 @@ function pitchOf(width: number, axis: VectorAxis): number {
  * The kernel of `spec` with shared-memory tiles. The sizes of `spec` and the tile have been checked.
  * @throws Error when the tile takes more than `maxBytes` of workgroup memory.
  */
-export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number): MatmulKernel {
+export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number): MatmulShader {
   const {
     rows,
     columns,

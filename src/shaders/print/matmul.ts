@@ -7,13 +7,7 @@ import type { IntExpr } from "../../compiler/int-expr.ts";
 import { add, factorOf, isMultiple, loopVariable, scale, substitute } from "../../compiler/int-expr.ts";
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import type { AdapterProfile } from "../kernel.ts";
-import type {
-  MatmulKernel as MatmulText,
-  MatmulOperand,
-  MatmulProblem,
-  MatmulTile,
-  VectorAxis,
-} from "../matmul/matmul.ts";
+import type { MatmulShader, MatmulOperand, MatmulProblem, MatmulTile, VectorAxis } from "../matmul/product.ts";
 import { chooseTile, emitMatmul, invocationsOf } from "../matmul/matmul.ts";
 import { sharedLines } from "../matmul/edges.ts";
 import type { BindingTable } from "./bindings.ts";
@@ -74,7 +68,7 @@ export function sharingKey(
   profile: AdapterProfile,
 ): string | undefined {
   const chosen = tile ?? chooseTile(problemOf(kernel), profile);
-  return chosen.kind === "subgroup-matrix" ? undefined : `${chosen.kind} ${invocationsOf(chosen)}`;
+  return `${chosen.kind} ${invocationsOf(chosen)}`;
 }
 
 /** One product as a program. */
@@ -154,7 +148,7 @@ function printProduct(
   bindings: BindingTable,
   helpers: Set<string>,
   prefix: string,
-): { text: MatmulText; functions: string[] } {
+): { text: MatmulShader; functions: string[] } {
   const { batch, m, n, k } = kernel;
   const problem = problemOf(kernel);
   const functions: string[] = [];

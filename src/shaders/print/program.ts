@@ -5,7 +5,7 @@
 import type { Kernel, LoopKernel, MatmulKernel, ReduceKernel } from "../../compiler/kernels.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { AdapterProfile } from "../kernel.ts";
-import type { MatmulTile } from "../matmul/matmul.ts";
+import type { MatmulTile } from "../matmul/product.ts";
 import { BindingTable } from "./bindings.ts";
 import type { MemoryOf } from "./bindings.ts";
 import { Block } from "./expr.ts";

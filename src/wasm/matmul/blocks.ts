@@ -3,8 +3,8 @@
  * KiB (L2) or more. Only the number of parts k is divided into changes the bits of a result, and that follows from the
  * sizes alone.
  */
-import type { Product } from "./matmul.ts";
 import { MR, NR } from "./micro-kernel.ts";
+import type { Product } from "./product.ts";
 
 export interface Blocks {
   /** Rows and columns of C a unit computes: multiples of 4 and 8. */

@@ -15,7 +15,7 @@ import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
-import type { Operand, Product, Result } from "../matmul/matmul.ts";
+import type { Operand, Product, Result } from "../matmul/product.ts";
 import { productKernels } from "../matmul/matmul.ts";
 import type { PlainView } from "../matmul/packing.ts";
 import type { LaneVariable } from "./dependence.ts";

@@ -13,7 +13,7 @@ import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { chooseUnits, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
-import { combine, identity } from "./reduce.ts";
+import { combine, identity } from "./combine.ts";
 import { WasmPrinter } from "./expr.ts";
 
 const CHAINS = 4;

@@ -18,7 +18,7 @@ import type { Units } from "./loop.ts";
 import { UNIT_PRICE, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
-import { combine, identity } from "./reduce.ts";
+import { combine, identity } from "./combine.ts";
 import { indicesOf } from "./dependence.ts";
 import { WasmPrinter } from "./expr.ts";
 

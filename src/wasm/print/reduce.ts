@@ -5,12 +5,8 @@
  * neighbouring rows (`reduce-rows.ts`), whichever reads memory better.
  */
 import type { ReduceKernel } from "../../compiler/kernels.ts";
-import type { DType } from "../../tensor/dtype.ts";
-import type { ReduceName } from "../../tensor/node.ts";
 import type { ExprKernels } from "./expr-kernel.ts";
 import { operandsOf } from "./expr-kernel.ts";
-import type { Value } from "../assembler/instructions.ts";
-import { f32x4, i32x4 } from "../assembler/instructions.ts";
 import type { WasmKernel } from "../kernel.ts";
 import type { LoopBody } from "./loop-nest.ts";
 import { chooseSplit } from "./loop-nest.ts";
@@ -40,30 +36,4 @@ export function reduceKernel(kernel: ReduceKernel): ExprKernels {
       ? columnsKernel(name, kernel, operands, columnSplit)
       : rowsKernel(name, kernel, operands, rowSplit, chooseSplit(body, "c", columns));
   return { kernels: [main], operands, scratch: [] };
-}
-
-/** What a reduction starts from, in every lane. */
-export function identity(name: ReduceName, dtype: DType): Value {
-  const float = dtype === "f32";
-  switch (name) {
-    case "sum":
-      return float ? f32x4.const(0) : i32x4.const(0);
-    case "prod":
-      return float ? f32x4.const(1) : i32x4.const(1);
-    case "max":
-      return float ? f32x4.const(-Infinity) : i32x4.const(dtype === "i32" ? -2147483648 : 0);
-    case "min":
-      return float ? f32x4.const(Infinity) : i32x4.const(dtype === "i32" ? 2147483647 : 4294967295);
-  }
-}
-
-/** Lane by lane. A NaN stays one. */
-export function combine(name: ReduceName, dtype: DType, x: Value, y: Value): Value {
-  const operation = {
-    sum: [f32x4.add, i32x4.add, i32x4.add],
-    prod: [f32x4.mul, i32x4.mul, i32x4.mul],
-    max: [f32x4.max, i32x4.maxS, i32x4.maxU],
-    min: [f32x4.min, i32x4.minS, i32x4.minU],
-  }[name][dtype === "f32" ? 0 : dtype === "i32" ? 1 : 2];
-  return operation(x, y);
 }

@@ -4,12 +4,12 @@
  */
 import type { Gpu } from "../../../src/device/webgpu/gpu/gpu.ts";
 import type {
-  MatmulKernel,
+  MatmulShader,
   MatmulOperand,
   MatmulSpec,
   MatmulTile,
   VectorAxis,
-} from "../../../src/shaders/matmul/matmul.ts";
+} from "../../../src/shaders/matmul/product.ts";
 import { emitMatmul } from "../../../src/shaders/matmul/matmul.ts";
 
 /**
@@ -133,7 +133,7 @@ export async function run(
   b: Float32Array,
   profile = gpu.profile,
 ): Promise<Float32Array> {
-  const kernel: MatmulKernel = emitMatmul(specOf(product), tile, profile);
+  const kernel: MatmulShader = emitMatmul(specOf(product), tile, profile);
   const pipeline = await gpu.pipeline({ name: "product", wgsl: kernel.wgsl, bindings });
   const buffers = [a, b, new Float32Array(product.batch * product.m * product.n).fill(Number.NaN)].map((data) => {
     const buffer = gpu.acquire(data.byteLength);

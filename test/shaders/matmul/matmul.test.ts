@@ -3,7 +3,7 @@ import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
 import type { Gpu } from "../../../src/device/webgpu/gpu/gpu.ts";
 import type { AdapterProfile } from "../../../src/shaders/kernel.ts";
-import type { MatmulTile, RegisterTile, SharedTile } from "../../../src/shaders/matmul/matmul.ts";
+import type { MatmulTile, RegisterTile, SharedTile } from "../../../src/shaders/matmul/product.ts";
 import {
   candidateTiles,
   chooseTile,

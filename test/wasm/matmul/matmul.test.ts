@@ -11,7 +11,7 @@ import { f32x4, i32, v128 } from "../../../src/wasm/assembler/instructions.ts";
 import type { KernelContext } from "../../../src/wasm/kernel.ts";
 import type { Blocks } from "../../../src/wasm/matmul/blocks.ts";
 import { chooseBlocks } from "../../../src/wasm/matmul/blocks.ts";
-import type { Operand, Product } from "../../../src/wasm/matmul/matmul.ts";
+import type { Operand, Product } from "../../../src/wasm/matmul/product.ts";
 import { productKernels } from "../../../src/wasm/matmul/matmul.ts";
 import { runLowering } from "../run-lowering.ts";
 

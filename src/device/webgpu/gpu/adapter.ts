@@ -49,7 +49,7 @@ export function resolveAdapterOptions(options: AdapterOptions = {}): AdapterOpti
   return { ...options, adapter: wanted };
 }
 
-/** Dawn's options. Timestamps are rounded to 0.1 ms unless told otherwise; subgroup matrices are "unsafe". */
+/** Dawn's options. Timestamps are rounded to 0.1 ms unless told otherwise. */
 function dawnOptions(options: AdapterOptions, more: readonly string[] = []): string[] {
   const enable = ["allow_unsafe_apis", ...(options.toggles?.enable ?? [])];
   const disable = ["timestamp_quantization", ...(options.toggles?.disable ?? [])];

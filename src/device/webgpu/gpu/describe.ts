@@ -5,12 +5,7 @@
 import type { AdapterProfile } from "../../../shaders/kernel.ts";
 
 /** The features that the engine has a use for; asked for where the adapter has them. */
-export const usefulFeatures = [
-  "shader-f16",
-  "subgroups",
-  "timestamp-query",
-  "chromium-experimental-subgroup-matrix",
-] as const;
+export const usefulFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;
 
 /** The limits that matter to compute kernels; the adapter's own values are asked for. */
 export const usefulLimits = [
