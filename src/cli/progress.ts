@@ -4,36 +4,38 @@
  */
 
 export class ProgressLine {
-  private shown = performance.now();
-  private written = false;
-  private readonly quiet: boolean;
+  #shown = performance.now();
+  #written = false;
+  readonly #quiet: boolean;
 
   /** @param every milliseconds between lines where there is no terminal. */
-  constructor(private readonly options: { readonly every?: number; readonly quiet?: boolean } = {}) {
-    this.quiet = options.quiet ?? false;
+  readonly #options: { readonly every?: number; readonly quiet?: boolean };
+  constructor(options: { readonly every?: number; readonly quiet?: boolean } = {}) {
+    this.#options = options;
+    this.#quiet = options.quiet ?? false;
   }
 
   /** Shows a line in place of the last one; most calls do nothing. */
   update(line: () => string): void {
-    if (this.quiet) return;
+    if (this.#quiet) return;
     const now = performance.now();
     const terminal = process.stderr.isTTY;
-    if (now - this.shown < (terminal ? 100 : (this.options.every ?? 10_000))) return;
-    this.shown = now;
-    this.written = true;
+    if (now - this.#shown < (terminal ? 100 : (this.#options.every ?? 10_000))) return;
+    this.#shown = now;
+    this.#written = true;
     const width = process.stderr.columns ?? 120;
     process.stderr.write(terminal ? `\r\x1b[2K${line().slice(0, width - 1)}` : `${line()}\n`);
   }
 
   /** A line that stays. */
   print(line: string): void {
-    if (this.quiet) return;
+    if (this.#quiet) return;
     this.clear();
     process.stderr.write(`${line}\n`);
   }
 
   clear(): void {
-    if (process.stderr.isTTY && this.written && !this.quiet) process.stderr.write("\r\x1b[2K");
+    if (process.stderr.isTTY && this.#written && !this.#quiet) process.stderr.write("\r\x1b[2K");
   }
 }
 

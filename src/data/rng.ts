@@ -11,7 +11,7 @@ import { threefry2x32 } from "../tensor/threefry.ts";
 /** A stream of random numbers under one key. */
 export class CounterRandom {
   readonly key: readonly [number, number];
-  private counter = 0;
+  #counter = 0;
 
   constructor(key: readonly [number, number]) {
     this.key = key;
@@ -39,14 +39,14 @@ export class CounterRandom {
   }
 
   /** The next two words. */
-  private next(): [number, number] {
-    const n = this.counter++;
+  #next(): [number, number] {
+    const n = this.#counter++;
     return threefry2x32(this.key[0], this.key[1], Math.floor(n / 2 ** 32), n >>> 0);
   }
 
   /** Uniform in [0, 1), 53 random bits. */
   uniform(): number {
-    const [high, low] = this.next();
+    const [high, low] = this.#next();
     return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
   }
 
@@ -62,7 +62,7 @@ export class CounterRandom {
 
   /** Standard normal (Box-Muller, one of the pair, on 32-bit words: no further out than 6.8). */
   normal(): number {
-    const [high, low] = this.next();
+    const [high, low] = this.#next();
     return Math.sqrt(-2 * Math.log((high + 0.5) * 2 ** -32)) * Math.cos(2 * Math.PI * low * 2 ** -32);
   }
 

@@ -19,17 +19,17 @@ export interface ByteSink {
 /** Collects bytes in memory. What is written must stay as it is until {@link toBytes} copies it. */
 export class MemorySink implements ByteSink {
   position = 0;
-  private readonly chunks: Uint8Array[] = [];
+  readonly #chunks: Uint8Array[] = [];
 
   write(bytes: Uint8Array): void {
-    this.chunks.push(bytes);
+    this.#chunks.push(bytes);
     this.position += bytes.length;
   }
 
   toBytes(): Uint8Array {
     const result = new Uint8Array(this.position);
     let offset = 0;
-    for (const chunk of this.chunks) {
+    for (const chunk of this.#chunks) {
       result.set(chunk, offset);
       offset += chunk.length;
     }
@@ -85,18 +85,18 @@ function isAlive(pid: number): boolean {
 /** A file that replaces `path` at {@link commit}, or leaves no trace at {@link abort}. */
 export class AtomicFile implements ByteSink {
   position = 0;
-  private readonly temporary: string;
-  private readonly gathered = new Uint8Array(GATHER);
-  private gatheredLength = 0;
-  private descriptor: number | undefined;
+  readonly #temporary: string;
+  readonly #gathered = new Uint8Array(GATHER);
+  #gatheredLength = 0;
+  #descriptor: number | undefined;
 
   constructor(readonly path: string) {
-    this.temporary = temporaryOf(path);
+    this.#temporary = temporaryOf(path);
     requireWritable(path);
     removeLeftOver(path);
     try {
-      this.descriptor = openSync(this.temporary, "wx");
-      unfinished.add(this.temporary);
+      this.#descriptor = openSync(this.#temporary, "wx");
+      unfinished.add(this.#temporary);
     } catch (cause) {
       throw writeError(path, cause);
     }
@@ -104,32 +104,32 @@ export class AtomicFile implements ByteSink {
 
   write(bytes: Uint8Array): void {
     this.position += bytes.length;
-    if (this.gatheredLength + bytes.length <= GATHER) {
-      this.gathered.set(bytes, this.gatheredLength);
-      this.gatheredLength += bytes.length;
+    if (this.#gatheredLength + bytes.length <= GATHER) {
+      this.#gathered.set(bytes, this.#gatheredLength);
+      this.#gatheredLength += bytes.length;
       return;
     }
-    this.flush();
+    this.#flush();
     if (bytes.length < GATHER) {
-      this.gathered.set(bytes);
-      this.gatheredLength = bytes.length;
+      this.#gathered.set(bytes);
+      this.#gatheredLength = bytes.length;
     } else {
-      this.writeAll(bytes);
+      this.#writeAll(bytes);
     }
   }
 
   /** Flushes to the disk and takes the place of `path`. */
   commit(): void {
-    this.flush();
-    const descriptor = this.open();
+    this.#flush();
+    const descriptor = this.#open();
     fsyncSync(descriptor);
     closeSync(descriptor);
-    this.descriptor = undefined;
-    unfinished.delete(this.temporary);
+    this.#descriptor = undefined;
+    unfinished.delete(this.#temporary);
     try {
-      renameSync(this.temporary, this.path);
+      renameSync(this.#temporary, this.path);
     } catch (error) {
-      rmSync(this.temporary, { force: true });
+      rmSync(this.#temporary, { force: true });
       throw writeError(this.path, error);
     }
     syncFolder(dirname(this.path));
@@ -137,25 +137,25 @@ export class AtomicFile implements ByteSink {
 
   /** Removes the temporary file. Does nothing after {@link commit}. */
   abort(): void {
-    if (this.descriptor === undefined) return;
-    closeSync(this.descriptor);
-    this.descriptor = undefined;
-    unfinished.delete(this.temporary);
-    rmSync(this.temporary, { force: true });
+    if (this.#descriptor === undefined) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+    unfinished.delete(this.#temporary);
+    rmSync(this.#temporary, { force: true });
   }
 
-  private open(): number {
-    if (this.descriptor === undefined) throw new Error(`${this.path}: write after commit or abort`);
-    return this.descriptor;
+  #open(): number {
+    if (this.#descriptor === undefined) throw new Error(`${this.path}: write after commit or abort`);
+    return this.#descriptor;
   }
 
-  private flush(): void {
-    this.writeAll(this.gathered.subarray(0, this.gatheredLength));
-    this.gatheredLength = 0;
+  #flush(): void {
+    this.#writeAll(this.#gathered.subarray(0, this.#gatheredLength));
+    this.#gatheredLength = 0;
   }
 
-  private writeAll(bytes: Uint8Array): void {
-    const descriptor = this.open();
+  #writeAll(bytes: Uint8Array): void {
+    const descriptor = this.#open();
     let done = 0;
     try {
       while (done < bytes.length)

@@ -63,20 +63,20 @@ function checkRange(source: ByteSource, offset: number, length: number, what: st
 class MemorySource implements ByteSource {
   readonly size: number;
 
-  private readonly bytes: Uint8Array;
+  readonly #bytes: Uint8Array;
 
   constructor(
     bytes: Uint8Array,
     readonly name: string,
   ) {
     // A plain view, for a Node Buffer is a Uint8Array with another meaning of slice().
-    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     this.size = bytes.length;
   }
 
   read(offset: number, length: number, what: string): Uint8Array {
     checkRange(this, offset, length, what);
-    return this.bytes.subarray(offset, offset + length);
+    return this.#bytes.subarray(offset, offset + length);
   }
 
   close(): void {}
@@ -84,12 +84,12 @@ class MemorySource implements ByteSource {
 
 class FileSource implements ByteSource {
   readonly size: number;
-  private descriptor: number | undefined;
+  #descriptor: number | undefined;
 
   constructor(readonly name: string) {
     // Opening a FIFO waits for a writer, for ever where there is none, unless told not to.
-    this.descriptor = openSync(name, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-    const status = fstatSync(this.descriptor);
+    this.#descriptor = openSync(name, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    const status = fstatSync(this.#descriptor);
     if (!status.isFile()) {
       this.close();
       const kind = status.isDirectory() ? "a folder" : status.isFIFO() ? "a pipe" : "a device or socket";
@@ -100,7 +100,7 @@ class FileSource implements ByteSource {
 
   read(offset: number, length: number, what: string): Uint8Array {
     checkRange(this, offset, length, what);
-    if (this.descriptor === undefined) throw new Error(`${this.name}: read after close`);
+    if (this.#descriptor === undefined) throw new Error(`${this.name}: read after close`);
     let result: Uint8Array;
     try {
       result = new Uint8Array(length);
@@ -109,7 +109,7 @@ class FileSource implements ByteSource {
     }
     let done = 0;
     while (done < length) {
-      const count = readSync(this.descriptor, result, done, Math.min(READ_CHUNK, length - done), offset + done);
+      const count = readSync(this.#descriptor, result, done, Math.min(READ_CHUNK, length - done), offset + done);
       if (count === 0) throw new FormatError(this.name, `truncated while it was being read, in ${what}`);
       done += count;
     }
@@ -117,8 +117,8 @@ class FileSource implements ByteSource {
   }
 
   close(): void {
-    if (this.descriptor === undefined) return;
-    closeSync(this.descriptor);
-    this.descriptor = undefined;
+    if (this.#descriptor === undefined) return;
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
   }
 }

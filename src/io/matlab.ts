@@ -62,116 +62,118 @@ export function matArray(variables: ReadonlyMap<string, MatVariable>, name: stri
 }
 
 class MatReader {
-  private little = true;
-  private unpacked = 0;
+  #little = true;
+  #unpacked = 0;
 
-  constructor(
-    private readonly file: string,
-    private readonly bytes: Uint8Array,
-  ) {}
+  readonly #file: string;
+  readonly #bytes: Uint8Array;
+  constructor(file: string, bytes: Uint8Array) {
+    this.#file = file;
+    this.#bytes = bytes;
+  }
 
   run(): Map<string, MatVariable> {
-    this.header();
+    this.#header();
     const variables = new Map<string, MatVariable>();
-    for (let at = 128; at < this.bytes.length; ) {
-      const { type, data, next } = this.element(this.bytes, at, false);
+    for (let at = 128; at < this.#bytes.length; ) {
+      const { type, data, next } = this.#element(this.#bytes, at, false);
       at = next;
-      const matrix = type === COMPRESSED ? this.inflated(data) : type === MATRIX ? data : undefined;
-      if (matrix === undefined) throw this.fault(`an element of type ${type} where a variable belongs`);
-      const { name, variable } = this.variable(matrix);
-      if (variables.has(name)) throw this.fault(`holds the variable ${quoteForError(name, 60)} twice`);
-      if (variables.size === MAX_VARIABLES) throw this.fault(`holds more than ${MAX_VARIABLES} variables`);
+      const matrix = type === COMPRESSED ? this.#inflated(data) : type === MATRIX ? data : undefined;
+      if (matrix === undefined) throw this.#fault(`an element of type ${type} where a variable belongs`);
+      const { name, variable } = this.#variable(matrix);
+      if (variables.has(name)) throw this.#fault(`holds the variable ${quoteForError(name, 60)} twice`);
+      if (variables.size === MAX_VARIABLES) throw this.#fault(`holds more than ${MAX_VARIABLES} variables`);
       variables.set(name, variable);
     }
     return variables;
   }
 
-  private fault(detail: string): FormatError {
-    return new FormatError(this.file, detail);
+  #fault(detail: string): FormatError {
+    return new FormatError(this.#file, detail);
   }
 
-  private header(): void {
-    const { bytes } = this;
+  #header(): void {
+    const bytes = this.#bytes;
     const text = String.fromCharCode(...bytes.subarray(0, 19));
     if (text.startsWith("MATLAB 7.3") || text.startsWith("\x89HDF")) {
-      throw this.fault("is a MATLAB file of version 7.3 (HDF5), which is not read; save it with save(..., '-v7')");
+      throw this.#fault("is a MATLAB file of version 7.3 (HDF5), which is not read; save it with save(..., '-v7')");
     }
     if (bytes.length < 128 || !text.startsWith("MATLAB 5.0 MAT-file")) {
-      throw this.fault("is not a MATLAB 5 file: its first words must be MATLAB 5.0 MAT-file");
+      throw this.#fault("is not a MATLAB 5 file: its first words must be MATLAB 5.0 MAT-file");
     }
     const mark = String.fromCharCode(bytes[126], bytes[127]);
-    if (mark !== "IM" && mark !== "MI") throw this.fault("has no byte order mark (IM or MI) at byte 126");
-    this.little = mark === "IM";
+    if (mark !== "IM" && mark !== "MI") throw this.#fault("has no byte order mark (IM or MI) at byte 126");
+    this.#little = mark === "IM";
   }
 
-  private view(bytes: Uint8Array): DataView {
+  #view(bytes: Uint8Array): DataView {
     return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   /** The element at `at`; inside a variable, elements are padded to 8 bytes. */
-  private element(bytes: Uint8Array, at: number, padded: boolean): Element {
-    if (at + 8 > bytes.length) throw this.fault(`truncated: ${bytes.length - at} bytes where an element of 8 begins`);
-    const view = this.view(bytes);
-    const first = view.getUint32(at, this.little);
+  #element(bytes: Uint8Array, at: number, padded: boolean): Element {
+    if (at + 8 > bytes.length) throw this.#fault(`truncated: ${bytes.length - at} bytes where an element of 8 begins`);
+    const view = this.#view(bytes);
+    const first = view.getUint32(at, this.#little);
     if (first >>> 16 !== 0) {
       const size = first >>> 16;
-      if (size > 4) throw this.fault(`a small element of ${size} bytes; at most 4 fit`);
+      if (size > 4) throw this.#fault(`a small element of ${size} bytes; at most 4 fit`);
       return { type: first & 0xffff, data: bytes.subarray(at + 4, at + 4 + size), next: at + 8 };
     }
-    const size = view.getUint32(at + 4, this.little);
+    const size = view.getUint32(at + 4, this.#little);
     const end = at + 8 + size;
     if (end > bytes.length) {
-      throw this.fault(`truncated: an element of ${size} bytes, ${bytes.length - at - 8} are left`);
+      throw this.#fault(`truncated: an element of ${size} bytes, ${bytes.length - at - 8} are left`);
     }
     const next = padded ? Math.min(bytes.length, (end + 7) & ~7) : end;
     return { type: first, data: bytes.subarray(at + 8, end), next };
   }
 
-  private inflated(data: Uint8Array): Uint8Array {
+  #inflated(data: Uint8Array): Uint8Array {
     let plain: Uint8Array;
     try {
-      plain = inflateSync(data, { maxOutputLength: MAX_UNPACKED - this.unpacked + 1 });
+      plain = inflateSync(data, { maxOutputLength: MAX_UNPACKED - this.#unpacked + 1 });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") {
-        throw this.fault(`unpacks to more than ${MAX_UNPACKED} bytes, which is refused`);
+        throw this.#fault(`unpacks to more than ${MAX_UNPACKED} bytes, which is refused`);
       }
-      throw this.fault(`a compressed variable is damaged: ${(error as Error).message}`);
+      throw this.#fault(`a compressed variable is damaged: ${(error as Error).message}`);
     }
-    this.unpacked += plain.length;
-    const { type, data: inner } = this.element(plain, 0, false);
-    if (type !== MATRIX) throw this.fault(`a compressed element of type ${type}; it must be a variable`);
+    this.#unpacked += plain.length;
+    const { type, data: inner } = this.#element(plain, 0, false);
+    if (type !== MATRIX) throw this.#fault(`a compressed element of type ${type}; it must be a variable`);
     return inner;
   }
 
-  private variable(matrix: Uint8Array): { name: string; variable: MatVariable } {
-    const flags = this.element(matrix, 0, true);
-    if (flags.type !== 6 || flags.data.length !== 8) throw this.fault("a variable does not begin with its flags");
-    const word = this.view(flags.data).getUint32(0, this.little);
+  #variable(matrix: Uint8Array): { name: string; variable: MatVariable } {
+    const flags = this.#element(matrix, 0, true);
+    if (flags.type !== 6 || flags.data.length !== 8) throw this.#fault("a variable does not begin with its flags");
+    const word = this.#view(flags.data).getUint32(0, this.#little);
     const kind = word & 0xff;
     // An opaque object has no sizes; its name comes at once.
-    const sizes = kind === 17 ? flags : this.element(matrix, flags.next, true);
-    const label = this.element(matrix, sizes.next, true);
-    if (label.type !== 1) throw this.fault("a variable has no name");
+    const sizes = kind === 17 ? flags : this.#element(matrix, flags.next, true);
+    const label = this.#element(matrix, sizes.next, true);
+    if (label.type !== 1) throw this.#fault("a variable has no name");
     const name = Buffer.from(label.data).toString("latin1");
     if (Object.hasOwn(CLASS_NAMES, kind)) return { name, variable: { refused: CLASS_NAMES[kind] } };
-    if (kind < 6 || kind > 15) throw this.fault(`variable ${quoteForError(name, 60)} is of the unknown class ${kind}`);
+    if (kind < 6 || kind > 15) throw this.#fault(`variable ${quoteForError(name, 60)} is of the unknown class ${kind}`);
     if ((word & 0x800) !== 0) return { name, variable: { refused: "a complex array" } };
     if (sizes.type !== 5 || sizes.data.length % 4 !== 0 || sizes.data.length < 8)
-      throw this.fault(`variable ${quoteForError(name, 60)} has no sizes`);
+      throw this.#fault(`variable ${quoteForError(name, 60)} has no sizes`);
     const shape = Array.from({ length: sizes.data.length / 4 }, (_, i) =>
-      this.view(sizes.data).getInt32(4 * i, this.little),
+      this.#view(sizes.data).getInt32(4 * i, this.#little),
     );
-    if (shape.length > MAX_AXES) throw this.fault(`an array of ${shape.length} axes; at most ${MAX_AXES} are read`);
+    if (shape.length > MAX_AXES) throw this.#fault(`an array of ${shape.length} axes; at most ${MAX_AXES} are read`);
     const count = checkedElementCount(shape, 8);
-    if (typeof count === "string") throw this.fault(`variable ${quoteForError(name, 60)} has ${count}`);
-    const values = this.numbers(this.element(matrix, label.next, true), count, name, shape);
+    if (typeof count === "string") throw this.#fault(`variable ${quoteForError(name, 60)} has ${count}`);
+    const values = this.#numbers(this.#element(matrix, label.next, true), count, name, shape);
     return { name, variable: { dtype: "f64", shape, data: rowMajor(values, shape) } };
   }
 
   /** Numbers of any storage type: MATLAB stores a double that is a small integer as one. */
-  private numbers({ type, data }: Element, count: number, name: string, shape: readonly number[]): Float64Array {
-    const view = this.view(data);
-    const { little } = this;
+  #numbers({ type, data }: Element, count: number, name: string, shape: readonly number[]): Float64Array {
+    const view = this.#view(data);
+    const little = this.#little;
     const readers: Readonly<Record<number, readonly [number, (at: number) => number]>> = {
       1: [1, (at) => view.getInt8(at)],
       2: [1, (at) => view.getUint8(at)],
@@ -181,14 +183,14 @@ class MatReader {
       6: [4, (at) => view.getUint32(at, little)],
       7: [4, (at) => view.getFloat32(at, little)],
       9: [8, (at) => view.getFloat64(at, little)],
-      12: [8, (at) => exact(view.getBigInt64(at, little), this.file)],
-      13: [8, (at) => exact(view.getBigUint64(at, little), this.file)],
+      12: [8, (at) => exact(view.getBigInt64(at, little), this.#file)],
+      13: [8, (at) => exact(view.getBigUint64(at, little), this.#file)],
     };
     if (!Object.hasOwn(readers, type))
-      throw this.fault(`variable ${quoteForError(name, 60)} is stored as type ${type}`);
+      throw this.#fault(`variable ${quoteForError(name, 60)} is stored as type ${type}`);
     const [size, read] = readers[type];
     if (data.length !== count * size) {
-      throw this.fault(
+      throw this.#fault(
         `variable ${quoteForError(name, 60)} of sizes ${formatShape(shape)} needs ${count * size} bytes, has ${data.length}`,
       );
     }

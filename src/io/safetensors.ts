@@ -62,7 +62,9 @@ export class SafetensorsFile {
   readonly entries: ReadonlyMap<string, SafetensorsEntry>;
   readonly metadata: ReadonlyMap<string, string>;
 
-  private constructor(private readonly source: ByteSource) {
+  readonly #source: ByteSource;
+  private constructor(source: ByteSource) {
+    this.#source = source;
     const { entries, metadata } = readHeader(source);
     this.entries = entries;
     this.metadata = metadata;
@@ -83,15 +85,17 @@ export class SafetensorsFile {
   read(name: string): HostTensor {
     const entry = this.entries.get(name);
     if (entry === undefined) {
-      throw new Error(`${this.source.name}: no tensor ${quoteForError(name)}; it has ${listSome(this.entries.keys())}`);
+      throw new Error(
+        `${this.#source.name}: no tensor ${quoteForError(name)}; it has ${listSome(this.entries.keys())}`,
+      );
     }
     const { dtype, shape, begin, end } = entry;
-    const bytes = this.source.read(begin, end - begin, `tensor ${quoteForError(name)}`);
+    const bytes = this.#source.read(begin, end - begin, `tensor ${quoteForError(name)}`);
     return { dtype, shape, data: viewElements(bytes, dtype, (end - begin) / bytesPerHostElement(dtype)) };
   }
 
   close(): void {
-    this.source.close();
+    this.#source.close();
   }
 }
 

@@ -110,52 +110,53 @@ export function epochOrder(seed: number, epoch: number, clips: readonly number[]
 
 /** Makes the batches of a plan. */
 export class BatchMaker {
-  private order: { readonly epoch: number; readonly clips: readonly number[] } | undefined;
-  private readonly map: LayoutMap | undefined;
+  #order: { readonly epoch: number; readonly clips: readonly number[] } | undefined;
+  readonly #map: LayoutMap | undefined;
 
   /** @throws Error where no map leads from the store's layout to the skeleton of the plan. */
-  constructor(
-    private readonly store: ClipStore,
-    private readonly plan: BatchPlan,
-  ) {
+  readonly #store: ClipStore;
+  readonly #plan: BatchPlan;
+  constructor(store: ClipStore, plan: BatchPlan) {
+    this.#store = store;
+    this.#plan = plan;
     const { skeleton } = plan.inputs;
-    this.map = skeleton && layoutMap(store.header.layout, skeleton);
+    this.#map = skeleton && layoutMap(store.header.layout, skeleton);
   }
 
   /** Batch `number`, counted through all epochs. @throws DataError naming a damaged clip. */
   make(number: number): InputBatch {
-    switch (this.plan.kind) {
+    switch (this.#plan.kind) {
       case "pretrain":
-        return this.pretrain(number, this.plan.seed);
+        return this.#pretrain(number, this.#plan.seed);
       case "supervised":
-        return this.supervised(number, this.plan.seed);
+        return this.#supervised(number, this.#plan.seed);
       default:
-        return this.evaluation(number);
+        return this.#evaluation(number);
     }
   }
 
   /** A clip as the skeleton that inputs are of. */
-  private read(index: number): Clip {
-    const clip = this.store.read(index);
-    return this.map ? withPersons(mapClip(clip, this.map), this.layout.persons) : clip;
+  #read(index: number): Clip {
+    const clip = this.#store.read(index);
+    return this.#map ? withPersons(mapClip(clip, this.#map), this.#layout.persons) : clip;
   }
 
-  private get layout(): SkeletonLayout {
-    return this.plan.inputs.skeleton ?? this.store.header.layout;
+  get #layout(): SkeletonLayout {
+    return this.#plan.inputs.skeleton ?? this.#store.header.layout;
   }
 
   /** Where in which epoch a batch begins, and the epoch's clips in their order. */
-  private placeOf(number: number, seed: number): { epoch: number; first: number; order: readonly number[] } {
-    const perEpoch = batchesOf(this.plan);
+  #placeOf(number: number, seed: number): { epoch: number; first: number; order: readonly number[] } {
+    const perEpoch = batchesOf(this.#plan);
     const epoch = Math.floor(number / perEpoch);
-    if (this.order?.epoch !== epoch) this.order = { epoch, clips: epochOrder(seed, epoch, this.plan.clips) };
-    return { epoch, first: (number % perEpoch) * this.plan.batch, order: this.order.clips };
+    if (this.#order?.epoch !== epoch) this.#order = { epoch, clips: epochOrder(seed, epoch, this.#plan.clips) };
+    return { epoch, first: (number % perEpoch) * this.#plan.batch, order: this.#order.clips };
   }
 
-  private pretrain(number: number, seed: number): PretrainBatch {
-    const { batch, inputs } = this.plan;
-    const { epoch, first, order } = this.placeOf(number, seed);
-    const { layout } = this;
+  #pretrain(number: number, seed: number): PretrainBatch {
+    const { batch, inputs } = this.#plan;
+    const { epoch, first, order } = this.#placeOf(number, seed);
+    const layout = this.#layout;
     const values = valuesOf(inputShape(layout, inputs));
     const room = (): Float32Array => new Float32Array(batch * values);
     const made = {
@@ -171,7 +172,7 @@ export class BatchMaker {
       [made.keyTemporal, made.keySpatial],
     ] as const;
     order.slice(first, first + batch).forEach((index, at) => {
-      const clip = this.read(index);
+      const clip = this.#read(index);
       views.forEach(([temporal, spatial], view) => {
         const random = augmentationRandom(seed, epoch, index, view);
         const draw = drawAugmentation(random, clip.frames, clip.joints, inputs.augmentation);
@@ -186,10 +187,10 @@ export class BatchMaker {
     return made;
   }
 
-  private supervised(number: number, seed: number): SupervisedBatch {
-    const { batch, inputs } = this.plan;
-    const { epoch, first, order } = this.placeOf(number, seed);
-    const { layout } = this;
+  #supervised(number: number, seed: number): SupervisedBatch {
+    const { batch, inputs } = this.#plan;
+    const { epoch, first, order } = this.#placeOf(number, seed);
+    const layout = this.#layout;
     const values = valuesOf(inputShape(layout, inputs));
     const temporal = new Float32Array(batch * values);
     const spatial = new Float32Array(batch * values);
@@ -197,25 +198,25 @@ export class BatchMaker {
     for (let at = 0; at < batch; at++) {
       const place = first + at;
       const index = order[place % order.length];
-      const clip = this.read(index);
+      const clip = this.#read(index);
       const random = augmentationRandom(seed, epoch, index, Math.floor(place / order.length));
       const draw = drawAugmentation(random, clip.frames, clip.joints, inputs.augmentation);
       const view = augmentClip(clip, draw, inputs.stream, layout.parents, inputs.augmentation);
       put(view, at * values, temporal, spatial);
-      labels[at] = this.store.label(index);
+      labels[at] = this.#store.label(index);
     }
     return { kind: "supervised", count: batch, temporal, spatial, labels };
   }
 
-  private evaluation(number: number): EvaluationBatch {
-    const { batch, clips, inputs } = this.plan;
-    const { layout } = this;
+  #evaluation(number: number): EvaluationBatch {
+    const { batch, clips, inputs } = this.#plan;
+    const layout = this.#layout;
     const values = valuesOf(inputShape(layout, inputs));
     const taken = clips.slice(number * batch, (number + 1) * batch);
     const temporal = new Float32Array(batch * values);
     const spatial = new Float32Array(batch * values);
     taken.forEach((index, at) => {
-      const clip = evaluationClip(this.read(index), inputs.stream, layout.parents, inputs.augmentation?.size);
+      const clip = evaluationClip(this.#read(index), inputs.stream, layout.parents, inputs.augmentation?.size);
       put(clip, at * values, temporal, spatial);
     });
     return { kind: "evaluation", count: taken.length, temporal, spatial };

@@ -55,64 +55,64 @@ function startWorker(setup: LoaderSetup): Worker {
 export class Loader<Batch extends InputBatch = PretrainBatch> {
   /** Milliseconds that `next` has waited for batches. */
   waited = 0;
-  private asked: number;
-  private given: number;
-  private readonly until: number;
-  private readonly prefetch: number;
-  private readonly threads: Worker[] = [];
-  private readonly own: { readonly store: ClipStore; readonly maker: BatchMaker } | undefined;
-  private readonly ready = new Map<number, LoaderReply>();
-  private failure: Error | undefined;
-  private wake: (() => void) | undefined;
+  #asked: number;
+  #given: number;
+  readonly #until: number;
+  readonly #prefetch: number;
+  readonly #threads: Worker[] = [];
+  readonly #own: { readonly store: ClipStore; readonly maker: BatchMaker } | undefined;
+  readonly #ready = new Map<number, LoaderReply>();
+  #failure: Error | undefined;
+  #wake: (() => void) | undefined;
 
   constructor(setup: LoaderSetup, { from, until, workers = 1, prefetch = 4 }: LoaderOptions) {
     if (!Number.isInteger(workers) || workers < 0)
       throw new Error(`loader: workers is ${workers}; it must be a whole number of at least 0`);
     if (!Number.isInteger(prefetch) || prefetch < 1)
       throw new Error(`loader: prefetch is ${prefetch}; it must be a whole number of at least 1`);
-    this.asked = from;
-    this.given = from;
-    this.until = until;
-    this.prefetch = prefetch;
+    this.#asked = from;
+    this.#given = from;
+    this.#until = until;
+    this.#prefetch = prefetch;
     if (workers === 0) {
       const store = ClipStore.open(setup.store);
-      this.own = { store, maker: new BatchMaker(store, setup.plan) };
+      this.#own = { store, maker: new BatchMaker(store, setup.plan) };
       return;
     }
     for (let i = 0; i < workers; i++) {
       const thread = startWorker(setup);
-      thread.on("message", (reply: LoaderReply) => this.receive(reply));
-      thread.on("error", (error: unknown) => this.fail(error as Error));
-      thread.on("exit", (code) => this.fail(new Error(`a loader thread ended with code ${code}`)));
+      thread.on("message", (reply: LoaderReply) => this.#receive(reply));
+      thread.on("error", (error: unknown) => this.#fail(error as Error));
+      thread.on("exit", (code) => this.#fail(new Error(`a loader thread ended with code ${code}`)));
       // A thread that waits for work does not keep the process alive.
       thread.unref();
-      this.threads.push(thread);
+      this.#threads.push(thread);
     }
-    this.ask();
+    this.#ask();
   }
 
   /** The next batch, or undefined after the last. @throws DataError naming a damaged clip. */
   async next(): Promise<Batch | undefined> {
-    if (this.given >= this.until) return undefined;
-    const number = this.given++;
-    if (this.own) {
+    if (this.#given >= this.#until) return undefined;
+    const number = this.#given++;
+    if (this.#own) {
       const start = performance.now();
-      const batch = this.own.maker.make(number);
+      const batch = this.#own.maker.make(number);
       this.waited += performance.now() - start;
       return batch as Batch;
     }
     const start = performance.now();
-    while (!this.ready.has(number)) {
-      if (this.failure) throw this.failure;
+    while (!this.#ready.has(number)) {
+      if (this.#failure) throw this.#failure;
       // Until the thread answers, something has to keep the process alive.
       const alive = setInterval(() => undefined, 1 << 30);
-      await new Promise<void>((resolve) => (this.wake = resolve));
+      await new Promise<void>((resolve) => (this.#wake = resolve));
       clearInterval(alive);
     }
     this.waited += performance.now() - start;
-    const reply = this.ready.get(number)!;
-    this.ready.delete(number);
-    this.ask();
+    const reply = this.#ready.get(number)!;
+    this.#ready.delete(number);
+    this.#ask();
     if ("batch" in reply) return reply.batch as Batch;
     const { message, data } = reply.error;
     throw data ? new DataError(data.file, data.reason, data.detail) : new Error(message);
@@ -134,26 +134,26 @@ export class Loader<Batch extends InputBatch = PretrainBatch> {
 
   /** Ends the threads. */
   async close(): Promise<void> {
-    this.failure = new Error("the loader is closed");
-    this.own?.store.close();
-    await Promise.all(this.threads.map((thread) => thread.terminate()));
+    this.#failure = new Error("the loader is closed");
+    this.#own?.store.close();
+    await Promise.all(this.#threads.map((thread) => thread.terminate()));
   }
 
-  private ask(): void {
-    while (this.asked < this.until && this.asked < this.given + this.prefetch) {
-      this.threads[this.asked % this.threads.length].postMessage(this.asked);
-      this.asked++;
+  #ask(): void {
+    while (this.#asked < this.#until && this.#asked < this.#given + this.#prefetch) {
+      this.#threads[this.#asked % this.#threads.length].postMessage(this.#asked);
+      this.#asked++;
     }
   }
 
-  private receive(reply: LoaderReply): void {
-    this.ready.set(reply.number, reply);
-    this.wake?.();
+  #receive(reply: LoaderReply): void {
+    this.#ready.set(reply.number, reply);
+    this.#wake?.();
   }
 
-  private fail(error: Error): void {
-    this.failure ??= error;
-    this.wake?.();
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake?.();
   }
 }
 

@@ -55,17 +55,25 @@ export function npyFilesIn(folder: string): NpyClipFiles {
 /** A data set in npy files, open for reading. Only one clip at a time is in memory. */
 export class NpyClips {
   readonly length: number;
-  private readonly facts: readonly NpyClipFacts[];
+  readonly #facts: readonly NpyClipFacts[];
 
+  readonly #path: string;
+  readonly #file: NpyFile;
+  readonly #layout: SkeletonLayout;
+  readonly #frames: readonly number[] | undefined;
   private constructor(
-    private readonly path: string,
-    private readonly file: NpyFile,
-    private readonly layout: SkeletonLayout,
+    path: string,
+    file: NpyFile,
+    layout: SkeletonLayout,
     facts: readonly NpyClipFacts[],
-    private readonly frames: readonly number[] | undefined,
+    frames: readonly number[] | undefined,
   ) {
+    this.#path = path;
+    this.#file = file;
+    this.#layout = layout;
+    this.#frames = frames;
     this.length = facts.length;
-    this.facts = facts;
+    this.#facts = facts;
   }
 
   /**
@@ -108,22 +116,22 @@ export class NpyClips {
   }
 
   factsOf(i: number): NpyClipFacts {
-    return this.facts[i];
+    return this.#facts[i];
   }
 
   /** Clip `i`, without its padding. @throws DataError `empty` or `not-finite`, naming the file and the clip. */
   read(i: number): Clip {
-    const { shape } = this.file;
-    const where = `${this.path}[${i}] (${this.facts[i].name})`;
-    const values = toFloat32(this.file.readRows(i, 1));
-    const stored = fromChannelsFirst(values, shape[2], this.layout.joints.length, shape[4]);
-    const clip = sliceFrames(stored, 0, this.frames?.[i] ?? usedFrames(stored));
+    const { shape } = this.#file;
+    const where = `${this.#path}[${i}] (${this.#facts[i].name})`;
+    const values = toFloat32(this.#file.readRows(i, 1));
+    const stored = fromChannelsFirst(values, shape[2], this.#layout.joints.length, shape[4]);
+    const clip = sliceFrames(stored, 0, this.#frames?.[i] ?? usedFrames(stored));
     checkClip(clip, where);
     return clip;
   }
 
   close(): void {
-    this.file.close();
+    this.#file.close();
   }
 }
 

@@ -48,18 +48,18 @@ export class ClipStore {
   readonly length: number;
   /** CRC-32 of the index, which holds the checksum of every clip: equal for stores of equal contents. */
   readonly checksum: number;
-  private readonly source: ByteSource;
-  private readonly rows: readonly IndexRow[];
-  private readonly names: readonly string[];
+  readonly #source: ByteSource;
+  readonly #rows: readonly IndexRow[];
+  readonly #names: readonly string[];
 
   private constructor(source: ByteSource) {
-    this.source = source;
+    this.#source = source;
     this.path = source.name;
     const { header, rows, names, checksum } = readTail(source);
     this.checksum = checksum;
     this.header = header;
-    this.rows = rows;
-    this.names = names;
+    this.#rows = rows;
+    this.#names = names;
     this.length = rows.length;
   }
 
@@ -81,22 +81,22 @@ export class ClipStore {
 
   /** What is known of clip `i`. */
   facts(i: number): ClipFacts {
-    const { label, subject, camera, setup } = this.row(i);
-    return { name: this.names[i], label, subject, camera, setup };
+    const { label, subject, camera, setup } = this.#row(i);
+    return { name: this.#names[i], label, subject, camera, setup };
   }
 
   label(i: number): number {
-    return this.row(i).label;
+    return this.#row(i).label;
   }
 
   /** Frames of clip `i`, without reading it. */
   frames(i: number): number {
-    return this.row(i).frames;
+    return this.#row(i).frames;
   }
 
   /** Clip `i`, with as many persons as the layout has room for. @throws DataError `format` where bytes have changed, `not-finite`. */
   read(i: number): Clip {
-    const { frames, persons } = this.row(i);
+    const { frames, persons } = this.#row(i);
     const joints = this.header.layout.joints.length;
     const data = viewElements(this.#record(i), "f32", frames * persons * joints * 3) as Float32Array;
     // A store's joints are all there, lost ones filled: a writer of another kind may have left a hole.
@@ -107,7 +107,7 @@ export class ClipStore {
       throw new DataError(
         this.path,
         "not-finite",
-        `clip ${i} (${this.names[i]}): ${"xyz"[hole % 3]} is ${data[hole]} in ${where}`,
+        `clip ${i} (${this.#names[i]}): ${"xyz"[hole % 3]} is ${data[hole]} in ${where}`,
       );
     }
     return withPersons({ data, frames, persons, joints }, this.header.layout.persons);
@@ -115,7 +115,7 @@ export class ClipStore {
 
   /** How many joints of clip `i` were lost and are filled, without reading it. */
   lostCount(i: number): number {
-    return this.row(i).lost;
+    return this.#row(i).lost;
   }
 
   /**
@@ -123,7 +123,7 @@ export class ClipStore {
    * was. @throws DataError `format` where bytes have changed.
    */
   lost(i: number): Uint8Array | undefined {
-    const { frames, persons, lost } = this.row(i);
+    const { frames, persons, lost } = this.#row(i);
     if (lost === 0) return undefined;
     const { layout } = this.header;
     const own = persons * layout.joints.length;
@@ -139,10 +139,10 @@ export class ClipStore {
 
   /** The bytes of clip `i`, checked. */
   #record(i: number): Uint8Array {
-    const { offset, checksum } = this.row(i);
-    const bytes = this.source.read(offset, recordBytes(this.row(i), this.header.layout), `clip ${this.names[i]}`);
+    const { offset, checksum } = this.#row(i);
+    const bytes = this.#source.read(offset, recordBytes(this.#row(i), this.header.layout), `clip ${this.#names[i]}`);
     if (crc32(bytes) === checksum) return bytes;
-    throw new DataError(this.path, "format", `clip ${i} (${this.names[i]}) is damaged: its checksum does not match`);
+    throw new DataError(this.path, "format", `clip ${i} (${this.#names[i]}) is damaged: its checksum does not match`);
   }
 
   /** The clips that train or test under a protocol of this store, ascending. */
@@ -153,7 +153,7 @@ export class ClipStore {
       throw new Error(`${this.path}: no protocol "${protocol}"; this store has ${known}`);
     }
     const found: number[] = [];
-    this.rows.forEach((row, i) => {
+    this.#rows.forEach((row, i) => {
       if (row.splits[at] === split) found.push(i);
     });
     return found;
@@ -174,11 +174,11 @@ export class ClipStore {
   }
 
   close(): void {
-    this.source.close();
+    this.#source.close();
   }
 
-  private row(i: number): IndexRow {
-    const row = this.rows[i];
+  #row(i: number): IndexRow {
+    const row = this.#rows[i];
     if (!row) throw new RangeError(`${this.path}: no clip ${i}; there are ${this.length}`);
     return row;
   }

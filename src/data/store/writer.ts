@@ -49,12 +49,12 @@ export interface StoreOptions {
 /** Writes a clip store, clip by clip; the file appears at `close`, whole or not at all. */
 export class ClipStoreWriter {
   readonly path: string;
-  private readonly options: StoreOptions;
-  private readonly file: AtomicFile;
-  private readonly rows: IndexRow[] = [];
-  private readonly names: Uint8Array[] = [];
-  private readonly taken = new Set<string>();
-  private namesBytes = 0;
+  readonly #options: StoreOptions;
+  readonly #file: AtomicFile;
+  readonly #rows: IndexRow[] = [];
+  readonly #names: Uint8Array[] = [];
+  readonly #taken = new Set<string>();
+  #namesBytes = 0;
 
   /** @throws Error where the folder cannot be written to or there are more than 16 protocols. */
   constructor(path: string, options: StoreOptions) {
@@ -62,14 +62,14 @@ export class ClipStoreWriter {
       throw new Error(`a clip store holds at most ${MAX_PROTOCOLS} protocols, got ${options.protocols?.length}`);
     }
     this.path = path;
-    this.options = options;
-    this.file = new AtomicFile(path);
-    this.file.write(new TextEncoder().encode(MAGIC));
+    this.#options = options;
+    this.#file = new AtomicFile(path);
+    this.#file.write(new TextEncoder().encode(MAGIC));
   }
 
   /** Clips so far. */
   get length(): number {
-    return this.rows.length;
+    return this.#rows.length;
   }
 
   /**
@@ -78,7 +78,7 @@ export class ClipStoreWriter {
    * `label` (no such class, a name used twice, a protocol without a place for it).
    */
   add(facts: ClipFacts, given: Clip, marks?: Uint8Array): void {
-    const { layout, classes, protocols = [] } = this.options;
+    const { layout, classes, protocols = [] } = this.#options;
     const fail = (reason: "shape" | "label", detail: string): never => {
       throw new DataError(facts.name, reason, detail);
     };
@@ -93,7 +93,7 @@ export class ClipStoreWriter {
     if (!Number.isInteger(facts.label) || facts.label < -1 || facts.label >= classes.length) {
       fail("label", `label ${facts.label} is outside 0..${classes.length - 1} (-1: none)`);
     }
-    if (facts.name === "" || this.taken.has(facts.name)) fail("label", "a clip's name must be given, and only once");
+    if (facts.name === "" || this.#taken.has(facts.name)) fail("label", "a clip's name must be given, and only once");
     checkClip(clip, facts.name);
     const splits = protocols.map((protocol) => protocol.split(facts));
 
@@ -101,11 +101,11 @@ export class ClipStoreWriter {
     const bits = lost && lostBits(lost, clip, kept.persons);
     const bytes = bits ? joined(bytesOf(kept.data), bits) : bytesOf(kept.data);
     const name = new TextEncoder().encode(facts.name);
-    this.taken.add(facts.name);
-    this.names.push(name);
-    this.namesBytes += name.length;
-    this.rows.push({
-      offset: this.file.position,
+    this.#taken.add(facts.name);
+    this.#names.push(name);
+    this.#namesBytes += name.length;
+    this.#rows.push({
+      offset: this.#file.position,
       frames: kept.frames,
       persons: kept.persons,
       label: facts.label,
@@ -113,20 +113,20 @@ export class ClipStoreWriter {
       camera: facts.camera,
       setup: facts.setup,
       splits,
-      nameEnd: this.namesBytes,
+      nameEnd: this.#namesBytes,
       checksum: crc32(bytes),
       lost: bits ? bits.reduce((sum, byte) => sum + onesOf(byte), 0) : 0,
     });
-    this.file.write(bytes);
+    this.#file.write(bytes);
   }
 
   /** Writes the index and puts the store in place. `notes` replaces those given at first. @throws Error when empty. */
-  commit(notes: unknown = this.options.notes): void {
-    if (this.rows.length === 0) {
+  commit(notes: unknown = this.#options.notes): void {
+    if (this.#rows.length === 0) {
       this.abort();
       throw new DataError(this.path, "empty", "not one usable clip: no store is written");
     }
-    const { layout, classes, protocols = [], normalized, normalization, normalizedPer } = this.options;
+    const { layout, classes, protocols = [], normalized, normalization, normalizedPer } = this.#options;
     const header = new TextEncoder().encode(
       JSON.stringify({
         layout,
@@ -138,32 +138,32 @@ export class ClipStoreWriter {
         notes,
       }),
     );
-    const indexBytes = this.rows.length * ROW_BYTES;
-    const tail = new Uint8Array(indexBytes + this.namesBytes + header.length + FOOTER_BYTES);
+    const indexBytes = this.#rows.length * ROW_BYTES;
+    const tail = new Uint8Array(indexBytes + this.#namesBytes + header.length + FOOTER_BYTES);
     const view = new DataView(tail.buffer);
-    this.rows.forEach((row, i) => encodeRow(row, view, i * ROW_BYTES));
+    this.#rows.forEach((row, i) => encodeRow(row, view, i * ROW_BYTES));
     let at = indexBytes;
-    for (const name of this.names) {
+    for (const name of this.#names) {
       tail.set(name, at);
       at += name.length;
     }
     tail.set(header, at);
     const footer = encodeFooter({
-      indexOffset: this.file.position,
-      namesBytes: this.namesBytes,
+      indexOffset: this.#file.position,
+      namesBytes: this.#namesBytes,
       headerBytes: header.length,
-      count: this.rows.length,
-      version: this.rows.some(({ lost }) => lost > 0) ? STORE_VERSION : 1,
+      count: this.#rows.length,
+      version: this.#rows.some(({ lost }) => lost > 0) ? STORE_VERSION : 1,
     });
     tail.set(footer, at + header.length);
     sealFooter(tail.subarray(tail.length - FOOTER_BYTES), crc32(tail.subarray(0, tail.length - FOOTER_UNCHECKED)));
-    this.file.write(tail);
-    this.file.commit();
+    this.#file.write(tail);
+    this.#file.commit();
   }
 
   /** Leaves no trace. Does nothing after `commit`. */
   abort(): void {
-    this.file.abort();
+    this.#file.abort();
   }
 }
 

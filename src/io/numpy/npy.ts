@@ -84,9 +84,11 @@ export function readNpyArray(input: BytesOrPath, name?: string): NpyArray {
 export class NpyFile {
   readonly dtype: HostDType;
   readonly shape: readonly number[];
-  private readonly header: NpyHeader;
+  readonly #header: NpyHeader;
 
-  private constructor(private readonly source: ByteSource) {
+  readonly #source: ByteSource;
+  private constructor(source: ByteSource) {
+    this.#source = source;
     const header = readHeader(source);
     if (header.kind === "str" || header.kind === "bytes") throw textFault(source.name);
     if (header.fortranOrder && header.shape.length > 1) {
@@ -96,7 +98,7 @@ export class NpyFile {
       );
     }
     if (header.shape.length === 0) throw new FormatError(source.name, "is a scalar, which has no rows; use readNpy");
-    this.header = header;
+    this.#header = header;
     this.dtype = header.kind;
     this.shape = header.shape;
   }
@@ -115,12 +117,12 @@ export class NpyFile {
   readRows(start: number, count: number): HostTensor {
     const rows = this.shape[0];
     if (!Number.isInteger(start) || !Number.isInteger(count) || start < 0 || count < 0 || start + count > rows) {
-      throw new Error(`${this.source.name}: rows ${start} to ${start + count} asked for; it has rows 0 to ${rows}`);
+      throw new Error(`${this.#source.name}: rows ${start} to ${start + count} asked for; it has rows 0 to ${rows}`);
     }
-    const rowElements = rows === 0 ? 0 : this.header.count / rows;
-    const rowBytes = rowElements * this.header.itemBytes;
-    const bytes = this.source.read(this.header.dataStart + start * rowBytes, count * rowBytes, "rows");
-    const native = this.header.bigEndian ? swapByteOrder(bytes, this.header.itemBytes) : bytes;
+    const rowElements = rows === 0 ? 0 : this.#header.count / rows;
+    const rowBytes = rowElements * this.#header.itemBytes;
+    const bytes = this.#source.read(this.#header.dataStart + start * rowBytes, count * rowBytes, "rows");
+    const native = this.#header.bigEndian ? swapByteOrder(bytes, this.#header.itemBytes) : bytes;
     return {
       dtype: this.dtype,
       shape: [count, ...this.shape.slice(1)],
@@ -129,7 +131,7 @@ export class NpyFile {
   }
 
   close(): void {
-    this.source.close();
+    this.#source.close();
   }
 }
 

@@ -19,22 +19,21 @@ export interface NpzReadOptions extends ZipLimits {
 export class NpzFile {
   /** The arrays' names, without `.npy`. */
   readonly names: readonly string[];
-  private readonly zip: ZipReader;
-  private readonly entryNames = new Map<string, string>();
+  readonly #zip: ZipReader;
+  readonly #entryNames = new Map<string, string>();
 
-  private constructor(
-    private readonly source: ByteSource,
-    options: NpzReadOptions,
-  ) {
-    this.zip = new ZipReader(source, options);
-    for (const entry of this.zip.entries.keys()) {
+  readonly #source: ByteSource;
+  private constructor(source: ByteSource, options: NpzReadOptions) {
+    this.#source = source;
+    this.#zip = new ZipReader(source, options);
+    for (const entry of this.#zip.entries.keys()) {
       const name = entry.endsWith(".npy") ? entry.slice(0, -4) : undefined;
       if (name === undefined) {
         throw new FormatError(source.name, `entry ${quoteForError(entry)} is not an .npy array: not an npz file`);
       }
-      this.entryNames.set(name, entry);
+      this.#entryNames.set(name, entry);
     }
-    this.names = [...this.entryNames.keys()];
+    this.names = [...this.#entryNames.keys()];
   }
 
   static open(input: BytesOrPath, options: NpzReadOptions = {}): NpzFile {
@@ -49,32 +48,32 @@ export class NpzFile {
 
   /** An array of numbers or booleans. A name that the file does not have throws. */
   read(name: string): HostTensor {
-    return readNpy(this.bytes(name), this.label(name));
+    return readNpy(this.#bytes(name), this.#label(name));
   }
 
   /** An array of numbers, booleans or text. */
   readArray(name: string): NpyArray {
-    return readNpyArray(this.bytes(name), this.label(name));
+    return readNpyArray(this.#bytes(name), this.#label(name));
   }
 
   close(): void {
-    this.source.close();
+    this.#source.close();
   }
 
-  private label(name: string): string {
-    return `${this.source.name}[${name}]`;
+  #label(name: string): string {
+    return `${this.#source.name}[${name}]`;
   }
 
-  private bytes(name: string): Uint8Array {
-    const entry = this.entryNames.get(name);
+  #bytes(name: string): Uint8Array {
+    const entry = this.#entryNames.get(name);
     if (entry === undefined) {
       const known = this.names
         .slice(0, 16)
         .map((n) => quoteForError(n, 60))
         .join(", ");
-      throw new Error(`${this.source.name}: no array ${quoteForError(name)}; it has ${known}`);
+      throw new Error(`${this.#source.name}: no array ${quoteForError(name)}; it has ${known}`);
     }
-    return this.zip.read(entry);
+    return this.#zip.read(entry);
   }
 }
 

@@ -30,7 +30,7 @@ const START = 1;
 /** Appends scalars to an event file of its own in `folder`. */
 export class TensorBoardWriter {
   readonly path: string;
-  private descriptor: number | undefined;
+  #descriptor: number | undefined;
 
   /** @param resumedAt the step that training goes on from. */
   constructor(folder: string, resumedAt?: number) {
@@ -39,27 +39,27 @@ export class TensorBoardWriter {
       folder,
       `events.out.tfevents.${String(seconds).padStart(10, "0")}.${hostname()}.${process.pid}.${counter++}`,
     );
-    this.descriptor = openSync(this.path, "wx");
-    this.append({ wallTime: Date.now() / 1000, step: 0, fileVersion: "brain.Event:2" });
-    if (resumedAt !== undefined) this.append({ wallTime: Date.now() / 1000, step: resumedAt, sessionStart: true });
+    this.#descriptor = openSync(this.path, "wx");
+    this.#append({ wallTime: Date.now() / 1000, step: 0, fileVersion: "brain.Event:2" });
+    if (resumedAt !== undefined) this.#append({ wallTime: Date.now() / 1000, step: resumedAt, sessionStart: true });
   }
 
   scalars(step: number, scalars: Readonly<Record<string, number>>, wallTime = Date.now() / 1000): void {
-    this.append({ wallTime, step, scalars });
+    this.#append({ wallTime, step, scalars });
   }
 
   close(): void {
-    if (this.descriptor === undefined) return;
-    fsyncSync(this.descriptor);
-    closeSync(this.descriptor);
-    this.descriptor = undefined;
+    if (this.#descriptor === undefined) return;
+    fsyncSync(this.#descriptor);
+    closeSync(this.#descriptor);
+    this.#descriptor = undefined;
   }
 
-  private append(event: TensorBoardEvent): void {
-    if (this.descriptor === undefined) throw new Error(`${this.path}: write after close`);
+  #append(event: TensorBoardEvent): void {
+    if (this.#descriptor === undefined) throw new Error(`${this.path}: write after close`);
     const record = encodeRecord(encodeEvent(event));
     let done = 0;
-    while (done < record.length) done += writeSync(this.descriptor, record, done);
+    while (done < record.length) done += writeSync(this.#descriptor, record, done);
   }
 }
 

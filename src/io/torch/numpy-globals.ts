@@ -43,8 +43,10 @@ class NumpyArray extends PickleObject {
   declare shape: readonly number[];
   declare data: TypedArray;
 
-  constructor(private readonly fill: (array: NumpyArray, state: readonly PickleItem[]) => void) {
+  readonly #fill: (array: NumpyArray, state: readonly PickleItem[]) => void;
+  constructor(fill: (array: NumpyArray, state: readonly PickleItem[]) => void) {
     super();
+    this.#fill = fill;
     // The result holds the tensor's fields alone.
     Object.defineProperty(this, "fill", { enumerable: false });
     Object.defineProperty(this, "pythonName", { enumerable: false });
@@ -53,7 +55,7 @@ class NumpyArray extends PickleObject {
   override build(state: PickleItem): void {
     if (this.data !== undefined) throw new PickleFault("sets the state of a numpy array twice");
     if (!Array.isArray(state) || state.length !== 5) throw new PickleFault("sets an unknown state of a numpy array");
-    this.fill(this, state as readonly PickleItem[]);
+    this.#fill(this, state as readonly PickleItem[]);
   }
 }
 

@@ -47,181 +47,182 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 class Machine {
   /** Where the current instruction starts. */
   position = 0;
-  private at = 0;
-  private readonly view: DataView;
-  private readonly stack: PickleItem[] = [];
-  private readonly marks: number[] = [];
-  private readonly memo = new Map<number, PickleItem>();
+  #at = 0;
+  readonly #view: DataView;
+  readonly #stack: PickleItem[] = [];
+  readonly #marks: number[] = [];
+  readonly #memo = new Map<number, PickleItem>();
 
-  constructor(
-    private readonly bytes: Uint8Array,
-    private readonly options: PickleOptions,
-  ) {
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  readonly #bytes: Uint8Array;
+  readonly #options: PickleOptions;
+  constructor(bytes: Uint8Array, options: PickleOptions) {
+    this.#bytes = bytes;
+    this.#options = options;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   run(): PythonValue {
     for (;;) {
-      this.position = this.at;
-      const opcode = this.bytes[this.take(1)];
-      if (opcode === 0x2e) return this.stop();
-      this.step(opcode);
+      this.position = this.#at;
+      const opcode = this.#bytes[this.#take(1)];
+      if (opcode === 0x2e) return this.#stop();
+      this.#step(opcode);
     }
   }
 
-  private stop(): PythonValue {
-    if (this.stack.length !== 1 || this.marks.length !== 0) {
-      throw new PickleFault(`ends with ${this.stack.length} values on its stack instead of 1`);
+  #stop(): PythonValue {
+    if (this.#stack.length !== 1 || this.#marks.length !== 0) {
+      throw new PickleFault(`ends with ${this.#stack.length} values on its stack instead of 1`);
     }
-    if (this.at !== this.bytes.length) throw new PickleFault(`${this.bytes.length - this.at} bytes follow its end`);
-    const result = this.stack[0];
-    checkPlain(result, UNFOLD_FREE + UNFOLD_PER_BYTE * this.bytes.length);
+    if (this.#at !== this.#bytes.length) throw new PickleFault(`${this.#bytes.length - this.#at} bytes follow its end`);
+    const result = this.#stack[0];
+    checkPlain(result, UNFOLD_FREE + UNFOLD_PER_BYTE * this.#bytes.length);
     return result;
   }
 
-  private step(opcode: number): void {
+  #step(opcode: number): void {
     switch (opcode) {
       case 0x80: // PROTO
-        return this.protocol(this.uint8());
+        return this.#protocol(this.#uint8());
       case 0x95: // FRAME: a hint for buffered reading
-        this.length64("a frame");
+        this.#length64("a frame");
         return;
       case 0x28: // MARK
-        this.marks.push(this.stack.length);
+        this.#marks.push(this.#stack.length);
         return;
       case 0x30: // POP: as in CPython, on a mark it pops the mark
-        if (this.marks.at(-1) === this.stack.length) this.marks.pop();
-        else this.pop();
+        if (this.#marks.at(-1) === this.#stack.length) this.#marks.pop();
+        else this.#pop();
         return;
       case 0x31: // POP_MARK
-        this.popMark();
+        this.#popMark();
         return;
       case 0x32: // DUP
-        return this.push(this.peek());
+        return this.#push(this.#peek());
 
       case 0x4e: // NONE
-        return this.push(null);
+        return this.#push(null);
       case 0x88: // NEWTRUE
-        return this.push(true);
+        return this.#push(true);
       case 0x89: // NEWFALSE
-        return this.push(false);
+        return this.#push(false);
       case 0x4a: // BININT
-        return this.push(this.view.getInt32(this.take(4), true));
+        return this.#push(this.#view.getInt32(this.#take(4), true));
       case 0x4b: // BININT1
-        return this.push(this.uint8());
+        return this.#push(this.#uint8());
       case 0x4d: // BININT2
-        return this.push(this.view.getUint16(this.take(2), true));
+        return this.#push(this.#view.getUint16(this.#take(2), true));
       case 0x8a: // LONG1
-        return this.push(this.long(this.uint8()));
+        return this.#push(this.#long(this.#uint8()));
       case 0x8b: // LONG4
-        return this.push(this.long(this.uint32()));
+        return this.#push(this.#long(this.#uint32()));
       case 0x47: // BINFLOAT, the one big-endian number
-        return this.push(this.view.getFloat64(this.take(8), false));
+        return this.#push(this.#view.getFloat64(this.#take(8), false));
 
       case 0x58: // BINUNICODE
-        return this.push(this.text(this.uint32()));
+        return this.#push(this.#text(this.#uint32()));
       case 0x8c: // SHORT_BINUNICODE
-        return this.push(this.text(this.uint8()));
+        return this.#push(this.#text(this.#uint8()));
       case 0x8d: // BINUNICODE8
-        return this.push(this.text(this.length64("a string")));
+        return this.#push(this.#text(this.#length64("a string")));
       case 0x54: // BINSTRING, Python 2's str
-        return this.push(this.text(this.uint32()));
+        return this.#push(this.#text(this.#uint32()));
       case 0x55: // SHORT_BINSTRING
-        return this.push(this.text(this.uint8()));
+        return this.#push(this.#text(this.#uint8()));
       case 0x42: // BINBYTES
-        return this.push(this.binary(this.uint32()));
+        return this.#push(this.#binary(this.#uint32()));
       case 0x43: // SHORT_BINBYTES
-        return this.push(this.binary(this.uint8()));
+        return this.#push(this.#binary(this.#uint8()));
       case 0x8e: // BINBYTES8
-        return this.push(this.binary(this.length64("a bytes object")));
+        return this.#push(this.#binary(this.#length64("a bytes object")));
       case 0x96: // BYTEARRAY8
-        return this.push(this.binary(this.length64("a bytearray")));
+        return this.#push(this.#binary(this.#length64("a bytearray")));
 
       case 0x5d: // EMPTY_LIST
-        return this.push([]);
+        return this.#push([]);
       case 0x6c: // LIST
-        return this.push(this.popMark() as PythonValue[]);
+        return this.#push(this.#popMark() as PythonValue[]);
       case 0x61: // APPEND
-        return this.append([this.pop()]);
+        return this.#append([this.#pop()]);
       case 0x65: // APPENDS
-        return this.append(this.popMark());
+        return this.#append(this.#popMark());
       case 0x29: // EMPTY_TUPLE
-        return this.pushTuple(0);
+        return this.#pushTuple(0);
       case 0x85: // TUPLE1
-        return this.pushTuple(1);
+        return this.#pushTuple(1);
       case 0x86: // TUPLE2
-        return this.pushTuple(2);
+        return this.#pushTuple(2);
       case 0x87: // TUPLE3
-        return this.pushTuple(3);
+        return this.#pushTuple(3);
       case 0x74: // TUPLE
-        return this.push(Object.freeze(this.popMark()) as PythonValue);
+        return this.#push(Object.freeze(this.#popMark()) as PythonValue);
       case 0x7d: // EMPTY_DICT
-        return this.push(new Map());
+        return this.#push(new Map());
       case 0x64: // DICT
-        return this.push(fill(new Map(), this.popMark()));
+        return this.#push(fill(new Map(), this.#popMark()));
       case 0x73: {
         // SETITEM
-        const value = this.pop();
-        return this.setItems([this.pop(), value]);
+        const value = this.#pop();
+        return this.#setItems([this.#pop(), value]);
       }
       case 0x75: // SETITEMS
-        return this.setItems(this.popMark());
+        return this.#setItems(this.#popMark());
 
       case 0x71: // BINPUT
-        return this.put(this.uint8());
+        return this.#put(this.#uint8());
       case 0x72: // LONG_BINPUT
-        return this.put(this.uint32());
+        return this.#put(this.#uint32());
       case 0x94: // MEMOIZE
-        return this.put(this.memo.size);
+        return this.#put(this.#memo.size);
       case 0x68: // BINGET
-        return this.get(this.uint8());
+        return this.#get(this.#uint8());
       case 0x6a: // LONG_BINGET
-        return this.get(this.uint32());
+        return this.#get(this.#uint32());
 
       case 0x63: {
         // GLOBAL
-        const module = this.line();
-        return this.global(module, this.line());
+        const module = this.#line();
+        return this.#global(module, this.#line());
       }
       case 0x93: {
         // STACK_GLOBAL
-        const name = this.pop();
-        const module = this.pop();
+        const name = this.#pop();
+        const module = this.#pop();
         if (typeof module !== "string" || typeof name !== "string")
           throw new PickleFault("names a class by a non-string");
-        return this.global(module, name);
+        return this.#global(module, name);
       }
       case 0x52: {
         // REDUCE
-        const args = this.pop();
-        return this.reduce(this.pop(), args);
+        const args = this.#pop();
+        return this.#reduce(this.#pop(), args);
       }
       case 0x62: {
         // BUILD
-        const state = this.pop();
-        return this.build(this.peek(), state);
+        const state = this.#pop();
+        return this.#build(this.#peek(), state);
       }
       case 0x51: // BINPERSID
-        return this.persistent(this.pop());
+        return this.#persistent(this.#pop());
       default:
-        throw new PickleFault(this.refusal(opcode));
+        throw new PickleFault(this.#refusal(opcode));
     }
   }
 
-  private refusal(opcode: number): string {
+  #refusal(opcode: number): string {
     const code = `0x${opcode.toString(16).padStart(2, "0")}`;
     switch (opcode) {
       case 0x69: // INST
-        return `asks for an instance of ${this.line()}.${this.line()} (INST), which is refused`;
+        return `asks for an instance of ${this.#line()}.${this.#line()} (INST), which is refused`;
       case 0x6f: // OBJ
-        return `asks for an instance of ${describe(this.popMark()[0])} (OBJ), which is refused`;
+        return `asks for an instance of ${describe(this.#popMark()[0])} (OBJ), which is refused`;
       case 0x81: // NEWOBJ
-        this.pop();
-        return `asks for an instance of ${describe(this.pop())} (NEWOBJ), which is refused`;
+        this.#pop();
+        return `asks for an instance of ${describe(this.#pop())} (NEWOBJ), which is refused`;
       case 0x92: // NEWOBJ_EX
-        this.pop();
-        this.pop();
-        return `asks for an instance of ${describe(this.pop())} (NEWOBJ_EX), which is refused`;
+        this.#pop();
+        this.#pop();
+        return `asks for an instance of ${describe(this.#pop())} (NEWOBJ_EX), which is refused`;
       case 0x82: // EXT1, EXT2, EXT4
       case 0x83:
       case 0x84:
@@ -237,44 +238,44 @@ class Machine {
     }
   }
 
-  private protocol(version: number): void {
+  #protocol(version: number): void {
     if (version > 5) throw new PickleFault(`protocol ${version} is unknown; 2 to 5 are read`);
   }
 
   /** Moves past `count` bytes and returns where they start. */
-  private take(count: number): number {
-    const start = this.at;
-    if (count > this.bytes.length - start) {
-      throw new PickleFault(`truncated: ${count} bytes needed, ${this.bytes.length - start} left`);
+  #take(count: number): number {
+    const start = this.#at;
+    if (count > this.#bytes.length - start) {
+      throw new PickleFault(`truncated: ${count} bytes needed, ${this.#bytes.length - start} left`);
     }
-    this.at = start + count;
+    this.#at = start + count;
     return start;
   }
 
-  private uint8(): number {
-    return this.bytes[this.take(1)];
+  #uint8(): number {
+    return this.#bytes[this.#take(1)];
   }
 
-  private uint32(): number {
-    return this.view.getUint32(this.take(4), true);
+  #uint32(): number {
+    return this.#view.getUint32(this.#take(4), true);
   }
 
-  private length64(what: string): number {
-    const length = this.view.getBigUint64(this.take(8), true);
-    if (length > BigInt(this.bytes.length - this.at)) {
-      throw new PickleFault(`truncated: ${what} of ${length} bytes, ${this.bytes.length - this.at} left`);
+  #length64(what: string): number {
+    const length = this.#view.getBigUint64(this.#take(8), true);
+    if (length > BigInt(this.#bytes.length - this.#at)) {
+      throw new PickleFault(`truncated: ${what} of ${length} bytes, ${this.#bytes.length - this.#at} left`);
     }
     return Number(length);
   }
 
-  private binary(length: number): Uint8Array {
-    const start = this.take(length);
-    return this.bytes.subarray(start, start + length);
+  #binary(length: number): Uint8Array {
+    const start = this.#take(length);
+    return this.#bytes.subarray(start, start + length);
   }
 
-  private text(length: number): string {
+  #text(length: number): string {
     try {
-      return utf8.decode(this.binary(length));
+      return utf8.decode(this.#binary(length));
     } catch (error) {
       if (error instanceof PickleFault) throw error;
       throw new PickleFault("a string is not valid UTF-8");
@@ -282,20 +283,20 @@ class Machine {
   }
 
   /** Text up to a line end: the operands of GLOBAL and INST. */
-  private line(): string {
-    const end = this.bytes.subarray(this.at, this.at + MAX_NAME).indexOf(0x0a);
+  #line(): string {
+    const end = this.#bytes.subarray(this.#at, this.#at + MAX_NAME).indexOf(0x0a);
     if (end < 0) throw new PickleFault(`a name without an end within ${MAX_NAME} bytes`);
-    const text = this.text(end);
-    this.at++;
+    const text = this.#text(end);
+    this.#at++;
     return text;
   }
 
   /** A two's complement little-endian integer. */
-  private long(length: number): number | bigint {
+  #long(length: number): number | bigint {
     if (length > MAX_LONG_BYTES) {
       throw new PickleFault(`an integer of ${length} bytes; at most ${MAX_LONG_BYTES} are read`);
     }
-    const bytes = this.binary(length);
+    const bytes = this.#binary(length);
     let hex = "";
     for (let i = length - 1; i >= 0; i--) hex += bytes[i].toString(16).padStart(2, "0");
     const value = length === 0 ? 0n : BigInt.asIntN(8 * length, BigInt(`0x${hex}`));
@@ -303,78 +304,78 @@ class Machine {
     return Number.isSafeInteger(number) ? number : value;
   }
 
-  private push(value: PickleItem): void {
-    this.stack.push(value);
+  #push(value: PickleItem): void {
+    this.#stack.push(value);
   }
 
   /** The stack below the last mark is out of reach until the mark is popped, as in CPython. */
-  private floor(): number {
-    return this.marks.length > 0 ? this.marks[this.marks.length - 1] : 0;
+  #floor(): number {
+    return this.#marks.length > 0 ? this.#marks[this.#marks.length - 1] : 0;
   }
 
-  private peek(): PickleItem {
-    if (this.stack.length <= this.floor()) throw new PickleFault("takes a value from an empty stack");
-    return this.stack[this.stack.length - 1];
+  #peek(): PickleItem {
+    if (this.#stack.length <= this.#floor()) throw new PickleFault("takes a value from an empty stack");
+    return this.#stack[this.#stack.length - 1];
   }
 
-  private pop(): PickleItem {
-    const value = this.peek();
-    this.stack.pop();
+  #pop(): PickleItem {
+    const value = this.#peek();
+    this.#stack.pop();
     return value;
   }
 
-  private popMark(): PickleItem[] {
-    const mark = this.marks.pop();
+  #popMark(): PickleItem[] {
+    const mark = this.#marks.pop();
     if (mark === undefined) throw new PickleFault("goes back to a mark that was not set");
-    return this.stack.splice(mark);
+    return this.#stack.splice(mark);
   }
 
-  private pushTuple(size: number): void {
-    if (this.stack.length - this.floor() < size) throw new PickleFault("takes a value from an empty stack");
-    this.push(Object.freeze(this.stack.splice(this.stack.length - size)) as PythonValue);
+  #pushTuple(size: number): void {
+    if (this.#stack.length - this.#floor() < size) throw new PickleFault("takes a value from an empty stack");
+    this.#push(Object.freeze(this.#stack.splice(this.#stack.length - size)) as PythonValue);
   }
 
-  private append(items: PickleItem[]): void {
-    const list = this.peek();
+  #append(items: PickleItem[]): void {
+    const list = this.#peek();
     if (!Array.isArray(list) || Object.isFrozen(list)) throw new PickleFault(`appends to a ${describe(list)}`);
     for (const item of items) list.push(item);
   }
 
-  private setItems(items: PickleItem[]): void {
-    const dict = this.peek();
+  #setItems(items: PickleItem[]): void {
+    const dict = this.#peek();
     if (!(dict instanceof Map)) throw new PickleFault(`sets items of a ${describe(dict)}`);
     fill(dict, items);
   }
 
-  private put(index: number): void {
-    this.memo.set(index, this.peek());
+  #put(index: number): void {
+    this.#memo.set(index, this.#peek());
   }
 
-  private get(index: number): void {
-    const value = this.memo.get(index);
+  #get(index: number): void {
+    const value = this.#memo.get(index);
     if (value === undefined) throw new PickleFault(`takes memo ${index}, which was not set`);
-    this.push(value);
+    this.#push(value);
   }
 
-  private global(module: string, name: string): void {
-    const found = this.options.findGlobal(module, name);
+  #global(module: string, name: string): void {
+    const found = this.#options.findGlobal(module, name);
     if (found === undefined) {
       throw new PickleFault(
         `asks for ${quoteForError(`${module}.${name}`)}, which is not on the allow-list; refused, nothing was executed`,
       );
     }
-    this.push(found);
+    this.#push(found);
   }
 
-  private reduce(callee: PickleItem, args: PickleItem): void {
+  #reduce(callee: PickleItem, args: PickleItem): void {
     if (!(callee instanceof PickleFunction)) throw new PickleFault(`calls a ${describe(callee)}, which is refused`);
     if (!Array.isArray(args) || !Object.isFrozen(args)) {
       throw new PickleFault(`calls ${callee.name} with a ${describe(args)} in place of its tuple of arguments`);
     }
-    this.push(callee.call(args));
+    this.#push(callee.call(args));
   }
 
-  private build(target: PickleItem, state: PickleItem): void {
+  #build(target: PickleItem, state: PickleItem): void {
     if (target instanceof OrderedDict && state instanceof Map) {
       target.attributes = state;
     } else if (target instanceof PickleObject) {
@@ -384,10 +385,10 @@ class Machine {
     }
   }
 
-  private persistent(id: PickleItem): void {
-    if (this.options.persistentLoad === undefined)
+  #persistent(id: PickleItem): void {
+    if (this.#options.persistentLoad === undefined)
       throw new PickleFault("has a persistent id, which only checkpoints have");
-    this.push(this.options.persistentLoad(id));
+    this.#push(this.#options.persistentLoad(id));
   }
 }
 

@@ -98,70 +98,69 @@ export function stateDictOf(value: PythonValue, key = "state_dict", file = "<che
 }
 
 class CheckpointReader {
-  private readonly zip: ZipReader;
-  private readonly folder: string;
-  private readonly bigEndian: boolean;
-  private readonly storages = new Map<string, Uint8Array>();
-  private readonly chargeExpanded: (bytes: number) => void;
+  readonly #zip: ZipReader;
+  readonly #folder: string;
+  readonly #bigEndian: boolean;
+  readonly #storages = new Map<string, Uint8Array>();
+  readonly #chargeExpanded: (bytes: number) => void;
 
-  constructor(
-    private readonly source: ByteSource,
-    options: TorchReadOptions,
-  ) {
-    this.zip = new ZipReader(source, options);
-    this.folder = this.findFolder();
-    this.bigEndian = this.readByteOrder() === "big";
-    this.chargeExpanded = chargeUpTo(
+  readonly #source: ByteSource;
+  constructor(source: ByteSource, options: TorchReadOptions) {
+    this.#source = source;
+    this.#zip = new ZipReader(source, options);
+    this.#folder = this.#findFolder();
+    this.#bigEndian = this.#readByteOrder() === "big";
+    this.#chargeExpanded = chargeUpTo(
       (options.maxExpandedBytes ?? 64 * 2 ** 20) + EXPANSION_PER_BYTE * source.size,
       "copies of expanded or strided tensors (the option maxExpandedBytes raises the limit)",
     );
   }
 
   read(): PythonValue {
-    const name = `${this.folder}data.pkl`;
-    const size = this.zip.entries.get(name)?.size ?? 0;
+    const name = `${this.#folder}data.pkl`;
+    const size = this.#zip.entries.get(name)?.size ?? 0;
     if (size > MAX_PICKLE_BYTES) {
-      throw new FormatError(this.source.name, `data.pkl of ${size} bytes; at most ${MAX_PICKLE_BYTES} are read`);
+      throw new FormatError(this.#source.name, `data.pkl of ${size} bytes; at most ${MAX_PICKLE_BYTES} are read`);
     }
-    const pickle = this.zip.read(name);
+    const pickle = this.#zip.read(name);
     return loadPickle(pickle, {
-      file: this.source.name,
-      findGlobal: torchGlobals(this.buildTensor, chargeUpTo(2 ** 20 + pickle.length, "copies")),
-      persistentLoad: this.loadStorage,
+      file: this.#source.name,
+      findGlobal: torchGlobals(this.#buildTensor, chargeUpTo(2 ** 20 + pickle.length, "copies")),
+      persistentLoad: this.#loadStorage,
     });
   }
 
-  private findFolder(): string {
-    const candidates = [...this.zip.entries.keys()].filter((name) => /^[^/]*\/data\.pkl$/.test(name));
+  #findFolder(): string {
+    const candidates = [...this.#zip.entries.keys()].filter((name) => /^[^/]*\/data\.pkl$/.test(name));
     if (candidates.length !== 1) {
       throw new FormatError(
-        this.source.name,
+        this.#source.name,
         candidates.length === 0
           ? "is a zip archive, but not a PyTorch checkpoint: it has no FOLDER/data.pkl"
           : `has ${candidates.length} entries FOLDER/data.pkl; a checkpoint has one`,
       );
     }
     const folder = candidates[0].slice(0, -"data.pkl".length);
-    if (this.zip.entries.has(`${folder}constants.pkl`)) {
+    if (this.#zip.entries.has(`${folder}constants.pkl`)) {
       throw new FormatError(
-        this.source.name,
+        this.#source.name,
         "is a TorchScript program, not a checkpoint; save its state_dict() instead",
       );
     }
     return folder;
   }
 
-  private readByteOrder(): "little" | "big" {
-    const name = `${this.folder}byteorder`;
-    const size = this.zip.entries.get(name)?.size;
+  #readByteOrder(): "little" | "big" {
+    const name = `${this.#folder}byteorder`;
+    const size = this.#zip.entries.get(name)?.size;
     if (size === undefined) return "little";
-    const text = size <= 16 ? new TextDecoder().decode(this.zip.read(name)) : "";
-    if (text !== "little" && text !== "big") throw new FormatError(this.source.name, "byteorder is not little or big");
+    const text = size <= 16 ? new TextDecoder().decode(this.#zip.read(name)) : "";
+    if (text !== "little" && text !== "big") throw new FormatError(this.#source.name, "byteorder is not little or big");
     return text;
   }
 
   /** A storage's persistent id is ("storage", storage class, key, device, element count). */
-  private readonly loadStorage = (id: PickleItem): PickleItem => {
+  readonly #loadStorage = (id: PickleItem): PickleItem => {
     if (!Array.isArray(id) || id.length !== 5 || id[0] !== "storage") {
       throw new PickleFault(`has a persistent id that is not a storage's: ${describe(id)}`);
     }
@@ -170,7 +169,7 @@ class CheckpointReader {
       throw new PickleFault("has a storage's persistent id with a wrong class, key or element count");
     }
     const itemBytes = type.dtype === undefined ? 1 : bytesPerHostElement(type.dtype);
-    const bytes = this.storageBytes(key, itemBytes);
+    const bytes = this.#storageBytes(key, itemBytes);
     if (bytes.length !== (count as number) * itemBytes) {
       throw new PickleFault(
         `storage ${quoteForError(key)} should have ${count as number} elements of ${itemBytes} bytes; the file has ` +
@@ -180,30 +179,30 @@ class CheckpointReader {
     return new Storage(key, type.dtype, bytes);
   };
 
-  private storageBytes(key: string, itemBytes: number): Uint8Array {
+  #storageBytes(key: string, itemBytes: number): Uint8Array {
     // Elements of different sizes need different swaps: each is a copy of its own.
-    const cacheKey = this.bigEndian ? `${itemBytes}/${key}` : key;
-    const known = this.storages.get(cacheKey);
+    const cacheKey = this.#bigEndian ? `${itemBytes}/${key}` : key;
+    const known = this.#storages.get(cacheKey);
     if (known !== undefined) return known;
-    const name = `${this.folder}data/${key}`;
-    if (!this.zip.entries.has(name)) throw new PickleFault(`storage ${quoteForError(key)} is not in the file`);
-    if (this.bigEndian && itemBytes === 1) {
+    const name = `${this.#folder}data/${key}`;
+    if (!this.#zip.entries.has(name)) throw new PickleFault(`storage ${quoteForError(key)} is not in the file`);
+    if (this.#bigEndian && itemBytes === 1) {
       throw new PickleFault(
         "a storage of single bytes in a big-endian file may hold wider elements, which is not read",
       );
     }
-    const stored = this.zip.read(name);
+    const stored = this.#zip.read(name);
     // Aligned once here, so that every tensor of the storage shares one array.
-    const bytes = this.bigEndian
+    const bytes = this.#bigEndian
       ? swapByteOrder(stored, itemBytes)
       : stored.byteOffset % 8 === 0
         ? stored
         : stored.slice();
-    this.storages.set(cacheKey, bytes);
+    this.#storages.set(cacheKey, bytes);
     return bytes;
   }
 
-  private readonly buildTensor = (
+  readonly #buildTensor = (
     storage: Storage,
     dtype: HostDType,
     offset: number,
@@ -226,7 +225,7 @@ class CheckpointReader {
     if (isRowMajor(shape, strides)) {
       return { dtype, shape, data: viewElements(storage.bytes.subarray(offset * itemBytes), dtype, count) };
     }
-    this.chargeExpanded(count * itemBytes);
+    this.#chargeExpanded(count * itemBytes);
     const elements = viewElements(storage.bytes, dtype, available);
     let data: TypedArray;
     try {

@@ -59,10 +59,10 @@ function emitCheckpoint(sink: ByteSink, value: PicklableValue): void {
 /** One storage for each distinct piece of memory and element type. */
 class StorageTable {
   readonly list: StoredArray[] = [];
-  private readonly byBuffer = new Map<ArrayBufferLike, StoredArray[]>();
+  readonly #byBuffer = new Map<ArrayBufferLike, StoredArray[]>();
 
   keyOf({ dtype, data }: HostTensor): string {
-    const sharing = this.byBuffer.get(data.buffer) ?? [];
+    const sharing = this.#byBuffer.get(data.buffer) ?? [];
     const same = sharing.find(
       (stored) =>
         stored.dtype === dtype && stored.data.byteOffset === data.byteOffset && stored.data.length === data.length,
@@ -71,7 +71,7 @@ class StorageTable {
     const stored = { key: String(this.list.length), dtype, data };
     this.list.push(stored);
     sharing.push(stored);
-    this.byBuffer.set(data.buffer, sharing);
+    this.#byBuffer.set(data.buffer, sharing);
     return stored.key;
   }
 }

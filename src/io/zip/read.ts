@@ -46,31 +46,30 @@ const EXTRA_ZIP64 = 0x0001;
 /** An archive's directory, and its entries' contents on request. */
 export class ZipReader {
   readonly entries: ReadonlyMap<string, ZipEntry>;
-  private readonly limits: Required<ZipLimits>;
+  readonly #limits: Required<ZipLimits>;
 
   /** Reads and checks the directory. Throws `FormatError`. */
-  constructor(
-    private readonly source: ByteSource,
-    limits: ZipLimits = {},
-  ) {
-    this.limits = { freeBytes: 64 * 2 ** 20, maxRatio: 200, verifyChecksums: true, ...limits };
+  readonly #source: ByteSource;
+  constructor(source: ByteSource, limits: ZipLimits = {}) {
+    this.#source = source;
+    this.#limits = { freeBytes: 64 * 2 ** 20, maxRatio: 200, verifyChecksums: true, ...limits };
     this.entries = readDirectory(source);
-    this.checkProportion();
+    this.#checkProportion();
   }
 
   /** The bytes of an entry; its name must be in {@link entries}. */
   read(name: string): Uint8Array {
     const entry = this.entries.get(name);
-    if (entry === undefined) throw new FormatError(this.source.name, `zip has no entry ${quoteForError(name)}`);
-    const packed = this.source.read(
-      dataStart(this.source, entry),
+    if (entry === undefined) throw new FormatError(this.#source.name, `zip has no entry ${quoteForError(name)}`);
+    const packed = this.#source.read(
+      dataStart(this.#source, entry),
       entry.compressedSize,
       `entry ${quoteForError(name)}`,
     );
-    const bytes = entry.deflated ? this.inflate(entry, packed) : packed;
-    if (this.limits.verifyChecksums && crc32(bytes) !== entry.checksum) {
+    const bytes = entry.deflated ? this.#inflate(entry, packed) : packed;
+    if (this.#limits.verifyChecksums && crc32(bytes) !== entry.checksum) {
       throw new FormatError(
-        this.source.name,
+        this.#source.name,
         `entry ${quoteForError(name)} does not match its checksum ` +
           "(the option verifyChecksums: false reads it as it is)",
       );
@@ -78,7 +77,7 @@ export class ZipReader {
     return bytes;
   }
 
-  private inflate(entry: ZipEntry, packed: Uint8Array): Uint8Array {
+  #inflate(entry: ZipEntry, packed: Uint8Array): Uint8Array {
     let bytes: Uint8Array;
     try {
       bytes = inflateRawSync(packed, {
@@ -89,22 +88,22 @@ export class ZipReader {
     } catch (error) {
       const tooLarge = (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
       throw new FormatError(
-        this.source.name,
+        this.#source.name,
         `entry ${quoteForError(entry.name)} ` +
           (tooLarge ? `unpacks to more than its declared ${entry.size} bytes` : "is not a valid deflate stream"),
       );
     }
     if (bytes.length !== entry.size) {
       throw new FormatError(
-        this.source.name,
+        this.#source.name,
         `entry ${quoteForError(entry.name)} unpacks to ${bytes.length} bytes; it declares ${entry.size}`,
       );
     }
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
-  private checkProportion(): void {
-    const { freeBytes, maxRatio } = this.limits;
+  #checkProportion(): void {
+    const { freeBytes, maxRatio } = this.#limits;
     let packed = 0;
     let unpacked = 0;
     for (const entry of this.entries.values()) {
@@ -114,7 +113,7 @@ export class ZipReader {
     }
     if (unpacked > freeBytes + maxRatio * packed) {
       throw new FormatError(
-        this.source.name,
+        this.#source.name,
         `zip declares ${unpacked} bytes out of ${packed} compressed ones; at most ${freeBytes} + ${maxRatio} per ` +
           "compressed byte are unpacked (raise the options freeBytes or maxRatio if the file is trusted)",
       );

@@ -37,19 +37,22 @@ const FLAG_UTF8 = 0x0800;
 const EXTRA_PADDING = 0x4246;
 
 export class ZipWriter {
-  private readonly written: Written[] = [];
-  private readonly names = new Set<string>();
+  readonly #written: Written[] = [];
+  readonly #names = new Set<string>();
 
-  constructor(private readonly sink: ByteSink) {}
+  readonly #sink: ByteSink;
+  constructor(sink: ByteSink) {
+    this.#sink = sink;
+  }
 
   /** Adds an entry. A name that was added before throws. */
   add(name: string, bytes: Uint8Array, options: ZipEntryOptions = {}): void {
-    if (this.names.has(name)) throw new Error(`zip: two entries called ${JSON.stringify(name)}`);
-    this.names.add(name);
+    if (this.#names.has(name)) throw new Error(`zip: two entries called ${JSON.stringify(name)}`);
+    this.#names.add(name);
     const encoded = new TextEncoder().encode(name);
     if (encoded.length > LIMIT_16) throw new Error("zip: an entry's name takes more than 65,535 bytes");
     const data = options.deflate ? deflateRawSync(bytes) : bytes;
-    const start = this.sink.position;
+    const start = this.#sink.position;
     const entry: Written = {
       name: encoded,
       flags: encoded.length === name.length ? 0 : FLAG_UTF8,
@@ -78,29 +81,29 @@ export class ZipWriter {
       view.setUint16(at, EXTRA_PADDING, true);
       view.setUint16(at + 2, paddingLength - 4, true);
     }
-    this.sink.write(header);
-    this.sink.write(data);
-    this.written.push(entry);
+    this.#sink.write(header);
+    this.#sink.write(data);
+    this.#written.push(entry);
   }
 
   /** Writes the directory. Nothing may be added after it. */
   finish(): void {
-    const start = this.sink.position;
-    for (const entry of this.written) this.sink.write(directoryEntry(entry));
-    const size = this.sink.position - start;
-    const count = this.written.length;
-    if (count >= LIMIT_16 || size >= LIMIT_32 || start >= LIMIT_32) this.finish64(start, size, count);
+    const start = this.#sink.position;
+    for (const entry of this.#written) this.#sink.write(directoryEntry(entry));
+    const size = this.#sink.position - start;
+    const count = this.#written.length;
+    if (count >= LIMIT_16 || size >= LIMIT_32 || start >= LIMIT_32) this.#finish64(start, size, count);
     const end = new DataView(new ArrayBuffer(22));
     end.setUint32(0, 0x06054b50, true);
     end.setUint16(8, Math.min(count, LIMIT_16), true);
     end.setUint16(10, Math.min(count, LIMIT_16), true);
     end.setUint32(12, Math.min(size, LIMIT_32), true);
     end.setUint32(16, Math.min(start, LIMIT_32), true);
-    this.sink.write(new Uint8Array(end.buffer));
+    this.#sink.write(new Uint8Array(end.buffer));
   }
 
-  private finish64(start: number, size: number, count: number): void {
-    const recordStart = this.sink.position;
+  #finish64(start: number, size: number, count: number): void {
+    const recordStart = this.#sink.position;
     const view = new DataView(new ArrayBuffer(56 + 20));
     view.setUint32(0, 0x06064b50, true);
     view.setBigUint64(4, 44n, true);
@@ -113,7 +116,7 @@ export class ZipWriter {
     view.setUint32(56, 0x07064b50, true);
     view.setBigUint64(64, BigInt(recordStart), true);
     view.setUint32(72, 1, true);
-    this.sink.write(new Uint8Array(view.buffer));
+    this.#sink.write(new Uint8Array(view.buffer));
   }
 }
 

@@ -24,7 +24,7 @@ export function roundUp4(size: number): number {
 
 /** Emits one kernel; its methods append WGSL. */
 export class BlockEmitter {
-  private text = "";
+  #text = "";
   readonly width: number;
   readonly vector: string;
   readonly rows: number;
@@ -62,7 +62,7 @@ export class BlockEmitter {
   }
 
   line(text: string): void {
-    this.text += text + "\n";
+    this.#text += text + "\n";
   }
 
   eachRow(body: (r: number) => string): void {
@@ -203,7 +203,7 @@ let steps = min(${dim / this.width}, i32(arrayLength(&${lengthOf})));
 ${this.spec.segments ? slowBlocks : fastBlocks}${declareBlock(this.table, this.rows, "block")}let row = first;
 let lastColumn = min(columnEnd, i32(arrayLength(&${lengthOf})) + columnEnd);
 let bh = batch * ${heads} + head;
-${this.text}}
+${this.#text}}
 `;
     return { name, wgsl, bindings: declared.bindings, workgroups: [gridX, Math.ceil(groups / gridX), 1] };
   }

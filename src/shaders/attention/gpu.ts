@@ -21,8 +21,8 @@ const four = [0, 1, 2, 3];
 
 /** Emits one kernel over rows × columns; `r` are the rows the workgroup owns, `c` the tile walked over. */
 class Emitter {
-  private text = "";
-  private readonly helpers = new Map<string, string>();
+  #text = "";
+  readonly #helpers = new Map<string, string>();
   readonly channelBlocks: number;
   readonly vectors: boolean;
 
@@ -36,13 +36,13 @@ class Emitter {
   }
 
   line(text: string): void {
-    this.text += text + "\n";
+    this.#text += text + "\n";
   }
 
   /** A function that loads channels 4·d4.. of a row, 0 outside the sequence or the head. */
-  private loader(layout: RowLayout): string {
+  #loader(layout: RowLayout): string {
     const name = `load_${layout.buffer}_${layout.offset}`;
-    if (this.helpers.has(name)) return name;
+    if (this.#helpers.has(name)) return name;
     const { dim } = this.spec;
     const w = this.vectors ? 4 : 1;
     const start = `${layout.offset / w} + (batch * ${layout.rows} + row) * ${layout.stride / w} + head * ${dim / w}`;
@@ -57,14 +57,14 @@ class Emitter {
   let d = vec4<i32>(4 * d4) + vec4<i32>(0, 1, 2, 3);
   let x = vec4<f32>(${four.map((i) => `${layout.buffer}[at + min(d[${i}], last)]`).join(", ")});
   return select(vec4<f32>(), x, (d <= vec4<i32>(last)) & vec4<bool>(row < ${layout.rows}));`;
-    this.helpers.set(name, `fn ${name}(batch: i32, head: i32, row: i32, d4: i32) -> vec4<f32> {\n  ${body}\n}\n`);
+    this.#helpers.set(name, `fn ${name}(batch: i32, head: i32, row: i32, d4: i32) -> vec4<f32> {\n  ${body}\n}\n`);
     return name;
   }
 
   /** A function that stores channels 4·d4.. of a row, and nothing from `rowEnd` on or outside the head. */
-  private storer(layout: RowLayout): string {
+  #storer(layout: RowLayout): string {
     const name = `store_${layout.buffer}_${layout.offset}`;
-    if (this.helpers.has(name)) return name;
+    if (this.#helpers.has(name)) return name;
     const { dim } = this.spec;
     const w = this.vectors ? 4 : 1;
     const start = `${layout.offset / w} + (batch * ${layout.rows} + row) * ${layout.stride / w} + head * ${dim / w}`;
@@ -74,16 +74,16 @@ class Emitter {
   let at = ${start} + 4 * d4;
 ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] = x[${i}]; }`).join("\n")}`;
     const parameters = "batch: i32, head: i32, row: i32, rowEnd: i32, d4: i32, x: vec4<f32>";
-    this.helpers.set(name, `fn ${name}(${parameters}) {\n  ${body}\n}\n`);
+    this.#helpers.set(name, `fn ${name}(${parameters}) {\n  ${body}\n}\n`);
     return name;
   }
 
   load(layout: RowLayout, row: string, d4: string): string {
-    return `${this.loader(layout)}(batch, head, ${row}, ${d4})`;
+    return `${this.#loader(layout)}(batch, head, ${row}, ${d4})`;
   }
 
   store(layout: RowLayout, row: string, d4: string, value: string): string {
-    return `${this.storer(layout)}(batch, head, ${row}, rowEnd, ${d4}, ${value});`;
+    return `${this.#storer(layout)}(batch, head, ${row}, rowEnd, ${d4}, ${value});`;
   }
 
   /** `NAME0..NAME3`: for 4 rows, vec4 over 4 columns of Σ_d rows[r][d] · columns[c][d]. */
@@ -183,7 +183,7 @@ var<workgroup> left: array<vec4<f32>, ${SIDE * 8}>;
 var<workgroup> right: array<vec4<f32>, ${SIDE * 8}>;
 var<workgroup> weights: array<vec4<f32>, ${SIDE * 8}>;
 var<workgroup> shares: array<vec4<f32>, 64>;
-${[...this.helpers.values()].join("")}
+${[...this.#helpers.values()].join("")}
 @compute @workgroup_size(8, 8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
 let tx = i32(local.x);
@@ -195,7 +195,7 @@ ${declareBlock(table, SIDE, "block")}let row0 = select(${this.rowCount + SIDE}, 
 let head = id / ${blocks} % ${heads};
 let batch = min(id / ${blocks * heads}, ${batch - 1});
 let bh = batch * ${heads} + head;
-${this.text}}
+${this.#text}}
 `;
     return { name, wgsl, bindings: declared.bindings, workgroups: [gridX, Math.ceil(total / gridX), 1] };
   }

@@ -32,7 +32,7 @@ export class ScanText {
   readonly rows: number;
   /** Row-and-quad pairs of an invocation: the length of its private arrays. */
   readonly items: number;
-  private readonly span: number;
+  readonly #span: number;
 
   constructor(
     readonly spec: ScanSpec,
@@ -41,7 +41,7 @@ export class ScanText {
     layout: PackedLayout,
   ) {
     this.quads = quadsOf(spec.hidden);
-    this.span = layout.span;
+    this.#span = layout.span;
     this.rows = tile.rowTile * tile.rowGroups;
     this.items = tile.rowTile * tile.quadsPerLane;
   }
@@ -103,7 +103,7 @@ ${sequence}${quads}${body}}
   }
 
   /** Some lanes have no last quad. */
-  private get ragged(): boolean {
+  get #ragged(): boolean {
     return this.tile.lanes * this.tile.quadsPerLane !== this.quads;
   }
 
@@ -113,7 +113,7 @@ ${sequence}${quads}${body}}
    */
   eachItem(body: string): string {
     const { lanes, quadsPerLane, rowTile } = this.tile;
-    const present = this.ragged ? `if (q < ${this.quads}u) ` : "";
+    const present = this.#ragged ? `if (q < ${this.quads}u) ` : "";
     const block = `{
       let item = r * ${quadsPerLane}u + c;
       let q = lane + c * ${lanes}u;
@@ -154,28 +154,29 @@ ${sequence}${quads}${body}}
 
   /** bias + W·state of every gate, into `sums[item * gates + gate]`. */
   forwardProduct(): string {
-    const { gates, quads, span } = this;
+    const { gates, quads } = this;
+    const span = this.#span;
     const bias0 = 4 * quads * gates * span;
-    const start = (c: number): string => this.blockStart("d", c, bias0 + gates * span);
+    const start = (c: number): string => this.#blockStart("d", c, bias0 + gates * span);
     const { quadsPerLane } = this.tile;
     const biases = range(gates).flatMap((g) =>
       range(quadsPerLane).map((c) => `    let bias_${g}_${c} = packed[${start(c)} + ${bias0 + g * span}u];\n`),
     );
     return (
       biases.join("") +
-      this.eachSum(gates, (r, g, c) => `    var a_${r}_${g}_${c} = bias_${g}_${c};\n`) +
-      this.product(gates, "0u", start, gates * span) +
-      this.eachSum(gates, (r, g, c) => `    sums[${(r * quadsPerLane + c) * gates + g}u] = a_${r}_${g}_${c};\n`)
+      this.#eachSum(gates, (r, g, c) => `    var a_${r}_${g}_${c} = bias_${g}_${c};\n`) +
+      this.#product(gates, "0u", start, gates * span) +
+      this.#eachSum(gates, (r, g, c) => `    sums[${(r * quadsPerLane + c) * gates + g}u] = a_${r}_${g}_${c};\n`)
     );
   }
 
   /** Where the weight of quad `q${c}` begins in part `part` of the packed weight, `block` vec4 a block of quads. */
-  private blockStart(part: string, c: number, block: number): string {
-    const blocks = Math.ceil(this.quads / this.span);
-    return `(${part} * ${blocks}u + q${c} / ${this.span}u) * ${block}u + q${c} % ${this.span}u`;
+  #blockStart(part: string, c: number, block: number): string {
+    const blocks = Math.ceil(this.quads / this.#span);
+    return `(${part} * ${blocks}u + q${c} / ${this.#span}u) * ${block}u + q${c} % ${this.#span}u`;
   }
 
-  private get allShared(): boolean {
+  get #allShared(): boolean {
     return this.tile.sharedGates === this.gates;
   }
 
@@ -192,7 +193,7 @@ ${sequence}${quads}${body}}
     const { gates, quads, rows, items } = this;
     const { batch } = this.spec;
     const plane = rows * quads;
-    const first = this.allShared ? gates : 1;
+    const first = this.#allShared ? gates : 1;
     const keep = range(gates)
       .map((g) =>
         g < first
@@ -200,13 +201,13 @@ ${sequence}${quads}${body}}
           : `pending[${gates - 1}u * item + ${g - 1}u] = out.g${g};`,
       )
       .join("\n        ");
-    const start = (c: number): string => this.blockStart(`(d * ${gates}u + gate)`, c, 4 * quads * this.span);
+    const start = (c: number): string => this.#blockStart(`(d * ${gates}u + gate)`, c, 4 * quads * this.#span);
     const product =
-      this.eachSum(1, (r, g, c) => `      var a_${r}_${g}_${c} = dh[${r * this.tile.quadsPerLane + c}u];\n`) +
-      this.product(1, this.allShared ? `gate * ${plane}u` : "0u", start, this.span) +
-      this.eachSum(1, (r, g, c) => `      dh[${r * this.tile.quadsPerLane + c}u] = a_${r}_${g}_${c};\n`);
+      this.#eachSum(1, (r, g, c) => `      var a_${r}_${g}_${c} = dh[${r * this.tile.quadsPerLane + c}u];\n`) +
+      this.#product(1, this.#allShared ? `gate * ${plane}u` : "0u", start, this.#span) +
+      this.#eachSum(1, (r, g, c) => `      dh[${r * this.tile.quadsPerLane + c}u] = a_${r}_${g}_${c};\n`);
     const nextGate = this.eachItem(`shared_values[slot] = pending[${gates - 1}u * item + gate];`);
-    const products = this.allShared
+    const products = this.#allShared
       ? `    workgroupBarrier();
     for (var gate = 0u; gate < ${gates}u; gate++) {
 ${product}    }
@@ -218,7 +219,7 @@ ${product}      workgroupBarrier();
         ${nextGate}
       }
     }`;
-    return `${this.allShared ? "" : `  var pending: array<vec4<f32>, ${items * (gates - 1)}>;\n`}
+    return `${this.#allShared ? "" : `  var pending: array<vec4<f32>, ${items * (gates - 1)}>;\n`}
   for (var s = 0u; s < ${this.stepCount}; s++) {
     let t = ${this.stepOfRound(true)};
     ${this.eachItem(`
@@ -229,7 +230,7 @@ ${products}
   }`;
   }
 
-  private eachSum(gates: number, body: (row: number, gate: number, c: number) => string): string {
+  #eachSum(gates: number, body: (row: number, gate: number, c: number) => string): string {
     const { rowTile, quadsPerLane } = this.tile;
     return range(rowTile)
       .flatMap((r) => range(gates).flatMap((g) => range(quadsPerLane).map((c) => body(r, g, c))))
@@ -240,7 +241,7 @@ ${products}
    * Adds to the sums `a_ROW_GATE_C` the product of the shared values (from vec4 `sharedBase` on) with the packed
    * weight: for chunk `c`, unit `u` of the read axis and gate `g` it lies at `start(c) + u * unitStride + g * span`.
    */
-  private product(gates: number, sharedBase: string, start: (c: number) => string, unitStride: number): string {
+  #product(gates: number, sharedBase: string, start: (c: number) => string, unitStride: number): string {
     const { rowTile, quadsPerLane } = this.tile;
     let text = "";
     for (const c of range(quadsPerLane)) text += `    var at_${c} = ${start(c)};\n`;
@@ -253,7 +254,7 @@ ${products}
       for (const g of range(gates)) {
         for (const c of range(quadsPerLane)) {
           const w = `w_${axis}_${g}_${c}`;
-          text += `      let ${w} = packed[at_${c} + ${n * unitStride + g * this.span}u];\n`;
+          text += `      let ${w} = packed[at_${c} + ${n * unitStride + g * this.#span}u];\n`;
           for (const r of range(rowTile)) text += `      a_${r}_${g}_${c} += x_${r}.${axis} * ${w};\n`;
         }
       }
