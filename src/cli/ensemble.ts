@@ -3,9 +3,9 @@ import { useDevice } from "../device/index.ts";
 import type { EnsembleEvaluation } from "../hico/judge/fusion/ensemble.ts";
 import { ENSEMBLE_METHODS, evaluateEnsemble } from "../hico/judge/fusion/ensemble.ts";
 import { writeJson } from "../hico/run/folder.ts";
-import type { Scores } from "../hico/judge/scores.ts";
+import type { RankedScores, Scores } from "../hico/judge/scores.ts";
 import { defineHicoCommand } from "./command.ts";
-import { worstClasses } from "./eval/evaluation.ts";
+import { accuracyWords, INTERVAL_NOTE, worstClasses } from "./eval/evaluation.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG, numberOption, wholeOption } from "./options.ts";
 import { PROBE_ARGS, probeSettings } from "./eval/probe-options.ts";
 import { formatTable, percent, ProgressLine } from "./progress.ts";
@@ -55,13 +55,13 @@ export default defineHicoCommand({
 });
 
 function text({ method, protocol, trainClips, testClips, runs, fused, search }: EnsembleEvaluation): string {
-  const top5 = ({ top5: share }: Scores & { readonly top5?: number }): string[] =>
-    method === "linear" ? [percent(share!)] : [];
+  const top5 = ({ top5: share, top5Interval }: Scores & Partial<RankedScores>): string[] =>
+    method === "linear" ? [accuracyWords(share!, top5Interval!)] : [];
   const rows = runs.map(({ run, stream, weight, result }) => [
     run,
     stream,
     String(Number(weight.toFixed(3))),
-    percent(result.accuracy),
+    accuracyWords(result.accuracy, result.interval),
     ...top5(result),
   ]);
   const best = Math.max(...runs.map(({ result }) => result.accuracy));
@@ -75,7 +75,8 @@ function text({ method, protocol, trainClips, testClips, runs, fused, search }: 
   const seen = runs.filter(({ seenInPretraining }) => seenInPretraining > 0);
   return [
     `${protocol}: ${trainClips} training and ${testClips} test clips, matched by name`,
-    formatTable([head, ...rows, ["fused", "", "", percent(fused.accuracy), ...top5(fused)]]),
+    formatTable([head, ...rows, ["fused", "", "", accuracyWords(fused.accuracy, fused.interval), ...top5(fused)]]),
+    INTERVAL_NOTE,
     `fusion against the best of them: ${(100 * (fused.accuracy - best)).toFixed(1)} points`,
     ...(search
       ? [

@@ -10,6 +10,9 @@ import type { Origin } from "../hico/judge/clip-table.ts";
 import { clipsOf, protocolOf } from "../hico/run/clips.ts";
 import type { KnnEvaluation, LinearEvaluation, Subject } from "../hico/judge/evaluate.ts";
 import { evaluateKnn } from "../hico/judge/evaluate.ts";
+import type { EvaluationHead } from "../hico/judge/evaluation-head.ts";
+import type { Interval } from "../hico/judge/scores.ts";
+import { classifierWords, otherResults } from "../hico/judge/variants.ts";
 import type { FeatureTable } from "../hico/judge/features.ts";
 import { encodeClips } from "../hico/judge/features.ts";
 import { nearest } from "../hico/judge/knn.ts";
@@ -71,6 +74,8 @@ export interface ReportData extends GalleryData {
     readonly name: string;
     readonly note: string;
     readonly values: Readonly<Partial<Record<Subject, number>>>;
+    /** 95 % confidence intervals of the values. */
+    readonly intervals?: Readonly<Partial<Record<Subject, Interval>>>;
   }[];
   readonly confusion?: { readonly from: string; readonly counts: readonly (readonly number[])[] };
   readonly map: { readonly clips: readonly number[]; readonly x: readonly number[]; readonly y: readonly number[] };
@@ -150,7 +155,9 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
       trainClips: trainClips.length,
       testClips: testClips.length,
       curves: curvesOf(folder.metricsPath),
-      results: [...linearResults(linear), ...knnResults(knn)],
+      results: [linear, ...evaluations.linearBeside]
+        .flatMap(linearResults)
+        .concat([knn, ...evaluations.knnBeside].flatMap(knnResults)),
       confusion: judged && { from: judged.from, counts: judged.scores.confusion },
       map: {
         clips: mapped,
@@ -170,7 +177,13 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
 
 /** What was evaluated of exactly this: checkpoint, store, protocol and inputs. Anything else is named, not shown. */
 function evaluationsOf(opened: OpenedRun): {
-  readonly evaluations: { readonly linear?: LinearEvaluation; readonly knn?: KnnEvaluation };
+  readonly evaluations: {
+    readonly linear?: LinearEvaluation;
+    readonly knn?: KnnEvaluation;
+    /** By other classifiers of the same kind. */
+    readonly linearBeside: readonly LinearEvaluation[];
+    readonly knnBeside: readonly KnnEvaluation[];
+  };
   readonly notes: readonly string[];
 } {
   const origin = featureOrigin(opened);
@@ -186,11 +199,19 @@ function evaluationsOf(opened: OpenedRun): {
     notes.push(`eval/${name}.json ${why}, and is not shown; hico eval ${kind} makes it again`);
     return undefined;
   };
-  const evaluations = { linear: of("linear"), knn: of("knn") } as {
-    linear?: LinearEvaluation;
-    knn?: KnnEvaluation;
+  const beside = (kind: "linear" | "knn"): unknown[] =>
+    otherResults(opened.folder, resultName(kind, opened), kind)
+      .map(({ result }) => result as EvaluationHead)
+      .filter((result) => JSON.stringify(result.origin) === JSON.stringify(origin));
+  return {
+    evaluations: {
+      linear: of("linear") as LinearEvaluation | undefined,
+      knn: of("knn") as KnnEvaluation | undefined,
+      linearBeside: beside("linear") as LinearEvaluation[],
+      knnBeside: beside("knn") as KnnEvaluation[],
+    },
+    notes,
   };
-  return { evaluations, notes };
 }
 
 /** The clips that train and test, with labels where there are any: maps and retrieval need none. */
@@ -216,16 +237,28 @@ function splitsOf(
 
 function linearResults(linear: LinearEvaluation | undefined): ReportData["results"] {
   if (!linear) return [];
-  const of = (value: (result: NonNullable<LinearEvaluation["results"][Subject]>) => number) =>
-    valuesOf(linear.results, value);
+  type Result = NonNullable<LinearEvaluation["results"][Subject]>;
+  const of = <T>(value: (result: Result) => T): Partial<Record<Subject, T>> => valuesOf(linear.results, value);
+  const which = linear.classifier ? ` (${classifierWords(linear.classifier)})` : "";
   return [
-    { name: "Linear classifier", note: "last epoch", values: of((r) => r.last.accuracy) },
     {
       name: "Linear classifier",
-      note: "best epoch, chosen on the test clips: an upper bound",
-      values: of((r) => r.best.accuracy),
+      note: `last epoch${which}`,
+      values: of((r) => r.last.accuracy),
+      intervals: of((r) => r.last.interval),
     },
-    { name: "Linear classifier, top-5", note: "last epoch", values: of((r) => r.last.top5) },
+    {
+      name: "Linear classifier",
+      note: `best epoch, chosen on the test clips: an upper bound${which}`,
+      values: of((r) => r.best.accuracy),
+      intervals: of((r) => r.best.interval),
+    },
+    {
+      name: "Linear classifier, top-5",
+      note: `last epoch${which}`,
+      values: of((r) => r.last.top5),
+      intervals: of((r) => r.last.top5Interval),
+    },
   ];
 }
 
@@ -237,16 +270,19 @@ function knnResults(knn: KnnEvaluation | undefined): ReportData["results"] {
           name: `${k}-NN`,
           note: "cosine similarity, gallery: the training clips",
           values: valuesOf(knn.results, (r) => r.accuracy),
+          intervals: valuesOf(knn.results, (r) => r.interval),
         },
       ]
     : [];
 }
 
-function valuesOf<R>(
+function valuesOf<R, T>(
   results: Readonly<Partial<Record<Subject, R>>>,
-  value: (result: R) => number,
-): Partial<Record<Subject, number>> {
-  return Object.fromEntries(Object.entries(results).map(([subject, result]) => [subject, value(result as R)]));
+  value: (result: R) => T,
+): Partial<Record<Subject, T>> {
+  return Object.fromEntries(
+    Object.entries(results).map(([subject, result]) => [subject, value(result as R)] as const),
+  ) as Partial<Record<Subject, T>>;
 }
 
 /** Epoch means of the metrics file. */

@@ -1,6 +1,7 @@
 /** What the evaluation commands share: their options, their progress, their table. */
 import type { ArgsDef } from "citty";
 import type { EvaluationProgress, KnnEvaluation, LinearEvaluation, Subject } from "../../hico/judge/evaluate.ts";
+import type { Interval } from "../../hico/judge/scores.ts";
 import type { EvaluationHead } from "../../hico/judge/evaluation-head.ts";
 import { DEVICE_ARGS, JSON_ARG } from "../options.ts";
 import { formatTable, percent, type ProgressLine } from "../progress.ts";
@@ -35,8 +36,22 @@ export function showProgress(line: ProgressLine): (progress: EvaluationProgress)
 export function headline(found: EvaluationHead): string {
   const { protocol, trainClips, testClips, checkpoint } = found;
   const line = `${protocol}: ${trainClips} training and ${testClips} test clips, ${checkpoint}`;
-  return [line, ...seenNote(found)].join("\n");
+  return [line, ...seenNote(found), ...untrainedNote(found)].join("\n");
 }
+
+/** A word where test clips are of classes that nothing was learned of. */
+function untrainedNote({ untrained }: EvaluationHead): string[] {
+  if (untrained.length === 0) return [];
+  const names = untrained.slice(0, 5).join(", ") + (untrained.length > 5 ? `, and ${untrained.length - 5} more` : "");
+  return [`note: no training clip of ${names}; their test clips cannot be answered right, and count as wrong`];
+}
+
+/** An accuracy with its 95 % confidence interval. */
+export function accuracyWords(share: number, [low, high]: Interval): string {
+  return `${percent(share)} (${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)})`;
+}
+
+export const INTERVAL_NOTE = "in brackets: 95 % confidence intervals (Wilson), of the test clips alone";
 
 /** A word where test clips were pretrained on. */
 export function seenNote({ seenInPretraining, testClips, protocol }: EvaluationHead): string[] {
@@ -64,14 +79,15 @@ export function worstClasses(
 export function linearText(found: LinearEvaluation): string {
   const rows = Object.entries(found.results).map(([subject, { last, best }]) => [
     SUBJECT_NAMES[subject as Subject],
-    percent(last.accuracy),
-    percent(last.top5),
-    percent(best.accuracy),
+    accuracyWords(last.accuracy, last.interval),
+    accuracyWords(last.top5, last.top5Interval),
+    accuracyWords(best.accuracy, best.interval),
     String(best.epoch),
   ]);
   return [
     headline(found),
     formatTable([["", "last epoch", "top-5", "best epoch", "at"], ...rows]),
+    INTERVAL_NOTE,
     "best epoch: chosen on the test clips, so an upper bound",
     `hardest classes: ${worstClasses(found.results.pretrained!.last.perClass)}`,
   ].join("\n");
@@ -79,12 +95,15 @@ export function linearText(found: LinearEvaluation): string {
 
 /** A k-NN evaluation as text. */
 export function knnText(found: KnnEvaluation): string {
-  const rows = Object.entries(found.results).map(([subject, { accuracy }]) => [
+  const rows = Object.entries(found.results).map(([subject, { accuracy, interval }]) => [
     SUBJECT_NAMES[subject as Subject],
-    percent(accuracy),
+    accuracyWords(accuracy, interval),
   ]);
   const { k, perClass } = found.results.pretrained!;
-  return [headline(found), formatTable([["", `${k}-NN`], ...rows]), `hardest classes: ${worstClasses(perClass)}`].join(
-    "\n",
-  );
+  return [
+    headline(found),
+    formatTable([["", `${k}-NN`], ...rows]),
+    INTERVAL_NOTE,
+    `hardest classes: ${worstClasses(perClass)}`,
+  ].join("\n");
 }

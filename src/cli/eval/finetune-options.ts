@@ -3,7 +3,7 @@ import type { ArgsDef } from "citty";
 import { CLASSIFIERS } from "../../hico/judge/classifier.ts";
 import type { FinetuneResult, FinetuneSettings, Start } from "../../hico/judge/finetune.ts";
 import { FINETUNE_SETTINGS } from "../../hico/judge/finetune.ts";
-import { EVALUATION_ARGS, worstClasses } from "./evaluation.ts";
+import { accuracyWords, EVALUATION_ARGS, INTERVAL_NOTE, worstClasses } from "./evaluation.ts";
 import { choiceOption, numberOption, wholeOption } from "../options.ts";
 import { formatTable, percent } from "../progress.ts";
 
@@ -60,13 +60,14 @@ export const START_NAMES: Readonly<Record<Start, string>> = { pretrained: "pretr
 export function finetuneTable(results: Readonly<Partial<Record<Start, FinetuneResult>>>): string {
   const rows = Object.entries(results).map(([from, { last, best }]) => [
     START_NAMES[from as Start],
-    percent(last.accuracy),
-    percent(last.top5),
-    percent(best.accuracy),
+    accuracyWords(last.accuracy, last.interval),
+    accuracyWords(last.top5, last.top5Interval),
+    accuracyWords(best.accuracy, best.interval),
     String(best.epoch),
   ]);
   return [
     formatTable([["", "last epoch", "top-5", "best epoch", "at"], ...rows]),
+    INTERVAL_NOTE,
     "best epoch: chosen on the test clips, so an upper bound",
     `hardest classes: ${worstClasses(results.pretrained!.last.perClass)}`,
   ].join("\n");

@@ -16,6 +16,8 @@ import type { ProbeResult, ProbeSettings } from "./linear-probe.ts";
 import { probe as trainProbe } from "./linear-probe.ts";
 import type { OpenedRun, OpenOptions } from "../run/open-run.ts";
 import { openRun } from "../run/open-run.ts";
+import type { ClassifierFacts } from "./variants.ts";
+import { keepOther } from "./variants.ts";
 import { modelFor } from "../run/run-model.ts";
 
 /** Whose features are judged. */
@@ -43,12 +45,14 @@ export interface EvaluationProgress {
 /** Accuracies of nearest neighbours, for the run and its baselines. */
 export interface KnnEvaluation extends EvaluationHead {
   readonly kind: "knn";
+  readonly classifier: { readonly k: number };
   readonly results: Readonly<Partial<Record<Subject, KnnResult>>>;
 }
 
 /** Accuracies of a linear classifier, for the run and its baselines. */
 export interface LinearEvaluation extends EvaluationHead {
   readonly kind: "linear";
+  readonly classifier: Readonly<Record<string, unknown>>;
   readonly results: Readonly<Partial<Record<Subject, ProbeResult>>>;
 }
 
@@ -57,10 +61,11 @@ const RAW_NORM = 3;
 
 /** k-NN accuracy. The gallery are the training clips. Written to `eval/knn.json`. */
 export async function evaluateKnn(options: EvaluationOptions & { readonly k?: number }): Promise<KnnEvaluation> {
-  return evaluate<KnnResult, KnnEvaluation>("knn", options, ({ train, test, classes, progress }) => {
+  const judge: Judge<KnnResult> = ({ train, test, classes, progress }) => {
     progress(0, 1);
     return knnAccuracy(train, test, classes, options.k ?? 1);
-  });
+  };
+  return evaluate<KnnResult, KnnEvaluation>("knn", options, judge, ({ k }) => ({ k }));
 }
 
 /**
@@ -77,12 +82,13 @@ export async function evaluateLinear(
       onEpoch: (epoch, epochs) => progress(epoch, epochs),
     });
     if (subject === "pretrained") {
+      keepOther(opened.folder, resultName(options.name ?? "linear", opened), { ...result.settings });
       const path = opened.folder.evaluationPath(`${resultName("linear-scores", opened)}.npz`);
       writeClipTable(path, tableOf(opened.store, test, probabilities), linearOrigin(opened, result.settings));
     }
     return result;
   };
-  return evaluate<ProbeResult, LinearEvaluation>("linear", options, judge);
+  return evaluate<ProbeResult, LinearEvaluation>("linear", options, judge, ({ settings }) => ({ ...settings }));
 }
 
 type Judge<R> = (given: {
@@ -98,6 +104,7 @@ async function evaluate<R, E extends EvaluationHead>(
   kind: "knn" | "linear",
   options: EvaluationOptions,
   judge: Judge<R>,
+  classifierOf: (result: R) => ClassifierFacts,
 ): Promise<E> {
   const start = performance.now();
   const opened = openRun(options);
@@ -128,12 +135,16 @@ async function evaluate<R, E extends EvaluationHead>(
       const [train, test] = [await features("train"), await features("test")];
       results[subject] = await judge({ opened, train, test, classes, subject, progress: progress(kind) });
     }
+    const classifier = classifierOf(results.pretrained!);
     const evaluation = {
       kind,
       ...(await evaluationHead(opened, clips, start)),
+      classifier,
       results,
     };
-    folder.writeEvaluation(resultName(options.name ?? kind, opened), evaluation);
+    const name = resultName(options.name ?? kind, opened);
+    keepOther(folder, name, classifier);
+    folder.writeEvaluation(name, evaluation);
     return evaluation as unknown as E;
   } finally {
     store.close();

@@ -3,10 +3,30 @@
 export interface Scores {
   /** Share of clips answered right. */
   readonly accuracy: number;
+  /** Where the accuracy lies with 95 % confidence (`wilsonInterval`). */
+  readonly interval: Interval;
   readonly clips: number;
   readonly perClass: readonly { readonly name: string; readonly clips: number; readonly accuracy: number | null }[];
   /** Counts: row the true class, column the answer. */
   readonly confusion: readonly (readonly number[])[];
+}
+
+/** Least and greatest, 0 to 1. */
+export type Interval = readonly [low: number, high: number];
+
+/** 95 % of a normal distribution lie within so many standard deviations. */
+const Z = 1.959963984540054;
+
+/**
+ * The 95 % confidence interval of a share, as Wilson has it ("Probable inference, the law of succession, and statistical
+ * inference", JASA 1927): p = (s + z²/2n ± z √(s (1 − s)/n + z²/4n²)) / (1 + z²/n). [0, 1] of nothing.
+ */
+export function wilsonInterval(share: number, count: number): Interval {
+  if (count === 0) return [0, 1];
+  const z2 = (Z * Z) / count;
+  const middle = share + z2 / 2;
+  const half = Z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count));
+  return [Math.max(0, (middle - half) / (1 + z2)), Math.min(1, (middle + half) / (1 + z2))];
 }
 
 /** Accuracy, by class and in all, of answers against labels, with the confusion matrix. */
@@ -21,13 +41,15 @@ export function scoresOf(answers: ArrayLike<number>, labels: ArrayLike<number>, 
     const clips = confusion[c].reduce((sum, count) => sum + count, 0);
     return { name, clips, accuracy: clips > 0 ? confusion[c][c] / clips : null };
   });
-  return { accuracy: labels.length > 0 ? right / labels.length : 0, clips: labels.length, perClass, confusion };
+  const accuracy = labels.length > 0 ? right / labels.length : 0;
+  return { accuracy, interval: wilsonInterval(accuracy, labels.length), clips: labels.length, perClass, confusion };
 }
 
 /** Scores of ranked answers. */
 export interface RankedScores extends Scores {
   /** Share of clips whose class is among the five that score highest. */
   readonly top5: number;
+  readonly top5Interval: Interval;
 }
 
 /** Scores of answers given as numbers a class, float [clips, classes]: the largest is the answer. */
@@ -50,7 +72,8 @@ export function rankedScores(
     answers[i] = top;
     if (larger < 5) among++;
   }
-  return { ...scoresOf(answers, labels, classes), top5: labels.length > 0 ? among / labels.length : 0 };
+  const top5 = labels.length > 0 ? among / labels.length : 0;
+  return { ...scoresOf(answers, labels, classes), top5, top5Interval: wilsonInterval(top5, labels.length) };
 }
 
 /** Softmax of every row of logits [rows, width]. */

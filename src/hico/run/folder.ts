@@ -174,6 +174,21 @@ export class RunFolder {
     return path;
   }
 
+  /** Names under which something was evaluated, sorted. */
+  evaluations(): string[] {
+    const folder = this.#at("eval");
+    if (!existsSync(folder)) return [];
+    return readdirSync(folder)
+      .filter((file) => file.endsWith(".json"))
+      .map((file) => file.slice(0, -".json".length))
+      .sort();
+  }
+
+  /** Gives a file among the results another name; does nothing where there is none. */
+  moveEvaluation(from: string, to: string): void {
+    if (existsSync(this.evaluationPath(from))) renameSync(this.evaluationPath(from), this.evaluationPath(to));
+  }
+
   /** What was evaluated under this name, if anything was. */
   evaluation(name: string): unknown {
     return readJson(this.evaluationPath(`${name}.json`));

@@ -7,8 +7,9 @@ import { GALLERY_SCRIPT, PLAYER_SCRIPT } from "./clip-script.ts";
 export const PAGE_SCRIPT = String.raw`${PLAYER_SCRIPT}
 // --- results
 
+const range = (interval) => interval ? " (" + interval.map((x) => (100 * x).toFixed(1)).join("–") + ")" : "";
 const SUBJECTS = { pretrained: "pretrained", random: "random encoder", raw: "raw coordinates" };
-for (const { name, note, values } of report.results) {
+for (const { name, note, values, intervals } of report.results) {
   const box = element("div", "result");
   box.append(element("h3", "", name), element("p", "note", note));
   for (const [subject, title] of Object.entries(SUBJECTS)) {
@@ -17,7 +18,7 @@ for (const { name, note, values } of report.results) {
     const track = element("div", "track"), fill = element("div", "fill");
     fill.style.width = 100 * values[subject] + "%";
     track.append(fill);
-    bar.append(element("span", "", title), track, element("span", "value", percent(values[subject])));
+    bar.append(element("span", "", title), track, element("span", "value", percent(values[subject]) + range(intervals && intervals[subject])));
     box.append(bar);
   }
   one(".results").append(box);

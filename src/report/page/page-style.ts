@@ -13,7 +13,7 @@ h2 { margin: 0 0 8px; font-size: 18px; }
 .note { margin: 0 0 10px; color: var(--soft); font-size: 13px; }
 .results { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 18px 32px; }
 .result h3 { margin: 0; font-size: 15px; } .result .note { margin-bottom: 6px; }
-.bar { display: grid; grid-template-columns: 110px 1fr 56px; gap: 8px; align-items: center; font-size: 13px; margin: 3px 0; }
+.bar { display: grid; grid-template-columns: 110px 1fr 132px; gap: 8px; align-items: center; font-size: 13px; margin: 3px 0; }
 .bar .track { background: var(--ground); border-radius: 4px; height: 16px; } .bar .fill { height: 100%; border-radius: 4px; background: var(--soft); opacity: .55; }
 .bar.pretrained { font-weight: 600; } .bar.pretrained .fill { background: var(--accent); opacity: 1; } .bar .value { text-align: right; }
 .map { display: flex; gap: 18px; flex-wrap: wrap; } .map .points { flex: 1 1 480px; width: 560px; max-width: 100%; border: 1px solid var(--line); border-radius: 8px; aspect-ratio: 14 / 11; }

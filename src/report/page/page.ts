@@ -32,7 +32,7 @@ export function reportPage(data: ReportData): string {
     heading: data.title,
     summary: summary(data),
     styles: [chartStyle, PAGE_STYLE],
-    sections: `<section id="results"><h2>What the representation is worth</h2><div class="results"></div></section>
+    sections: `<section id="results"><h2>What the representation is worth</h2><p class="note">Accuracy; in brackets where it lies with 95 % confidence (Wilson), by the number of test clips.</p><div class="results"></div></section>
   <section id="map"><h2>Map of the test clips</h2>
     <p class="note">t-SNE of the features (${data.map.clips.length} of ${data.shownOf === "test" ? data.testClips : data.trainClips} ${data.shownOf} clips). Point at one to see its clip; a class in the legend shows or hides it.</p>
     <div class="map"><canvas class="points" width="1120" height="880"></canvas><div class="side"><canvas class="hovered" width="440" height="440"></canvas><p class="hovered-name">&nbsp;</p><ul class="legend"></ul></div></div></section>
