@@ -35,3 +35,4 @@ export type { AttentionInputs, AttentionSettings, EncoderLayerSettings } from ".
 export { crossEntropy, infoNCE, meanSquaredError, ntXent } from "../ops/index.ts";
 export type { ContrastiveOptions, CrossEntropyOptions, Reduction } from "../ops/index.ts";
 export * from "./spatial/index.ts";
+export * from "./sequence/index.ts";

@@ -32,7 +32,10 @@ const namesBelow = (prefix: string) => [...tensors.keys()].filter((key) => key.s
 /** What a case computes and the golden names of it. */
 function computed(name: string, op: string, options: object, dtype: DType): [string, Tensor][] {
   const inputs = namesBelow(`${name}/in`).map((key) => load(key, dtype));
-  const out = LAYER_OPS[op](inputs, options);
+  const state = new Map(
+    namesBelow(`${name}/state`).map((key) => [key.slice(`${name}/state/`.length), tensors.get(key)!] as const),
+  );
+  const out = LAYER_OPS[op](inputs, options, state);
   const list: [string, Tensor][] = [[`${name}/out`, out]];
   if (!tensors.has(`${name}/cotangent`)) return list;
   const floats = inputs.flatMap((t, i) => (t.dtype === dtype ? [i] : []));
