@@ -36,3 +36,4 @@ export { crossEntropy, infoNCE, meanSquaredError, ntXent } from "../ops/index.ts
 export type { ContrastiveOptions, CrossEntropyOptions, Reduction } from "../ops/index.ts";
 export * from "./spatial/index.ts";
 export * from "./sequence/index.ts";
+export * from "./containers/index.ts";
