@@ -29,7 +29,7 @@ export function emitProgram(
   features: WasmFeatures,
   shared: boolean,
   also?: (module: ModuleBuilder, kernels: readonly Callee[]) => void,
-): Uint8Array<ArrayBuffer> {
+): Uint8Array & BufferSource {
   const module = new ModuleBuilder();
   const subroutines = new Map<string, Callee>();
   const sharedFunction = (key: string, make: (module: ModuleBuilder) => Callee): Callee => {

@@ -76,13 +76,13 @@ export class CpuMemory {
   }
 
   /** The whole memory; ask for it anew after every allocation. */
-  get bytes(): Uint8Array<ArrayBufferLike> {
+  get bytes(): Uint8Array {
     if (this.#bytes.buffer !== this.memory.buffer) this.#bytes = new Uint8Array(this.memory.buffer);
     return this.#bytes;
   }
 
   /** The same in 32-bit words. */
-  get words(): Int32Array<ArrayBufferLike> {
+  get words(): Int32Array {
     if (this.#words.buffer !== this.memory.buffer) this.#words = new Int32Array(this.memory.buffer);
     return this.#words;
   }

@@ -7,6 +7,7 @@ import type { GpuBuffer } from "./gpu/buffers.ts";
 import type { Counters } from "./gpu/counters.ts";
 import { KernelError } from "./gpu/errors.ts";
 import type { Pipeline } from "./gpu/pipelines.ts";
+import type { GPUBindGroup, GPUDevice, GPUSupportedLimits } from "../../shaders/webgpu.ts";
 
 /** A range of a buffer. `offset` (bytes, default 0) is a multiple of 256; `size` defaults to the rest of the buffer. */
 export interface BufferSlice {

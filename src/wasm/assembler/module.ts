@@ -22,7 +22,7 @@ export class ModuleBuilder {
   }
 
   /** @param shared whether the memory is a shared one (threads) */
-  encode(shared: boolean): Uint8Array<ArrayBuffer> {
+  encode(shared: boolean): Uint8Array & BufferSource {
     const types: string[] = [];
     const typeBytes: number[][] = [];
     const typeOf = this.#functions.map(({ builder: { signature } }) => {

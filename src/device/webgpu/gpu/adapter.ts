@@ -9,6 +9,7 @@ import { adapterChoices, describeAdapter, givenFirst, onlyFirstOf, pickAdapter }
 import type { AdapterDescription } from "./describe.ts";
 import { GpuError } from "./errors.ts";
 import { gpuFileHere, vulkanLoaderHere } from "./vulkan-loader.ts";
+import type { GPU, GPUAdapter } from "../../../shaders/webgpu.ts";
 
 /** Which adapter is wanted. */
 export interface AdapterOptions {
@@ -18,7 +19,7 @@ export interface AdapterOptions {
    */
   readonly adapter?: string;
   /** Default "high-performance". */
-  readonly powerPreference?: GPUPowerPreference;
+  readonly powerPreference?: "low-power" | "high-performance";
   /** Software adapters are of no use to who asks: none need be looked for where the machine has no GPU (Node). */
   readonly realOnly?: boolean;
   /** Ask WebGPU for its fallback adapter. */

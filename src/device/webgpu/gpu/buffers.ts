@@ -8,6 +8,7 @@
 import { BufferUsage } from "./constants.ts";
 import type { Counters } from "./counters.ts";
 import { OutOfMemoryError } from "./errors.ts";
+import type { GPUBuffer, GPUDevice } from "../../../shaders/webgpu.ts";
 
 /** A storage buffer of a `Gpu`. */
 export interface GpuBuffer {

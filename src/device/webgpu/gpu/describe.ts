@@ -3,6 +3,7 @@
  * for kernels, which assume nothing that is not in it.
  */
 import type { AdapterProfile } from "../../../shaders/kernel.ts";
+import type { GPUAdapter } from "../../../shaders/webgpu.ts";
 
 /** The features that the engine has a use for; asked for where the adapter has them. */
 export const usefulFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;

@@ -26,6 +26,7 @@ import { Readback } from "./readback.ts";
 import type { KernelTime } from "./timing.ts";
 import { KernelTimer } from "./timing.ts";
 import { waitFor } from "./wait.ts";
+import type { GPU, GPUBindGroup, GPUDevice, GPUSupportedLimits } from "../../../shaders/webgpu.ts";
 
 /** Run a kernel over `workgroups` workgroups. A dispatch of no workgroups is left out. */
 export interface DispatchCommand {

@@ -9,6 +9,7 @@ import { ShaderStage } from "./constants.ts";
 import type { Counters } from "./counters.ts";
 import { KernelError } from "./errors.ts";
 import { waitFor } from "./wait.ts";
+import type { GPUBindGroupLayout, GPUComputePipeline, GPUDevice } from "../../../shaders/webgpu.ts";
 
 /** What is needed of a kernel to compile it; `KernelSource` of src/shaders/kernel.ts is one. */
 export interface PipelineSource {

@@ -7,6 +7,7 @@
 import type { GpuBuffer } from "./buffers.ts";
 import { sizeClass } from "./buffers.ts";
 import { BufferUsage, MapMode } from "./constants.ts";
+import type { GPUBuffer, GPUCommandEncoder, GPUDevice } from "../../../shaders/webgpu.ts";
 
 /** A byte range of a buffer to read. `offset` is a multiple of 4; `bytes` may be any number. */
 export interface ReadRequest {

@@ -5,6 +5,7 @@
  */
 import { BufferUsage, MapMode } from "./constants.ts";
 import { GpuError } from "./errors.ts";
+import type { GPUBuffer, GPUCommandEncoder, GPUComputePassDescriptor, GPUDevice } from "../../../shaders/webgpu.ts";
 
 /** Total time of one kernel name. */
 export interface KernelTime {
