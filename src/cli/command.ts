@@ -3,7 +3,7 @@
  * line and exit code 1 (HICO_DEBUG prints the stack as well).
  */
 import type { ArgsDef, CommandContext, CommandDef } from "citty";
-import { renderUsage } from "citty";
+import { renderUsage, runCommand } from "citty";
 import { debugLevel } from "../device/environment.ts";
 
 /** A citty command with examples: lines of a command and what it does. */
@@ -21,9 +21,7 @@ export function defineHicoCommand<const Args extends ArgsDef>(definition: {
       refuseUnknownOptions(definition.args, context.args);
       await definition.run(context);
     } catch (error) {
-      const { message, stack } = error instanceof Error ? error : new Error(String(error));
-      console.error(`hico: ${debugLevel() > 0 ? (stack ?? message) : message}`);
-      process.exitCode = 1;
+      tellError(error);
     }
   };
   return { ...definition, run };
@@ -34,14 +32,105 @@ export function subcommand(load: () => Promise<{ readonly default: unknown }>): 
   return async () => (await load()).default as CommandDef;
 }
 
-/** citty's usage text, with the command's examples. */
-export async function showUsage<Args extends ArgsDef = ArgsDef>(
-  command: CommandDef<Args>,
-  parent?: CommandDef<Args>,
-): Promise<void> {
-  console.log(`${(await renderUsage(command, parent)).trimEnd()}\n`);
+/** Prints an error as one line (its stack as well with HICO_DEBUG), and has the process end with code 1. */
+function tellError(error: unknown): void {
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  console.error(`hico: ${debugLevel() > 0 ? (stack ?? message) : plainWords(message)}`);
+  process.exitCode = 1;
+}
+
+/** The system's errors without their codes and calls: "ENOENT: no such file or directory, open 'x'" is a file's absence. */
+export function plainWords(message: string): string {
+  return message.replace(
+    /\bE[A-Z]{3,}: ([^,\n]+), \w+(?: '([^'\n]*)')?(?: -> '[^'\n]*')?/g,
+    (_, words: string, path: string | undefined, at: number, whole: string) =>
+      path === undefined || whole.slice(0, at).includes(path) ? words : `${path}: ${words}`,
+  );
+}
+
+/** Colours, where a terminal reads them and nobody asked for none (no-color.org). */
+function withoutColours(text: string, stream: NodeJS.WriteStream): string {
+  const coloured = stream.isTTY && !process.env.NO_COLOR && process.env.TERM !== "dumb";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with the escape character.
+  return coloured ? text : text.replace(/\u001b\[\d+m/g, "");
+}
+
+/** The command that arguments name below `root`, with the words that lead there. */
+async function commandOf(
+  root: CommandDef,
+  rawArgs: readonly string[],
+): Promise<{ command: CommandDef; path: string[] }> {
+  const path = ["hico"];
+  let command = root;
+  for (const word of rawArgs) {
+    const below = await resolved(command.subCommands);
+    const next = below && Object.hasOwn(below, word) ? below[word] : undefined;
+    if (next === undefined) break;
+    command = (await resolved(next)) as CommandDef;
+    path.push(word);
+  }
+  return { command, path };
+}
+
+async function resolved<T>(value: T | Promise<T> | (() => T | Promise<T>) | undefined): Promise<T | undefined> {
+  return typeof value === "function" ? (value as () => T | Promise<T>)() : value;
+}
+
+/** citty's usage text, with the whole command in its lines, and its examples. */
+async function usageOf(command: CommandDef, path: readonly string[]): Promise<string> {
+  const parent: CommandDef = { meta: { name: path.slice(0, -1).join(" ") } };
+  const text = (await renderUsage(command, path.length > 1 ? parent : undefined)).trimEnd();
   const { examples } = command as Partial<HicoCommand<ArgsDef>>;
-  if (examples !== undefined) console.log(`EXAMPLES\n\n${examples.map((line) => `  ${line}`).join("\n")}\n`);
+  const more = examples ? `\n\nEXAMPLES\n\n${examples.map((line) => `  ${line}`).join("\n")}` : "";
+  return withoutColours(`${text}${more}\n`, process.stdout);
+}
+
+/** Runs the command that the arguments name: `--help` shows its usage, a mistake is a line, then where help is. */
+export async function runHico(
+  root: CommandDef,
+  version: string,
+  rawArgs: string[] = process.argv.slice(2),
+): Promise<void> {
+  const { command, path } = await commandOf(root, rawArgs);
+  if (rawArgs.includes("--help") || rawArgs.includes("-h")) return console.log(await usageOf(command, path));
+  if (rawArgs.length === 1 && ["--version", "-v"].includes(rawArgs[0])) return console.log(version);
+  try {
+    const below = await resolved(command.subCommands);
+    const stranger = rawArgs.slice(path.length - 1).find((word) => !word.startsWith("-"));
+    if (below && stranger !== undefined)
+      throw new Error(
+        `there is no command "${[...path, stranger].join(" ")}"; there is ${Object.keys(below).join(", ")}`,
+      );
+    if (below) {
+      console.log(await usageOf(command, path));
+      process.exitCode = 1;
+      return;
+    }
+    await runCommand(root, { rawArgs });
+  } catch (error) {
+    const words =
+      error instanceof Error ? missingWords(error, ((await resolved(command.args)) ?? {}) as ArgsDef) : undefined;
+    tellError(words === undefined ? error : new Error(words));
+    console.error(
+      `${usageLine(path, ((await resolved(command.args)) ?? {}) as ArgsDef)}\n${path.join(" ")} --help says more`,
+    );
+  }
+}
+
+/** What is missing, in a line, from citty's words for it. */
+function missingWords({ message }: Error, args: ArgsDef): string | undefined {
+  const [, name] = /^Missing required (?:positional )?argument: (\S+)$/.exec(message) ?? [];
+  if (name === undefined) return undefined;
+  const own = Object.keys(args).find((key) => key.toUpperCase() === name || `--${key}` === name);
+  return `${name} is missing: ${(own && args[own].description) ?? "it must be given"}`;
+}
+
+function usageLine(path: readonly string[], args: ArgsDef): string {
+  const words = Object.entries(args).flatMap(([name, arg]) => {
+    if (arg.type === "positional") return [arg.required === false ? `[${name.toUpperCase()}]` : name.toUpperCase()];
+    return arg.required === true ? [`--${name} …`] : [];
+  });
+  return `usage: ${[...path, ...words].join(" ")}`;
 }
 
 function refuseUnknownOptions(known: ArgsDef, given: object): void {

@@ -3,7 +3,7 @@ import { useDevice } from "../device/index.ts";
 import { requireWritable } from "../io/byte-sink.ts";
 import { embed } from "../hico/exchange/embed.ts";
 import { defineHicoCommand } from "./command.ts";
-import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG } from "./options.ts";
+import { choiceOption, DEVICE_ARGS, deviceOptions, FORCE_ARG, JSON_ARG, requireNew } from "./options.ts";
 import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
@@ -24,11 +24,13 @@ export default defineHicoCommand({
     data: { type: "string", description: "Another clip store than the run's" },
     protocol: { type: "string", description: "Another protocol than the run's" },
     ...DEVICE_ARGS,
+    ...FORCE_ARG,
     ...JSON_ARG,
   },
   run: async ({ args }) => {
     const split = choiceOption("split", args.split, ["all", "train", "test"]);
     if (args.out !== undefined) requireWritable(args.out);
+    requireNew(args.out, args.force);
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {

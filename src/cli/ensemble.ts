@@ -6,7 +6,16 @@ import { writeJson } from "../hico/run/folder.ts";
 import type { RankedScores, Scores } from "../hico/judge/scores.ts";
 import { defineHicoCommand } from "./command.ts";
 import { accuracyWords, INTERVAL_NOTE, worstClasses } from "./eval/evaluation.ts";
-import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG, numberOption, wholeOption } from "./options.ts";
+import {
+  choiceOption,
+  DEVICE_ARGS,
+  deviceOptions,
+  FORCE_ARG,
+  JSON_ARG,
+  numberOption,
+  requireNew,
+  wholeOption,
+} from "./options.ts";
 import { PROBE_ARGS, probeSettings } from "./eval/probe-options.ts";
 import { formatTable, percent, ProgressLine } from "./progress.ts";
 
@@ -29,6 +38,7 @@ export default defineHicoCommand({
     out: { type: "string", description: "Write the result to this JSON file" },
     ...PROBE_ARGS,
     ...DEVICE_ARGS,
+    ...FORCE_ARG,
     ...JSON_ARG,
   },
   run: async ({ args }) => {
@@ -37,6 +47,7 @@ export default defineHicoCommand({
       args.weights === "search" ? "search" : args.weights?.split(",").map((w) => numberOption("weights", w)!);
     const method = choiceOption("method", args.method, ENSEMBLE_METHODS);
     const [k, probe] = [wholeOption("k", args.k), probeSettings(args)];
+    requireNew(args.out, args.force);
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {

@@ -2,7 +2,7 @@
 import { useDevice } from "../device/index.ts";
 import { EXPORT_FORMATS, exportRun } from "../hico/exchange/export.ts";
 import { defineHicoCommand } from "./command.ts";
-import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG } from "./options.ts";
+import { choiceOption, DEVICE_ARGS, deviceOptions, FORCE_ARG, JSON_ARG, requireNew } from "./options.ts";
 
 export default defineHicoCommand({
   meta: {
@@ -23,11 +23,13 @@ export default defineHicoCommand({
       description: "last (default), best, or a file: .safetensors, or a published .pth.tar",
     },
     ...DEVICE_ARGS,
+    ...FORCE_ARG,
     ...JSON_ARG,
   },
   run: async ({ args }) => {
     const { run, out, checkpoint } = args;
     const format = choiceOption("format", args.format, EXPORT_FORMATS);
+    requireNew(out, args.force);
     const device = await useDevice(args.device, deviceOptions(args));
     try {
       const report = await exportRun({ run, out, format, checkpoint });

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The `hico` command. Each subcommand is a file of its own, loaded when it is called. */
 import { readFileSync } from "node:fs";
-import { defineCommand, runMain } from "citty";
-import { showUsage, subcommand } from "./command.ts";
+import { defineCommand } from "citty";
+import { runHico, subcommand } from "./command.ts";
 import { beginLife } from "./process-life.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -11,7 +11,7 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 
 beginLife();
 
-await runMain(
+await runHico(
   defineCommand({
     meta: {
       name: "hico",
@@ -34,5 +34,5 @@ await runMain(
       verify: subcommand(() => import("./verify.ts")),
     },
   }),
-  { showUsage },
+  version,
 );

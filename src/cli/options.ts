@@ -1,4 +1,5 @@
 /** Options that several commands take, and settings as command-line options. */
+import { statSync } from "node:fs";
 import type { ArgsDef } from "citty";
 import type { DeviceOptions } from "../device/index.ts";
 import type { Setting } from "../hico/model/setting.ts";
@@ -18,6 +19,17 @@ export const DEVICE_ARGS = {
 /** What `DEVICE_ARGS` say besides the device's name. */
 export function deviceOptions(args: { readonly adapter?: string; readonly threads?: string }): DeviceOptions {
   return { adapter: args.adapter, threads: wholeOption("threads", args.threads) };
+}
+
+/** Whether what is there may be written over. */
+export const FORCE_ARG = {
+  force: { type: "boolean", description: "Write over what is there" },
+} as const satisfies ArgsDef;
+
+/** Refuses a file that is there already, unless forced. @throws Error naming it and the way out. */
+export function requireNew(path: string | undefined, force: boolean | undefined): void {
+  if (path === undefined || force === true || !statSync(path, { throwIfNoEntry: false })?.isFile()) return;
+  throw new Error(`${path} is there already; --force writes over it, or name another file`);
 }
 
 export const JSON_ARG = {

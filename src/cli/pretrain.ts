@@ -43,6 +43,7 @@ export default defineHicoCommand({
       type: "boolean",
       description: "With --resume: go on from the latest checkpoint that is whole; damaged ones are put aside",
     },
+    force: { type: "boolean", description: "Begin anew over a run that is in the folder; all of it is removed" },
     ...settingArgs(),
     ...DEVICE_ARGS,
     ...JSON_ARG,
@@ -59,6 +60,7 @@ export default defineHicoCommand({
         settings,
         run: args.run,
         resume: args.resume,
+        force: args.force,
         skipDamaged: args["skip-damaged"],
         signal: stop.signal,
         onEvent: pretrainProgress(line),
@@ -102,11 +104,17 @@ function settingsOf(
  */
 function fitted(
   settings: RunSettings,
-  args: Readonly<Record<string, unknown>> & { run: string; preset?: string; config?: string; fit?: boolean },
+  args: Readonly<Record<string, unknown>> & {
+    run: string;
+    preset?: string;
+    config?: string;
+    fit?: boolean;
+    force?: boolean;
+  },
   gpu: boolean,
 ): RunSettings {
   const given = givenSettings(args);
-  if (args.fit === false || settings.data === "" || new RunFolder(args.run).exists) return settings;
+  if (args.fit === false || settings.data === "" || (!args.force && new RunFolder(args.run).exists)) return settings;
   const clips = trainingClips(settings);
   const named = args.preset !== undefined || args.config !== undefined || existsSync(CONFIG_FILE);
   if (named) {

@@ -1,8 +1,9 @@
 /** `hico report`: a run as one HTML file to look at. */
+import { join } from "node:path";
 import { useDevice } from "../device/index.ts";
 import { writeReport } from "../report/index.ts";
 import { defineHicoCommand } from "./command.ts";
-import { DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
+import { DEVICE_ARGS, deviceOptions, FORCE_ARG, JSON_ARG, requireNew, wholeOption } from "./options.ts";
 import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
@@ -29,6 +30,7 @@ export default defineHicoCommand({
     queries: { type: "string", description: "Queries of the retrieval gallery (8)" },
     neighbours: { type: "string", description: "Neighbours of each query (5)" },
     ...DEVICE_ARGS,
+    ...FORCE_ARG,
     ...JSON_ARG,
   },
   run: async ({ args }) => {
@@ -38,6 +40,7 @@ export default defineHicoCommand({
       queries: wholeOption("queries", args.queries),
       neighbours: wholeOption("neighbours", args.neighbours),
     };
+    requireNew(out, args.force);
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {
@@ -50,6 +53,7 @@ export default defineHicoCommand({
         compare,
         svg,
         ...sizes,
+        onPage: (page) => (out === undefined ? requireNew(join(run, page), args.force) : undefined),
         onProgress: (stage, done, total) => line.update(() => `${stage} ${percent(done / total)}`),
       });
       line.clear();

@@ -4,7 +4,7 @@ import type { SearchedQuery } from "../hico/judge/search.ts";
 import { search } from "../hico/judge/search.ts";
 import { writeSearchReport } from "../report/index.ts";
 import { defineHicoCommand } from "./command.ts";
-import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
+import { choiceOption, DEVICE_ARGS, deviceOptions, FORCE_ARG, JSON_ARG, requireNew, wholeOption } from "./options.ts";
 import { formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
@@ -32,6 +32,7 @@ export default defineHicoCommand({
     window: { type: "string", description: "Windows of a recording: frames (90) or seconds (3s); each is a query" },
     hop: { type: "string", description: "From one window to the next, likewise (half a window)" },
     ...DEVICE_ARGS,
+    ...FORCE_ARG,
     ...JSON_ARG,
   },
   run: async ({ args }) => {
@@ -39,6 +40,7 @@ export default defineHicoCommand({
     if (page !== undefined && !page.endsWith(".html")) throw new Error(`--report is "${page}"; it must end in .html`);
     const k = wholeOption("k", args.k);
     const split = choiceOption("split", args.split, ["all", "train", "test"]);
+    requireNew(page, args.force);
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {

@@ -48,6 +48,8 @@ export interface ReportOptions {
   /** Neighbours of each. Default 5. */
   readonly neighbours?: number;
   readonly onProgress?: (stage: string, done: number, total: number) => void;
+  /** Is told the name of the page in the run's folder before any work; may throw. */
+  readonly onPage?: (file: string) => void;
 }
 
 /** All that a report shows, as plain data. */
@@ -90,6 +92,7 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
   const opened = openRun(options);
   const { folder, settings, store, model, inputs, checkpoint } = opened;
   try {
+    options.onPage?.(`${resultName("report", opened)}.html`);
     const { trainClips, testClips, shownOf } = splitsOf(store, settings);
     const kept = evaluationsOf(opened);
     // Features of all these clips are computed for the maps anyway, so neighbours cost next to nothing.

@@ -171,7 +171,7 @@ describe("data", () => {
     assert.ok(report.bad.every(({ file, detail }) => existsSync(file) && detail.length > 10));
     const before = readFileSync(at("csv.clips"));
 
-    const refused = await hico(["data", "prepare", "csv", at("csv"), at("csv.clips"), "--on-bad", "fail"]);
+    const refused = await hico(["data", "prepare", "csv", at("csv"), at("csv.clips"), "--on-bad", "fail", "--force"]);
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /hico: .*(nan|short|empty)\.csv: /);
     assert.deepEqual(readFileSync(at("csv.clips")), before);

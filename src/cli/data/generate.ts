@@ -2,7 +2,7 @@
 import { prepareStore } from "../../data/sources/prepare.ts";
 import { generatedSource } from "../../data/sources/generated.ts";
 import { defineHicoCommand } from "../command.ts";
-import { JSON_ARG, numberOption, wholeOption } from "../options.ts";
+import { FORCE_ARG, JSON_ARG, numberOption, requireNew, wholeOption } from "../options.ts";
 import { formatPrepareReport } from "./prepare-report.ts";
 import { interruptible } from "../process-life.ts";
 import { bar, ProgressLine } from "../progress.ts";
@@ -20,6 +20,7 @@ export default defineHicoCommand({
     repetitions: { type: "string", description: "Clips of each action by each subject (4)" },
     noise: { type: "string", description: "Factor on sensor noise (1)" },
     variety: { type: "string", description: "Factor on how people, speeds and viewpoints differ (1)" },
+    ...FORCE_ARG,
     ...JSON_ARG,
   },
   run: async ({ args }) => {
@@ -30,6 +31,7 @@ export default defineHicoCommand({
       noise: numberOption("noise", args.noise),
       variety: numberOption("variety", args.variety),
     };
+    requireNew(args.store, args.force);
     const line = new ProgressLine();
     try {
       await interruptible(async (signal) => {

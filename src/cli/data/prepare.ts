@@ -8,7 +8,7 @@ import { openSourceOf } from "../../data/sources/kinds.ts";
 import type { Normalization } from "../../data/skeleton/upright.ts";
 import { NORMALIZATIONS, NORMALIZED_PER } from "../../data/skeleton/upright.ts";
 import { defineHicoCommand } from "../command.ts";
-import { choiceOption, JSON_ARG, listOption, wholeOption } from "../options.ts";
+import { choiceOption, FORCE_ARG, JSON_ARG, listOption, requireNew, wholeOption } from "../options.ts";
 import { formatPrepareReport } from "./prepare-report.ts";
 import { interruption } from "../process-life.ts";
 import { bar, ProgressLine } from "../progress.ts";
@@ -31,9 +31,9 @@ export default defineHicoCommand({
     kind: {
       type: "positional",
       description: `Left out: seen from the folder. One of ${SOURCE_KINDS.join(", ")}`,
-      required: true,
+      required: false,
     },
-    source: { type: "positional", description: "Folder of the raw input", required: true },
+    source: { type: "positional", description: "Folder of the raw input", required: false },
     store: { type: "positional", description: "The clip store to write", required: false },
     layout: { type: "string", description: "npy: the skeleton, a built-in name or a JSON file (ntu25)" },
     map: { type: "string", description: "JSON map to the 25 joints of NTU, or none to keep the joints as they are" },
@@ -60,10 +60,12 @@ export default defineHicoCommand({
       type: "boolean",
       description: "Refuse what is otherwise left out, skipped or taken otherwise, and named",
     },
+    ...FORCE_ARG,
     ...JSON_ARG,
   },
   run: async ({ args }) => {
     const { kind, folder, store } = named(args.kind, args.source, args.store);
+    requireNew(store, args.force);
     const { source, map } = openSourceOf(kind, folder, {
       layout: args.layout,
       map: args.map,
@@ -113,9 +115,15 @@ function normalizeOption(value: unknown): Normalization | boolean | undefined {
 }
 
 /** `KIND FOLDER OUT` as given, or `FOLDER OUT` with the kind that the folder shows; says which, on stderr. */
-function named(first: string, second: string, third?: string): { kind: SourceKind; folder: string; store: string } {
+function named(first?: string, second?: string, third?: string): { kind: SourceKind; folder: string; store: string } {
+  const usage = "hico data prepare [KIND] FOLDER STORE";
+  if (first === undefined)
+    throw new Error(`FOLDER is missing, the raw input, and STORE, the clip store to write: ${usage}`);
+  const isKind = (SOURCE_KINDS as readonly string[]).includes(first) && !existsSync(first);
+  if (second === undefined)
+    throw new Error(`${isKind ? "FOLDER and STORE are" : "STORE, the clip store to write, is"} missing: ${usage}`);
   if (third !== undefined) return { kind: choiceOption("kind", first, SOURCE_KINDS)!, folder: second, store: third };
-  if ((SOURCE_KINDS as readonly string[]).includes(first) && !existsSync(first)) {
+  if (isKind) {
     throw new Error(
       `prepare ${first} ${second}: the store to write is not named; hico data prepare ${first} FOLDER STORE`,
     );

@@ -31,6 +31,10 @@ import { resolveSettings } from "./settings.ts";
 
 export const CONFIG_FILE = "hico.config.json";
 
+/** What a run and its evaluations write into their folder, but for the lock. */
+const OWN_FILES =
+  /^(hico\.config\.json|store\.json|pretrain\.json|metrics\.jsonl|events\.out\.tfevents\..*|checkpoints|eval|report(-.*)?\.html)$/;
+
 const PRETRAINING_FILE = "pretrain.json";
 const STORE_FILE = "store.json";
 
@@ -126,6 +130,13 @@ export class RunFolder {
     for (const { path } of this.checkpoints().slice(keep)) rmSync(path, { force: true });
     const folder = this.#at("checkpoints");
     for (const name of readdirSync(folder)) if (/^\..*\.tmp$/.test(name)) rmSync(join(folder, name), { force: true });
+  }
+
+  /** Removes everything that a run and its evaluations left here; other files stay. */
+  clear(): void {
+    for (const name of readdirSync(this.path)) {
+      if (OWN_FILES.test(name)) rmSync(this.#at(name), { recursive: true, force: true });
+    }
   }
 
   /** Renames a damaged checkpoint, so that it is none any more. */

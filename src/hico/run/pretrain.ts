@@ -63,6 +63,8 @@ export interface PretrainOptions {
   readonly resume?: boolean;
   /** With `resume`: goes on from the latest checkpoint that is whole, and puts damaged ones aside. Default false. */
   readonly skipDamaged?: boolean;
+  /** Begins anew over a run that is there: its checkpoints, metrics and results are removed. Default false. */
+  readonly force?: boolean;
   /** Stops after the step under way, and saves. */
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: PretrainEvent) => void;
@@ -109,14 +111,18 @@ export async function pretrain({
   run,
   resume = false,
   skipDamaged = false,
+  force = false,
   signal,
   onEvent,
 }: PretrainOptions): Promise<PretrainReport> {
   const folder = new RunFolder(run);
   const settings = resume && folder.exists ? extendedSettings(folder.settings(), asked) : asked;
-  checkFolder(folder, settings, resume);
+  if (resume && force)
+    throw new Error("resume goes on with what is there, force begins anew over it; give one of them");
+  checkFolder(folder, settings, resume, force);
   const unlock = lockRun(run);
   try {
+    if (force) folder.clear();
     return await pretrainLocked({ settings, run, resume, skipDamaged, signal, onEvent });
   } finally {
     unlock();
@@ -270,11 +276,14 @@ function takeUp(folder: RunFolder, trainer: HiCoTrainer, skipDamaged: boolean): 
 }
 
 /** Everything that can be refused is, before anything is written. */
-function checkFolder(folder: RunFolder, settings: RunSettings, resume: boolean): void {
+function checkFolder(folder: RunFolder, settings: RunSettings, resume: boolean, force = false): void {
   if (settings.data === "") throw new Error("no data is named; give the clip store that hico data prepare made");
   planOf(settings);
-  if (!folder.exists) return;
-  if (!resume) throw new Error(`${folder.path} already holds a run; resume it, or name another folder`);
+  if (!folder.exists || force) return;
+  if (!resume)
+    throw new Error(
+      `${folder.path} already holds a run; resume it, or name another folder; --force begins anew over it`,
+    );
   const begun = folder.settings();
   const { epochs } = settings;
   const longer = epochs > begun.epochs ? { ...begun, epochs, drops: settings.drops } : begun;

@@ -271,3 +271,16 @@ test("accuracy at chance is a warning that names its likely cause", async () => 
   assert.match(chanceWarning({ ...settings, keyMomentum: 0.9 }, 0.016, 100, 5)!, /rate may be too high/);
   assert.equal(chanceWarning(settings, 0.3, 100, 5), undefined);
 });
+
+test("a run is begun anew over another only by force, and nothing of the other is left", async () => {
+  const path = join(folder, "forced");
+  await run(tinySettings(data), { run: path });
+  new RunFolder(path).writeEvaluation("knn", {});
+  writeFileSync(join(path, "notes.txt"), "mine");
+  await run(tinySettings(data, { epochs: 1, seed: 9 }), { run: path, force: true });
+  const there = new RunFolder(path);
+  assert.deepEqual([there.settings().seed, there.checkpoints().length, there.evaluations()], [9, 1, []]);
+  assert.equal(readFileSync(join(path, "notes.txt"), "utf8"), "mine");
+  assert.equal(metricsOf(path).filter(({ kind }) => kind === "epoch").length, 1);
+  await assert.rejects(run(tinySettings(data), { run: path, force: true, resume: true }), /give one of them/);
+});
