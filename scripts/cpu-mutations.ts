@@ -239,28 +239,28 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
 
   // --- optimizers
   {
-    file: "src/nn/adam.ts",
+    file: "src/nn/optim/adam.ts",
     find: ".mul(Math.log(beta)).expm1().neg()",
     replace: ".mul(Math.log(beta)).exp()",
     tests: ["nn/optimizers"],
   },
   {
-    file: "src/nn/adam.ts",
+    file: "src/nn/optim/adam.ts",
     find: "slots.exp_avg_sq.mul(beta2).add(g.square().mul(1 - beta2))",
     replace: "slots.exp_avg_sq.mul(beta2).add(g.square().mul(1 - beta1))",
     tests: ["nn/optimizers"],
   },
   {
-    file: "src/nn/adam.ts",
+    file: "src/nn/optim/adam.ts",
     find: "p.mul(lr.mul(-settings.weightDecay).add(1))",
     replace: "p.mul(1 - settings.weightDecay)",
     tests: ["nn/optimizers"],
   },
   {
-    file: "src/nn/sgd.ts",
+    file: "src/nn/optim/sgd.ts",
     find: "nesterov ? g.add(next.mul(momentum)) : next",
     replace: "nesterov ? next.add(g.mul(momentum)) : next",
     tests: ["nn/optimizers"],
   },
-  { file: "src/nn/sgd.ts", find: "own(counts!).gt(1)", replace: "own(counts!).gt(0)", tests: ["nn/optimizers"] },
+  { file: "src/nn/optim/sgd.ts", find: "own(counts!).gt(1)", replace: "own(counts!).gt(0)", tests: ["nn/optimizers"] },
 ];

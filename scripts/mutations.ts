@@ -151,7 +151,7 @@ export const MUTATIONS: readonly Mutation[] = [
     "scale.gt(1 / epsilon)",
     "ops/nn-ops#^l2Normalize: gradient|below epsilon",
   ),
-  edit("src/ops/losses.ts", ".mul(1 - labelSmoothing)", "", "ops/nn-ops#label smoothing"),
+  edit("src/ops/losses/cross-entropy.ts", ".mul(1 - labelSmoothing)", "", "ops/nn-ops#label smoothing"),
   edit("src/ops/top-k.ts", "indices, dvalues)] : []", "indices, dvalues.neg())] : []", "ops/nn-ops#^topK: gradient"),
   edit("src/ops/convolution.ts", ".sub(0.5)\n    .maximum(0)", ".maximum(0)", "golden/verify"),
   edit(
@@ -162,7 +162,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
   edit("src/ops/scan.ts", "dc.mul(c).mul(slope(f))", "dc.mul(c).mul(f)", "ops/nn-ops#^lstmScan: gradient"),
   edit(
-    "src/ops/contrastive.ts",
+    "src/ops/losses/contrastive.ts",
     "onNegative.matmul(queue.transpose())",
     "onNegative.matmul(queue.transpose()).neg()",
     "ops/nn-ops#^infoNCE: gradient",

@@ -1,6 +1,6 @@
 /** Sizes of fused ops as their kernels ask for them, from operands and attributes: the same for every device. */
 import type { AttentionAttrs } from "../ops/attention.ts";
-import type { InfoNceAttrs } from "../ops/contrastive.ts";
+import type { InfoNceAttrs } from "../ops/losses/contrastive.ts";
 import type { ScanAttrs } from "../ops/scan.ts";
 import type { AttentionSpec } from "../ops/specs/attention.ts";
 import type { InfoNceSpec } from "../ops/specs/info-nce.ts";

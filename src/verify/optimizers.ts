@@ -5,10 +5,10 @@
  * The optimizer's own gradient and update run as one compiled step, as in training.
  */
 import { noGrad } from "../autograd/grad.ts";
-import { Adam, AdamW } from "../nn/adam.ts";
-import type { AdamSettings } from "../nn/adam.ts";
-import type { SgdSettings } from "../nn/sgd.ts";
-import { SGD } from "../nn/sgd.ts";
+import { Adam, AdamW } from "../nn/optim/adam.ts";
+import type { AdamSettings } from "../nn/optim/adam.ts";
+import type { SgdSettings } from "../nn/optim/sgd.ts";
+import { SGD } from "../nn/optim/sgd.ts";
 import { compile } from "../tensor/program/compile.ts";
 import type { Variable } from "../tensor/variable.ts";
 import { variable } from "../tensor/variable.ts";

@@ -1,6 +1,6 @@
 /** Which fused ops have kernels of their own on the cpu device. An op that is not here runs its decomposition. */
 import type { AttentionAttrs } from "../../ops/attention.ts";
-import type { InfoNceAttrs } from "../../ops/contrastive.ts";
+import type { InfoNceAttrs } from "../../ops/losses/contrastive.ts";
 import type { ScanAttrs } from "../../ops/scan.ts";
 import type { TopKAttrs } from "../../ops/top-k.ts";
 import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";

@@ -1,7 +1,7 @@
 /** Which fused ops have kernels of their own on WebGPU. An op that is not here, or declines, runs its decomposition. */
 import type { FusedKernel } from "../../compiler/kernels.ts";
 import type { AttentionAttrs } from "../../ops/attention.ts";
-import type { InfoNceAttrs } from "../../ops/contrastive.ts";
+import type { InfoNceAttrs } from "../../ops/losses/contrastive.ts";
 import type { ScanAttrs } from "../../ops/scan.ts";
 import type { TopKAttrs } from "../../ops/top-k.ts";
 import { attentionBackward, attentionForward } from "../../shaders/attention/attention.ts";

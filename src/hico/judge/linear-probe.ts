@@ -8,10 +8,10 @@
  */
 import { CounterRandom } from "../../data/rng.ts";
 import { Linear } from "../../nn/linear.ts";
-import { stepSchedule } from "../../nn/schedules.ts";
-import { SGD } from "../../nn/sgd.ts";
+import { stepSchedule } from "../../nn/optim/schedules.ts";
+import { SGD } from "../../nn/optim/sgd.ts";
 import { noGrad } from "../../autograd/grad.ts";
-import { crossEntropy } from "../../ops/losses.ts";
+import { crossEntropy } from "../../ops/losses/cross-entropy.ts";
 import { compile } from "../../tensor/program/compile.ts";
 import { tensor } from "../../tensor/create.ts";
 import { Generator } from "../../tensor/random.ts";

@@ -4,7 +4,7 @@
  * Clips and parts: the query's finest level against the keys of all G levels as positives. Domains are crossed: the
  * temporal query meets the spatial key and the spatial queue, and the other way round.
  */
-import { infoNCE } from "../../ops/contrastive.ts";
+import { infoNCE } from "../../ops/losses/contrastive.ts";
 import { l2Normalize } from "../../ops/normalization.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";

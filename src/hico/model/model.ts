@@ -6,7 +6,7 @@
  * compare them, and the keys are enqueued. Everything is lazy; with the backward pass and the optimizer it is one plan.
  */
 import { noGrad } from "../../autograd/grad.ts";
-import { emaUpdate } from "../../nn/moving-average.ts";
+import { emaUpdate } from "../../nn/optim/moving-average.ts";
 import { Module } from "../../nn/module.ts";
 import { xavierUniform } from "../../nn/initialize.ts";
 import { l2Normalize } from "../../ops/normalization.ts";

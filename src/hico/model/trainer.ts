@@ -4,8 +4,8 @@
  * A step is traced once for each batch shape and replayed from then on, in one submit. Learning rate, dropout and the
  * queue's pointers change from run to run without compiling again.
  */
-import type { SgdSettings } from "../../nn/sgd.ts";
-import { SGD } from "../../nn/sgd.ts";
+import type { SgdSettings } from "../../nn/optim/sgd.ts";
+import { SGD } from "../../nn/optim/sgd.ts";
 import { compile } from "../../tensor/program/compile.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { HiCo, HiCoBatch, HiCoResult } from "./model.ts";

@@ -66,7 +66,7 @@ export function rowsKernel(
       features: context.features,
       exprs,
       memory: memoryOf(operands, context, exprs),
-      vector: { name: rowInner, size: split.length, results: true },
+      vector: { name: rowInner, size: split.length },
       substitution: new Map([
         ["r", splitIndex(split)],
         ["c", splitIndex(columnSplit)],

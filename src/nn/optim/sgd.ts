@@ -7,8 +7,8 @@
  *
  * With dampening 0, a buffer of zeros makes the first step like the others; only otherwise are the steps counted.
  */
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Variable } from "../tensor/variable.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Variable } from "../../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
 import { Optimizer, requireRange } from "./optimizer.ts";
 

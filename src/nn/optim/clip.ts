@@ -1,7 +1,7 @@
 /** Gradient clipping by norm (Pascanu, Mikolov, Bengio 2013; torch.nn.utils.clip_grad_norm_). */
-import { noGrad } from "../autograd/grad.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Variable } from "../tensor/variable.ts";
+import { noGrad } from "../../autograd/grad.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Variable } from "../../tensor/variable.ts";
 
 /** How `clipGradNorm` takes a norm that is not finite. */
 export interface ClipOptions {

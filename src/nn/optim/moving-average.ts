@@ -1,10 +1,10 @@
 /** Exponential moving averages of parameters: momentum networks (He et al. 2020, MoCo, eq. 2) and averaged weights. */
-import { noGrad } from "../autograd/grad.ts";
-import { liveScalar } from "../tensor/create.ts";
-import { formatShape, sameShape } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Variable } from "../tensor/variable.ts";
-import { Module } from "./module.ts";
+import { noGrad } from "../../autograd/grad.ts";
+import { liveScalar } from "../../tensor/create.ts";
+import { formatShape, sameShape } from "../../tensor/shape.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Variable } from "../../tensor/variable.ts";
+import { Module } from "../module.ts";
 
 /** A module stands for its parameters; of two modules, those of equal names go together, frozen or not. */
 export type Parameters = Module | readonly Variable[];

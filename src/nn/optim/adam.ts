@@ -7,9 +7,9 @@
  *
  * Adam adds weightDecay·p to g; AdamW first multiplies p by 1 − lr·weightDecay.
  */
-import { ones } from "../tensor/create.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Variable } from "../tensor/variable.ts";
+import { ones } from "../../tensor/create.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Variable } from "../../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
 import { Optimizer, requireRange } from "./optimizer.ts";
 

@@ -5,18 +5,18 @@
  * where a gradient comes out of one kernel, the update is that kernel's last lines. What changes from step to step
  * (learning rate, step count) is read anew at every run, so a compiled step need not be compiled again.
  */
-import { noGrad } from "../autograd/grad.ts";
-import type { HostTensor } from "../io/host-tensor.ts";
-import { hostTensor, isHostTensor } from "../io/host-tensor.ts";
-import { liveScalar, tensor, zeros } from "../tensor/create.ts";
-import type { DType } from "../tensor/dtype.ts";
-import { sameShape, formatShape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
-import { concat } from "../tensor/methods/join.ts";
-import type { Variable } from "../tensor/variable.ts";
-import { variable } from "../tensor/variable.ts";
-import type { StateValue } from "./state.ts";
-import { readState, tensorFor } from "./state.ts";
+import { noGrad } from "../../autograd/grad.ts";
+import type { HostTensor } from "../../io/host-tensor.ts";
+import { hostTensor, isHostTensor } from "../../io/host-tensor.ts";
+import { liveScalar, tensor, zeros } from "../../tensor/create.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import { sameShape, formatShape } from "../../tensor/shape.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { concat } from "../../tensor/methods/join.ts";
+import type { Variable } from "../../tensor/variable.ts";
+import { variable } from "../../tensor/variable.ts";
+import type { StateValue } from "../state.ts";
+import { readState, tensorFor } from "../state.ts";
 
 /** Settings that every optimizer has. */
 export interface CommonSettings {

@@ -5,15 +5,16 @@
  * −log of the total softmax mass on them (Miech et al. 2020, MIL-NCE), computed as a difference of log-sum-exps.
  * NT-Xent: Chen et al. 2020 (SimCLR).
  */
-import type { FusedOp } from "../tensor/fused.ts";
-import * as build from "../tensor/build.ts";
-import { arange } from "../tensor/create.ts";
-import { formatShape, sameShape } from "../tensor/shape.ts";
-import { Tensor } from "../tensor/tensor.ts";
-import { concat } from "../tensor/methods/join.ts";
-import type { Reduction } from "./losses.ts";
-import { crossEntropy, reduceLoss } from "./losses.ts";
-import { l2Normalize } from "./normalization.ts";
+import type { FusedOp } from "../../tensor/fused.ts";
+import * as build from "../../tensor/build.ts";
+import { arange } from "../../tensor/create.ts";
+import { formatShape, sameShape } from "../../tensor/shape.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { concat } from "../../tensor/methods/join.ts";
+import { crossEntropy } from "./cross-entropy.ts";
+import type { Reduction } from "./reduction.ts";
+import { reduceLoss } from "./reduction.ts";
+import { l2Normalize } from "../normalization.ts";
 
 export interface InfoNceAttrs {
   readonly temperature: number;

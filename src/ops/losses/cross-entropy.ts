@@ -1,15 +1,18 @@
-/** Cross-entropy and squared error. Contrastive losses are in contrastive.ts. */
-import { inBounds } from "../tensor/bounds.ts";
-import { arange } from "../tensor/create.ts";
-import { formatShape, sameShape } from "../tensor/shape.ts";
-import { Tensor, requireFloat } from "../tensor/tensor.ts";
-import { logSumExp } from "./softmax.ts";
-
-/** What becomes of the losses of single examples: their mean, their sum, or all of them. */
-export type Reduction = "mean" | "sum" | "none";
+/** Cross-entropy of classes. */
+import { checkOptions } from "../../tensor/door/door.ts";
+import { inBounds } from "../../tensor/bounds.ts";
+import { arange } from "../../tensor/create.ts";
+import { formatShape, sameShape } from "../../tensor/shape.ts";
+import { Tensor, requireFloat } from "../../tensor/tensor.ts";
+import { logSumExp } from "../softmax.ts";
+import { classShare } from "./divergence.ts";
+import type { Reduction } from "./reduction.ts";
+import { reduceLoss } from "./reduction.ts";
 
 /** Settings of `crossEntropy`. */
 export interface CrossEntropyOptions {
+  /** Factor of each class's loss, [C]. The mean divides by the sum of the labels' factors, as in PyTorch. */
+  readonly weight?: Tensor;
   /** Share of the target spread evenly over all classes; default 0. */
   readonly labelSmoothing?: number;
   readonly reduction?: Reduction;
@@ -23,7 +26,8 @@ export interface CrossEntropyOptions {
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   requireFloat("crossEntropy", logits);
-  const { labelSmoothing = 0, reduction = "mean", ignoreIndex = -100 } = options;
+  checkOptions("crossEntropy", options, ["weight", "labelSmoothing", "reduction", "ignoreIndex"]);
+  const { weight, labelSmoothing = 0, reduction = "mean", ignoreIndex = -100 } = options;
   if (!sameShape(logits.shape.slice(0, -1), labels.shape) || logits.rank === 0) {
     throw new Error(
       `crossEntropy: logits ${formatShape(logits.shape)} need labels of shape ${formatShape(logits.shape.slice(0, -1))}, ` +
@@ -43,6 +47,20 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   const ignore = ignores ? ignoreIndex : undefined;
   const checked = new Tensor(inBounds(labels.node, { op: "crossEntropy", what: "label", size: classes, ignore }));
   const right = checked.unsqueeze(-1).eq(arange(classes).cast(labels.dtype));
+  if (weight !== undefined) {
+    const kept = ignores ? labels.ne(ignoreIndex) : undefined;
+    const share = classShare(weight, right, kept, logits)!;
+    const logProbabilities = logits.sub(logSumExp(logits).unsqueeze(-1));
+    const own = logProbabilities
+      .mask(right)
+      .sum(-1)
+      .mul(share)
+      .mul(labelSmoothing - 1);
+    const spread = logProbabilities.mul(weight).mean(-1).mul(-labelSmoothing);
+    const all = labelSmoothing > 0 ? own.add(kept === undefined ? spread : spread.mask(kept)) : own;
+    const each = kept === undefined ? all : all.mask(kept);
+    return reduction === "mean" ? each.sum().div(share.sum()) : reduceLoss(each, reduction);
+  }
   // Compared rather than gathered: the pick then runs in the same pass as the sum of exponentials.
   let picked = logits.mask(right).sum(-1);
   if (labelSmoothing > 0) picked = picked.mul(1 - labelSmoothing).add(logits.mean(-1).mul(labelSmoothing));
@@ -51,18 +69,4 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   const kept = labels.ne(ignoreIndex);
   const losses = each.mask(kept);
   return reduction === "mean" ? losses.sum().div(kept.cast(logits.dtype).sum()) : reduceLoss(losses, reduction);
-}
-
-/** (prediction − target)², averaged by default (torch.nn.functional.mse_loss). */
-export function meanSquaredError(prediction: Tensor, target: Tensor, reduction: Reduction = "mean"): Tensor {
-  if (!sameShape(prediction.shape, target.shape)) {
-    throw new Error(
-      `meanSquaredError: ${formatShape(prediction.shape)} and ${formatShape(target.shape)} must be equal`,
-    );
-  }
-  return reduceLoss(prediction.sub(target).square(), reduction);
-}
-
-export function reduceLoss(loss: Tensor, reduction: Reduction): Tensor {
-  return reduction === "mean" ? loss.mean() : reduction === "sum" ? loss.sum() : loss;
 }
