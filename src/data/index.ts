@@ -11,6 +11,8 @@ export * from "./errors.ts";
 export * from "./synthetic/generator.ts";
 export * from "./batches/inputs.ts";
 export * from "./skeleton/layout.ts";
+export * from "./skeleton/layouts.ts";
+export * from "./skeleton/pose-layouts.ts";
 export * from "./skeleton/layout-map.ts";
 export * from "./batches/loader.ts";
 export * from "./skeleton/normalize.ts";
@@ -49,3 +51,15 @@ export * from "./synthetic/actions.ts";
 export * from "./formats/text.ts";
 export * from "./batches/views.ts";
 export * from "./sources/windows.ts";
+export * from "./formats/pose/azure-kinect.ts";
+export * from "./formats/pose/mediapipe.ts";
+export {
+  type KineticsClip,
+  parseKineticsSkeleton,
+  parseOpenPoseFrame,
+  clipOfOpenPose,
+  type OpenPoseFrame,
+} from "./formats/pose/openpose.ts";
+export { standInPlane } from "./formats/pose/plane.ts";
+export * from "./sources/own/poses.ts";
+export type { RecordingOptions } from "./sources/own/recordings.ts";

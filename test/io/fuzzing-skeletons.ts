@@ -19,6 +19,8 @@ import { readLabelTable } from "../../src/data/formats/label-table.ts";
 import { hostTensor } from "../../src/io/host-tensor.ts";
 import { encodeNpz } from "../../src/io/numpy/npz.ts";
 import { matFile, matVariable } from "../data/formats/mat-file.ts";
+import { POSE_TARGETS } from "./fuzzing-poses.ts";
+import { encode, requireWholeClip, textTarget } from "./fuzzing-text.ts";
 import { numpyPickle } from "./numpy/numpy-pickle.ts";
 import {
   mutateBytes,
@@ -46,12 +48,6 @@ function scratchFile(name: string, bytes: Uint8Array): { folder: string; file: s
   return { folder, file };
 }
 
-/** Throws where a clip's numbers are not as many as its sizes say, or not all finite. */
-function requireWholeClip({ data, frames, persons, joints }: Clip): void {
-  if (data.length !== frames * persons * joints * 3) throw new Error(`a clip of ${data.length} numbers is not whole`);
-  if (!data.every(Number.isFinite)) throw new Error("a clip that was read holds a number that is not finite");
-}
-
 /** Reads all clips; the first fault ends it. */
 function drain(source: ClipSource): void {
   const fail = (error: DataError): never => {
@@ -68,20 +64,6 @@ function drain(source: ClipSource): void {
   } finally {
     source.close?.();
   }
-}
-
-const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
-const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-
-/** A format of text; `read` gets what a file of these bytes holds. */
-export function textTarget(seeds: readonly string[], read: (text: string) => void): FuzzTarget {
-  const bytes = seeds.map(encode);
-  return {
-    seeds: bytes,
-    mutate: (draw, input) =>
-      draw.below(3) === 0 ? mutateBytes(draw, input, bytes) : encode(mutateText(draw, decode(input))),
-    read: (input) => read(decode(input)),
-  };
 }
 
 const triples = (joints: number, t: number): number[][] =>
@@ -189,6 +171,27 @@ function pySkl(): FuzzTarget {
   };
 }
 
+function pySkl2d(): FuzzTarget {
+  const annotation = (name: string, label: number): object => ({
+    frame_dir: name,
+    label,
+    img_shape: [480, 640],
+    keypoint: hostTensor(
+      "f32",
+      [2, 2, 17, 2],
+      Float32Array.from({ length: 136 }, (_, i) => 10 + (i % 34)),
+    ),
+    keypoint_score: hostTensor("f32", [2, 2, 17], new Float32Array(68).fill(0.9)),
+  });
+  const split = { xsub_train: ["a"], xsub_val: ["b"] };
+  const seeds = [numpyPickle({ split, annotations: [annotation("a", 0), annotation("b", 1)] } as never)];
+  return {
+    seeds,
+    mutate: (draw, bytes) => (draw.below(4) === 0 ? mutateBytes(draw, bytes, seeds) : mutatePickle(draw, bytes)),
+    read: (bytes) => drain(pySklSource(scratchFile("x.pkl", bytes).folder)),
+  };
+}
+
 /** The targets by format. */
 export const SKELETON_TARGETS = {
   "nw-ucla": nwUcla,
@@ -199,4 +202,6 @@ export const SKELETON_TARGETS = {
   bvh,
   "ctr-gcn": ctrGcn,
   pyskl: pySkl,
+  "pyskl-2d": pySkl2d,
+  ...POSE_TARGETS,
 } as const satisfies Record<string, () => FuzzTarget>;

@@ -143,21 +143,6 @@ export const SMPL22: SkeletonLayout = {
   axes: { centre: [0], up: [[0], [9]], across: [[16], [17]] },
 };
 
-/** The layouts that come with the package. */
-export const LAYOUTS: readonly SkeletonLayout[] = [NTU25, KINECT_V1_20, SBU15, SMPL22];
-
-/** A built-in layout by name. */
-export function layoutNamed(name: string): SkeletonLayout {
-  const layout = LAYOUTS.find((known) => known.name === name);
-  if (!layout) {
-    throw new Error(
-      `no skeleton layout "${name}"; built in are ${LAYOUTS.map((l) => l.name).join(", ")}, ` +
-        `any other is given as a JSON file`,
-    );
-  }
-  return layout;
-}
-
 /** A layout from a user's JSON file. @throws DataError naming the file and the rule. */
 export function loadLayout(path: string): SkeletonLayout {
   let text: string;

@@ -13,6 +13,7 @@ import { DataError } from "../errors.ts";
 import { parseNwUclaName } from "../formats/nw-ucla.ts";
 import { parseMsrName } from "../formats/msr-action3d.ts";
 import { parseSbuPath } from "../formats/sbu.ts";
+import { readText } from "../formats/text.ts";
 import { parseUtdMhadName } from "../formats/utd-mhad.ts";
 import { KIND_TITLES } from "./kind-names.ts";
 import type { SourceKind } from "./kind-names.ts";
@@ -90,8 +91,36 @@ const RULES: readonly Rule[] = [
   named("pyskl", (name) => /\.pkl$/i.test(name), "NAME.pkl"),
   named("bvh", (name) => /\.bvh$/i.test(name), "NAME.bvh"),
   named("smpl", (name, path) => /\.npy$/i.test(name) && isSmpl(path), "NAME.npy of [T, 22, 3]"),
+  named("openpose", (name) => /_keypoints\.json$/i.test(name), "NAME_000000000000_keypoints.json"),
+  json,
   named("csv", (name) => /\.csv$/i.test(name), "NAME.csv"),
 ];
+
+/** JSON files by what the first one holds. */
+function json(_folder: string, files: readonly string[]): Detected | undefined {
+  const first = files.find((file) => /\.json$/i.test(file) && !/_label\.json$/i.test(file));
+  if (first === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(readText(first));
+  } catch {
+    return undefined;
+  }
+  const held = (kind: SourceKind, what: string): Detected => ({ kind, why: `${basename(first)} holds ${what}` });
+  const { data, frames = value } = (value ?? {}) as Record<string, unknown>;
+  const head = Array.isArray(frames) ? (frames as unknown[]).find((one) => one !== null) : undefined;
+  const has = (one: unknown, word: RegExp): boolean =>
+    typeof one === "object" && one !== null && !Array.isArray(one) && Object.keys(one).some((key) => word.test(key));
+  if (Array.isArray(data) && (has(value, /^label/) || has(data[0], /^skeleton$/)))
+    return held("kinetics-skeleton", `"data" of frames with "skeleton"`);
+  if (has(head, /^bodies$/)) return held("azure-kinect", `frames with "bodies"`);
+  if (has(head, /landmarks$/i)) return held("mediapipe", "frames with landmarks");
+  if (isLandmarks(head)) return held("mediapipe", "frames of 33 landmarks");
+  return undefined;
+}
+
+const isLandmarks = (one: unknown): boolean =>
+  Array.isArray(one) && (one.length === 33 || (Array.isArray(one[0]) && one[0].length === 33));
 
 function ntu(_folder: string, files: readonly string[]): Detected | undefined {
   const names = files.map((file) => basename(file)).filter((name) => /^S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\./.test(name));

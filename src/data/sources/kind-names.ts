@@ -3,6 +3,7 @@
 export const SOURCE_KINDS = [
   ...(["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const),
   ...(["msr-action3d", "st-gcn", "ctr-gcn", "pyskl", "bvh", "smpl"] as const),
+  ...(["openpose", "kinetics-skeleton", "mediapipe", "azure-kinect"] as const),
 ] as const;
 /** A kind of raw data, see `SOURCE_KINDS`. */
 export type SourceKind = (typeof SOURCE_KINDS)[number];
@@ -23,4 +24,8 @@ export const KIND_TITLES: Readonly<Record<SourceKind, string>> = {
   pyskl: "PySKL's pkl",
   bvh: "BVH motion capture",
   smpl: "SMPL's 22 joints in npy",
+  openpose: "OpenPose's JSON",
+  "kinetics-skeleton": "Kinetics-skeleton's JSON",
+  mediapipe: "MediaPipe's landmarks",
+  "azure-kinect": "Azure Kinect's JSON",
 };

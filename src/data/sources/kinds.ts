@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { LayoutMap } from "../skeleton/layout-map.ts";
 import { layoutMap, loadLayoutMap } from "../skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
-import { layoutNamed, LAYOUTS, loadLayout, NTU25 } from "../skeleton/layout.ts";
+import { loadLayout, NTU25 } from "../skeleton/layout.ts";
+import { knownLayout, LAYOUTS } from "../skeleton/layouts.ts";
 import { factProtocol } from "../store/protocol.ts";
 import type { Protocol } from "../store/protocol.ts";
 import type { SourceKind } from "./kind-names.ts";
@@ -15,6 +16,8 @@ import { checkKind } from "./detect.ts";
 import { bvhSource, smplSource } from "./motion.ts";
 import { ctrGcnSource, pySklSource, stGcnSource } from "./prepared.ts";
 import { msrAction3dSource, nwUclaSource, sbuSource, utdMhadSource } from "./downloads.ts";
+import { azureKinectSource, kineticsSource, mediaPipeSource, openPoseSource } from "./own/poses.ts";
+import type { RecordingOptions } from "./own/recordings.ts";
 import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
 import { ntuSource } from "./ntu.ts";
 import { pkuSource } from "./pku.ts";
@@ -36,6 +39,9 @@ export interface SourceKindOptions {
   readonly hop?: string;
 }
 
+/** What recordings of anybody's own take. */
+const RECORDINGS: readonly (keyof SourceKindOptions)[] = ["labels", "testSubjects", "window", "hop"];
+
 /** Which options a kind takes, besides `map`. */
 const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> = {
   "nw-ucla": [],
@@ -52,6 +58,10 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
   pyskl: [],
   bvh: [],
   smpl: [],
+  openpose: RECORDINGS,
+  "kinetics-skeleton": [],
+  mediapipe: RECORDINGS,
+  "azure-kinect": RECORDINGS,
 };
 
 /** @throws Error for an option that the kind does not take; DataError naming the file that is wrong. */
@@ -90,6 +100,14 @@ const DOWNLOADS: Partial<Record<SourceKind, (folder: string) => ClipSource>> = {
   pyskl: pySklSource,
   bvh: bvhSource,
   smpl: smplSource,
+  "kinetics-skeleton": kineticsSource,
+};
+
+/** Recordings of anybody's own, with what is said of them. */
+const OWN: Partial<Record<SourceKind, (folder: string, options: RecordingOptions) => ClipSource>> = {
+  openpose: openPoseSource,
+  mediapipe: mediaPipeSource,
+  "azure-kinect": azureKinectSource,
 };
 
 function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions): ClipSource {
@@ -97,6 +115,12 @@ function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions):
   if (Object.hasOwn(NPY_SETS, kind) && (!Object.hasOwn(DOWNLOADS, kind) || existsSync(join(folder, "data.npy"))))
     return namedNpySource(kind, folder);
   if (Object.hasOwn(DOWNLOADS, kind)) return DOWNLOADS[kind]!(folder);
+  if (Object.hasOwn(OWN, kind))
+    return OWN[kind]!(folder, {
+      labels: options.labels,
+      protocols,
+      windows: parseWindows(options.window, options.hop),
+    });
   switch (kind) {
     case "ntu60":
     case "ntu120":
@@ -132,7 +156,8 @@ function csvReading(
 }
 
 function layoutOf(name: string): SkeletonLayout {
-  if (LAYOUTS.some((layout) => layout.name === name)) return layoutNamed(name);
+  const known = knownLayout(name);
+  if (known) return known;
   if (existsSync(name)) return loadLayout(name);
   throw new Error(
     `no layout "${name}": neither built in (${LAYOUTS.map((layout) => layout.name).join(", ")}) nor a file`,

@@ -13,10 +13,15 @@ import { formatShape } from "../../tensor/shape.ts";
 import { DataError } from "../errors.ts";
 import { parseNtuName } from "../formats/ntu-names.ts";
 import type { Clip } from "../skeleton/clip.ts";
+import { clipOfBodies, type TrackedBody } from "../formats/pose/bodies.ts";
+import { flat } from "../formats/pose/openpose.ts";
+import { standInPlane } from "../formats/pose/plane.ts";
+import { COCO17, OPENPOSE18, OPENPOSE25 } from "../skeleton/pose-layouts.ts";
 import { checkClip, fromChannelsFirst, isPresent, newClip, sliceFrames } from "../skeleton/clip.ts";
 import { KINECT_V1_20, NTU25, type SkeletonLayout } from "../skeleton/layout.ts";
 import type { ClipFacts } from "../store/format.ts";
 import type { Protocol, Split } from "../store/protocol.ts";
+import { ONE_CAMERA } from "./npy.ts";
 import type { ClipSource } from "./source.ts";
 import { numberedClasses, orBad, requireFolder, someFilesBelow } from "./source.ts";
 
@@ -122,14 +127,23 @@ export function pySklSource(folder: string): ClipSource {
     if (typeof name !== "string" || !Number.isInteger(label) || !isHostTensor(keypoint))
       throw new DataError(path, "format", `annotation ${i} lacks frame_dir, label or keypoint`);
     const { shape } = keypoint;
-    if (shape.length !== 4 || shape[3] !== 3)
-      throw new DataError(path, "shape", `keypoint of ${name} is ${formatShape(shape)}; it must be (M, T, V, 3) in 3D`);
+    const score = map.get("keypoint_score");
+    const inPicture = shape[3] === 2;
+    if (shape.length !== 4 || (shape[3] !== 3 && !inPicture))
+      throw new DataError(
+        path,
+        "shape",
+        `keypoint of ${name} is ${formatShape(shape)}; it must be (M, T, V, 3), or (M, T, V, 2) in pictures`,
+      );
+    if (inPicture && (!isHostTensor(score) || score.shape.join() !== shape.slice(0, 3).join()))
+      throw new DataError(path, "shape", `${name} lacks a keypoint_score of ${formatShape(shape.slice(0, 3))}`);
     // An annotation of nobody or of no frame may name any size for the other.
     const nobody = shape[0] === 0 || shape[1] === 0;
-    layout = joined(layout, shape[2], nobody ? 1 : shape[0], path);
+    layout = joined(layout, shape[2], nobody ? 1 : shape[0], path, inPicture);
+    const own = layout;
     const read = (): Clip => {
       if (nobody) throw new DataError(name, "empty", `keypoint is ${formatShape(shape)}: nobody, or no frames`);
-      return personsFirst(keypoint);
+      return inPicture ? poses2d(keypoint, score as HostTensor, own, name) : personsFirst(keypoint);
     };
     return { facts: factsOf(name, label as number), read };
   });
@@ -164,6 +178,7 @@ function sourceOf(
     classes,
     protocols,
     inputs: entries.length,
+    normalization: layout.name === NTU25.name || layout.name === KINECT_V1_20.name ? undefined : ONE_CAMERA,
     *clips(onBad, onInput) {
       for (const { facts, read } of entries) {
         const clip = orBad(onBad, () => {
@@ -238,11 +253,36 @@ function factsOf(given: string, label: number): ClipFacts {
 }
 
 /** The layout of so many joints, with room for all persons. */
-function joined(known: SkeletonLayout | undefined, joints: number, persons: number, path: string): SkeletonLayout {
-  const layout = [NTU25, KINECT_V1_20].find((one) => one.joints.length === joints);
-  if (!layout || (known && known.name !== layout.name))
-    throw new DataError(path, "shape", `has ${joints} joints; prepared forms are read with 25 (Kinect v2) or 20 (v1)`);
-  return { ...layout, persons: Math.max(1, known?.persons ?? 1, persons) };
+function joined(
+  known: SkeletonLayout | undefined,
+  joints: number,
+  persons: number,
+  path: string,
+  inPicture = false,
+): SkeletonLayout {
+  const forms = inPicture ? [COCO17, OPENPOSE18, OPENPOSE25] : [NTU25, KINECT_V1_20];
+  const layout = forms.find((one) => one.joints.length === joints);
+  if (!layout || (known && known.name !== layout.name)) {
+    const words = inPicture ? "17 (COCO), 18 or 25 (OpenPose)" : "25 (Kinect v2) or 20 (v1)";
+    throw new DataError(path, "shape", `has ${joints} joints; prepared forms are read with ${words}`);
+  }
+  // Poses of a crowd are followed, and two persons kept.
+  return { ...layout, persons: inPicture ? layout.persons : Math.max(1, known?.persons ?? 1, persons) };
+}
+
+/** Joints in pictures (M, T, V, 2) with scores (M, T, V), where 0 is a joint that was not seen, to a clip. */
+function poses2d(keypoint: HostTensor, score: HostTensor, layout: SkeletonLayout, name: string): Clip {
+  const [persons, frames, joints] = keypoint.shape;
+  const [places, scores] = [toFloat32(keypoint), toFloat32(score)];
+  const bodies = Array.from({ length: frames }, (_, t) =>
+    Array.from({ length: persons }, (_body, m): TrackedBody => {
+      const at = (m * frames + t) * joints;
+      const joint = (v: number): [number, number] | undefined =>
+        scores[at + v] > 0 ? [places[2 * (at + v)], places[2 * (at + v) + 1]] : undefined;
+      return { joints: flat(joints, joint) };
+    }).filter((body) => body.joints.some((x) => !Number.isNaN(x))),
+  );
+  return standInPlane(clipOfBodies(bodies, joints, layout.persons, name), layout);
 }
 
 function oneHot(y: HostTensor, count: number, path: string): number[] {

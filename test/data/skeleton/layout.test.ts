@@ -6,15 +6,8 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { newClip } from "../../../src/data/skeleton/clip.ts";
 import { DataError } from "../../../src/data/errors.ts";
-import {
-  KINECT_V1_20,
-  layoutNamed,
-  LAYOUTS,
-  loadLayout,
-  NTU25,
-  parseLayout,
-  SBU15,
-} from "../../../src/data/skeleton/layout.ts";
+import { KINECT_V1_20, loadLayout, NTU25, parseLayout, SBU15 } from "../../../src/data/skeleton/layout.ts";
+import { layoutNamed, LAYOUTS } from "../../../src/data/skeleton/layouts.ts";
 import {
   KINECT_V1_20_TO_NTU25,
   LAYOUT_MAPS,

@@ -3,7 +3,7 @@ import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { layoutNamed } from "../../../src/data/skeleton/layout.ts";
+import { layoutNamed } from "../../../src/data/skeleton/layouts.ts";
 import { prepareStore } from "../../../src/data/sources/prepare.ts";
 import { NTU60_TRAIN_SUBJECTS, PROTOCOLS } from "../../../src/data/store/protocol.ts";
 import { ClipStore } from "../../../src/data/store/store.ts";
