@@ -52,3 +52,5 @@ export { MultiHeadAttention, TransformerEncoderLayer } from "./transformer.ts";
 export type { AttentionInputs, AttentionSettings, EncoderLayerSettings } from "./transformer.ts";
 export * from "../ops/losses/index.ts";
 export * from "./spatial/index.ts";
+export * from "./sequence/index.ts";
+export * from "./containers/index.ts";

@@ -1,16 +1,23 @@
 /** Multi-head attention and the Transformer's encoder layer (Vaswani et al. 2017), in PyTorch's form. */
 import { attention, packedAttention } from "../ops/attention.ts";
+import type { RotaryOptions } from "../ops/sequence/index.ts";
+import { rotaryEmbedding, scaledDotProductAttention } from "../ops/sequence/index.ts";
 import { zeros } from "../tensor/create.ts";
 import type { Generator } from "../tensor/random.ts";
 import { rng } from "../tensor/random.ts";
 import { formatShape } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import * as build from "../tensor/build.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import type { LayerOptions } from "./initialize.ts";
 import { parameter, requireCount, requireProbability, xavierUniform } from "./initialize.ts";
 import { Dropout, LayerNorm } from "./layers.ts";
 import { Linear, linear } from "./linear.ts";
 import { Module } from "./module.ts";
+import type { LayerCache } from "./sequence/cache.ts";
+
+/** Added to the scores of closed keys. */
+const CLOSED = -60000;
 
 /** Settings of a `MultiHeadAttention` layer. */
 export interface AttentionSettings extends LayerOptions {
@@ -30,6 +37,20 @@ export interface AttentionInputs {
   readonly value?: Tensor;
   /** f32 [B, steps of the key]: keys at 0 are not attended to (PyTorch's key_padding_mask has the opposite sense). */
   readonly mask?: Tensor;
+  /**
+   * Which keys each query attends to, broadcast to [B, H, steps of the query, steps of the key]: bool, true where it
+   * does (PyTorch's attn_mask has the opposite sense), or floating, added to the scores.
+   */
+  readonly attentionMask?: Tensor;
+  /** Query i attends to keys 0 … i only; default false. */
+  readonly causal?: boolean;
+  /**
+   * Self-attention: keys and values of the steps before, which this call's are added to. Steps attend to what came
+   * before them and to themselves.
+   */
+  readonly cache?: LayerCache;
+  /** Turns queries and keys by their positions; true for the defaults of `rotaryEmbedding`. */
+  readonly rotary?: boolean | Omit<RotaryOptions, "positions">;
   /** Self-attention: lengths of sequences one after the other along the steps, each attending to itself only. */
   readonly segments?: readonly number[];
 }
@@ -67,9 +88,14 @@ export class MultiHeadAttention extends Module {
 
   /** query [T, B, width] → the same shape. */
   forward(query: Tensor, inputs: AttentionInputs = {}): Tensor {
-    const { key = query, value = key, mask, segments } = inputs;
+    const { key = query, value = key } = inputs;
     const [q, k, v] = [query, key, value].map((x) => this.#batchMajor(x));
-    const y = this.#attend(q, key === query ? q : k, value === key ? undefined : v, mask, segments);
+    const given = key === query ? q : k;
+    const { attentionMask, causal, cache, rotary } = inputs;
+    const y =
+      attentionMask || causal || cache || rotary
+        ? this.#attendMasked(q, given, value === key ? given : v, inputs)
+        : this.#attend(q, given, value === key ? undefined : v, inputs.mask, inputs.segments);
     const joined = this.out_proj.forward(y.reshape([...q.shape.slice(0, 2), this.#width]));
     return this.#batchFirst ? joined : joined.permute([1, 0, 2]);
   }
@@ -104,6 +130,41 @@ export class MultiHeadAttention extends Module {
     return attention(project(q, 0, 1)[0], keysAndValues[0], keysAndValues[1], options);
   }
 
+  /** With a mask between queries and keys, a cache or rotary positions: over [B, T, width] → [B, T, H, D]. */
+  #attendMasked(query: Tensor, key: Tensor, value: Tensor, inputs: AttentionInputs): Tensor {
+    const { mask, attentionMask, causal, cache, rotary, segments } = inputs;
+    if (segments || (cache && (key !== query || value !== key || attentionMask || mask))) {
+      throw new Error(
+        `MultiHeadAttention: ${segments ? "segments do not go with causal, attentionMask, cache or rotary" : "a cache goes with self-attention without another mask"}`,
+      );
+    }
+    const { in_proj_weight: weight, in_proj_bias: bias, heads } = this;
+    const width = this.#width;
+    /** Block `at` of the packed projection by heads: [B, H, T, D]. */
+    const project = (x: Tensor, at: number): Tensor => {
+      const rows = [at * width, (at + 1) * width] as const;
+      const y = linear(x, weight.slice(rows), bias?.slice(rows));
+      return y.reshape([...x.shape.slice(0, 2), heads, width / heads]).permute([0, 2, 1, 3]);
+    };
+    let [q, k, v] = [project(query, 0), project(key, 1), project(value, 2)];
+    if (rotary) {
+      const options = { ...(rotary === true ? {} : rotary), positions: cache?.positions(query.shape[1]) };
+      [q, k] = [rotaryEmbedding(q, options), rotaryEmbedding(k, options)];
+    }
+    let open = attentionMask;
+    if (cache) ({ key: k, value: v, mask: open } = cache.update(k, v));
+    const keys = mask?.ne(0).reshape([mask.shape[0], 1, 1, mask.shape[1]]);
+    if (keys) {
+      // Closed keys of a mask that is added are far below every score.
+      if (!open) open = keys;
+      else if (open.dtype === "bool") open = open.and(keys);
+      else open = open.add(keys.where(0, new Tensor(build.full([], CLOSED, open.dtype))));
+    }
+    const keep = this.#keepMask([q.shape[0], heads, q.shape[2], k.shape[2]], q);
+    const options = { attentionMask: open, causal: (causal ?? false) && !cache, keep };
+    return scaledDotProductAttention(q, k, v, options).permute([0, 2, 1, 3]);
+  }
+
   #keepMask(shape: readonly number[], like: Tensor): Tensor | undefined {
     if (!this.training || this.#dropout === 0) return undefined;
     return (this.#generator ?? rng()).dropoutMask(shape, this.#dropout, like.dtype);
@@ -124,6 +185,14 @@ export interface EncoderLayerSettings extends LayerOptions {
   readonly batchFirst?: boolean;
   /** Of the layer norms; default 1e-5. */
   readonly epsilon?: number;
+}
+
+/** The function behind an activation's name. */
+export function activationOf(layer: string, activation: EncoderLayerSettings["activation"]): (x: Tensor) => Tensor {
+  if (typeof activation === "function") return activation;
+  if (activation === "relu") return (x) => x.relu();
+  if (activation === "gelu") return (x) => x.gelu();
+  throw new Error(`${layer}: activation "${String(activation)}" is not "relu", "gelu" or a function`);
 }
 
 /** torch.nn.TransformerEncoderLayer: self-attention and a feed-forward part, each with a residual and a layer norm. */
@@ -151,17 +220,12 @@ export class TransformerEncoderLayer extends Module {
     this.norm2 = new LayerNorm(width, settings);
     this.dropout1 = new Dropout(dropout, generator);
     this.dropout2 = new Dropout(dropout, generator);
-    if (typeof activation !== "function" && activation !== "relu" && activation !== "gelu") {
-      throw new Error(
-        `TransformerEncoderLayer: activation "${String(activation)}" is not "relu", "gelu" or a function`,
-      );
-    }
-    this.#activate = activation === "relu" ? (x) => x.relu() : activation === "gelu" ? (x) => x.gelu() : activation;
+    this.#activate = activationOf("TransformerEncoderLayer", activation);
     this.#normFirst = normFirst;
   }
 
-  /** x [T, B, width] → the same shape. `mask` and `segments` as in `MultiHeadAttention`. */
-  forward(x: Tensor, inputs: Pick<AttentionInputs, "mask" | "segments"> = {}): Tensor {
+  /** x [T, B, width] → the same shape. The inputs are those of `MultiHeadAttention`. */
+  forward(x: Tensor, inputs: Omit<AttentionInputs, "key" | "value"> = {}): Tensor {
     const attend = (y: Tensor) => this.dropout1.forward(this.self_attn.forward(y, inputs));
     const feed = (y: Tensor) =>
       this.dropout2.forward(this.linear2.forward(this.dropout.forward(this.#activate(this.linear1.forward(y)))));

@@ -12,3 +12,5 @@ export type { DepthwiseOptions } from "./convolution.ts";
 export { topK } from "./top-k.ts";
 export { segmentMax } from "./segment-max.ts";
 export * from "./spatial/index.ts";
+export * from "./sequence/index.ts";
+export * from "./arrays/index.ts";

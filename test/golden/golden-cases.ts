@@ -45,7 +45,12 @@ export class GoldenCases {
   /** What a case computes and the golden names of it. */
   #computed(name: string, op: string, options: object, dtype: DType): [string, Tensor][] {
     const inputs = this.namesBelow(`${name}/in`).map((key) => this.load(key, dtype));
-    const out = this.#ops[op](inputs, options);
+    const state = new Map(
+      this.namesBelow(`${name}/state`).map(
+        (key) => [key.slice(`${name}/state/`.length), this.tensors.get(key)!] as const,
+      ),
+    );
+    const out = this.#ops[op](inputs, options, state);
     const list: [string, Tensor][] = [[`${name}/out`, out]];
     if (!this.tensors.has(`${name}/cotangent`)) return list;
     const floats = inputs.flatMap((t, i) => (t.dtype === dtype ? [i] : []));

@@ -10,6 +10,8 @@ export interface LaneVariable {
   readonly size: number;
   /** Set where all four lanes are always within the size. */
   readonly whole?: boolean;
+  /** Set where the kernel's reductions or products are of four neighbours too, one a lane. */
+  readonly results?: boolean;
 }
 
 /** Where the value of a kernel's reduction or product of this number stands among the variables. */
@@ -44,7 +46,10 @@ export class Dependence {
     let names = this.#variables.get(expr.id);
     if (names) return names;
     const found = new Set<string>();
-    if (expr.kind === "result") found.add(resultName(expr.number));
+    if (expr.kind === "result") {
+      found.add(resultName(expr.number));
+      if (this.#vector?.results) found.add(this.#vector.name);
+    }
     for (const index of indicesOf(expr)) for (const name of this.indexVariables(this.resolve(index))) found.add(name);
     if ("args" in expr) for (const arg of expr.args) for (const name of this.variablesOf(arg)) found.add(name);
     this.#variables.set(expr.id, (names = found));

@@ -178,7 +178,7 @@ function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memory:
       ? (_, context, batch) => i32.add(memory(context).address(first.target), i32.mul(batch, i32.const(4 * m * n)))
       : undefined,
     store: (f, context, { batch, m0, n0, rows, columns }, from, stride) => {
-      const printer = printerOf(kernel, f, context, memory, { name: column, size: kernel[column] });
+      const printer = printerOf(kernel, f, context, memory, { name: column, size: kernel[column], results: true });
       const values = kernel.stores.map((s) => s.value);
       printer.scope({ b: batch }, () => {
         printer.hoist(values, kernel.stores);

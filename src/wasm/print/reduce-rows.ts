@@ -66,7 +66,7 @@ export function rowsKernel(
       features: context.features,
       exprs,
       memory: memoryOf(operands, context, exprs),
-      vector: { name: rowInner, size: split.length },
+      vector: { name: rowInner, size: split.length, results: true },
       substitution: new Map([
         ["r", splitIndex(split)],
         ["c", splitIndex(columnSplit)],

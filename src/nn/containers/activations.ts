@@ -1,0 +1,120 @@
+/** Activations as modules, for `Sequential` and for state names that count them (torch.nn). */
+import { elu, glu, hardSigmoid, hardSwish, leakyRelu, mish } from "../../ops/arrays/index.ts";
+import { logSoftmax, softmax } from "../../ops/softmax.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { Module } from "../module.ts";
+
+/** max(x, 0) (torch.nn.ReLU). */
+export class ReLU extends Module {
+  forward(x: Tensor): Tensor {
+    return x.relu();
+  }
+}
+/** x for x > 0, else slope·x (torch.nn.LeakyReLU). */
+export class LeakyReLU extends Module {
+  readonly #slope: number;
+  constructor(slope = 0.01) {
+    super();
+    this.#slope = slope;
+  }
+  forward(x: Tensor): Tensor {
+    return leakyRelu(x, this.#slope);
+  }
+}
+/** x for x > 0, else α·(eˣ − 1) (torch.nn.ELU). */
+export class ELU extends Module {
+  readonly #alpha: number;
+  constructor(alpha = 1) {
+    super();
+    this.#alpha = alpha;
+  }
+  forward(x: Tensor): Tensor {
+    return elu(x, this.#alpha);
+  }
+}
+/** x·Φ(x) (torch.nn.GELU). */
+export class GELU extends Module {
+  readonly #approximate: "none" | "tanh";
+  constructor(approximate: "none" | "tanh" = "none") {
+    super();
+    this.#approximate = approximate;
+  }
+  forward(x: Tensor): Tensor {
+    return x.gelu(this.#approximate);
+  }
+}
+/** x·sigmoid(x) (torch.nn.SiLU). */
+export class SiLU extends Module {
+  forward(x: Tensor): Tensor {
+    return x.silu();
+  }
+}
+/** x·tanh(softplus(x)) (torch.nn.Mish). */
+export class Mish extends Module {
+  forward(x: Tensor): Tensor {
+    return mish(x);
+  }
+}
+/** torch.nn.Hardswish. */
+export class HardSwish extends Module {
+  forward(x: Tensor): Tensor {
+    return hardSwish(x);
+  }
+}
+/** torch.nn.Hardsigmoid. */
+export class HardSigmoid extends Module {
+  forward(x: Tensor): Tensor {
+    return hardSigmoid(x);
+  }
+}
+/** 1 / (1 + e⁻ˣ) (torch.nn.Sigmoid). */
+export class Sigmoid extends Module {
+  forward(x: Tensor): Tensor {
+    return x.sigmoid();
+  }
+}
+/** torch.nn.Tanh. */
+export class Tanh extends Module {
+  forward(x: Tensor): Tensor {
+    return x.tanh();
+  }
+}
+/** log(1 + eˣ) (torch.nn.Softplus). */
+export class Softplus extends Module {
+  forward(x: Tensor): Tensor {
+    return x.softplus();
+  }
+}
+
+abstract class AlongAxis extends Module {
+  protected readonly axis: number;
+  /** @param axis default the last */
+  constructor(axis = -1) {
+    super();
+    this.axis = axis;
+  }
+}
+/** The first half of an axis times the sigmoid of the second (torch.nn.GLU). */
+export class GLU extends AlongAxis {
+  forward(x: Tensor): Tensor {
+    return glu(x, this.axis);
+  }
+}
+/** torch.nn.Softmax. */
+export class Softmax extends AlongAxis {
+  forward(x: Tensor): Tensor {
+    return softmax(x, this.axis);
+  }
+}
+/** torch.nn.LogSoftmax. */
+export class LogSoftmax extends AlongAxis {
+  forward(x: Tensor): Tensor {
+    return logSoftmax(x, this.axis);
+  }
+}
+/** The same value (torch.nn.Identity). */
+export class Identity extends Module {
+  forward(x: Tensor): Tensor {
+    return x;
+  }
+}

@@ -1,0 +1,105 @@
+/** Modules in lists and by name (torch.nn.ModuleList, ModuleDict). Arrays of modules work as well: these have a name. */
+import { Module } from "../module.ts";
+
+/** Modules in order; state names are positions (torch.nn.ModuleList). */
+export class ModuleList<M extends Module = Module> extends Module implements Iterable<M> {
+  readonly #list: M[];
+
+  constructor(modules: Iterable<M> = []) {
+    super();
+    this.#list = [...modules];
+    this.#list.forEach((m, i) => requireModule("ModuleList", String(i), m));
+  }
+
+  protected override members() {
+    return this.#list.map((module, i) => [String(i), module] as const);
+  }
+
+  /** How many. */
+  get length(): number {
+    return this.#list.length;
+  }
+  /** The module at a position; negative ones count from the end. */
+  at(index: number): M {
+    const module = this.#list.at(index);
+    if (!module) throw new Error(`ModuleList: there is no module ${index} of ${this.length}`);
+    return module;
+  }
+  /** Adds one at the end. */
+  append(module: M): this {
+    requireModule("ModuleList", String(this.length), module);
+    this.#list.push(module);
+    return this;
+  }
+  /** Adds several at the end. */
+  extend(modules: Iterable<M>): this {
+    for (const module of modules) this.append(module);
+    return this;
+  }
+  map<T>(f: (module: M, index: number) => T): T[] {
+    return this.#list.map(f);
+  }
+  forEach(f: (module: M, index: number) => void): void {
+    this.#list.forEach(f);
+  }
+  [Symbol.iterator](): Iterator<M> {
+    return this.#list[Symbol.iterator]();
+  }
+}
+
+/** Modules by name; state names are the names (torch.nn.ModuleDict). */
+export class ModuleDict<M extends Module = Module> extends Module implements Iterable<[string, M]> {
+  readonly #byName: Map<string, M>;
+
+  constructor(modules: Readonly<Record<string, M>> | Iterable<readonly [string, M]> = {}) {
+    super();
+    const entries = Symbol.iterator in modules ? (modules as Iterable<readonly [string, M]>) : Object.entries(modules);
+    this.#byName = new Map();
+    for (const [name, module] of entries) this.set(name, module);
+  }
+
+  protected override members() {
+    return [...this.#byName];
+  }
+
+  get size(): number {
+    return this.#byName.size;
+  }
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+  get(name: string): M {
+    const module = this.#byName.get(name);
+    if (!module) throw new Error(`ModuleDict: there is no "${name}"; there are ${[...this.#byName.keys()].join(", ")}`);
+    return module;
+  }
+  /** Adds a module, or puts it in another's place. */
+  set(name: string, module: M): this {
+    requireModule("ModuleDict", name, module);
+    if (name === "" || name.includes(".")) {
+      throw new Error(
+        `ModuleDict: the name "${name}" must not be empty or have a dot, which parts names in state dictionaries`,
+      );
+    }
+    this.#byName.set(name, module);
+    return this;
+  }
+  /** Takes a module out; whether there was one. */
+  delete(name: string): boolean {
+    return this.#byName.delete(name);
+  }
+  keys(): IterableIterator<string> {
+    return this.#byName.keys();
+  }
+  values(): IterableIterator<M> {
+    return this.#byName.values();
+  }
+  [Symbol.iterator](): Iterator<[string, M]> {
+    return this.#byName[Symbol.iterator]();
+  }
+}
+
+function requireModule(container: string, name: string, value: unknown): void {
+  if (value instanceof Module) return;
+  throw new TypeError(`${container}: "${name}" is no Module (${value === null ? "null" : typeof value})`);
+}
