@@ -6,7 +6,7 @@ import type { FusedOp } from "../tensor/fused.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { MaxPoolOptions } from "./spatial/pooling.ts";
-import { maxPool } from "./spatial/pooling.ts";
+import { larger, maxPool } from "./spatial/pooling.ts";
 
 /** Settings of `depthwiseConv1d`. */
 export interface DepthwiseOptions {
@@ -111,7 +111,7 @@ export function maxPoolAxis(x: Tensor, axis: number, size: number, stride = size
   let largest = everyNth(x, axis, 0, count, stride);
   for (let k = 1; k < size; k++) {
     const next = everyNth(x, axis, k, count, stride);
-    largest = next.gt(largest).where(next, largest);
+    largest = larger(largest, next);
   }
   return largest;
 }

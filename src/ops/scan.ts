@@ -71,11 +71,11 @@ function gatherSteps(parts: Tensor[][]): Tensor {
 const grid = (steps: number, directions: number): Tensor[][] =>
   Array.from({ length: steps }, () => new Array<Tensor>(directions));
 
-/** y [T, B, D·H] from [T][D] hidden states; 0 where the mask is. */
+/** y [T, B, D·H] from [T][D] hidden states; 0 where the mask is, whatever the state. */
 function outputOf(h: Tensor[][], mask: Tensor | undefined): Tensor {
   const y = gatherSteps(h);
   const [steps, batch, directions, hidden] = y.shape;
-  const kept = mask ? y.mul(mask.reshape([steps, batch, 1, 1])) : y;
+  const kept = mask ? y.mask(mask.ne(0).reshape([steps, batch, 1, 1]).expand(y.shape)) : y;
   return kept.reshape([steps, batch, directions * hidden]);
 }
 

@@ -6,13 +6,22 @@ import { formatShape } from "../tensor/shape.ts";
 import { scatterAddZeros } from "../tensor/scatter.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { stack } from "../tensor/methods/join.ts";
-import { LOWEST } from "./specs/lowest.ts";
 
 export interface TopKAttrs {
   readonly k: number;
 }
 
-/** In: x [..., n]. Out: values [..., k], largest first, and their indices, i32; of equals the first comes first. */
+/** Whether x is y, NaN being equal to itself. */
+const same = (x: Tensor, y: Tensor): Tensor => x.eq(y).or(x.isNaN().and(y.isNaN()));
+
+/** Whether x comes after an element picked: below it, any number below NaN, or its equal at a later position. */
+function after(x: Tensor, picked: Tensor, position: Tensor, index: Tensor): Tensor {
+  const value = picked.unsqueeze(-1);
+  const below = x.lt(value).or(value.isNaN().and(x.isNaN().not()));
+  return below.or(same(x, value).and(position.gt(index.unsqueeze(-1))));
+}
+
+/** In: x [..., n]. Out: values [..., k], largest first, and their indices, i32; of equals the first comes first, and NaN before all. */
 export const TOP_K: FusedOp<TopKAttrs> = {
   name: "topK",
   outputs([x], { k }) {
@@ -29,15 +38,10 @@ export const TOP_K: FusedOp<TopKAttrs> = {
     const indices: Tensor[] = [];
     for (let round = 0; round < k; round++) {
       // Each round looks at what comes after the last pick: smaller, or equal and further on.
-      const rest =
-        round === 0
-          ? undefined
-          : x
-              .lt(values[round - 1].unsqueeze(-1))
-              .or(x.eq(values[round - 1].unsqueeze(-1)).and(position.gt(indices[round - 1].unsqueeze(-1))));
-      const left = rest ? rest.where(x, LOWEST) : x;
+      const rest = round === 0 ? undefined : after(x, values[round - 1], position, indices[round - 1]);
+      const left = rest ? rest.where(x, -Infinity) : x;
       const value = left.max(-1);
-      const here = left.eq(value.unsqueeze(-1));
+      const here = same(left, value.unsqueeze(-1));
       const index = (rest ? here.and(rest) : here).where(position, n - 1).min(-1);
       values.push(value);
       indices.push(index);
@@ -49,7 +53,7 @@ export const TOP_K: FusedOp<TopKAttrs> = {
   },
 };
 
-/** The `k` largest of the last axis, largest first, with their indices (torch.topk). Floating dtypes above −3.4e38. */
+/** The `k` largest of the last axis, largest first, with their indices (torch.topk). NaN counts as the largest. */
 export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
   const n = x.shape[x.rank - 1] ?? 0;
   if (!Number.isInteger(k) || k < 1 || k > n)

@@ -39,8 +39,15 @@ export function topK(shape: Shape, k: number, profile: AdapterProfile): Lowering
 @group(0) @binding(0) var<storage, read> input: array<f32>;
 @group(0) @binding(1) var<storage, read_write> values: array<f32>;
 @group(0) @binding(2) var<storage, read_write> indices: array<i32>;
-${shared ? `var<workgroup> best_value: array<f32, ${SHARE}>;\nvar<workgroup> best_place: array<i32, ${SHARE}>;` : ""}
-fn better(v: f32, p: i32, than_v: f32, than_p: i32) -> bool {
+${shared ? `var<workgroup> best_value: array<u32, ${SHARE}>;\nvar<workgroup> best_place: array<i32, ${SHARE}>;` : ""}
+// The order of floats as that of integers: zeros are equal, and what is not a number is above all.
+fn order(v: f32) -> u32 {
+  let bits = bitcast<u32>(v);
+  let size = bits & 0x7fffffffu;
+  if (size > 0x7f800000u) { return 0xffffffffu; }
+  return select(0x80000000u + size, 0x80000000u - size, bits > 0x80000000u);
+}
+fn better(v: u32, p: i32, than_v: u32, than_p: i32) -> bool {
   return p < ${n} && (than_p >= ${n} || v > than_v || (v == than_v && p < than_p));
 }
 @compute @workgroup_size(${SHARE})
@@ -49,13 +56,13 @@ fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocatio
   let local = i32(local_index);
   let inside = row < ${rows};
   let base = min(row, ${rows - 1}) * ${n};
-  var last_value = 3.4028234e38f;
+  var last_value = 0xffffffffu;
   var last_place = -1;
   for (var round: i32 = 0; round < ${k}; round = round + 1) {
-    var value = 0.0f;
+    var value = 0u;
     var place = ${n};
     for (var i: i32 = ${shared ? "local" : "0"}; i < ${n}; i = i + ${shared ? SHARE : 1}) {
-      let v = input[base + i];
+      let v = order(input[base + i]);
       let left = v < last_value || (v == last_value && i > last_place);
       if (left && better(v, i, value, place)) {
         value = v;
@@ -63,11 +70,10 @@ fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocatio
       }
     }
     ${shared ? combine : ""}
-    // Rows of not-a-numbers offer nothing: the last place stands for "none".
     last_value = value;
-    last_place = min(place, ${n - 1});
+    last_place = place;
     if (inside${shared ? " && local == 0" : ""}) {
-      values[row * ${k} + round] = value;
+      values[row * ${k} + round] = input[base + place];
       indices[row * ${k} + round] = last_place;
     }
   }

@@ -15,6 +15,7 @@ import { crossEntropy } from "./cross-entropy.ts";
 import type { Reduction } from "./reduction.ts";
 import { reduceLoss } from "./reduction.ts";
 import { l2Normalize } from "../normalization.ts";
+import { LOWEST } from "../specs/lowest.ts";
 
 export interface InfoNceAttrs {
   readonly temperature: number;
@@ -38,8 +39,9 @@ export const INFO_NCE: FusedOp<InfoNceAttrs> = {
   },
   decompose([q, k, queue], { temperature }) {
     const [positive, negative] = logitsOf(q, k, queue, temperature);
-    const top = positive.detach().max(-1, true).maximum(negative.detach().max(-1, true));
-    const topPositive = positive.detach().max(-1, true);
+    // Not below every finite number: −∞ cannot be taken away from itself.
+    const topPositive = positive.detach().max(-1, true).maximum(LOWEST);
+    const top = topPositive.maximum(negative.detach().max(-1, true));
     const sumAll = positive.sub(top).exp().sum(-1).add(negative.sub(top).exp().sum(-1));
     const all = sumAll.log().add(top.squeeze(-1));
     const some = positive.sub(topPositive).exp().sum(-1).log().add(topPositive.squeeze(-1));

@@ -64,7 +64,9 @@ export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntro
   // Compared rather than gathered: the pick then runs in the same pass as the sum of exponentials.
   let picked = logits.mask(right).sum(-1);
   if (labelSmoothing > 0) picked = picked.mul(1 - labelSmoothing).add(logits.mean(-1).mul(labelSmoothing));
-  const each = logSumExp(logits).sub(picked);
+  // An infinite logit leaves no probabilities, whatever the label.
+  const whole = logSumExp(logits);
+  const each = whole.detach().isFinite().where(whole.sub(picked), NaN);
   if (!ignores) return reduceLoss(each, reduction);
   const kept = labels.ne(ignoreIndex);
   const losses = each.mask(kept);

@@ -95,7 +95,8 @@ function placeOf(x: Tensor, { axis, stride, dilation, count }: AxisWindows, k: n
   );
 }
 
-const larger = (a: Tensor, b: Tensor): Tensor => b.gt(a).or(b.isNaN()).where(b, a);
+/** The larger, the first of equals; a NaN wins. */
+export const larger = (a: Tensor, b: Tensor): Tensor => b.gt(a).or(b.isNaN()).where(b, a);
 
 /** Below every value of a dtype that is not infinite. */
 const lowestOf = (dtype: DType): number => (dtype === "f16" ? -65504 : LOWEST);

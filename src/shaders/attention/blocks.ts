@@ -1,3 +1,4 @@
+import { helperText } from "../print/helpers.ts";
 import { rowBlocks } from "../../ops/specs/attention.ts";
 import { declareBlock } from "./bindings.ts";
 import type { declareBuffers } from "./bindings.ts";
@@ -192,7 +193,7 @@ let batch = unit / ${heads} % ${batch};
 let head = unit / ${blocks} % ${heads};
 let batch = unit / ${blocks * heads};
 `;
-    const wgsl = `${declared.declarations}
+    const wgsl = `${declared.declarations}${helperText("exp")}${helperText("log")}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 let id = (i32(group.y) * ${gridX} + i32(group.x)) * ${WORKGROUP} + i32(local);

@@ -66,9 +66,9 @@ export function cpuAttentionForward(spec: AttentionSpec, tile = tileFor(spec)): 
         (a, b) => `max(${a}, ${b})`,
       )});`,
     );
-    lines.push(`a${r} = exp(m${r} - top); m${r} = top;`);
+    lines.push(`a${r} = exp_1(m${r} - top); m${r} = top;`);
     for (let c = 0; c < e.columns; c++) {
-      const p = `exp(s_${r}_${c} - top)`;
+      const p = `exp_1(s_${r}_${c} - top)`;
       lines.push(`s_${r}_${c} = ${e.attends(c) ? `select(0.0, ${p}, ok${c})` : p};`);
     }
     lines.push(
@@ -95,8 +95,10 @@ export function cpuAttentionForward(spec: AttentionSpec, tile = tileFor(spec)): 
   e.endChunks();
   e.eachRow((r) => {
     const scaled = `for (var d = 0; d < steps; d++) { out[or_${r} + d] *= inverse; }`;
-    const saved = `lse[bh * ${spec.queries} + row + ${r}] = select(0.0, m${r} + log(l${r}), l${r} > 0.0);`;
-    return e.guardRow(r, `{ let inverse = select(0.0, 1.0 / l${r}, l${r} > 0.0); ${scaled} ${saved} }`);
+    // A row whose keys are all closed attended to nothing: its sum is 0, told by its bits.
+    const open = (value: string): string => (spec.mask ? `select(${value}, 0.0, bitcast<u32>(l${r}) == 0u)` : value);
+    const saved = `lse[bh * ${spec.queries} + row + ${r}] = ${open(`m${r} + log_1(l${r})`)};`;
+    return e.guardRow(r, `{ let inverse = ${open(`1.0 / l${r}`)}; ${scaled} ${saved} }`);
   });
   return e.kernel("attention.forward", declared, q.buffer);
 }
@@ -164,7 +166,7 @@ function queryGradient(spec: AttentionSpec, tile: AttentionTile, withShares: boo
   e.eachRow((r) =>
     e.overColumns(
       (c) => {
-        const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${r})`;
+        const p = `exp_1(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${r})`;
         return `p_${r}_${c} = ${e.attends(c) ? `select(0.0, ${p}, ok${c})` : p};`;
       },
       (a, b) => `${a}\n${b}`,
@@ -314,7 +316,7 @@ function keyGradient(spec: AttentionSpec, tile: AttentionTile): KernelSource {
         const conditions: string[] = [];
         if (e.columnsOverhang && c > 0) conditions.push(`chunk + ${c} < columnEnd`);
         if (spec.mask) conditions.push(`ok${r}`);
-        const p = `exp(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${c})`;
+        const p = `exp_1(p_${r}_${c} * ${literal(spec.scale, "f32")} - lse${c})`;
         return `p_${r}_${c} = ${conditions.length > 0 ? `select(0.0, ${p}, ${conditions.join(" && ")})` : p};`;
       },
       (a, b) => `${a}\n${b}`,

@@ -8,6 +8,7 @@
  * a thread accumulates 4 rows × one vec4 of channels for each block of 32 channels.
  * Workgroup memory is 13 KiB, within the 16 KiB that every adapter has.
  */
+import { helperText } from "../print/helpers.ts";
 import { keepWidth, rowBlocks, rowLayout } from "../../ops/specs/attention.ts";
 import { declareBlock, declareBuffers } from "./bindings.ts";
 import type { AttentionSpec, RowLayout } from "../../ops/specs/attention.ts";
@@ -178,7 +179,7 @@ ${four.map((i) => `  if (4 * d4 + ${i} < ${dim}) { ${layout.buffer}[at + ${i}] =
     const blocks = table.length;
     const total = batch * heads * blocks;
     const gridX = Math.min(total, MAX_WORKGROUPS);
-    const wgsl = `${declared.declarations}
+    const wgsl = `${declared.declarations}${helperText("exp")}${helperText("log")}
 var<workgroup> left: array<vec4<f32>, ${SIDE * 8}>;
 var<workgroup> right: array<vec4<f32>, ${SIDE * 8}>;
 var<workgroup> weights: array<vec4<f32>, ${SIDE * 8}>;
@@ -260,8 +261,8 @@ export function gpuAttentionForward(spec: AttentionSpec): KernelSource {
   const highest = (i: number): string => `max(max(s${i}.x, s${i}.y), max(s${i}.z, s${i}.w))`;
   e.line(`var peak = vec4<f32>(${four.map(highest).join(", ")});`);
   e.reduceRows("peak", (a, b) => `max(${a}, ${b})`);
-  e.line("peak = max(peak, top); let decay = exp(top - peak); top = peak;");
-  for (const i of four) e.line(`s${i} = select(vec4<f32>(), exp(s${i} - peak[${i}]), ok${i});`);
+  e.line("peak = max(peak, top); let decay = exp_4(top - peak); top = peak;");
+  for (const i of four) e.line(`s${i} = select(vec4<f32>(), exp_4(s${i} - peak[${i}]), ok${i});`);
   e.line(`total = total * decay + vec4<f32>(${four.map((i) => `dot(s${i}, vec4<f32>(1.0))`).join(", ")});`);
   if (spec.keep) for (const i of four) e.line(`s${i} *= ${e.keep(i, false)};`);
   e.stageWeights("s");
@@ -271,10 +272,12 @@ export function gpuAttentionForward(spec: AttentionSpec): KernelSource {
   e.accumulate("o", v);
   e.endTiles();
   e.reduceRows("total", (a, b) => `${a} + ${b}`);
-  e.line("let some = total > vec4<f32>();");
-  e.line("let inverse = select(vec4<f32>(), 1.0 / total, some);");
+  // A row whose keys are all closed attended to nothing: its sum is 0, told by its bits.
+  const open = (value: string): string => (spec.mask ? `select(${value}, vec4<f32>(), none)` : value);
+  if (spec.mask) e.line("let none = bitcast<vec4<u32>>(total) == vec4<u32>();");
+  e.line(`let inverse = ${open("1.0 / total")};`);
   e.storeSums("o", out, (i) => ` * inverse[${i}]`);
-  e.line("let saved = select(vec4<f32>(), top + log(total), some);");
+  e.line(`let saved = ${open("top + log_4(total)")};`);
   for (const i of four) {
     e.line(
       `if (tx == ${i} && row0 + 4 * ty + ${i} < rowEnd) ` +
@@ -320,7 +323,7 @@ function queryGradient(spec: AttentionSpec): KernelSource {
   e.attended(false);
   for (const i of four) {
     const g = spec.keep ? `g${i} * ${e.keep(i, false)}` : `g${i}`;
-    e.line(`s${i} = select(vec4<f32>(), exp(s${i} * ${literal(spec.scale, "f32")} - lse${i}), ok${i});`);
+    e.line(`s${i} = select(vec4<f32>(), exp_4(s${i} * ${literal(spec.scale, "f32")} - lse${i}), ok${i});`);
     e.line(`s${i} *= (${g} - share[${i}]) * ${literal(spec.scale, "f32")};`);
   }
   e.stageWeights("s");
@@ -351,7 +354,7 @@ function keyGradient(spec: AttentionSpec, part: readonly ("dk" | "dv")[]): Kerne
   const scale = literal(spec.scale, "f32");
   // g becomes ds and s the dropped-out probability, which is what dk and dv sum over.
   for (const i of four) {
-    e.line(`s${i} = select(vec4<f32>(), exp(s${i} * ${scale} - peak), ok${i});`);
+    e.line(`s${i} = select(vec4<f32>(), exp_4(s${i} * ${scale} - peak), ok${i});`);
     if (spec.keep) e.line(`let keep${i} = ${e.keep(i, true)};`);
     if (withScores) e.line(`g${i} = s${i} * (g${i}${spec.keep ? ` * keep${i}` : ""} - share) * ${scale};`);
     if (spec.keep) e.line(`s${i} *= keep${i};`);

@@ -22,6 +22,7 @@ import { chooseTile, emitMatmul } from "../matmul/matmul.ts";
 import type { MatmulOperand, MatmulSpec } from "../matmul/product.ts";
 import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
 import { f32 } from "../../ops/specs/tensor-spec.ts";
+import { helperText } from "../print/helpers.ts";
 import { literal } from "../print/types.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 import { LOWEST } from "../../ops/specs/lowest.ts";
@@ -117,9 +118,9 @@ function joinPartials(spec: InfoNceSpec, chunks: number): KernelSource {
 var<workgroup> parts: array<vec4<f32>, ${THREADS}>;
 fn join(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
   let top = max(a.x, b.x);
-  return vec2<f32>(top, a.y * exp(a.x - top) + b.y * exp(b.x - top));
+  return vec2<f32>(top, a.y * exp_1(a.x - top) + b.y * exp_1(b.x - top));
 }
-`;
+${helperText("exp")}${helperText("log")}`;
   return rowKernel(
     "infoNce.join",
     spec.rows,
@@ -142,8 +143,8 @@ if (t == 0) {
     positive = join(positive, parts[i].zw);
   }
   let whole = join(negative, positive);
-  let all = whole.x + log(whole.y);
-  let some = positive.x + log(positive.y);
+  let all = whole.x + log_1(whole.y);
+  let some = positive.x + log_1(positive.y);
   loss[n] = all - some;
   lseAll[n] = all;
   lsePositive[n] = some;
@@ -242,9 +243,10 @@ function product(
   buffers: Buffers,
   written: string,
   profile: AdapterProfile,
+  functions = "",
 ): KernelSource {
   const { bindings, text } = declare(buffers, [written]);
-  const whole = { ...spec, declarations: text };
+  const whole = { ...spec, declarations: text + functions };
   const { wgsl, workgroups } = emitMatmul(whole, chooseTile(whole, profile), profile);
   return { name: spec.name, wgsl, bindings, workgroups };
 }
@@ -257,8 +259,8 @@ function shares(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: Se
   const q: Matrix = { buffer: "q", vectors: vectorRows(channels), stride: channels };
   const queue: Matrix = { buffer: "queue", vectors: vectorRows(negatives, count), stride: negatives };
   const scale = literal(1 / temperature, "f32");
-  const value = (m: string, logit: string): string =>
-    `exp(${logit} * ${scale} - lseAll[${m}]) * (dloss[${m}] * ${scale})`;
+  const value = (m: string, logit: string, lanes: 1 | 4): string =>
+    `exp_${lanes}(${logit} * ${scale} - lseAll[${m}]) * (dloss[${m}] * ${scale})`;
   return product(
     {
       name: "infoNce.shares",
@@ -269,8 +271,8 @@ function shares(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: Se
       a: operand(q, "k", () => "0"),
       b: operand(queue, "outer", () => String(first)),
       storeVector: queue.vectors,
-      store: (_, m, n, logit) => `share[${m} * ${count} + ${n}] = ${value(m, logit)};`,
-      store4: (_, m, n, logit) => `share[${m} * ${count / 4} + (${n} >> 2u)] = ${value(m, logit)};`,
+      store: (_, m, n, logit) => `share[${m} * ${count} + ${n}] = ${value(m, logit, 1)};`,
+      store4: (_, m, n, logit) => `share[${m} * ${count / 4} + (${n} >> 2u)] = ${value(m, logit, 4)};`,
     },
     [
       { name: "dloss", binding: input(0) },
@@ -281,6 +283,7 @@ function shares(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: Se
     ],
     "share",
     profile,
+    helperText("exp"),
   );
 }
 
@@ -376,7 +379,7 @@ function joinGradients(spec: InfoNceSpec, chunks: number): KernelSource {
     "infoNce.joinGradients",
     rows,
     declared,
-    `var<workgroup> weights: array<f32, ${THREADS}>;\n`,
+    `var<workgroup> weights: array<f32, ${THREADS}>;\n${helperText("exp")}`,
     `
 for (var c = t; c < ${channels}; c += ${THREADS}) {
   var sum = 0.0;
@@ -387,7 +390,7 @@ let factor = dloss[n] * ${literal(1 / temperature, "f32")};
 for (var first = 0; first < ${positives}; first += ${THREADS}) {
   workgroupBarrier();
   let p = min(first + t, ${positives - 1});
-  ${positiveScore(spec)}weights[t] = factor * (exp(score - lseAll[n]) - exp(score - lsePositive[n]));
+  ${positiveScore(spec)}weights[t] = factor * (exp_1(score - lseAll[n]) - exp_1(score - lsePositive[n]));
   workgroupBarrier();
   let here = min(${THREADS}, ${positives} - first);
   for (var c = t; c < ${channels}; c += ${THREADS}) {

@@ -8,6 +8,7 @@
  */
 import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource } from "../kernel.ts";
+import { helperText } from "../print/helpers.ts";
 import { literal } from "../print/types.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 import { LOWEST } from "../../ops/specs/lowest.ts";
@@ -52,6 +53,7 @@ fn queue4(c: i32, j: i32) -> vec4<f32> {
     queue4 ? `queue[c * ${negatives / 4} + (min(j, ${negatives - 4}) >> 2u)]` : scalars("queue", "c", negatives, "j")
   };
 }
+${helperText("exp")}
 `;
 }
 
@@ -104,13 +106,13 @@ function registerPartials(spec: InfoNceSpec): Partials {
       .join("\n");
   const join = (r: number): string => {
     const names = range(groups).map((g) => `s${r}_${g}`);
-    const exps = names.map((s) => `exp(${s} - top)`);
+    const exps = names.map((s) => `exp_4(${s} - top)`);
     return `{
 ${names.map((s) => `${s} *= ${literal(1 / temperature, "f32")};`).join(" ")}
 ${overhang ? masked(r) : ""}
 let m = ${names.reduce((a, b) => `max(${a}, ${b})`)};
 let top = max(top${r}, max(max(m.x, m.y), max(m.z, m.w)));
-sum${r} = sum${r} * exp(top${r} - top) + dot(${exps.join(" + ")}, vec4<f32>(1.0));
+sum${r} = sum${r} * exp_1(top${r} - top) + dot(${exps.join(" + ")}, vec4<f32>(1.0));
 top${r} = top;
 }`;
   };
@@ -209,8 +211,8 @@ ${four
     (i) => `{
   let l = select(vec4<f32>(${LOWEST}), s${i} * ${literal(1 / temperature, "f32")}, inside);
   let m = max(top[${i}], max(max(l.x, l.y), max(l.z, l.w)));
-  let e = select(vec4<f32>(), exp(l - m), inside);
-  sum[${i}] = sum[${i}] * exp(top[${i}] - m) + dot(e, vec4<f32>(1.0));
+  let e = select(vec4<f32>(), exp_4(l - m), inside);
+  sum[${i}] = sum[${i}] * exp_1(top[${i}] - m) + dot(e, vec4<f32>(1.0));
   top[${i}] = m;
 }`,
   )
@@ -225,7 +227,7 @@ if (tx < 4) {
   var m = ${LOWEST};
   for (var i = 0; i < 16; i++) { m = max(m, left[ty * 16 + i][tx]); }
   var all = 0.0;
-  for (var i = 0; i < 16; i++) { all += right[ty * 16 + i][tx] * exp(left[ty * 16 + i][tx] - m); }
+  for (var i = 0; i < 16; i++) { all += right[ty * 16 + i][tx] * exp_1(left[ty * 16 + i][tx] - m); }
   if (n < ${rowCount}) {
     tops[n * ${chunks} + chunk] = m;
     sums[n * ${chunks} + chunk] = all;

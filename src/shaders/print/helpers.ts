@@ -54,6 +54,12 @@ fn erf_${n}(x: ${f}) -> ${f} {
 }`,
 );
 
+/** eˣ; not a number where x is none: drivers give numbers there. */
+const EXP = bothWidths(
+  (n, f) => `
+fn exp_${n}(x: ${f}) -> ${f} { return select(exp(x), x, ${nanTest(n, "x")}); }`,
+);
+
 const EXPM1 = bothWidths(
   (n, f, s) => `
 fn expm1_${n}(x: ${f}) -> ${f} {
@@ -183,6 +189,7 @@ fn threefry_word(k0: u32, k1: u32, index: u32, call: u32) -> u32 {
 
 const HELPERS: Record<string, string> = {
   erf: ERF,
+  exp: EXP,
   expm1: EXPM1,
   log1p: LOG1P,
   power: POWER,

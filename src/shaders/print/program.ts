@@ -2,6 +2,7 @@
  * Kernels of the compiler as WGSL programs. Independent elementwise and reduction kernels may share one program: each
  * takes a range of the workgroups.
  */
+import { withUnspelled } from "./types.ts";
 import type { Kernel, LoopKernel, MatmulKernel, ReduceKernel } from "../../compiler/kernels.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { AdapterProfile } from "../kernel.ts";
@@ -142,7 +143,7 @@ function settle(print: (bindings: BindingTable) => Omit<Program, "bindings">, me
       access: b.written ? "read_write" : "read",
     }));
     if (bindings.usesParameters) list.push({ node: "parameters", access: "read" });
-    return { ...program, bindings: list };
+    return { ...program, wgsl: withUnspelled(program.wgsl), bindings: list };
   }
 }
 

@@ -18,9 +18,22 @@ export function typeName(type: string, lanes: 1 | 4): string {
   return lanes === 4 ? `vec4<${type}>` : type;
 }
 
-const LARGEST_FLOAT = 3.4028234663852886e38;
+/** Numbers that WGSL cannot spell, by their bits; behind a variable, since a constant expression may not make them. */
+const UNSPELLED: Readonly<Record<string, string>> = {
+  positive_infinity: "0x7f800000u",
+  negative_infinity: "0xff800000u",
+  not_a_number: "0x7fc00000u",
+};
 
-/** A constant. Infinities become the largest finite value: WGSL cannot spell them. */
+/** Program text with the variables declared that `literal` named in it. */
+export function withUnspelled(wgsl: string): string {
+  const declared = Object.entries(UNSPELLED).flatMap(([name, bits]) =>
+    wgsl.includes(`(${name}_bits)`) ? [`var<private> ${name}_bits: u32 = ${bits};`] : [],
+  );
+  return [wgsl, ...declared].join("\n");
+}
+
+/** A constant. The program has to pass through `withUnspelled` where it may be infinite or not a number. */
 export function literal(value: number, dtype: DType): string {
   switch (registerType(dtype)) {
     case "bool":
@@ -31,10 +44,10 @@ export function literal(value: number, dtype: DType): string {
     case "u32":
       return `${value >>> 0}u`;
     case "f32": {
-      const v = Math.min(Math.max(value, -LARGEST_FLOAT), LARGEST_FLOAT);
-      const f = Math.fround(v);
-      const text = `${Number.isFinite(f) ? f : v}f`;
-      return v < 0 || Object.is(v, -0) ? `(${Object.is(v, -0) ? "-0f" : text})` : text;
+      const f = Math.fround(value);
+      if (Number.isNaN(f)) return "bitcast<f32>(not_a_number_bits)";
+      if (!Number.isFinite(f)) return `bitcast<f32>(${f > 0 ? "positive" : "negative"}_infinity_bits)`;
+      return f < 0 || Object.is(f, -0) ? `(${Object.is(f, -0) ? "-0f" : `${f}f`})` : `${f}f`;
     }
   }
 }

@@ -37,7 +37,7 @@ export function holding(name: "any" | "all", x: Tensor, axes: Axes | undefined, 
   return (name === "any" ? truth.max(axes, keepDims) : truth.min(axes, keepDims)).cast("bool");
 }
 
-/** Position of the first extreme along an axis, as i32. */
+/** Position of the first extreme along an axis, as i32; a NaN is more extreme than any number. */
 export function argExtreme(name: "max" | "min", x: Tensor, axis: number): Tensor {
   if (x.dtype === "bool") return argExtreme(name, x.cast("i32"), axis);
   const at = normalizeAxis(`arg${name}`, axis, x.rank);
@@ -45,12 +45,8 @@ export function argExtreme(name: "max" | "min", x: Tensor, axis: number): Tensor
   if (size === 0) throw new Error(`arg${name}: axis ${axis} of ${formatShape(x.shape)} is empty`);
   const extreme = reduction(name, x.detach(), at, true);
   const positions = new Tensor(build.iota([size])).reshape(x.shape.map((_, i) => (i === at ? size : 1)));
-  // Where no element equals the extreme (all NaN), the last position.
-  return x
-    .detach()
-    .eq(extreme)
-    .where(positions.expand(x.shape), size - 1)
-    .min(at);
+  const equal = x.detach().eq(extreme);
+  return (isFloat(x.dtype) ? equal.or(x.detach().isNaN()) : equal).where(positions.expand(x.shape), size - 1).min(at);
 }
 
 export function mean(x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {

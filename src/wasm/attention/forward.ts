@@ -189,7 +189,7 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
         const four = f.local("i32", i32.shl(row, i32.const(2)));
         const place = f.local("i32", i32.add(sums, four));
         const total = f.local("v128", v128.load(place));
-        const nothing = f.local("v128", f32x4.eq(total, f32x4.const(0)));
+        const nothing = f.local("v128", spec.mask ? f32x4.eq(total, f32x4.const(0)) : f32x4.const(0));
         const all = f32x4.add(v128.load(i32.add(tops, four)), log(f, features, total));
         const value = f.local("v128", v128.andNot(all, nothing));
         f.store(place, v128.andNot(f32x4.div(f32x4.const(1), total), nothing));
