@@ -65,6 +65,8 @@ for (const [kind, open] of Object.entries(devices)) {
     after(() => device.close());
 
     for (const [name, one] of Object.entries(SPECIAL_CASES)) {
+      // Of what the printer makes the variant for a GPU differs in sums only, which reductions.test.ts has.
+      if (kind.endsWith("GPU") && !one.algebra && !name.startsWith("topK")) continue;
       test(name, async () => {
         const wrong: string[] = [];
         const places = one.shapes.length + (one.differentiable === false ? 0 : 1);
