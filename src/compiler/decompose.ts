@@ -1,5 +1,6 @@
 /**
- * Rewrites a graph for a device: identities go, and fused ops the device has no kernel for become their decomposition.
+ * Rewrites a graph for a device: identities go, fused ops the device has no kernel for become their decomposition, and
+ * very long sums and products become sums of blocks.
  *
  * The user's nodes are never changed; the result shares what did not need rewriting.
  */
@@ -7,6 +8,7 @@ import type { Bounds } from "../tensor/bounds.ts";
 import { convertValues } from "../tensor/door/host-values.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { FusedOp } from "../tensor/fused.ts";
+import { inBlocks } from "./long.ts";
 import { Node, isMovement, topologicalOrder } from "../tensor/node.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
@@ -53,6 +55,8 @@ export function decompose(roots: readonly Node[], canLower: CanLower, bounded?: 
       parts.set(node, decompose(results, canLower, bounded));
       return node;
     }
+    const blockwise = bounded && inBlocks(node, inputs);
+    if (blockwise) return blockwise;
     return inputs.every((n, i) => n === node.inputs[i]) ? node : new Node(op, inputs, node.shape, node.dtype);
   };
 
