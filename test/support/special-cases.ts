@@ -5,15 +5,14 @@
 import type { Tensor } from "../../src/tensor/index.ts";
 import { concat, stack, tensor } from "../../src/tensor/index.ts";
 import { attention, packedAttention } from "../../src/ops/attention.ts";
-import { infoNCE, ntXent } from "../../src/ops/contrastive.ts";
-import { conv1d, depthwiseConv1d, interpolateLinear, maxPool1d } from "../../src/ops/convolution.ts";
-import { crossEntropy, meanSquaredError } from "../../src/ops/losses.ts";
+import { depthwiseConv1d, interpolateLinear, maxPool1d } from "../../src/ops/convolution.ts";
+import { crossEntropy, infoNCE, meanSquaredError, ntXent } from "../../src/ops/losses/index.ts";
 import { l2Normalize, layerNorm } from "../../src/ops/normalization.ts";
 import { gruScan, lstmScan } from "../../src/ops/scan.ts";
 import { segmentMax } from "../../src/ops/segment-max.ts";
 import { logSoftmax, logSumExp, softmax } from "../../src/ops/softmax.ts";
 import { batchNormTraining } from "../../src/ops/spatial/batch-norm.ts";
-import { conv2d } from "../../src/ops/spatial/conv.ts";
+import { conv1d, conv2d } from "../../src/ops/spatial/conv.ts";
 import { adaptiveAvgPool1d, avgPool1d, avgPool2d, maxPool2d } from "../../src/ops/spatial/pooling.ts";
 import { topK } from "../../src/ops/top-k.ts";
 

@@ -61,10 +61,10 @@ describe("topK of the cpu device", () => {
     assert.deepEqual(runTopK(x, 2, 17), sorted(x, 2, 17));
   });
 
-  test("infinity comes first, and not-a-numbers are never picked", () => {
-    const { values, indices } = runTopK(Float32Array.of(NaN, 1, Infinity, NaN, 2, NaN), 1, 3);
-    assert.deepEqual([...values], [Infinity, 2, 1]);
-    assert.deepEqual([...indices], [2, 4, 1]);
-    assert.deepEqual([...runTopK(new Float32Array(5).fill(NaN), 1, 2).indices], [4, 4]);
+  test("not-a-numbers come first, then infinity, and minus infinity last", () => {
+    const { values, indices } = runTopK(Float32Array.of(NaN, 1, Infinity, NaN, 2, -Infinity), 1, 6);
+    assert.deepEqual([...values], [NaN, NaN, Infinity, 2, 1, -Infinity]);
+    assert.deepEqual([...indices], [0, 3, 2, 4, 1, 5]);
+    assert.deepEqual([...runTopK(new Float32Array(5).fill(NaN), 1, 2).indices], [0, 1]);
   });
 });
