@@ -7,6 +7,7 @@
 import { ARITHMETIC } from "../src/tensor/elementwise/arithmetic.ts";
 import { FUNCTIONS } from "../src/tensor/elementwise/functions.ts";
 import { CPU_MUTATIONS } from "./cpu-mutations.ts";
+import { LAYER_MUTATIONS } from "./layer-mutations.ts";
 
 export interface Mutation {
   readonly file: string;
@@ -358,4 +359,5 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
 
   ...CPU_MUTATIONS,
+  ...LAYER_MUTATIONS,
 ];

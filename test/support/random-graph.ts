@@ -32,6 +32,7 @@ import { Generator, Tensor, Variable, concat, stack } from "../../src/tensor/ind
 import { Draw } from "./draw.ts";
 import type { LeafData } from "./draw.ts";
 import { drawMovement, MOVEMENTS } from "./movements.ts";
+import { LAYER_RULES } from "./random-layers.ts";
 
 export interface Step {
   readonly name: string;
@@ -642,12 +643,13 @@ const RULES: readonly (readonly [weight: number, name: string, rule: Rule])[] = 
   ],
 ];
 
-const TOTAL = RULES.reduce((sum, [weight]) => sum + weight, 0);
+const ALL_RULES: readonly (readonly [weight: number, name: string, rule: Rule])[] = [...RULES, ...LAYER_RULES];
+const TOTAL = ALL_RULES.reduce((sum, [weight]) => sum + weight, 0);
 
 function drawRule(draw: Draw): Rule {
   let at = draw.unit() * TOTAL;
-  for (const [weight, , rule] of RULES) if ((at -= weight) < 0) return rule;
-  return RULES[0][2];
+  for (const [weight, , rule] of ALL_RULES) if ((at -= weight) < 0) return rule;
+  return ALL_RULES[0][2];
 }
 
 /** The program of a seed. */
