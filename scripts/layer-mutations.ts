@@ -55,14 +55,14 @@ export const LAYER_MUTATIONS: readonly Mutation[] = [
   edit("ops/spatial/batch-norm", "count / (count - 1)", "1", "golden/layers#running statistics, as called: reference"),
   edit("nn/spatial/batch-norm", "if (this.training) this.#track", "this.#track", "nn/batch-norm"),
   // --- arrays and sequences
-  golden("ops/arrays/cumulative", "[0, blocks - 1]), -1)", "[0, blocks - 1]).mul(0), -1)"),
+  golden("ops/arrays/cumulative", "[0, blocks - 1])], -1)", "[0, blocks - 1]).mul(0)], -1)"),
   edit("ops/arrays/sort", "equal.and(i.gt(j))", "equal.and(i.lt(j))", "ops/host-ops"),
   golden(
     "ops/arrays/parts",
     "here.where(arange(count).expand(square), -1)",
     "here.where(arange(count).expand(square), 0)",
   ),
-  gradient("arrays/activations", "x.ge(3).where(x, ", "x.ge(2).where(x, ", "hardSwish"),
+  golden("ops/arrays/activations", "x.ge(3).where(x, ", "x.ge(2).where(x, "),
   golden("ops/sequence/masked-attention", ".le(arange(queries)", ".lt(arange(queries)"),
   golden("ops/sequence/masked-attention", "b.mul(cos).add(a.mul(sin))", "b.mul(cos).sub(a.mul(sin))"),
   edit("ops/sequence/sampling", "before.lt(topP)", "before.lt(1)", "ops/host-ops"),
