@@ -97,23 +97,47 @@ function readTriple(line: string, out: Float32Array, to: number, file: string, l
  * What one person is, over time:
  * - `id`: the observations of one tracking ID. Right where people swap places in the sensor's list;
  * - `slot`: the n-th body of each frame, of at most 4. What the published numbers of the field were computed with;
- *   keeps a person whole whom the sensor lost and found again under another ID.
+ *   keeps a person whole whom the sensor lost and found again under another ID;
+ * - `person`: the tracking IDs, and those joined that follow each other in time and begin near where the one before
+ *   ended. Right in both cases.
  */
-export type Tracking = "id" | "slot";
+export type Tracking = "id" | "slot" | "person";
+
+/** Metres that somebody may have gone while the sensor had lost them. */
+const NEAR = 1;
 
 /** Every tracked body over all frames, in order of first appearance: (frames, bodies, 25, 3), zeros where absent. */
 export function trackedBodies(recording: NtuRecording, by: Tracking = "id"): { readonly ids: string[]; clip: Clip } {
-  const ids: string[] = [];
-  const placed = recording.bodies
-    .filter((body) => by === "id" || body.slot < MAX_TRACKED)
-    .map((body) => {
-      const key = by === "id" ? body.id : String(body.slot);
-      if (!ids.includes(key)) ids.push(key);
-      return { body, track: ids.indexOf(key) };
-    });
+  const bodies = recording.bodies.filter((body) => by !== "slot" || body.slot < MAX_TRACKED);
+  const keyOf = by === "slot" ? ({ slot }: BodyObservation): string => String(slot) : personOf(bodies, by);
+  const ids = [...new Set(bodies.map(keyOf))];
   const clip = newClip(recording.frames, ids.length, JOINTS);
-  for (const { body, track } of placed) clip.data.set(body.xyz, (body.frame * ids.length + track) * JOINTS * 3);
+  for (const body of bodies) clip.data.set(body.xyz, (body.frame * ids.length + ids.indexOf(keyOf(body))) * JOINTS * 3);
   return { ids, clip };
+}
+
+/** The first tracking ID of the person whom a body is. */
+function personOf(bodies: readonly BodyObservation[], by: "id" | "person"): (body: BodyObservation) => string {
+  if (by === "id") return ({ id }) => id;
+  const persons = new Map<string, string>();
+  const last = new Map<string, BodyObservation>();
+  const ends = new Map(bodies.map((body) => [body.id, body.frame]));
+  for (const body of bodies) {
+    if (!persons.has(body.id)) {
+      // Persons whose last ID has ended, the nearest of them first.
+      const left = [...last].filter(([, { id, frame }]) => ends.get(id) === frame && frame < body.frame);
+      const near = left.map(([person, before]) => ({ person, far: distance(before.xyz, body.xyz) }));
+      near.sort((a, b) => a.far - b.far);
+      persons.set(body.id, near[0] && near[0].far < NEAR ? near[0].person : body.id);
+    }
+    last.set(persons.get(body.id)!, body);
+  }
+  return ({ id }) => persons.get(id)!;
+}
+
+/** Between the first joints, the base of the spine. */
+function distance(a: Float32Array, b: Float32Array): number {
+  return Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
 }
 
 /**

@@ -17,6 +17,31 @@ import { parseFinite, splitLines, stem } from "./text.ts";
 /** Number of classes of PKU-MMD. */
 export const PKU_CLASSES = 51;
 
+/** The 51 actions of PKU-MMD in the order of their numbers. */
+const PKU_ACTIONS: readonly string[] = [
+  ...["bow", "brushing hair", "brushing teeth", "check time", "cheer up", "clapping"],
+  ...["cross hands in front", "drink water", "drop", "eat meal", "falling", "giving something"],
+  ...["hand waving", "handshaking", "hopping", "hugging", "jump up", "kicking somebody"],
+  ...[
+    "kicking something",
+    "make a phone call",
+    "pat on back",
+    "pick up",
+    "playing with phone",
+    "point finger at somebody",
+  ],
+  ...["pointing to something", "punching", "pushing", "put on a hat", "put something into pocket", "reading"],
+  ...["rub two hands", "salute", "sitting down", "standing up", "take off a hat", "take off glasses"],
+  ...["take off jacket", "take something out of pocket", "taking a selfie", "tear up paper", "throw", "touch back"],
+  ...["touch chest", "touch head", "touch neck", "typing on a keyboard", "use a fan", "wear jacket"],
+  ...["wear glasses", "wipe face", "writing"],
+];
+
+/** The classes of PKU-MMD: number and name, "A01 bow". */
+export const PKU_CLASS_NAMES: readonly string[] = PKU_ACTIONS.map(
+  (name, i) => `A${String(i + 1).padStart(2, "0")} ${name}`,
+);
+
 const PERSONS = 2;
 const COLUMNS = PERSONS * NTU25.joints.length * 3;
 

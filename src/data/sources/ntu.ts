@@ -5,7 +5,7 @@ import { MAX_FRAMES } from "../skeleton/clip.ts";
 import { NTU25 } from "../skeleton/layout.ts";
 import type { Tracking } from "../formats/ntu-skeleton.ts";
 import { ntuClip, parseNtuSkeleton } from "../formats/ntu-skeleton.ts";
-import { parseMissingList, parseNtuName } from "../formats/ntu-names.ts";
+import { ntuClasses, parseMissingList, parseNtuName } from "../formats/ntu-names.ts";
 import type { ClipSource } from "./source.ts";
 import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
 import { readText, stem } from "../formats/text.ts";
@@ -14,7 +14,7 @@ import { readText, stem } from "../formats/text.ts";
 export interface NtuSourceOptions {
   /** The published list of samples whose skeletons are missing or wrong. */
   readonly missing?: string;
-  /** What one person is over time; default "slot", as the published numbers have it. */
+  /** What one person is over time. Default "person"; "slot" is what the published numbers were computed with. */
   readonly tracking?: Tracking;
 }
 
@@ -28,7 +28,7 @@ export function ntuSource(folder: string, actions: 60 | 120, options: NtuSourceO
   let leftOut = 0;
   return {
     layout: NTU25,
-    classes: Array.from({ length: actions }, (_, i) => `A${String(i + 1).padStart(3, "0")}`),
+    classes: ntuClasses(actions),
     protocols,
     inputs: files.length,
     remarks: folderRemarks(folder, ".skeleton"),
@@ -43,7 +43,7 @@ export function ntuSource(folder: string, actions: 60 | 120, options: NtuSourceO
           const read = orBad(onBad, () => {
             const { name, action, subject, camera, setup } = parseNtuName(file, actions);
             const recording = parseNtuSkeleton(readText(file), file);
-            const clip = ntuClip(recording, file, { tracking: options.tracking ?? "slot" });
+            const clip = ntuClip(recording, file, { tracking: options.tracking ?? "person" });
             return { facts: { name, label: action - 1, subject, camera, setup }, clip };
           });
           if (read) yield read;

@@ -8,7 +8,13 @@ import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { DataError } from "../errors.ts";
 import { NTU25 } from "../skeleton/layout.ts";
-import { cutPkuRecording, parsePkuLabels, parsePkuName, parsePkuSkeleton, PKU_CLASSES } from "../formats/pku-mmd.ts";
+import {
+  cutPkuRecording,
+  parsePkuLabels,
+  parsePkuName,
+  parsePkuSkeleton,
+  PKU_CLASS_NAMES,
+} from "../formats/pku-mmd.ts";
 import { parseSplitList } from "../store/protocol.ts";
 import type { ClipSource } from "./source.ts";
 import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
@@ -42,7 +48,7 @@ export function pkuSource(folder: string, options: PkuSourceOptions): ClipSource
         ];
   return {
     layout: NTU25,
-    classes: Array.from({ length: PKU_CLASSES }, (_, i) => `A${String(i + 1).padStart(2, "0")}`),
+    classes: PKU_CLASS_NAMES,
     protocols,
     inputs: files.length,
     remarks: folderRemarks(folder, ".txt"),

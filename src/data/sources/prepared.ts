@@ -11,7 +11,7 @@ import { openNpz } from "../../io/numpy/npz.ts";
 import { readPickle } from "../../io/torch/read.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import { DataError } from "../errors.ts";
-import { parseNtuName } from "../formats/ntu-names.ts";
+import { ntuClasses, parseNtuName } from "../formats/ntu-names.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { clipOfBodies, type TrackedBody } from "../formats/pose/bodies.ts";
 import { flat } from "../formats/pose/openpose.ts";
@@ -170,9 +170,7 @@ function sourceOf(
   const labels = entries.map(({ facts }) => facts.label);
   const ntu = entries.every(({ facts }) => facts.setup !== undefined);
   const numbered = numberedClasses(labels, path);
-  const classes = ntu
-    ? Array.from({ length: numbered.length > 60 ? 120 : 60 }, (_, i) => `A${String(i + 1).padStart(3, "0")}`)
-    : numbered;
+  const classes = ntu ? ntuClasses(numbered.length > 60 ? 120 : 60) : numbered;
   return {
     layout,
     classes,

@@ -475,3 +475,33 @@ describe("npy", () => {
     }
   });
 });
+
+test("persons keep to themselves where the sensor's list swaps them, and where it loses and finds one", () => {
+  const body = (frame: number, slot: number, id: string, x: number) => ({
+    ...{ frame, slot, id },
+    xyz: Float32Array.from({ length: 75 }, (_, i) => x + i / 100 + frame / 1000),
+  });
+  // "a" stands at 1, "b" at 4; they swap slots in frame 2; "a" is lost in 3 and comes back in 4 as "c".
+  const bodies = [
+    ...[body(0, 0, "a", 1), body(0, 1, "b", 4), body(1, 0, "a", 1), body(1, 1, "b", 4)],
+    ...[body(2, 0, "b", 4), body(2, 1, "a", 1), body(3, 0, "b", 4), body(4, 0, "b", 4), body(4, 1, "c", 1.1)],
+  ];
+  const recording = { frames: 5, bodies };
+  const { ids, clip } = trackedBodies(recording, "person");
+  assert.deepEqual(ids, ["a", "b"]);
+  const places = (m: number): number[] => Array.from({ length: 5 }, (_, t) => Math.round(clip.data[(t * 2 + m) * 75]));
+  assert.deepEqual(
+    [places(0), places(1)],
+    [
+      [1, 1, 1, 0, 1],
+      [4, 4, 4, 4, 4],
+    ],
+  );
+  assert.deepEqual(trackedBodies(recording, "id").ids, ["a", "b", "c"]);
+  // Somebody who comes in elsewhere is another person, and nobody takes over one who is still there.
+  const other = {
+    frames: 3,
+    bodies: [body(0, 0, "a", 1), body(1, 0, "a", 1), body(1, 1, "d", 1.2), body(2, 0, "e", 3)],
+  };
+  assert.deepEqual(trackedBodies(other, "person").ids, ["a", "d", "e"]);
+});
