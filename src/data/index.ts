@@ -63,3 +63,8 @@ export {
 export { standInPlane } from "./formats/pose/plane.ts";
 export * from "./sources/own/poses.ts";
 export type { RecordingOptions } from "./sources/own/recordings.ts";
+export * from "./formats/mocap/c3d.ts";
+export * from "./formats/mocap/trc.ts";
+export type { MarkerRecording } from "./formats/mocap/markers.ts";
+export * from "./formats/utkinect.ts";
+export * from "./sources/own/markers.ts";

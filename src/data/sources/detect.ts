@@ -15,6 +15,7 @@ import { parseMsrName } from "../formats/msr-action3d.ts";
 import { parseSbuPath } from "../formats/sbu.ts";
 import { readText } from "../formats/text.ts";
 import { parseUtdMhadName } from "../formats/utd-mhad.ts";
+import { utKinectName } from "./own/markers.ts";
 import { KIND_TITLES } from "./kind-names.ts";
 import type { SourceKind } from "./kind-names.ts";
 import { filesBelow, requireFolder } from "./source.ts";
@@ -86,11 +87,14 @@ const RULES: readonly Rule[] = [
   named("sbu", (_name, path) => parseSbuPath(path) !== undefined, "sXXsYY/AA/NNN/skeleton_pos.txt"),
   named("pku-mmd", (name) => /^(?:\d{4}|A\d{2}N\d{2})-[LMR]\.txt$/i.test(name), "NNNN-V.txt or AnnNnn-V.txt"),
   named("msr-action3d", (name) => parseMsrName(name) !== undefined, "aAA_sSS_eEE_skeleton3D.txt"),
+  named("utkinect", (name) => utKinectName(name) !== undefined, "joints_sSS_eEE.txt"),
+  named("trc", (name) => /\.trc$/i.test(name), "NAME.trc"),
+  named("c3d", (name) => /\.c3d$/i.test(name), "NAME.c3d"),
   named("st-gcn", (name) => name.endsWith("_label.pkl"), "NAME_label.pkl"),
   named("ctr-gcn", (name) => /\.npz$/i.test(name), "NAME.npz"),
   named("pyskl", (name) => /\.pkl$/i.test(name), "NAME.pkl"),
   named("bvh", (name) => /\.bvh$/i.test(name), "NAME.bvh"),
-  named("smpl", (name, path) => /\.npy$/i.test(name) && isSmpl(path), "NAME.npy of [T, 22, 3]"),
+  named("smpl", (name, path) => /\.npy$/i.test(name) && isSmpl(path), "NAME.npy of [T, 22, 3] or [T, 17, 3]"),
   named("openpose", (name) => /_keypoints\.json$/i.test(name), "NAME_000000000000_keypoints.json"),
   json,
   named("csv", (name) => /\.csv$/i.test(name), "NAME.csv"),
@@ -181,7 +185,7 @@ function isSmpl(path: string): boolean {
   try {
     const file = openNpy(path);
     file.close();
-    return file.shape.length === 3 && file.shape[1] === 22 && file.shape[2] === 3;
+    return file.shape.length === 3 && [17, 22].includes(file.shape[1]) && file.shape[2] === 3;
   } catch {
     return false;
   }

@@ -3,7 +3,7 @@
 export const SOURCE_KINDS = [
   ...(["nw-ucla", "utd-mhad", "sbu", "ntu60", "ntu120", "pku-mmd", "npy", "csv"] as const),
   ...(["msr-action3d", "st-gcn", "ctr-gcn", "pyskl", "bvh", "smpl"] as const),
-  ...(["openpose", "kinetics-skeleton", "mediapipe", "azure-kinect"] as const),
+  ...(["openpose", "kinetics-skeleton", "mediapipe", "azure-kinect", "trc", "c3d", "utkinect"] as const),
 ] as const;
 /** A kind of raw data, see `SOURCE_KINDS`. */
 export type SourceKind = (typeof SOURCE_KINDS)[number];
@@ -23,9 +23,12 @@ export const KIND_TITLES: Readonly<Record<SourceKind, string>> = {
   "ctr-gcn": "CTR-GCN's npz",
   pyskl: "PySKL's pkl",
   bvh: "BVH motion capture",
-  smpl: "SMPL's 22 joints in npy",
+  smpl: "joints of a motion in npy",
   openpose: "OpenPose's JSON",
   "kinetics-skeleton": "Kinetics-skeleton's JSON",
   mediapipe: "MediaPipe's landmarks",
   "azure-kinect": "Azure Kinect's JSON",
+  trc: "TRC markers",
+  c3d: "C3D markers",
+  utkinect: "UTKinect-Action3D",
 };

@@ -16,6 +16,7 @@ import { checkKind } from "./detect.ts";
 import { bvhSource, smplSource } from "./motion.ts";
 import { ctrGcnSource, pySklSource, stGcnSource } from "./prepared.ts";
 import { msrAction3dSource, nwUclaSource, sbuSource, utdMhadSource } from "./downloads.ts";
+import { c3dSource, trcSource, utKinectSource } from "./own/markers.ts";
 import { azureKinectSource, kineticsSource, mediaPipeSource, openPoseSource } from "./own/poses.ts";
 import type { RecordingOptions } from "./own/recordings.ts";
 import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
@@ -62,6 +63,9 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
   "kinetics-skeleton": [],
   mediapipe: RECORDINGS,
   "azure-kinect": RECORDINGS,
+  trc: RECORDINGS,
+  c3d: RECORDINGS,
+  utkinect: [],
 };
 
 /** @throws Error for an option that the kind does not take; DataError naming the file that is wrong. */
@@ -101,6 +105,7 @@ const DOWNLOADS: Partial<Record<SourceKind, (folder: string) => ClipSource>> = {
   bvh: bvhSource,
   smpl: smplSource,
   "kinetics-skeleton": kineticsSource,
+  utkinect: utKinectSource,
 };
 
 /** Recordings of anybody's own, with what is said of them. */
@@ -108,6 +113,8 @@ const OWN: Partial<Record<SourceKind, (folder: string, options: RecordingOptions
   openpose: openPoseSource,
   mediapipe: mediaPipeSource,
   "azure-kinect": azureKinectSource,
+  trc: trcSource,
+  c3d: c3dSource,
 };
 
 function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions): ClipSource {
@@ -167,7 +174,10 @@ function layoutOf(name: string): SkeletonLayout {
 /** The small data sets are mapped to NTU's joints unless told otherwise, others only when told. */
 function mapOf(kind: SourceKind, from: SkeletonLayout, given: string | undefined): LayoutMap | undefined {
   if (given === "none") return undefined;
-  if (given !== undefined) return loadLayoutMap(given, from, NTU25);
+  if (given !== undefined) {
+    const to = knownLayout(given);
+    return to ? layoutMap(from, to) : loadLayoutMap(given, from, NTU25);
+  }
   return Object.hasOwn(NPY_SETS, kind) ? layoutMap(from, NTU25) : undefined;
 }
 

@@ -1,6 +1,7 @@
 /** Motion files of no data set of their own, one a clip; the folder a file lies in is its class: BVH, [T, 22, 3] npy. */
 import { basename, dirname, relative, sep } from "node:path";
-import { toFloat32 } from "../../io/host-tensor.ts";
+import { toFloat32, type HostTensor } from "../../io/host-tensor.ts";
+import { H36M17 } from "../skeleton/pose-layouts.ts";
 import { readNpy } from "../../io/numpy/npy.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import { DataError } from "../errors.ts";
@@ -27,21 +28,45 @@ export function bvhSource(folder: string): ClipSource {
   });
 }
 
-/** HumanML3D's `new_joints` and others' of SMPL's first 22 joints, in metres. */
+/** HumanML3D's `new_joints` of SMPL's first 22 joints in metres, and MotionBERT's (T, 17, 3) of Human3.6M's joints. */
 export function smplSource(folder: string): ClipSource {
-  return ofFolders(folder, ".npy", SMPL22, (file) => {
-    try {
-      const tensor = readNpy(file);
-      if (tensor.shape.length !== 3 || tensor.shape[1] !== 22 || tensor.shape[2] !== 3)
-        throw new DataError(file, "shape", `is ${formatShape(tensor.shape)}; it must be (T, 22, 3)`);
-      const clip = { data: toFloat32(tensor), frames: tensor.shape[0], persons: 1, joints: 22 };
-      checkClip(clip, file);
-      return clip;
-    } catch (cause) {
-      if (cause instanceof DataError) throw cause;
-      throw new DataError(file, "format", (cause as Error).message, { cause });
-    }
+  requireFolder(folder);
+  const [first] = someFilesBelow(folder, ".npy", "there is one file a clip");
+  const layout = readMotion(first).shape[1] === 17 ? H36M17 : SMPL22;
+  const joints = layout.joints.length;
+  return ofFolders(folder, ".npy", layout, (file) => {
+    const tensor = readMotion(file);
+    if (tensor.shape[1] !== joints)
+      throw new DataError(file, "shape", `is ${formatShape(tensor.shape)}; ${first} has ${joints} joints`);
+    const clip = { data: Float32Array.from(toFloat32(tensor)), frames: tensor.shape[0], persons: 1, joints };
+    // MotionBERT and the cameras of Human3.6M have y down and x to the right; both are turned.
+    if (layout === H36M17 && headDown(clip)) clip.data.forEach((x, i) => i % 3 < 2 && (clip.data[i] = -x));
+    checkClip(clip, file);
+    return clip;
   });
+}
+
+function readMotion(file: string): HostTensor {
+  let tensor: HostTensor;
+  try {
+    tensor = readNpy(file);
+  } catch (cause) {
+    throw new DataError(file, "format", (cause as Error).message, { cause });
+  }
+  const { shape } = tensor;
+  if (shape.length === 3 && (shape[1] === 22 || shape[1] === 17) && shape[2] === 3) return tensor;
+  throw new DataError(
+    file,
+    "shape",
+    `is ${formatShape(shape)}; it must be (T, 22, 3) of SMPL or (T, 17, 3) of Human3.6M`,
+  );
+}
+
+/** Whether the thorax is below the pelvis (y up) in most frames. */
+function headDown({ data, frames }: Clip): boolean {
+  let below = 0;
+  for (let t = 0; t < frames; t++) below += Math.sign(data[t * 51 + 1] - data[t * 51 + 8 * 3 + 1]);
+  return below > 0;
 }
 
 function ofFolders(
