@@ -173,7 +173,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "ops/nn-ops#compositions",
     DEVICE,
   ),
-  wasm("print/reduce", "float ? f32x4.const(-Infinity)", "float ? f32x4.const(0)", REDUCTIONS),
+  wasm("print/combine", "float ? f32x4.const(-Infinity)", "float ? f32x4.const(0)", REDUCTIONS),
   wasm("print/loop", "f.name(select(i32.ltS(past, whole), past, whole))", "past", REDUCTIONS, ROWS),
 
   // --- elementwise forms, functions, indices behind guards, random bits
@@ -199,7 +199,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "f.set(high, v128.shuffle32(even, odd, [2, 6, 7, 3]));",
     "tensor/random",
   ),
-  wasm("top-k", "f32.gt(value, least)", "f32.ge(value, least)", "wasm/top-k"),
+  wasm("top-k", "i32.eqz(f32.ge(y, x))", "i32.eqz(f32.gt(y, x))", "wasm/top-k"),
 
   // --- InfoNCE
   wasm(
