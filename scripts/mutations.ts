@@ -193,12 +193,7 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("src/shaders/top-k.ts", "v == last_value && i > last_place", "v == last_value && i >= last_place", LIGHT),
   edit("src/shaders/info-nce/info-nce.ts", "loss[n] = all - some;", "loss[n] = all;", LIGHT),
   edit("src/shaders/info-nce/info-nce.ts", "- exp_1(score - lsePositive[n]))", "- exp_1(score - lseAll[n]))", LIGHT),
-  edit(
-    "src/shaders/info-nce/info-nce.ts",
-    "(${logit} * ${scale} - lseAll[${m}])",
-    "(${logit} * ${scale})",
-    LIGHT,
-  ),
+  edit("src/shaders/info-nce/info-nce.ts", "(${logit} * ${scale} - lseAll[${m}])", "(${logit} * ${scale})", LIGHT),
   edit("src/shaders/matmul/registers.ts", 'spec.k - whole), "}"', '1), "}"', MATMUL),
   edit(
     "src/shaders/matmul/registers.ts",
