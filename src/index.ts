@@ -7,7 +7,10 @@
  */
 export * from "./tensor/index.ts";
 export { backward, grad, gradients, noGrad, valueAndGrad } from "./autograd/grad.ts";
-export type { Tree } from "./autograd/grad.ts";
+export type { Tree } from "./autograd/tree.ts";
+export { customGradient } from "./autograd/custom.ts";
+export type { CustomVjp } from "./autograd/custom.ts";
+export { hessian, hvp, jacobian, jvp, linearize } from "./autograd/forward.ts";
 export * from "./ops/index.ts";
 export * from "./device/index.ts";
 export { GradcheckError, gradcheck } from "./testing/gradcheck.ts";

@@ -15,10 +15,9 @@ import { assignedTo } from "../tensor/program/pending.ts";
 import { Tensor, hooks } from "../tensor/tensor.ts";
 import { tracing } from "../tensor/program/trace.ts";
 import { Variable } from "../tensor/variable.ts";
+import { leavesOf, mapTree } from "./tree.ts";
+import type { Tree } from "./tree.ts";
 import { vjp } from "./vjp.ts";
-
-/** Tensors in arrays and records, as arguments of differentiable functions. */
-export type Tree = Tensor | readonly Tree[] | { readonly [name: string]: Tree };
 
 /** Cotangents of `targets` from those of `outputs`; zeros where a target has no influence. */
 export function gradients(
@@ -152,20 +151,6 @@ function decompositionVjp(node: Node, parts: ReadonlyMap<number, { dy: Tensor }>
 /** The same value under another identity: gradients with respect to it do not count other uses of `x`. */
 export function alias(x: Tensor): Tensor {
   return new Tensor(build.makeNode({ kind: "alias" }, [x.node], x.shape, x.dtype));
-}
-
-function leavesOf(tree: Tree): Tensor[] {
-  if (tree instanceof Tensor) return [tree];
-  return (Array.isArray(tree) ? (tree as readonly Tree[]) : Object.values(tree)).flatMap(leavesOf);
-}
-
-function mapTree<T extends Tree>(tree: T, f: (x: Tensor) => Tensor): T {
-  const walk = (t: Tree): Tree => {
-    if (t instanceof Tensor) return f(t);
-    if (Array.isArray(t)) return (t as readonly Tree[]).map(walk);
-    return Object.fromEntries(Object.entries(t).map(([k, v]) => [k, walk(v)]));
-  };
-  return walk(tree) as T;
 }
 
 /**

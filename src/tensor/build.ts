@@ -18,8 +18,17 @@ let stopGradients = false;
 
 /** Runs `f` with gradients stopped: reverse mode does not pass through what it builds. */
 export function withoutGradients<T>(f: () => T): T {
+  return withStop(true, f);
+}
+
+/** Runs `f` with gradients on, whatever surrounds it: what is differentiated at once needs its history. */
+export function withGradients<T>(f: () => T): T {
+  return withStop(false, f);
+}
+
+function withStop<T>(stop: boolean, f: () => T): T {
   const before = stopGradients;
-  stopGradients = true;
+  stopGradients = stop;
   try {
     return f();
   } finally {
