@@ -38,7 +38,8 @@ const convolution: Maker = (draw, elements) => {
     name: `conv2d ${JSON.stringify(options)} (${x.how}; ${weight.how})`,
     leaves: [x.leaf, weight.leaf, ...(biased ? [bias] : [])],
     bound: 5e-6,
-    f: (t, w, b) => ops.conv2d(x.view(t), weight.view(w), { ...options, bias: b }),
+    // Squared, so that second derivatives reach every cotangent.
+    f: (t, w, b) => ops.conv2d(x.view(t), weight.view(w), { ...options, bias: b }).square(),
   };
 };
 
@@ -105,7 +106,7 @@ const convolution1d: Maker = (draw, elements) => {
     name: `conv1d ${JSON.stringify(options)} (${x.how}; ${weight.how})`,
     leaves: [x.leaf, weight.leaf, ...(biased ? [bias] : [])],
     bound: 5e-6,
-    f: (t, w, b) => ops.conv1d(x.view(t), weight.view(w), { ...options, bias: b }),
+    f: (t, w, b) => ops.conv1d(x.view(t), weight.view(w), { ...options, bias: b }).square(),
   };
 };
 
@@ -132,7 +133,7 @@ const transposed =
       name: `${name} ${JSON.stringify(options)} (${x.how}; ${weight.how})`,
       leaves: [x.leaf, weight.leaf],
       bound: 5e-6,
-      f: (t, w) => ops[name](x.view(t), weight.view(w), options),
+      f: (t, w) => ops[name](x.view(t), weight.view(w), options).square(),
     };
   };
 
