@@ -28,6 +28,7 @@ export * from "./formats/ntu-skeleton.ts";
 export * from "./formats/pku-mmd.ts";
 export * from "./sources/prepare.ts";
 export * from "./store/protocol.ts";
+export * from "./store/folds.ts";
 export * from "./rng.ts";
 export * from "./formats/skeleton-csv.ts";
 export * from "./formats/skeleton-npy.ts";

@@ -24,6 +24,8 @@ export function formatPrepareReport(report: PrepareReport): string {
       `${(report.bytes / 1e6).toFixed(1)} MB, ${report.seconds.toFixed(1)} s`,
     ...report.protocols.map(({ name, train, test }) => `  ${name}: ${train} train, ${test} test`),
   ];
+  if (report.protocols.length === 0)
+    lines.push("  no split: all clips train, and nothing tests; --test-subjects, --folds or a column split makes one");
   if (report.leftOut > 0) lines.push(`  left out by the list of missing samples: ${report.leftOut}`);
   lines.push(`  ${missingWords(report.missing)}`);
   for (const { what, names } of report.remarks) {

@@ -26,6 +26,7 @@ export default defineHicoCommand({
     "hico data prepare npy my-folder my.clips --layout coco17.json --map coco17-to-ntu25.json",
     "hico data prepare csv recordings my.clips --spec columns.json --labels labels.csv",
     "hico data prepare csv recordings my.clips --labels labels.csv --window 4s --hop 1s",
+    "hico data prepare csv recordings my.clips --labels labels.csv --folds subject    leave one subject out",
   ],
   args: {
     kind: {
@@ -47,6 +48,11 @@ export default defineHicoCommand({
     "test-subjects": { type: "string", description: "npy, csv: subjects that test; the others train" },
     window: { type: "string", description: "csv: cut recordings into windows of so many frames (90) or seconds (3s)" },
     hop: { type: "string", description: "csv: from one window to the next, likewise (half a window)" },
+    folds: {
+      type: "string",
+      description:
+        "Own folds: subject (leave one out), subject:5 (groups), or a file: JSON of lists, or a table file,fold",
+    },
     persons: { type: "string", description: "Persons kept, those that move most" },
     "max-frames": { type: "string", description: "Frames kept of a clip (all; ntu: the published 300)" },
     normalize: {
@@ -90,6 +96,7 @@ export default defineHicoCommand({
         maxFrames: wholeOption("max-frames", args["max-frames"]),
         onBad: choiceOption("on-bad", args["on-bad"], ["skip", "fail"]),
         strict: args.strict,
+        folds: args.folds,
         notes: { kind, source: folder },
         onProgress: ({ done, total, clips, bad }) =>
           line.update(() => `${bar(done / total)} ${done}/${total}  ${clips} clips, ${bad} bad`),

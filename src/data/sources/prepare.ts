@@ -16,6 +16,7 @@ import type { PreparedClip } from "./prepare-clip.ts";
 import { prepareClip } from "./prepare-clip.ts";
 import type { ClipSource, Remark } from "./source.ts";
 import type { Protocol } from "../store/protocol.ts";
+import { foldProtocols } from "../store/folds.ts";
 import { ClipStore } from "../store/store.ts";
 import { ClipStoreWriter } from "../store/writer.ts";
 
@@ -37,6 +38,8 @@ export interface PrepareOptions {
   readonly onBad?: "skip" | "fail";
   /** Refuses what is otherwise only counted and named: lines without a file, labels alike, files left out, bad clips. */
   readonly strict?: boolean;
+  /** Own folds, besides the source's protocols: "subject", "subject:GROUPS", or a file (`foldProtocols`). */
+  readonly folds?: string;
   /** Kept in the store: where it came from. */
   readonly notes?: Readonly<Record<string, unknown>>;
   /** Stops early; what was there before stays. */
@@ -169,17 +172,21 @@ export async function prepareStore(
     if (names.length > 0) remarks.push({ what: "clips with lost joints, which were filled", names, harmless: true });
     protocols.forEach((protocol, i) => remarks.push(...emptySides(protocol, sides[i], path)));
     if (options.strict) refuse(remarks, path);
+    const folds = options.folds === undefined ? [] : foldProtocols(options.folds, writer.clips, protocols.length);
     const badByReason: Partial<Record<BadInput, number>> = {};
     for (const { reason } of bad) badByReason[reason] = (badByReason[reason] ?? 0) + 1;
     const leftOut = source.leftOut ?? 0;
-    writer.commit({
-      ...options.notes,
-      missing: found,
-      leftOut,
-      remarks: remarks.map(short),
-      badByReason,
-      bad: bad.slice(0, NOTED),
-    });
+    writer.commit(
+      {
+        ...options.notes,
+        missing: found,
+        leftOut,
+        remarks: remarks.map(short),
+        badByReason,
+        bad: bad.slice(0, NOTED),
+      },
+      folds,
+    );
     return {
       path,
       bytes: statSync(path).size,

@@ -55,6 +55,7 @@ export class ClipStoreWriter {
   readonly #names: Uint8Array[] = [];
   readonly #taken = new Set<string>();
   #namesBytes = 0;
+  readonly #facts: ClipFacts[] = [];
 
   /** @throws Error where the folder cannot be written to or there are more than 16 protocols. */
   constructor(path: string, options: StoreOptions) {
@@ -65,6 +66,11 @@ export class ClipStoreWriter {
     this.#options = options;
     this.#file = new AtomicFile(path);
     this.#file.write(new TextEncoder().encode(MAGIC));
+  }
+
+  /** What is known of the clips so far. */
+  get clips(): readonly ClipFacts[] {
+    return this.#facts;
   }
 
   /** Clips so far. */
@@ -103,6 +109,7 @@ export class ClipStoreWriter {
     const name = new TextEncoder().encode(facts.name);
     this.#taken.add(facts.name);
     this.#names.push(name);
+    this.#facts.push(facts);
     this.#namesBytes += name.length;
     this.#rows.push({
       offset: this.#file.position,
@@ -120,13 +127,17 @@ export class ClipStoreWriter {
     this.#file.write(bytes);
   }
 
-  /** Writes the index and puts the store in place. `notes` replaces those given at first. @throws Error when empty. */
-  commit(notes: unknown = this.#options.notes): void {
+  /** Writes the index and puts the store in place. `notes` replaces those given at first; `more` are protocols that could
+   * only be made once all clips were known. @throws Error when empty. */
+  commit(notes: unknown = this.#options.notes, more: readonly Protocol[] = []): void {
     if (this.#rows.length === 0) {
       this.abort();
       throw new DataError(this.path, "empty", "not one usable clip: no store is written");
     }
-    const { layout, classes, protocols = [], normalized, normalization, normalizedPer } = this.#options;
+    const { layout, classes, normalized, normalization, normalizedPer } = this.#options;
+    const protocols = [...(this.#options.protocols ?? []), ...more];
+    if (protocols.length > MAX_PROTOCOLS)
+      throw new Error(`a clip store holds at most ${MAX_PROTOCOLS} protocols, got ${protocols.length}`);
     const header = new TextEncoder().encode(
       JSON.stringify({
         layout,
@@ -141,7 +152,10 @@ export class ClipStoreWriter {
     const indexBytes = this.#rows.length * ROW_BYTES;
     const tail = new Uint8Array(indexBytes + this.#namesBytes + header.length + FOOTER_BYTES);
     const view = new DataView(tail.buffer);
-    this.#rows.forEach((row, i) => encodeRow(row, view, i * ROW_BYTES));
+    this.#rows.forEach((row, i) => {
+      const splits = [...row.splits, ...more.map((protocol) => protocol.split(this.#facts[i]))];
+      encodeRow({ ...row, splits }, view, i * ROW_BYTES);
+    });
     let at = indexBytes;
     for (const name of this.#names) {
       tail.set(name, at);

@@ -150,7 +150,7 @@ describe("NTU .skeleton", () => {
       const path = join(folder, "empty.skeleton");
       writeFileSync(path, " \r\n");
       refuses(() => readText(path), path, "empty", "holds nothing");
-      refuses(() => readText(folder), folder, "unreadable", "EISDIR");
+      refuses(() => readText(folder), folder, "unreadable", "folder");
     });
   });
 
