@@ -2,13 +2,17 @@
 import type { FusedOp, ValueSpec } from "../tensor/fused.ts";
 import type { FusedKernel } from "../compiler/kernels.ts";
 import type { Node } from "../tensor/node.ts";
+import { RecentlyUsed } from "./recently-used.ts";
+
+/** Lowerings kept by a device; a graph of more fused ops than that is lowered again where it is asked for. */
+const MAX_LOWERINGS = 1024;
 
 /** @param read which of the op's results anybody reads */
 type Lower<L> = (op: FusedOp, attrs: object, inputs: readonly ValueSpec[], read: readonly boolean[]) => L | undefined;
 
 /** @typeParam L the device's lowering */
 export class LoweringCache<L> {
-  readonly #known = new Map<string, L | undefined>();
+  readonly #known = new RecentlyUsed<L | undefined>(MAX_LOWERINGS);
   readonly #lower: Lower<L>;
 
   constructor(lower: Lower<L>) {
@@ -43,7 +47,6 @@ export class LoweringCache<L> {
   #find(op: FusedOp, attrs: object, inputs: readonly ValueSpec[], read: readonly boolean[]): L | undefined {
     const operands = inputs.map((i) => `${i.dtype}[${i.shape.join()}]`).join();
     const key = `${op.name} ${read.map(Number).join("")} ${JSON.stringify(attrs)} ${operands}`;
-    if (!this.#known.has(key)) this.#known.set(key, this.#lower(op, attrs, inputs, read));
-    return this.#known.get(key);
+    return this.#known.get(key, () => this.#lower(op, attrs, inputs, read));
   }
 }
