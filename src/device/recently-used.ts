@@ -22,4 +22,9 @@ export class RecentlyUsed<V> {
     if (this.#entries.size > this.#most) this.#entries.delete(this.#entries.keys().next().value!);
     return value;
   }
+
+  /** Drops this entry, unless another one has its key by now. */
+  forget(key: string, value: V): void {
+    if (this.#entries.get(key) === value) this.#entries.delete(key);
+  }
 }

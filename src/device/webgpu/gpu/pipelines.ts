@@ -9,6 +9,7 @@ import { ShaderStage } from "./constants.ts";
 import type { Counters } from "./counters.ts";
 import { KernelError } from "./errors.ts";
 import { waitFor } from "./wait.ts";
+import { RecentlyUsed } from "../../recently-used.ts";
 import type { GPUBindGroupLayout, GPUComputePipeline, GPUDevice } from "../../../shaders/webgpu.ts";
 
 /** What is needed of a kernel to compile it; `KernelSource` of src/shaders/kernel.ts is one. */
@@ -42,16 +43,20 @@ function explain(wgsl: string, messages: readonly GPUCompilationMessage[]): stri
     .join("\n");
 }
 
-/** Compiles kernels and remembers them by their text and bindings. */
+/** Pipelines remembered by a device. Plans hold their own, so that one which left is compiled again only by a next plan. */
+const MAX_PIPELINES = 2048;
+
+/** Compiles kernels and remembers them by their text and bindings, those used last. */
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #counters: Counters;
-  readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  readonly #pipelines: RecentlyUsed<Promise<Pipeline>>;
   readonly #layouts = new Map<string, { layout: GPUBindGroupLayout; pipelineLayout: GPUPipelineLayout }>();
   #nextId = 1;
 
-  constructor(device: GPUDevice, counters: Counters) {
+  constructor(device: GPUDevice, counters: Counters, capacity = MAX_PIPELINES) {
     this.#device = device;
+    this.#pipelines = new RecentlyUsed(capacity);
     this.#counters = counters;
   }
 
@@ -59,13 +64,12 @@ export class PipelineCache {
   get(source: PipelineSource): Promise<Pipeline> {
     const access = source.bindings.map((binding) => (binding.access === "read" ? "r" : "w")).join("");
     const key = `${access}\n${source.wgsl}`;
-    let pipeline = this.#pipelines.get(key);
-    if (pipeline === undefined) {
-      pipeline = this.#compile(source, access);
-      this.#pipelines.set(key, pipeline);
+    const pipeline = this.#pipelines.get(key, () => {
+      const compiled = this.#compile(source, access);
       // A failure may have been the device's, so it is not remembered.
-      pipeline.catch(() => this.#pipelines.delete(key));
-    }
+      compiled.catch(() => this.#pipelines.forget(key, compiled));
+      return compiled;
+    });
     return pipeline;
   }
 
