@@ -1,6 +1,6 @@
 /**
  * NaN and infinities through every op that works on more than one element: they come out, forward and backward, where
- * the decomposition in float64 on the reference device has them (which is held to PyTorch's in specials-torch.test.ts).
+ * the decomposition in float64 on the reference device has them.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
