@@ -37,10 +37,14 @@ const model = new Sequential(
 
 /** Curves of five random numbers each: two waves with their heights and phases, and a slope. */
 function curves(): Tensor {
-  const [phase, other, height, second, slope] = [6, 6, 1, 1, 1].map((most) => generator.uniform([batch, 1], 0, most)) as Tensor[];
+  const [phase, other, height, second, slope] = [6, 6, 1, 1, 1].map((most) =>
+    generator.uniform([batch, 1], 0, most),
+  ) as Tensor[];
   const x = tensor(Float32Array.from({ length: points }, (_, i) => i / points));
   const wave = (by: number, from: Tensor, size: Tensor): Tensor => x.mul(by).add(from).sin().mul(size);
-  return wave(5, phase!, height!).add(wave(9, other!, second!)).add(x.mul(slope!));
+  return wave(5, phase!, height!)
+    .add(wave(9, other!, second!))
+    .add(x.mul(slope!));
 }
 
 const optimizer = new AdamW(model.parameters(), { lr: 3e-3 });

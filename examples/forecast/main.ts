@@ -38,7 +38,11 @@ interface Batch {
 
 /** Series of 15 to 40 steps: the values, the ones after them, and 1 where there is a next one. */
 function draw(): Batch {
-  const [now, next, mask] = [0, 1, 2].map(() => new Float32Array(batch * longest)) as [Float32Array, Float32Array, Float32Array];
+  const [now, next, mask] = [0, 1, 2].map(() => new Float32Array(batch * longest)) as [
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
   for (let b = 0; b < batch; b++) {
     const [f, g, p] = [0.2 + 0.3 * random(), 0.5 + 0.5 * random(), 6 * random()];
     const length = 15 + Math.floor(random() * (longest - 14));
