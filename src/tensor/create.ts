@@ -5,8 +5,15 @@ import * as build from "./build.ts";
 import { checkOptions, describeValue, requireCount, requireNumber, requireTensor } from "./door/door.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import { castValue, checkDType, hostArray, holds, isFloat } from "./dtype.ts";
-import { convertValues, dtypeOfArray, fromNested, isNumberArray } from "./door/host-values.ts";
-import type { HostValues } from "./door/host-values.ts";
+import {
+  convertValues,
+  dtypeOfArray,
+  fromNested,
+  fromTyped,
+  isNumberArray,
+  isTypedValues,
+} from "./door/host-values.ts";
+import type { HostValues, TypedValues } from "./door/host-values.ts";
 import { constant } from "./promotion.ts";
 import { realize } from "./program/realize.ts";
 import { checkShape, formatShape, sizeOf } from "./shape.ts";
@@ -30,13 +37,25 @@ export interface TensorOptions {
 /**
  * A tensor with these values. They belong to it from now on: what is written to the array afterwards is not seen
  * (unless it was lent, with `{ copy: false }`).
+ *
+ * Besides arrays it takes what readers of files give (dtype, shape and data), and a tensor, whose values it takes over
+ * without its history (torch.tensor).
  */
 export function tensor(
-  values: HostValues | NestedArray | boolean | readonly boolean[],
+  values: HostValues | TypedValues | Tensor | NestedArray | boolean | readonly boolean[],
   options: TensorOptions = {},
 ): Tensor {
   checkOptions("tensor", options, ["shape", "dtype", "copy"]);
   if (options.dtype !== undefined) checkDType("tensor", options.dtype);
+  if (values instanceof Tensor) {
+    const own = values.detach().cast(options.dtype ?? values.dtype);
+    return options.shape === undefined ? own : own.reshape([...options.shape]);
+  }
+  if (isTypedValues(values)) {
+    const { data, dtype: own } = fromTyped(values);
+    const dtype = options.dtype ?? own;
+    return leaf(convertValues(data, dtype, options.copy ?? true), options.shape ?? values.shape, dtype);
+  }
   if (isNumberArray(values)) {
     const dtype = options.dtype ?? dtypeOfArray(values);
     return leaf(convertValues(values, dtype, options.copy ?? true), options.shape ?? [values.length], dtype);

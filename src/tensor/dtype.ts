@@ -9,6 +9,17 @@ export type DType = "f32" | "f16" | "f64" | "i32" | "u32" | "bool";
 /** Host data as users hand it in and get it back. `bool` and `f16` travel as `Uint8Array` and `Float32Array`. */
 export type HostArray = Float32Array | Float64Array | Int32Array | Uint32Array | Uint8Array;
 
+/** The array that elements of a dtype come in. */
+export type HostArrayOf<D extends DType> = D extends "f32" | "f16"
+  ? Float32Array
+  : D extends "f64"
+    ? Float64Array
+    : D extends "i32"
+      ? Int32Array
+      : D extends "u32"
+        ? Uint32Array
+        : Uint8Array;
+
 export const DTYPES: readonly DType[] = ["f32", "f16", "f64", "i32", "u32", "bool"];
 
 export function isFloat(dtype: DType): dtype is "f32" | "f16" | "f64" {

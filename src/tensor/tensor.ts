@@ -5,7 +5,7 @@
  * memory of a value that is no longer referenced returns to the device's pool (`dispose` is there for the impatient).
  */
 import * as build from "./build.ts";
-import type { DType, HostArray } from "./dtype.ts";
+import type { DType, HostArray, HostArrayOf } from "./dtype.ts";
 import { checkDType, isFloat } from "./dtype.ts";
 import { describeTensor, labelTensor } from "./door/describe.ts";
 import { requireNumber, requireTensor } from "./door/door.ts";
@@ -69,9 +69,23 @@ export class Tensor {
 
   // --- values
 
-  /** Computes the tensor and copies it to the host: a flat typed array in row-major order. */
-  async read(): Promise<HostArray> {
-    return readValues(this);
+  /**
+   * Computes the tensor and copies it to the host: a flat typed array in row-major order. Where the dtype is named,
+   * the array's type is known: `await x.read("f32")` is a Float32Array.
+   *
+   * @throws Error where the tensor is of another dtype than the one named
+   */
+  read(): Promise<HostArray>;
+  read<D extends DType>(dtype: D): Promise<HostArrayOf<D>>;
+  async read(dtype?: DType): Promise<HostArray> {
+    if (dtype === undefined) return readValues(this);
+    checkDType("read", dtype);
+    if (dtype !== this.dtype) {
+      throw new Error(`read: ${this.label()} is not ${dtype}; read("${this.dtype}"), or cast it: .cast("${dtype}")`);
+    }
+    const values = await readValues(this);
+    // The reference device keeps every floating dtype in double precision.
+    return dtype !== "f64" && values instanceof Float64Array ? Float32Array.from(values) : values;
   }
   /** The value of a tensor of one element. */
   async item(): Promise<number> {

@@ -17,7 +17,7 @@ export type PicklableValue =
   | bigint
   | string
   | readonly PicklableValue[]
-  | ReadonlyMap<unknown, PicklableValue>
+  | ReadonlyMap<unknown, unknown>
   | { readonly [key: string]: PicklableValue }
   | HostTensor
   | TorchDType

@@ -7,6 +7,7 @@
 import { describeValue } from "./door.ts";
 import type { DType, HostArray } from "../dtype.ts";
 import { castValue, hostArray } from "../dtype.ts";
+import { bf16ToFloat32, f16ToFloat32 } from "../float16.ts";
 
 /** Every typed array that a tensor can be made of. */
 export type HostValues =
@@ -17,6 +18,29 @@ export type HostValues =
   | Uint16Array
   | BigInt64Array
   | BigUint64Array;
+
+/**
+ * Values that say their dtype and shape: what readers of files and `readState` give. The dtypes are those of files:
+ * `f16` and `bf16` are raw bits in a Uint16Array, other dtypes are plain arrays.
+ */
+export interface TypedValues {
+  readonly dtype: "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "i16" | "i8" | "u64" | "u32" | "u16" | "u8" | "bool";
+  readonly shape: readonly number[];
+  readonly data: HostValues;
+}
+
+/** Whether a value has the form of {@link TypedValues}. */
+export function isTypedValues(value: unknown): value is TypedValues {
+  const { dtype, shape, data } = (value ?? {}) as Partial<TypedValues>;
+  return typeof dtype === "string" && Array.isArray(shape) && isNumberArray(data);
+}
+
+/** Typed values as numbers, and the dtype that devices have for theirs: bf16 becomes f32, small integers i32. */
+export function fromTyped({ dtype, data }: TypedValues): { data: HostValues; dtype: DType } {
+  if (dtype === "f16" && data instanceof Uint16Array) return { data: f16ToFloat32(data), dtype: "f16" };
+  if (dtype === "bf16" && data instanceof Uint16Array) return { data: bf16ToFloat32(data), dtype: "f32" };
+  return { data, dtype: dtype === "bool" ? "bool" : dtypeOfArray(data) };
+}
 
 /** Whether a value is a typed array (of bytes without a type, a DataView, it cannot be said what they are). */
 export function isNumberArray(value: unknown): value is HostValues {
