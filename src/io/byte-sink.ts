@@ -5,10 +5,10 @@
  * renamed over the target, which POSIX does in one step: a crash, a full disk or a killed process leaves the previous
  * file as it was, so a training run always has a readable last checkpoint.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
-import { hostname } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { builtin } from "./builtin.ts";
+
+const fs = (path: string) => builtin<typeof import("node:fs")>("node:fs", path);
+const paths = () => builtin<typeof import("node:path")>("node:path", "");
 
 export interface ByteSink {
   /** Bytes written so far. */
@@ -47,30 +47,34 @@ const unfinished = new Set<string>();
 
 /** Removes the temporary files of this process: to be called where it ends in the middle of its work. */
 export function removeTemporaries(): void {
-  for (const path of unfinished) rmSync(path, { force: true });
+  for (const path of unfinished) fs(path).rmSync(path, { force: true });
   unfinished.clear();
 }
 
 /** This machine, in a few letters: on a shared disk, a process's number means nothing on another machine. */
 function machine(): string {
+  const { createHash } = builtin<typeof import("node:crypto")>("node:crypto", "");
+  const { hostname } = builtin<typeof import("node:os")>("node:os", "");
   return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 }
 
 /** `.NAME.MACHINE-PROCESS.RANDOM.tmp` beside `path`. */
 function temporaryOf(path: string): string {
-  const random = randomBytes(6).toString("hex");
+  const { basename, dirname, join } = paths();
+  const random = builtin<typeof import("node:crypto")>("node:crypto", path).randomBytes(6).toString("hex");
   return join(dirname(path), `.${basename(path)}.${machine()}-${process.pid}.${random}.tmp`);
 }
 
 /** Removes what killed processes of this machine left of `path`. */
 function removeLeftOver(path: string): void {
+  const { basename, dirname, join } = paths();
   const start = `.${basename(path)}.${machine()}-`;
-  for (const name of readdirSync(dirname(path))) {
+  for (const name of fs(path).readdirSync(dirname(path))) {
     if (!name.startsWith(start)) continue;
     const [, pid] = /^(\d+)\.[0-9a-f]{12}\.tmp$/.exec(name.slice(start.length)) ?? [];
     const file = join(dirname(path), name);
     if (pid === undefined || unfinished.has(file) || (Number(pid) !== process.pid && isAlive(Number(pid)))) continue;
-    rmSync(file, { force: true });
+    fs(path).rmSync(file, { force: true });
   }
 }
 
@@ -95,7 +99,7 @@ export class AtomicFile implements ByteSink {
     requireWritable(path);
     removeLeftOver(path);
     try {
-      this.#descriptor = openSync(this.#temporary, "wx");
+      this.#descriptor = fs(path).openSync(this.#temporary, "wx");
       unfinished.add(this.#temporary);
     } catch (cause) {
       throw writeError(path, cause);
@@ -122,6 +126,7 @@ export class AtomicFile implements ByteSink {
   commit(): void {
     this.#flush();
     const descriptor = this.#open();
+    const { closeSync, fsyncSync, renameSync, rmSync } = fs(this.path);
     fsyncSync(descriptor);
     closeSync(descriptor);
     this.#descriptor = undefined;
@@ -132,12 +137,13 @@ export class AtomicFile implements ByteSink {
       rmSync(this.#temporary, { force: true });
       throw writeError(this.path, error);
     }
-    syncFolder(dirname(this.path));
+    syncFolder(paths().dirname(this.path));
   }
 
   /** Removes the temporary file. Does nothing after {@link commit}. */
   abort(): void {
     if (this.#descriptor === undefined) return;
+    const { closeSync, rmSync } = fs(this.path);
     closeSync(this.#descriptor);
     this.#descriptor = undefined;
     unfinished.delete(this.#temporary);
@@ -156,6 +162,7 @@ export class AtomicFile implements ByteSink {
 
   #writeAll(bytes: Uint8Array): void {
     const descriptor = this.#open();
+    const { writeSync } = fs(this.path);
     let done = 0;
     try {
       while (done < bytes.length)
@@ -168,7 +175,8 @@ export class AtomicFile implements ByteSink {
 
 /** Refuses a path where no file can be put, before the work that would end there. @throws Error saying why. */
 export function requireWritable(path: string): void {
-  const folder = dirname(path);
+  const { statSync } = fs(path);
+  const folder = paths().dirname(path);
   const parent = statSync(folder, { throwIfNoEntry: false });
   if (parent === undefined) throw new Error(`${path} cannot be written: there is no folder ${folder}; make it first`);
   if (!parent.isDirectory()) throw new Error(`${path} cannot be written: ${folder} is a file, not a folder`);
@@ -195,6 +203,7 @@ function writeError(path: string, cause: unknown): Error {
 
 /** Makes the rename itself durable. Some platforms (Windows) cannot open a folder; there the rename is enough. */
 function syncFolder(folder: string): void {
+  const { closeSync, fsyncSync, openSync } = fs(folder);
   let descriptor: number | undefined;
   try {
     descriptor = openSync(folder, "r");

@@ -5,8 +5,10 @@
  * Reading is synchronous: these are local files, read before or between training steps, and a reader without an await
  * in its loops is several times faster on files of many small tensors.
  */
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { builtin } from "./builtin.ts";
 import { FormatError } from "./format-error.ts";
+
+const fs = (path: string) => builtin<typeof import("node:fs")>("node:fs", path);
 
 export interface ByteSource {
   /** The path, or the name given to in-memory bytes; every error carries it. */
@@ -24,6 +26,37 @@ export interface ByteSource {
 
 /** What readers accept: a path, or the bytes themselves. */
 export type BytesOrPath = string | Uint8Array;
+
+/** Bytes that arrive in time: what browsers have instead of paths. Readers of them give a promise. */
+export type ByteStream = Blob | Response | ReadableStream<Uint8Array>;
+
+function isByteStream(input: BytesOrPath | ByteStream): input is ByteStream {
+  return (
+    (typeof Blob !== "undefined" && input instanceof Blob) ||
+    (typeof Response !== "undefined" && input instanceof Response) ||
+    (typeof ReadableStream !== "undefined" && input instanceof ReadableStream)
+  );
+}
+
+/**
+ * All bytes of a Blob, a Response or a stream.
+ * @throws Error with address and status where a Response is no success
+ */
+export async function readBytes(input: ByteStream): Promise<Uint8Array> {
+  if (input instanceof Response && !input.ok) {
+    throw new Error(`${input.url || "the response"}: the server answers ${input.status} ${input.statusText}`.trim());
+  }
+  const whole = input instanceof ReadableStream ? new Response(input as unknown as BodyInit) : input;
+  return new Uint8Array(await whole.arrayBuffer());
+}
+
+/** Reads at once from bytes or a path, and as soon as all is there from what arrives in time. */
+export function whenRead<Result>(
+  input: BytesOrPath | ByteStream,
+  read: (input: BytesOrPath) => Result,
+): Result | Promise<Result> {
+  return isByteStream(input) ? readBytes(input).then(read) : read(input);
+}
 
 /** readSync takes at most 2^31-1 bytes at once. */
 const READ_CHUNK = 2 ** 30;
@@ -87,6 +120,7 @@ class FileSource implements ByteSource {
   #descriptor: number | undefined;
 
   constructor(readonly name: string) {
+    const { constants, fstatSync, openSync } = fs(name);
     // Opening a FIFO waits for a writer, for ever where there is none, unless told not to.
     this.#descriptor = openSync(name, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const status = fstatSync(this.#descriptor);
@@ -107,6 +141,7 @@ class FileSource implements ByteSource {
     } catch {
       throw new FormatError(this.name, `${what} takes ${length} bytes, more than one array can hold in this process`);
     }
+    const { readSync } = fs(this.name);
     let done = 0;
     while (done < length) {
       const count = readSync(this.#descriptor, result, done, Math.min(READ_CHUNK, length - done), offset + done);
@@ -118,7 +153,7 @@ class FileSource implements ByteSource {
 
   close(): void {
     if (this.#descriptor === undefined) return;
-    closeSync(this.#descriptor);
+    fs(this.name).closeSync(this.#descriptor);
     this.#descriptor = undefined;
   }
 }

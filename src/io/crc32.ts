@@ -4,7 +4,7 @@
  * zlib's own is used where the runtime exposes it (Node 20.15 and later); otherwise the table method, eight bytes a
  * step ("slicing-by-8", Kounavis and Berry, 2005).
  */
-import * as zlib from "node:zlib";
+import { builtinOrNone } from "./builtin.ts";
 
 let tables: Uint32Array[] | undefined;
 
@@ -46,7 +46,7 @@ export function crc32ByTable(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-const native = (zlib as { crc32?: (data: Uint8Array) => number }).crc32;
+const native = builtinOrNone<{ crc32?: (data: Uint8Array) => number }>("node:zlib")?.crc32;
 
 /** CRC-32 of `bytes`, as an unsigned 32-bit number. */
 export const crc32: (bytes: Uint8Array) => number = native ?? crc32ByTable;

@@ -1,12 +1,14 @@
 /**
  * Files of tensors: safetensors, npy, npz and PyTorch checkpoints, read and written on plain host arrays; ONNX models,
- * written. It needs no device, and nothing else of this package at run time but shape arithmetic.
+ * written. It needs no device, and nothing else of this package at run time but shape arithmetic; it loads in browsers,
+ * where readers take bytes, a Blob, a Response or a stream.
  *
  * Readers treat every file as untrusted: malformed input gives a {@link FormatError} that names the file and the
  * fault, in time and memory bounded by the file's size and the limits stated at each reader.
  */
 export { FormatError } from "./format-error.ts";
-export type { BytesOrPath } from "./byte-source.ts";
+export { readBytes } from "./byte-source.ts";
+export type { ByteStream, BytesOrPath } from "./byte-source.ts";
 export {
   arrayTypeOf,
   bytesPerHostElement,

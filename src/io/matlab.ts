@@ -5,14 +5,21 @@
  * arrays are read, whatever type they are stored in; other variables (cells, structures, text, sparse and complex
  * arrays) are named in an error when somebody asks for them. Files of `-v7.3` are HDF5, and refused with the way out.
  */
-import { inflateSync } from "node:zlib";
-import { type BytesOrPath, withSource } from "./byte-source.ts";
+import { builtinOrNone } from "./builtin.ts";
+import { type BytesOrPath, withSource, whenRead, type ByteStream } from "./byte-source.ts";
 import { FormatError, quoteForError } from "./format-error.ts";
+import { inflateRaw, InflateTooLarge } from "./zip/inflate.ts";
 import { checkedElementCount, type HostTensor } from "./host-tensor.ts";
 import { formatShape } from "../tensor/shape.ts";
 
 /** A variable of a file: an array as float64 in row-major order, or why it is not one. */
 export type MatVariable = HostTensor | { readonly refused: string };
+
+/** A zlib stream (RFC 1950) unpacked: by zlib, or by the package's own code in browsers, without its checksum. */
+function inflateZlib(data: Uint8Array, most: number): Uint8Array {
+  const zlib = builtinOrNone<typeof import("node:zlib")>("node:zlib");
+  return zlib ? zlib.inflateSync(data, { maxOutputLength: most }) : inflateRaw(data.subarray(2), most);
+}
 
 /** Most bytes a file may unpack to. */
 const MAX_UNPACKED = 2 ** 28;
@@ -41,12 +48,20 @@ interface Element {
 }
 
 /** Every variable of a file by name. @throws FormatError on anything malformed. */
-export function readMat(input: BytesOrPath, name?: string): Map<string, MatVariable> {
-  return withSource(input, name, (source) => {
-    if (source.size > MAX_UNPACKED) {
-      throw new FormatError(source.name, `is ${source.size} bytes; .mat files are read up to ${MAX_UNPACKED}`);
-    }
-    return new MatReader(source.name, source.read(0, source.size, "the file")).run();
+export function readMat(input: BytesOrPath, name?: string): Map<string, MatVariable>;
+/** The same from a Blob, a Response or a stream, when all of it is there. */
+export function readMat(input: ByteStream, name?: string): Promise<Map<string, MatVariable>>;
+export function readMat(
+  input: BytesOrPath | ByteStream,
+  name?: string,
+): Map<string, MatVariable> | Promise<Map<string, MatVariable>> {
+  return whenRead(input, (given) => {
+    return withSource(given, name, (source) => {
+      if (source.size > MAX_UNPACKED) {
+        throw new FormatError(source.name, `is ${source.size} bytes; .mat files are read up to ${MAX_UNPACKED}`);
+      }
+      return new MatReader(source.name, source.read(0, source.size, "the file")).run();
+    });
   });
 }
 
@@ -132,9 +147,9 @@ class MatReader {
   #inflated(data: Uint8Array): Uint8Array {
     let plain: Uint8Array;
     try {
-      plain = inflateSync(data, { maxOutputLength: MAX_UNPACKED - this.#unpacked + 1 });
+      plain = inflateZlib(data, MAX_UNPACKED - this.#unpacked + 1);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") {
+      if (error instanceof InflateTooLarge || (error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE") {
         throw this.#fault(`unpacks to more than ${MAX_UNPACKED} bytes, which is refused`);
       }
       throw this.#fault(`a compressed variable is damaged: ${(error as Error).message}`);
@@ -154,7 +169,7 @@ class MatReader {
     const sizes = kind === 17 ? flags : this.#element(matrix, flags.next, true);
     const label = this.#element(matrix, sizes.next, true);
     if (label.type !== 1) throw this.#fault("a variable has no name");
-    const name = Buffer.from(label.data).toString("latin1");
+    const name = String.fromCharCode(...label.data);
     if (Object.hasOwn(CLASS_NAMES, kind)) return { name, variable: { refused: CLASS_NAMES[kind] } };
     if (kind < 6 || kind > 15) throw this.#fault(`variable ${quoteForError(name, 60)} is of the unknown class ${kind}`);
     if ((word & 0x800) !== 0) return { name, variable: { refused: "a complex array" } };

@@ -10,7 +10,7 @@
  * has two meanings, or none.
  */
 import { writeFileAtomic, collectBytes, type ByteSink } from "./byte-sink.ts";
-import { openSource, withSource, type ByteSource, type BytesOrPath } from "./byte-source.ts";
+import { openSource, withSource, type ByteSource, type BytesOrPath, whenRead, type ByteStream } from "./byte-source.ts";
 import { FormatError, quoteForError } from "./format-error.ts";
 import {
   bytesOf,
@@ -108,15 +108,23 @@ export function openSafetensors(input: BytesOrPath, name?: string): SafetensorsF
  * Reads a whole safetensors file. From bytes, tensors share their memory where they are aligned.
  * Throws `FormatError` with the file and the fault on anything malformed.
  */
-export function readSafetensors(input: BytesOrPath, name?: string): SafetensorsContents {
-  const file = openSafetensors(input, name);
-  try {
-    const tensors = new Map<string, HostTensor>();
-    for (const key of file.entries.keys()) tensors.set(key, file.read(key));
-    return { tensors, metadata: new Map(file.metadata) };
-  } finally {
-    file.close();
-  }
+export function readSafetensors(input: BytesOrPath, name?: string): SafetensorsContents;
+/** The same from a Blob, a Response or a stream, when all of it is there. */
+export function readSafetensors(input: ByteStream, name?: string): Promise<SafetensorsContents>;
+export function readSafetensors(
+  input: BytesOrPath | ByteStream,
+  name?: string,
+): SafetensorsContents | Promise<SafetensorsContents> {
+  return whenRead(input, (given) => {
+    const file = openSafetensors(given, name);
+    try {
+      const tensors = new Map<string, HostTensor>();
+      for (const key of file.entries.keys()) tensors.set(key, file.read(key));
+      return { tensors, metadata: new Map(file.metadata) };
+    } finally {
+      file.close();
+    }
+  });
 }
 
 /**

@@ -7,7 +7,14 @@
  *
  * Arrays of Python objects are refused: their content is a pickle, which can run code.
  */
-import { openSource, withSource, type ByteSource, type BytesOrPath } from "../byte-source.ts";
+import {
+  openSource,
+  withSource,
+  type ByteSource,
+  type BytesOrPath,
+  whenRead,
+  type ByteStream,
+} from "../byte-source.ts";
 import { collectBytes, writeFileAtomic, type ByteSink } from "../byte-sink.ts";
 import { FormatError, quoteForError } from "../format-error.ts";
 import {
@@ -71,13 +78,23 @@ interface NpyHeader {
  * machine's. From bytes, the tensor shares their memory where it is aligned.
  * Throws `FormatError` on anything malformed, and on text (read that with {@link readNpyArray}).
  */
-export function readNpy(input: BytesOrPath, name?: string): HostTensor {
-  return withSource(input, name, (source) => numeric(source.name, readArray(source)));
+export function readNpy(input: BytesOrPath, name?: string): HostTensor;
+/** The same from a Blob, a Response or a stream, when all of it is there. */
+export function readNpy(input: ByteStream, name?: string): Promise<HostTensor>;
+export function readNpy(input: BytesOrPath | ByteStream, name?: string): HostTensor | Promise<HostTensor> {
+  return whenRead(input, (given) => {
+    return withSource(given, name, (source) => numeric(source.name, readArray(source)));
+  });
 }
 
 /** Reads an npy file of numbers, booleans or text. Throws `FormatError` on anything malformed. */
-export function readNpyArray(input: BytesOrPath, name?: string): NpyArray {
-  return withSource(input, name, readArray);
+export function readNpyArray(input: BytesOrPath, name?: string): NpyArray;
+/** The same from a Blob, a Response or a stream, when all of it is there. */
+export function readNpyArray(input: ByteStream, name?: string): Promise<NpyArray>;
+export function readNpyArray(input: BytesOrPath | ByteStream, name?: string): NpyArray | Promise<NpyArray> {
+  return whenRead(input, (given) => {
+    return withSource(given, name, readArray);
+  });
 }
 
 /** An open npy file that is read by ranges of its first axis: for data sets larger than memory. */

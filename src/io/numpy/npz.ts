@@ -1,7 +1,7 @@
 /**
  * npz: several npy arrays in a zip archive, each in an entry `NAME.npy` (`numpy.savez`, `numpy.savez_compressed`).
  */
-import { openSource, type ByteSource, type BytesOrPath } from "../byte-source.ts";
+import { openSource, type ByteSource, type BytesOrPath, whenRead, type ByteStream } from "../byte-source.ts";
 import { collectBytes, writeFileAtomic, type ByteSink } from "../byte-sink.ts";
 import { FormatError, quoteForError } from "../format-error.ts";
 import type { HostTensor } from "../host-tensor.ts";
@@ -83,13 +83,21 @@ export function openNpz(input: BytesOrPath, options?: NpzReadOptions): NpzFile {
 }
 
 /** Reads every array of an npz file, by name. Throws `FormatError` on anything malformed. */
-export function readNpz(input: BytesOrPath, options?: NpzReadOptions): Map<string, NpyArray> {
-  const file = openNpz(input, options);
-  try {
-    return new Map(file.names.map((name) => [name, file.readArray(name)]));
-  } finally {
-    file.close();
-  }
+export function readNpz(input: BytesOrPath, options?: NpzReadOptions): Map<string, NpyArray>;
+/** The same from a Blob, a Response or a stream, when all of it is there. */
+export function readNpz(input: ByteStream, options?: NpzReadOptions): Promise<Map<string, NpyArray>>;
+export function readNpz(
+  input: BytesOrPath | ByteStream,
+  options?: NpzReadOptions,
+): Map<string, NpyArray> | Promise<Map<string, NpyArray>> {
+  return whenRead(input, (given) => {
+    const file = openNpz(given, options);
+    try {
+      return new Map(file.names.map((name) => [name, file.readArray(name)]));
+    } finally {
+      file.close();
+    }
+  });
 }
 
 /** Arrays by name, for an npz file. */

@@ -8,7 +8,14 @@
  * Tensors are views of storages. A tensor that covers its part of a storage in row-major order shares the storage's
  * memory here too, so that tied weights stay one array; any other (transposed, expanded, sliced) is copied out.
  */
-import { openSource, withSource, type ByteSource, type BytesOrPath } from "../byte-source.ts";
+import {
+  openSource,
+  withSource,
+  type ByteSource,
+  type BytesOrPath,
+  whenRead,
+  type ByteStream,
+} from "../byte-source.ts";
 import { FormatError, quoteForError } from "../format-error.ts";
 import {
   arrayTypeOf,
@@ -49,30 +56,43 @@ const MAX_PICKLE_BYTES = 256 * 2 ** 20;
  * Throws `FormatError` on anything malformed, on classes and calls outside the allow-list, and on the format of
  * PyTorch before 1.6, with the way to convert it.
  */
-export function readTorchCheckpoint(input: BytesOrPath, options: TorchReadOptions = {}): PythonValue {
-  const source = openSource(input, options.name);
-  try {
-    refuseOtherFormats(source);
-    return new CheckpointReader(source, options).read();
-  } finally {
-    source.close();
-  }
+export function readTorchCheckpoint(input: BytesOrPath, options?: TorchReadOptions): PythonValue;
+/** The same from a Blob, a Response or a stream, when all of it is there. */
+export function readTorchCheckpoint(input: ByteStream, options?: TorchReadOptions): Promise<PythonValue>;
+export function readTorchCheckpoint(
+  input: BytesOrPath | ByteStream,
+  options: TorchReadOptions = {},
+): PythonValue | Promise<PythonValue> {
+  return whenRead(input, (given) => {
+    const source = openSource(given, options.name);
+    try {
+      refuseOtherFormats(source);
+      return new CheckpointReader(source, options).read();
+    } finally {
+      source.close();
+    }
+  });
 }
 
 /**
  * Reads a pickle of plain values from a file of its own, as `pickle.dump` writes lists of names and labels.
  * The same allow-list holds, and no tensors.
  */
-export function readPickle(input: BytesOrPath, name?: string): PythonValue {
-  return withSource(input, name, (source) => {
-    if (source.size > MAX_PICKLE_BYTES) {
-      throw new FormatError(source.name, `pickle of ${source.size} bytes; at most ${MAX_PICKLE_BYTES} are read`);
-    }
-    const noTensors = (): never => {
-      throw new PickleFault("holds a tensor; save it with torch.save");
-    };
-    const findGlobal = torchGlobals(noTensors, chargeUpTo(2 ** 20 + source.size, "copies"));
-    return loadPickle(source.read(0, source.size, "the pickle"), { file: source.name, findGlobal });
+export function readPickle(input: BytesOrPath, name?: string): PythonValue;
+/** The same from a Blob, a Response or a stream, when all of it is there. */
+export function readPickle(input: ByteStream, name?: string): Promise<PythonValue>;
+export function readPickle(input: BytesOrPath | ByteStream, name?: string): PythonValue | Promise<PythonValue> {
+  return whenRead(input, (given) => {
+    return withSource(given, name, (source) => {
+      if (source.size > MAX_PICKLE_BYTES) {
+        throw new FormatError(source.name, `pickle of ${source.size} bytes; at most ${MAX_PICKLE_BYTES} are read`);
+      }
+      const noTensors = (): never => {
+        throw new PickleFault("holds a tensor; save it with torch.save");
+      };
+      const findGlobal = torchGlobals(noTensors, chargeUpTo(2 ** 20 + source.size, "copies"));
+      return loadPickle(source.read(0, source.size, "the pickle"), { file: source.name, findGlobal });
+    });
   });
 }
 

@@ -5,10 +5,11 @@
  * (entries that overlap, duplicate names), encryption, archives in several parts, and sizes out of proportion:
  * "zip bombs", whether they nest compression or overlap entries (Fifield, "A better zip bomb", 2019).
  */
-import { inflateRawSync } from "node:zlib";
+import { builtinOrNone } from "../builtin.ts";
 import type { ByteSource } from "../byte-source.ts";
 import { crc32 } from "../crc32.ts";
 import { FormatError, quoteForError } from "../format-error.ts";
+import { inflateRaw, InflateTooLarge } from "./inflate.ts";
 
 /** What a zip archive may ask for before it is refused. */
 export interface ZipLimits {
@@ -42,6 +43,17 @@ const STORED = 0;
 const DEFLATED = 8;
 const FLAG_ENCRYPTED = 0x1;
 const EXTRA_ZIP64 = 0x0001;
+
+/** What a deflate stream unpacks to, `size` bytes at most: by zlib, or by the package's own code in browsers. */
+function unpacked(packed: Uint8Array, size: number): Uint8Array {
+  const zlib = builtinOrNone<typeof import("node:zlib")>("node:zlib");
+  if (!zlib) return inflateRaw(packed, size);
+  return zlib.inflateRawSync(packed, {
+    // zlib refuses a limit of 0; an entry declared empty is caught by the comparison of sizes.
+    maxOutputLength: Math.max(1, size),
+    chunkSize: Math.min(Math.max(size, 1024), 2 ** 20),
+  });
+}
 
 /** An archive's directory, and its entries' contents on request. */
 export class ZipReader {
@@ -80,13 +92,9 @@ export class ZipReader {
   #inflate(entry: ZipEntry, packed: Uint8Array): Uint8Array {
     let bytes: Uint8Array;
     try {
-      bytes = inflateRawSync(packed, {
-        // zlib refuses a limit of 0; an entry declared empty is caught by the comparison below.
-        maxOutputLength: Math.max(1, entry.size),
-        chunkSize: Math.min(Math.max(entry.size, 1024), 2 ** 20),
-      });
+      bytes = unpacked(packed, entry.size);
     } catch (error) {
-      const tooLarge = (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
+      const tooLarge = error instanceof InflateTooLarge || (error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE";
       throw new FormatError(
         this.#source.name,
         `entry ${quoteForError(entry.name)} ` +

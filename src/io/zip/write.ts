@@ -5,7 +5,7 @@
  * storages into memory. zip64 is used where a size, an offset or the count asks for it, and only there. The archive
  * of given contents is the same bytes every time: the date of every entry is 1980-01-01, the format's zero.
  */
-import { deflateRawSync } from "node:zlib";
+import { builtinOrNone } from "../builtin.ts";
 import type { ByteSink } from "../byte-sink.ts";
 import { crc32 } from "../crc32.ts";
 
@@ -36,6 +36,14 @@ const FLAG_UTF8 = 0x0800;
 /** The extra field that PyTorch's own writer pads with, "FB". */
 const EXTRA_PADDING = 0x4246;
 
+function deflated(bytes: Uint8Array): Uint8Array {
+  const zlib = builtinOrNone<typeof import("node:zlib")>("node:zlib");
+  if (zlib) return zlib.deflateRawSync(bytes);
+  throw new Error(
+    "zip: nothing compresses here (a browser); leave { compress: true } out to store entries as they are",
+  );
+}
+
 export class ZipWriter {
   readonly #written: Written[] = [];
   readonly #names = new Set<string>();
@@ -51,7 +59,7 @@ export class ZipWriter {
     this.#names.add(name);
     const encoded = new TextEncoder().encode(name);
     if (encoded.length > LIMIT_16) throw new Error("zip: an entry's name takes more than 65,535 bytes");
-    const data = options.deflate ? deflateRawSync(bytes) : bytes;
+    const data = options.deflate ? deflated(bytes) : bytes;
     const start = this.#sink.position;
     const entry: Written = {
       name: encoded,

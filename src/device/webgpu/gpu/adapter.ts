@@ -61,9 +61,14 @@ let dawn: Promise<DawnModule> | undefined;
 
 function loadDawn(): Promise<DawnModule> {
   dawn ??= importLate<DawnModule>("webgpu").catch((error: unknown) => {
+    dawn = undefined;
+    const missing = /ERR_MODULE_NOT_FOUND|MODULE_NOT_FOUND/.test((error as { code?: string }).code ?? "");
+    const where = `${process.platform}-${process.arch}`;
     throw new GpuError(
-      `the package "webgpu" (WebGPU for Node) does not load on ${process.platform}-${process.arch}: ` +
-        `${(error as Error).message}`,
+      missing
+        ? `the package "webgpu" (WebGPU for Node, an optional dependency) is not installed: npm i webgpu. ` +
+            "The devices cpu and reference work without it."
+        : `the package "webgpu" (WebGPU for Node) does not load on ${where}: ${(error as Error).message}`,
       [],
       { cause: error },
     );
@@ -142,6 +147,8 @@ export async function listAdapters(options: AdapterOptions = {}): Promise<FoundA
 export async function requestAdapter(given: AdapterOptions = {}): Promise<FoundAdapter> {
   const options = resolveAdapterOptions(given);
   const found = await listAdapters(options);
+  // Where the machine was not asked for adapters, the package may be missing as well.
+  if (isNode && found.length === 0) await loadDawn();
   const wanted = options.software ?? options.adapter;
   const picked = pickAdapter(
     found.map(({ info }) => info),
