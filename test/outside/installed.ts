@@ -30,6 +30,7 @@ export const NAME = "hico-webgpu";
 interface Manifest {
   readonly files: readonly string[];
   readonly exports: Readonly<Record<string, unknown>>;
+  readonly scripts?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
@@ -48,7 +49,7 @@ function ingredients(): string[] {
       : statSync(path).isDirectory()
         ? readdirSync(path).flatMap((name) => below(join(path, name)))
         : [path];
-  const made = ["src", "package.json", "tsconfig.json", "tsconfig.build.json"];
+  const made = ["src", "package.json", "tsconfig.json", "tsconfig.build.json", "scripts/build.mjs"];
   return [...made, ...manifest.files.filter((file) => file !== "dist")].flatMap((file) => below(join(root, file)));
 }
 
@@ -71,8 +72,7 @@ export function packed(): string {
   const making = mkdtempSync(join(tmpdir(), "hico-packing-"));
   try {
     const stage = join(making, "package");
-    const tsc = join(root, "node_modules/typescript/bin/tsc");
-    execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", join(stage, "dist")], { cwd: root });
+    execFileSync(process.execPath, [join(root, "scripts/build.mjs"), join(stage, "dist")], { stdio: "pipe" });
     for (const file of ["package.json", ...manifest.files]) {
       if (file !== "dist" && existsSync(join(root, file)))
         cpSync(join(root, file), join(stage, file), { recursive: true });
