@@ -112,7 +112,7 @@ const BUILDS: Readonly<Record<string, string>> = {
       outDir: "vite-out", lib: { entry: "program.js", formats: ["es"], fileName: () => "program.js" } } });`,
   rollup: `import { rollup } from "rollup"; import { nodeResolve } from "@rollup/plugin-node-resolve";
     const bundle = await rollup({ input: "program.js", plugins: [nodeResolve({ browser: true })],
-      onwarn: (warning) => { throw new Error(warning.message); } });
+      onwarn: ({ code, message }) => { if (code !== "CIRCULAR_DEPENDENCY") throw new Error(message); } });
     await bundle.write({ file: "rollup-out/program.js", format: "es", inlineDynamicImports: true });`,
   webpack: `import webpack from "webpack"; import { join } from "node:path";
     const stats = await new Promise((resolve, reject) => webpack({ mode: "production", target: "web",
