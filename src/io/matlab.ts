@@ -47,10 +47,10 @@ interface Element {
   readonly next: number;
 }
 
+/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+export function readMat(input: ByteStream, name?: string): Promise<Map<string, MatVariable>>;
 /** Every variable of a file by name. @throws FormatError on anything malformed. */
 export function readMat(input: BytesOrPath, name?: string): Map<string, MatVariable>;
-/** The same from a Blob, a Response or a stream, when all of it is there. */
-export function readMat(input: ByteStream, name?: string): Promise<Map<string, MatVariable>>;
 export function readMat(
   input: BytesOrPath | ByteStream,
   name?: string,

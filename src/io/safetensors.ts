@@ -104,13 +104,13 @@ export function openSafetensors(input: BytesOrPath, name?: string): SafetensorsF
   return SafetensorsFile.open(input, name);
 }
 
+/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+export function readSafetensors(input: ByteStream, name?: string): Promise<SafetensorsContents>;
 /**
  * Reads a whole safetensors file. From bytes, tensors share their memory where they are aligned.
  * Throws `FormatError` with the file and the fault on anything malformed.
  */
 export function readSafetensors(input: BytesOrPath, name?: string): SafetensorsContents;
-/** The same from a Blob, a Response or a stream, when all of it is there. */
-export function readSafetensors(input: ByteStream, name?: string): Promise<SafetensorsContents>;
 export function readSafetensors(
   input: BytesOrPath | ByteStream,
   name?: string,

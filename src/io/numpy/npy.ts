@@ -73,24 +73,24 @@ interface NpyHeader {
   readonly dataStart: number;
 }
 
+/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+export function readNpy(input: ByteStream, name?: string): Promise<HostTensor>;
 /**
  * Reads an npy file of numbers or booleans. Fortran-order arrays come in row-major order, big-endian ones in the
  * machine's. From bytes, the tensor shares their memory where it is aligned.
  * Throws `FormatError` on anything malformed, and on text (read that with {@link readNpyArray}).
  */
 export function readNpy(input: BytesOrPath, name?: string): HostTensor;
-/** The same from a Blob, a Response or a stream, when all of it is there. */
-export function readNpy(input: ByteStream, name?: string): Promise<HostTensor>;
 export function readNpy(input: BytesOrPath | ByteStream, name?: string): HostTensor | Promise<HostTensor> {
   return whenRead(input, (given) => {
     return withSource(given, name, (source) => numeric(source.name, readArray(source)));
   });
 }
 
+/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+export function readNpyArray(input: ByteStream, name?: string): Promise<NpyArray>;
 /** Reads an npy file of numbers, booleans or text. Throws `FormatError` on anything malformed. */
 export function readNpyArray(input: BytesOrPath, name?: string): NpyArray;
-/** The same from a Blob, a Response or a stream, when all of it is there. */
-export function readNpyArray(input: ByteStream, name?: string): Promise<NpyArray>;
 export function readNpyArray(input: BytesOrPath | ByteStream, name?: string): NpyArray | Promise<NpyArray> {
   return whenRead(input, (given) => {
     return withSource(given, name, readArray);

@@ -82,10 +82,10 @@ export function openNpz(input: BytesOrPath, options?: NpzReadOptions): NpzFile {
   return NpzFile.open(input, options);
 }
 
+/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+export function readNpz(input: ByteStream, options?: NpzReadOptions): Promise<Map<string, NpyArray>>;
 /** Reads every array of an npz file, by name. Throws `FormatError` on anything malformed. */
 export function readNpz(input: BytesOrPath, options?: NpzReadOptions): Map<string, NpyArray>;
-/** The same from a Blob, a Response or a stream, when all of it is there. */
-export function readNpz(input: ByteStream, options?: NpzReadOptions): Promise<Map<string, NpyArray>>;
 export function readNpz(
   input: BytesOrPath | ByteStream,
   options?: NpzReadOptions,

@@ -51,14 +51,14 @@ const EXPANSION_PER_BYTE = 16;
 /** Largest `data.pkl`: it holds structure and names, not tensors. */
 const MAX_PICKLE_BYTES = 256 * 2 ** 20;
 
+/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+export function readTorchCheckpoint(input: ByteStream, options?: TorchReadOptions): Promise<PythonValue>;
 /**
  * Reads what `torch.save` wrote: nested Maps, arrays, numbers, strings and HostTensors (see python-values.ts).
  * Throws `FormatError` on anything malformed, on classes and calls outside the allow-list, and on the format of
  * PyTorch before 1.6, with the way to convert it.
  */
 export function readTorchCheckpoint(input: BytesOrPath, options?: TorchReadOptions): PythonValue;
-/** The same from a Blob, a Response or a stream, when all of it is there. */
-export function readTorchCheckpoint(input: ByteStream, options?: TorchReadOptions): Promise<PythonValue>;
 export function readTorchCheckpoint(
   input: BytesOrPath | ByteStream,
   options: TorchReadOptions = {},
@@ -74,13 +74,13 @@ export function readTorchCheckpoint(
   });
 }
 
+/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+export function readPickle(input: ByteStream, name?: string): Promise<PythonValue>;
 /**
  * Reads a pickle of plain values from a file of its own, as `pickle.dump` writes lists of names and labels.
  * The same allow-list holds, and no tensors.
  */
 export function readPickle(input: BytesOrPath, name?: string): PythonValue;
-/** The same from a Blob, a Response or a stream, when all of it is there. */
-export function readPickle(input: ByteStream, name?: string): Promise<PythonValue>;
 export function readPickle(input: BytesOrPath | ByteStream, name?: string): PythonValue | Promise<PythonValue> {
   return whenRead(input, (given) => {
     return withSource(given, name, (source) => {
