@@ -64,10 +64,12 @@ class Inflater {
   #bits = 0;
   #bitCount = 0;
 
-  constructor(
-    private readonly packed: Uint8Array,
-    private readonly most: number,
-  ) {
+  readonly #packed: Uint8Array;
+  readonly #most: number;
+
+  constructor(packed: Uint8Array, most: number) {
+    this.#packed = packed;
+    this.#most = most;
     this.#out = new Uint8Array(Math.min(most, Math.max(1024, packed.length * 4)));
   }
 
@@ -85,8 +87,8 @@ class Inflater {
 
   #take(count: number): number {
     while (this.#bitCount < count) {
-      if (this.#at === this.packed.length) throw new InflateFault("the stream is cut off");
-      this.#bits |= this.packed[this.#at++] << this.#bitCount;
+      if (this.#at === this.#packed.length) throw new InflateFault("the stream is cut off");
+      this.#bits |= this.#packed[this.#at++] << this.#bitCount;
       this.#bitCount += 8;
     }
     const value = this.#bits & ((1 << count) - 1);
@@ -112,9 +114,9 @@ class Inflater {
 
   #room(more: number): void {
     const wanted = this.#length + more;
-    if (wanted > this.most) throw new InflateTooLarge("it unpacks to more than it may");
+    if (wanted > this.#most) throw new InflateTooLarge("it unpacks to more than it may");
     if (wanted <= this.#out.length) return;
-    const larger = new Uint8Array(Math.min(this.most, Math.max(wanted, 2 * this.#out.length)));
+    const larger = new Uint8Array(Math.min(this.#most, Math.max(wanted, 2 * this.#out.length)));
     larger.set(this.#out.subarray(0, this.#length));
     this.#out = larger;
   }
@@ -122,7 +124,7 @@ class Inflater {
   #stored(): void {
     this.#bits = 0;
     this.#bitCount = 0;
-    const { packed } = this;
+    const packed = this.#packed;
     if (this.#at + 4 > packed.length) throw new InflateFault("the stream is cut off");
     const length = packed[this.#at] | (packed[this.#at + 1] << 8);
     const inverse = packed[this.#at + 2] | (packed[this.#at + 3] << 8);
