@@ -13,5 +13,5 @@ export type { CustomVjp } from "./autograd/custom.ts";
 export { hessian, hvp, jacobian, jvp, linearize } from "./autograd/forward.ts";
 export * from "./ops/index.ts";
 export * from "./device/index.ts";
-export { GradcheckError, gradcheck } from "./testing/gradcheck.ts";
+export { GradcheckError, gradcheck, gradgradcheck } from "./testing/gradcheck.ts";
 export type { GradcheckOptions, GradcheckOutputs, GradcheckResult } from "./testing/gradcheck.ts";

@@ -4,6 +4,8 @@ export { groupNorm, instanceNorm, l2Normalize, layerNorm, rmsNorm } from "./norm
 export type { GroupNormOptions, LayerNormOptions, RmsNormOptions } from "./normalization.ts";
 export { gruScan, lstmScan } from "./scan.ts";
 export type { GruScanInputs, LstmScanInputs } from "./scan.ts";
+export { scan } from "./scan-cell.ts";
+export type { ScanCell, ScanOptions, ScanResult } from "./scan-cell.ts";
 export { attention, packedAttention } from "./attention.ts";
 export type { AttentionOptions } from "./attention.ts";
 export * from "./losses/index.ts";

@@ -4,7 +4,8 @@
  * Everything runs in float64 on a reference device, whatever device the tensors live on: the function is traced once,
  * its leaves are carried over, and the same graph is evaluated at the inputs and at inputs moved a little along one
  * element. The slope (F(x + eps) − F(x − eps)) / 2·eps has an error of the order of eps², far below that of a wrong
- * gradient. Source: torch.autograd.gradcheck and gradgradcheck.
+ * gradient. Besides, the transposed of reverse mode is held to it exactly: ⟨u, J v⟩ = ⟨Jᵀu, v⟩ for random u and v, which
+ * fails where a gradient is not linear in its cotangent. Source: torch.autograd.gradcheck and gradgradcheck.
  */
 import { ReferenceDevice } from "../device/reference/reference.ts";
 import type { Backend, Storage } from "../tensor/backend.ts";
@@ -16,7 +17,7 @@ import { threefry2x32 } from "../tensor/threefry.ts";
 import { formatShape, sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
-import { gradients } from "../autograd/grad.ts";
+import { alias, gradients } from "../autograd/grad.ts";
 
 /** How gradients are compared, and how close they must be. */
 export interface GradcheckOptions {
@@ -127,6 +128,7 @@ export async function gradcheck(
     );
     const [sum, ...slopeNodes] = nodes;
     const atPoint = await run(device, leaves, slopeNodes, point);
+    if (at === 1) await adjointAgrees({ device, leaves, point, functions, weights, targets, slopes, draw });
     const forward = await device.compile(leaves, [sum], []);
     const evaluate = async (input: number, element: number, by: number): Promise<number> => {
       const values = point.slice();
@@ -168,6 +170,49 @@ export async function gradcheck(
     functions = slopes;
   }
   return { checked, largestError };
+}
+
+/** `gradcheck` of first and second derivatives. Source: torch.autograd.gradgradcheck. */
+export const gradgradcheck = ((f: never, inputs: never, options: GradcheckOptions = {}) =>
+  gradcheck(f, inputs, { ...options, order: 2 })) as typeof gradcheck;
+
+/** ⟨u, J v⟩ = ⟨Jᵀu, v⟩, to rounding: u are the weights of the outputs, v is drawn. */
+async function adjointAgrees(at: {
+  readonly device: Backend;
+  readonly leaves: readonly Node[];
+  readonly point: readonly HostArray[];
+  readonly functions: readonly Tensor[];
+  readonly weights: readonly Tensor[];
+  readonly targets: readonly Tensor[];
+  readonly slopes: readonly Tensor[];
+  readonly draw: () => number;
+}): Promise<void> {
+  const seeds = at.weights.map(alias);
+  const along = at.targets.map((t) => weightsLike(t, at.draw));
+  const pushed = gradients(gradients(at.functions, seeds, at.targets), along, seeds);
+  const terms = (a: readonly Tensor[], b: readonly Tensor[]) => a.map((t, i) => t.mul(b[i]).cast("f64"));
+  const sums = [terms(pushed, at.weights), terms(at.slopes, along)].flatMap((list) => [
+    list.map((t) => t.sum()).reduce((a, b) => a.add(b)),
+    list.map((t) => t.abs().sum()).reduce((a, b) => a.add(b)),
+  ]);
+  const nodes = await carryOver(
+    sums.map((t) => t.node),
+    at.device,
+  );
+  const [forward, forwardSize, reverse, reverseSize] = (await run(at.device, at.leaves, nodes, at.point)).map(
+    (v) => v[0],
+  );
+  // Written so that NaN fails; differences will have more to say where reverse mode gives NaN.
+  if (Math.abs(forward - reverse) <= 1e-9 * Math.max(1, forwardSize, reverseSize) || !Number.isFinite(reverse)) return;
+  throw new GradcheckError(
+    `gradcheck: forward and reverse mode disagree: ⟨u, J v⟩ is ${forward} and ⟨Jᵀu, v⟩ is ${reverse} for random u and v; ` +
+      "is a gradient not linear in its cotangent, or cut off from it?",
+    "all",
+    [],
+    reverse,
+    forward,
+    1,
+  );
 }
 
 /** A leaf that keeps double precision under a narrower dtype, which a reference device computes with as it is. */

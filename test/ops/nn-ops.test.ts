@@ -172,6 +172,29 @@ const MAKERS: Record<string, Maker> = {
       },
     };
   },
+  scan(draw, elements) {
+    const small = elements <= 20;
+    const [steps, batch, hidden] = [draw.int(1, 3), draw.int(1, small ? 2 : 5), draw.int(1, small ? 2 : 9)];
+    const domain = [-1, 1] as const;
+    const x = draw.operand([steps, batch, hidden], { domain });
+    const weight = draw.operand([hidden, hidden], { domain });
+    const lengths = draw.chance(0.5) ? Array.from({ length: batch }, () => draw.int(0, steps)) : undefined;
+    const reverse = draw.chance(0.5);
+    return {
+      name: `scan lengths ${lengths?.join()} reverse ${reverse} (${x.how}; ${weight.how})`,
+      leaves: [x.leaf, weight.leaf, draw.data([batch, hidden], { domain })],
+      bound: 1e-5,
+      gradientBound: 1e-4,
+      f: (a, b, state) => {
+        const cell = (h: Tensor, x: Tensor, w: Tensor) => {
+          const next = h.matmul(w).add(x).tanh();
+          return { state: next, output: next.mul(x) };
+        };
+        const options = { state, inputs: x.view(a), weights: weight.view(b), lengths, reverse };
+        return Object.values(ops.scan(cell, options));
+      },
+    };
+  },
   gruScan: scan("gruScan", 3),
   lstmScan: scan("lstmScan", 4),
   attention(draw, elements) {

@@ -1,0 +1,216 @@
+/** `scan`: GRU and LSTM written as cells are the scans of their own, and other cells have right gradients twice. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { gradients } from "../../src/autograd/grad.ts";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import { ReferenceDevice } from "../../src/device/reference/reference.ts";
+import { gruScan, layerNorm, lstmScan, scan } from "../../src/ops/index.ts";
+import { Generator, compile, setDefaultDevice, stack, tensor } from "../../src/tensor/index.ts";
+import type { Tensor } from "../../src/tensor/index.ts";
+import { gradcheck } from "../../src/testing/gradcheck.ts";
+import { assertClose } from "../support/helpers.ts";
+
+const [T, B, H] = [4, 3, 2];
+const draw = new Generator(5);
+const fixed = async (...shape: number[]) => tensor(Float32Array.from(await draw.normal(shape).read()), { shape });
+const gatesOf = (x: Tensor) => Array.from({ length: x.shape[1] / H }, (_, k) => x.slice(null, [k * H, (k + 1) * H]));
+const oneMinus = (x: Tensor) => x.neg().add(1);
+
+const gruCell = (h: Tensor, x: Tensor, { w, b }: { w: Tensor; b: Tensor }) => {
+  const [xr, xz, xn] = gatesOf(x);
+  const [hr, hz, hn] = gatesOf(h.matmul(w.transpose()).add(b));
+  const z = xz.add(hz).sigmoid();
+  const n = xn.add(xr.add(hr).sigmoid().mul(hn)).tanh();
+  const next = oneMinus(z).mul(n).add(z.mul(h));
+  return { state: next, output: next };
+};
+
+const lstmCell = ({ h, c }: { h: Tensor; c: Tensor }, x: Tensor, { w, b }: { w: Tensor; b: Tensor }) => {
+  const [i, f, g, o] = gatesOf(x.add(h.matmul(w.transpose()).add(b)));
+  const cell = f.sigmoid().mul(c).add(i.sigmoid().mul(g.tanh()));
+  const hidden = o.sigmoid().mul(cell.tanh());
+  return { state: { h: hidden, c: cell }, output: hidden };
+};
+
+describe("scan", () => {
+  before(() => setDefaultDevice(new ReferenceDevice()));
+  after(() => setDefaultDevice(undefined));
+
+  test("a GRU and an LSTM as cells give the fused scans' values and gradients, with lengths, in both directions", async () => {
+    const cpu = await CpuDevice.open({ threads: 2 });
+    const lengths = [4, 2, 3];
+    try {
+      for (const device of [new ReferenceDevice(), cpu]) {
+        setDefaultDevice(device);
+        const mask = stack(Array.from({ length: T }, (_, t) => tensor(lengths.map((n) => (t < n ? 1 : 0)))));
+        const twice = (x: Tensor) => stack([x, x], x.rank === 4 ? 2 : 0).squeeze(x.rank === 4 ? 3 : 1);
+        for (const gates of [3, 4]) {
+          const x = await fixed(T, B, gates * H);
+          const [w, b] = [await fixed(gates * H, H), await fixed(gates * H)];
+          const [h, c] = [await fixed(B, H), await fixed(B, H)];
+          const run = (reverse: boolean) => {
+            const common = { inputs: x, weights: { w, b }, reverse, lengths };
+            if (gates === 3) return scan(gruCell, { state: h, ...common }).outputs;
+            return scan(lstmCell, { state: { h, c }, ...common }).outputs;
+          };
+          const operands = {
+            gates: twice(x.unsqueeze(2)),
+            weight: stack([w, w]),
+            bias: stack([b, b]),
+            h0: stack([h, h]),
+            mask,
+          };
+          const { y } = gates === 3 ? gruScan(operands) : lstmScan({ ...operands, c0: stack([c, c]) });
+          const targets = gates === 3 ? [x, w, b, h] : [x, w, b, h, c];
+          const seed = await fixed(T, B, H);
+          for (const [d, reverse] of [false, true].entries()) {
+            const mine = run(reverse);
+            const theirs = y.slice(null, null, [d * H, (d + 1) * H]);
+            assertClose(await mine.read(), await theirs.read(), 1e-5);
+            const [a, e] = [mine, theirs].map((out) => gradients([out], [seed], targets));
+            for (const [i, dx] of a.entries()) assertClose(await dx.read(), await e[i].read(), 1e-5);
+          }
+        }
+      }
+    } finally {
+      setDefaultDevice(new ReferenceDevice());
+      cpu.close();
+    }
+  });
+
+  test("minGRU, a peephole LSTM, one with layer norm, an IndRNN and a Runge–Kutta step: gradients twice", async () => {
+    const [x, h, c, w, p] = [
+      await fixed(3, 2, 8),
+      await fixed(2, 2),
+      await fixed(2, 2),
+      await fixed(8, 2),
+      await fixed(2),
+    ];
+    const parts = (x: Tensor) => gatesOf(x);
+    const lstm =
+      (normalised: boolean) =>
+      ({ h, c }: { h: Tensor; c: Tensor }, x: Tensor, [w, p]: readonly [Tensor, Tensor]) => {
+        const sums = x.add(h.matmul(w.transpose()));
+        const [i, f, g, o] = parts(normalised ? layerNorm(sums) : sums);
+        const cell = f
+          .add(c.mul(p))
+          .sigmoid()
+          .mul(c)
+          .add(i.add(c.mul(p)).sigmoid().mul(g.tanh()));
+        const hidden = o.add(cell.mul(p)).sigmoid().mul(cell.tanh());
+        return { state: { h: hidden, c: cell }, output: hidden };
+      };
+    const minGru = (h: Tensor, x: Tensor) => {
+      const [z, candidate] = parts(x);
+      const next = oneMinus(z.sigmoid()).mul(h).add(z.sigmoid().mul(candidate));
+      return { state: next, output: next };
+    };
+    const indRnn = (h: Tensor, x: Tensor, u: Tensor) => {
+      const next = parts(x)[0].add(h.mul(u)).tanh();
+      return { state: next, output: next };
+    };
+    const rungeKutta = (y: Tensor, _: Tensor, w: Tensor) => {
+      const slope = (y: Tensor) => y.matmul(w.slice([0, 2])).tanh();
+      const k1 = slope(y);
+      const k2 = slope(y.add(k1.mul(0.05)));
+      const k3 = slope(y.add(k2.mul(0.05)));
+      const k4 = slope(y.add(k3.mul(0.1)));
+      const next = y.add(
+        k1
+          .add(k2.mul(2))
+          .add(k3.mul(2))
+          .add(k4)
+          .mul(0.1 / 6),
+      );
+      return { state: next, output: { y: next, speed: k1 } };
+    };
+    const options = { order: 2, samples: 5, atol: 1e-6 } as const;
+    for (const normalised of [false, true]) {
+      const f = (x: Tensor, h: Tensor, c: Tensor, w: Tensor, p: Tensor) => {
+        const { outputs, state } = scan(lstm(normalised), { state: { h, c }, inputs: x, weights: [w, p] as const });
+        return [outputs, state.c];
+      };
+      await gradcheck(f, [x, h, c, w, p] as const, options);
+    }
+    await gradcheck(
+      (x: Tensor, h: Tensor) => scan(minGru, { state: h, inputs: x, lengths: [2, 3] }).outputs,
+      [x, h],
+      options,
+    );
+    await gradcheck(
+      (x: Tensor, h: Tensor, p: Tensor) => scan(indRnn, { state: h, inputs: x, weights: p, reverse: true }).outputs,
+      [x, h, p],
+      options,
+    );
+    const ode = (h: Tensor, w: Tensor) => {
+      const { outputs } = scan(rungeKutta, { state: h, inputs: x, weights: w });
+      return [outputs.y, outputs.speed];
+    };
+    await gradcheck(ode, [h, w], options);
+  });
+
+  test("works in compile, with lengths that change from call to call, and gives the last state of each sequence", async () => {
+    const sum = (s: Tensor, x: Tensor) => ({ state: s.add(x), output: s });
+    const step = compile((x: Tensor, lengths: Tensor) => {
+      const { state, outputs } = scan(sum, { state: tensor([0, 0]), inputs: x, lengths });
+      return { state, outputs };
+    });
+    const x = tensor([
+      [1, 10],
+      [2, 20],
+      [3, 30],
+    ]);
+    for (const [lengths, state, outputs] of [
+      [
+        [3, 1],
+        [6, 10],
+        [
+          [0, 0],
+          [1, 0],
+          [3, 0],
+        ],
+      ],
+      [
+        [0, 2],
+        [0, 30],
+        [
+          [0, 0],
+          [0, 10],
+          [0, 0],
+        ],
+      ],
+    ] as const) {
+      const got = await step(x, tensor(Int32Array.from(lengths)));
+      assert.deepEqual(await got.state.toArray(), state);
+      assert.deepEqual(await got.outputs.toArray(), outputs);
+    }
+  });
+
+  test("what does not fit is refused with its place", () => {
+    const x = tensor([[1], [2]]);
+    const s = tensor([0]);
+    const cell = (s: Tensor, x: Tensor) => ({ state: s.add(x), output: s });
+    const run = (options: object, by: unknown = cell) => scan(by as typeof cell, { state: s, inputs: x, ...options });
+    assert.throws(() => run({}, 3), /scan: the cell must be a function, not 3/);
+    assert.throws(() => run({ length: [1] }), /there is no option "length"; did you mean "lengths"/);
+    assert.throws(() => run({ state: 3 }), /scan: state must be a tensor, or arrays and records of tensors, not 3/);
+    assert.throws(() => run({ inputs: tensor(3) }), /inputs must be \[T, …\] with at least one step, not \[\]/);
+    assert.throws(
+      () => run({ inputs: [x, tensor([1])] as never }),
+      /disagree about the number of steps: \[2, 1\] and \[1\]/,
+    );
+    assert.throws(() => run({}, (s: Tensor) => s), /the cell must give \{ state, output \}, not Tensor/);
+    assert.throws(
+      () => run({}, (s: Tensor) => ({ state: s.unsqueeze(0), output: s })),
+      /the cell's state is f32\[1, 1\], but the state it was given is f32\[1\]/,
+    );
+    assert.throws(() => run({ lengths: [3] }), /lengths\[0\] must be an integer from 0 to T = 2, not 3/);
+    assert.throws(() => run({ lengths: tensor([1]) }), /lengths must be \[B\] integers, not f32\[1\]/);
+    assert.throws(
+      () => run({ lengths: [1, 1] }),
+      /of 2 sequences every tensor of the output must be \[2, …\], not \[1\]/,
+    );
+    assert.throws(() => run({ mask: tensor([1, 1]) }), /the mask must be \[T, B\] with T = 2, not \[2\]/);
+    assert.throws(() => run({ mask: x, lengths: [1] }), /give lengths or a mask, not both/);
+  });
+});
