@@ -6,6 +6,8 @@ export type { ReportData, ReportOptions } from "./collect.ts";
 export type { GalleryData, PlayableClip, ShownSkeleton } from "./page/gallery.ts";
 export { reportPage } from "./page/page.ts";
 export { writeSearchReport } from "./page/search-page.ts";
+export { writeLook } from "./page/look-page.ts";
+export type { LookOptions, LookReport } from "./page/look-page.ts";
 export { reportFigures } from "./figures.ts";
 export type { FigureName } from "./figures.ts";
 export { compareRuns } from "./compare.ts";

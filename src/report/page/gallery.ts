@@ -44,8 +44,9 @@ export function skeletonOf({ layout, normalized }: StoreHeader): ShownSkeleton {
 export function playable(
   { data, frames, persons, joints }: Clip,
   { name, label }: Pick<PlayableClip, "name" | "label">,
+  most = SHOWN_FRAMES,
 ): PlayableClip {
-  const count = Math.min(frames, SHOWN_FRAMES);
+  const count = Math.min(frames, most);
   const perFrame = persons * joints * 3;
   const largest = data.reduce((most, x) => Math.max(most, Math.abs(x)), 0) || 1;
   const steps = new Int16Array(count * perFrame);
