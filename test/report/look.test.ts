@@ -33,7 +33,10 @@ test("a page holds clips of every class, joints by name, and marks those that we
   };
   assert.equal(data.rate, 20);
   assert.deepEqual(data.skeleton.joints, NTU25.joints);
-  assert.ok(data.clips.some(({ label }) => label === 1), "the class of one clip is there");
+  assert.ok(
+    data.clips.some(({ label }) => label === 1),
+    "the class of one clip is there",
+  );
   for (const { frames, length } of data.clips) assert.deepEqual([frames, length], [120, 200]);
   const lost = data.clips.filter(({ lostCount }) => lostCount > 0);
   for (const clip of lost) {

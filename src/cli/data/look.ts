@@ -45,7 +45,11 @@ export default defineHicoCommand({
       return;
     }
     const kind: SourceKind = choiceOption("kind", args.kind, SOURCE_KINDS) ?? requireKind(source).kind;
-    const { source: recordings } = openSourceOf(kind, source, { layout: args.layout, labels: args.labels, map: "none" });
+    const { source: recordings } = openSourceOf(kind, source, {
+      layout: args.layout,
+      labels: args.labels,
+      map: "none",
+    });
     const folder = mkdtempSync(join(tmpdir(), "hico-look-"));
     try {
       const store = join(folder, "look.clips");
