@@ -27,7 +27,7 @@ import {
 import { infoNceBackward, infoNceForward } from "../src/shaders/info-nce/info-nce.ts";
 import type { InfoNceSpec } from "../src/ops/specs/info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource, Lowering } from "../src/shaders/kernel.ts";
-import type { TensorSpec } from "../src/ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../src/tensor/fused.ts";
 import { chooseTile, emitMatmul } from "../src/shaders/matmul/matmul.ts";
 import type { MatmulOperand } from "../src/shaders/matmul/product.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
@@ -37,8 +37,8 @@ import { LoadedLowering, openRunner, seededRandom, testProfile } from "../test/s
 interface Variant {
   readonly name: string;
   readonly lowering: Lowering;
-  readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
+  readonly inputs: readonly ValueSpec[];
+  readonly outputs: readonly ValueSpec[];
   readonly multiplyAdds: number;
 }
 
@@ -184,7 +184,7 @@ for (var i = first; i < end; i++) { p[i] *= inverse; }
     const [dout, q, k, v, p] = ["dout", "q", "k", "v", "p"].map((name, index): Role => ({ role: "in", index, name }));
     const result = (index: number): Role => ({ role: "out", index, name: "result" });
     const ds: Role = { role: "scratch", index: 0, name: "ds" };
-    const square: TensorSpec = { shape: [batch, heads, queries, keys], dtype: "f32" };
+    const square: ValueSpec = { shape: [batch, heads, queries, keys], dtype: "f32" };
     const [sq, sk, sv] = attentionForwardInputs(this.spec);
     return {
       name: "backward, plain",

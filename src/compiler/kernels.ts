@@ -13,7 +13,7 @@ import type { Graph, Leaf } from "./graph.ts";
 import type { IntExpr } from "./int-expr.ts";
 import { add, flatten, int, loopVariable, runtimeValue, sub, unflatten } from "./int-expr.ts";
 import type { Group } from "./fusion/group.ts";
-import type { Schedule } from "./schedule.ts";
+import type { KernelSchedule } from "./schedule.ts";
 
 export interface Store {
   /** The node whose memory is written. */
@@ -84,10 +84,10 @@ export type Kernel = LoopKernel | ReduceKernel | MatmulKernel | FusedKernel;
 
 /** Turns the groups of a schedule into kernels. */
 export class KernelBuilder {
-  readonly #schedule: Schedule;
+  readonly #schedule: KernelSchedule;
   readonly #leaves = new Map<Node, Leaf>();
 
-  constructor(graph: Graph, schedule: Schedule) {
+  constructor(graph: Graph, schedule: KernelSchedule) {
     this.#schedule = schedule;
     for (const leaf of graph.leaves) this.#leaves.set(leaf.node, leaf);
   }
@@ -265,11 +265,11 @@ class KernelValues {
   /** Reductions and products computed by this very kernel. */
   readonly results = new Map<Node, number>();
   readonly #group: Group;
-  readonly #schedule: Schedule;
+  readonly #schedule: KernelSchedule;
   readonly #leaves: ReadonlyMap<Node, Leaf>;
   readonly #memo = new Map<Node, Map<string, Expr>>();
 
-  constructor(group: Group, schedule: Schedule, leaves: ReadonlyMap<Node, Leaf>) {
+  constructor(group: Group, schedule: KernelSchedule, leaves: ReadonlyMap<Node, Leaf>) {
     this.#group = group;
     this.#schedule = schedule;
     this.#leaves = leaves;

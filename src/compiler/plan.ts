@@ -13,7 +13,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import type { Graph } from "./graph.ts";
 import type { FusedKernel, Kernel, MatmulKernel, Store } from "./kernels.ts";
 import { KernelBuilder } from "./kernels.ts";
-import type { Schedule } from "./schedule.ts";
+import type { KernelSchedule } from "./schedule.ts";
 import { schedule } from "./schedule.ts";
 
 /** Kernels that run side by side: elementwise work and reductions, or products that may share. */
@@ -111,7 +111,7 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
   };
 }
 
-function makeUnits(graph: Graph, scheduled: Schedule, options: PlanOptions): Unit[] {
+function makeUnits(graph: Graph, scheduled: KernelSchedule, options: PlanOptions): Unit[] {
   const builder = new KernelBuilder(graph, scheduled);
   const position = new Map(graph.nodes.map((n, i) => [n, i]));
   return scheduled.groups.map((group) => {

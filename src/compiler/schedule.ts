@@ -17,7 +17,7 @@ import { dissolveLoops, recomputeCheap } from "./fusion/inlining.ts";
 import { place } from "./fusion/joining.ts";
 import type { Graph } from "./graph.ts";
 
-export interface Schedule {
+export interface KernelSchedule {
   /** In no particular order; every node that is stored or folded away is in exactly one, or in `inlined`. */
   readonly groups: readonly Group[];
   readonly groupOf: ReadonlyMap<Node, Group>;
@@ -27,7 +27,7 @@ export interface Schedule {
   readonly stored: ReadonlySet<Node>;
 }
 
-export function schedule(graph: Graph, limits: ScheduleLimits): Schedule {
+export function schedule(graph: Graph, limits: ScheduleLimits): KernelSchedule {
   const draft = new Draft(graph, limits);
   for (const node of graph.nodes) place(draft, node);
   writeOutViews(draft);

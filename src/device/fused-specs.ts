@@ -4,7 +4,7 @@ import type { InfoNceAttrs } from "../ops/losses/contrastive.ts";
 import type { ScanAttrs } from "../ops/scan.ts";
 import type { AttentionSpec } from "../ops/specs/attention.ts";
 import type { InfoNceSpec } from "../ops/specs/info-nce.ts";
-import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
 import type { ScanSpec } from "../ops/specs/scan.ts";
 
 /** @param perStep shape [T, B, D, …]; @param state shape of a state, [D, B, H] */
@@ -17,7 +17,7 @@ export function scanSpec(
   return { steps, batch, directions, hidden: state[2], masked, segments };
 }
 
-export function attentionSpec(inputs: readonly TensorSpec[], attrs: AttentionAttrs): AttentionSpec {
+export function attentionSpec(inputs: readonly ValueSpec[], attrs: AttentionAttrs): AttentionSpec {
   const { heads, scale, packed, mask, keep, segments } = attrs;
   const [batch, queries, width] = inputs[0].shape;
   const keys = packed ? queries : inputs[1].shape[1];
@@ -25,7 +25,7 @@ export function attentionSpec(inputs: readonly TensorSpec[], attrs: AttentionAtt
   return { batch, heads, queries, keys, dim, scale, packed, mask, keep, segments };
 }
 
-export function infoNceSpec(k: TensorSpec, queue: TensorSpec, { temperature }: InfoNceAttrs): InfoNceSpec {
+export function infoNceSpec(k: ValueSpec, queue: ValueSpec, { temperature }: InfoNceAttrs): InfoNceSpec {
   const [rows, positives, channels] = k.shape;
   return { rows, channels, positives, negatives: queue.shape[1], temperature };
 }

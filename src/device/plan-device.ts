@@ -3,13 +3,13 @@
  * stand behind a graph's leaves from run to run.
  */
 import type { Graph } from "../compiler/graph.ts";
-import { segmentsOf } from "../compiler/segments.ts";
+import { graphParts } from "../compiler/graph-parts.ts";
 import type { Assignment, CompiledStep, Storage, Backend } from "../tensor/backend.ts";
 import { checkBounds } from "../tensor/bounds.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
 import type { Node } from "../tensor/node.ts";
 import { topologicalOrder } from "../tensor/node.ts";
-import type { Shape } from "../tensor/shape.ts";
 import { sizeOf } from "../tensor/shape.ts";
 
 /** Plans remembered; the least recently used gives its memory back. */
@@ -20,11 +20,6 @@ const SMALL_ELEMENTS = 16;
 /** A plan made ready to run. */
 interface Prepared {
   dispose(): void;
-}
-
-interface ValueSpec {
-  readonly shape: Shape;
-  readonly dtype: DType;
 }
 
 /** @typeParam S the device's storage. @typeParam R its plans, ready to run. */
@@ -64,9 +59,9 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     this.checkOpen();
     const uploads = outputs.every((n) => n.op.kind === "data") && assignments.every((a) => isFreshUpload(a));
     if (uploads) return this.#upload(outputs, assignments);
-    const segments = segmentsOf([...outputs, ...assignments.map((a) => a.value)]);
-    if (!segments) return this.#runOnce(outputs, assignments);
-    const { parts, roots } = segments;
+    const divided = graphParts([...outputs, ...assignments.map((a) => a.value)]);
+    if (!divided) return this.#runOnce(outputs, assignments);
+    const { parts, roots } = divided;
     const held: S[] = [];
     try {
       for (const { outputs: wanted, kept } of parts) {
@@ -106,9 +101,9 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     assignments: readonly Assignment[],
   ): Promise<CompiledStep> {
     this.checkOpen();
-    const segments = segmentsOf([...outputs, ...assignments.map((a) => a.value)]);
-    if (!segments) return this.#compileOnce(inputs, outputs, assignments);
-    const { parts, roots } = segments;
+    const divided = graphParts([...outputs, ...assignments.map((a) => a.value)]);
+    if (!divided) return this.#compileOnce(inputs, outputs, assignments);
+    const { parts, roots } = divided;
     // What is drawn anew for a run is the same in all its parts.
     const drawn = topologicalOrder([...outputs, ...assignments.map((a) => a.value)]).flatMap((node) =>
       node.op.kind === "data" && node.op.refresh && !inputs.includes(node) ? [{ node, op: node.op }] : [],

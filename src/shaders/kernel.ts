@@ -5,7 +5,7 @@
  * Every binding is a storage buffer in `@group(0)`; `@binding(i)` is position `i` of `bindings`. The entry point is
  * `main`. Text must stay within the WGSL that Dawn, wgpu (Deno) and browsers share; docs/wgsl.md lists the rules.
  */
-import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
 
 /** Workgroups along one axis of a dispatch that every WebGPU adapter runs: the default of its limit. */
 export const MAX_WORKGROUPS = 65535;
@@ -41,5 +41,5 @@ export interface KernelSource {
 export interface Lowering {
   readonly kernels: readonly KernelSource[];
   /** Temporary buffers, shared between the kernels of this lowering; contents undefined at the start. */
-  readonly scratch: readonly TensorSpec[];
+  readonly scratch: readonly ValueSpec[];
 }

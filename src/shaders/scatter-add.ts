@@ -4,7 +4,7 @@
  * as many invocations as there are places.
  */
 import { sizeOf } from "../tensor/shape.ts";
-import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
 import type { AdapterProfile, Lowering } from "./kernel.ts";
 import { grid } from "./print/program.ts";
 import { storageType } from "./print/types.ts";
@@ -12,7 +12,7 @@ import { storageType } from "./print/types.ts";
 const WORKGROUP = 64;
 
 /** In: index [O or 1, T, I or 1], 32-bit integers; source [O, T, I]. Out: [O, size, I]; indices outside add to nothing. */
-export function scatterAdd(index: TensorSpec, source: TensorSpec, size: number, profile: AdapterProfile): Lowering {
+export function scatterAdd(index: ValueSpec, source: ValueSpec, size: number, profile: AdapterProfile): Lowering {
   const [outer, length, inner] = source.shape;
   const type = storageType(source.dtype);
   const results = outer * size * inner;
@@ -76,6 +76,6 @@ ${addEntry}
 }
 
 /** Whether the decomposition, which compares every place with every index but all side by side, is the better. */
-export function fewPlaces(source: TensorSpec, size: number): boolean {
+export function fewPlaces(source: ValueSpec, size: number): boolean {
   return size * sizeOf(source.shape) < 1 << 16;
 }

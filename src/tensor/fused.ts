@@ -8,6 +8,7 @@ import type { DType, HostArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** Shape and element type of an operand or a result. */
 export interface ValueSpec {
   readonly shape: Shape;
   readonly dtype: DType;

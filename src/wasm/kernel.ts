@@ -4,7 +4,7 @@
  * Units are independent: they may run on any thread, in any order, and their results do not depend on how they are
  * shared out. Kernels of a program run one after the other; all units of one are done before the next begins.
  */
-import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
 import type { WasmFeatures } from "./assembler/features.ts";
 import type { Callee, FunctionBuilder } from "./assembler/function.ts";
 import type { Value } from "./assembler/instructions.ts";
@@ -43,5 +43,5 @@ export interface WasmLowering {
   readonly unwritten?: readonly number[];
   readonly kernels: readonly WasmKernel[];
   /** Temporary tensors, shared between the kernels of this lowering; contents undefined at the start. */
-  readonly scratch: readonly TensorSpec[];
+  readonly scratch: readonly ValueSpec[];
 }

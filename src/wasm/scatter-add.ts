@@ -4,7 +4,7 @@
  * A unit has some columns of one outer element to itself and takes its sources in order: nobody else adds to its sums,
  * and their bits are the same for any number of threads.
  */
-import type { TensorSpec } from "../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
 import type { Value } from "./assembler/instructions.ts";
 import { f32, f32x4, i32, i32x4, select, v128 } from "./assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "./kernel.ts";
@@ -15,7 +15,7 @@ const CLEARED_WORDS = 1 << 15;
 const UNIT_COLUMNS = 16;
 
 /** In: index [O or 1, T, I or 1], 32-bit integers; source [O, T, I]. Out: [O, size, I]; indices outside add to nothing. */
-export function scatterAdd(index: TensorSpec, source: TensorSpec, size: number): WasmLowering {
+export function scatterAdd(index: ValueSpec, source: ValueSpec, size: number): WasmLowering {
   const [outer, length, inner] = source.shape;
   const [everyRow, everyColumn] = [index.shape[0] === 1, index.shape[2] === 1];
   const float = source.dtype === "f32";

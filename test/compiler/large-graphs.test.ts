@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import "../../src/autograd/grad.ts";
-import { segmentsOf } from "../../src/compiler/segments.ts";
+import { graphParts } from "../../src/compiler/graph-parts.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
@@ -86,7 +86,7 @@ describe("parts of a graph", () => {
     const spread = w.transpose().expand([3, 50]);
     let y: Tensor = tensor(new Float32Array(150), { shape: [3, 50] });
     for (let i = 0; i < 500; i++) y = y.mul(spread);
-    const { parts, roots } = segmentsOf([y.node], 100, 100)!;
+    const { parts, roots } = graphParts([y.node], 100, 100)!;
     assert.ok(parts.length >= 5);
     for (const { outputs, kept } of parts) {
       assert.ok(topologicalOrder(outputs).length <= 100 + 8, "a part, its leaves and repeated views");
@@ -96,5 +96,5 @@ describe("parts of a graph", () => {
     assert.ok(topologicalOrder(roots).length <= 108);
   });
 
-  test("one plan where the graph is small", () => assert.equal(segmentsOf([tensor([1]).add(1).node]), undefined));
+  test("one plan where the graph is small", () => assert.equal(graphParts([tensor([1]).add(1).node]), undefined));
 });

@@ -17,7 +17,7 @@ import { mayMerge, spacesAgree } from "../../src/compiler/fusion/merging.ts";
 import { isPointwise, readsOf } from "../../src/compiler/fusion/reads.ts";
 import type { Graph } from "../../src/compiler/graph.ts";
 import { buildGraph } from "../../src/compiler/graph.ts";
-import type { Schedule } from "../../src/compiler/schedule.ts";
+import type { KernelSchedule } from "../../src/compiler/schedule.ts";
 import { schedule } from "../../src/compiler/schedule.ts";
 import type { Assignment } from "../../src/tensor/backend.ts";
 import { softmax } from "../../src/ops/softmax.ts";
@@ -35,7 +35,7 @@ function graphOf(outputs: readonly Tensor[], assignments: readonly Assignment[] 
   });
 }
 
-function scheduleOf(outputs: readonly Tensor[], assignments: readonly Assignment[] = [], maxBindings = 10): Schedule {
+function scheduleOf(outputs: readonly Tensor[], assignments: readonly Assignment[] = [], maxBindings = 10): KernelSchedule {
   return schedule(graphOf(outputs, assignments), { maxBindings });
 }
 

@@ -8,7 +8,7 @@ import v8 from "node:v8";
 import vm from "node:vm";
 import { valueAndGrad } from "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
-import { newCounters } from "../../src/device/cpu/counters.ts";
+import { newCpuCounters } from "../../src/device/cpu/counters.ts";
 import { prepareEngine } from "../../src/device/cpu/engine.ts";
 import { CpuMemory } from "../../src/device/cpu/memory.ts";
 import type { ProgramExports, SharedProgram } from "../../src/device/cpu/threads.ts";
@@ -277,7 +277,7 @@ describe("threads", () => {
   let threads: Threads;
   before(async () => {
     await prepareEngine();
-    memory = new CpuMemory(true, newCounters());
+    memory = new CpuMemory(true, newCpuCounters());
     threads = await Threads.start(memory, 4);
   });
   after(() => threads.close());

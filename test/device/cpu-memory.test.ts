@@ -1,7 +1,7 @@
 /** The memory of the cpu device: blocks never overlap, are given back whole, and run out with a word. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { newCounters } from "../../src/device/cpu/counters.ts";
+import { newCpuCounters } from "../../src/device/cpu/counters.ts";
 import type { Block } from "../../src/device/cpu/memory.ts";
 import { CpuMemory, CpuOutOfMemoryError } from "../../src/device/cpu/memory.ts";
 import { property } from "../support/helpers.ts";
@@ -9,7 +9,7 @@ import { property } from "../support/helpers.ts";
 describe("memory of the cpu device", () => {
   test("blocks are aligned, hold what was asked for with padding, and never overlap", () =>
     property(20, (draw) => {
-      const counters = newCounters();
+      const counters = newCpuCounters();
       const memory = new CpuMemory(false, counters);
       const live: { block: Block; bytes: number }[] = [];
       for (let i = 0; i < 300; i++) {
@@ -36,7 +36,7 @@ describe("memory of the cpu device", () => {
 
   test("freed neighbours join: what was taken in pieces is had in one", () =>
     property(10, (draw) => {
-      const memory = new CpuMemory(false, newCounters());
+      const memory = new CpuMemory(false, newCpuCounters());
       const blocks = Array.from({ length: 100 }, () => memory.allocate(draw.int(1, 5000)));
       const last = memory.allocate(1);
       const total = blocks.reduce((sum, b) => sum + b.size, 0);
@@ -47,7 +47,7 @@ describe("memory of the cpu device", () => {
     }));
 
   test("a request beyond 4 GiB names the bytes, and leaves everything as it was", () => {
-    const counters = newCounters();
+    const counters = newCpuCounters();
     const memory = new CpuMemory(false, counters);
     memory.allocate(1 << 20);
     const { bytesLive } = counters;

@@ -20,7 +20,7 @@ export interface CpuCounters {
   reads: number;
 }
 
-export function newCounters(): CpuCounters {
+export function newCpuCounters(): CpuCounters {
   return {
     runs: 0,
     kernels: 0,

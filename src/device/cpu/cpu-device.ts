@@ -14,14 +14,14 @@ import { PlanDevice } from "../plan-device.ts";
 import { collectGarbage, prepareCollection } from "../garbage.ts";
 import { fromDevice, toDevice } from "../host-data.ts";
 import type { CpuCounters } from "./counters.ts";
-import { newCounters } from "./counters.ts";
+import { newCpuCounters } from "./counters.ts";
 import { chooseThreads, prepareEngine } from "./engine.ts";
 import type { Block } from "./memory.ts";
 import { CpuMemory, CpuOutOfMemoryError } from "./memory.ts";
 import { CpuPlanner } from "./planner.ts";
 import { layOut } from "./program-layout.ts";
-import type { KernelTime, LeafValue, Machine } from "./runner.ts";
-import { Runner } from "./runner.ts";
+import type { CpuKernelTime, CpuLeafValue, Machine } from "./runner.ts";
+import { CpuRunner } from "./runner.ts";
 import { CpuStorage, StorageOwner } from "./storage.ts";
 import { Threads } from "./threads.ts";
 
@@ -41,18 +41,18 @@ export interface CpuOptions {
 }
 
 /** The device `cpu`: plans as WebAssembly SIMD, run by all cores. Open one with `CpuDevice.open` or `device("cpu")`. */
-export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
+export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
   readonly kind = "cpu";
   readonly name: string;
   readonly features: WasmFeatures;
   /** Kernels run one by one on one thread and are timed; see `kernelTimes`. */
   timing = debugLevel() >= 2;
-  readonly #counters: CpuCounters = newCounters();
+  readonly #counters: CpuCounters = newCpuCounters();
   readonly #memory: CpuMemory;
   readonly #threads: Threads;
   readonly #owner: StorageOwner;
   readonly #planner = new CpuPlanner();
-  readonly #times = new Map<string, KernelTime>();
+  readonly #times = new Map<string, CpuKernelTime>();
   readonly #machine: Machine;
   #arena: Block | undefined;
   #closed = false;
@@ -80,7 +80,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
     const features = await prepareEngine();
     await prepareCollection();
     const count = await chooseThreads(options.threads, features);
-    const counters = newCounters();
+    const counters = newCpuCounters();
     const memory = new CpuMemory(count > 1, counters);
     return new CpuDevice(features, memory, await Threads.start(memory, count), counters);
   }
@@ -95,7 +95,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
   }
 
   /** Time of every kernel that ran while `timing` was on, the longest first. */
-  kernelTimes(): KernelTime[] {
+  kernelTimes(): CpuKernelTime[] {
     return [...this.#times.values()].sort((a, b) => b.milliseconds - a.milliseconds);
   }
 
@@ -137,16 +137,16 @@ export class CpuDevice extends PlanDevice<CpuStorage, Runner> {
     return this.#planner.graph(outputs, assignments);
   }
 
-  protected prepare(graph: Graph): Promise<Runner> {
+  protected prepare(graph: Graph): Promise<CpuRunner> {
     const plan = this.#planner.plan(graph);
-    return Runner.prepare(
+    return CpuRunner.prepare(
       this.#machine,
       plan,
       layOut(plan, (kernel) => this.#planner.lower(kernel)),
     );
   }
 
-  protected async run(runner: Runner, values: readonly LeafValue[]): Promise<CpuStorage[]> {
+  protected async run(runner: CpuRunner, values: readonly CpuLeafValue[]): Promise<CpuStorage[]> {
     const times = this.timing ? this.#times : undefined;
     if (this.#owner.bytesSince > COLLECT_AFTER) await this.#collect();
     // Memory is taken before anything is computed: with what garbage and other plans held, there may be enough.

@@ -6,7 +6,7 @@ import { formatBytes } from "../bytes.ts";
 import { debugLevel } from "../environment.ts";
 import type { ProgramLayout } from "./program-layout.ts";
 
-export function reportPlan(plan: Plan, layout: ProgramLayout, module: Uint8Array): void {
+export function reportCpuPlan(plan: Plan, layout: ProgramLayout, module: Uint8Array): void {
   const level = debugLevel();
   if (level === 0) return;
   const kernels = layout.phases.reduce((sum, p) => sum + p.kernels.length, 0);

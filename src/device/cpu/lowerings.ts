@@ -3,8 +3,7 @@ import type { AttentionAttrs } from "../../ops/attention.ts";
 import type { InfoNceAttrs } from "../../ops/losses/contrastive.ts";
 import type { ScanAttrs } from "../../ops/scan.ts";
 import type { TopKAttrs } from "../../ops/top-k.ts";
-import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
-import type { FusedOp } from "../../tensor/fused.ts";
+import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
 import { attentionBackward, attentionForward } from "../../wasm/attention/attention.ts";
 import { gruBackward, gruForward } from "../../wasm/scan/gru.ts";
 import { infoNceBackward, infoNceForward } from "../../wasm/info-nce/info-nce.ts";
@@ -16,7 +15,7 @@ import { topK } from "../../wasm/top-k.ts";
 import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
 
 /** @param read which of the op's results anybody reads */
-type Lower = (inputs: readonly TensorSpec[], attrs: never, read: readonly boolean[]) => WasmLowering | undefined;
+type Lower = (inputs: readonly ValueSpec[], attrs: never, read: readonly boolean[]) => WasmLowering | undefined;
 
 const LOWERINGS: Record<string, Lower> = {
   gruScan: ([gates, , , h0], attrs: ScanAttrs, [, , saved, hPrev]) =>
@@ -37,10 +36,10 @@ const LOWERINGS: Record<string, Lower> = {
 /** Places up to which the decomposition is cheap, and fuses with what is around it. */
 const FEW_PLACES = 16;
 
-export function lowerFused(
+export function lowerFusedToWasm(
   op: FusedOp,
   attrs: object,
-  inputs: readonly TensorSpec[],
+  inputs: readonly ValueSpec[],
   read: readonly boolean[],
 ): WasmLowering | undefined {
   // The kernels are written for float32; other dtypes go by the decomposition.

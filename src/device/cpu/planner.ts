@@ -8,7 +8,7 @@ import type { Assignment } from "../../tensor/backend.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { WasmLowering } from "../../wasm/kernel.ts";
 import { LoweringCache } from "../lowering-cache.ts";
-import { lowerFused } from "./lowerings.ts";
+import { lowerFusedToWasm } from "./lowerings.ts";
 
 /** Pieces a large reduction is split into at least. */
 const PARALLELISM = 64;
@@ -20,7 +20,7 @@ const MAX_BINDINGS = 48;
 const SMALL_PRODUCT = 1 << 24;
 
 export class CpuPlanner {
-  readonly #lowerings = new LoweringCache<WasmLowering>(lowerFused);
+  readonly #lowerings = new LoweringCache<WasmLowering>(lowerFusedToWasm);
 
   graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
     return buildGraph(outputs, assignments, {

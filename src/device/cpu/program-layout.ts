@@ -9,7 +9,7 @@
 import type { FusedKernel, Kernel } from "../../compiler/kernels.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
-import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import { codeKey } from "../../wasm/print/expr-kernel.ts";
 import type { ExprKernels, ExprOperand } from "../../wasm/print/expr-kernel.ts";
@@ -63,7 +63,7 @@ interface Lowered {
   readonly inputs: readonly ExprOperand[];
   /** Undefined where the stages do not write it. */
   readonly outputs: readonly (Node | undefined)[];
-  readonly scratch: readonly (Node | TensorSpec)[];
+  readonly scratch: readonly (Node | ValueSpec)[];
   /** Equal where the stages' code is. */
   readonly code: string;
 }

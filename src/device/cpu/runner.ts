@@ -12,7 +12,7 @@ import { emitProgram } from "../../wasm/program.ts";
 import { emitPhases, unitsOf } from "../../wasm/work-sharing.ts";
 import { toDevice } from "../host-data.ts";
 import type { CpuCounters } from "./counters.ts";
-import { reportPlan } from "./debug.ts";
+import { reportCpuPlan } from "./debug.ts";
 import type { Block, CpuMemory } from "./memory.ts";
 import type { Location, ProgramLayout } from "./program-layout.ts";
 import { CpuStorage } from "./storage.ts";
@@ -20,7 +20,7 @@ import type { ProgramExports, SharedProgram, Threads } from "./threads.ts";
 import { PhaseError } from "./threads.ts";
 
 /** What stands behind a leaf in one run. */
-export type LeafValue = HostArray | CpuStorage;
+export type CpuLeafValue = HostArray | CpuStorage;
 
 /** What runners share. */
 export interface Machine {
@@ -35,7 +35,7 @@ export interface Machine {
 }
 
 /** Time of one kernel, summed over runs. */
-export interface KernelTime {
+export interface CpuKernelTime {
   readonly name: string;
   runs: number;
   milliseconds: number;
@@ -43,7 +43,7 @@ export interface KernelTime {
 
 let programs = 0;
 
-export class Runner {
+export class CpuRunner {
   readonly plan: Plan;
   readonly #machine: Machine;
   readonly #layout: ProgramLayout;
@@ -82,7 +82,7 @@ export class Runner {
     }
   }
 
-  static async prepare(machine: Machine, plan: Plan, layout: ProgramLayout): Promise<Runner> {
+  static async prepare(machine: Machine, plan: Plan, layout: ProgramLayout): Promise<CpuRunner> {
     const { memory, features, counters } = machine;
     const { shared } = memory;
     const bytes = emitProgram(layout.entries, features, shared, (module, kernels) =>
@@ -90,9 +90,9 @@ export class Runner {
     );
     counters.modulesCompiled++;
     counters.moduleBytes += bytes.length;
-    reportPlan(plan, layout, bytes);
+    reportCpuPlan(plan, layout, bytes);
     const module = await WebAssembly.compile(bytes);
-    return new Runner(
+    return new CpuRunner(
       machine,
       plan,
       layout,
@@ -106,7 +106,7 @@ export class Runner {
    *
    * @param times runs kernel by kernel on one thread, and adds what each took
    */
-  run(given: readonly LeafValue[], times?: Map<string, KernelTime>): CpuStorage[] {
+  run(given: readonly CpuLeafValue[], times?: Map<string, CpuKernelTime>): CpuStorage[] {
     const machine = this.#machine;
     const values = given.map((value, i) => this.#inMemory(value, i));
     const { counters, memory, threads } = machine;
@@ -164,7 +164,7 @@ export class Runner {
   }
 
   /** A host value that the plan has no place for, with memory of its own. */
-  #inMemory(value: LeafValue, leaf: number): LeafValue {
+  #inMemory(value: CpuLeafValue, leaf: number): CpuLeafValue {
     const { role, node } = this.plan.graph.leaves[leaf];
     if (value instanceof CpuStorage || role === "parameter" || this.#layout.staging[leaf] !== undefined) return value;
     const storage = this.#machine.store(node);
@@ -178,7 +178,7 @@ export class Runner {
     this.#machine.counters.bytesWritten += view.byteLength;
   }
 
-  #writeInputs(values: readonly LeafValue[], arena: number): void {
+  #writeInputs(values: readonly CpuLeafValue[], arena: number): void {
     const { bytes } = this.#machine.memory;
     const { parameters, staging } = this.#layout;
     this.plan.graph.leaves.forEach(({ role, node, offset }, i) => {
@@ -189,7 +189,7 @@ export class Runner {
     });
   }
 
-  #runTimed(own: number, times: Map<string, KernelTime>): void {
+  #runTimed(own: number, times: Map<string, CpuKernelTime>): void {
     const functions = this.#exports as unknown as Record<
       string,
       (table: number, begin: number, end: number, own: number) => void

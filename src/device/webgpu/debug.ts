@@ -17,7 +17,7 @@ export interface ReportedDispatch {
   readonly bindings: readonly (Node | "parameters")[];
 }
 
-export function reportPlan(plan: Plan, dispatches: readonly ReportedDispatch[]): void {
+export function reportGpuPlan(plan: Plan, dispatches: readonly ReportedDispatch[]): void {
   const level = debugLevel();
   if (level === 0) return;
   const { held, needed, total } = plan.memory;

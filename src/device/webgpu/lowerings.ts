@@ -8,17 +8,16 @@ import { attentionBackward, attentionForward } from "../../shaders/attention/att
 import { gruBackward, gruForward } from "../../shaders/scan/gru.ts";
 import { infoNceBackward, infoNceForward } from "../../shaders/info-nce/info-nce.ts";
 import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
-import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
 import { lstmBackward, lstmForward } from "../../shaders/scan/lstm.ts";
 import { fewPlaces, scatterAdd } from "../../shaders/scatter-add.ts";
 import type { ScatterAttrs } from "../../tensor/scatter.ts";
 import { topK } from "../../shaders/top-k.ts";
-import type { FusedOp } from "../../tensor/fused.ts";
+import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
 import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
 
 /** @param read which of the op's results anybody reads */
 type Lower = (
-  inputs: readonly TensorSpec[],
+  inputs: readonly ValueSpec[],
   attrs: never,
   profile: AdapterProfile,
   read: readonly boolean[],
@@ -49,16 +48,16 @@ const LOWERINGS: Record<string, Lower> = {
  * Whether logits are so few that a GPU is done with them before it is asked for the next thing: the products and
  * reductions they are made of then share dispatches with their neighbours, which the loss's own kernels cannot.
  */
-function isSmall(k: TensorSpec, queue: TensorSpec, profile: AdapterProfile): boolean {
+function isSmall(k: ValueSpec, queue: ValueSpec, profile: AdapterProfile): boolean {
   return profile.kind === "gpu" && k.shape[0] * queue.shape[1] < SMALL_LOGITS;
 }
 
 const SMALL_LOGITS = 1 << 18;
 
-export function lowerFused(
+export function lowerFusedToWgsl(
   op: FusedOp,
   attrs: object,
-  inputs: readonly TensorSpec[],
+  inputs: readonly ValueSpec[],
   profile: AdapterProfile,
   read: readonly boolean[],
 ): Lowering | undefined {

@@ -18,7 +18,7 @@ import type { ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { LoweringCache } from "../lowering-cache.ts";
-import { lowerFused, spareOutputs } from "./lowerings.ts";
+import { lowerFusedToWgsl, spareOutputs } from "./lowerings.ts";
 
 /** Invocations that keep a device busy, roughly. */
 const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
@@ -37,7 +37,7 @@ export class Planner {
   readonly #options: PlannerOptions;
   readonly #sharingKeys = new WeakMap<MatmulKernel, string | undefined>();
   readonly #lowerings = new LoweringCache<Lowering>((op, attrs, inputs, read) =>
-    lowerFused(op, attrs, inputs, this.profile, read),
+    lowerFusedToWgsl(op, attrs, inputs, this.profile, read),
   );
 
   /** @param adapter what has the profile; it is asked at every plan. */

@@ -14,8 +14,8 @@ import {
   describeKernel,
   printMatmulProgram,
   printMatmulsProgram,
-  printSegments,
-  segmentOf,
+  printMembers,
+  memberOf,
 } from "../../shaders/print/program.ts";
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
@@ -23,7 +23,7 @@ import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { BufferSlice } from "./bindings.ts";
 import type { GpuBuffer } from "./gpu/buffers.ts";
-import { reportPlan } from "./debug.ts";
+import { reportGpuPlan } from "./debug.ts";
 import type { Command, Gpu } from "./gpu/gpu.ts";
 import { toDevice } from "../host-data.ts";
 import { spareOutputs } from "./lowerings.ts";
@@ -32,7 +32,7 @@ import type { GpuMemory } from "./storage.ts";
 import { GpuStorage, SMALL_BYTES } from "./storage.ts";
 
 /** What stands behind a leaf in one run. */
-export type LeafValue = HostArray | GpuStorage;
+export type WebGpuLeafValue = HostArray | GpuStorage;
 
 /** Device-specific choices a runner asks for. */
 export interface RunnerOptions {
@@ -49,7 +49,7 @@ export interface RecordedDispatch {
   readonly workgroups: readonly [number, number, number];
 }
 
-export class Runner {
+export class WebGpuRunner {
   readonly plan: Plan;
   readonly dispatches: readonly RecordedDispatch[];
   readonly #gpu: Gpu;
@@ -77,7 +77,7 @@ export class Runner {
     });
   }
 
-  static async prepare(gpu: Gpu, memory: GpuMemory, plan: Plan, options: RunnerOptions): Promise<Runner> {
+  static async prepare(gpu: Gpu, memory: GpuMemory, plan: Plan, options: RunnerOptions): Promise<WebGpuRunner> {
     const { profile } = gpu;
     const memoryOf = (node: Node): Node => {
       const place = plan.placeOf.get(node);
@@ -109,12 +109,12 @@ export class Runner {
           ? printMatmulProgram(name, products[0], tiles[0], profile, memoryOf)
           : products.length > 1
             ? printMatmulsProgram(name, products, tiles, profile, memoryOf)
-            : printSegments(
+            : printMembers(
                 name,
                 step.kernels.map((k) => {
                   if (k.kind === "matmul" || k.kind === "fused")
                     throw new Error("internal: only elementwise kernels share a step");
-                  return segmentOf(k, profile);
+                  return memberOf(k, profile);
                 }),
                 memoryOf,
               );
@@ -130,12 +130,12 @@ export class Runner {
       sources.map((s, i) => gpu.pipeline({ name: s.name, wgsl: s.wgsl, bindings: accesses[i] })),
     );
     const dispatches = sources.map((s, i) => ({ ...s, pipeline: pipelines[i] }));
-    reportPlan(plan, dispatches);
-    return new Runner(gpu, memory, plan, dispatches);
+    reportGpuPlan(plan, dispatches);
+    return new WebGpuRunner(gpu, memory, plan, dispatches);
   }
 
   /** Runs the plan. `values` are in the order of the graph's leaves; variables get their memory here if they have none. */
-  run(device: GpuStorage["device"], values: readonly LeafValue[]): GpuStorage[] {
+  run(device: GpuStorage["device"], values: readonly WebGpuLeafValue[]): GpuStorage[] {
     const gpu = this.#gpu;
     const { graph } = this.plan;
     const before: Command[] = [];
@@ -161,7 +161,7 @@ export class Runner {
     return storages;
   }
 
-  #leafSlice(leaf: Leaf, index: number, value: LeafValue, before: Command[]): BufferSlice | undefined {
+  #leafSlice(leaf: Leaf, index: number, value: WebGpuLeafValue, before: Command[]): BufferSlice | undefined {
     if (leaf.role === "parameter") {
       if (value instanceof GpuStorage) {
         const to = { buffer: this.#parameters!, offset: leaf.offset * 4 };
@@ -176,7 +176,7 @@ export class Runner {
     return { buffer };
   }
 
-  #writeParameters(values: readonly LeafValue[]): void {
+  #writeParameters(values: readonly WebGpuLeafValue[]): void {
     const { graph } = this.plan;
     const words = new Uint32Array(graph.parameterWords);
     graph.leaves.forEach((leaf, i) => {

@@ -19,11 +19,11 @@ import type { GpuOptions } from "./gpu/gpu.ts";
 import { Gpu } from "./gpu/gpu.ts";
 import { fromDevice, toDevice } from "../host-data.ts";
 import { Planner } from "./planner.ts";
-import type { LeafValue } from "./runner.ts";
-import { Runner } from "./runner.ts";
+import type { WebGpuLeafValue } from "./runner.ts";
+import { WebGpuRunner } from "./runner.ts";
 import { GpuMemory, GpuStorage } from "./storage.ts";
 import { TileTuner } from "./tune.ts";
-import type { KernelTime } from "./gpu/timing.ts";
+import type { GpuKernelTime } from "./gpu/timing.ts";
 
 /** How to open a `WebGpuDevice`: which adapter, and what is remembered. */
 export interface WebGpuOptions extends GpuOptions {
@@ -35,7 +35,7 @@ export interface WebGpuOptions extends GpuOptions {
  * The device `webgpu`: plans as WGSL kernels on a WebGPU adapter. Open one with `WebGpuDevice.open` or
  * `device("webgpu")`.
  */
-export class WebGpuDevice extends PlanDevice<GpuStorage, Runner> {
+export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
   readonly kind = "webgpu";
   readonly name: string;
   readonly gpu: Gpu;
@@ -66,7 +66,7 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, Runner> {
   }
 
   /** Time of every kernel that ran while timing was on (HICO_DEBUG ≥ 2, or `gpu.timing = true`). */
-  kernelTimes(): Promise<KernelTime[]> {
+  kernelTimes(): Promise<GpuKernelTime[]> {
     return this.gpu.kernelTimes();
   }
 
@@ -100,14 +100,14 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, Runner> {
     return this.#planner.graph(outputs, assignments);
   }
 
-  protected prepare(graph: Graph): Promise<Runner> {
-    return Runner.prepare(this.gpu, this.#memory, this.#planner.plan(graph), {
+  protected prepare(graph: Graph): Promise<WebGpuRunner> {
+    return WebGpuRunner.prepare(this.gpu, this.#memory, this.#planner.plan(graph), {
       lower: (kernel: FusedKernel) => this.#planner.lower(kernel),
       tileFor: async (kernel: MatmulKernel) => this.#tile ?? (await this.#tuner?.tileFor(kernel)),
     });
   }
 
-  protected async run(runner: Runner, values: readonly LeafValue[]): Promise<GpuStorage[]> {
+  protected async run(runner: WebGpuRunner, values: readonly WebGpuLeafValue[]): Promise<GpuStorage[]> {
     const storages = runner.run(this, values);
     await this.gpu.throttle();
     return storages;

@@ -1,5 +1,5 @@
 /** Sizes and operands of one InfoNCE loss: what every device's kernels are asked for. */
-import type { TensorSpec } from "./tensor-spec.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import { f32 } from "./tensor-spec.ts";
 
 /** Sizes of one loss; they are fixed into the kernels. */
@@ -19,21 +19,21 @@ export interface InfoNceSpec {
 }
 
 /** q [N, C], k [N, P, C], queue [C, K]. */
-export function infoNceForwardInputs({ rows, channels, positives, negatives }: InfoNceSpec): TensorSpec[] {
+export function infoNceForwardInputs({ rows, channels, positives, negatives }: InfoNceSpec): ValueSpec[] {
   return [f32(rows, channels), f32(rows, positives, channels), f32(channels, negatives)];
 }
 
 /** loss, the log-sum-exp over all logits, and that over the positives; each [N]. */
-export function infoNceForwardOutputs({ rows }: InfoNceSpec): TensorSpec[] {
+export function infoNceForwardOutputs({ rows }: InfoNceSpec): ValueSpec[] {
   return [f32(rows), f32(rows), f32(rows)];
 }
 
 /** dloss [N], q, k, queue, and the two saved log-sum-exps [N]. */
-export function infoNceBackwardInputs(spec: InfoNceSpec): TensorSpec[] {
+export function infoNceBackwardInputs(spec: InfoNceSpec): ValueSpec[] {
   return [f32(spec.rows), ...infoNceForwardInputs(spec), f32(spec.rows), f32(spec.rows)];
 }
 
 /** dq [N, C], dk [N, P, C], and with `queueGradient` dqueue [C, K]. */
-export function infoNceBackwardOutputs(spec: InfoNceSpec): TensorSpec[] {
+export function infoNceBackwardOutputs(spec: InfoNceSpec): ValueSpec[] {
   return infoNceForwardInputs(spec).slice(0, spec.queueGradient ? 3 : 2);
 }

@@ -1,6 +1,6 @@
 /** Sizes and operands of the recurrent scans: what every device's kernels are asked for. */
 import type { Shape } from "../../tensor/shape.ts";
-import type { TensorSpec } from "./tensor-spec.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 
 /** Sizes of one layer's scan. `directions` 2 adds a scan that runs from the last step to the first. */
 export interface ScanSpec {
@@ -19,7 +19,7 @@ export interface ScanSpec {
 }
 
 /** An operand with the name the documentation and the kernel text use. */
-export interface NamedSpec extends TensorSpec {
+export interface NamedSpec extends ValueSpec {
   readonly name: string;
 }
 

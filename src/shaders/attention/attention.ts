@@ -17,7 +17,7 @@
  * A row whose keys are all masked attends to nothing: out 0, lse 0, gradients 0 (PyTorch gives NaN there).
  */
 import type { AdapterProfile, Lowering } from "../kernel.ts";
-import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import { SHARE_BYTES, cpuAttentionBackward, cpuAttentionForward } from "./cpu.ts";
 import { gpuAttentionBackward, gpuAttentionForward } from "./gpu.ts";
 import { inputNames, keepWidth, outputNames } from "../../ops/specs/attention.ts";
@@ -30,26 +30,26 @@ export type { AttentionSpec } from "../../ops/specs/attention.ts";
 export const MAX_ATTENTION_DIM = 128;
 
 /** Shapes of the forward's inputs: `q, k, v` or the packed `qkv`, then `mask`, then `keep`, where the spec has them. */
-export function attentionForwardInputs(spec: AttentionSpec): TensorSpec[] {
+export function attentionForwardInputs(spec: AttentionSpec): ValueSpec[] {
   return inputNames(spec, false).map((name) => specOf(spec, name));
 }
 
 /** Shapes of the forward's outputs: out [B, Tq, H, D] and lse [B, H, Tq]. */
-export function attentionForwardOutputs(spec: AttentionSpec): TensorSpec[] {
+export function attentionForwardOutputs(spec: AttentionSpec): ValueSpec[] {
   return outputNames(spec, false).map((name) => specOf(spec, name));
 }
 
 /** Shapes of the backward's inputs: `dout`, `q, k, v` or `qkv`, `out`, `lse`, then `mask`, `keep` where present. */
-export function attentionBackwardInputs(spec: AttentionSpec): TensorSpec[] {
+export function attentionBackwardInputs(spec: AttentionSpec): ValueSpec[] {
   return inputNames(spec, true).map((name) => specOf(spec, name));
 }
 
 /** Shapes of the backward's outputs: `dq, dk, dv`, or the packed `dqkv` [B, T, 3·H·D]. */
-export function attentionBackwardOutputs(spec: AttentionSpec): TensorSpec[] {
+export function attentionBackwardOutputs(spec: AttentionSpec): ValueSpec[] {
   return outputNames(spec, true).map((name) => specOf(spec, name));
 }
 
-function specOf(spec: AttentionSpec, name: string): TensorSpec {
+function specOf(spec: AttentionSpec, name: string): ValueSpec {
   const { batch, heads, queries, keys, dim } = spec;
   const shapes: Record<string, number[]> = {
     q: [batch, queries, heads, dim],

@@ -13,7 +13,7 @@
  *
  *   dl_nj = dloss_n e^(l_nj − all_n)      dl_np = dloss_n (e^(l_np − all_n) − e^(l_np − pos_n))
  *
- * The negatives' share, over τ, is kept in scratch (one segment of the queue at a time where it would be large), is
+ * The negatives' share, over τ, is kept in scratch (some columns of the queue at a time where it would be large), is
  * multiplied with the queue chunk by chunk, and the chunks are added up in order: no atomics, the same bits each run.
  */
 import { infoNcePartials } from "./partials.ts";
@@ -168,28 +168,28 @@ export function infoNceBackward(spec: InfoNceSpec, profile: AdapterProfile): Low
   const { rows, channels, negatives } = spec;
   const mostBytes = Math.min(SHARE_BYTES, profile.maxBindingBytes);
   const mostColumns = Math.max(4, Math.floor(mostBytes / 4 / rows / 4) * 4);
-  const segments = Math.ceil(negatives / mostColumns);
-  const segment = Math.min(negatives, Math.ceil(negatives / segments / 4) * 4);
+  const passes = Math.ceil(negatives / mostColumns);
+  const columnsEach = Math.min(negatives, Math.ceil(negatives / passes / 4) * 4);
 
   const side = profile.kind === "cpu" ? 16 : 64;
   const blocks = Math.ceil(rows / side) * Math.ceil(channels / side);
-  const wanted = Math.max(1, Math.ceil(GRADIENT_BLOCKS / blocks / segments));
-  const chunk = Math.min(segment, Math.max(64, Math.ceil(segment / wanted / 4) * 4));
+  const wanted = Math.max(1, Math.ceil(GRADIENT_BLOCKS / blocks / passes));
+  const chunk = Math.min(columnsEach, Math.max(64, Math.ceil(columnsEach / wanted / 4) * 4));
 
   const kernels: KernelSource[] = [];
   let chunks = 0;
-  for (let first = 0; first < negatives; first += segment) {
-    const range = { first, count: Math.min(segment, negatives - first) };
+  for (let first = 0; first < negatives; first += columnsEach) {
+    const range = { first, count: Math.min(columnsEach, negatives - first) };
     kernels.push(shares(spec, profile, range), queryPartials(spec, profile, range, chunk, chunks));
     if (spec.queueGradient) kernels.push(queueGradient(spec, profile, range));
     chunks += Math.ceil(range.count / chunk);
   }
   kernels.push(joinGradients(spec, chunks));
-  return { kernels, scratch: [f32(rows, segment), f32(chunks, rows, channels)] };
+  return { kernels, scratch: [f32(rows, columnsEach), f32(chunks, rows, channels)] };
 }
 
 /** Columns of the queue that are dealt with at a time. */
-interface Segment {
+interface QueueColumns {
   readonly first: number;
   readonly count: number;
 }
@@ -253,8 +253,8 @@ function product(
 
 const vec4If = (vectors: boolean): string => (vectors ? "vec4<f32>" : "f32");
 
-/** share[n][j] = dloss_n / τ · e^(l_nj − all_n) over the segment's columns j. */
-function shares(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: Segment): KernelSource {
+/** share[n][j] = dloss_n / τ · e^(l_nj − all_n) over the given columns j. */
+function shares(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: QueueColumns): KernelSource {
   const { rows, channels, negatives, temperature } = spec;
   const q: Matrix = { buffer: "q", vectors: vectorRows(channels), stride: channels };
   const queue: Matrix = { buffer: "queue", vectors: vectorRows(negatives, count), stride: negatives };
@@ -291,7 +291,7 @@ function shares(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: Se
 function queryPartials(
   spec: InfoNceSpec,
   profile: AdapterProfile,
-  { first, count }: Segment,
+  { first, count }: QueueColumns,
   chunk: number,
   firstChunk: number,
 ): KernelSource {
@@ -331,8 +331,8 @@ function queryPartials(
   );
 }
 
-/** dqueue[c][j] = Σ_n q[n][c] · share[n][j] over the segment's columns j. */
-function queueGradient(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: Segment): KernelSource {
+/** dqueue[c][j] = Σ_n q[n][c] · share[n][j] over the given columns j. */
+function queueGradient(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: QueueColumns): KernelSource {
   const { rows, channels, negatives } = spec;
   const q: Matrix = { buffer: "q", vectors: vectorRows(channels), stride: channels };
   const vectors = vectorRows(negatives, count);

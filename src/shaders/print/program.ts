@@ -30,7 +30,7 @@ export interface Program {
 }
 
 /** One kernel's part of a shared program. */
-export interface Segment {
+export interface DispatchMember {
   readonly kernel: LoopKernel | ReduceKernel;
   readonly reduce?: ReducePlan;
   readonly workgroups: number;
@@ -44,7 +44,7 @@ export function loopLanes(size: number): 1 | 4 {
   return size % 4 === 0 ? 4 : 1;
 }
 
-export function segmentOf(kernel: LoopKernel | ReduceKernel, profile: AdapterProfile): Segment {
+export function memberOf(kernel: LoopKernel | ReduceKernel, profile: AdapterProfile): DispatchMember {
   if (kernel.kind === "loop") {
     return { kernel, workgroups: Math.ceil(kernel.size / loopLanes(kernel.size) / WORKGROUP) };
   }
@@ -52,43 +52,43 @@ export function segmentOf(kernel: LoopKernel | ReduceKernel, profile: AdapterPro
   return { kernel, reduce, workgroups: Math.ceil(reduce.units / reduce.unitsPerWorkgroup) };
 }
 
-/** A program that runs the segments side by side. */
-export function printSegments(name: string, segments: readonly Segment[], memoryOf: MemoryOf): Program {
+/** A program that runs the members side by side. */
+export function printMembers(name: string, members: readonly DispatchMember[], memoryOf: MemoryOf): Program {
   return settle((bindings) => {
     const helpers = new Set<string>();
     const shared = new Set<string>();
-    const total = segments.reduce((sum, s) => sum + s.workgroups, 0);
+    const total = members.reduce((sum, s) => sum + s.workgroups, 0);
     const [x, y] = grid(total);
     const body: string[] = [
       `let workgroup = i32(workgroup_id.y) * ${x} + i32(workgroup_id.x);`,
       "let local = i32(local_index);",
     ];
     let first = 0;
-    segments.forEach((segment, k) => {
+    members.forEach((member, k) => {
       const scope = new Block(new Set());
       const lines: string[] = [];
       const origin = first === 0 ? "workgroup" : `(workgroup - ${first})`;
-      if (segment.kernel.kind === "loop")
-        printLoop(segment.kernel, bindings, scope, origin, `s${k}_`, helpers, WORKGROUP);
+      if (member.kernel.kind === "loop")
+        printLoop(member.kernel, bindings, scope, origin, `s${k}_`, helpers, WORKGROUP);
       else {
         const target = { bindings, block: scope, workgroup: origin, workgroupSize: WORKGROUP, helpers, shared };
-        printReduce(segment.kernel, segment.reduce!, { ...target, prefix: `s${k}_` });
+        printReduce(member.kernel, member.reduce!, { ...target, prefix: `s${k}_` });
       }
-      first += segment.workgroups;
+      first += member.workgroups;
       lines.push(...scope.lines);
-      if (segments.length === 1) body.push(...lines);
+      if (members.length === 1) body.push(...lines);
       else {
         body.push(
           k === 0
             ? `if (workgroup < ${first}) {`
-            : k === segments.length - 1
+            : k === members.length - 1
               ? "} else {"
               : `} else if (workgroup < ${first}) {`,
         );
         body.push(...lines.map((l) => `  ${l}`));
       }
     });
-    if (segments.length > 1) body.push("}");
+    if (members.length > 1) body.push("}");
     const wgsl = [
       bindings.usesHalf ? "enable f16;" : "",
       bindings.declarations(),

@@ -5,7 +5,7 @@
  */
 import { sizeOf } from "../../tensor/shape.ts";
 import type { Binding, KernelSource } from "../kernel.ts";
-import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import type { GateCount, ScanSignature, ScanSpec } from "../../ops/specs/scan.ts";
 import { segmentsOf } from "../../ops/specs/scan.ts";
 import { quadsOf } from "./tile.ts";
@@ -104,7 +104,7 @@ export function stateRows(spec: ScanSpec): number {
   return spec.directions * segmentsOf(spec) * spec.batch;
 }
 
-export function packedScratch(layout: PackedLayout): TensorSpec {
+export function packedScratch(layout: PackedLayout): ValueSpec {
   return { shape: [layout.length, 4], dtype: "f32" };
 }
 

@@ -13,7 +13,7 @@
  *
  * Each element is one chain of multiply-adds a part, in the order of k, however blocks are cut and units shared out.
  */
-import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
@@ -29,7 +29,7 @@ import type { BlockPlace, Operand, Product, Result } from "./product.ts";
 export interface ProductKernels {
   readonly kernels: readonly WasmKernel[];
   /** Sums of the parts; `scratch(0)` of the kernels' contexts. */
-  readonly scratch: readonly TensorSpec[];
+  readonly scratch: readonly ValueSpec[];
 }
 
 /** The kernels of a product of f32 matrices. */

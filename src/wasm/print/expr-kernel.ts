@@ -4,7 +4,7 @@
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
 import { storesOf } from "../../compiler/plan.ts";
 import type { LoopKernel, MatmulKernel, ReduceKernel, Store } from "../../compiler/kernels.ts";
-import type { TensorSpec } from "../../ops/specs/tensor-spec.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
@@ -19,7 +19,7 @@ export interface ExprKernels {
   /** In the order of the contexts' inputs, those that are written among them. */
   readonly operands: readonly ExprOperand[];
   /** Temporary tensors, shared between the kernels. */
-  readonly scratch: readonly TensorSpec[];
+  readonly scratch: readonly ValueSpec[];
 }
 
 /** Tensors that a kernel reads or writes, each once. */

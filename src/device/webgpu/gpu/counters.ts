@@ -27,7 +27,7 @@ export interface Counters {
 }
 
 /** Counters at zero. */
-export function newCounters(): Counters {
+export function newGpuCounters(): Counters {
   return {
     dispatches: 0,
     submits: 0,
@@ -50,7 +50,7 @@ export function snapshot(counters: Readonly<Counters>): Counters {
 
 /** `after - before`, field by field. */
 export function difference(after: Readonly<Counters>, before: Readonly<Counters>): Counters {
-  const result = newCounters();
+  const result = newGpuCounters();
   for (const key of Object.keys(result) as (keyof Counters)[]) result[key] = after[key] - before[key];
   return result;
 }

@@ -14,7 +14,7 @@ import { BindGroupCache } from "../bindings.ts";
 import type { GpuBuffer } from "./buffers.ts";
 import { BufferPool } from "./buffers.ts";
 import type { Counters } from "./counters.ts";
-import { newCounters, snapshot } from "./counters.ts";
+import { newGpuCounters, snapshot } from "./counters.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { adapterName, profileOf, usefulFeatures, usefulLimits } from "./describe.ts";
 import { DeviceLostError, GpuError, inFlight, KernelError } from "./errors.ts";
@@ -23,7 +23,7 @@ import type { Pipeline, PipelineSource } from "./pipelines.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { ReadRequest, Staging } from "./readback.ts";
 import { Readback } from "./readback.ts";
-import type { KernelTime } from "./timing.ts";
+import type { GpuKernelTime } from "./timing.ts";
 import { KernelTimer } from "./timing.ts";
 import { waitFor } from "./wait.ts";
 import type { GPU, GPUBindGroup, GPUDevice, GPUSupportedLimits } from "../../../shaders/webgpu.ts";
@@ -73,7 +73,7 @@ export class Gpu {
 
   // Dawn stops when the object that made it is collected.
   readonly #gpu: GPU;
-  readonly #counters = newCounters();
+  readonly #counters = newGpuCounters();
   readonly #buffers: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #bindGroups: BindGroupCache;
@@ -304,7 +304,7 @@ export class Gpu {
    * Times of the kernels that ran while `timing` was on, since the start or `resetKernelTimes`; waits for them.
    * @throws GpuError when the adapter has no timestamp-query.
    */
-  async kernelTimes(): Promise<KernelTime[]> {
+  async kernelTimes(): Promise<GpuKernelTime[]> {
     this.#check();
     this.#timer ??= new KernelTimer(this.device);
     await this.#timer.collect((promise) => this.#guard(promise));

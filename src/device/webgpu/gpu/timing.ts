@@ -8,7 +8,7 @@ import { GpuError } from "./errors.ts";
 import type { GPUBuffer, GPUCommandEncoder, GPUComputePassDescriptor, GPUDevice } from "../../../shaders/webgpu.ts";
 
 /** Total time of one kernel name. */
-export interface KernelTime {
+export interface GpuKernelTime {
   readonly name: string;
   /** Dispatches measured. */
   readonly count: number;
@@ -19,7 +19,7 @@ export interface KernelTime {
 /** WebGPU's largest query set. */
 const MAX_QUERIES = 4096;
 
-interface Segment {
+interface QueryBlock {
   readonly names: string[];
   readonly querySet: GPUQuerySet;
 }
@@ -34,7 +34,7 @@ export class KernelTimer {
   readonly #device: GPUDevice;
   readonly #totals = new Map<string, { count: number; ns: number }>();
   readonly #spare: GPUQuerySet[] = [];
-  #segments: Segment[] = [];
+  #blocks: QueryBlock[] = [];
   #pending: Pending[] = [];
 
   /** @throws GpuError when the device has no timestamps. */
@@ -52,25 +52,25 @@ export class KernelTimer {
 
   /** Descriptor of the compute pass for the next dispatch of `name`. */
   pass(name: string): GPUComputePassDescriptor {
-    let segment = this.#segments.at(-1);
-    if (segment === undefined || segment.names.length * 2 === MAX_QUERIES) {
+    let block = this.#blocks.at(-1);
+    if (block === undefined || block.names.length * 2 === MAX_QUERIES) {
       const querySet = this.#spare.pop() ?? this.#device.createQuerySet({ type: "timestamp", count: MAX_QUERIES });
-      segment = { names: [], querySet };
-      this.#segments.push(segment);
+      block = { names: [], querySet };
+      this.#blocks.push(block);
     }
-    const at = segment.names.push(name) * 2 - 2;
+    const at = block.names.push(name) * 2 - 2;
     return {
       label: name,
-      timestampWrites: { querySet: segment.querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
+      timestampWrites: { querySet: block.querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
     };
   }
 
   /** Encodes what brings this submit's timestamps back. Returns what must be called once it is submitted. */
   finish(encoder: GPUCommandEncoder): () => void {
-    const segments = this.#segments;
-    this.#segments = [];
+    const blocks = this.#blocks;
+    this.#blocks = [];
     const resolved: GPUBuffer[] = [];
-    for (const { names, querySet } of segments) {
+    for (const { names, querySet } of blocks) {
       const size = names.length * 16;
       const resolve = this.#device.createBuffer({ size, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC });
       const staging = this.#device.createBuffer({ size, usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST });
@@ -106,7 +106,7 @@ export class KernelTimer {
   }
 
   /** Times by kernel, the longest total first. */
-  totals(): KernelTime[] {
+  totals(): GpuKernelTime[] {
     const times = [...this.#totals].map(([name, { count, ns }]) => ({ name, count, ms: ns / 1e6 }));
     return times.sort((a, b) => b.ms - a.ms);
   }

@@ -9,32 +9,32 @@ import type { Storage } from "../tensor/backend.ts";
 import { Node, isMovement, topologicalOrder } from "../tensor/node.ts";
 
 /** More nodes than these are planned in parts. A training step of a large model has a few thousand. */
-export const SEGMENT_NODES = 16384;
+export const MAX_PLAN_NODES = 16384;
 /** Nodes of a part: planning takes longest per node where a plan is large. */
 const PART_NODES = 2048;
 /** Views of views that are repeated rather than kept. */
 const REPEATED_VIEWS = 4;
 
 /** A part of a graph: its results are the leaves `kept` of later parts. */
-export interface Segment {
+export interface GraphPart {
   /** Nodes to compute, over leaves of the whole graph and of earlier parts. */
   readonly outputs: readonly Node[];
   /** For each output the leaf that stands for it in later parts; its storage is set once the part has run. */
   readonly kept: readonly Node[];
 }
 
-export interface Segments {
-  readonly parts: readonly Segment[];
+export interface GraphParts {
+  readonly parts: readonly GraphPart[];
   /** The graph's roots, over what the parts leave: the last plan. */
   readonly roots: readonly Node[];
 }
 
 /** The parts that come before the last plan of `roots`; undefined where one plan will do. */
-export function segmentsOf(
+export function graphParts(
   roots: readonly Node[],
-  limit = SEGMENT_NODES,
+  limit = MAX_PLAN_NODES,
   partNodes = Math.min(limit, PART_NODES),
-): Segments | undefined {
+): GraphParts | undefined {
   const order = topologicalOrder(roots);
   if (order.length <= limit) return undefined;
   const partOf = new Map<Node, number>();
@@ -88,7 +88,7 @@ export function segmentsOf(
   };
   const isKept = (node: Node): boolean => leafOf.has(node) && partOf.get(node)! < current;
 
-  const parts: Segment[] = [];
+  const parts: GraphPart[] = [];
   for (; current < last; current++) {
     local = new Map();
     const wanted = outputs[current];
