@@ -111,8 +111,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("scan/gru", "valid ? f.name(v128.bitselect(next, h, valid)) : next", "next", SCANS),
   wasm(
     "scan/lstm",
-    "multiplyAdd(features, forget, c, f32x4.mul(i, g))",
-    "multiplyAdd(features, i, c, f32x4.mul(forget, g))",
+    "const next = f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)))",
+    "const next = f.name(multiplyAdd(features, i, c, f32x4.mul(forget, g)))",
     SCANS,
   ),
   wasm("scan/lstm", "product(dc, i, oneMinusSquare(g))", "product(dc, i, f32x4.sub(one, g))", SCANS),

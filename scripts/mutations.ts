@@ -11,7 +11,7 @@ import { LAYER_MUTATIONS } from "./layer-mutations.ts";
 
 export interface Mutation {
   readonly file: string;
-  /** Text that occurs in the file; its first occurrence is replaced. */
+  /** Text that occurs once in the file. */
   readonly find: string;
   readonly replace: string;
   /** Tests of which at least one must fail. */
