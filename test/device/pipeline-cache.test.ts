@@ -1,7 +1,7 @@
 /** The pipeline cache keeps the pipelines used last, and drops a failure only while it is the one remembered. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { newCounters } from "../../src/device/webgpu/gpu/counters.ts";
+import { newGpuCounters } from "../../src/device/webgpu/gpu/counters.ts";
 import { PipelineCache } from "../../src/device/webgpu/gpu/pipelines.ts";
 import type { GPUDevice } from "../../src/shaders/webgpu.ts";
 
@@ -24,14 +24,14 @@ function countingDevice(compiled: string[]): GPUDevice {
 
 test("the pipeline not used for longest is given up and compiled again when asked for", async () => {
   const compiled: string[] = [];
-  const cache = new PipelineCache(countingDevice(compiled), newCounters(), 2);
+  const cache = new PipelineCache(countingDevice(compiled), newGpuCounters(), 2);
   for (const wgsl of ["a", "b", "a", "c", "a", "b"]) await cache.get({ name: wgsl, wgsl, bindings: [] });
   assert.deepEqual(compiled, ["a", "b", "c", "b"]);
 });
 
 test("a text that does not compile is tried again", async () => {
   const compiled: string[] = [];
-  const cache = new PipelineCache(countingDevice(compiled), newCounters(), 2);
+  const cache = new PipelineCache(countingDevice(compiled), newGpuCounters(), 2);
   for (let i = 0; i < 2; i++) await assert.rejects(cache.get({ name: "k", wgsl: "bad", bindings: [] }), /kernel "k"/);
   assert.deepEqual(compiled, ["bad", "bad"]);
 });
