@@ -35,7 +35,11 @@ function graphOf(outputs: readonly Tensor[], assignments: readonly Assignment[] 
   });
 }
 
-function scheduleOf(outputs: readonly Tensor[], assignments: readonly Assignment[] = [], maxBindings = 10): KernelSchedule {
+function scheduleOf(
+  outputs: readonly Tensor[],
+  assignments: readonly Assignment[] = [],
+  maxBindings = 10,
+): KernelSchedule {
   return schedule(graphOf(outputs, assignments), { maxBindings });
 }
 
