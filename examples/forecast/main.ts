@@ -30,11 +30,7 @@ const random = (): number => {
   return state / 2 ** 32;
 };
 
-interface Batch {
-  readonly now: Tensor;
-  readonly next: Tensor;
-  readonly mask: Tensor;
-}
+type Batch = { readonly now: Tensor; readonly next: Tensor; readonly mask: Tensor };
 
 /** Series of 15 to 40 steps: the values, the ones after them, and 1 where there is a next one. */
 function draw(): Batch {

@@ -20,6 +20,7 @@ import type { LeafData } from "../support/draw.ts";
 import type { OpCase } from "../support/helpers.ts";
 import { ARRAYS } from "./array-cases.ts";
 import type { Maker } from "./spatial-cases.ts";
+import { LOSSES } from "./loss-cases.ts";
 import { SPATIAL } from "./spatial-cases.ts";
 
 const overAxis =
@@ -46,6 +47,7 @@ const overAxis =
 
 const MAKERS: Record<string, Maker> = {
   ...SPATIAL,
+  ...LOSSES,
   ...ARRAYS,
   softmax: overAxis("softmax"),
   logSoftmax: overAxis("logSoftmax"),

@@ -106,4 +106,5 @@ export const AZURE32: SkeletonLayout = {
   axes: { centre: [0], up: [[0], [2]], across: [[5], [12]] },
 };
 
+/** The layouts of pose estimators: of images, and of depth cameras that are read as they are. */
 export const POSE_LAYOUTS: readonly SkeletonLayout[] = [COCO17, OPENPOSE18, OPENPOSE25, H36M17, MEDIAPIPE33, AZURE32];
