@@ -10,10 +10,12 @@ import { checkClip, newClip, type Clip } from "../skeleton/clip.ts";
 import { zerosAreLost } from "../skeleton/missing.ts";
 import { parseFinite, splitLines } from "./text.ts";
 
+/** The actions of UTKinect-Action3D, in the order of their labels. */
 export const UTKINECT_CLASSES: readonly string[] = [
   ...["walk", "sit down", "stand up", "pick up", "carry", "throw", "push", "pull", "wave hands", "clap hands"],
 ];
 
+/** An action in a recording of UTKinect-Action3D. */
 export interface UtKinectAction {
   /** Of the recording: s01_e01. */
   readonly recording: string;

@@ -11,6 +11,8 @@ import { MAX_PROTOCOLS } from "./format.ts";
 import type { Protocol } from "./protocol.ts";
 
 /**
+ * Protocols of one's own folds, one a fold: its clips test, the others train.
+ *
  * @param folds "subject", "subject:5" for five groups of subjects, or the path of a file
  * @param taken protocols that the store has besides
  * @throws DataError where a clip has no place, or there are more folds than a store has room for

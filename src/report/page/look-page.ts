@@ -12,6 +12,7 @@ import { htmlPage } from "./html-page.ts";
 import { LOOK_SCRIPT, LOOK_STYLE } from "./look-script.ts";
 import { PAGE_STYLE } from "./page-style.ts";
 
+/** What the page shows. */
 export interface LookOptions {
   /** Clips on the page, spread over the store's classes; default 12. */
   readonly clips?: number;

@@ -11,7 +11,7 @@ import { markMissing } from "../../skeleton/missing.ts";
 import { parseFinite, splitLines } from "../text.ts";
 import { metresIn, MOST_MARKERS, type MarkerRecording } from "./markers.ts";
 
-/** @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
+/** The markers of a TRC file, in metres. @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
 export function parseTrc(text: string, file: string): MarkerRecording {
   const lines = splitLines(text);
   const fail = (detail: string): never => {

@@ -23,7 +23,7 @@ export interface OpenPoseFrame {
   readonly bodies: readonly TrackedBody[];
 }
 
-/** @throws DataError: `format`, `shape`, `not-finite`. */
+/** One frame of OpenPose: the text of a `_keypoints.json` file. @throws DataError: `format`, `shape`, `not-finite`. */
 export function parseOpenPoseFrame(text: string, file: string): OpenPoseFrame {
   const value = parseJson(text, file);
   if (!isObject(value) || !("people" in value))
@@ -76,7 +76,7 @@ const MOST_FRAMES = 100_000;
 /** Pixels of the pictures whose shares coordinates are. */
 const [WIDTH, HEIGHT] = [340, 256];
 
-/** @throws DataError: `format`, `shape`, `not-finite`, `label`, `empty`. */
+/** One clip of Kinetics-skeleton: the text of its JSON file. @throws DataError: `format`, `shape`, `not-finite`, `label`, `empty`. */
 export function parseKineticsSkeleton(text: string, file: string): KineticsClip {
   const value = parseJson(text, file);
   if (!isObject(value) || !("data" in value))
