@@ -829,6 +829,10 @@ export async function shrink(program: Program, fails: (p: Program) => Promise<bo
     return failed;
   };
   const without = <T>(list: readonly T[], i: number): T[] => list.filter((_, k) => k !== i);
+  // Often one value alone is wrong: then what came after it, and assignments, are not needed.
+  for (let i = 0; i < best.steps.length; i++) {
+    if (await attempt({ ...best, outputs: [i], gradients: [], assignments: [] })) break;
+  }
   for (let changed = true; changed; ) {
     changed = false;
     for (const key of ["gradients", "outputs", "assignments"] as const) {

@@ -70,7 +70,10 @@ describe("layouts", () => {
       assert.deepEqual(parseLayout(JSON.parse(JSON.stringify(layout))), layout);
       assert.equal(layoutNamed(layout.name), layout);
     }
-    assert.throws(() => layoutNamed("coco"), /no skeleton layout "coco"; built in are ntu25, kinect-v1-20, sbu15/);
+    assert.throws(
+      () => layoutNamed("giraffe"),
+      /no skeleton layout "giraffe"; built in are ntu25, kinect-v1-20, sbu15/,
+    );
   });
 
   test("a user's layout: names or indices, parents by child, axes through means of joints", () => {
