@@ -28,9 +28,9 @@ function pair<O extends object>(
 }
 
 /** A loss of vectors [N, D]. */
-function vectors(name: string, count: number, f: (draw: Draw) => (...vectors: Tensor[]) => Tensor): Maker {
+function vectors(name: string, count: number, f: (draw: Draw) => (...vectors: Tensor[]) => Tensor, rows = 2): Maker {
   return (draw, elements) => {
-    const shape = [draw.int(2, 3), Math.max(2, Math.min(3, Math.floor(elements / 6)))];
+    const shape = [rows + draw.int(0, 1), Math.max(2, Math.min(3, Math.floor(elements / 6)))];
     const domains: [number, number][] = [
       [0.2, 1],
       [-1, -0.2],
@@ -154,5 +154,6 @@ export const LOSSES: Readonly<Record<string, Maker>> = {
     return (x, y) => ops.marginRankingLoss(x!, y!, x!.detach().mul(0).add(1), options);
   }),
   vicReg: vectors("vicReg", 2, () => (x, y) => ops.vicReg(x!, y!)),
-  barlowTwins: vectors("barlowTwins", 2, () => (x, y) => ops.barlowTwins(x!, y!)),
+  // Of two rows all columns are ±1, whatever they hold: no derivatives to compare.
+  barlowTwins: vectors("barlowTwins", 2, () => (x, y) => ops.barlowTwins(x!, y!, { epsilon: 0.01 }), 4),
 };
