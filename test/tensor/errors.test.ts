@@ -280,7 +280,7 @@ const REFUSALS: readonly Refusal[] = [
   [
     "a target of another shape",
     () => meanSquaredError(x, zeros([3])),
-    /meanSquaredError: \[2, 3\] and \[3\] must be equal/,
+    /meanSquaredError: prediction is \[2, 3\] and target \[3\]; they must be of one shape/,
   ],
   [
     "a convolution's channels",
