@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Clip, ClipSource, DataError } from "../../src/data/index.ts";
+import type { ClipSource, DataError } from "../../src/data/index.ts";
 import {
   ctrGcnSource,
   parseBvh,
@@ -22,15 +22,7 @@ import { matFile, matVariable } from "../data/formats/mat-file.ts";
 import { POSE_TARGETS } from "./fuzzing-poses.ts";
 import { encode, requireWholeClip, textTarget } from "./fuzzing-text.ts";
 import { numpyPickle } from "./numpy/numpy-pickle.ts";
-import {
-  mutateBytes,
-  mutateNpyHeader,
-  mutatePickle,
-  mutateText,
-  mutateZipEntry,
-  type Draw,
-  type FuzzTarget,
-} from "./mutation.ts";
+import { mutateBytes, mutateNpyHeader, mutatePickle, mutateZipEntry, type Draw, type FuzzTarget } from "./mutation.ts";
 
 let scratch: string | undefined;
 

@@ -19,7 +19,7 @@ const TABLE_COLUMNS = ["file", "label", "subject", "camera", "split"];
 /** The rows by file. @throws DataError naming the table, the line and the rule. */
 export function readLabelTable(path: string): Map<string, LabelRow> {
   const [heading, ...lines] = splitLines(readText(path).replace(/^\uFEFF/, ""));
-  const columns = cells(heading);
+  const columns = cellsOf(heading);
   const unknown = columns.find((name) => !TABLE_COLUMNS.includes(name));
   if (unknown !== undefined || !columns.includes("file") || !columns.includes("label")) {
     throw new DataError(
@@ -31,7 +31,7 @@ export function readLabelTable(path: string): Map<string, LabelRow> {
   const rows = new Map<string, LabelRow>();
   lines.forEach((line, i) => {
     if (line.trim() === "") return;
-    const words = cells(line);
+    const words = cellsOf(line);
     const fail = (detail: string): never => {
       throw new DataError(path, "label", `line ${i + 2}: ${detail}`);
     };
@@ -69,7 +69,7 @@ export function alikeLabels(labels: readonly string[]): { readonly what: string;
 }
 
 /** The cells of a line, without quotes and outer blanks. */
-function cells(line: string): string[] {
+export function cellsOf(line: string): string[] {
   const found: string[] = [];
   let [text, quoted] = ["", false];
   for (const char of line) {

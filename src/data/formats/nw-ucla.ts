@@ -6,6 +6,7 @@
  * are no 7 and 10, and users of the data set count the other ten from 0.
  */
 import { DataError } from "../errors.ts";
+import { parseJson } from "../json.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip, newClip } from "../skeleton/clip.ts";
 import { zerosAreLost } from "../skeleton/missing.ts";
@@ -38,12 +39,7 @@ export function parseNwUclaName(name: string): ClipFacts | undefined {
 
 /** One file. @throws DataError: `format`, `shape`, `not-finite`, `label`, `empty`. */
 export function parseNwUcla(text: string, file: string): { facts: ClipFacts; clip: Clip } {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new DataError(file, "format", `not JSON: ${(cause as Error).message}`, { cause });
-  }
+  const value = parseJson(text, file);
   if (typeof value !== "object" || value === null || !("skeletons" in value)) {
     throw new DataError(file, "format", `an NW-UCLA file is a JSON object with file_name, skeletons and label`);
   }

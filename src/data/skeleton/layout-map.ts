@@ -9,6 +9,7 @@ import type { Clip } from "./clip.ts";
 import { newClip } from "./clip.ts";
 import { isLost } from "./missing.ts";
 import { DataError } from "../errors.ts";
+import { parseJson } from "../json.ts";
 import type { SkeletonLayout } from "./layout.ts";
 import { KINECT_V1_20, NTU25, SBU15 } from "./layout.ts";
 
@@ -110,12 +111,7 @@ export function loadLayoutMap(path: string, from: SkeletonLayout, to: SkeletonLa
   } catch (cause) {
     throw new DataError(path, "unreadable", (cause as Error).message, { cause });
   }
-  try {
-    return parseLayoutMap(JSON.parse(text), from, to, path);
-  } catch (cause) {
-    if (cause instanceof DataError) throw cause;
-    throw new DataError(path, "format", `not JSON: ${(cause as Error).message}`, { cause });
-  }
+  return parseLayoutMap(parseJson(text, path), from, to, path);
 }
 
 /** Checks a map read from JSON: one entry per target joint, source joints that exist, weights that sum to 1. */

@@ -13,6 +13,7 @@
  */
 import { readFileBytes } from "../../io/byte-source.ts";
 import { DataError } from "../errors.ts";
+import { parseJson } from "../json.ts";
 
 /** A point of the body: the mean of these joints. */
 export type Anchor = readonly number[];
@@ -151,13 +152,7 @@ export function loadLayout(path: string): SkeletonLayout {
   } catch (cause) {
     throw new DataError(path, "unreadable", (cause as Error).message, { cause });
   }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new DataError(path, "format", `not JSON: ${(cause as Error).message}`, { cause });
-  }
-  return parseLayout(value, path);
+  return parseLayout(parseJson(text, path), path);
 }
 
 /** Checks a layout read from JSON. Joints are named or numbered; see the header for the form. */

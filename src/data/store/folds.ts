@@ -5,7 +5,9 @@
  * clips of every fold, as JSON `{ "fold": ["clip", …] }` or as a table with the columns `file` (or `name`) and `fold`.
  */
 import { DataError } from "../errors.ts";
+import { cellsOf } from "../formats/label-table.ts";
 import { readText, splitLines } from "../formats/text.ts";
+import { parseJson } from "../json.ts";
 import type { ClipFacts } from "./format.ts";
 import { MAX_PROTOCOLS } from "./format.ts";
 import type { Protocol } from "./protocol.ts";
@@ -80,13 +82,7 @@ function listed(path: string, text: string): [clip: string, fold: string][] {
     throw new DataError(path, "format", detail);
   };
   if (/^\s*\{/.test(text)) {
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (cause) {
-      return fail(`not JSON: ${(cause as Error).message}`);
-    }
-    return Object.entries(value as object).flatMap(([fold, names]: [string, unknown]) => {
+    return Object.entries(parseJson(text, path) as object).flatMap(([fold, names]: [string, unknown]) => {
       if (!Array.isArray(names) || !names.every((name) => typeof name === "string"))
         return fail(`fold ${fold} is not a list of clips' names`);
       return (names as string[]).map((name): [string, string] => [name, fold]);
@@ -94,7 +90,7 @@ function listed(path: string, text: string): [clip: string, fold: string][] {
   }
   const [head, ...rows] = splitLines(text)
     .filter((line) => line.trim() !== "")
-    .map((line) => line.split(",").map((cell) => cell.trim().replace(/^"(.*)"$/, "$1")));
+    .map(cellsOf);
   const [clip, fold] = [head.findIndex((name) => name === "file" || name === "name"), head.indexOf("fold")];
   if (clip < 0 || fold < 0) return fail(`its first line must name the columns file,fold; it is "${head.join(",")}"`);
   return rows.map((row, i): [string, string] => {

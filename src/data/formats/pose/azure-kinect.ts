@@ -9,7 +9,7 @@
 import { DataError } from "../../errors.ts";
 import type { Clip } from "../../skeleton/clip.ts";
 import { clipOfBodies, type TrackedBody } from "./bodies.ts";
-import { isObject, listOf, numberOf, parseJson } from "./json.ts";
+import { isObject, listOf, numberOf, parseJson } from "../../json.ts";
 
 const JOINTS = 32;
 const PERSONS = 2;

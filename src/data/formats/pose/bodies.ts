@@ -5,7 +5,7 @@
  * nearest in the last frames, so that nobody jumps when the tracker lists people in another order.
  */
 import { DataError } from "../../errors.ts";
-import { bodyEnergy } from "../../skeleton/bodies.ts";
+import { bodyEnergy, pickPersons } from "../../skeleton/bodies.ts";
 import { checkClip, newClip, type Clip } from "../../skeleton/clip.ts";
 import { markMissing } from "../../skeleton/missing.ts";
 
@@ -122,17 +122,9 @@ function distance(a: Float64Array, b: Float64Array): number {
 
 /** Bodies that are there for at least half as long as the longest, by how much they move, before the others. */
 function mainFirst(clip: Clip, seen: readonly number[]): Clip {
-  const { frames, persons, joints } = clip;
-  if (persons === 1) return clip;
+  if (clip.persons === 1) return clip;
   const long = seen.map((count) => count >= seen[0] / 2);
   const energy = seen.map((_, m) => bodyEnergy(clip, m) || 0);
   const order = seen.map((_, m) => m).sort((a, b) => +long[b] - +long[a] || energy[b] - energy[a]);
-  const out = newClip(frames, persons, joints);
-  const stride = joints * 3;
-  for (let t = 0; t < frames; t++)
-    order.forEach((m, to) => {
-      const from = (t * persons + m) * stride;
-      out.data.set(clip.data.subarray(from, from + stride), (t * persons + to) * stride);
-    });
-  return out;
+  return pickPersons(clip, order);
 }

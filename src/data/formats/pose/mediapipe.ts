@@ -13,7 +13,7 @@ import { DataError } from "../../errors.ts";
 import type { Clip } from "../../skeleton/clip.ts";
 import { MEDIAPIPE33 } from "../../skeleton/pose-layouts.ts";
 import { clipOfBodies, type TrackedBody } from "./bodies.ts";
-import { isObject, listOf, numberOf, parseJson, type JsonObject } from "./json.ts";
+import { isObject, listOf, numberOf, parseJson, type JsonObject } from "../../json.ts";
 import { standInPlane } from "./plane.ts";
 
 const JOINTS = 33;

@@ -11,7 +11,7 @@ import type { Clip } from "../../skeleton/clip.ts";
 import type { SkeletonLayout } from "../../skeleton/layout.ts";
 import { OPENPOSE18, OPENPOSE25 } from "../../skeleton/pose-layouts.ts";
 import { clipOfBodies, type TrackedBody } from "./bodies.ts";
-import { isObject, listOf, numberOf, parseJson } from "./json.ts";
+import { isObject, listOf, numberOf, parseJson } from "../../json.ts";
 import { standInPlane } from "./plane.ts";
 
 /** Persons of a clip that are kept. */

@@ -43,7 +43,7 @@ function markersSource(
     normalization: ONE_CAMERA,
     up: tallAxis(known.clip),
     read: (file) => {
-      const { names, clip } = file === first ? parse(first) : parse(file);
+      const { names, clip } = parse(file);
       if (names.join("\n") !== known.names.join("\n"))
         throw new DataError(file, "shape", `has other markers than ${first}; put those of each kind in a folder`);
       return clip;

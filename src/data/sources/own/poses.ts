@@ -2,7 +2,7 @@
 import { basename, dirname, relative, sep } from "node:path";
 import { DataError } from "../../errors.ts";
 import { parseAzureKinect } from "../../formats/pose/azure-kinect.ts";
-import { isObject, parseJson } from "../../formats/pose/json.ts";
+import { isObject, parseJson } from "../../json.ts";
 import { parseMediaPipe } from "../../formats/pose/mediapipe.ts";
 import type { OpenPoseFrame } from "../../formats/pose/openpose.ts";
 import { clipOfOpenPose, parseKineticsSkeleton, parseOpenPoseFrame } from "../../formats/pose/openpose.ts";
@@ -65,7 +65,7 @@ export function openPoseSource(folder: string, options: RecordingOptions = {}): 
   const shown = new Map(keys.map((key) => [alone && nested ? dirname(key) : key, groups.get(key)!]));
   const recordings = [...shown.keys()];
   const labelled = labelFiles(folder, recordings, options.labels, options.windows ? recordingOf : (name) => name);
-  const of18 = joinsOf(files) === 18;
+  const of18 = jointsOf(files) === 18;
   const layout = of18 ? OPENPOSE18 : OPENPOSE25;
   return {
     layout,
@@ -97,7 +97,7 @@ export function openPoseSource(folder: string, options: RecordingOptions = {}): 
 }
 
 /** Joints of the first person of all; 25 where nobody is seen in the first files. */
-function joinsOf(files: readonly string[]): number {
+function jointsOf(files: readonly string[]): number {
   for (const file of files.slice(0, 1000)) {
     const found = orBad(
       () => {},

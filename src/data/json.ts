@@ -1,5 +1,5 @@
 /** Reading JSON that people's own programs wrote: the parts asked for by name, each checked as it is taken. */
-import { DataError } from "../../errors.ts";
+import { DataError } from "./errors.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
