@@ -3,6 +3,7 @@ import { gradients } from "../autograd/grad.ts";
 import * as build from "../tensor/build.ts";
 import { arange } from "../tensor/create.ts";
 import type { FusedOp } from "../tensor/fused.ts";
+import { sliceAxis } from "../tensor/methods/views.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { MaxPoolOptions } from "./spatial/pooling.ts";
@@ -69,9 +70,7 @@ function depthwiseInputGradient(x: Tensor, weight: Tensor, dy: Tensor, attrs: De
 
 /** `count` elements of an axis from `start` on, `step` apart. */
 function everyNth(x: Tensor, axis: number, start: number, count: number, step: number): Tensor {
-  return x.slice(
-    ...x.shape.map((_, i) => (i === axis ? ([start, start + (count - 1) * step + 1, step] as const) : null)),
-  );
+  return sliceAxis(x, axis, [start, start + (count - 1) * step + 1, step]);
 }
 
 /**

@@ -6,12 +6,8 @@ import { isFloat } from "../../tensor/dtype.ts";
 import { formatShape, normalizeAxes, normalizeAxis } from "../../tensor/shape.ts";
 import type { Axes } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";
+import { sliceAxis } from "../../tensor/methods/views.ts";
 import { Tensor, requireFloat } from "../../tensor/tensor.ts";
-
-/** Part `from`..`to` of an axis. */
-function part(x: Tensor, axis: number, from: number, to: number): Tensor {
-  return x.slice(...x.shape.map((_, i) => (i === axis ? ([from, to] as const) : null)));
-}
 
 /** Parts of an axis, of `size` elements each (the last may have fewer) or of the sizes listed (torch.split). */
 export function split(x: Tensor, size: number | readonly number[], axis = 0): Tensor[] {
@@ -30,7 +26,7 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
     );
   }
   let from = 0;
-  return sizes.map((n) => part(x, at, from, (from += n)));
+  return sizes.map((n) => sliceAxis(x, at, [from, (from += n)]));
 }
 
 /** At most `count` parts of equal size, the last may have less (torch.chunk). */
@@ -93,7 +89,7 @@ export function roll(x: Tensor, shift: number | readonly number[], axes?: Axes):
     const at = normalizeAxis("roll", axis, x.rank);
     const n = y.shape[at];
     const by = n === 0 ? 0 : ((shifts[i] % n) + n) % n;
-    return by === 0 ? y : concat([part(y, at, n - by, n), part(y, at, 0, n - by)], at);
+    return by === 0 ? y : concat([sliceAxis(y, at, [n - by, n]), sliceAxis(y, at, [0, n - by])], at);
   }, x);
 }
 

@@ -6,6 +6,7 @@
  */
 import { tensor } from "../../tensor/create.ts";
 import type { DType } from "../../tensor/dtype.ts";
+import { sliceAxis } from "../../tensor/methods/views.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { requireFloat } from "../../tensor/tensor.ts";
@@ -90,9 +91,7 @@ function padded(x: Tensor, { axis, size, stride, dilation, padding, count }: Axi
 /** Place `k` of every window along one axis. */
 function placeOf(x: Tensor, { axis, stride, dilation, count }: AxisWindows, k: number): Tensor {
   const start = k * dilation;
-  return x.slice(
-    ...x.shape.map((_, i) => (i === axis ? ([start, start + (count - 1) * stride + 1, stride] as const) : null)),
-  );
+  return sliceAxis(x, axis, [start, start + (count - 1) * stride + 1, stride]);
 }
 
 /** The larger, the first of equals; a NaN wins. */
@@ -197,11 +196,7 @@ function adaptiveMaxPool(op: string, x: Tensor, size: AdaptiveSize, rank: number
     const regular = y.shape[axis] % wanted === 0;
     const stride = y.shape[axis] / wanted;
     return places
-      .map((at, k) =>
-        regular
-          ? y.slice(...y.shape.map((_, i) => (i === axis ? ([k, null, stride] as const) : null)))
-          : y.take(tensor(Int32Array.from(at)), axis),
-      )
+      .map((at, k) => (regular ? sliceAxis(y, axis, [k, null, stride]) : y.take(tensor(Int32Array.from(at)), axis)))
       .reduce(larger);
   }, x);
 }

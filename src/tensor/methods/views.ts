@@ -68,6 +68,14 @@ export function slice(x: Tensor, ranges: readonly Range[]): Tensor {
   return dropped.length ? taken.reshape(taken.shape.filter((_, i) => !dropped.includes(i))) : taken;
 }
 
+/** A part of one axis, the others whole. */
+export function sliceAxis(x: Tensor, axis: number, range: Range): Tensor {
+  return slice(
+    x,
+    x.shape.map((_, i) => (i === axis ? range : null)),
+  );
+}
+
 /** Start, count and step of a Python slice on an axis of `size`. */
 function pythonSlice(range: readonly (number | null)[], size: number): [number, number, number] {
   const step = range[2] ?? 1;
