@@ -3,7 +3,7 @@
  * and the memory it takes. Nothing is computed: the shapes and the work are those of the graph.
  */
 import { noGrad } from "../../autograd/grad.ts";
-import type { DType } from "../../tensor/dtype.ts";
+import { bytesPerElement } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
 import { topologicalOrder } from "../../tensor/node.ts";
 import { formatShape, sizeOf } from "../../tensor/shape.ts";
@@ -45,8 +45,6 @@ export interface Summary {
   /** The table as text. */
   toString(): string;
 }
-
-const bytesOf = (dtype: DType): number => (dtype === "f64" ? 8 : dtype === "f16" ? 2 : 4);
 
 function tensorsIn(value: unknown): Tensor[] {
   if (value instanceof Tensor) return [value];
@@ -118,7 +116,7 @@ export function summary(model: CallableModule, inputs: Tensor | readonly unknown
             leaves,
             counted,
           ),
-          bytes: results.reduce((sum, t) => sum + t.size * bytesOf(t.dtype), 0),
+          bytes: results.reduce((sum, t) => sum + t.size * bytesPerElement(t.dtype), 0),
         });
         seen.add(module);
         return undefined;
@@ -142,7 +140,7 @@ export function summary(model: CallableModule, inputs: Tensor | readonly unknown
     parameters: elements(model.parameters()),
     buffers: elements(model.buffers()),
     flops: total?.flops ?? 0,
-    parameterBytes: variables.reduce((sum, v) => sum + v.size * bytesOf(v.dtype), 0),
+    parameterBytes: variables.reduce((sum, v) => sum + v.size * bytesPerElement(v.dtype), 0),
     activationBytes: rows.reduce((sum, row) => sum + (inner(row) ? 0 : row.bytes), 0),
   };
   return { ...found, toString: () => tableOf(found) };

@@ -17,7 +17,7 @@ export function stepSchedule(base: number, milestones: readonly number[], gamma 
 
 /** Half a cosine from `base` at 0 to `low` at `total`, and `low` from there on (Loshchilov, Hutter 2017, SGDR, eq. 5). */
 export function cosineSchedule(base: number, total: number, low = 0): Schedule {
-  if (!(total > 0)) throw new Error(`cosineSchedule: total is ${total}; it must be above 0`);
+  requirePositive("cosineSchedule", "total", total);
   return (at) => low + ((base - low) * (1 + Math.cos(Math.PI * Math.min(at / total, 1)))) / 2;
 }
 

@@ -6,14 +6,10 @@
  */
 import { batchNorm, batchNormTraining } from "../../ops/spatial/index.ts";
 import type { BatchStatistics } from "../../ops/spatial/index.ts";
-import { ones, zeros } from "../../tensor/create.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Variable } from "../../tensor/variable.ts";
-import { variable } from "../../tensor/variable.ts";
 import type { LayerOptions } from "../initialize.ts";
-import { parameter, requireCount } from "../initialize.ts";
-import { Module } from "../module.ts";
+import { ChannelNorm, moveToward } from "./channel-norm.ts";
 
 /** Settings of `BatchNorm1d` and `BatchNorm2d`. */
 export interface BatchNormSettings extends Pick<LayerOptions, "dtype"> {
@@ -27,37 +23,19 @@ export interface BatchNormSettings extends Pick<LayerOptions, "dtype"> {
   readonly trackRunningStats?: boolean;
 }
 
-/**
- * `weight` and `bias` [C], first 1 and 0; buffers `running_mean`, `running_var` [C], first 0 and 1, and
- * `num_batches_tracked`, i32.
- */
-abstract class BatchNorm extends Module {
-  readonly weight?: Variable;
-  readonly bias?: Variable;
-  readonly running_mean?: Variable;
-  readonly running_var?: Variable;
-  readonly num_batches_tracked?: Variable;
+/** Its variables are those of `ChannelNorm`. */
+abstract class BatchNorm extends ChannelNorm {
   readonly #epsilon: number;
   readonly #momentum: number | null;
   readonly #channels: number;
 
   constructor(channels: number, settings: BatchNormSettings = {}) {
-    super();
     const { dtype = "f32", epsilon = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = settings;
-    const layer = this.constructor.name;
-    requireCount(layer, "channels", channels);
+    super(channels, { dtype, affine, trackRunningStats });
     if (momentum !== null && !(momentum >= 0 && momentum <= 1)) {
-      throw new Error(`${layer}: momentum is ${momentum}; it must be in [0, 1], or null for the mean over all batches`);
-    }
-    if (affine) {
-      this.weight = parameter("weight", ones([channels], dtype));
-      this.bias = parameter("bias", zeros([channels], dtype));
-    }
-    if (trackRunningStats) {
-      const buffer = (name: string, initial: Tensor) => variable(initial, { name, trainable: false });
-      this.running_mean = buffer("running_mean", zeros([channels], dtype));
-      this.running_var = buffer("running_var", ones([channels], dtype));
-      this.num_batches_tracked = buffer("num_batches_tracked", zeros([], "i32"));
+      throw new Error(
+        `${this.constructor.name}: momentum is ${momentum}; it must be in [0, 1], or null for the mean over all batches`,
+      );
     }
     this.#epsilon = epsilon;
     this.#momentum = momentum;
@@ -88,10 +66,8 @@ abstract class BatchNorm extends Module {
     if (!running_mean || !running_var || !count) return;
     count.assign(count.detach().add(1));
     const share = this.#momentum ?? count.detach().cast(running_mean.dtype).reciprocal();
-    const toward = (running: Variable, now: Tensor) =>
-      running.assign(running.detach().add(now.sub(running.detach()).mul(share)));
-    toward(running_mean, mean);
-    toward(running_var, variance);
+    moveToward(running_mean, mean, share);
+    moveToward(running_var, variance, share);
   }
 }
 

@@ -5,10 +5,10 @@ import { ones, zeros } from "../../tensor/create.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
-import { variable } from "../../tensor/variable.ts";
 import type { LayerOptions } from "../initialize.ts";
 import { parameter, requireCount } from "../initialize.ts";
 import { Module } from "../module.ts";
+import { ChannelNorm, moveToward } from "./channel-norm.ts";
 
 /** Settings of `GroupNorm`. */
 export interface GroupNormSettings extends Pick<LayerOptions, "dtype"> {
@@ -58,13 +58,8 @@ export interface InstanceNormSettings extends Pick<LayerOptions, "dtype"> {
   readonly trackRunningStats?: boolean;
 }
 
-/** `weight`, `bias`, `running_mean`, `running_var` [C] and `num_batches_tracked`, where asked for. */
-abstract class InstanceNorm extends Module {
-  readonly weight?: Variable;
-  readonly bias?: Variable;
-  readonly running_mean?: Variable;
-  readonly running_var?: Variable;
-  readonly num_batches_tracked?: Variable;
+/** Its variables are those of `ChannelNorm`. */
+abstract class InstanceNorm extends ChannelNorm {
   readonly #epsilon: number;
   readonly #momentum: number;
   readonly #channels: number;
@@ -72,19 +67,8 @@ abstract class InstanceNorm extends Module {
   protected abstract readonly rank: number;
 
   constructor(channels: number, settings: InstanceNormSettings = {}) {
-    super();
     const { dtype = "f32", epsilon = 1e-5, momentum = 0.1, affine = false, trackRunningStats = false } = settings;
-    requireCount(this.constructor.name, "channels", channels);
-    if (affine) {
-      this.weight = parameter("weight", ones([channels], dtype));
-      this.bias = parameter("bias", zeros([channels], dtype));
-    }
-    if (trackRunningStats) {
-      const buffer = (name: string, initial: Tensor) => variable(initial, { name, trainable: false });
-      this.running_mean = buffer("running_mean", zeros([channels], dtype));
-      this.running_var = buffer("running_var", ones([channels], dtype));
-      this.num_batches_tracked = buffer("num_batches_tracked", zeros([], "i32"));
-    }
+    super(channels, { dtype, affine, trackRunningStats });
     this.#epsilon = epsilon;
     this.#momentum = momentum;
     this.#channels = channels;
@@ -109,10 +93,8 @@ abstract class InstanceNorm extends Module {
   /** Moves the running statistics towards the means of the samples'. */
   #track(x: Tensor, mean: Variable, variance: Variable): void {
     const places = x.shape.slice(2).map((_, i) => i + 2);
-    const toward = (running: Variable, now: Tensor) =>
-      running.assign(running.detach().add(now.mean(0).sub(running.detach()).mul(this.#momentum)));
-    toward(mean, x.mean(places));
-    toward(variance, x.variance(places, false, 1));
+    moveToward(mean, x.mean(places).mean(0), this.#momentum);
+    moveToward(variance, x.variance(places, false, 1).mean(0), this.#momentum);
   }
 }
 

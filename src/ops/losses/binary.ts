@@ -2,7 +2,7 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 import type { LossOptions } from "./reduction.ts";
-import { reduceLoss, requireNumber, requirePair } from "./reduction.ts";
+import { reduceLoss, requireAtLeast, requirePair } from "./reduction.ts";
 
 /** Options of `binaryCrossEntropy`. */
 export interface BinaryCrossEntropyOptions extends LossOptions {
@@ -82,7 +82,7 @@ export function focalLoss(logits: Tensor, target: Tensor, options: FocalOptions 
   checkOptions("focalLoss", options, ["reduction", "alpha", "gamma"]);
   const { reduction, alpha = 0.25, gamma = 2 } = options;
   requirePair("focalLoss", ["logits", "target"], logits, target);
-  requireNumber("focalLoss", "gamma", gamma, 0, true);
+  requireAtLeast("focalLoss", "gamma", gamma, 0);
   if (!(alpha <= 1)) throw new Error(`focalLoss: alpha is ${alpha}; it must be at most 1 (below 0: no weights)`);
   const cross = binaryCrossEntropyWithLogits(logits, target, { reduction: "none" });
   const probability = logits.sigmoid();

@@ -4,7 +4,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 import { requireFloat } from "../../tensor/tensor.ts";
 import type { LossOptions } from "./reduction.ts";
-import { reduceLoss, requireNumber, requirePair } from "./reduction.ts";
+import { reduceLoss, requireAtLeast, requirePair } from "./reduction.ts";
 
 /**
  * x·y / (max(|x|, ε)·max(|y|, ε)) along an axis (torch.nn.functional.cosine_similarity). Both of one shape [..., D];
@@ -68,7 +68,7 @@ export function tripletMarginLoss(
   const { reduction, margin = 1, p = 2, swap = false } = options;
   requirePair("tripletMarginLoss", ["anchor", "positive"], anchor, positive);
   requirePair("tripletMarginLoss", ["anchor", "negative"], anchor, negative);
-  requireNumber("tripletMarginLoss", "p", p, 1, true);
+  requireAtLeast("tripletMarginLoss", "p", p, 1);
   const near = distance(anchor, positive, p);
   const far = distance(anchor, negative, p);
   const other = swap ? far.minimum(distance(positive, negative, p)) : far;

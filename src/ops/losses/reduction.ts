@@ -34,8 +34,14 @@ export function requirePair(op: string, names: readonly [string, string], x: Ten
   );
 }
 
-/** @throws Error unless `value` is a finite number above `least`, or at least that where `equal`. */
-export function requireNumber(op: string, name: string, value: number, least: number, equal = false): void {
-  if (Number.isFinite(value) && (equal ? value >= least : value > least)) return;
-  throw new Error(`${op}: ${name} is ${value}; it must be a number ${equal ? "of at least" : "above"} ${least}`);
+/** @throws Error unless `value` is a finite number above `least`. */
+export function requireAbove(op: string, name: string, value: number, least: number): void {
+  if (Number.isFinite(value) && value > least) return;
+  throw new Error(`${op}: ${name} is ${value}; it must be a number above ${least}`);
+}
+
+/** @throws Error unless `value` is a finite number of at least `least`. */
+export function requireAtLeast(op: string, name: string, value: number, least: number): void {
+  if (Number.isFinite(value) && value >= least) return;
+  throw new Error(`${op}: ${name} is ${value}; it must be a number of at least ${least}`);
 }

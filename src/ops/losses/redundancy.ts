@@ -4,7 +4,7 @@ import { eye } from "../../tensor/create.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { meanSquaredError } from "./regression.ts";
-import { requireNumber, requirePair } from "./reduction.ts";
+import { requireAtLeast, requirePair } from "./reduction.ts";
 
 /** Options of `vicReg`. */
 export interface VicRegOptions {
@@ -71,7 +71,7 @@ export function barlowTwins(first: Tensor, second: Tensor, options: BarlowTwinsO
   checkOptions("barlowTwins", options, ["lambda", "epsilon"]);
   const { lambda = 0.0051, epsilon = 1e-5 } = options;
   requireViews("barlowTwins", first, second);
-  requireNumber("barlowTwins", "lambda", lambda, 0, true);
+  requireAtLeast("barlowTwins", "lambda", lambda, 0);
   const [rows, width] = first.shape as [number, number];
   const [x, y] = [first, second].map((view) => {
     const centred = view.sub(view.mean(0));

@@ -2,7 +2,7 @@
 import { checkOptions } from "../../tensor/door/door.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { LossOptions, Reduction } from "./reduction.ts";
-import { reduceLoss, requireNumber, requirePair } from "./reduction.ts";
+import { reduceLoss, requireAbove, requireAtLeast, requirePair } from "./reduction.ts";
 
 const NAMES = ["prediction", "target"] as const;
 
@@ -34,7 +34,7 @@ export function huberLoss(prediction: Tensor, target: Tensor, options: HuberOpti
   checkOptions("huberLoss", options, ["reduction", "delta"]);
   const { reduction, delta = 1 } = options;
   requirePair("huberLoss", NAMES, prediction, target);
-  requireNumber("huberLoss", "delta", delta, 0);
+  requireAbove("huberLoss", "delta", delta, 0);
   const distance = prediction.sub(target);
   const size = distance.abs();
   const each = size.le(delta).where(distance.square().mul(0.5), size.sub(delta / 2).mul(delta));
@@ -55,7 +55,7 @@ export function smoothL1Loss(prediction: Tensor, target: Tensor, options: Smooth
   checkOptions("smoothL1Loss", options, ["reduction", "beta"]);
   const { reduction, beta = 1 } = options;
   requirePair("smoothL1Loss", NAMES, prediction, target);
-  requireNumber("smoothL1Loss", "beta", beta, 0, true);
+  requireAtLeast("smoothL1Loss", "beta", beta, 0);
   const distance = prediction.sub(target);
   const size = distance.abs();
   if (beta === 0) return reduceLoss(size, reduction);
