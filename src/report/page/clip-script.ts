@@ -3,7 +3,7 @@
  * found for it. Plain text, because nothing may be between it and the page: no bundler, no helpers of a compiler.
  */
 
-/** Reads the page's data; \`play(canvas, clip)\` lets a clip of it move. Comes first. */
+/** Reads the page's data; \`play(canvas, clip)\` lets a clip of it move, drawn by \`drawClip\` or another function. Comes first. */
 export const PLAYER_SCRIPT = String.raw`
 "use strict";
 const report = JSON.parse(document.getElementById("data").textContent);
@@ -52,22 +52,27 @@ function frameOf(number) {
   return frame;
 }
 
+/** Where the joint whose x lies at a place of the clip's coordinates is on the canvas, the body turned about its upright axis. */
+function projection(canvas, number, turn) {
+  const values = coordinates(number), { middle, reach } = frameOf(number), { up } = report.skeleton;
+  const { width, height } = canvas;
+  return (at) => {
+    const [x, y, z] = [values[at] - middle[0], values[at + 1] - middle[1], values[at + 2] - middle[2]];
+    const [across, away, above] = up === "z" ? [x, y, z] : [x, z, y];
+    return [width / 2 + ((across * Math.cos(turn) - away * Math.sin(turn)) / reach) * width * 0.42, height / 2 - (above / reach) * height * 0.42];
+  };
+}
+
 function drawClip(canvas, number, seconds) {
   const clip = report.clips[number];
   const context = canvas.getContext("2d");
   const { width, height } = canvas;
   context.clearRect(0, 0, width, height);
   if (!clip) return;
-  const values = coordinates(number), { middle, reach } = frameOf(number);
-  const { parents, up } = report.skeleton;
+  const values = coordinates(number), { parents } = report.skeleton;
   const joints = parents.length;
   const t = Math.floor(seconds * 12) % clip.frames;
-  const turn = 0.5 * Math.sin(seconds * 0.6);
-  const place = (at) => {
-    const [x, y, z] = [values[at] - middle[0], values[at + 1] - middle[1], values[at + 2] - middle[2]];
-    const [across, away, above] = up === "z" ? [x, y, z] : [x, z, y];
-    return [width / 2 + ((across * Math.cos(turn) - away * Math.sin(turn)) / reach) * width * 0.42, height / 2 - (above / reach) * height * 0.42];
-  };
+  const place = projection(canvas, number, 0.5 * Math.sin(seconds * 0.6));
   context.lineCap = "round";
   for (let m = 0; m < clip.persons; m++) {
     const base = (t * clip.persons + m) * joints * 3;
@@ -87,18 +92,18 @@ function drawClip(canvas, number, seconds) {
 const playing = new Map();
 // Only what is on the screen moves.
 const watcher = new IntersectionObserver((entries) => { for (const e of entries) if (playing.has(e.target)) playing.get(e.target).visible = e.isIntersecting; });
-function play(canvas, number) {
-  playing.set(canvas, { number, visible: true });
+function play(canvas, number, draw = drawClip) {
+  playing.set(canvas, { number, draw, visible: true });
   watcher.observe(canvas);
-  drawClip(canvas, number, 0);
+  draw(canvas, number, 0);
 }
 let lastDrawn = 0;
-requestAnimationFrame(function draw(now) {
+requestAnimationFrame(function next(now) {
   if (now - lastDrawn > 60) {
     lastDrawn = now;
-    for (const [canvas, { number, visible }] of playing) if (visible) drawClip(canvas, number, now / 1000);
+    for (const [canvas, { number, draw, visible }] of playing) if (visible) draw(canvas, number, now / 1000);
   }
-  requestAnimationFrame(draw);
+  requestAnimationFrame(next);
 });
 `;
 

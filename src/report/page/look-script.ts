@@ -9,7 +9,7 @@ export const LOOK_STYLE = `
 
 /** Fills \`.look\` and \`.joints\`. */
 export const LOOK_SCRIPT = String.raw`
-const shown = report.clips.map((clip, number) => {
+report.clips.forEach((clip, number) => {
   const figure = element("figure"), canvas = element("canvas");
   canvas.width = canvas.height = 640;
   const caption = element("figcaption", "", clip.name + (clip.label < 0 ? "" : ", " + nameOf(clip.label)));
@@ -17,7 +17,7 @@ const shown = report.clips.map((clip, number) => {
   figure.append(canvas, caption, element("div", "small", facts));
   if (clip.lostCount > 0) figure.append(element("div", "lost", clip.lostCount + " joints were lost, and are filled"));
   one(".look").append(figure);
-  const view = { canvas, number, turn: 0.4, named: false, visible: true, lost: clip.lost && Uint8Array.from(atob(clip.lost), (c) => c.charCodeAt(0)) };
+  const view = { turn: 0.4, named: false, lost: clip.lost && Uint8Array.from(atob(clip.lost), (c) => c.charCodeAt(0)) };
   canvas.addEventListener("pointerenter", () => { view.named = true; });
   canvas.addEventListener("pointerleave", () => { view.named = false; });
   canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); view.dragged = event.clientX; });
@@ -27,21 +27,15 @@ const shown = report.clips.map((clip, number) => {
     view.dragged = event.clientX;
   });
   canvas.addEventListener("pointerup", () => { view.dragged = undefined; });
-  return view;
+  play(canvas, number, (_canvas, _number, seconds) => look(canvas, number, view, seconds));
 });
 
-function look(view, seconds) {
-  const clip = report.clips[view.number], { canvas } = view;
+function look(canvas, number, view, seconds) {
+  const clip = report.clips[number], values = coordinates(number), { parents, joints } = report.skeleton;
   const context = canvas.getContext("2d"), { width, height } = canvas;
   context.clearRect(0, 0, width, height);
-  const values = coordinates(view.number), { middle, reach } = frameOf(view.number);
-  const { parents, joints, up } = report.skeleton;
   const t = Math.floor((seconds * report.rate * clip.frames) / clip.length) % clip.frames;
-  const place = (at) => {
-    const [x, y, z] = [values[at] - middle[0], values[at + 1] - middle[1], values[at + 2] - middle[2]];
-    const [across, away, above] = up === "z" ? [x, y, z] : [x, z, y];
-    return [width / 2 + ((across * Math.cos(view.turn) - away * Math.sin(view.turn)) / reach) * width * 0.42, height / 2 - (above / reach) * height * 0.42];
-  };
+  const place = projection(canvas, number, view.turn);
   context.lineCap = "round";
   context.font = "15px system-ui, sans-serif";
   for (let m = 0; m < clip.persons; m++) {
@@ -72,10 +66,6 @@ report.skeleton.joints.forEach((name, j) => {
   const row = element("li", "", name + " "), parent = report.skeleton.parents[j];
   row.append(element("span", "", parent < 0 ? "(root)" : "from " + report.skeleton.joints[parent]));
   one(".joints").append(row);
-});
-requestAnimationFrame(function draw(now) {
-  for (const view of shown) look(view, now / 1000);
-  requestAnimationFrame(draw);
 });
 document.body.dataset.ready = "yes";
 `;
