@@ -78,16 +78,12 @@ function linearized<I extends readonly Tree[], O extends Tree>(
   });
   const pushforward = (tangents: readonly [...I]): O => {
     requireLike(op, "tangents", tangents, inputs as Tree, "inputs");
-    const given = leavesOf(tangents as Tree).filter((_, i) => isFloat(leavesOf(own)[i].dtype));
+    const leaves = leavesOf(own);
+    const given = leavesOf(tangents as Tree).filter((_, i) => isFloat(leaves[i].dtype));
     return build.withGradients(() => {
       const found = gradients(pulled, given, [...seeds.values()]);
-      const bySeed = new Map([...seeds.values()].map((u, i) => [u, found[i]] as const));
-      return result(
-        mapTree(outputs, (y) => {
-          const seed = seeds.get(y);
-          return seed ? bySeed.get(seed)! : zerosLike(y);
-        }),
-      );
+      const byOutput = new Map([...seeds.keys()].map((y, i) => [y, found[i]] as const));
+      return result(mapTree(outputs, (y) => byOutput.get(y) ?? zerosLike(y)));
     });
   };
   return [result(outputs), pushforward];

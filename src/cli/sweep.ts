@@ -68,10 +68,12 @@ export default defineHicoCommand({
     ...JSON_ARG,
   },
   run: async ({ args }) => {
-    const adapters = await adaptersToSpreadOver(args);
-    const jobs = args.jobs === "auto" ? Math.max(1, adapters.length) : wholeOption("jobs", args.jobs);
     const order = choiceOption("sort", args.sort, SORT_ORDERS);
     const cluster = choiceOption("emit", args.emit, ["slurm", "k8s"]);
+    // Finding adapters loads WebGPU: a table, a list and a cluster's script with a number of jobs need none.
+    const needsNone = args.table || args["dry-run"] || (cluster !== undefined && args.jobs !== "auto");
+    const adapters = needsNone ? [] : await adaptersToSpreadOver(args);
+    const jobs = args.jobs === "auto" ? Math.max(1, adapters.length) : wholeOption("jobs", args.jobs);
     const grid = readGrid(args.grid, givenSettings(args));
     const folder = args.folder ?? join("sweeps", grid.name);
     const common = Object.keys(DEVICE_ARGS).flatMap((name) => {

@@ -14,7 +14,6 @@ import { listAdapters, resolveAdapterOptions } from "./webgpu/gpu/adapter.ts";
 import type { AdapterDescription, LimitName } from "./webgpu/gpu/describe.ts";
 import {
   adapterChoices,
-  adapterName,
   fittingAdapters,
   onlyFirstOf,
   profileOf,

@@ -5,7 +5,7 @@ import type { FinetuneResult, FinetuneSettings, Start } from "../../hico/judge/f
 import { FINETUNE_SETTINGS } from "../../hico/judge/finetune.ts";
 import { accuracyWords, EVALUATION_ARGS, INTERVAL_NOTE, worstClasses } from "./evaluation.ts";
 import { choiceOption, numberOption, wholeOption } from "../options.ts";
-import { formatTable, percent } from "../progress.ts";
+import { formatTable } from "../progress.ts";
 
 const D = FINETUNE_SETTINGS;
 

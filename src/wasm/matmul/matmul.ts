@@ -22,7 +22,7 @@ import type { Blocks } from "./blocks.ts";
 import { chooseBlocks } from "./blocks.ts";
 import type { TileStrides } from "./micro-kernel.ts";
 import { MR, NR, PACKED, WIDE_NR, strip } from "./micro-kernel.ts";
-import type { ComputedElements, PackPanel, PanelWidth, PlainView, SeparableView } from "./packing.ts";
+import type { PackPanel, PanelWidth } from "./packing.ts";
 import { computedBytes, packComputed, packPlain, packSeparable } from "./packing.ts";
 import type { BlockPlace, Operand, Product, Result } from "./product.ts";
 

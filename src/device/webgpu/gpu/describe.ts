@@ -116,15 +116,6 @@ export function fitsAdapter(info: AdapterDescription, wanted: string): boolean {
   return names.includes(part) || (part === "lavapipe" && names.includes("llvmpipe"));
 }
 
-/**
- * What an adapter's name with a number asks for: "nvidia:1" is the second of those that "nvidia" fits, ":1" the second
- * of all. A name without a number asks for the first.
- */
-export function parseAdapterChoice(wanted: string): { readonly part: string; readonly number: number | undefined } {
-  const [, part, number] = /^(.*):(\d+)$/s.exec(wanted) ?? [];
-  return number === undefined ? { part: wanted, number: undefined } : { part: part!, number: Number(number) };
-}
-
 /** The adapters that `part` of a name fits (all, without it): real GPUs first, else in the order given. */
 export function fittingAdapters<Info extends AdapterDescription>(adapters: readonly Info[], part?: string): Info[] {
   const fitting = adapters.filter((info) => part === undefined || part === "" || fitsAdapter(info, part));
@@ -132,13 +123,14 @@ export function fittingAdapters<Info extends AdapterDescription>(adapters: reado
 }
 
 /**
- * The first real GPU that fits `wanted` (any, without it), else the first adapter that does, else undefined; with a
- * number, the one of that number among them.
+ * The first real GPU that fits `wanted` (any, without it), else the first adapter that does, else undefined. A number
+ * after a name counts those that it fits: "nvidia:1" is the second, ":1" the second of all.
  */
 export function pickAdapter(adapters: readonly AdapterDescription[], wanted?: string): AdapterDescription | undefined {
-  if (wanted === undefined) return fittingAdapters(adapters)[0];
-  const { part, number } = parseAdapterChoice(wanted);
-  return fittingAdapters(adapters, wanted)[0] ?? fittingAdapters(adapters, part)[number ?? 0];
+  const [first] = fittingAdapters(adapters, wanted);
+  if (first !== undefined) return first;
+  const [, part, number] = /^(.*):(\d+)$/s.exec(wanted ?? "") ?? [];
+  return number === undefined ? undefined : fittingAdapters(adapters, part)[Number(number)];
 }
 
 /**
