@@ -28,6 +28,7 @@ import { parseArgs } from "node:util";
 import { generatedSource } from "../src/data/sources/generated.ts";
 import { prepareStore } from "../src/data/sources/prepare.ts";
 import { RunFolder } from "../src/hico/run/folder.ts";
+import { flagOf } from "../src/hico/run/settings.ts";
 import { readSafetensors } from "../src/io/safetensors.ts";
 
 const { values } = parseArgs({
@@ -69,7 +70,7 @@ const SIZES = {
   dropout: 0.2,
 };
 const flags = (settings: object): string[] =>
-  Object.entries(settings).map(([name, value]) => `--${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}=${value}`);
+  Object.entries(settings).map(([name, value]) => `--${flagOf(name)}=${value}`);
 const device = [`--device=${values.device}`];
 const pretrain = (run: string, epochs = SIZES.epochs): string[] => [
   ...["pretrain", "--data", data, "--run", run, "--resume"],

@@ -12,6 +12,7 @@ import { after, before, test } from "node:test";
 import { generatedSource } from "../../src/data/sources/generated.ts";
 import { prepareStore } from "../../src/data/sources/prepare.ts";
 import type { KnnEvaluation, LinearEvaluation } from "../../src/hico/index.ts";
+import { TINY_SIZES } from "../hico/run/run-helpers.ts";
 import { SHARED_DATA, unless } from "../data/helpers.ts";
 import type { RunStage, SweepOutcome, SweepSummary } from "../../src/sweep/index.ts";
 import type { CommandResult } from "./run-hico.ts";
@@ -24,14 +25,7 @@ after(() => rmSync(folder, { recursive: true }));
 const GRID = {
   settings: {
     data: "tiny.clips",
-    encoder: "gru",
-    hidden: 8,
-    projection: 4,
-    queue: 16,
-    granularity: 2,
-    batch: 4,
-    frames: 16,
-    minFrames: 8,
+    ...TINY_SIZES,
     epochs: 12,
     saveEvery: 1,
     logEvery: 1,

@@ -3,8 +3,11 @@
  * and compared.
  */
 import assert from "node:assert/strict";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { gradients } from "../../src/autograd/grad.ts";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import type { HostTensor } from "../../src/io/index.ts";
 import { readSafetensors } from "../../src/io/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
@@ -12,8 +15,23 @@ import type { Backend } from "../../src/tensor/backend.ts";
 import type { DType } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { tensor } from "../../src/tensor/index.ts";
-import { disagreement, valuesOf } from "../support/helpers.ts";
+import { disagreement, openTestDevice, valuesOf } from "../support/helpers.ts";
 import type { LayerOp } from "./layer-ops.ts";
+
+/** The devices of float32 for the tests of a block: opened before them, closed after them. */
+export function float32Devices(): { readonly cpu: () => CpuDevice; readonly webgpu: () => WebGpuDevice } {
+  let cpu: CpuDevice;
+  let webgpu: WebGpuDevice;
+  before(async () => {
+    cpu = await CpuDevice.open({ threads: 2 });
+    webgpu = await openTestDevice();
+  });
+  after(() => {
+    cpu.close();
+    webgpu.close();
+  });
+  return { cpu: () => cpu, webgpu: () => webgpu };
+}
 
 export interface GoldenCase {
   readonly op: string;

@@ -1,9 +1,7 @@
 /** Layers and ops on PyTorch's numbers (make_layers.py): values, gradients and second derivatives, on every device. */
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
-import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import { describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import { BatchNorm1d, BatchNorm2d, InstanceNorm1d, InstanceNorm2d, readState } from "../../src/nn/index.ts";
 import type { Module } from "../../src/nn/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
@@ -11,8 +9,8 @@ import type { Backend } from "../../src/tensor/backend.ts";
 import type { DType } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { compile } from "../../src/tensor/index.ts";
-import { disagreement, openTestDevice } from "../support/helpers.ts";
-import { GoldenCases } from "./golden-cases.ts";
+import { disagreement } from "../support/helpers.ts";
+import { float32Devices, GoldenCases } from "./golden-cases.ts";
 import { LAYER_OPS } from "./layer-ops.ts";
 
 const golden = new GoldenCases("torch_layers_f64.safetensors", LAYER_OPS);
@@ -62,26 +60,17 @@ test("every case has an op, and every kind of number is there", () => {
 });
 
 describe("layers on PyTorch's numbers", () => {
-  let cpu: CpuDevice;
-  let webgpu: WebGpuDevice;
-  before(async () => {
-    cpu = await CpuDevice.open({ threads: 2 });
-    webgpu = await openTestDevice();
-  });
-  after(() => {
-    cpu.close();
-    webgpu.close();
-  });
+  const { cpu, webgpu } = float32Devices();
 
   test("reference, to 1e-9", () => golden.replay(new ReferenceDevice(), "f64", 1e-9));
-  test("cpu, to 1e-4", () => golden.replay(cpu, "f32", 1e-4));
-  test("WebGPU, to 1e-4", () => golden.replay(webgpu, "f32", 1e-4));
+  test("cpu, to 1e-4", () => golden.replay(cpu(), "f32", 1e-4));
+  test("WebGPU, to 1e-4", () => golden.replay(webgpu(), "f32", 1e-4));
 
   for (const compiled of [false, true]) {
     const how = compiled ? "compiled" : "as called";
     test(`running statistics, ${how}: reference, to 1e-9`, () =>
       trackStatistics(new ReferenceDevice(), "f64", 1e-9, compiled));
-    test(`running statistics, ${how}: cpu, to 1e-4`, () => trackStatistics(cpu, "f32", 1e-4, compiled));
-    test(`running statistics, ${how}: WebGPU, to 1e-4`, () => trackStatistics(webgpu, "f32", 1e-4, compiled));
+    test(`running statistics, ${how}: cpu, to 1e-4`, () => trackStatistics(cpu(), "f32", 1e-4, compiled));
+    test(`running statistics, ${how}: WebGPU, to 1e-4`, () => trackStatistics(webgpu(), "f32", 1e-4, compiled));
   }
 });

@@ -1,13 +1,10 @@
 /** Losses on PyTorch's numbers (make_losses.py): values, gradients and second derivatives, on every device. */
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
-import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import { describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import * as nn from "../../src/nn/index.ts";
 import { tensor } from "../../src/tensor/index.ts";
-import { openTestDevice } from "../support/helpers.ts";
-import { GoldenCases } from "./golden-cases.ts";
+import { float32Devices, GoldenCases } from "./golden-cases.ts";
 import type { LayerOp } from "./layer-ops.ts";
 
 const pair =
@@ -44,19 +41,10 @@ test("every case has a loss, and every loss a case", () => {
 });
 
 describe("losses on PyTorch's numbers", () => {
-  let cpu: CpuDevice;
-  let webgpu: WebGpuDevice;
-  before(async () => {
-    cpu = await CpuDevice.open({ threads: 2 });
-    webgpu = await openTestDevice();
-  });
-  after(() => {
-    cpu.close();
-    webgpu.close();
-  });
+  const { cpu, webgpu } = float32Devices();
   test("reference, to 1e-9", () => golden.replay(new ReferenceDevice(), "f64", 1e-9));
-  test("cpu, to 1e-4", () => golden.replay(cpu, "f32", 1e-4));
-  test("WebGPU, to 1e-4", () => golden.replay(webgpu, "f32", 1e-4));
+  test("cpu, to 1e-4", () => golden.replay(cpu(), "f32", 1e-4));
+  test("WebGPU, to 1e-4", () => golden.replay(webgpu(), "f32", 1e-4));
 });
 
 test("what is no pair, no reduction or no option is an error that names it", () => {

@@ -1,16 +1,14 @@
 /** Optimizers and schedules on PyTorch's numbers (make_optimizers.py). */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { after, before, describe, test } from "node:test";
-import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import { describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import * as nn from "../../src/nn/index.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import type { DType, Tensor } from "../../src/tensor/index.ts";
 import { compile, tensor, variable } from "../../src/tensor/index.ts";
-import { openTestDevice } from "../support/helpers.ts";
+import { float32Devices } from "./golden-cases.ts";
 
 interface Golden {
   readonly A: number[][];
@@ -58,22 +56,13 @@ async function replay(device: Backend, dtype: DType, bound: number, compiled: bo
 }
 
 describe("optimizers on PyTorch's numbers", () => {
-  let cpu: CpuDevice;
-  let webgpu: WebGpuDevice;
-  before(async () => {
-    cpu = await CpuDevice.open({ threads: 2 });
-    webgpu = await openTestDevice();
-  });
-  after(() => {
-    cpu.close();
-    webgpu.close();
-  });
+  const { cpu, webgpu } = float32Devices();
   for (const compiled of [false, true]) {
     const how = compiled ? "compiled" : "as called";
     test(`reference, to 1e-9, ${how}`, () => replay(new ReferenceDevice(), "f64", 1e-9, compiled));
-    test(`cpu, to 1e-4, ${how}`, () => replay(cpu, "f32", 1e-4, compiled));
+    test(`cpu, to 1e-4, ${how}`, () => replay(cpu(), "f32", 1e-4, compiled));
   }
-  test("WebGPU, to 1e-4, compiled", () => replay(webgpu, "f32", 1e-4, true));
+  test("WebGPU, to 1e-4, compiled", () => replay(webgpu(), "f32", 1e-4, true));
 });
 
 test("schedules have PyTorch's rates", () => {

@@ -10,6 +10,7 @@ import { after, test } from "node:test";
 import { generatedSource } from "../../src/data/sources/generated.ts";
 import { prepareStore } from "../../src/data/sources/prepare.ts";
 import { runHico } from "../cli/run-hico.ts";
+import { TINY_SIZES } from "../hico/run/run-helpers.ts";
 import { SlurmCluster, whyNoSlurm } from "./slurm-cluster.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hico-slurm-"));
@@ -25,14 +26,7 @@ const FILE = "two words %j 'quo\"ted\n#SBATCH --wrap=id.json";
 const GRID = {
   settings: {
     data: "tiny.clips",
-    encoder: "gru",
-    hidden: 8,
-    projection: 4,
-    queue: 16,
-    granularity: 2,
-    batch: 4,
-    frames: 16,
-    minFrames: 8,
+    ...TINY_SIZES,
     epochs: 25,
     saveEvery: 1,
     logEvery: 1,

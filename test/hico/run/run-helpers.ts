@@ -18,21 +18,26 @@ export async function tinyStore(folder: string): Promise<string> {
   return path;
 }
 
+/** Sizes of a model that trains in a second. */
+export const TINY_SIZES = {
+  encoder: "gru",
+  hidden: 8,
+  projection: 4,
+  queue: 16,
+  granularity: 2,
+  batch: 4,
+  frames: 16,
+  minFrames: 8,
+} as const;
+
 /** Three steps an epoch. */
 export function tinySettings(data: string, given: GivenSettings = {}): RunSettings {
   return resolveSettings({
     from: "test",
     given: {
       data,
-      encoder: "gru",
-      hidden: 8,
+      ...TINY_SIZES,
       heads: 2,
-      projection: 4,
-      queue: 16,
-      granularity: 2,
-      batch: 4,
-      frames: 16,
-      minFrames: 8,
       epochs: 3,
       saveEvery: 1,
       logEvery: 2,
