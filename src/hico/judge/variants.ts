@@ -3,6 +3,7 @@
  * of is kept beside it under a name that says what it was, and all can be listed.
  */
 import type { RunFolder } from "../run/folder.ts";
+import { flagOf } from "../run/settings.ts";
 import { PROBE_SETTINGS } from "./linear-probe.ts";
 
 /** What classified: settings by name. */
@@ -15,14 +16,14 @@ interface Kept {
 
 /** Settings in which a classifier differs from the usual one, as a part of a file's name: "lr0.3-weight-decay0.005". */
 export function classifierTag(classifier: ClassifierFacts): string {
-  const parts = odd(classifier).map(([name, value]) => `${dashed(name)}${JSON.stringify(value)}`);
+  const parts = odd(classifier).map(([name, value]) => `${flagOf(name)}${JSON.stringify(value)}`);
   return parts.join("-").replace(/[^\w.+-]/g, "_") || "default";
 }
 
 /** A classifier in words: "lr 0.3, weight decay 0.005, …". */
 export function classifierWords(classifier: ClassifierFacts): string {
   const shown = Object.entries(classifier).filter(([name]) => name !== "drops" && name !== "k");
-  return shown.map(([name, value]) => `${dashed(name).replaceAll("-", " ")} ${String(value)}`).join(", ");
+  return shown.map(([name, value]) => `${flagOf(name).replaceAll("-", " ")} ${String(value)}`).join(", ");
 }
 
 /** Moves the result of another classifier out of the way of one that is about to be written under `name`. */
@@ -50,6 +51,5 @@ function odd(classifier: ClassifierFacts): [string, unknown][] {
   return Object.entries(classifier).filter(([name, value]) => name !== "drops" && !equal(usual[name], value));
 }
 
-const dashed = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const equal = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 const same = (a: ClassifierFacts, b: ClassifierFacts): boolean => equal(a, b);
