@@ -11,6 +11,7 @@ import type { ValueSpec } from "../tensor/fused.ts";
 import type { Node } from "../tensor/node.ts";
 import { topologicalOrder } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
+import { traced } from "./trace.ts";
 
 /** Plans remembered; the least recently used gives its memory back. */
 const MAX_PLANS = 256;
@@ -81,7 +82,17 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     const prepared = await this.#remembered(graph);
     const values = graph.leaves.map((leaf) => this.#leafValue(leaf.source, true));
     this.#checkIndices(graph, values);
-    return this.run(prepared, values);
+    return this.#run("run", graph, prepared, values);
+  }
+
+  #prepare(graph: Graph): Promise<R> {
+    const { length: nodes } = graph.nodes;
+    return traced(this.name, "plan", () => `plan of ${nodes} nodes`, { nodes }, () => this.prepare(graph));
+  }
+
+  /** @param what `step` of a compiled function, or `run` of what was asked for once */
+  #run(what: string, { nodes }: Graph, prepared: R, values: readonly (HostArray | S)[]): Promise<S[]> {
+    return traced(this.name, what, () => what, { nodes: nodes.length }, () => this.run(prepared, values));
   }
 
   /** Indices that the host has, or sees in memory, before the run. */
@@ -146,7 +157,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     assignments: readonly Assignment[],
   ): Promise<CompiledStep> {
     const graph = this.#graph(outputs, assignments);
-    const prepared = await this.prepare(graph);
+    const prepared = await this.#prepare(graph);
     const inputOf = new Map(inputs.map((node, i) => [node, i]));
     // Constants of the function are uploaded once.
     const constants = new Map<Node, S>();
@@ -171,7 +182,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
         });
         traced = false;
         this.#checkIndices(graph, values);
-        return this.run(prepared, values);
+        return this.#run("step", graph, prepared, values);
       },
     };
   }
@@ -195,7 +206,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
   async #remembered(graph: Graph): Promise<R> {
     let prepared = this.#prepared.get(graph.key);
     if (prepared) this.#prepared.delete(graph.key);
-    else prepared = await this.prepare(graph);
+    else prepared = await this.#prepare(graph);
     this.#prepared.set(graph.key, prepared);
     if (this.#prepared.size > MAX_PLANS) {
       const [oldest, dropped] = this.#prepared.entries().next().value!;

@@ -10,6 +10,7 @@ import type { Shape } from "../../tensor/shape.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { debugLevel } from "../environment.ts";
+import { traced, tracer } from "../trace.ts";
 import { PlanDevice } from "../plan-device.ts";
 import { collectGarbage, prepareCollection } from "../garbage.ts";
 import { fromDevice, toDevice } from "../host-data.ts";
@@ -46,7 +47,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
   readonly name: string;
   readonly features: WasmFeatures;
   /** Kernels run one by one on one thread and are timed; see `kernelTimes`. */
-  timing = debugLevel() >= 2;
+  timing = debugLevel() >= 2 || tracer() !== undefined;
   readonly #counters: CpuCounters = newCpuCounters();
   readonly #memory: CpuMemory;
   readonly #threads: Threads;
@@ -101,7 +102,8 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
 
   async read(storage: Storage): Promise<HostArray> {
     this.#counters.reads++;
-    return this.peek(storage);
+    const { dtype, shape } = storage;
+    return traced(this.name, "read", () => "read", { dtype, shape }, async () => this.peek(storage));
   }
 
   peek(storage: Storage): HostArray {

@@ -11,6 +11,7 @@ import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { emitProgram } from "../../wasm/program.ts";
 import { emitPhases, unitsOf } from "../../wasm/work-sharing.ts";
 import { toDevice } from "../host-data.ts";
+import { tracer } from "../trace.ts";
 import type { CpuCounters } from "./counters.ts";
 import { reportCpuPlan } from "./debug.ts";
 import type { Block, CpuMemory } from "./memory.ts";
@@ -202,7 +203,9 @@ export class CpuRunner {
         const time = times.get(name) ?? { name, runs: 0, milliseconds: 0 };
         times.set(name, time);
         time.runs++;
-        time.milliseconds += performance.now() - start;
+        const took = performance.now() - start;
+        time.milliseconds += took;
+        tracer()?.span("kernels (cpu)", "kernel", name, start, { units }, took);
       }
     }
   }

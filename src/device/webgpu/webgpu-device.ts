@@ -18,6 +18,7 @@ import type { Counters } from "./gpu/counters.ts";
 import type { GpuOptions } from "./gpu/gpu.ts";
 import { Gpu } from "./gpu/gpu.ts";
 import { fromDevice, toDevice } from "../host-data.ts";
+import { tracer } from "../trace.ts";
 import { Planner } from "./planner.ts";
 import type { WebGpuLeafValue } from "./runner.ts";
 import { WebGpuRunner } from "./runner.ts";
@@ -74,7 +75,9 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     const { slice, dtype, shape } = storage as GpuStorage;
     const size = sizeOf(shape);
     if (size === 0) return fromDevice(new ArrayBuffer(0), dtype, 0);
+    const done = tracer()?.begin(this.name, "read", "read", { dtype, shape });
     const bytes = await this.gpu.read(slice.buffer, slice.offset ?? 0, nodeBytes({ shape, dtype }));
+    done?.();
     return fromDevice(bytes, dtype, size);
   }
 

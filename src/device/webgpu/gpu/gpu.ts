@@ -25,6 +25,7 @@ import type { ReadRequest, Staging } from "./readback.ts";
 import { Readback } from "./readback.ts";
 import type { GpuKernelTime } from "./timing.ts";
 import { KernelTimer } from "./timing.ts";
+import { tracer } from "../../trace.ts";
 import { waitFor } from "./wait.ts";
 import type { GPU, GPUBindGroup, GPUDevice, GPUSupportedLimits } from "../../../shaders/webgpu.ts";
 
@@ -112,7 +113,7 @@ export class Gpu {
           this.#failure ??= error;
         }),
     );
-    this.timing = debugLevel() >= 2 && device.features.has("timestamp-query");
+    this.timing = (debugLevel() >= 2 || tracer() !== undefined) && device.features.has("timestamp-query");
     void device.lost.then(({ reason, message }) => {
       this.#lost = new DeviceLostError(reason, message, this.#runningKernels());
       for (const tell of this.#onLost) tell();
@@ -291,6 +292,8 @@ export class Gpu {
     this.#counters.reads += requests.length;
     try {
       await this.#guard(this.#readback.map(staging));
+      // What has been read is done: its kernels' times are known now.
+      if (tracer() && this.#timer) await this.#timer.collect((promise) => this.#guard(promise));
       this.#finished();
       this.#check();
     } catch (error) {
@@ -372,8 +375,11 @@ export class Gpu {
       if (requests.length > 0) staging = this.#readback.encode(encoder, requests);
       counters.copies += requests.length;
       submitted = timer?.finish(encoder);
+      const trace = tracer();
+      const start = performance.now();
       device.queue.submit([encoder.finish()]);
       counters.submits++;
+      trace?.span(`webgpu (${adapterName(this.info)})`, "submit", "submit", start, { kernels: kernelNames(commands) });
     } finally {
       submitted?.();
       this.#watch(device.popErrorScope(), commands);

@@ -5,6 +5,7 @@
  */
 import { BufferUsage, MapMode } from "./constants.ts";
 import { GpuError } from "./errors.ts";
+import { tracer } from "../../trace.ts";
 import type { GPUBuffer, GPUCommandEncoder, GPUComputePassDescriptor, GPUDevice } from "../../../shaders/webgpu.ts";
 
 /** Total time of one kernel name. */
@@ -27,6 +28,8 @@ interface QueryBlock {
 interface Pending {
   readonly names: readonly string[];
   readonly staging: GPUBuffer;
+  /** `performance.now()` when it was submitted. */
+  readonly at: number;
 }
 
 /** Measures dispatches of submits and adds them up by kernel name. */
@@ -36,6 +39,10 @@ export class KernelTimer {
   readonly #spare: GPUQuerySet[] = [];
   #blocks: QueryBlock[] = [];
   #pending: Pending[] = [];
+  /** The device's clock behind the host's, milliseconds: no kernel begins before it is submitted. */
+  #behind = -Infinity;
+  /** End of the last kernel that was traced, on the host's clock. */
+  #traced = 0;
 
   /** @throws GpuError when the device has no timestamps. */
   constructor(device: GPUDevice) {
@@ -77,7 +84,7 @@ export class KernelTimer {
       encoder.resolveQuerySet(querySet, 0, names.length * 2, resolve, 0);
       encoder.copyBufferToBuffer(resolve, 0, staging, 0, size);
       resolved.push(resolve);
-      this.#pending.push({ names, staging });
+      this.#pending.push({ names, staging, at: performance.now() });
       this.#spare.push(querySet);
     }
     return () => {
@@ -90,7 +97,7 @@ export class KernelTimer {
     const pending = this.#pending;
     this.#pending = [];
     await wait(Promise.all(pending.map(({ staging }) => staging.mapAsync(MapMode.READ))));
-    for (const { names, staging } of pending) {
+    for (const { names, staging, at } of pending) {
       const stamps = new BigUint64Array(staging.getMappedRange());
       names.forEach((name, i) => {
         const total = this.#totals.get(name) ?? { count: 0, ns: 0 };
@@ -99,10 +106,21 @@ export class KernelTimer {
         const ns = Number(BigInt.asIntN(64, stamps[2 * i + 1]! - stamps[2 * i]!));
         total.ns += Math.max(0, ns);
         this.#totals.set(name, total);
+        this.#trace(name, at, Number(stamps[2 * i]) / 1e6, Math.max(0, ns) / 1e6);
       });
       staging.unmap();
       staging.destroy();
     }
+  }
+
+  /** A kernel on the host's clock; kernels of one device do not overlap, though their clock is only estimated. */
+  #trace(name: string, submitted: number, stamp: number, milliseconds: number): void {
+    const trace = tracer();
+    if (!trace) return;
+    this.#behind = Math.max(this.#behind, submitted - stamp);
+    const start = Math.max(this.#traced, stamp + this.#behind);
+    this.#traced = start + milliseconds;
+    trace.span("kernels (webgpu)", "kernel", name, start, {}, milliseconds);
   }
 
   /** Times by kernel, the longest total first. */
