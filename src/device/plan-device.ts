@@ -87,12 +87,24 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
 
   #prepare(graph: Graph): Promise<R> {
     const { length: nodes } = graph.nodes;
-    return traced(this.name, "plan", () => `plan of ${nodes} nodes`, { nodes }, () => this.prepare(graph));
+    return traced(
+      this.name,
+      "plan",
+      () => `plan of ${nodes} nodes`,
+      { nodes },
+      () => this.prepare(graph),
+    );
   }
 
   /** @param what `step` of a compiled function, or `run` of what was asked for once */
   #run(what: string, { nodes }: Graph, prepared: R, values: readonly (HostArray | S)[]): Promise<S[]> {
-    return traced(this.name, what, () => what, { nodes: nodes.length }, () => this.run(prepared, values));
+    return traced(
+      this.name,
+      what,
+      () => what,
+      { nodes: nodes.length },
+      () => this.run(prepared, values),
+    );
   }
 
   /** Indices that the host has, or sees in memory, before the run. */

@@ -123,7 +123,10 @@ describe("HICO_TRACE", () => {
     trace.flush();
     const events = JSON.parse(file) as Event[];
     assert.deepEqual(
-      events.filter(({ ph }) => ph !== "M").map(({ ph }) => ph).join(""),
+      events
+        .filter(({ ph }) => ph !== "M")
+        .map(({ ph }) => ph)
+        .join(""),
       "XbeXbeXbe",
     );
   });

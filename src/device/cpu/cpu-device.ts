@@ -103,7 +103,13 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
   async read(storage: Storage): Promise<HostArray> {
     this.#counters.reads++;
     const { dtype, shape } = storage;
-    return traced(this.name, "read", () => "read", { dtype, shape }, async () => this.peek(storage));
+    return traced(
+      this.name,
+      "read",
+      () => "read",
+      { dtype, shape },
+      async () => this.peek(storage),
+    );
   }
 
   peek(storage: Storage): HostArray {
