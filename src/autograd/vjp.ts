@@ -15,7 +15,7 @@ import { scatterAddZeros } from "../tensor/scatter.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /** Sums a cotangent of a broadcast result back to the operand's shape. */
-export function sumTo(dy: Tensor, shape: Shape): Tensor {
+function sumTo(dy: Tensor, shape: Shape): Tensor {
   const extra = dy.rank - shape.length;
   const axes = dy.shape.flatMap((n, i) => (i < extra || (shape[i - extra] === 1 && n !== 1) ? [i] : []));
   return axes.length === 0 ? dy.reshape(shape) : dy.sum(axes).reshape(shape);

@@ -7,7 +7,7 @@ import { renderUsage, runCommand } from "citty";
 import { debugLevel } from "../device/environment.ts";
 
 /** A citty command with examples: lines of a command and what it does. */
-export type HicoCommand<Args extends ArgsDef> = CommandDef<Args> & { readonly examples: readonly string[] };
+type HicoCommand<Args extends ArgsDef> = CommandDef<Args> & { readonly examples: readonly string[] };
 
 /** Defines a command. `run` may throw: the message is printed and the exit code is 1. */
 export function defineHicoCommand<const Args extends ArgsDef>(definition: {

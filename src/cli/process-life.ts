@@ -15,11 +15,11 @@ const STOPPING = ["SIGINT", "SIGTERM", "SIGHUP"] as const satisfies readonly Nod
 type Stopping = (typeof STOPPING)[number];
 
 /** The exit code of a process that a signal ended, as shells have it: 130, 143, 129. */
-export function exitCodeOf(signal: Stopping): number {
+function exitCodeOf(signal: Stopping): number {
   return 128 + constants.signals[signal];
 }
 
-export interface Interruption {
+interface Interruption {
   readonly signal: AbortSignal;
   /** The exit code of the signal that came. */
   readonly code: () => number;

@@ -12,7 +12,7 @@ export interface Condition {
   readonly step: number;
 }
 
-export interface Access {
+interface Access {
   readonly index: readonly IntExpr[];
   readonly conditions: readonly Condition[];
 }

@@ -16,7 +16,7 @@ import { Tensor } from "../tensor/tensor.ts";
 export type CanLower = (op: FusedOp, node: Node) => boolean;
 
 /** Told of indices that must lie in bounds. */
-export type OnBounds = (index: Node, bounds: Bounds) => void;
+type OnBounds = (index: Node, bounds: Bounds) => void;
 
 /**
  * Nodes equal to `roots`, without `alias` and `detach`, and without fused ops that `canLower` refuses. Where

@@ -9,21 +9,21 @@ import type { Storage } from "../tensor/backend.ts";
 import { Node, isMovement, topologicalOrder } from "../tensor/node.ts";
 
 /** More nodes than these are planned in parts. A training step of a large model has a few thousand. */
-export const MAX_PLAN_NODES = 16384;
+const MAX_PLAN_NODES = 16384;
 /** Nodes of a part: planning takes longest per node where a plan is large. */
 const PART_NODES = 2048;
 /** Views of views that are repeated rather than kept. */
 const REPEATED_VIEWS = 4;
 
 /** A part of a graph: its results are the leaves `kept` of later parts. */
-export interface GraphPart {
+interface GraphPart {
   /** Nodes to compute, over leaves of the whole graph and of earlier parts. */
   readonly outputs: readonly Node[];
   /** For each output the leaf that stands for it in later parts; its storage is set once the part has run. */
   readonly kept: readonly Node[];
 }
 
-export interface GraphParts {
+interface GraphParts {
   readonly parts: readonly GraphPart[];
   /** The graph's roots, over what the parts leave: the last plan. */
   readonly roots: readonly Node[];

@@ -50,7 +50,7 @@ export interface Graph {
 }
 
 /** Looked at before a run where the indices are a leaf's; of computed ones, one of the outputs says the greatest. */
-export interface BoundsCheck {
+interface BoundsCheck {
   readonly bounds: Bounds;
   readonly dtype: DType;
   readonly leaf?: number;
@@ -58,7 +58,7 @@ export interface BoundsCheck {
   readonly output?: number;
 }
 
-export interface GraphOptions {
+interface GraphOptions {
   readonly canLower: CanLower;
   /** How many invocations keep the device busy. */
   readonly parallelism: number;

@@ -7,7 +7,7 @@
  * non-negative numbers; ranges of the atoms decide when they apply.
  */
 
-export type Atom =
+type Atom =
   | { readonly kind: "variable"; readonly name: string; readonly max: number }
   /** A run-time integer in 0..max, by the id of the expression that computes it. */
   | { readonly kind: "value"; readonly id: number; readonly max: number }

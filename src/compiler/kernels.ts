@@ -11,7 +11,7 @@ import type { Expr } from "./expr.ts";
 import { ExprBuilder } from "./expr.ts";
 import type { Graph, Leaf } from "./graph.ts";
 import type { IntExpr } from "./int-expr.ts";
-import { add, flatten, int, loopVariable, runtimeValue, sub, unflatten } from "./int-expr.ts";
+import { flatten, int, loopVariable, runtimeValue, sub, unflatten } from "./int-expr.ts";
 import type { Group } from "./fusion/group.ts";
 import type { KernelSchedule } from "./schedule.ts";
 
@@ -245,7 +245,7 @@ function phases(reductions: readonly Node[], values: ReadonlyMap<Node, Expr>, ex
 }
 
 /** Ids of the expressions whose run-time values an expression's indices use. */
-export function runtimeValues(expr: Expr): number[] {
+function runtimeValues(expr: Expr): number[] {
   const found = new Set<number>();
   const visit = (index: IntExpr): void => {
     for (const { atom } of index.terms) {
@@ -357,9 +357,4 @@ class KernelValues {
   #resultVariables(): string[] {
     return this.#group.kind === "reduce" ? ["r"] : ["b", "m", "n"];
   }
-}
-
-/** Adds an offset to an index: for printing neighbours. */
-export function offsetBy(index: IntExpr, by: number): IntExpr {
-  return by === 0 ? index : add(index, int(by));
 }

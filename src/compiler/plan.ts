@@ -17,13 +17,13 @@ import type { KernelSchedule } from "./schedule.ts";
 import { schedule } from "./schedule.ts";
 
 /** Kernels that run side by side: elementwise work and reductions, or products that may share. */
-export interface Step {
+interface Step {
   readonly kernels: readonly Kernel[];
   /** Temporary buffers of a fused kernel. */
   readonly scratch: readonly Node[];
 }
 
-export type Place =
+type Place =
   | { readonly kind: "slot"; readonly slot: number }
   /** The memory of a leaf: a variable assigned in place, or an input. */
   | { readonly kind: "leaf"; readonly leaf: number }
@@ -50,7 +50,7 @@ export interface MemoryAccount {
   readonly total: number;
 }
 
-export interface PlanOptions {
+interface PlanOptions {
   readonly maxBindings: number;
   /** Temporary buffers that the device's lowering of a fused kernel needs. */
   scratchOf(kernel: FusedKernel): readonly ValueSpec[];
@@ -135,7 +135,7 @@ export function storesOf(kernel: Exclude<Kernel, FusedKernel>): readonly Store[]
   return kernel.kind === "reduce" ? [...kernel.rowStores, ...kernel.elementStores] : kernel.stores;
 }
 
-export function loadsOf(exprs: ExprBuilder): (Expr & { kind: "load" })[] {
+function loadsOf(exprs: ExprBuilder): (Expr & { kind: "load" })[] {
   return exprs.all.filter((e): e is Expr & { kind: "load" } => e.kind === "load");
 }
 

@@ -13,7 +13,7 @@ export const deviceNames = ["webgpu", "cpu", "reference"] as const;
 export type DeviceName = (typeof deviceNames)[number];
 
 /** What there is to choose from, and what was asked for. */
-export interface DeviceQuery {
+interface DeviceQuery {
   /** From `--device` or HICO_DEVICE; undefined and "auto" leave the choice to this function. */
   readonly device?: string;
   /** From `--adapter` or HICO_ADAPTER: part of an adapter's name, with ":NUMBER" where several have it; or a software driver's. */

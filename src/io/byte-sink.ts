@@ -17,7 +17,7 @@ export interface ByteSink {
 }
 
 /** Collects bytes in memory. What is written must stay as it is until {@link toBytes} copies it. */
-export class MemorySink implements ByteSink {
+class MemorySink implements ByteSink {
   position = 0;
   readonly #chunks: Uint8Array[] = [];
 

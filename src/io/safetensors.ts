@@ -41,7 +41,7 @@ const DTYPE_NAMES: Record<HostDType, string> = {
 const DTYPES_BY_NAME = new Map(Object.entries(DTYPE_NAMES).map(([dtype, name]) => [name, dtype as HostDType]));
 
 /** The format's own limit on the header, in bytes. */
-export const MAX_SAFETENSORS_HEADER = 100_000_000;
+const MAX_SAFETENSORS_HEADER = 100_000_000;
 
 /** One tensor as the header describes it. `begin` and `end` are byte offsets in the file. */
 export interface SafetensorsEntry {

@@ -57,7 +57,7 @@ function attend(projections: readonly Tensor[], scale: number, mask?: Tensor, ke
  * In: q, k, v [B, T, H, D] or qkv [B, T, 3·H·D]; mask? [B, Tk]; keep? [B, H, Tq, Tk] (its columns count from the start
  * of the row's sequence). Out: [B, Tq, H, D], lse [B, H, Tq].
  */
-export const ATTENTION: FusedOp<AttentionAttrs> = {
+const ATTENTION: FusedOp<AttentionAttrs> = {
   name: "attention",
   outputs([x], { heads, packed }) {
     const [batch, steps] = x.shape;
@@ -103,7 +103,7 @@ export const ATTENTION: FusedOp<AttentionAttrs> = {
 };
 
 /** In: dout, q, k, v or qkv, out, lse, mask?, keep?. Out: dq, dk, dv or dqkv. `keep` is taken as a constant. */
-export const ATTENTION_BACKWARD: FusedOp<AttentionAttrs> = {
+const ATTENTION_BACKWARD: FusedOp<AttentionAttrs> = {
   name: "attentionBackward",
   outputs: (inputs, { packed }) => inputs.slice(1, packed ? 2 : 4),
   decompose(inputs, attrs) {

@@ -96,7 +96,7 @@ const perStep = (gates: ValueSpec, width: number): ValueSpec => ({
 // --- GRU
 
 /** In: gates [T,B,D,3H], weight [D,3H,H], bias [D,3H], h0 [D,B,H], mask? [T,B]. Out: y, hn, saved [T,B,D,4H] = r,z,n,q, hPrev. */
-export const GRU_SCAN: FusedOp<ScanAttrs> = {
+const GRU_SCAN: FusedOp<ScanAttrs> = {
   name: "gruScan",
   outputs([gates, , , h0]) {
     const [steps, batch, directions] = gates.shape;
@@ -153,7 +153,7 @@ export const GRU_SCAN: FusedOp<ScanAttrs> = {
 };
 
 /** In: dy, dhn, saved, hPrev, weight, mask?. Out: dgatesX, dgatesH [T,B,D,3H], dh0. */
-export const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
+const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
   name: "gruScanBackward",
   outputs([, dhn, saved]) {
     const hidden = dhn.shape[2];
@@ -194,7 +194,7 @@ export const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
 // --- LSTM
 
 /** In: gates [T,B,D,4H], weight [D,4H,H], bias [D,4H], h0, c0 [D,B,H], mask?. Out: y, hn, cn, saved [T,B,D,5H] = i,f,g,o,c, hPrev. */
-export const LSTM_SCAN: FusedOp<ScanAttrs> = {
+const LSTM_SCAN: FusedOp<ScanAttrs> = {
   name: "lstmScan",
   outputs([gates, , , h0, c0]) {
     const [steps, batch, directions] = gates.shape;
@@ -256,7 +256,7 @@ export const LSTM_SCAN: FusedOp<ScanAttrs> = {
 };
 
 /** In: dy, dhn, dcn, saved, weight, mask?. Out: dgates [T,B,D,4H], dh0, dc0. */
-export const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
+const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
   name: "lstmScanBackward",
   outputs([, dhn, dcn, saved]) {
     return [perStep(saved, 4 * dhn.shape[2]), dhn, dcn];

@@ -22,7 +22,7 @@ function after(x: Tensor, picked: Tensor, position: Tensor, index: Tensor): Tens
 }
 
 /** In: x [..., n]. Out: values [..., k], largest first, and their indices, i32; of equals the first comes first, and NaN before all. */
-export const TOP_K: FusedOp<TopKAttrs> = {
+const TOP_K: FusedOp<TopKAttrs> = {
   name: "topK",
   outputs([x], { k }) {
     const shape = [...x.shape.slice(0, -1), k];

@@ -22,7 +22,7 @@ export interface Comparison {
   readonly other: ComparedRun;
 }
 
-export interface Judged {
+interface Judged {
   readonly from: string;
   readonly classes: readonly string[];
   readonly scores: Scores;
@@ -30,7 +30,7 @@ export interface Judged {
 }
 
 /** How a run was judged by its linear classifier or its neighbours; undefined where it was not. */
-export function judgedBy(kind: "linear" | "knn", folder: RunFolder): Judged | undefined {
+function judgedBy(kind: "linear" | "knn", folder: RunFolder): Judged | undefined {
   return judgementOf(folder.evaluation(kind) as LinearEvaluation | KnnEvaluation | undefined);
 }
 

@@ -11,7 +11,7 @@ import type { CommandOptions } from "./commands.ts";
 import { shellLine, stagesOf } from "./commands.ts";
 import type { Grid } from "./grid.ts";
 
-export interface EmitOptions extends CommandOptions {
+interface EmitOptions extends CommandOptions {
   /** Tasks at once. */
   readonly jobs?: number;
   /** Program and arguments that the arguments of `hico` follow, by absolute paths. */
@@ -24,7 +24,7 @@ export interface EmitOptions extends CommandOptions {
 export const TASKS_FILE = "sweep.tasks.sh";
 
 /** Tasks of one array: Slurm's default of MaxArraySize is 1001, and no number may reach it. */
-export const ARRAY_TASKS = 1000;
+const ARRAY_TASKS = 1000;
 
 /**
  * `bash sweep.tasks.sh NUMBER`: the commands of a task. The shell passes SIGTERM on to the command and waits for it to
@@ -109,7 +109,7 @@ export function slurmScripts(grid: Grid, options: EmitOptions): string[] {
   return scripts;
 }
 
-export interface KubernetesOptions extends Omit<EmitOptions, "program"> {
+interface KubernetesOptions extends Omit<EmitOptions, "program"> {
   /** Image with Node, libvulkan and this package. */
   readonly image: string;
   /** Persistent volume claim that holds data and runs; it is the working folder. */

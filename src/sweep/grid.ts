@@ -26,7 +26,7 @@ import type { EvaluationPlan } from "./evaluation-plan.ts";
 import { parseEvaluationPlan } from "./evaluation-plan.ts";
 
 /** One way in which runs differ. */
-export interface GridAxis {
+interface GridAxis {
   readonly name: string;
   readonly values: readonly { readonly label: string; readonly given: GivenSettings }[];
 }
@@ -192,7 +192,7 @@ function settingsUnder(source: unknown, at: string): GivenSettings {
   return given;
 }
 
-export function objectUnder(source: unknown, at: string): Readonly<Record<string, unknown>> {
+function objectUnder(source: unknown, at: string): Readonly<Record<string, unknown>> {
   if (typeof source === "object" && source !== null && !Array.isArray(source)) return source as Record<string, unknown>;
   throw new Error(`${at} is ${JSON.stringify(source)}; it must be an object`);
 }

@@ -6,10 +6,10 @@ import { EVALUATION_KINDS, evaluationOf } from "./evaluation-plan.ts";
 /** Accuracies as shares; `linearBest` was chosen on the clips it was measured on. */
 export type MeasureName = "knn" | "linear" | "linearBest" | "loss" | "contrastive";
 export const MEASURE_NAMES: readonly MeasureName[] = ["knn", "linear", "linearBest", "loss", "contrastive"];
-export type Measured = Readonly<Partial<Record<MeasureName, number>>>;
+type Measured = Readonly<Partial<Record<MeasureName, number>>>;
 
 /** `done`: pretrained and judged; `begun`: something of it is there. */
-export type RunState = "done" | "begun" | "waiting";
+type RunState = "done" | "begun" | "waiting";
 
 export interface RunResult extends Measured {
   readonly name: string;

@@ -12,7 +12,7 @@ import type { Grid, SweepRun } from "./grid.ts";
 import type { RunResult, SweepSummary } from "./results.ts";
 import { readResult, summarize } from "./results.ts";
 
-export interface SweepOptions extends CommandOptions {
+interface SweepOptions extends CommandOptions {
   readonly grid: Grid;
   /** Runs side by side. Default 1. */
   readonly jobs?: number;
@@ -39,7 +39,7 @@ export type SweepEvent =
   | { readonly kind: "finished"; readonly result: RunResult }
   | { readonly kind: "failed"; readonly failure: SweepFailure };
 
-export interface SweepFailure {
+interface SweepFailure {
   readonly run: string;
   readonly stage: string;
   readonly message: string;

@@ -2,11 +2,11 @@
 import type { MeasureName, Spread, SweepRow, SweepSummary } from "./results.ts";
 import { MEASURE_NAMES } from "./results.ts";
 
-export type SortOrder = "grid" | "knn" | "linear" | "loss";
+type SortOrder = "grid" | "knn" | "linear" | "loss";
 export const SORT_ORDERS: readonly SortOrder[] = ["grid", "knn", "linear", "loss"];
 
 /** Rows in the grid's order, or the best first. */
-export function sorted(rows: readonly SweepRow[], order: SortOrder): readonly SweepRow[] {
+function sorted(rows: readonly SweepRow[], order: SortOrder): readonly SweepRow[] {
   if (order === "grid") return rows;
   const of = (row: SweepRow): number =>
     order === "loss" ? -(row.measures.loss?.mean ?? Infinity) : (row.measures[order]?.mean ?? -Infinity);
@@ -30,7 +30,7 @@ function shown({ rows }: SweepSummary): MeasureName[] {
 }
 
 /** "78.0 ± 0.6": accuracies in per cent, losses with three digits. */
-export function formatSpread(name: MeasureName, spread: Spread | undefined): string {
+function formatSpread(name: MeasureName, spread: Spread | undefined): string {
   if (!spread) return "–";
   const [factor, digits] = name === "loss" ? [1, 3] : [100, 1];
   const mean = (factor * spread.mean).toFixed(digits);

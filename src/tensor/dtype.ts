@@ -76,7 +76,7 @@ const CATEGORY: Readonly<Record<DType, number>> = { bool: 0, i32: 1, u32: 1, f16
 const FLOATS: readonly DType[] = ["f16", "f32", "f64"];
 
 /** The dtype two tensors with axes meet in, or undefined for i32 and u32: no 32-bit dtype holds both. */
-export function promoteTypes(a: DType, b: DType): DType | undefined {
+function promoteTypes(a: DType, b: DType): DType | undefined {
   if (a === b) return a;
   if (CATEGORY[a] !== CATEGORY[b]) return CATEGORY[a] > CATEGORY[b] ? a : b;
   return CATEGORY[a] === 2 ? FLOATS[Math.max(FLOATS.indexOf(a), FLOATS.indexOf(b))] : undefined;

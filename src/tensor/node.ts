@@ -121,7 +121,7 @@ export class Node {
 }
 
 /** An operation and what it is applied to. */
-export interface Formula {
+interface Formula {
   readonly op: Op;
   readonly inputs: readonly Node[];
 }

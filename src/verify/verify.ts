@@ -9,7 +9,7 @@ import { CASE_KINDS } from "./kinds.ts";
 /** The largest errors allowed, by the dtype a device computes in. */
 const TOLERANCES: Readonly<Record<"f64" | "f32", number>> = { f64: 1e-9, f32: 1e-4 };
 
-export interface VerifyOptions {
+interface VerifyOptions {
   /** Largest error allowed, relative to each tensor's scale; default 1e-9 in float64, 1e-4 in float32. */
   readonly tolerance?: number;
   /** Told of each case as it is done. */

@@ -54,7 +54,7 @@ export function accuracyWords(share: number, [low, high]: Interval): string {
 export const INTERVAL_NOTE = "in brackets: 95 % confidence intervals (Wilson), of the test clips alone";
 
 /** A word where test clips were pretrained on. */
-export function seenNote({ seenInPretraining, testClips, protocol }: EvaluationHead): string[] {
+function seenNote({ seenInPretraining, testClips, protocol }: EvaluationHead): string[] {
   if (seenInPretraining === 0) return [];
   return [
     `note: the run was pretrained on ${seenInPretraining} of the ${testClips} test clips, without their labels; ` +

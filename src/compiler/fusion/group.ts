@@ -26,7 +26,7 @@ export interface Group {
 }
 
 /** Whether a value of a group is one an element of its space or one a row. */
-export type Level = "row" | "full";
+type Level = "row" | "full";
 
 /** The level of a member of a group; undefined for what a fused op or a kernel of another size holds. */
 export function levelOf(node: Node, group: Group): Level | undefined {

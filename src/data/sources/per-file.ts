@@ -9,7 +9,7 @@ import { readFileBytes } from "../../io/byte-source.ts";
 import type { ClipSource, SourceClip } from "./source.ts";
 import { folderRemarks, orBad, requireFolder, someFilesBelow } from "./source.ts";
 
-export interface PerFile {
+interface PerFile {
   readonly extension: string;
   /** What the data set looks like, for the error where there is no file. */
   readonly what: string;

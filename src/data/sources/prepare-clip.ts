@@ -13,7 +13,7 @@ import { frameOrders, normalizeClip, takeFrames } from "../skeleton/normalize.ts
 import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
 import { centreClip, sidePairs, yawClip } from "../skeleton/upright.ts";
 
-export interface ClipPreparation {
+interface ClipPreparation {
   /** What the clip is brought to; its persons are how many are kept. */
   readonly layout: SkeletonLayout;
   readonly map?: LayoutMap;

@@ -99,7 +99,7 @@ export function decodeRow(view: DataView, at: number, protocols: number): IndexR
   };
 }
 
-export interface Footer {
+interface Footer {
   readonly indexOffset: number;
   readonly namesBytes: number;
   readonly headerBytes: number;

@@ -10,9 +10,9 @@ import type { MatmulProblem, MatmulTile } from "../../shaders/matmul/product.ts"
 import { formatTile, parseTile } from "../../shaders/matmul/matmul.ts";
 
 /** Runs a tile's kernel once and returns milliseconds. May throw where the tile does not compile. */
-export type MeasureTile = (tile: MatmulTile) => Promise<number>;
+type MeasureTile = (tile: MatmulTile) => Promise<number>;
 
-export interface AutotunerOptions {
+interface AutotunerOptions {
   /** Name of the adapter that the times are of. */
   readonly adapter: string;
   /** Folder for the remembered choices; `undefined` is the default, `null` keeps them in memory. */
@@ -38,7 +38,7 @@ interface Remembered {
 }
 
 /** What makes two problems the same for the tuner: sizes and how the operands are read. */
-export function problemSignature({ batch, m, n, k, a, b }: MatmulProblem): string {
+function problemSignature({ batch, m, n, k, a, b }: MatmulProblem): string {
   return `${batch}x${m}x${n}x${k} A:${a.vectorAxis} B:${b.vectorAxis}`;
 }
 

@@ -10,7 +10,7 @@ import { formatBytes } from "../bytes.ts";
 import { debugLevel } from "../environment.ts";
 
 /** What is told of a dispatch. */
-export interface ReportedDispatch {
+interface ReportedDispatch {
   readonly name: string;
   readonly wgsl: string;
   readonly workgroups: readonly number[];

@@ -25,7 +25,7 @@ const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
 /** Rows of a reduction that do: a GPU puts a workgroup on each, a software driver one invocation. */
 const BUSY_ROWS = { gpu: 64, cpu: 16 } as const;
 
-export interface PlannerOptions {
+interface PlannerOptions {
   /** A tile for all matrix products, instead of the one chosen for each. */
   readonly tile?: MatmulTile;
   /** Tiles are measured when a plan is prepared, so products cannot be put together before. */

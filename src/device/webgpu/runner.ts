@@ -35,13 +35,13 @@ import { GpuStorage, SMALL_BYTES } from "./storage.ts";
 export type WebGpuLeafValue = HostArray | GpuStorage;
 
 /** Device-specific choices a runner asks for. */
-export interface RunnerOptions {
+interface RunnerOptions {
   lower(kernel: FusedKernel): Lowering;
   tileFor(kernel: MatmulKernel): Promise<MatmulTile | undefined>;
 }
 
 /** One dispatch, with what is bound where. */
-export interface RecordedDispatch {
+interface RecordedDispatch {
   readonly name: string;
   readonly pipeline: Pipeline;
   readonly wgsl: string;

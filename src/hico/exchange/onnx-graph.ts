@@ -16,7 +16,7 @@ const EPSILON = 1e-5;
 /** For each gate of ONNX, which of PyTorch's it is: GRU z, r, n of r, z, n; LSTM i, o, f, c of i, f, g, o. */
 const GATES = { GRU: [1, 0, 2], LSTM: [0, 3, 1, 2] } as const;
 
-export interface OnnxGraphOptions {
+interface OnnxGraphOptions {
   /** Weights of the query network by their names in it (`hi_encoder.…`). */
   readonly state: ReadonlyMap<string, HostTensor>;
   readonly config: HiCoConfig;

@@ -15,7 +15,7 @@ interface Kept {
 }
 
 /** Settings in which a classifier differs from the usual one, as a part of a file's name: "lr0.3-weight-decay0.005". */
-export function classifierTag(classifier: ClassifierFacts): string {
+function classifierTag(classifier: ClassifierFacts): string {
   const parts = odd(classifier).map(([name, value]) => `${flagOf(name)}${JSON.stringify(value)}`);
   return parts.join("-").replace(/[^\w.+-]/g, "_") || "default";
 }

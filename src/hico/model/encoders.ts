@@ -89,7 +89,7 @@ export function encodeSequences(
 }
 
 /** The sequences of x [N, ΣT, d], as views. */
-export function splitSequences(x: Tensor, lengths: readonly number[]): Tensor[] {
+function splitSequences(x: Tensor, lengths: readonly number[]): Tensor[] {
   let start = 0;
   return lengths.map((length) => {
     start += length;

@@ -26,7 +26,7 @@ export function trainingClips(settings: SplitSettings & Pick<RunSettings, "data"
 }
 
 /** The largest power of two that is at most `n`, and at least 1. */
-export const powerOfTwo = (n: number): number => 2 ** Math.max(0, Math.floor(Math.log2(n)));
+const powerOfTwo = (n: number): number => 2 ** Math.max(0, Math.floor(Math.log2(n)));
 
 /**
  * Settings for so many training clips.

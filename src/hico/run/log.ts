@@ -23,7 +23,7 @@ export interface Logged extends Measures, Pace {
   readonly lr: number;
 }
 
-export interface RunLogOptions {
+interface RunLogOptions {
   readonly folder: RunFolder;
   readonly begun: RunProgress;
   readonly resumed: boolean;

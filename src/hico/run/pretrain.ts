@@ -38,7 +38,7 @@ import { HiCoTrainer } from "../model/trainer.ts";
 import type { StepValues } from "../../train/loop.ts";
 import { trainLoop } from "../../train/loop.ts";
 
-export interface RunStart {
+interface RunStart {
   readonly device: string;
   readonly clips: number;
   readonly steps: number;

@@ -5,7 +5,7 @@ import { CONFIG_FILE, readConfig } from "./folder.ts";
 import type { GivenSettings, RunSettings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
 
-export interface SettingLayers {
+interface SettingLayers {
   /** Else the one that the file names. */
   readonly preset?: string;
   /** A JSON file of settings; else `hico.config.json` in the working folder, where there is one and no preset is given. */

@@ -82,7 +82,7 @@ function varintBytes(value: number): number[] {
   return bytes;
 }
 
-export interface Field {
+interface Field {
   readonly field: number;
   readonly wire: number;
   /** A number for a varint, else its bytes. */

@@ -13,7 +13,7 @@ import { FormatError } from "../format-error.ts";
 import { BYTES, fieldsOf, FIXED32, FIXED64, Message, VARINT } from "./protobuf.ts";
 
 /** One event: scalars of a step, the file's version, or the start of a session. */
-export interface TensorBoardEvent {
+interface TensorBoardEvent {
   /** Seconds since 1970. */
   readonly wallTime: number;
   readonly step: number;

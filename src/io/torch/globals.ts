@@ -35,7 +35,7 @@ export class Storage extends PickleObject {
 }
 
 /** Makes the tensor of a storage, an offset, sizes and strides (in elements): done by the reader, which has limits. */
-export type TensorBuilder = (
+type TensorBuilder = (
   storage: Storage,
   dtype: HostDType,
   offset: number,

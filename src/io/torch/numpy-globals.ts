@@ -10,7 +10,7 @@ import type { HostDType, TypedArray } from "../host-tensor.ts";
 import { describe, PickleFault, PickleFunction, PickleObject, type PickleItem } from "./pickle-items.ts";
 
 /** NumPy's codes of the element types that are read. */
-export const NUMPY_ARRAY_DTYPES: Readonly<Record<string, HostDType>> = {
+const NUMPY_ARRAY_DTYPES: Readonly<Record<string, HostDType>> = {
   f8: "f64",
   f4: "f32",
   f2: "f16",
@@ -26,7 +26,7 @@ export const NUMPY_ARRAY_DTYPES: Readonly<Record<string, HostDType>> = {
 };
 
 /** What a dtype of the pickle says. */
-export interface DTypeItem extends PickleObject {
+interface DTypeItem extends PickleObject {
   readonly code: string;
   readonly bigEndian: boolean;
 }

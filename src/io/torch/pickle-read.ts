@@ -14,7 +14,7 @@ import { describe, PickleFault, PickleFunction, PickleObject, type PickleItem } 
 import { checkPlain } from "./plain-check.ts";
 import { OrderedDict, type PythonValue } from "./python-values.ts";
 
-export interface PickleOptions {
+interface PickleOptions {
   /** The file's name, for errors. */
   readonly file: string;
   /** The allow-list: the value for `module` and `name`, or undefined to refuse it. */

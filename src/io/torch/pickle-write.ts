@@ -25,7 +25,7 @@ export type PicklableValue =
   | Uint8Array;
 
 /** Writes one tensor, by the instructions that rebuild it. */
-export type TensorPickler = (tensor: HostTensor, writer: PickleWriter, path: string) => void;
+type TensorPickler = (tensor: HostTensor, writer: PickleWriter, path: string) => void;
 
 export class PickleWriter {
   #bytes = new Uint8Array(1024);

@@ -21,7 +21,7 @@ export interface ZipLimits {
   readonly verifyChecksums?: boolean;
 }
 
-export interface ZipEntry {
+interface ZipEntry {
   readonly name: string;
   /** Unpacked size in bytes. */
   readonly size: number;

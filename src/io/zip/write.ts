@@ -9,7 +9,7 @@ import { builtinOrNone } from "../builtin.ts";
 import type { ByteSink } from "../byte-sink.ts";
 import { crc32 } from "../crc32.ts";
 
-export interface ZipEntryOptions {
+interface ZipEntryOptions {
   /** Whether to compress. Default false. */
   readonly deflate?: boolean;
   /** Start the entry's data at a multiple of this many bytes, by padding its extra field. */

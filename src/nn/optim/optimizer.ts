@@ -28,7 +28,7 @@ export interface CommonSettings {
 export type ParameterGroup<S> = { readonly params: readonly Variable[] } & Partial<S>;
 
 /** Variables an optimizer keeps for one parameter, by PyTorch's names (`momentum_buffer`, `exp_avg`). */
-export type Slots = Readonly<Record<string, Variable>>;
+type Slots = Readonly<Record<string, Variable>>;
 
 /** What an update may read besides its parameter. */
 export interface UpdateContext<S> {

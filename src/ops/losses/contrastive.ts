@@ -31,7 +31,7 @@ function logitsOf(q: Tensor, k: Tensor, queue: Tensor, temperature: number): [Te
 }
 
 /** In: q [N, C], k [N, P, C], queue [C, K]. Out: loss [N], and the log-sum-exps over all and over the positives [N]. */
-export const INFO_NCE: FusedOp<InfoNceAttrs> = {
+const INFO_NCE: FusedOp<InfoNceAttrs> = {
   name: "infoNce",
   outputs([q]) {
     const row = { shape: [q.shape[0]], dtype: q.dtype };
@@ -69,7 +69,7 @@ export const INFO_NCE: FusedOp<InfoNceAttrs> = {
 };
 
 /** In: dloss [N], q, k, queue, and the saved log-sum-exps. Out: dq [N, C], dk [N, P, C]. */
-export const INFO_NCE_BACKWARD: FusedOp<InfoNceAttrs> = {
+const INFO_NCE_BACKWARD: FusedOp<InfoNceAttrs> = {
   name: "infoNceBackward",
   outputs: ([, q, k]) => [q, k],
   decompose([dloss, q, k, queue], { temperature }) {

@@ -22,7 +22,7 @@ export interface ConvOptions {
 }
 
 /** Zeros before and after each axis. "same" puts the odd one after, as PyTorch does. */
-export function paddingOf(
+function paddingOf(
   op: string,
   padding: PerAxis | "same" | "valid",
   kernel: readonly number[],

@@ -163,7 +163,7 @@ export const CONVOLVE_INPUT: FusedOp<ConvolveAttrs> = {
 };
 
 /** In: x [N, C, ...size], y [N, O, ...count]. Out: w [O, C / groups, ...kernel]. */
-export const CONVOLVE_WEIGHT: FusedOp<ConvolveAttrs> = {
+const CONVOLVE_WEIGHT: FusedOp<ConvolveAttrs> = {
   name: "convolveWeight",
   outputs: ([x, y], { groups, kernel }) => [{ shape: [y.shape[1], x.shape[1] / groups, ...kernel], dtype: x.dtype }],
   decompose([x, y], attrs) {

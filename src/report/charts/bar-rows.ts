@@ -3,7 +3,7 @@ import { escapeMarkup } from "../page/markup.ts";
 import { seriesColor } from "./chart.ts";
 import { LINE, px, svgDocument, text, textWidth } from "./document.ts";
 
-export interface BarRows {
+interface BarRows {
   readonly title: string;
   readonly series: readonly string[];
   readonly rows: readonly {

@@ -2,7 +2,7 @@
 import { escapeMarkup } from "../page/markup.ts";
 import { LINE, px, svgDocument, text, textWidth } from "./document.ts";
 
-export interface MatrixFigure {
+interface MatrixFigure {
   readonly title: string;
   /** Below the title. */
   readonly note: string;

@@ -1,7 +1,7 @@
 /** One HTML file that holds everything it needs, so that it opens from a disk, a mail or a server, and keeps. */
 import { escapeMarkup } from "./markup.ts";
 
-export interface HtmlPage {
+interface HtmlPage {
   readonly title: string;
   readonly heading: string;
   readonly summary: string;

@@ -27,7 +27,7 @@ import { sizeOf } from "../../tensor/shape.ts";
 export type { AttentionSpec } from "../../ops/specs/attention.ts";
 
 /** The largest head the kernels take; beyond it there is no lowering and the decomposition is used. */
-export const MAX_ATTENTION_DIM = 128;
+const MAX_ATTENTION_DIM = 128;
 
 /** Shapes of the forward's inputs: `q, k, v` or the packed `qkv`, then `mask`, then `keep`, where the spec has them. */
 export function attentionForwardInputs(spec: AttentionSpec): ValueSpec[] {

@@ -17,7 +17,7 @@ const four = [0, 1, 2, 3];
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** The kernel, and into how many chunks it cuts the queue: `tops` and `sums` are [N, chunks], scratch 0 and 1. */
-export interface Partials {
+interface Partials {
   readonly kernel: KernelSource;
   readonly chunks: number;
 }

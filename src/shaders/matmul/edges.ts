@@ -12,7 +12,7 @@ import { MAX_WORKGROUPS } from "../kernel.ts";
 export const COMPONENTS = ["x", "y", "z", "w"] as const;
 
 /** How many workgroups, and the WGSL that gives each its block: `mm_batch`, `mm_blockM`, `mm_blockN` (i32). */
-export interface Grid {
+interface Grid {
   readonly workgroups: [number, number, number];
   readonly lines: readonly string[];
 }
@@ -50,7 +50,7 @@ export function clampIndex(index: string, extent: number, covered: number, width
 }
 
 /** What is known of a block's edges when its results are stored. */
-export interface StoreBlock {
+interface StoreBlock {
   /** WGSL name of the row. */
   readonly row: string;
   /** Rows that all workgroups together visit, at least m; likewise columns, at least n. */

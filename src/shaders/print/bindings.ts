@@ -8,7 +8,7 @@ import type { DType } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
 import { storageType, typeName } from "./types.ts";
 
-export interface BoundBuffer {
+interface BoundBuffer {
   readonly node: Node;
   written: boolean;
   vectors: boolean;

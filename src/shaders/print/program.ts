@@ -18,11 +18,11 @@ import type { ReducePlan } from "./reduce.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 
 /** A buffer a program binds: a node's memory, or the parameter buffer. */
-export type ProgramBinding =
+type ProgramBinding =
   | { readonly node: Node; readonly access: "read" | "read_write" }
   | { readonly node: "parameters"; readonly access: "read" };
 
-export interface Program {
+interface Program {
   readonly name: string;
   readonly wgsl: string;
   readonly bindings: readonly ProgramBinding[];
@@ -30,17 +30,17 @@ export interface Program {
 }
 
 /** One kernel's part of a shared program. */
-export interface DispatchMember {
+interface DispatchMember {
   readonly kernel: LoopKernel | ReduceKernel;
   readonly reduce?: ReducePlan;
   readonly workgroups: number;
 }
 
 /** Invocations in a workgroup of elementwise and reduction programs. */
-export const WORKGROUP = 64;
+const WORKGROUP = 64;
 
 /** Elements an invocation of an elementwise kernel computes at once. */
-export function loopLanes(size: number): 1 | 4 {
+function loopLanes(size: number): 1 | 4 {
   return size % 4 === 0 ? 4 : 1;
 }
 

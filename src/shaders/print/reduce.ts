@@ -41,7 +41,7 @@ export function planReduce(kernel: ReduceKernel, profile: AdapterProfile, workgr
 }
 
 /** The function that a reduction is printed into. */
-export interface ReduceTarget {
+interface ReduceTarget {
   readonly bindings: BindingTable;
   readonly block: Block;
   /** The number of the workgroup, as an expression. */

@@ -1,7 +1,7 @@
 /** WGSL spellings of dtypes and of constants. */
 import type { DType } from "../../tensor/dtype.ts";
 
-export type RegisterType = "f32" | "i32" | "u32" | "bool";
+type RegisterType = "f32" | "i32" | "u32" | "bool";
 
 /** The type a value of `dtype` has in registers: f16 is computed in f32. */
 export function registerType(dtype: DType): RegisterType {

@@ -12,7 +12,7 @@ import { quadsOf } from "./tile.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 
 /** A storage buffer as the text of a scan kernel sees it. */
-export interface ScanBuffer {
+interface ScanBuffer {
   readonly name: string;
   readonly role: Binding["role"];
   readonly index: number;

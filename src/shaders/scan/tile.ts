@@ -19,7 +19,7 @@ export interface ScanTile {
 export const quadsOf = (hidden: number): number => Math.ceil(hidden / 4);
 
 /** What a pass asks of the tile: gates summed at a time, vec4 sums of a large and a huge product, gates shared. */
-export interface TileDemand {
+interface TileDemand {
   readonly gatesPerSum: number;
   readonly sums: readonly [large: number, huge: number];
   readonly sharedGates: number;

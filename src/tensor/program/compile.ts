@@ -203,7 +203,7 @@ function placeholder({ shape, dtype }: Tensor): Node {
 }
 
 /** A traced function: leaves in place of its inputs, results, and the assignments it made. */
-export interface TracedGraph {
+interface TracedGraph {
   /** One for every input that is not a variable. */
   readonly leaves: readonly Node[];
   readonly outputs: readonly Node[];

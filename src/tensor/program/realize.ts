@@ -8,13 +8,11 @@
 import type { Assignment, Backend, Storage } from "../backend.ts";
 import { defaultDevice } from "../backend.ts";
 import type { HostArray } from "../dtype.ts";
-import { hostArray } from "../dtype.ts";
 import { keepsHistory } from "./history.ts";
 import type { Node } from "../node.ts";
 import { topologicalOrder } from "../node.ts";
 import type { Sealed } from "./pending.ts";
 import { assignedTo, sealPending, unreadInitials } from "./pending.ts";
-import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { refusedInTrace, tracing } from "./trace.ts";
 
@@ -150,7 +148,7 @@ async function run(device: Backend, nodes: readonly Node[], sealed: readonly Sea
 }
 
 /** After a run: assigned variables are leaves again, of the version their assignment made. */
-export function settle(sealed: readonly Sealed[]): void {
+function settle(sealed: readonly Sealed[]): void {
   for (const { variable, value, version } of sealed) {
     variable.stored = version;
     value.become({ kind: "variable", variable, version });
@@ -242,9 +240,4 @@ export async function deviceOf(roots: readonly Node[], home?: Backend): Promise<
     found = device;
   }
   return found ?? (await defaultDevice());
-}
-
-/** A zeroed host array for a node's value. */
-export function hostArrayFor(node: Node) {
-  return hostArray(node.dtype, sizeOf(node.shape));
 }

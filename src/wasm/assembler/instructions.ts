@@ -25,7 +25,7 @@ export function unsignedLeb(value: number): number[] {
   return bytes;
 }
 
-export function signedLeb(value: number): number[] {
+function signedLeb(value: number): number[] {
   const bytes: number[] = [];
   for (;;) {
     const low = value & 0x7f;

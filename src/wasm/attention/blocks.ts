@@ -18,7 +18,7 @@ import { byCount, lanesBelow, loadLanes } from "../assembler/lanes.ts";
 const BLOCK = 64;
 
 /** Rows and columns that meet: a whole sequence of keys and its queries. */
-export interface Sequence {
+interface Sequence {
   /** First query and first key. */
   readonly first: number;
   readonly rows: number;
@@ -47,7 +47,7 @@ export function emitBlockLength(f: FunctionBuilder, count: Value): Value {
 }
 
 /** Sizes that are the same for all blocks of an attention, in bytes where they are distances. */
-export interface BlockSizes {
+interface BlockSizes {
   /** Most rows and columns. */
   readonly rows: number;
   readonly columns: number;
@@ -86,7 +86,7 @@ export function tensorRow(spec: AttentionSpec, operand: AttentionOperand): numbe
 }
 
 /** Addresses of one batch element and head. */
-export interface HeadAddresses {
+interface HeadAddresses {
   /** Of row `row` of an operand. */
   row(operand: AttentionOperand, row: Value): Value;
   /** Of `lse[b][h][row]`. */

@@ -61,7 +61,7 @@ export function forVectors(
 const PACK: Signature = { parameters: ["i32", "i32", "i32", "i32"] };
 
 /** Sizes of a copy: elements of a row, and bytes from row to row. */
-export interface RowCopy {
+interface RowCopy {
   readonly columns: number;
   readonly fromRow: number;
   readonly toRow: number;

@@ -12,7 +12,7 @@ import type { KernelContext } from "../kernel.ts";
 import { MR, NR, emitTile } from "../matmul/micro-kernel.ts";
 
 /** Where elements stand, in bytes. */
-export interface BlockStrides {
+interface BlockStrides {
   /** From row to row of A, and from one k to the next. */
   readonly aRow: number;
   readonly aStep: number;

@@ -24,7 +24,7 @@ const [LEAST_COLUMNS, MOST_COLUMNS, CHUNKS] = [32, 128, 32];
 /** Most parts of the gradient that are summed apart, so that threads can share the work. */
 const GROUPS = 64;
 
-export interface ChunkPlan {
+interface ChunkPlan {
   /** Columns of each chunk but the last. */
   readonly columns: number;
   readonly chunks: number;

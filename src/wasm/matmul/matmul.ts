@@ -26,7 +26,7 @@ import type { PackPanel, PanelWidth } from "./packing.ts";
 import { computedBytes, packComputed, packPlain, packSeparable } from "./packing.ts";
 import type { BlockPlace, Operand, Product, Result } from "./product.ts";
 
-export interface ProductKernels {
+interface ProductKernels {
   readonly kernels: readonly WasmKernel[];
   /** Sums of the parts; `scratch(0)` of the kernels' contexts. */
   readonly scratch: readonly ValueSpec[];

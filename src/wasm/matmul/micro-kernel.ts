@@ -36,7 +36,7 @@ export interface TileStrides {
 /** Panels as packing leaves them: A[k][row], B[k][column], nothing between. */
 export const PACKED: TileStrides = { aRow: 4, aStep: 4 * MR, bStep: 4 * NR };
 
-export interface TileShape {
+interface TileShape {
   readonly rows: number;
   readonly vectors: number;
   readonly strides: TileStrides;
@@ -129,7 +129,7 @@ export function microKernel(context: KernelContext, accumulate: boolean): Callee
 }
 
 /** A kind of `strip`: its sizes and strides are compiled in. */
-export interface StripShape {
+interface StripShape {
   /** Rows of a panel of A: at most MR. */
   readonly rows: number;
   /** Columns of a panel of B: NR or WIDE_NR. */

@@ -42,7 +42,7 @@ export interface SeparableView {
 }
 
 /** A panel: `first` row (or column), steps `from` up to but not including `to`, and the address it is written to. */
-export interface Panel {
+interface Panel {
   readonly first: Value;
   readonly from: Value;
   readonly to: Value;

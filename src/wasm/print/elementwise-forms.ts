@@ -12,13 +12,13 @@ import { f32x4, i32, i32x4, select, v128 } from "../assembler/instructions.ts";
 import * as math from "./math.ts";
 
 /** Where a form's statements go, and what it may use. */
-export interface FormContext {
+interface FormContext {
   readonly f: FunctionBuilder;
   readonly features: WasmFeatures;
 }
 
 /** Operands are locals or constants: using one twice costs nothing. `dtype` is that of the last operand. */
-export type ElementwiseForm = (c: FormContext, x: Value, y: Value, z: Value, dtype: DType) => Value;
+type ElementwiseForm = (c: FormContext, x: Value, y: Value, z: Value, dtype: DType) => Value;
 
 type Binary = (x: Value, y: Value) => Value;
 

@@ -38,7 +38,7 @@ export interface ExprMemory {
   readonly parameters?: { readonly address: Value; readonly words: number };
 }
 
-export interface PrinterOptions {
+interface PrinterOptions {
   readonly f: FunctionBuilder;
   readonly features: WasmFeatures;
   readonly exprs: ExprBuilder;

@@ -13,7 +13,7 @@ import type { Scopes } from "./scopes.ts";
 
 const laneName = (vector: string, lane: number): string => `${vector}@${lane}`;
 
-export interface IndexContext {
+interface IndexContext {
   readonly f: FunctionBuilder;
   readonly exprs: ExprBuilder;
   readonly vector?: LaneVariable;

@@ -6,7 +6,7 @@ import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 
 /** Values that hold in a block of code, and the blocks around it. */
-export class ValueScope {
+class ValueScope {
   readonly variables = new Map<string, Value>();
   readonly values = new Map<string, Value>();
   readonly depth: number;

@@ -20,7 +20,7 @@ const ACCUMULATORS = 12;
  * Forward (lead 1, the bias): columns are hidden units of `joint` gates, NR of each. A step sums over the state.
  * Backward (lead 0): columns are NR·joint hidden units. A step sums over all gates' gradients.
  */
-export interface Panels {
+interface Panels {
   readonly forward: boolean;
   readonly gates: GateCount;
   readonly hidden: number;
@@ -139,7 +139,7 @@ export function packKernel(
   };
 }
 
-export interface ProductOperands {
+interface ProductOperands {
   /** First of the rows, and their number: a multiple of MR, or at the end of the batch what remains. */
   readonly rows: Value;
   readonly count: Value;

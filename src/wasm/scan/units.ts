@@ -16,7 +16,7 @@ import { loadLanes, storeLanes } from "../assembler/lanes.ts";
 import { MR } from "../matmul/micro-kernel.ts";
 
 /** Rows of a unit; blocks of them in the batch. They depend on the sizes alone, never on the number of threads. */
-export interface RowBlocks {
+interface RowBlocks {
   /** A multiple of the register tile's rows, unless the batch has fewer. */
   readonly rows: number;
   readonly blocks: number;
@@ -40,7 +40,7 @@ export function rowBlocks(spec: ScanSpec, gates: GateCount): RowBlocks {
 }
 
 /** A unit as its code sees it: run-time numbers. */
-export interface Unit {
+interface Unit {
   readonly direction: Local;
   /** First row in the batch, and the number of rows. */
   readonly row: Local;
@@ -93,7 +93,7 @@ export function eachUnit(
 }
 
 /** A step of a unit: where the first of its rows stands in tensors `[T, B, D, ..]`, now and at the step that follows. */
-export interface Step {
+interface Step {
   readonly row: Local;
   /** Meaningless at the last step. */
   readonly nextRow: Local;
@@ -193,7 +193,7 @@ export function copyFunction(
 }
 
 /** Four neighbouring hidden units, or fewer at the end of a row. */
-export interface Quad {
+interface Quad {
   /** Bytes from the row's start. */
   readonly offset: Value;
   readonly load: (address: Value, offset?: number) => Value;

@@ -11,7 +11,7 @@ import type { Protocol } from "../../store/protocol.ts";
 import type { Remark } from "../source.ts";
 
 /** Recordings with what they show. */
-export interface Labelling {
+interface Labelling {
   readonly classes: readonly string[];
   /** Of the table's own split; none without. */
   readonly protocols: readonly Protocol[];
@@ -21,7 +21,7 @@ export interface Labelling {
 }
 
 /** A recording's name: its path below the folder. */
-export const nameBelow = (folder: string, file: string): string => relative(folder, file).split(sep).join("/");
+const nameBelow = (folder: string, file: string): string => relative(folder, file).split(sep).join("/");
 
 /** Files that are recordings: all but the table. */
 export function withoutTable(files: readonly string[], labels: string | undefined): string[] {

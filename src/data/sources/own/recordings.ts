@@ -19,7 +19,7 @@ export interface RecordingOptions {
 }
 
 /** A form that recordings have. */
-export interface Recordings extends RecordingOptions {
+interface Recordings extends RecordingOptions {
   readonly extension: string;
   readonly layout: SkeletonLayout;
   /** Files that are a recording, by name. Default: all of the extension. */

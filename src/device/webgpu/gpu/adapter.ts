@@ -31,7 +31,7 @@ export interface AdapterOptions {
 }
 
 /** An adapter with its description. `gpu` must stay referenced as long as anything made from it. */
-export interface FoundAdapter {
+interface FoundAdapter {
   readonly gpu: GPU;
   readonly adapter: GPUAdapter;
   readonly info: AdapterDescription;

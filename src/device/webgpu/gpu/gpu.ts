@@ -40,7 +40,7 @@ export interface DispatchCommand {
 }
 
 /** Copy `bytes` bytes between buffers. Offsets and `bytes` are multiples of 4; the two buffers are different. */
-export interface CopyCommand {
+interface CopyCommand {
   readonly kind: "copy";
   readonly from: GpuBuffer;
   readonly fromOffset: number;

@@ -10,7 +10,7 @@ const NAME = "libvulkan.so.1";
 const FOLDERS = ["/lib", "/usr/lib", "/lib64", "/usr/lib64", "/usr/local/lib"];
 
 /** What is asked of the machine, so that a test can answer for one. */
-export interface LinkerView {
+interface LinkerView {
   readonly exists: (path: string) => boolean;
   /** The text of the linker's cache; undefined where there is none. */
   readonly cache: () => string | undefined;
