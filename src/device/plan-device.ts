@@ -47,6 +47,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
   abstract synchronize(): Promise<void>;
   abstract close(): void;
 
+  /** Whether there are tensors of this dtype here. */
   supports(dtype: DType): boolean {
     return this.missing(dtype) === undefined;
   }

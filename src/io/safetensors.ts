@@ -94,6 +94,7 @@ export class SafetensorsFile {
     return { dtype, shape, data: viewElements(bytes, dtype, (end - begin) / bytesPerHostElement(dtype)) };
   }
 
+  /** Closes the file. */
   close(): void {
     this.#source.close();
   }

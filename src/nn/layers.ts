@@ -52,12 +52,13 @@ export class Dropout extends Module {
     requireProbability("Dropout", p);
   }
 
+  /** x of any shape → the same shape; x itself outside training. */
   forward(x: Tensor): Tensor {
     return this.training ? dropout(x, this.p, this.generator) : x;
   }
 }
 
-/** Dropout whether or not anything is training (torch.nn.functional.dropout). */
+/** Dropout of x of any shape, whether or not anything is training (torch.nn.functional.dropout). */
 export function dropout(x: Tensor, p: number, generator: Generator = rng()): Tensor {
   requireProbability("dropout", p);
   return p === 0 ? x : x.mul(generator.dropoutMask(x.shape, p, x.dtype));
@@ -97,6 +98,7 @@ export class Sequential extends Module {
     return this.#steps.map((step, i) => [String(i), step] as const);
   }
 
+  /** x → what the steps make of it, one after the other. */
   forward(x: Tensor): Tensor {
     return this.#steps.reduce((y, step) => (step instanceof Module ? step.forward(y) : step(y)), x);
   }

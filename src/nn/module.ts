@@ -42,6 +42,7 @@ export abstract class Module {
     });
     return found;
   }
+  /** This module and all below it, each once. */
   modules(): Module[] {
     return [...new Set(this.namedModules().map(([, module]) => module))];
   }
@@ -58,6 +59,7 @@ export abstract class Module {
   namedParameters(): [name: string, parameter: Variable][] {
     return distinct(this.#namedVariables().filter(([, v]) => v.trainable));
   }
+  /** Trainable variables, each once: what an optimizer takes. */
   parameters(): Variable[] {
     return this.namedParameters().map(([, v]) => v);
   }
@@ -65,6 +67,7 @@ export abstract class Module {
   namedBuffers(): [name: string, buffer: Variable][] {
     return distinct(this.#namedVariables().filter(([, v]) => !v.trainable));
   }
+  /** Variables that are saved but not trained. */
   buffers(): Variable[] {
     return this.namedBuffers().map(([, v]) => v);
   }
@@ -84,10 +87,12 @@ export abstract class Module {
     return loadState(this.stateDict(), source, { name: this.constructor.name, ...options });
   }
 
+  /** Switches dropout and the like on, here and in all modules below. */
   train(on = true): this {
     for (const module of this.modules()) module.#training = on;
     return this;
   }
+  /** Switches dropout and the like off, as `train(false)`. */
   eval(): this {
     return this.train(false);
   }
@@ -104,6 +109,7 @@ export abstract class Module {
 
 /** A module of one tensor in and one out, as `Sequential` chains them. */
 export interface TensorModule extends Module {
+  /** The module's result for x. */
   forward(x: Tensor): Tensor;
 }
 

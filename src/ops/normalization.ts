@@ -2,7 +2,8 @@
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { formatShape, normalizeAxis, sameShape } from "../tensor/shape.ts";
-import { Tensor, requireFloat } from "../tensor/tensor.ts";
+import { requireFloat } from "../tensor/door/door.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 interface EpsilonAttrs {
   readonly epsilon: number;

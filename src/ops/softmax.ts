@@ -71,7 +71,7 @@ export function softmax(x: Tensor, axis = -1): Tensor {
   return overAxis(SOFTMAX, x, axis);
 }
 
-/** The logarithm of `softmax` (torch.log_softmax). */
+/** The logarithm of `softmax` (torch.log_softmax). Any shape. */
 export function logSoftmax(x: Tensor, axis = -1): Tensor {
   return overAxis(LOG_SOFTMAX, x, axis);
 }

@@ -40,16 +40,19 @@ export interface Backend {
   readonly kind: string;
   /** For people: the kind with the adapter's name. */
   readonly name: string;
+  /** Whether it has tensors of this dtype. */
   supports(dtype: DType): boolean;
   /** Computes the nodes and the assignments in one plan; storages of `outputs` in their order. */
   realize(outputs: readonly Node[], assignments: readonly Assignment[]): Promise<Storage[]>;
   /** Plans once for many runs. `inputs` are `data` leaves of the graph that change from run to run. */
   compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep>;
+  /** A copy of the values on the host, in row-major order. */
   read(storage: Storage): Promise<HostArray>;
   /** The values as they lie in memory that the host sees; undefined where looking would mean waiting. */
   peek?(storage: Storage): HostArray | undefined;
   /** Waits until everything submitted has run. */
   synchronize(): Promise<void>;
+  /** Gives the device and all memory back; tensors on it can no longer be used. */
   close(): void;
 }
 

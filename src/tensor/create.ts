@@ -18,7 +18,7 @@ import { constant } from "./promotion.ts";
 import { realize } from "./program/realize.ts";
 import { checkShape, formatShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
-import type { NestedArray } from "./tensor.ts";
+import type { NestedArray } from "./methods/arguments.ts";
 import { Tensor } from "./tensor.ts";
 
 /** Shape, dtype and ownership of a tensor made from host data. */
@@ -79,7 +79,7 @@ export function scalar(value: number, dtype: DType = "f32"): Tensor {
   return tensor([value], { dtype, shape: [] });
 }
 
-/** A leaf whose value is asked for anew each time a plan runs: learning rates, counters. */
+/** A tensor of shape [] whose value is asked for anew each time a plan runs: learning rates, counters. */
 export function liveScalar(value: () => number, dtype: DType = "f32"): Tensor {
   if (typeof value !== "function") {
     throw new TypeError(
@@ -109,11 +109,11 @@ function filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
   requireNumber(op, "the value", value);
   return new Tensor(build.expand(constant(castValue(value, "f64", dtype), dtype), [...shape]));
 }
-/** A tensor of zeros. */
+/** Zeros, of the shape given. */
 export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
   return filled("zeros", shape, 0, dtype);
 }
-/** A tensor of ones. */
+/** Ones, of the shape given. */
 export function ones(shape: Shape, dtype: DType = "f32"): Tensor {
   return filled("ones", shape, 1, dtype);
 }
@@ -128,8 +128,8 @@ export function onesLike(x: Tensor): Tensor {
   return full(x.shape, 1, x.dtype);
 }
 /**
- * `start, start + step, …` below `stop` (above it for a negative step); with one argument, `0 … stop − 1`. By default
- * i32 where all of them are whole numbers of 32 bits, else f32.
+ * One axis of `start, start + step, …` below `stop` (above it for a negative step); with one argument,
+ * `0 … stop − 1`. By default i32 where all of them are whole numbers of 32 bits, else f32.
  */
 export function arange(start: number, stop?: number, step = 1, dtype?: DType): Tensor {
   const [from, to] = stop === undefined ? [0, start] : [start, stop];
@@ -178,7 +178,7 @@ export function oneHot(index: Tensor, classes: number, dtype: DType = "f32"): Te
   return checked.unsqueeze(-1).eq(arange(classes).cast(index.dtype)).cast(dtype);
 }
 
-/** The tensor's value on another device. */
+/** The tensor's value on another device: the same shape and dtype. */
 export async function to(x: Tensor, device: Backend): Promise<Tensor> {
   requireTensor("to", "x", x);
   if (typeof (device as Partial<Backend> | undefined)?.realize !== "function") {

@@ -19,6 +19,7 @@ export interface FusedOp<A extends object = object> {
   readonly name: string;
   /** Shapes and dtypes of the results. Inputs were checked by the public function that builds the op. */
   outputs(inputs: readonly ValueSpec[], attrs: A): ValueSpec[];
+  /** The results from other ops: the meaning that every kernel is held to, and what gradients are taken of. */
   decompose(inputs: readonly Tensor[], attrs: A): Tensor[];
   /**
    * The results on host arrays, for the reference device, where the decomposition's work is out of proportion. Floating

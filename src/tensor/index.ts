@@ -1,7 +1,8 @@
 /** The tensor layer: lazy arrays, variables, random numbers. */
 export { Tensor } from "./tensor.ts";
 export { concat, stack } from "./methods/join.ts";
-export type { Axes, NestedArray, Operand, Range } from "./tensor.ts";
+export type { Axes, NestedArray, Range } from "./methods/arguments.ts";
+export type { Operand } from "./tensor.ts";
 export { Variable, variable } from "./variable.ts";
 export type { VariableOptions } from "./variable.ts";
 export * from "./create.ts";

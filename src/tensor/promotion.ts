@@ -4,7 +4,7 @@
  * `build.apply` takes operands of one dtype; here they are cast to it. The rules stand in docs/dtypes.md.
  */
 import * as build from "./build.ts";
-import { describeValue, requireTensor } from "./door/door.ts";
+import { describeValue, requireNumber, requireTensor } from "./door/door.ts";
 import type { DType } from "./dtype.ts";
 import { holds, INTEGER_RANGE, isFloat, numberType, resultType } from "./dtype.ts";
 import { ELEMENTWISE } from "./elementwise.ts";
@@ -49,6 +49,15 @@ export function unary(name: ElementwiseName, x: Tensor): Tensor {
   if (x.dtype === "bool" && name === "square") return x.cast("i32").square();
   const to = ELEMENTWISE[name].takes === "float" ? "f32" : x.dtype;
   return new Tensor(build.apply(name, [build.cast(x.node, to)]));
+}
+
+export function clamp(x: Tensor, low: number, high: number): Tensor {
+  requireNumber("clamp", "low", low);
+  requireNumber("clamp", "high", high);
+  const within = x.maximum(low).minimum(high);
+  // Within the bounds, and at them, it is x itself, whose gradient is whole; where maximum meets its bound it would
+  // be shared.
+  return isFloat(x.dtype) ? x.ge(low).and(x.le(high)).where(x, within.detach()) : within;
 }
 
 /** An op on a tensor and a tensor or number, in the dtype they meet in. */

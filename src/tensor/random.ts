@@ -24,6 +24,7 @@ export class Generator {
     this.reseed(seed, calls);
   }
 
+  /** The seed it was made with. */
   get seed(): number {
     return this.#seed;
   }

@@ -6,9 +6,11 @@
  */
 import * as build from "./build.ts";
 import type { DType, HostArray, HostArrayOf } from "./dtype.ts";
-import { checkDType, isFloat } from "./dtype.ts";
+import { checkDType } from "./dtype.ts";
 import { describeTensor, labelTensor } from "./door/describe.ts";
-import { requireNumber, requireTensor } from "./door/door.ts";
+import { requireSameDType, requireTensor } from "./door/door.ts";
+import type { Axes, NestedArray, Range } from "./methods/arguments.ts";
+import { nested } from "./methods/arguments.ts";
 import * as indexing from "./methods/indexing.ts";
 import * as reductions from "./methods/reductions.ts";
 import * as views from "./methods/views.ts";
@@ -17,22 +19,12 @@ import { gradientTargets } from "./program/history.ts";
 import * as promotion from "./promotion.ts";
 import { binary, constant, unary } from "./promotion.ts";
 import { readValues, realize } from "./program/realize.ts";
-import { formatShape, normalizeAxes, normalizeAxis, requireSizes, sizeOf } from "./shape.ts";
+import { formatShape, requireSizes, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { tracing } from "./program/trace.ts";
 
 /** What an operand may be: a tensor, or a number, taken as a constant of the other operand's dtype where that holds it. */
 export type Operand = Tensor | number;
-/** One axis or several; negative ones count from the end. */
-export type Axes = number | readonly number[];
-/** One axis of an index: a position, `[start, stop]`, `[start, stop, step]`, or `null` for all. */
-export type Range =
-  | number
-  | null
-  | readonly [number | null, number | null]
-  | readonly [number | null, number | null, number];
-/** Numbers nested as a tensor's axes are. */
-export type NestedArray = number | NestedArray[];
 
 /** Hooks that other layers fill in, so that this one need not import them. */
 export const hooks: {
@@ -52,9 +44,11 @@ export class Tensor {
   get node(): Node {
     return this.#node;
   }
+  /** Sizes of the axes. */
   get shape(): Shape {
     return this.node.shape;
   }
+  /** Type of the elements. */
   get dtype(): DType {
     return this.node.dtype;
   }
@@ -78,14 +72,12 @@ export class Tensor {
   read(): Promise<HostArray>;
   read<D extends DType>(dtype: D): Promise<HostArrayOf<D>>;
   async read(dtype?: DType): Promise<HostArray> {
-    if (dtype === undefined) return readValues(this);
-    checkDType("read", dtype);
-    if (dtype !== this.dtype) {
-      throw new Error(`read: ${this.label()} is not ${dtype}; read("${this.dtype}"), or cast it: .cast("${dtype}")`);
-    }
+    if (dtype !== undefined) requireSameDType("read", this, dtype);
     const values = await readValues(this);
     // The reference device keeps every floating dtype in double precision.
-    return dtype !== "f64" && values instanceof Float64Array ? Float32Array.from(values) : values;
+    return dtype !== undefined && dtype !== "f64" && values instanceof Float64Array
+      ? Float32Array.from(values)
+      : values;
   }
   /** The value of a tensor of one element. */
   async item(): Promise<number> {
@@ -95,11 +87,7 @@ export class Tensor {
   }
   /** The values as nested arrays; a number for a scalar. */
   async toArray(): Promise<NestedArray> {
-    const data = await this.read();
-    let at = 0;
-    const nest = (axis: number): NestedArray =>
-      axis === this.rank ? data[at++] : Array.from({ length: this.shape[axis] }, () => nest(axis + 1));
-    return nest(0);
+    return nested(await this.read(), this.shape);
   }
   /** Computes the tensor and keeps it on the device. */
   async realize(): Promise<this> {
@@ -138,19 +126,11 @@ export class Tensor {
 
   /** Set by `backward()` on tensors that asked for it with `requireGrad()`, and on variables. */
   get grad(): Tensor | undefined {
-    const trace = tracing();
-    if (trace && this.#grad && !trace.gradients.has(this)) {
-      throw new Error(
-        `grad: the gradient of ${this.toString()} was set before compile traced the function, which would keep this one ` +
-          `for all calls; clear it in the function (zeroGrad) and compute it there`,
-      );
-    }
+    tracing()?.checkGradient(this, this.#grad);
     return this.#grad;
   }
   set grad(value: Tensor | undefined) {
-    const trace = tracing();
-    if (trace && !trace.gradients.has(this)) trace.before.set(this, this.#grad);
-    trace?.gradients.set(this, value);
+    tracing()?.noteGradient(this, this.#grad, value);
     this.#grad = value;
   }
 
@@ -172,66 +152,87 @@ export class Tensor {
 
   // --- elementwise (see elementwise.ts for the table; binary ops broadcast)
 
+  /** x + y. */
   add(y: Operand): Tensor {
     return binary("add", this, y);
   }
+  /** x − y. */
   sub(y: Operand): Tensor {
     return binary("sub", this, y);
   }
+  /** x · y. */
   mul(y: Operand): Tensor {
     return binary("mul", this, y);
   }
+  /** x / y; whole numbers become f32 first. */
   div(y: Operand): Tensor {
     return binary("div", this, y);
   }
+  /** ⌊x / y⌋. */
   floorDiv(y: Operand): Tensor {
     return promotion.floorDiv(this, y);
   }
+  /** x − y·⌊x / y⌋: the sign of y. */
   mod(y: Operand): Tensor {
     return promotion.mod(this, y);
   }
+  /** The larger; ties share the gradient. */
   maximum(y: Operand): Tensor {
     return binary("maximum", this, y);
   }
+  /** The smaller; ties share the gradient. */
   minimum(y: Operand): Tensor {
     return binary("minimum", this, y);
   }
+  /** Whether x = y (bool). */
   eq(y: Operand): Tensor {
     return binary("eq", this, y);
   }
+  /** Whether x ≠ y (bool). */
   ne(y: Operand): Tensor {
     return binary("ne", this, y);
   }
+  /** Whether x < y (bool). */
   lt(y: Operand): Tensor {
     return binary("lt", this, y);
   }
+  /** Whether x ≤ y (bool). */
   le(y: Operand): Tensor {
     return binary("le", this, y);
   }
+  /** Whether x > y (bool). */
   gt(y: Operand): Tensor {
     return binary("gt", this, y);
   }
+  /** Whether x ≥ y (bool). */
   ge(y: Operand): Tensor {
     return binary("ge", this, y);
   }
+  /** Both, of bools. */
   and(y: Tensor): Tensor {
     return binary("and", this, y);
   }
+  /** Either, of bools. */
   or(y: Tensor): Tensor {
     return binary("or", this, y);
   }
+  /** Bitwise and, of integers. */
   bitAnd(y: Operand): Tensor {
     return binary("bitAnd", this, y);
   }
+  /** Bitwise or, of integers. */
   bitOr(y: Operand): Tensor {
     return binary("bitOr", this, y);
   }
+  /** Bitwise exclusive or, of integers. */
   bitXor(y: Operand): Tensor {
     return binary("bitXor", this, y);
   }
+  /** x · 2^y of integers, wrapping; 0 ≤ y < 32. */
   shiftLeft(y: Operand): Tensor {
     return binary("shiftLeft", this, y);
   }
+  /** ⌊x / 2^y⌋ of integers; 0 ≤ y < 32. */
   shiftRight(y: Operand): Tensor {
     return binary("shiftRight", this, y);
   }
@@ -239,69 +240,91 @@ export class Tensor {
   pow(y: Operand): Tensor {
     return promotion.pow(this, y);
   }
+  /** −x. */
   neg(): Tensor {
     return unary("neg", this);
   }
+  /** |x|. */
   abs(): Tensor {
     return unary("abs", this);
   }
+  /** −1, 0 or 1. */
   sign(): Tensor {
     return unary("sign", this);
   }
+  /** x². */
   square(): Tensor {
     return unary("square", this);
   }
+  /** 1 / x. */
   reciprocal(): Tensor {
     return unary("reciprocal", this);
   }
+  /** √x. */
   sqrt(): Tensor {
     return unary("sqrt", this);
   }
+  /** 1 / √x. */
   rsqrt(): Tensor {
     return unary("rsqrt", this);
   }
+  /** eˣ. */
   exp(): Tensor {
     return unary("exp", this);
   }
+  /** Natural logarithm. */
   log(): Tensor {
     return unary("log", this);
   }
+  /** eˣ − 1, exact near 0. */
   expm1(): Tensor {
     return unary("expm1", this);
   }
+  /** log(1 + x), exact near 0. */
   log1p(): Tensor {
     return unary("log1p", this);
   }
+  /** Sine. */
   sin(): Tensor {
     return unary("sin", this);
   }
+  /** Cosine. */
   cos(): Tensor {
     return unary("cos", this);
   }
+  /** Tangent. */
   tan(): Tensor {
     return unary("tan", this);
   }
+  /** Arc tangent. */
   atan(): Tensor {
     return unary("atan", this);
   }
+  /** Hyperbolic tangent. */
   tanh(): Tensor {
     return unary("tanh", this);
   }
+  /** Error function. */
   erf(): Tensor {
     return unary("erf", this);
   }
+  /** 1 / (1 + e⁻ˣ). */
   sigmoid(): Tensor {
     return unary("sigmoid", this);
   }
+  /** log(1 + eˣ). */
   softplus(): Tensor {
     return unary("softplus", this);
   }
+  /** max(x, 0). */
   relu(): Tensor {
     return unary("relu", this);
   }
+  /** x for x > 0, else eˣ − 1 (torch.nn.functional.elu). */
   elu(): Tensor {
     return unary("elu", this);
   }
+  /** x · sigmoid(x). */
   silu(): Tensor {
     return unary("silu", this);
   }
@@ -309,34 +332,37 @@ export class Tensor {
   gelu(approximate: "none" | "tanh" = "none"): Tensor {
     return unary(approximate === "tanh" ? "geluTanh" : "gelu", this);
   }
+  /** Largest whole number ≤ x. */
   floor(): Tensor {
     return unary("floor", this);
   }
+  /** Smallest whole number ≥ x. */
   ceil(): Tensor {
     return unary("ceil", this);
   }
+  /** x without its fraction. */
   trunc(): Tensor {
     return unary("trunc", this);
   }
+  /** Nearest whole number, halves to even. */
   round(): Tensor {
     return unary("round", this);
   }
+  /** Not, of bools. */
   not(): Tensor {
     return unary("not", this);
   }
+  /** Whether x is not a number (bool). */
   isNaN(): Tensor {
     return unary("isNaN", this);
   }
+  /** Whether x is neither infinite nor NaN (bool). */
   isFinite(): Tensor {
     return unary("isFinite", this);
   }
+  /** At least `low` and at most `high`. */
   clamp(low: number, high: number): Tensor {
-    requireNumber("clamp", "low", low);
-    requireNumber("clamp", "high", high);
-    const within = this.maximum(low).minimum(high);
-    // Within the bounds, and at them, it is x itself, whose gradient is whole; where maximum meets its bound it would
-    // be shared.
-    return isFloat(this.dtype) ? this.ge(low).and(this.le(high)).where(this, within.detach()) : within;
+    return promotion.clamp(this, low, high);
   }
   /** `this` is the condition (bool): x where it holds, else y. */
   where(x: Operand, y: Operand): Tensor {
@@ -348,6 +374,7 @@ export class Tensor {
     promotion.requireCondition("mask", keep);
     return new Tensor(build.apply("where", [keep.node, this.node, constant(0, this.dtype)]));
   }
+  /** The values as another dtype: floats to integers without their fraction, numbers to bool as ≠ 0. */
   cast(dtype: DType): Tensor {
     checkDType("cast", dtype);
     return views.wrap(this, build.cast(this.node, dtype));
@@ -355,9 +382,11 @@ export class Tensor {
 
   // --- reductions
 
+  /** Sum over `axes`, all by default; they are dropped, or with `keepDims` of length 1. */
   sum(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("sum", this, axes, keepDims);
   }
+  /** Product over `axes`; shapes as for `sum`. */
   prod(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("prod", this, axes, keepDims);
   }
@@ -365,9 +394,11 @@ export class Tensor {
   max(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("max", this, axes, keepDims);
   }
+  /** Smallest over `axes`; ties share the gradient (torch.amin). */
   min(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("min", this, axes, keepDims);
   }
+  /** Mean over `axes`; shapes as for `sum`. */
   mean(axes?: Axes, keepDims = false): Tensor {
     return reductions.mean(this, axes, keepDims);
   }
@@ -379,6 +410,7 @@ export class Tensor {
   argmax(axis = -1): Tensor {
     return reductions.argExtreme("max", this, axis);
   }
+  /** Index of the smallest element along `axis`, the first of equals, as i32. */
   argmin(axis = -1): Tensor {
     return reductions.argExtreme("min", this, axis);
   }
@@ -398,29 +430,30 @@ export class Tensor {
     requireSizes("reshape", shape, -1);
     return views.wrap(this, build.reshape(this.node, shape));
   }
+  /** Axes `from` and after made one: [a, b, c] from 1 → [a, b·c]. */
   flatten(from = 0): Tensor {
-    const axis = this.rank === 0 ? 0 : normalizeAxis("flatten", from, this.rank);
-    return this.reshape([...this.shape.slice(0, axis), sizeOf(this.shape.slice(axis))]);
+    return views.flatten(this, from);
   }
+  /** Axes in another order: axis i of the result is axis `order[i]` of x. */
   permute(order: readonly number[]): Tensor {
     return views.permute(this, order);
   }
   /** Two axes exchanged; the last two by default. */
   transpose(a = -2, b = -1): Tensor {
-    const [i, j] = [normalizeAxis("transpose", a, this.rank), normalizeAxis("transpose", b, this.rank)];
-    const order = this.shape.map((_, k) => (k === i ? j : k === j ? i : k));
-    return this.permute(order);
+    return views.transpose(this, a, b);
   }
+  /** Axes of length 1 repeated to `shape`; further axes may stand in front (torch.Tensor.expand). */
   expand(shape: Shape): Tensor {
     requireSizes("expand", shape);
     return views.wrap(this, build.expand(this.node, shape));
   }
+  /** Without the axis, which must have length 1; without all such axes by default. */
   squeeze(axis?: number): Tensor {
     return views.squeeze(this, axis);
   }
+  /** With an axis of length 1 at `axis`. */
   unsqueeze(axis: number): Tensor {
-    const at = normalizeAxis("unsqueeze", axis, this.rank + 1);
-    return this.reshape([...this.shape.slice(0, at), 1, ...this.shape.slice(at)]);
+    return views.unsqueeze(this, axis);
   }
   /**
    * Basic indexing, axis by axis; missing axes are taken whole. A number drops its axis; negative positions count from
@@ -429,9 +462,9 @@ export class Tensor {
   slice(...ranges: Range[]): Tensor {
     return views.slice(this, ranges);
   }
+  /** The other way round along `axes`, all by default. */
   flip(axes?: Axes): Tensor {
-    const list = normalizeAxes("flip", axes, this.rank);
-    return this.slice(...this.shape.map((_, i): Range => (list.includes(i) ? [null, null, -1] : null)));
+    return views.flip(this, axes);
   }
   /** Zeros before and after each axis: `[[before, after], …]`. */
   pad(widths: readonly (readonly [number, number])[]): Tensor {
@@ -464,10 +497,4 @@ export class Tensor {
   scatterAdd(axis: number, index: Tensor, source: Tensor): Tensor {
     return indexing.scatterAdd(this, axis, index, source);
   }
-}
-
-/** Throws unless the dtype is a floating one. */
-export function requireFloat(op: string, x: Tensor): void {
-  requireTensor(op, "x", x);
-  if (!isFloat(x.dtype)) throw new Error(`${op}: takes floating tensors, not ${x.dtype}`);
 }

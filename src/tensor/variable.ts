@@ -76,6 +76,7 @@ export class Variable extends Tensor {
     }
     return this.#leaf;
   }
+  /** Its name in errors. */
   get name(): string {
     return this.state.name;
   }

@@ -12,6 +12,8 @@ export interface Exported {
   readonly description: string;
   /** Public members of classes, interfaces and constants. */
   readonly members: ReadonlySet<string>;
+  /** Methods and accessors of classes, and parameters of functions that say neither shape nor meaning. */
+  readonly unsaid: readonly string[];
 }
 
 /** Exported names by entry (`hico-webgpu`, `hico-webgpu/nn`, …), out of the declarations that its package.json names. */
@@ -46,6 +48,7 @@ export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
       name: alias.name,
       file: at?.getSourceFile().fileName.slice(home.length + 1) ?? "",
       description: ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim(),
+      unsaid: [...unsaidMethods(symbol, checker), ...unsaidTensors(symbol, checker)],
       members: new Set(types.flatMap((type) => checker.getPropertiesOfType(type).map((member) => member.name))),
     };
   };
@@ -58,14 +61,50 @@ export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
   );
 }
 
+const described = (symbol: ts.Symbol, checker: ts.TypeChecker): string =>
+  ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim();
+
+/** Public methods and accessors of a class of the package that nothing is said of, here or where they are inherited from. */
+function unsaidMethods(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {
+  if (!(symbol.flags & ts.SymbolFlags.Class)) return [];
+  const spoken = (member: ts.Symbol): boolean => {
+    const [at] = member.declarations ?? [];
+    const hidden = at && ts.getCombinedModifierFlags(at) & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected);
+    const calls = member.flags & (ts.SymbolFlags.Method | ts.SymbolFlags.Accessor);
+    const foreign = !at || at.getSourceFile().fileName.includes("/typescript/") || member.name.startsWith("__");
+    return !calls || !!hidden || foreign || described(member, checker) !== "";
+  };
+  return checker
+    .getPropertiesOfType(checker.getDeclaredTypeOfSymbol(symbol))
+    .filter((member) => !spoken(member))
+    .map((member) => `${symbol.name}.${member.name}() has no description`);
+}
+
+/** What tells of a shape or of what there is for every element. */
+const SHAPED = /\[|shape|scalar|element|same|nested|axis|axes|broadcast|variable|as `|matri|vector/i;
+
+/** Exported functions that take or give tensors and say nothing of their shapes. */
+function unsaidTensors(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {
+  const [at] = symbol.declarations ?? [];
+  if (!at || !(symbol.flags & ts.SymbolFlags.Function)) return [];
+  const [signature] = checker.getTypeOfSymbolAtLocation(symbol, at).getCallSignatures();
+  const isTensor = (type: ts.Type): boolean => ["Tensor", "Variable"].includes(type.symbol?.name ?? "");
+  const types = signature.parameters.map((one) => checker.getTypeOfSymbolAtLocation(one, at));
+  if (![...types, signature.getReturnType()].some(isTensor)) return [];
+  const tags = ts.displayPartsToString(signature.getJsDocTags().flatMap((tag) => tag.text ?? []));
+  const said = `${described(symbol, checker)} ${tags}`;
+  return SHAPED.test(said) ? [] : [`${symbol.name}() takes or gives tensors and says nothing of their shapes`];
+}
+
 type Surface = ReturnType<typeof surfaceOf>;
 
-/** Exported names without a description, in words. */
+/** Exported names without a description, methods without one, and tensors without a shape, in words. */
 export function undescribed(surface: Surface): string[] {
   const missing = new Map<string, string>();
   for (const [entry, names] of surface) {
-    for (const { name, file, description } of names.values()) {
+    for (const { name, file, description, unsaid } of names.values()) {
       if (description === "") missing.set(`${file} ${name}`, `${entry}: ${name} (${file}) has no description`);
+      for (const what of unsaid) missing.set(what, `${entry}: ${what} (${file})`);
     }
   }
   return [...missing.values()];

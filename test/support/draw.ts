@@ -6,7 +6,8 @@ import type { DType, HostArray } from "../../src/tensor/dtype.ts";
 import { hostArray, isFloat } from "../../src/tensor/dtype.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import type { Shape } from "../../src/tensor/shape.ts";
-import type { Range, Tensor } from "../../src/tensor/tensor.ts";
+import type { Range } from "../../src/tensor/methods/arguments.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 
 /** Host values of a leaf of a test graph. */
 export interface LeafData {

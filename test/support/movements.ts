@@ -2,7 +2,7 @@
 import * as build from "../../src/tensor/build.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import type { Shape } from "../../src/tensor/shape.ts";
-import type { Range } from "../../src/tensor/tensor.ts";
+import type { Range } from "../../src/tensor/methods/arguments.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import type { Draw } from "./draw.ts";
 

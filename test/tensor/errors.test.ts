@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { grad, gradients, valueAndGrad } from "../../src/autograd/grad.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import * as build from "../../src/tensor/build.ts";
-import { requireFloat } from "../../src/tensor/tensor.ts";
+import { requireFloat } from "../../src/tensor/door/door.ts";
 import {
   ELEMENTWISE,
   Generator,

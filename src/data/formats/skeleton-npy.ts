@@ -115,6 +115,7 @@ export class NpyClips {
     }
   }
 
+  /** Name, label and the like of clip `i`. */
   factsOf(i: number): NpyClipFacts {
     return this.#facts[i];
   }
@@ -130,6 +131,7 @@ export class NpyClips {
     return clip;
   }
 
+  /** Closes the file. */
   close(): void {
     this.#file.close();
   }

@@ -50,6 +50,7 @@ export interface ClipSource {
   readonly leftOut?: number;
   /** The clips; `onBad` is told of each that cannot be used, and may throw. `onInput` comes after each input. */
   clips(onBad: (error: DataError) => void, onInput: () => void): Iterable<SourceClip>;
+  /** Closes its files. */
   close?(): void;
 }
 

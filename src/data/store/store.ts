@@ -85,6 +85,7 @@ export class ClipStore {
     return { name: this.#names[i], label, subject, camera, setup };
   }
 
+  /** The class of clip `i`; −1 where it has none. */
   label(i: number): number {
     return this.#row(i).label;
   }
@@ -173,6 +174,7 @@ export class ClipStore {
     return damaged;
   }
 
+  /** Closes the file. */
   close(): void {
     this.#source.close();
   }

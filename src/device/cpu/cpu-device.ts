@@ -86,6 +86,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
     return new CpuDevice(features, memory, await Threads.start(memory, count), counters);
   }
 
+  /** Threads that compute, the calling one among them. */
   get threads(): number {
     return this.#threads.count;
   }
@@ -100,6 +101,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
     return [...this.#times.values()].sort((a, b) => b.milliseconds - a.milliseconds);
   }
 
+  /** A copy of the values on the host, in row-major order. */
   async read(storage: Storage): Promise<HostArray> {
     this.#counters.reads++;
     const { dtype, shape } = storage;
@@ -112,6 +114,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
     );
   }
 
+  /** As `read`, at once: plans run to their end before anything else does. */
   peek(storage: Storage): HostArray {
     const { address, dtype, shape } = storage as CpuStorage;
     const size = sizeOf(shape);
@@ -126,6 +129,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
     this.#freeArena();
   }
 
+  /** Ends the threads; tensors on the device can no longer be used. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -44,6 +44,7 @@ export class ReferenceDevice implements Backend {
   readonly kind = "reference";
   readonly name = "reference (float64)";
 
+  /** Every dtype there is. */
   supports(): boolean {
     return true;
   }
@@ -130,6 +131,7 @@ export class ReferenceDevice implements Backend {
     }
   }
 
+  /** A copy of the values: floats in double precision. */
   read(storage: Storage): Promise<HostArray> {
     const { values } = storage as HostStorage;
     // Floating results come back in double precision: that is what this device is for.
@@ -141,6 +143,7 @@ export class ReferenceDevice implements Backend {
   synchronize(): Promise<void> {
     return Promise.resolve();
   }
+  /** Nothing is held that must be given back. */
   close(): void {}
 }
 

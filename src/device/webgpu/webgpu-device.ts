@@ -71,6 +71,7 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     return this.gpu.kernelTimes();
   }
 
+  /** A copy of the values on the host, in row-major order, once the device has come to them. */
   async read(storage: Storage): Promise<HostArray> {
     const { slice, dtype, shape } = storage as GpuStorage;
     const size = sizeOf(shape);
@@ -81,6 +82,7 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     return fromDevice(bytes, dtype, size);
   }
 
+  /** Waits until everything submitted has run. */
   synchronize(): Promise<void> {
     return this.gpu.idle();
   }
@@ -90,6 +92,7 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     this.gpu.trim();
   }
 
+  /** Destroys the device; tensors on it can no longer be used. */
   close(): void {
     this.gpu.close();
   }

@@ -25,6 +25,7 @@ export type ClassifierKind = (typeof CLASSIFIERS)[number];
 export interface Classifier extends Module {
   /** [classes, width]. */
   readonly weight: Variable;
+  /** features [B, width] → logits [B, classes]. */
   forward(features: Tensor): Tensor;
   /** First values. `labelled` gives the features of the labelled clips, for those that begin from them. */
   begin(generator: Generator, labelled: () => Promise<FeatureTable>): Promise<void>;
@@ -53,6 +54,7 @@ class CosineClassifier extends Module implements Classifier {
     this.weight = variable(zeros([classes, width]));
   }
 
+  /** features [B, width] → logits [B, classes]. */
   forward(features: Tensor): Tensor {
     return l2Normalize(features).matmul(l2Normalize(this.weight).transpose()).mul(SCALE);
   }

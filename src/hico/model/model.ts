@@ -85,6 +85,7 @@ export class HiCo extends Module {
     };
   }
 
+  /** What it was made with, every option resolved. */
   get config(): HiCoConfig {
     return this.#config;
   }

@@ -62,10 +62,12 @@ export class RunFolder {
     return begun && existsSync(this.#at(CONFIG_FILE));
   }
 
+  /** The file of measures, a line of JSON a step. */
   get metricsPath(): string {
     return this.#at("metrics.jsonl");
   }
 
+  /** Makes the folder. */
   create(): void {
     mkdirSync(this.#at("checkpoints"), { recursive: true });
   }
@@ -82,10 +84,12 @@ export class RunFolder {
     return resolveSettings({ from: path, given: readConfig(path) });
   }
 
+  /** Writes what the run was asked for. */
   writeSettings(settings: RunSettings): void {
     writeJson(this.#at(CONFIG_FILE), { ...settings, data: resolve(settings.data) });
   }
 
+  /** Writes which data it is of. */
   writeStore(store: RunStore): void {
     writeJson(this.#at(STORE_FILE), store);
   }
@@ -95,7 +99,7 @@ export class RunFolder {
     return readJson(this.#at(STORE_FILE)) as RunStore | undefined;
   }
 
-  /** @throws Error where a store is not the one that the run was begun on. */
+  /** Makes sure that a store is the one that the run was begun on. @throws Error where it is not */
   requireStore(store: ClipStore): void {
     const begun = this.store();
     if (begun === undefined || begun.checksum === store.checksum) return;
@@ -117,10 +121,12 @@ export class RunFolder {
       .sort((a, b) => b.step - a.step);
   }
 
+  /** The checkpoint of a step. */
   checkpointPath(step: number): string {
     return this.#at("checkpoints", `step-${String(step).padStart(8, "0")}.safetensors`);
   }
 
+  /** The best checkpoint so far. */
   get bestPath(): string {
     return this.#at("checkpoints", "best.safetensors");
   }
@@ -178,6 +184,7 @@ export class RunFolder {
     return this.#at("eval", file);
   }
 
+  /** Writes the result of an evaluation; its path. */
   writeEvaluation(name: string, value: unknown): string {
     const path = this.evaluationPath(`${name}.json`);
     mkdirSync(dirname(path), { recursive: true });
@@ -205,6 +212,7 @@ export class RunFolder {
     return readJson(this.evaluationPath(`${name}.json`));
   }
 
+  /** Writes how the pretraining ended. */
   writePretraining(report: object): void {
     writeJson(this.#at(PRETRAINING_FILE), report);
   }

@@ -120,6 +120,7 @@ export class NpyFile {
     this.shape = header.shape;
   }
 
+  /** Opens a file by path, or bytes called `name`. @throws FormatError where it is none */
   static open(input: BytesOrPath, name?: string): NpyFile {
     const source = openSource(input, name);
     try {
@@ -147,6 +148,7 @@ export class NpyFile {
     };
   }
 
+  /** Closes the file. */
   close(): void {
     this.#source.close();
   }

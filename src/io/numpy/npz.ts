@@ -36,6 +36,7 @@ export class NpzFile {
     this.names = [...this.#entryNames.keys()];
   }
 
+  /** Opens a file by path, or bytes. @throws FormatError where it is none */
   static open(input: BytesOrPath, options: NpzReadOptions = {}): NpzFile {
     const source = openSource(input, options.name);
     try {
@@ -56,6 +57,7 @@ export class NpzFile {
     return readNpyArray(this.#bytes(name), this.#label(name));
   }
 
+  /** Closes the file. */
   close(): void {
     this.#source.close();
   }

@@ -6,6 +6,7 @@ import { Module } from "../module.ts";
 
 /** max(x, 0) (torch.nn.ReLU). */
 export class ReLU extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return x.relu();
   }
@@ -17,6 +18,7 @@ export class LeakyReLU extends Module {
     super();
     this.#slope = slope;
   }
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return leakyRelu(x, this.#slope);
   }
@@ -28,6 +30,7 @@ export class ELU extends Module {
     super();
     this.#alpha = alpha;
   }
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return elu(x, this.#alpha);
   }
@@ -39,48 +42,56 @@ export class GELU extends Module {
     super();
     this.#approximate = approximate;
   }
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return x.gelu(this.#approximate);
   }
 }
 /** x·sigmoid(x) (torch.nn.SiLU). */
 export class SiLU extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return x.silu();
   }
 }
 /** x·tanh(softplus(x)) (torch.nn.Mish). */
 export class Mish extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return mish(x);
   }
 }
 /** torch.nn.Hardswish. */
 export class HardSwish extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return hardSwish(x);
   }
 }
 /** torch.nn.Hardsigmoid. */
 export class HardSigmoid extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return hardSigmoid(x);
   }
 }
 /** 1 / (1 + e⁻ˣ) (torch.nn.Sigmoid). */
 export class Sigmoid extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return x.sigmoid();
   }
 }
 /** torch.nn.Tanh. */
 export class Tanh extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return x.tanh();
   }
 }
 /** log(1 + eˣ) (torch.nn.Softplus). */
 export class Softplus extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return x.softplus();
   }
@@ -96,24 +107,28 @@ abstract class AlongAxis extends Module {
 }
 /** The first half of an axis times the sigmoid of the second (torch.nn.GLU). */
 export class GLU extends AlongAxis {
+  /** x [..., 2n, ...] → [..., n, ...] along the axis. */
   forward(x: Tensor): Tensor {
     return glu(x, this.axis);
   }
 }
 /** torch.nn.Softmax. */
 export class Softmax extends AlongAxis {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return softmax(x, this.axis);
   }
 }
 /** torch.nn.LogSoftmax. */
 export class LogSoftmax extends AlongAxis {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return logSoftmax(x, this.axis);
   }
 }
 /** The same value (torch.nn.Identity). */
 export class Identity extends Module {
+  /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
     return x;
   }

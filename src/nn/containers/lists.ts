@@ -36,12 +36,15 @@ export class ModuleList<M extends Module = Module> extends Module implements Ite
     for (const module of modules) this.append(module);
     return this;
   }
+  /** What `f` makes of each module, as an array. */
   map<T>(f: (module: M, index: number) => T): T[] {
     return this.#list.map(f);
   }
+  /** Calls `f` with each module in order. */
   forEach(f: (module: M, index: number) => void): void {
     this.#list.forEach(f);
   }
+  /** The modules in order, for `for … of`. */
   [Symbol.iterator](): Iterator<M> {
     return this.#list[Symbol.iterator]();
   }
@@ -62,12 +65,15 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
     return [...this.#byName];
   }
 
+  /** How many. */
   get size(): number {
     return this.#byName.size;
   }
+  /** Whether there is a module of this name. */
   has(name: string): boolean {
     return this.#byName.has(name);
   }
+  /** The module of this name. @throws Error that lists the names there are */
   get(name: string): M {
     const module = this.#byName.get(name);
     if (!module) throw new Error(`ModuleDict: there is no "${name}"; there are ${[...this.#byName.keys()].join(", ")}`);
@@ -88,12 +94,15 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
   delete(name: string): boolean {
     return this.#byName.delete(name);
   }
+  /** The names in order. */
   keys(): IterableIterator<string> {
     return this.#byName.keys();
   }
+  /** The modules in order. */
   values(): IterableIterator<M> {
     return this.#byName.values();
   }
+  /** Names with modules in order, for `for … of`. */
   [Symbol.iterator](): Iterator<[string, M]> {
     return this.#byName[Symbol.iterator]();
   }

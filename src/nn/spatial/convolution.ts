@@ -79,6 +79,7 @@ abstract class Conv extends Module {
     this.#options = { stride, padding, dilation, groups };
   }
 
+  /** x [N, in, ...size] → [N, out, ...size]; unbatched [in, ...size] → [out, ...size]. */
   forward(x: Tensor): Tensor {
     return this.convolve(x, this.weight, { ...this.#options, bias: this.bias });
   }
@@ -128,6 +129,7 @@ abstract class ConvTranspose extends Module {
     this.#options = { stride, padding, outputPadding, dilation, groups };
   }
 
+  /** x [N, in, ...size] → [N, out, ...size]; unbatched [in, ...size] → [out, ...size]. */
   forward(x: Tensor): Tensor {
     return this.convolve(x, this.weight, { ...this.#options, bias: this.bias });
   }

@@ -76,24 +76,28 @@ abstract class AdaptivePool extends Module {
 
 /** torch.nn.AdaptiveAvgPool1d: x [..., L] → [..., size]. */
 export class AdaptiveAvgPool1d extends AdaptivePool {
+  /** x [..., L] → [..., size]. */
   forward(x: Tensor): Tensor {
     return adaptiveAvgPool1d(x, this.size);
   }
 }
 /** torch.nn.AdaptiveAvgPool2d: x [..., H, W] → [..., size, size]. */
 export class AdaptiveAvgPool2d extends AdaptivePool {
+  /** x [..., H, W] → [..., size, size]. */
   forward(x: Tensor): Tensor {
     return adaptiveAvgPool2d(x, this.size);
   }
 }
 /** torch.nn.AdaptiveMaxPool1d: x [..., L] → [..., size]. */
 export class AdaptiveMaxPool1d extends AdaptivePool {
+  /** x [..., L] → [..., size]. */
   forward(x: Tensor): Tensor {
     return adaptiveMaxPool1d(x, this.size);
   }
 }
 /** torch.nn.AdaptiveMaxPool2d: x [..., H, W] → [..., size, size]. */
 export class AdaptiveMaxPool2d extends AdaptivePool {
+  /** x [..., H, W] → [..., size, size]. */
   forward(x: Tensor): Tensor {
     return adaptiveMaxPool2d(x, this.size);
   }
@@ -107,6 +111,7 @@ export class Flatten extends Module {
   ) {
     super();
   }
+  /** x → the same values, axes `startDim` to `endDim` as one. */
   forward(x: Tensor): Tensor {
     const [from, to] = [normalizeAxis("Flatten", this.startDim, x.rank), normalizeAxis("Flatten", this.endDim, x.rank)];
     if (from > to) throw new Error(`Flatten: axis ${from} lies behind axis ${to} of ${formatShape(x.shape)}`);
@@ -125,6 +130,7 @@ abstract class ChannelDropout extends Module {
     super();
     requireProbability(this.constructor.name, p);
   }
+  /** x [N, C, ...] or [C, ...] → the same shape. */
   forward(x: Tensor): Tensor {
     if (x.rank !== this.rank + 1 && x.rank !== this.rank + 2) {
       throw new Error(

@@ -4,10 +4,11 @@ import { arange, full } from "../../tensor/create.ts";
 import type { DType, HostArray } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import { formatShape, normalizeAxes, normalizeAxis } from "../../tensor/shape.ts";
-import type { Axes } from "../../tensor/tensor.ts";
+import type { Axes } from "../../tensor/methods/arguments.ts";
 import { concat } from "../../tensor/methods/join.ts";
 import { sliceAxis } from "../../tensor/methods/views.ts";
-import { Tensor, requireFloat } from "../../tensor/tensor.ts";
+import { requireFloat } from "../../tensor/door/door.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 
 /** Parts of an axis, of `size` elements each (the last may have fewer) or of the sizes listed (torch.split). */
 export function split(x: Tensor, size: number | readonly number[], axis = 0): Tensor[] {
@@ -29,7 +30,7 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
   return sizes.map((n) => sliceAxis(x, at, [from, (from += n)]));
 }
 
-/** At most `count` parts of equal size, the last may have less (torch.chunk). */
+/** At most `count` parts of equal size along `axis`, the last may have less (torch.chunk). */
 export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
   if (!Number.isInteger(count) || count < 1) throw new Error(`chunk: ${count} parts; it must be at least 1`);
   const length = x.shape[normalizeAxis("chunk", axis, x.rank)];
@@ -52,7 +53,7 @@ export function triu(x: Tensor, diagonal = 0): Tensor {
   return triangle("triu", x, (row, column) => column.ge(row.add(diagonal)));
 }
 
-/** `steps` numbers from `start` to `end`, both included, evenly apart (torch.linspace). */
+/** `steps` numbers from `start` to `end`, both included, evenly apart: shape [steps] (torch.linspace). */
 export function linspace(start: number, end: number, steps: number, dtype: DType = "f32"): Tensor {
   if (!isFloat(dtype)) throw new Error(`linspace: dtype ${dtype} is not a floating one`);
   if (!Number.isInteger(steps) || steps < 0 || !Number.isFinite(start) || !Number.isFinite(end)) {

@@ -1,9 +1,9 @@
 /** Cross-entropy of classes. */
-import { checkOptions } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { inBounds } from "../../tensor/bounds.ts";
 import { arange } from "../../tensor/create.ts";
 import { formatShape, sameShape } from "../../tensor/shape.ts";
-import { Tensor, requireFloat } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { logSumExp } from "../softmax.ts";
 import { classShare } from "./divergence.ts";
 import type { Reduction } from "./reduction.ts";

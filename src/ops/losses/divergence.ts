@@ -2,8 +2,8 @@
 import { inBounds } from "../../tensor/bounds.ts";
 import { arange } from "../../tensor/create.ts";
 import { formatShape, sameShape } from "../../tensor/shape.ts";
-import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
-import { Tensor, requireFloat } from "../../tensor/tensor.ts";
+import { checkOptions, requireTensor, requireFloat } from "../../tensor/door/door.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import type { LossOptions, Reduction } from "./reduction.ts";
 import { reduceLoss, requirePair } from "./reduction.ts";
 

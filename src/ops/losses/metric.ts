@@ -1,8 +1,7 @@
 /** Losses of distances between vectors: cosine, triplets, margins. */
 import { formatShape, sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
-import { requireFloat } from "../../tensor/tensor.ts";
+import { checkOptions, requireTensor, requireFloat } from "../../tensor/door/door.ts";
 import type { LossOptions } from "./reduction.ts";
 import { reduceLoss, requireAtLeast, requirePair } from "./reduction.ts";
 

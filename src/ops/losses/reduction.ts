@@ -1,8 +1,7 @@
 /** What every loss shares: what becomes of the losses of single examples, and checks of its arguments. */
 import { formatShape, sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireTensor } from "../../tensor/door/door.ts";
-import { requireFloat } from "../../tensor/tensor.ts";
+import { requireTensor, requireFloat } from "../../tensor/door/door.ts";
 
 /** What becomes of the losses of single examples: their mean, their sum, or all of them. */
 export type Reduction = "mean" | "sum" | "none";

@@ -6,7 +6,7 @@ import { arange } from "../../tensor/create.ts";
 import { broadcastShapes, formatShape, sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";
-import { requireFloat } from "../../tensor/tensor.ts";
+import { requireFloat } from "../../tensor/door/door.ts";
 import { LOWEST } from "../specs/lowest.ts";
 
 /** Settings of `scaledDotProductAttention`. */

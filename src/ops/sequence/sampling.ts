@@ -3,7 +3,7 @@ import type { Generator } from "../../tensor/random.ts";
 import { rng } from "../../tensor/random.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/tensor.ts";
+import { requireFloat } from "../../tensor/door/door.ts";
 import { cumsum } from "../arrays/cumulative.ts";
 import { sort } from "../arrays/sort.ts";
 import { softmax } from "../softmax.ts";

@@ -1,7 +1,7 @@
 /** Convolutions and their transposes, as torch.nn.functional has them. */
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/tensor.ts";
+import { requireFloat } from "../../tensor/door/door.ts";
 import type { ConvolveAttrs } from "./convolve.ts";
 import { CONVOLVE, CONVOLVE_INPUT, apply } from "./convolve.ts";
 import type { PerAxis } from "./sizes.ts";

@@ -1,7 +1,7 @@
 /** Windows as columns and back (torch.nn.functional.unfold, fold). */
 import { formatShape, sizeOf } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/tensor.ts";
+import { requireFloat } from "../../tensor/door/door.ts";
 import type { ConvolveAttrs } from "./convolve.ts";
 import { columnsOf, sumColumns } from "./convolve.ts";
 import type { PerAxis } from "./sizes.ts";

@@ -9,7 +9,7 @@ import type { DType } from "../../tensor/dtype.ts";
 import { sliceAxis } from "../../tensor/methods/views.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/tensor.ts";
+import { requireFloat } from "../../tensor/door/door.ts";
 import { LOWEST } from "../specs/lowest.ts";
 import type { PerAxis } from "./sizes.ts";
 import { perAxis, spanOf } from "./sizes.ts";

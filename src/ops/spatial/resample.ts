@@ -2,7 +2,7 @@
 import { tensor } from "../../tensor/create.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/tensor.ts";
+import { requireFloat } from "../../tensor/door/door.ts";
 
 /** Settings of `interpolate`. */
 export interface InterpolateOptions {

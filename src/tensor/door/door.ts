@@ -4,6 +4,7 @@
  * Types keep TypeScript's users from most of this. Everybody else is told which op, which argument and what to write
  * instead, at the call that made the mistake.
  */
+import { checkDType, isFloat } from "../dtype.ts";
 import { Tensor } from "../tensor.ts";
 
 /** A value as an error names it, with what to do about it where that is plain. */
@@ -29,6 +30,19 @@ export function describeValue(value: unknown): string {
 export function requireTensor(op: string, argument: string, value: unknown): asserts value is Tensor {
   if (value instanceof Tensor) return;
   throw new TypeError(`${op}: ${argument} must be a tensor, not ${describeValue(value)}`);
+}
+
+/** Throws unless the tensor is of the dtype that was named. */
+export function requireSameDType(op: string, x: Tensor, dtype: unknown): void {
+  checkDType(op, dtype);
+  if (dtype === x.dtype) return;
+  throw new Error(`${op}: ${x.label()} is not ${dtype}; ${op}("${x.dtype}"), or cast it: .cast("${dtype}")`);
+}
+
+/** Throws unless the dtype is a floating one. */
+export function requireFloat(op: string, x: Tensor): void {
+  requireTensor(op, "x", x);
+  if (!isFloat(x.dtype)) throw new Error(`${op}: takes floating tensors, not ${x.dtype}`);
 }
 
 /** Throws unless the argument is a number. */

@@ -3,7 +3,7 @@ import * as build from "../build.ts";
 import { requireFlag, requireNumber } from "../door/door.ts";
 import { isFloat } from "../dtype.ts";
 import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from "../shape.ts";
-import type { Axes } from "../tensor.ts";
+import type { Axes } from "./arguments.ts";
 import { Tensor } from "../tensor.ts";
 
 /** Sums and products of bools count as i32; the largest and smallest of bools are bools. */

@@ -2,8 +2,8 @@
 import * as build from "../build.ts";
 import { describeValue, requireCount } from "../door/door.ts";
 import type { Node } from "../node.ts";
-import { formatShape, normalizeAxis } from "../shape.ts";
-import type { Range } from "../tensor.ts";
+import { formatShape, normalizeAxes, normalizeAxis, sizeOf } from "../shape.ts";
+import type { Axes, Range } from "./arguments.ts";
 import { Tensor } from "../tensor.ts";
 
 /** A tensor for `node`, or `x` itself where nothing changed. */
@@ -74,6 +74,30 @@ export function sliceAxis(x: Tensor, axis: number, range: Range): Tensor {
     x,
     x.shape.map((_, i) => (i === axis ? range : null)),
   );
+}
+
+export function flip(x: Tensor, axes: Axes | undefined): Tensor {
+  const list = normalizeAxes("flip", axes, x.rank);
+  return slice(
+    x,
+    x.shape.map((_, i): Range => (list.includes(i) ? [null, null, -1] : null)),
+  );
+}
+
+export function transpose(x: Tensor, a: number, b: number): Tensor {
+  const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
+  const order = x.shape.map((_, k) => (k === i ? j : k === j ? i : k));
+  return permute(x, order);
+}
+
+export function flatten(x: Tensor, from: number): Tensor {
+  const axis = x.rank === 0 ? 0 : normalizeAxis("flatten", from, x.rank);
+  return x.reshape([...x.shape.slice(0, axis), sizeOf(x.shape.slice(axis))]);
+}
+
+export function unsqueeze(x: Tensor, axis: number): Tensor {
+  const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
+  return x.reshape([...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
 }
 
 /** Start, count and step of a Python slice on an axis of `size`. */

@@ -28,6 +28,20 @@ export class Trace {
   /** Something the function did that has no meaning in it: tracing fails with it, whoever caught it. */
   fault: Error | undefined;
 
+  /** @throws Error where the function reads a gradient that it has not set: it would be the same at every call */
+  checkGradient(tensor: Tensor, held: Tensor | undefined): void {
+    if (!held || this.gradients.has(tensor)) return;
+    throw new Error(
+      `grad: the gradient of ${tensor.toString()} was set before compile traced the function, which would keep this one ` +
+        `for all calls; clear it in the function (zeroGrad) and compute it there`,
+    );
+  }
+  /** Notes a gradient that the function sets, and what stood there before. */
+  noteGradient(tensor: Tensor, held: Tensor | undefined, value: Tensor | undefined): void {
+    if (!this.gradients.has(tensor)) this.before.set(tensor, held);
+    this.gradients.set(tensor, value);
+  }
+
   /** Notes that the function depends on what `read` gives. */
   watch(owner: object, read: () => unknown): void {
     if (!this.#modes.has(owner)) this.#modes.set(owner, { read, value: read() });
