@@ -15,10 +15,11 @@ export interface StepValues {
   readonly values: readonly number[];
 }
 
+/** What a `trainLoop` runs, and when it tells what. */
 export interface TrainLoopOptions<Batch> {
   /** Steps that were done before. Default 0. */
   readonly from?: number;
-  /** Steps of the whole training, those before included. */
+  /** Steps of the whole training, those before included; Infinity: until the batches end. */
   readonly steps: number;
   /** Batches of step `from` + 1 and on; closed (`return`) when the loop ends, also by an error. */
   readonly batches: Iterable<Batch> | AsyncIterable<Batch>;
@@ -43,7 +44,7 @@ export interface TrainLoopOptions<Batch> {
 /**
  * Runs the steps that are left.
  * @returns how many steps of the training are done: `steps`, or fewer where the signal aborted.
- * @throws Error where batches end before the steps do, and what the callbacks throw.
+ * @throws Error where batches end before a number of steps that was given, and what the callbacks throw.
  */
 export async function trainLoop<Batch>(options: TrainLoopOptions<Batch>): Promise<number> {
   const { from = 0, steps, step, readEvery = 10, readAfter = Infinity, signal } = options;
@@ -74,8 +75,9 @@ export async function trainLoop<Batch>(options: TrainLoopOptions<Batch>): Promis
   try {
     while (done < steps && !signal?.aborted) {
       // Lets arrived batches and Ctrl-C in, also where a step never waits for the event loop.
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
       const next = await batches.next();
+      if (next.done && steps === Infinity) break;
       if (next.done) throw new Error(`trainLoop: batches ended after step ${done} of ${steps}; give one for each step`);
       const measured = await step(next.value, done + 1);
       done++;
@@ -89,6 +91,22 @@ export async function trainLoop<Batch>(options: TrainLoopOptions<Batch>): Promis
   } finally {
     await batches.return?.();
   }
+}
+
+/** A turn of the event loop. Timers of browsers wait some milliseconds, messages do not. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof setImmediate === "function") {
+      setImmediate(resolve);
+      return;
+    }
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
 }
 
 function iteratorOf<Batch>(batches: Iterable<Batch> | AsyncIterable<Batch>): Iterator<Batch> | AsyncIterator<Batch> {

@@ -15,10 +15,11 @@ import { inferSizes } from "./infer-sizes.ts";
 import { zeroSums } from "../run/measures.ts";
 import { RunFolder } from "../run/folder.ts";
 import { modelFor } from "../run/run-model.ts";
-import { nonFiniteTensor, readRunState, writeRun } from "../run/state.ts";
+import { readRunState, writeRun } from "../run/state.ts";
 import type { RunSettings } from "../run/settings.ts";
 import { resolveSettings } from "../run/settings.ts";
 import { HiCoTrainer } from "../model/trainer.ts";
+import { nonFiniteTensor } from "../../train/non-finite.ts";
 
 /** Which checkpoint becomes which run. */
 export interface ImportOptions {

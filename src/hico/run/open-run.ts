@@ -16,7 +16,8 @@ import { clipsOf } from "./clips.ts";
 import type { HiCo } from "../model/model.ts";
 import { RunFolder } from "./folder.ts";
 import { modelFor } from "./run-model.ts";
-import { DamagedCheckpointError, loadRunModel } from "./state.ts";
+import { loadRunModel } from "./state.ts";
+import { DamagedCheckpointError } from "../../train/checkpoint/checksum.ts";
 import type { RunSettings } from "./settings.ts";
 import { inputSettings } from "./settings.ts";
 

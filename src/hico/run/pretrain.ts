@@ -30,13 +30,15 @@ import { RunLog } from "./log.ts";
 import { lockRun } from "./run-lock.ts";
 import { modelFor } from "./run-model.ts";
 import type { RunProgress } from "./state.ts";
-import { DamagedCheckpointError, loadRun, nonFiniteTensor, readRunState, writeRun } from "./state.ts";
+import { loadRun, readRunState, writeRun } from "./state.ts";
 import type { RunSettings } from "./settings.ts";
 import { differingSettings, extendedSettings, inputSettings } from "./settings.ts";
 import { StepGenerator } from "./step-generator.ts";
 import { HiCoTrainer } from "../model/trainer.ts";
 import type { StepValues } from "../../train/loop.ts";
 import { trainLoop } from "../../train/loop.ts";
+import { DamagedCheckpointError } from "../../train/checkpoint/checksum.ts";
+import { NonFiniteError, nonFiniteTensor } from "../../train/non-finite.ts";
 
 interface RunStart {
   readonly device: string;
@@ -82,24 +84,6 @@ export interface PretrainReport extends Measures, Pace {
   readonly best?: { readonly loss: number; readonly step: number };
   /** What seems to have gone wrong, in words. */
   readonly warnings: readonly string[];
-}
-
-/** A loss, or a weight, that is no number any more. Nothing after the last good checkpoint was saved. */
-export class NonFiniteError extends Error {
-  override readonly name = "NonFiniteError";
-
-  constructor(
-    readonly step: number,
-    readonly what: string,
-    readonly value: number,
-    readonly checkpoint: string | undefined,
-  ) {
-    const wayOut =
-      checkpoint === undefined
-        ? "There is no checkpoint before it; begin anew with a lower learning rate"
-        : `The last good checkpoint is ${checkpoint}; begin anew with a lower learning rate, or resume to see it again`;
-    super(`${what} is ${value} at step ${step}: training stopped. ${wayOut}`);
-  }
 }
 
 /** Milliseconds after which losses are read, however few steps they are of. */

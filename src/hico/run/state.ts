@@ -6,13 +6,12 @@
  * checksum over all of it: a file that has changed is known by it. Order and augmentation of the clips and dropout follow from the seed and the step and need no state.
  */
 import type { BytesOrPath } from "../../io/byte-source.ts";
-import { crc32 } from "../../io/crc32.ts";
 import { FormatError } from "../../io/format-error.ts";
 import type { HostTensor } from "../../io/host-tensor.ts";
-import { bytesOf } from "../../io/host-tensor.ts";
 import type { SafetensorsContents } from "../../io/safetensors.ts";
 import { readSafetensors, writeSafetensors } from "../../io/safetensors.ts";
 import { readState } from "../../nn/state.ts";
+import { checksumOf, DamagedCheckpointError } from "../../train/checkpoint/checksum.ts";
 import { hicoState } from "../model/checkpoint.ts";
 import type { HiCo } from "../model/model.ts";
 import type { HiCoTrainer } from "../model/trainer.ts";
@@ -41,20 +40,6 @@ export async function readRunState(trainer: HiCoTrainer): Promise<Map<string, Ho
   return tensors;
 }
 
-/** The name of a tensor that holds a NaN or an infinity, and that value. */
-export function nonFiniteTensor(
-  tensors: ReadonlyMap<string, HostTensor>,
-): { readonly name: string; readonly value: number } | undefined {
-  for (const [name, { data }] of tensors) {
-    if (!(data instanceof Float32Array)) continue;
-    // A sum of finite numbers as doubles stays finite, and shows a NaN or an infinity among them.
-    let sum = 0;
-    for (let i = 0; i < data.length; i++) sum += data[i];
-    if (!Number.isFinite(sum)) return { name, value: data.find((value) => !Number.isFinite(value)) ?? sum };
-  }
-  return undefined;
-}
-
 /** Writes the state; the file appears whole or not at all. */
 export function writeRun(
   path: string,
@@ -68,29 +53,6 @@ export function writeRun(
     settings: JSON.stringify(decidingSettings(settings)),
   };
   writeSafetensors(path, tensors, { ...metadata, checksum: checksumOf(tensors, Object.entries(metadata)) });
-}
-
-/** CRC-32, in hex, over the names, forms and checksums of all tensors and all metadata but itself. */
-function checksumOf(tensors: ReadonlyMap<string, HostTensor>, metadata: Iterable<readonly [string, string]>): string {
-  const byName = (a: readonly unknown[], b: readonly unknown[]): number => (String(a[0]) < String(b[0]) ? -1 : 1);
-  const parts = [...tensors].map(([name, t]) => [name, t.dtype, t.shape, crc32(bytesOf(t.data))]).sort(byName);
-  const rest = [...metadata].filter(([name]) => name !== "checksum").sort(byName);
-  return crc32(new TextEncoder().encode(JSON.stringify([parts, rest])))
-    .toString(16)
-    .padStart(8, "0");
-}
-
-/** A checkpoint whose bytes are not those that were written. */
-export class DamagedCheckpointError extends Error {
-  override readonly name = "DamagedCheckpointError";
-
-  constructor(
-    readonly path: string,
-    fault: string,
-    options?: ErrorOptions,
-  ) {
-    super(`${path} is damaged: ${fault}`, options);
-  }
 }
 
 /** Takes everything back. @returns where the run was. @throws Error naming the file and what does not fit. */

@@ -5,15 +5,15 @@
  * holds one `Event` message of tensorflow/core/util/event.proto in protocol-buffer encoding. Only the handful of fields
  * that scalars need are written and read. A record cut off by a kill is passed over by readers.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
-import { hostname } from "node:os";
-import { join } from "node:path";
+import { builtin } from "../builtin.ts";
 import { maskedCrc32c } from "./crc32c.ts";
 import { FormatError } from "../format-error.ts";
 import { BYTES, fieldsOf, FIXED32, FIXED64, Message, VARINT } from "./protobuf.ts";
 
+const fs = (path: string) => builtin<typeof import("node:fs")>("node:fs", path);
+
 /** One event: scalars of a step, the file's version, or the start of a session. */
-interface TensorBoardEvent {
+export interface TensorBoardEvent {
   /** Seconds since 1970. */
   readonly wallTime: number;
   readonly step: number;
@@ -27,29 +27,40 @@ interface TensorBoardEvent {
 /** SessionLog.START */
 const START = 1;
 
-/** Appends scalars to an event file of its own in `folder`. */
+/** Appends scalars to an event file of its own in `folder`, which must be there (torch.utils.tensorboard.SummaryWriter). */
 export class TensorBoardWriter {
   readonly path: string;
   #descriptor: number | undefined;
 
   /** @param resumedAt the step that training goes on from. */
   constructor(folder: string, resumedAt?: number) {
+    const { join } = builtin<typeof import("node:path")>("node:path", folder);
+    const { hostname } = builtin<typeof import("node:os")>("node:os", folder);
     const seconds = Math.floor(Date.now() / 1000);
     this.path = join(
       folder,
       `events.out.tfevents.${String(seconds).padStart(10, "0")}.${hostname()}.${process.pid}.${counter++}`,
     );
-    this.#descriptor = openSync(this.path, "wx");
+    this.#descriptor = fs(this.path).openSync(this.path, "wx");
     this.#append({ wallTime: Date.now() / 1000, step: 0, fileVersion: "brain.Event:2" });
     if (resumedAt !== undefined) this.#append({ wallTime: Date.now() / 1000, step: resumedAt, sessionStart: true });
   }
 
+  /** In a folder that is made where it is not there. */
+  static inFolder(folder: string, resumedAt?: number): TensorBoardWriter {
+    fs(folder).mkdirSync(folder, { recursive: true });
+    return new TensorBoardWriter(folder, resumedAt);
+  }
+
+  /** Adds the values of a step by their tags, such as `train/loss`. */
   scalars(step: number, scalars: Readonly<Record<string, number>>, wallTime = Date.now() / 1000): void {
     this.#append({ wallTime, step, scalars });
   }
 
+  /** Everything written is on the disk when this returns. */
   close(): void {
     if (this.#descriptor === undefined) return;
+    const { closeSync, fsyncSync } = fs(this.path);
     fsyncSync(this.#descriptor);
     closeSync(this.#descriptor);
     this.#descriptor = undefined;
@@ -58,6 +69,7 @@ export class TensorBoardWriter {
   #append(event: TensorBoardEvent): void {
     if (this.#descriptor === undefined) throw new Error(`${this.path}: write after close`);
     const record = encodeRecord(encodeEvent(event));
+    const { writeSync } = fs(this.path);
     let done = 0;
     while (done < record.length) done += writeSync(this.#descriptor, record, done);
   }
@@ -97,9 +109,9 @@ export function decodeRecords(bytes: Uint8Array, name = "<bytes>"): Uint8Array[]
   return records;
 }
 
-/** The events of a file. */
+/** The events of a file. @throws FormatError where a checksum does not match. */
 export function readTensorBoard(path: string): TensorBoardEvent[] {
-  return decodeRecords(readFileSync(path), path).map((record) => decodeEvent(record, path));
+  return decodeRecords(fs(path).readFileSync(path), path).map((record) => decodeEvent(record, path));
 }
 
 export function encodeEvent({ wallTime, step, fileVersion, scalars, sessionStart }: TensorBoardEvent): Uint8Array {

@@ -1,0 +1,149 @@
+/** The compiled step: micro-batches, clipping, what is measured, and how many submits and buffers it takes. */
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import { AdamW, crossEntropy, emaUpdate, Linear, Sequential, SGD } from "../../src/nn/index.ts";
+import { setDefaultDevice } from "../../src/tensor/backend.ts";
+import { Generator, tensor } from "../../src/tensor/index.ts";
+import type { Tensor } from "../../src/tensor/index.ts";
+import { EarlyStopping, NonFiniteError, ProgressTimer, progressLine, trainStep } from "../../src/train/index.ts";
+import type { TrainStepOptions } from "../../src/train/index.ts";
+
+const device = await CpuDevice.open({ threads: 1 });
+setDefaultDevice(device);
+after(() => device.close());
+
+const values = new Generator(3);
+const x = tensor(await values.normal([24, 5]).read(), { shape: [24, 5] });
+const y = tensor(Int32Array.from({ length: 24 }, (_, i) => i % 3));
+
+function training(options: TrainStepOptions, rate = 0.1) {
+  const generator = new Generator(1);
+  const model = new Sequential(new Linear(5, 8, { generator }), (h) => h.tanh(), new Linear(8, 3, { generator }));
+  const optimizer = new SGD(model.parameters(), { lr: rate, momentum: 0.9 });
+  const step = trainStep(optimizer, (a: Tensor, b: Tensor) => crossEntropy(model.forward(a), b), { model, ...options });
+  return { model, step, weight: () => model.parameters()[0]!.read() };
+}
+
+const furthest = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
+
+describe("trainStep", () => {
+  test("in micro-batches is the step of the whole batch", async () => {
+    const whole = training({ clipGradNorm: 0.05 });
+    const wanted = [await whole.step.measure(x, y), await whole.step.measure(x, y)];
+    for (const accumulate of [2, 3, 8]) {
+      const parts = training({ clipGradNorm: 0.05, accumulate });
+      for (const one of wanted) {
+        const found = await parts.step.measure(x, y);
+        assert.deepEqual(Object.keys(found), ["loss", "gradNorm"]);
+        assert.ok(Math.abs(found.loss! - one.loss!) < 1e-6 && Math.abs(found.gradNorm! - one.gradNorm!) < 1e-6);
+      }
+      assert.ok(furthest(await parts.weight(), await whole.weight()) < 1e-6);
+    }
+    assert.ok(wanted[0]!.gradNorm! > 0.05, "gradients are clipped");
+    await assert.rejects(
+      training({ accumulate: 7 }).step.measure(x, y),
+      /accumulate is 7, but tensor 0 of the batch has 24/,
+    );
+  });
+
+  test("is one plan, made once, guard and clipping included", async () => {
+    const { step } = training({ clipGradNorm: 1, accumulate: 2 });
+    for (let i = 0; i < 3; i++) (await step.run(x, y)).dispose();
+    const before = { ...device.counters };
+    (await step.run(x, y)).dispose();
+    const { runs, modulesCompiled } = device.counters;
+    assert.deepEqual([runs, modulesCompiled], [before.runs + 1, before.modulesCompiled]);
+  });
+
+  test("names the loss, or the gradients, that are not finite", async () => {
+    const infinite = training({});
+    await assert.rejects(infinite.step.measure(x.mul(Infinity), y), (error) => {
+      assert.ok(error instanceof NonFiniteError);
+      assert.deepEqual([error.what, error.step, Number.isFinite(error.value)], ["the loss", 1, false]);
+      return true;
+    });
+    // A square root of 0 has an infinite slope, which times 0 is NaN; the loss itself is finite.
+    const steep = (guard: "gradients" | "loss") => {
+      const { model } = training({});
+      const loss = (a: Tensor): Tensor => model.forward(a).mul(0).add(model.parameters()[3]!.mul(0).sqrt()).sum();
+      return trainStep(new SGD(model.parameters(), { lr: 0 }), loss, { model, guard });
+    };
+    await assert.rejects(steep("gradients").measure(x), /gradient of "2\.bias" is .* at step 1/);
+    assert.equal(Math.abs((await steep("loss").measure(x)).loss!), 0);
+    assert.ok(Number.isNaN((await training({ guard: false }).step.measure(x.mul(NaN), y)).loss));
+  });
+
+  test("runs what comes after the update in the same plan", async () => {
+    const generator = new Generator(1);
+    const [model, target] = [new Linear(5, 3, { generator }), new Linear(5, 3, { generator })];
+    const before = await target.weight.read();
+    const optimizer = new AdamW(model.parameters(), { lr: 0.1 });
+    const step = trainStep(optimizer, (a: Tensor, b: Tensor) => crossEntropy(model.forward(a), b), {
+      after: () => emaUpdate(target, model, 0.5),
+    });
+    await step.measure(x, y);
+    const after = await model.weight.read();
+    assert.ok(
+      furthest(
+        await target.weight.read(),
+        Float32Array.from(before, (v, i) => (v + after[i]!) / 2),
+      ) < 1e-6,
+    );
+  });
+
+  test("says what is wrong with what it is given", async () => {
+    assert.throws(() => training({ accumulate: 0 }), /accumulate must be an integer ≥ 1/);
+    assert.throws(() => training({ guard: "all" as never }), /guard is the string "all"; it must be/);
+    const { model } = training({});
+    const optimizer = new SGD(model.parameters(), { lr: 0.1 });
+    await assert.rejects(
+      trainStep(optimizer, (a: Tensor) => model.forward(a)).measure(x),
+      /loss is Tensor\(f32\[24, 3\]\); the function must give/,
+    );
+    await assert.rejects(
+      trainStep(optimizer, (() => ({ accuracy: x.mean() })) as never).measure(x),
+      /loss is undefined/,
+    );
+  });
+});
+
+describe("EarlyStopping", () => {
+  test("bears so many measures without improvement, and knows the best", () => {
+    const said = (options: ConstructorParameters<typeof EarlyStopping>[0], measures: number[]): boolean[] => {
+      const stopping = new EarlyStopping(options);
+      return measures.map((measure) => stopping.next(measure));
+    };
+    assert.deepEqual(said({ patience: 1 }, [3, 2, 2, 2.5, 1]), [false, false, false, true, false]);
+    assert.deepEqual(said({ mode: "max" }, [1, 2, NaN]), [false, false, true]);
+    assert.deepEqual(said({ minDelta: 0.5 }, [3, 2.6]), [false, true]);
+    const stopping = new EarlyStopping({ patience: 2 });
+    for (const measure of [5, 4, 6]) stopping.next(measure);
+    const other = new EarlyStopping({ patience: 2 });
+    other.load(JSON.parse(JSON.stringify(stopping.state())));
+    assert.deepEqual([other.best, other.improved, other.next(7), other.next(8)], [4, false, false, true]);
+    assert.throws(() => new EarlyStopping({ mode: "least" as never }), /mode is "least"; it must be "min" or "max"/);
+  });
+});
+
+describe("ProgressTimer", () => {
+  test("counts from the second step, and says how long the rest takes", () => {
+    let now = 0;
+    const timer = new ProgressTimer(100, 10, () => now);
+    assert.deepEqual(timer.progress(), { done: 10, total: 100, seconds: 0, perSecond: 0, secondsLeft: undefined });
+    now = 9000;
+    timer.step();
+    now += 2000;
+    timer.step(15);
+    assert.deepEqual(timer.progress(), { done: 15, total: 100, seconds: 2, perSecond: 2, secondsLeft: 42.5 });
+    assert.equal(
+      progressLine(timer.progress(), { loss: 0.123456 }),
+      "step 15/100, 2.00 steps/s, 43 s left, loss 0.1235",
+    );
+    assert.match(
+      progressLine({ done: 1, total: 9, seconds: 1, perSecond: 0.001, secondsLeft: 8000 }),
+      /2 h 13 min left/,
+    );
+  });
+});
