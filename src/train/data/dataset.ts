@@ -11,7 +11,7 @@ import type { HostValues, TypedValues } from "../../tensor/door/host-values.ts";
 import type { DType, HostArray } from "../../tensor/dtype.ts";
 import { hostArray } from "../../tensor/dtype.ts";
 import { formatShape, sameShape } from "../../tensor/shape.ts";
-import type { NestedArray } from "../../tensor/tensor.ts";
+import type { NestedArray } from "../../tensor/methods/arguments.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
 /** Samples by number (torch.utils.data.Dataset). */
