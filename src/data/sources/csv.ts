@@ -15,6 +15,7 @@ import { KINECT_V2_CSV, parseSkeletonCsv } from "../formats/skeleton-csv.ts";
 import { cut, recordingsSource, type RecordingOptions } from "./own/recordings.ts";
 import type { ClipSource } from "./source.ts";
 import { orBad } from "./source.ts";
+import { windowsAt } from "./windows.ts";
 import { readText } from "../formats/text.ts";
 
 /** How a folder of CSV recordings is read. */
@@ -30,6 +31,7 @@ export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipS
     ...options,
     extension: ".csv",
     layout: layoutOf(spec),
+    rate: spec.rate,
     read: (file) => parseSkeletonCsv(readText(file), file, spec).clip,
   });
 }
@@ -37,15 +39,16 @@ export function csvSource(folder: string, options: CsvSourceOptions = {}): ClipS
 /** One recording, without a label: what to search with. */
 export function csvFileSource(file: string, options: Pick<CsvSourceOptions, "spec" | "windows"> = {}): ClipSource {
   const spec = options.spec ?? KINECT_V2_CSV;
+  const windows = windowsAt(options.windows, spec.rate);
   return {
     layout: layoutOf(spec),
     classes: [],
     protocols: [],
     inputs: 1,
-    longest: options.windows?.length,
+    longest: windows?.length,
     *clips(onBad, onInput) {
       const clip = orBad(onBad, () => parseSkeletonCsv(readText(file), file, spec).clip);
-      if (clip) yield* cut({ facts: { name: basename(file), label: -1 }, clip }, options.windows);
+      if (clip) yield* cut({ facts: { name: basename(file), label: -1 }, clip }, windows);
       onInput();
     },
   };

@@ -22,7 +22,7 @@ import type { RecordingOptions } from "./own/recordings.ts";
 import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
 import { ntuSource } from "./ntu.ts";
 import { pkuSource } from "./pku.ts";
-import { parseWindows } from "./windows.ts";
+import { parseWindows, type WindowsAtRate } from "./windows.ts";
 
 /** Paths and choices, as a user gives them. */
 export interface SourceKindOptions {
@@ -57,8 +57,8 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
   "st-gcn": [],
   "ctr-gcn": [],
   pyskl: [],
-  bvh: [],
-  smpl: [],
+  bvh: RECORDINGS,
+  smpl: RECORDINGS,
   openpose: RECORDINGS,
   "kinetics-skeleton": [],
   mediapipe: RECORDINGS,
@@ -102,14 +102,14 @@ const DOWNLOADS: Partial<Record<SourceKind, (folder: string) => ClipSource>> = {
   "st-gcn": stGcnSource,
   "ctr-gcn": ctrGcnSource,
   pyskl: pySklSource,
-  bvh: bvhSource,
-  smpl: smplSource,
   "kinetics-skeleton": kineticsSource,
   utkinect: utKinectSource,
 };
 
 /** Recordings of anybody's own, with what is said of them. */
 const OWN: Partial<Record<SourceKind, (folder: string, options: RecordingOptions) => ClipSource>> = {
+  bvh: bvhSource,
+  smpl: smplSource,
   openpose: openPoseSource,
   mediapipe: mediaPipeSource,
   "azure-kinect": azureKinectSource,
@@ -126,7 +126,7 @@ function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions):
     return OWN[kind]!(folder, {
       labels: options.labels,
       protocols,
-      windows: parseWindows(options.window, options.hop),
+      windows: windowsGiven(options),
     });
   switch (kind) {
     case "ntu60":
@@ -159,7 +159,12 @@ function csvReading(
   options: Pick<SourceKindOptions, "spec" | "window" | "hop">,
 ): Pick<CsvSourceOptions, "spec" | "windows"> {
   const spec = options.spec === undefined ? undefined : loadCsvSpec(options.spec);
-  return { spec, windows: parseWindows(options.window, options.hop, spec?.rate) };
+  return { spec, windows: windowsGiven(options) };
+}
+
+/** Windows as they are given, checked before a recording says how fast it is. */
+function windowsGiven({ window, hop }: Pick<SourceKindOptions, "window" | "hop">): WindowsAtRate | undefined {
+  return parseWindows(window, hop) && ((rate) => parseWindows(window, hop, rate));
 }
 
 function layoutOf(name: string): SkeletonLayout {

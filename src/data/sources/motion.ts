@@ -1,5 +1,4 @@
-/** Motion files of no data set of their own, one a clip; the folder a file lies in is its class: BVH, [T, 22, 3] npy. */
-import { basename, dirname, relative, sep } from "node:path";
+/** Motion files of no data set of their own, one a recording: BVH, and npy of (T, 22, 3) or (T, 17, 3). */
 import { toFloat32, type HostTensor } from "../../io/host-tensor.ts";
 import { H36M17 } from "../skeleton/pose-layouts.ts";
 import { readNpy } from "../../io/numpy/npy.ts";
@@ -9,32 +8,38 @@ import { parseBvh } from "../formats/bvh.ts";
 import { readText } from "../formats/text.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip } from "../skeleton/clip.ts";
-import { SMPL22, type BodyAxes, type SkeletonLayout } from "../skeleton/layout.ts";
-import { perFileSource } from "./per-file.ts";
+import { SMPL22, type BodyAxes } from "../skeleton/layout.ts";
+import { ACROSS_VIEWS } from "./npy.ts";
+import { recordingsSource, type RecordingOptions } from "./own/recordings.ts";
 import type { ClipSource } from "./source.ts";
 import { requireFolder, someFilesBelow } from "./source.ts";
 
-/** A folder of BVH files, one a clip, as a source of clips. */
-export function bvhSource(folder: string): ClipSource {
+/** A folder of BVH files, one a recording, as a source of clips. */
+export function bvhSource(folder: string, options: RecordingOptions = {}): ClipSource {
   requireFolder(folder);
-  const [first] = someFilesBelow(folder, ".bvh", "BVH is one file a clip");
-  const { joints, parents } = parseBvh(readText(first), first);
-  const layout = { name: "bvh", joints, parents, persons: 1, axes: bvhAxes(joints, first) };
-  return ofFolders(folder, ".bvh", layout, (file) => {
-    const read = parseBvh(readText(file), file);
-    if (read.joints.join() !== joints.join())
+  const [first] = someFilesBelow(folder, ".bvh", "BVH is one file a recording");
+  const { joints, parents, frameTime } = parseBvh(readText(first), first);
+  return recordingsSource(folder, {
+    ...options,
+    extension: ".bvh",
+    layout: { name: "bvh", joints, parents, persons: 1, axes: bvhAxes(joints, first) },
+    normalization: ACROSS_VIEWS,
+    rate: frameTime > 0 ? 1 / frameTime : undefined,
+    read: (file) => {
+      const read = parseBvh(readText(file), file);
+      if (read.joints.join() === joints.join()) return read.clip;
       throw new DataError(file, "shape", `has other joints than ${first}; put the skeletons of each kind in a folder`);
-    return read.clip;
+    },
   });
 }
 
 /** HumanML3D's `new_joints` of SMPL's first 22 joints in metres, and MotionBERT's (T, 17, 3) of Human3.6M's joints. */
-export function smplSource(folder: string): ClipSource {
+export function smplSource(folder: string, options: RecordingOptions = {}): ClipSource {
   requireFolder(folder);
-  const [first] = someFilesBelow(folder, ".npy", "there is one file a clip");
+  const [first] = someFilesBelow(folder, ".npy", "there is one file a recording");
   const layout = readMotion(first).shape[1] === 17 ? H36M17 : SMPL22;
   const joints = layout.joints.length;
-  return ofFolders(folder, ".npy", layout, (file) => {
+  const read = (file: string): Clip => {
     const tensor = readMotion(file);
     if (tensor.shape[1] !== joints)
       throw new DataError(file, "shape", `is ${formatShape(tensor.shape)}; ${first} has ${joints} joints`);
@@ -43,7 +48,8 @@ export function smplSource(folder: string): ClipSource {
     if (layout === H36M17 && headDown(clip)) clip.data.forEach((x, i) => i % 3 < 2 && (clip.data[i] = -x));
     checkClip(clip, file);
     return clip;
-  });
+  };
+  return recordingsSource(folder, { ...options, extension: ".npy", layout, normalization: ACROSS_VIEWS, read });
 }
 
 function readMotion(file: string): HostTensor {
@@ -67,28 +73,6 @@ function headDown({ data, frames }: Clip): boolean {
   let below = 0;
   for (let t = 0; t < frames; t++) below += Math.sign(data[t * 51 + 1] - data[t * 51 + 8 * 3 + 1]);
   return below > 0;
-}
-
-function ofFolders(
-  folder: string,
-  extension: string,
-  layout: SkeletonLayout,
-  read: (file: string) => Clip,
-): ClipSource {
-  requireFolder(folder);
-  const files = someFilesBelow(folder, extension, "there is one file a clip, in the folder of its class");
-  const classes = [...new Set(files.map((file) => basename(dirname(file))))].sort();
-  return perFileSource(folder, {
-    extension,
-    what: "there is one file a clip",
-    layout,
-    classes,
-    protocols: [],
-    read: (file) => {
-      const name = relative(folder, file).split(sep).join("/");
-      return { facts: { name, label: classes.indexOf(basename(dirname(file))) }, clip: read(file) };
-    },
-  });
 }
 
 /** The body's axes by the names that motion capture gives: hips, a spine or neck above, both upper arms. */

@@ -12,6 +12,14 @@ export interface Windows {
   readonly hop: number;
 }
 
+/** Windows, or what they are at so many frames a second: those of recordings that say how fast they are. */
+export type WindowsAtRate = Windows | ((rate: number) => Windows | undefined);
+
+/** The windows at a rate, or undefined where recordings are not cut. */
+export function windowsAt(windows: WindowsAtRate | undefined, rate = DEFAULT_RATE): Windows | undefined {
+  return typeof windows === "function" ? windows(rate) : windows;
+}
+
 /** Frames a second where nothing is said: what a Kinect records. */
 export const DEFAULT_RATE = 30;
 

@@ -42,6 +42,7 @@ function markersSource(
     layout: markerLayout(known),
     normalization: ONE_CAMERA,
     up: tallAxis(known.clip),
+    rate: known.rate,
     read: (file) => {
       const { names, clip } = parse(file);
       if (names.join("\n") !== known.names.join("\n"))

@@ -12,7 +12,7 @@ import type { Protocol, Split } from "../../store/protocol.ts";
 import { ONE_CAMERA } from "../npy.ts";
 import type { ClipSource } from "../source.ts";
 import { folderRemarks, orBad, requireFolder, someFilesBelow } from "../source.ts";
-import { recordingOf } from "../windows.ts";
+import { recordingOf, windowsAt } from "../windows.ts";
 import { labelFiles } from "./labelling.ts";
 import { cut, recordingsSource, type RecordingOptions } from "./recordings.ts";
 
@@ -64,7 +64,8 @@ export function openPoseSource(folder: string, options: RecordingOptions = {}): 
   const nested = keys.every((key) => relative(folder, key).split(sep).length > 2);
   const shown = new Map(keys.map((key) => [alone && nested ? dirname(key) : key, groups.get(key)!]));
   const recordings = [...shown.keys()];
-  const labelled = labelFiles(folder, recordings, options.labels, options.windows ? recordingOf : (name) => name);
+  const windows = windowsAt(options.windows);
+  const labelled = labelFiles(folder, recordings, options.labels, windows ? recordingOf : (name) => name);
   const of18 = jointsOf(files) === 18;
   const layout = of18 ? OPENPOSE18 : OPENPOSE25;
   return {
@@ -72,7 +73,7 @@ export function openPoseSource(folder: string, options: RecordingOptions = {}): 
     classes: labelled.classes,
     protocols: [...(options.protocols ?? []), ...labelled.protocols],
     inputs: recordings.length,
-    longest: options.windows?.length,
+    longest: windows?.length,
     normalization: ONE_CAMERA,
     remarks: [...folderRemarks(folder, "_keypoints.json"), ...labelled.remarks],
     *clips(onBad, onInput) {
@@ -89,7 +90,7 @@ export function openPoseSource(folder: string, options: RecordingOptions = {}): 
             );
           return { facts: labelled.factsOf(recording), clip: found.clip };
         });
-        if (read) yield* cut(read, options.windows);
+        if (read) yield* cut(read, windows);
         onInput();
       }
     },

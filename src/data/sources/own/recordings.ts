@@ -6,7 +6,7 @@ import type { SkeletonLayout } from "../../skeleton/layout.ts";
 import type { Protocol } from "../../store/protocol.ts";
 import type { ClipSource, SourceClip } from "../source.ts";
 import { folderRemarks, orBad, requireFolder, someFilesBelow } from "../source.ts";
-import { recordingOf, windowsOf, type Windows } from "../windows.ts";
+import { recordingOf, windowsAt, windowsOf, type Windows, type WindowsAtRate } from "../windows.ts";
 import { labelFiles, withoutTable } from "./labelling.ts";
 
 /** What a user says of recordings. */
@@ -15,7 +15,7 @@ export interface RecordingOptions {
   readonly labels?: string;
   readonly protocols?: readonly Protocol[];
   /** Cuts every recording into windows. Default: a recording is a clip. */
-  readonly windows?: Windows;
+  readonly windows?: WindowsAtRate;
 }
 
 /** A form that recordings have. */
@@ -26,6 +26,8 @@ interface Recordings extends RecordingOptions {
   readonly isRecording?: (file: string) => boolean;
   readonly normalization?: ClipSource["normalization"];
   readonly up?: "y" | "z";
+  /** Frames a second that the first recording says it has; windows in seconds go by it. Default 30. */
+  readonly rate?: number;
   /** One recording. @throws DataError */
   readonly read: (file: string) => Clip;
 }
@@ -35,20 +37,21 @@ export function recordingsSource(folder: string, form: Recordings): ClipSource {
   requireFolder(folder);
   const all = withoutTable(someFilesBelow(folder, form.extension, "there is one file a clip"), form.labels);
   const files = form.isRecording ? all.filter(form.isRecording) : all;
-  const labelled = labelFiles(folder, files, form.labels, form.windows ? recordingOf : (name) => name);
+  const windows = windowsAt(form.windows, form.rate);
+  const labelled = labelFiles(folder, files, form.labels, windows ? recordingOf : (name) => name);
   return {
     layout: form.layout,
     classes: labelled.classes,
     protocols: [...(form.protocols ?? []), ...labelled.protocols],
     inputs: files.length,
-    longest: form.windows?.length,
+    longest: windows?.length,
     normalization: form.normalization,
     up: form.up,
     remarks: [...folderRemarks(folder, form.extension), ...labelled.remarks],
     *clips(onBad, onInput) {
       for (const file of files) {
         const read = orBad(onBad, () => ({ facts: labelled.factsOf(file), clip: form.read(file) }));
-        if (read) yield* cut(read, form.windows);
+        if (read) yield* cut(read, windows);
         onInput();
       }
     },
