@@ -4,15 +4,15 @@
  * Times are of the processor, so that what else the machine does counts less.
  */
 import process from "node:process";
-import { enableRelaxedSimd } from "../src/device/cpu/engine.ts";
+import { prepareEngine } from "../src/device/cpu/engine.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
-import { wasmFeatures } from "../src/wasm/assembler/features.ts";
 import { i32 } from "../src/wasm/assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "../src/wasm/kernel.ts";
 import { microKernel } from "../src/wasm/matmul/micro-kernel.ts";
 import { emitProgram } from "../src/wasm/program.ts";
 
-await enableRelaxedSimd();
+/** What this engine can do; `wide` where it joins neighbouring vectors and that is faster. */
+export const features = await prepareEngine();
 
 type Run = (table: number, begin: number, end: number, own: number) => void;
 
@@ -58,7 +58,7 @@ export function loadKernels(
       outputs: range(inputs.length, outputs.length),
       scratch: range(inputs.length + outputs.length, scratch.length),
     })),
-    wasmFeatures(),
+    features,
     false,
   );
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } });

@@ -5,18 +5,20 @@
  *     node --import tsx bench/cpu-scan.ts [--shapes 64x64x128x1,64x64x256x2,64x64x512x1] [--rounds 5]
  *                                         [--cells gru,lstm]
  *
- * A shape is steps × batch × hidden × directions. `peak` is the 4×8 tile on panels that stay in the first-level cache,
+ * A shape is steps × batch × hidden × directions; where the engine joins vectors (`hico info`) every pass is timed
+ * written for 128 and for 256 bits. `peak` is the 4×8 tile on panels that stay in the first-level cache,
  * timed between the passes; the best of the rounds counts for both. GFLOP/s count the products with the recurrent
  * weight. Times are of the processor, so that what else the machine does counts less; `first` is by the clock, of
  * printing, compiling and the first run.
  */
 import { parseArgs } from "node:util";
+import type { ScanSpec } from "../src/ops/specs/scan.ts";
 import { gruBackwardSignature, gruForwardSignature } from "../src/shaders/scan/gru.ts";
 import { lstmBackwardSignature, lstmForwardSignature } from "../src/shaders/scan/lstm.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { gruBackward, gruForward } from "../src/wasm/scan/gru.ts";
 import { lstmBackward, lstmForward } from "../src/wasm/scan/lstm.ts";
-import { loadKernels, peakRate } from "./cpu-kernel.ts";
+import { features, loadKernels, peakRate } from "./cpu-kernel.ts";
 
 const { values } = parseArgs({
   options: {
@@ -30,13 +32,24 @@ const { values } = parseArgs({
 const LARGEST = 0.1;
 
 const passes = [
-  { name: "gru forward", lower: gruForward, signature: gruForwardSignature, gates: 3 },
+  {
+    name: "gru forward",
+    lower: (spec: ScanSpec, wide: boolean) => gruForward(spec, true, wide),
+    signature: gruForwardSignature,
+    gates: 3,
+  },
   { name: "gru backward", lower: gruBackward, signature: gruBackwardSignature, gates: 3 },
-  { name: "lstm forward", lower: lstmForward, signature: lstmForwardSignature, gates: 4 },
+  {
+    name: "lstm forward",
+    lower: (spec: ScanSpec, wide: boolean) => lstmForward(spec, true, wide),
+    signature: lstmForwardSignature,
+    gates: 4,
+  },
   { name: "lstm backward", lower: lstmBackward, signature: lstmBackwardSignature, gates: 4 },
 ].filter(({ name }) => values.cells.split(",").some((cell) => name.startsWith(cell)));
 
-console.log("T x B x H x D      pass            pack     scan ms  GFLOP/s  peak   ratio  first ms  bytes");
+const widths = features.wide ? [false, true] : [false];
+console.log("T x B x H x D      pass           bits pack     scan ms  GFLOP/s  peak   ratio  first ms  bytes");
 for (const shape of values.shapes.split(",")) {
   const [steps, batch, hidden, directions] = shape.split("x").map(Number);
   const spec = { steps, batch, directions, hidden, masked: false };
@@ -44,29 +57,36 @@ for (const shape of values.shapes.split(",")) {
   for (const { name, lower, signature, gates } of passes) {
     const { inputs, outputs } = signature(spec);
     const sizes = (operands: typeof inputs) => operands.map((s) => sizeOf(s.shape));
-    const { run, bytes, start } = loadKernels(lower(spec), sizes(inputs), sizes(outputs), LARGEST);
-    run();
-    const first = performance.now() - start;
-    let [best, pack, rate] = [Infinity, Infinity, 0];
+    const timed = widths.map((wide) => {
+      const { run, bytes, start } = loadKernels(lower(spec, wide), sizes(inputs), sizes(outputs), LARGEST);
+      run();
+      return { wide, run, bytes, first: performance.now() - start, best: Infinity, pack: Infinity };
+    });
+    let rate = 0;
     for (let round = 0; round < Number(values.rounds); round++) {
-      const [packing, scan] = run();
-      [best, pack] = [Math.min(best, scan), Math.min(pack, packing)];
+      for (const pass of timed) {
+        const [packing, scan] = pass.run();
+        [pass.best, pass.pack] = [Math.min(pass.best, scan), Math.min(pass.pack, packing)];
+      }
       rate = Math.max(rate, peakRate());
     }
-    const reached = (flops * gates) / best / 1e6;
     const column = (value: number, digits: number, width: number): string => value.toFixed(digits).padStart(width);
-    console.log(
-      [
-        shape.padEnd(18),
-        name.padEnd(14),
-        column(pack, 2, 5),
-        column(best, 2, 11),
-        column(reached, 1, 8),
-        column(rate, 1, 6),
-        column(reached / rate, 2, 6),
-        column(first, 0, 9),
-        column(bytes, 0, 6),
-      ].join(" "),
-    );
+    for (const { wide, bytes, first, best, pack } of timed) {
+      const reached = (flops * gates) / best / 1e6;
+      console.log(
+        [
+          shape.padEnd(18),
+          name.padEnd(14),
+          wide ? "256" : "128",
+          column(pack, 2, 5),
+          column(best, 2, 11),
+          column(reached, 1, 8),
+          column(rate, 1, 6),
+          column(reached / rate, 2, 6),
+          column(first, 0, 9),
+          column(bytes, 0, 6),
+        ].join(" "),
+      );
+    }
   }
 }

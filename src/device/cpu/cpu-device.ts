@@ -52,7 +52,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
   readonly #memory: CpuMemory;
   readonly #threads: Threads;
   readonly #owner: StorageOwner;
-  readonly #planner = new CpuPlanner();
+  readonly #planner: CpuPlanner;
   readonly #times = new Map<string, CpuKernelTime>();
   readonly #machine: Machine;
   #arena: Block | undefined;
@@ -61,6 +61,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
   private constructor(features: WasmFeatures, memory: CpuMemory, threads: Threads, counters: CpuCounters) {
     super();
     this.features = features;
+    this.#planner = new CpuPlanner(features);
     this.#counters = counters;
     this.#memory = memory;
     this.#threads = threads;

@@ -14,16 +14,26 @@ import type { ScatterAttrs } from "../../tensor/scatter.ts";
 import { topK } from "../../wasm/top-k.ts";
 import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
 
-/** @param read which of the op's results anybody reads */
-type Lower = (inputs: readonly ValueSpec[], attrs: never, read: readonly boolean[]) => WasmLowering | undefined;
+/**
+ * @param read which of the op's results anybody reads
+ * @param wide whether the engine joins neighbouring vectors into one of 256 bits
+ */
+type Lower = (
+  inputs: readonly ValueSpec[],
+  attrs: never,
+  read: readonly boolean[],
+  wide: boolean,
+) => WasmLowering | undefined;
 
 const LOWERINGS: Record<string, Lower> = {
-  gruScan: ([gates, , , h0], attrs: ScanAttrs, [, , saved, hPrev]) =>
-    gruForward(scanSpec(gates.shape, h0.shape, attrs), saved || hPrev),
-  gruScanBackward: ([, dhn, saved], attrs: ScanAttrs) => gruBackward(scanSpec(saved.shape, dhn.shape, attrs)),
-  lstmScan: ([gates, , , h0], attrs: ScanAttrs, [, , , saved, hPrev]) =>
-    lstmForward(scanSpec(gates.shape, h0.shape, attrs), saved || hPrev),
-  lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs) => lstmBackward(scanSpec(saved.shape, dhn.shape, attrs)),
+  gruScan: ([gates, , , h0], attrs: ScanAttrs, [, , saved, hPrev], wide) =>
+    gruForward(scanSpec(gates.shape, h0.shape, attrs), saved || hPrev, wide),
+  gruScanBackward: ([, dhn, saved], attrs: ScanAttrs, _, wide) =>
+    gruBackward(scanSpec(saved.shape, dhn.shape, attrs), wide),
+  lstmScan: ([gates, , , h0], attrs: ScanAttrs, [, , , saved, hPrev], wide) =>
+    lstmForward(scanSpec(gates.shape, h0.shape, attrs), saved || hPrev, wide),
+  lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs, _, wide) =>
+    lstmBackward(scanSpec(saved.shape, dhn.shape, attrs), wide),
   attention: (inputs, attrs: AttentionAttrs) => attentionForward(attentionSpec(inputs, attrs)),
   attentionBackward: (inputs, attrs: AttentionAttrs) => attentionBackward(attentionSpec(inputs.slice(1), attrs)),
   infoNce: ([, k, queue], attrs: InfoNceAttrs) => infoNceForward(infoNceSpec(k, queue, attrs)),
@@ -41,8 +51,9 @@ export function lowerFusedToWasm(
   attrs: object,
   inputs: readonly ValueSpec[],
   read: readonly boolean[],
+  wide: boolean,
 ): WasmLowering | undefined {
   // The kernels are written for float32; other dtypes go by the decomposition.
   if (op.name !== "scatterAdd" && inputs.some((i) => i.dtype !== "f32")) return undefined;
-  return LOWERINGS[op.name]?.(inputs, attrs as never, read);
+  return LOWERINGS[op.name]?.(inputs, attrs as never, read, wide);
 }

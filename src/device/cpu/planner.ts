@@ -6,6 +6,7 @@ import type { Plan } from "../../compiler/plan.ts";
 import { makePlan } from "../../compiler/plan.ts";
 import type { Assignment } from "../../tensor/backend.ts";
 import type { Node } from "../../tensor/node.ts";
+import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import type { WasmLowering } from "../../wasm/kernel.ts";
 import { LoweringCache } from "../lowering-cache.ts";
 import { lowerFusedToWasm } from "./lowerings.ts";
@@ -20,7 +21,11 @@ const MAX_BINDINGS = 48;
 const SMALL_PRODUCT = 1 << 24;
 
 export class CpuPlanner {
-  readonly #lowerings = new LoweringCache<WasmLowering>(lowerFusedToWasm);
+  readonly #lowerings: LoweringCache<WasmLowering>;
+
+  constructor({ wide = false }: WasmFeatures) {
+    this.#lowerings = new LoweringCache((op, attrs, inputs, read) => lowerFusedToWasm(op, attrs, inputs, read, wide));
+  }
 
   graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
     return buildGraph(outputs, assignments, {

@@ -31,12 +31,13 @@ const GATES = 3;
 /**
  * In: gates, weight, bias, h0, mask?. Out: y, hn, saved, hPrev. Throws on sizes that cannot be run.
  * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
+ * @param wide whether the engine joins neighbouring vectors: kernels are written in pairs of them, for the same bits
  */
-export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
+export function gruForward(spec: ScanSpec, saves = true, wide = false): WasmLowering {
   const name = "gruScan.forward";
   checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
-  const panels = scanPanels(spec, GATES, true);
+  const panels = scanPanels(spec, GATES, true, wide);
   const blocks = rowBlocks(spec, GATES);
   const width = 4 * hidden;
   const sumBytes = blocks.rows * resultStride(panels);
@@ -55,16 +56,15 @@ export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
       // A loop a gate: one for all would be a chain of two functions, too long for a processor to overlap its rounds.
       const cell = rowFunction(context, `gruScan.cell ${hidden} ${saves}`, names, masked, (f, row, valid) => {
         for (const g of [0, 1]) {
-          eachQuad(f, hidden, ({ offset, load, store }) => {
-            const recurrent = v128.load(i32.add(row.sums, offset), 4 * g * panels.padded);
-            const before = f.name(f32x4.add(load(f.name(i32.add(row.gates, offset)), g * width), recurrent));
-            store(f.name(i32.add(row.saved, offset)), sigmoid(f, features, before), g * width);
+          eachQuad(f, hidden, wide, ({ at, load, store, loadPadded }) => {
+            const recurrent = loadPadded(at(row.sums), 4 * g * panels.padded);
+            const before = f.name(f32x4.add(load(at(row.gates), g * width), recurrent));
+            store(at(row.saved), sigmoid(f, features, before), g * width);
           });
         }
-        eachQuad(f, hidden, ({ offset, load, store }) => {
-          const at = (start: Value) => f.name(i32.add(start, offset));
+        eachQuad(f, hidden, wide, ({ at, load, store, loadPadded }) => {
           const kept = at(row.saved);
-          const q = f.name(v128.load(i32.add(row.sums, offset), 8 * panels.padded));
+          const q = f.name(loadPadded(at(row.sums), 8 * panels.padded));
           const before = multiplyAdd(features, load(kept), q, load(at(row.gates), 2 * width));
           const n = f.name(tanh(f, features, f.name(before)));
           if (saves) {
@@ -109,11 +109,11 @@ export function gruForward(spec: ScanSpec, saves = true): WasmLowering {
 }
 
 /** In: dy, dhn, saved, hPrev, weight, mask?. Out: dgatesX, dgatesH, dh0. Throws on sizes that cannot be run. */
-export function gruBackward(spec: ScanSpec): WasmLowering {
+export function gruBackward(spec: ScanSpec, wide = false): WasmLowering {
   const name = "gruScan.backward";
   checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
-  const panels = scanPanels(spec, GATES, false);
+  const panels = scanPanels(spec, GATES, false, wide);
   const blocks = rowBlocks(spec, GATES);
   const width = 4 * hidden;
   const carryBytes = resultStride(panels);
@@ -130,11 +130,10 @@ export function gruBackward(spec: ScanSpec): WasmLowering {
       const names = ["carry", "dy", "saved", "hPrev", "dgatesX", "dgatesH"] as const;
       const cell = rowFunction(context, `gruScan.cellBackward ${hidden}`, names, masked, (f, row, valid) => {
         const only = (x: Value) => f.name(valid ? v128.and(x, valid) : x);
-        eachQuad(f, hidden, ({ offset, load, store }) => {
-          const at = (start: Value) => f.name(i32.add(start, offset));
+        eachQuad(f, hidden, wide, ({ at, load, store, loadPadded, storePadded }) => {
           const [carried, kept, dx, dh] = [at(row.carry), at(row.saved), at(row.dgatesX), at(row.dgatesH)];
           const [r, z, n, q] = [0, 1, 2, 3].map((part) => f.name(load(kept, part * width)));
-          const before = f.name(v128.load(carried));
+          const before = f.name(loadPadded(carried));
           const total = f.name(f32x4.add(before, load(at(row.dy))));
           const left = f.name(f32x4.sub(one, z));
           const dn = f.name(f32x4.mul(f32x4.mul(total, left), f32x4.sub(one, f32x4.mul(n, n))));
@@ -148,7 +147,7 @@ export function gruBackward(spec: ScanSpec): WasmLowering {
           const dz = only(f32x4.mul(f32x4.mul(direct, left), f32x4.sub(load(at(row.hPrev)), n)));
           store(dx, dz, width);
           store(dh, dz, width);
-          f.store(carried, valid ? v128.bitselect(direct, before, valid) : direct);
+          storePadded(carried, valid ? v128.bitselect(direct, before, valid) : direct);
         });
       });
       eachUnit(f, context, spec, blocks, (unit) => {

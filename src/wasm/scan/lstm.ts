@@ -32,12 +32,13 @@ const GATES = 4;
 /**
  * In: gates, weight, bias, h0, c0, mask?. Out: y, hn, cn, saved, hPrev. Throws on sizes that cannot be run.
  * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
+ * @param wide whether the engine joins neighbouring vectors: kernels are written in pairs of them, for the same bits
  */
-export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
+export function lstmForward(spec: ScanSpec, saves = true, wide = false): WasmLowering {
   const name = "lstmScan.forward";
   checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
-  const panels = scanPanels(spec, GATES, true);
+  const panels = scanPanels(spec, GATES, true, wide);
   const blocks = rowBlocks(spec, GATES);
   const width = 4 * hidden;
   const sumBytes = blocks.rows * resultStride(panels);
@@ -58,14 +59,13 @@ export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
       // A loop a gate: one for all would be a chain of two functions, too long for a processor to overlap its rounds.
       const cell = rowFunction(context, `lstmScan.cell ${hidden}`, names, masked, (f, row, valid) => {
         [sigmoid, sigmoid, tanh, sigmoid].forEach((activation, g) =>
-          eachQuad(f, hidden, ({ offset, load, store }) => {
-            const recurrent = v128.load(i32.add(row.sums, offset), 4 * g * panels.padded);
-            const before = f.name(f32x4.add(load(f.name(i32.add(row.gates, offset)), g * width), recurrent));
-            store(f.name(i32.add(row.saved, offset)), activation(f, features, before), g * width);
+          eachQuad(f, hidden, wide, ({ at, load, store, loadPadded }) => {
+            const recurrent = loadPadded(at(row.sums), 4 * g * panels.padded);
+            const before = f.name(f32x4.add(load(at(row.gates), g * width), recurrent));
+            store(at(row.saved), activation(f, features, before), g * width);
           }),
         );
-        eachQuad(f, hidden, ({ offset, load, store }) => {
-          const at = (start: Value) => f.name(i32.add(start, offset));
+        eachQuad(f, hidden, wide, ({ at, load, store }) => {
           const kept = at(row.saved);
           const [i, forget, g, o] = [0, 1, 2, 3].map((part) => load(kept, part * width));
           const c = f.name(load(at(row.c)));
@@ -118,11 +118,11 @@ export function lstmForward(spec: ScanSpec, saves = true): WasmLowering {
 }
 
 /** In: dy, dhn, dcn, saved, weight, mask?. Out: dgates, dh0, dc0. Throws on sizes that cannot be run. */
-export function lstmBackward(spec: ScanSpec): WasmLowering {
+export function lstmBackward(spec: ScanSpec, wide = false): WasmLowering {
   const name = "lstmScan.backward";
   checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
-  const panels = scanPanels(spec, GATES, false);
+  const panels = scanPanels(spec, GATES, false, wide);
   const blocks = rowBlocks(spec, GATES);
   const width = 4 * hidden;
   const carryBytes = resultStride(panels);
@@ -139,12 +139,11 @@ export function lstmBackward(spec: ScanSpec): WasmLowering {
       const product = productFunction(context, panels, batch, 4 * width * directions);
       const names = ["carryH", "carryC", "dy", "saved", "dgates"] as const;
       const cell = rowFunction(context, `lstmScan.cellBackward ${hidden}`, names, masked, (f, row, valid) =>
-        eachQuad(f, hidden, ({ offset, load, store }) => {
-          const at = (start: Value) => f.name(i32.add(start, offset));
+        eachQuad(f, hidden, wide, ({ at, load, store, loadPadded, storePadded }) => {
           const [carried, carriedC, kept, to] = [at(row.carryH), at(row.carryC), at(row.saved), at(row.dgates)];
           const [i, forget, g, o, c] = [0, 1, 2, 3, 4].map((part) => f.name(load(kept, part * width)));
           const squashed = f.name(tanh(f, features, f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)))));
-          const [before, beforeC] = [f.name(v128.load(carried)), f.name(v128.load(carriedC))];
+          const [before, beforeC] = [f.name(loadPadded(carried)), f.name(loadPadded(carriedC))];
           const dh = f.name(f32x4.add(before, load(at(row.dy))));
           const oneMinusSquare = (x: Value) => negativeMultiplyAdd(features, x, x, one);
           const dc = f.name(multiplyAdd(features, f32x4.mul(dh, o), oneMinusSquare(squashed), beforeC));
@@ -156,9 +155,9 @@ export function lstmBackward(spec: ScanSpec): WasmLowering {
             product(dh, squashed, o, f32x4.sub(one, o)),
           ].forEach((value, k) => store(to, f.name(valid ? v128.and(value, valid) : value), k * width));
           // What the step before gets is all from the product, but at a masked step.
-          f.store(carried, valid ? v128.andNot(before, valid) : f32x4.const(0));
+          storePadded(carried, valid ? v128.andNot(before, valid) : f32x4.const(0));
           const passed = f32x4.mul(dc, forget);
-          f.store(carriedC, valid ? v128.bitselect(passed, beforeC, valid) : passed);
+          storePadded(carriedC, valid ? v128.bitselect(passed, beforeC, valid) : passed);
         }),
       );
       eachUnit(f, context, spec, blocks, (unit) => {

@@ -9,22 +9,24 @@ import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
-import { MR, NR, emitTile } from "../matmul/micro-kernel.ts";
+import { MR, NR, WIDE_NR, emitTile } from "../matmul/micro-kernel.ts";
 
-/** Accumulators that V8 keeps in registers beside the operands. */
+/** Registers of sums that V8 keeps beside the operands. */
 const ACCUMULATORS = 12;
 
 /**
  * Panels of the recurrent weight of one direction: `outer × inner` of them, each `lead + depth` rows of `width` floats.
  *
- * Forward (lead 1, the bias): columns are hidden units of `joint` gates, NR of each. A step sums over the state.
- * Backward (lead 0): columns are NR·joint hidden units. A step sums over all gates' gradients.
+ * Forward (lead 1, the bias): columns are hidden units of `joint` gates, `side` of each. A step sums over the state.
+ * Backward (lead 0): columns are side·joint hidden units. A step sums over all gates' gradients.
  */
 interface Panels {
   readonly forward: boolean;
+  /** Hidden units that stand side by side: NR, or WIDE_NR where neighbouring vectors are joined. */
+  readonly side: number;
   readonly gates: GateCount;
   readonly hidden: number;
-  /** Groups of NR columns in a panel: more than 1 where a batch of few rows leaves accumulators free. */
+  /** Groups of `side` columns in a panel: more than 1 where a batch of few rows leaves accumulators free. */
   readonly joint: number;
   readonly outer: number;
   readonly inner: number;
@@ -35,14 +37,18 @@ interface Panels {
   readonly padded: number;
 }
 
-export function scanPanels({ batch, hidden }: ScanSpec, gates: GateCount, forward: boolean): Panels {
-  const fits = (joint: number) => (batch < MR ? joint * (NR / 4) * batch <= ACCUMULATORS : joint === 1);
-  const groups = Math.ceil(hidden / NR);
+/** @param wide whether the engine joins neighbouring vectors (`WasmFeatures.wide`) */
+export function scanPanels({ batch, hidden }: ScanSpec, gates: GateCount, forward: boolean, wide: boolean): Panels {
+  const side = wide && hidden > NR ? WIDE_NR : NR;
+  // A register holds a vector of NR / 2 units, or of NR where they are joined: two a side at either width.
+  const fits = (joint: number) => (batch < MR ? joint * 2 * batch <= ACCUMULATORS : joint === 1);
+  const groups = Math.ceil(hidden / side);
   const choices = forward ? [gates, 2, 1].filter((n) => gates % n === 0) : [4, 3, 2, 1].filter((n) => n <= groups);
   const joint = choices.find((n) => n <= 4 && fits(n)) ?? 1;
   const inner = forward ? groups : Math.ceil(groups / joint);
   return {
     forward,
+    side,
     gates,
     hidden,
     joint,
@@ -50,8 +56,8 @@ export function scanPanels({ batch, hidden }: ScanSpec, gates: GateCount, forwar
     outer: forward ? gates / joint : 1,
     lead: forward ? 1 : 0,
     depth: forward ? hidden : gates * hidden,
-    width: NR * joint,
-    padded: forward ? groups * NR : inner * joint * NR,
+    width: side * joint,
+    padded: forward ? groups * side : inner * joint * side,
   };
 }
 
@@ -71,7 +77,7 @@ export function packKernel(
   directions: number,
   operands: { readonly weight: number; readonly bias?: number },
 ): WasmKernel {
-  const { forward, gates, hidden, joint, outer, inner, width } = panels;
+  const { forward, side, gates, hidden, joint, outer, inner, width } = panels;
   return {
     name,
     units: directions * outer * inner,
@@ -100,7 +106,7 @@ export function packKernel(
             const hiddenUnit = f.local(
               "i32",
               forward
-                ? i32.add(i32.mul(block, i32.const(NR)), i32.remU(column, i32.const(NR)))
+                ? i32.add(i32.mul(block, i32.const(side)), i32.remU(column, i32.const(side)))
                 : i32.add(i32.mul(block, i32.const(width)), column),
             );
             f.if(
@@ -110,7 +116,7 @@ export function packKernel(
                   f.set(from, i32.add(input(operands.weight), i32.shl(i32.add(first, column), i32.const(2))));
                 } else {
                   // The outer number counts groups of gates on through the directions, as the weight's rows do.
-                  const gate = i32.add(i32.mul(rest, i32.const(joint)), i32.divU(column, i32.const(NR)));
+                  const gate = i32.add(i32.mul(rest, i32.const(joint)), i32.divU(column, i32.const(side)));
                   const row = f.local("i32", i32.add(i32.mul(gate, i32.const(hidden)), hiddenUnit));
                   f.store(to, f32.load(i32.add(input(operands.bias!), i32.shl(row, i32.const(2)))));
                   f.set(to, i32.add(to, i32.const(4 * width)));
@@ -129,7 +135,8 @@ export function packKernel(
             f.set(stop, i32.add(to, i32.const(panelBytes(panels))));
             f.set(from, i32.add(input(operands.weight), i32.shl(first, i32.const(2))));
             down(4 * hidden, () => {
-              for (let v = 0; v < width / 4; v++) f.store(to, v128.load(from, 16 * v), 16 * v);
+              const row = Array.from({ length: width / 4 }, (_, v) => f.name(v128.load(from, 16 * v)));
+              row.forEach((vector, v) => f.store(to, vector, 16 * v));
             });
           },
           columns,
@@ -161,25 +168,26 @@ export function productFunction(
   batch: number,
   rowStride: number,
 ): (f: FunctionBuilder, operands: ProductOperands) => void {
-  const { forward, gates, hidden, lead, depth, width, padded, outer, inner, joint } = panels;
+  const { forward, side, gates, hidden, lead, depth, width, padded, outer, inner, joint } = panels;
   const rest = batch % MR;
   const cStride = resultStride(panels);
-  const key = `scan.product ${[forward, gates, hidden, joint, rest, rowStride].join()}`;
+  const key = `scan.product ${[forward, side, gates, hidden, joint, rest, rowStride].join()}`;
   const callee = context.shared(key, (module) =>
     module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
       const [first, count, b, result] = f.parameters;
       const [bias, bEnd, a, c, tileA, tileB, column, whole] = Array.from({ length: 8 }, () => f.local("i32"));
-      // A vector of forward's panel belongs to gate v / (NR / 4); those of backward's follow each other.
+      // A vector of forward's panel belongs to gate v / (side / 4); those of backward's follow each other.
       const place = (v: number): number =>
-        forward ? Math.floor(v / (NR / 4)) * 4 * padded + (v % (NR / 4)) * 16 : 16 * v;
+        forward ? Math.floor(v / (side / 4)) * 4 * padded + (v % (side / 4)) * 16 : 16 * v;
       const tile = (rows: number): void => {
         f.set(tileA, a);
         f.set(tileB, i32.add(bias, i32.const(4 * width * lead)));
         const strides = { aRow: rowStride, aStep: 4, bStep: 4 * width };
         const initial = (r: number, v: number) =>
           forward ? v128.load(bias, 16 * v) : v128.load(c, r * cStride + place(v));
-        emitTile(f, context.features, tileA, tileB, bEnd, { rows, vectors: width / 4, strides }, initial).forEach(
-          (row, r) => row.forEach((sum, v) => f.store(c, sum, r * cStride + place(v))),
+        const shape = { rows, vectors: width / 4, strides, unrolled: side > NR };
+        emitTile(f, context.features, tileA, tileB, bEnd, shape, initial).forEach((row, r) =>
+          row.forEach((sum, v) => f.store(c, sum, r * cStride + place(v))),
         );
       };
       f.for(i32.const(0), i32.const(outer), 1, (o) => {
@@ -201,7 +209,7 @@ export function productFunction(
           );
           if (rest > 0) f.if(i32.remU(count, i32.const(MR)), () => tile(rest));
           f.set(b, bEnd);
-          f.set(column, i32.add(column, i32.const(forward ? 4 * NR : 4 * width)));
+          f.set(column, i32.add(column, i32.const(forward ? 4 * side : 4 * width)));
         });
       });
     }),

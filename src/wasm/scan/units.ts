@@ -194,21 +194,54 @@ export function copyFunction(
 
 /** Four neighbouring hidden units, or fewer at the end of a row. */
 interface Quad {
-  /** Bytes from the row's start. */
-  readonly offset: Value;
+  /** The place of the first unit in the row that starts at an address; of a pair's second quad, of its first. */
+  readonly at: (row: Local) => Value;
   readonly load: (address: Value, offset?: number) => Value;
   readonly store: (address: Value, value: Value, offset?: number) => void;
+  /** All four lanes, of rows with padding. */
+  readonly loadPadded: (address: Value, offset?: number) => Value;
+  readonly storePadded: (address: Value, value: Value, offset?: number) => void;
 }
 
-/** Runs `body` for all quads of a row of `hidden` units; elements beyond the row's end are neither read nor written. */
-export function eachQuad(f: FunctionBuilder, hidden: number, body: (quad: Quad) => void): void {
+/**
+ * Runs `body` for all quads of a row of `hidden` units; elements beyond the row's end are neither read nor written.
+ *
+ * `wide` emits quads in pairs, each load and store of one beside the other's, so that the engine can join the two: both
+ * have read everything before either stores, so a body must not read what it has stored.
+ */
+export function eachQuad(f: FunctionBuilder, hidden: number, wide: boolean, body: (quad: Quad) => void): void {
   const whole = 16 * Math.floor(hidden / 4);
   const quad = (offset: Value, lanes: number): void =>
     body({
-      offset,
+      at: (row) => f.name(i32.add(row, offset)),
       load: (address, at) => loadLanes(address, lanes, at),
       store: (address, value, at) => storeLanes(f, address, value, lanes, at),
+      loadPadded: (address, at) => v128.load(address, at),
+      storePadded: (address, value, at) => f.store(address, value, at),
     });
-  f.for(i32.const(0), i32.const(whole), 16, (offset) => quad(offset, 4));
+  const pair = (offset: Value): void => {
+    // One address for both: the engine joins what it sees to be neighbours of one address.
+    const places = new Map<Local, Value>();
+    const at = (row: Local): Value => {
+      const place = places.get(row) ?? f.name(i32.add(row, offset));
+      places.set(row, place);
+      return place;
+    };
+    const [first, second] = [0, 16].map((shift) => {
+      const stores: { readonly address: Value; readonly value: Value; readonly by: number }[] = [];
+      const load = (address: Value, by = 0): Value => v128.load(address, by + shift);
+      const store = (address: Value, value: Value, by = 0): void => {
+        stores.push({ address, value: f.name(value), by: by + shift });
+      };
+      body({ at, load, store, loadPadded: load, storePadded: store });
+      return stores;
+    });
+    first.forEach((one, i) => {
+      for (const { address, value, by } of [one, second[i]]) f.store(address, value, by);
+    });
+  };
+  const paired = wide ? 32 * Math.floor(whole / 32) : 0;
+  if (paired > 0) f.for(i32.const(0), i32.const(paired), 32, pair);
+  if (!wide || paired < whole) f.for(i32.const(paired), i32.const(whole), 16, (offset) => quad(offset, 4));
   if (hidden % 4 > 0) quad(i32.const(whole), hidden % 4);
 }

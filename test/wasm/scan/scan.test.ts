@@ -25,8 +25,8 @@ import { GRU, LSTM, assertPass, scanProblem } from "../../shaders/scan/scan-prob
 import { runLowering } from "../run-lowering.ts";
 
 interface Scan extends ScanCell {
-  readonly forward: (spec: ScanSpec, saves?: boolean) => WasmLowering;
-  readonly backward: (spec: ScanSpec) => WasmLowering;
+  readonly forward: (spec: ScanSpec, saves?: boolean, wide?: boolean) => WasmLowering;
+  readonly backward: (spec: ScanSpec, wide?: boolean) => WasmLowering;
 }
 
 const scans: readonly Scan[] = [
@@ -49,7 +49,13 @@ function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): void {
   const results = run(scan.forward(spec), forward).slice(0, scan.results);
   const alone = runLowering(scan.forward(spec, false), forward.inputs, forward.sizes.slice(0, scan.results));
   assert.deepEqual(alone, results, `${label}: results where nothing is kept for a backward pass`);
-  run(scan.backward(spec), backward);
+  const gradients = run(scan.backward(spec), backward);
+  // In pairs of vectors, which any engine runs, nothing changes.
+  const wideResults = run(scan.forward(spec, true, true), forward);
+  assert.deepEqual(wideResults.slice(0, scan.results), results, `${label}: results in pairs of vectors`);
+  const wideAlone = runLowering(scan.forward(spec, false, true), forward.inputs, forward.sizes.slice(0, scan.results));
+  assert.deepEqual(wideAlone, results, `${label}: results in pairs of vectors where nothing is kept`);
+  assert.deepEqual(run(scan.backward(spec, true), backward), gradients, `${label}: gradients in pairs of vectors`);
 }
 
 /** Sizes with several blocks of rows, rows left over, hidden sizes around the tile's. */
