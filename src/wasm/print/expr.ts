@@ -56,6 +56,8 @@ export class WasmPrinter {
   readonly #scopes: Scopes;
   readonly #dependence: Dependence;
   readonly #indices: IndexPrinter;
+  /** Bytes from the lanes at the vector variable to those that code is written for: 16 in a pair's second vector. */
+  #shift = 0;
 
   constructor(options: PrinterOptions) {
     const { f, exprs, vector, substitution } = options;
@@ -132,6 +134,67 @@ export class WasmPrinter {
 
   #hoistAddress(base: Value, index: IntExpr): void {
     this.#indices.sum(base, this.#dependence.resolve(index), 4, 0, "bound");
+  }
+
+  // --- pairs of vectors
+
+  /**
+   * Whether all that changes from lane to lane here is computed from elements that lie side by side, within their
+   * tensors: code for the next four neighbours is then the same code with memory 16 bytes further on.
+   */
+  canPair(exprs: readonly Expr[], stores: readonly Pick<Store, "index">[] = []): boolean {
+    const { vector } = this.#o;
+    if (!vector) return false;
+    const seen = new Set<number>();
+    const visit = (expr: Expr): boolean => {
+      if (seen.has(expr.id) || !this.variablesOf(expr).has(vector.name)) return true;
+      seen.add(expr.id);
+      if (expr.kind === "load")
+        return this.step(expr.index) === 1 && this.#isWithin(expr.index, sizeOf(expr.buffer.shape));
+      if (expr.kind === "apply" || expr.kind === "cast") return expr.args.every(visit);
+      return expr.kind === "result";
+    };
+    return exprs.every(visit) && stores.every(({ index }) => this.step(index) === 1);
+  }
+
+  /**
+   * Runs `body` for the four neighbours at the vector variable and for the next four, or for more `vectors` of four. Their
+   * loads are from one address, which is computed before, and none may store: that is what an engine needs to see that it
+   * can join them. `body` is given how many bytes further on its vector lies.
+   */
+  pair<T>(
+    exprs: readonly Expr[],
+    stores: readonly Pick<Store, "target" | "index">[],
+    body: (bytes: number) => T,
+    vectors = 2,
+  ): T[] {
+    const seen = new Set<number>();
+    const visit = (expr: Expr): void => {
+      if (seen.has(expr.id)) return;
+      seen.add(expr.id);
+      if ("args" in expr) expr.args.forEach(visit);
+      if (expr.kind === "load") this.#hoistAddress(this.#o.memory.address(expr.buffer), expr.index);
+    };
+    exprs.forEach(visit);
+    for (const { target, index } of stores) this.#hoistAddress(this.#o.memory.address(target), index);
+    return Array.from({ length: vectors }, (_, i) => 16 * i).map((bytes) =>
+      this.scope({}, () => {
+        this.#shift = bytes;
+        try {
+          return body(bytes);
+        } finally {
+          this.#shift = 0;
+        }
+      }),
+    );
+  }
+
+  /** Stores a pair's vectors, of which all lanes are within the vector variable's size. */
+  storePair(target: Node, index: IntExpr, values: readonly Value[]): void {
+    const f = this.#f;
+    const at = f.name(this.#indices.sum(this.#o.memory.address(target), this.#dependence.resolve(index), 4, 0));
+    const words = values.map((value) => f.name(asMemory(value, target.dtype)));
+    words.forEach((word, i) => f.store(at, word, 16 * i));
   }
 
   // --- indices
@@ -267,19 +330,24 @@ export class WasmPrinter {
     );
   }
 
+  #isWithin(index: IntExpr, size: number): boolean {
+    const resolved = this.#dependence.resolve(index);
+    return isReliable(resolved) && resolved.min >= 0 && resolved.max < size;
+  }
+
   /** Four words of a tensor of `size` elements whose index 0 is `word` words after `base`. */
   #load(base: Value, index: IntExpr, word: number, size: number): Value {
     const f = this.#f;
     const resolved = this.#dependence.resolve(index);
     const step = this.#dependence.step(resolved);
     const from = word === 0 ? base : f.name(i32.add(base, i32.const(4 * word)));
-    const certain = isReliable(resolved) && resolved.min >= 0 && resolved.max < size;
+    const certain = this.#isWithin(index, size);
     const { vector } = this.#o;
     const whole = !vector || vector.whole || vector.size % 4 === 0;
     const address = (lane: number) => this.#indices.sum(from, this.#indices.atLane(resolved, lane), 4, lane);
     if (certain) {
       if (step === 0) return v128.load32Splat(address(0));
-      if (step === 1) return v128.load(address(0));
+      if (step === 1) return v128.load(address(0), this.#shift);
       if (step !== undefined && step > 0 && whole) return gather((lane) => [address(0), 4 * step * lane]);
       return gather((lane) => [address(lane), 0]);
     }

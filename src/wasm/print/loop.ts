@@ -1,5 +1,6 @@
 /** Elementwise kernels: rows of neighbours, four at a time. */
-import type { LoopKernel } from "../../compiler/kernels.ts";
+import type { Expr } from "../../compiler/expr.ts";
+import type { LoopKernel, Store } from "../../compiler/kernels.ts";
 import type { ExprKernels } from "./expr-kernel.ts";
 import { memoryOf, operandsOf } from "./expr-kernel.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
@@ -59,6 +60,48 @@ export function forRows(
   });
 }
 
+/**
+ * Computes `values` and stores them for the neighbours `from` up to but not including `to`: `paired`, eight at a time and
+ * the rest in fours.
+ */
+export function forNeighbours(
+  f: FunctionBuilder,
+  printer: WasmPrinter,
+  variable: string,
+  [from, to]: readonly [Value, Value],
+  paired: boolean,
+  values: readonly Expr[],
+  stores: readonly Store[],
+): void {
+  // All values first: one stored in place may be read by another.
+  forPairs(f, [from, to], paired, {
+    one: (at) =>
+      printer.scope({ [variable]: at }, () => {
+        const printed = values.map((v) => printer.value(v));
+        stores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
+      }),
+    two: (at) =>
+      printer.scope({ [variable]: at }, () => {
+        const printed = printer.pair(values, stores, () => values.map((v) => f.name(printer.value(v))));
+        stores.forEach((s, k) => printer.storePair(s.target, s.index, [printed[0][k], printed[1][k]]));
+      }),
+  });
+}
+
+/** Calls `two` for eight neighbours at a time where it is `paired`, and `one` for each four that are left. */
+export function forPairs(
+  f: FunctionBuilder,
+  [from, to]: readonly [Value, Value],
+  paired: boolean,
+  { one, two }: { readonly one: (at: Value) => void; readonly two: (at: Value) => void },
+): void {
+  if (!paired) return f.for(from, to, 4, one);
+  const begin = f.name(from);
+  const whole = f.name(i32.add(begin, i32.and(i32.sub(to, begin), i32.const(-8))));
+  f.for(begin, whole, 8, two);
+  f.for(whole, to, 4, one);
+}
+
 export function loopKernel(kernel: LoopKernel): ExprKernels {
   const operands = operandsOf(kernel);
   const values = kernel.stores.map((s) => s.value);
@@ -75,16 +118,11 @@ export function loopKernel(kernel: LoopKernel): ExprKernels {
       substitution: new Map([["i", splitIndex(split)]]),
     });
     printer.hoist(values, kernel.stores);
+    const paired = context.features.wide === true && printer.canPair(values, kernel.stores);
     forRows(f, context, split, units, (rowAt, from, to) =>
       printer.scope({ [row]: rowAt }, () => {
         printer.hoist(values, kernel.stores);
-        f.for(from, to, 4, (at) =>
-          printer.scope({ [column]: at }, () => {
-            // All values first: one stored in place may be read by another.
-            const printed = values.map((v) => printer.value(v));
-            kernel.stores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
-          }),
-        );
+        forNeighbours(f, printer, column, [from, to], paired, values, kernel.stores);
       }),
     );
   };

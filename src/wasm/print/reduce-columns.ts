@@ -10,7 +10,7 @@ import type { FunctionBuilder, Local } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
-import { chooseUnits, forRows } from "./loop.ts";
+import { chooseUnits, forNeighbours, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { combine, identity } from "./combine.ts";
@@ -43,12 +43,15 @@ export function columnsKernel(
     const rowValues = rowStores.map((s) => s.value);
     const elementValues = elementStores.map((s) => s.value);
     printer.hoist([...phases.flat().map((a) => a.value), ...elementValues]);
+    const wide = context.features.wide === true;
+    const paired = wide && printer.canPair(elementValues, elementStores);
 
     forRows(f, context, { rows, length: 1 }, units, (row) =>
       printer.scope({ r: row }, () => {
         for (const accumulators of phases) {
           const values = accumulators.map((a) => a.value);
           const sums = accumulators.map((a) => accumulatorLocals(f, a, chains));
+          const joins = wide && chains > 1 && printer.canPair(values);
           printer.hoist(values);
           f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) =>
             printer.scope({ [outer]: outerAt }, () => {
@@ -70,13 +73,25 @@ export function columnsKernel(
                     f.set(sum, combine(a.name, a.value.dtype, sum, value));
                   });
                 });
+              /** A round of all chains, whose vectors are neighbours. */
+              const takeChains = (at: Value) =>
+                printer.scope({ [inner]: at }, () => {
+                  const taken = printer.pair(values, [], () => values.map((v) => f.name(printer.value(v))), chains);
+                  taken.forEach((vectors, chain) =>
+                    accumulators.forEach((a, k) => {
+                      f.set(sums[k][chain], combine(a.name, a.value.dtype, sums[k][chain], vectors[k]));
+                    }),
+                  );
+                });
               const chained = Math.floor(split.length / (4 * chains)) * 4 * chains;
               if (chains === 1) f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true));
               else {
                 f.for(i32.const(0), i32.const(chained), 4 * chains, (at) => {
+                  if (joins) return takeChains(at);
                   for (let chain = 0; chain < chains; chain++)
                     take(chain === 0 ? at : f.name(i32.add(at, i32.const(4 * chain))), chain, false);
                 });
+                if (joins) sums.forEach((own) => throughMemory(f, context.threadMemory, own));
                 f.for(i32.const(chained), i32.const(split.length), 4, (at) => take(at, 0, true));
               }
             }),
@@ -90,12 +105,8 @@ export function columnsKernel(
           f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) =>
             printer.scope({ [outer]: outerAt }, () => {
               printer.hoist(elementValues, elementStores);
-              f.for(i32.const(0), i32.const(split.length), 4, (at) =>
-                printer.scope({ [inner]: at }, () => {
-                  const values = elementValues.map((v) => printer.value(v));
-                  elementStores.forEach((s, k) => printer.store(s.target, s.index, values[k]));
-                }),
-              );
+              const range = [i32.const(0), i32.const(split.length)] as const;
+              forNeighbours(f, printer, inner, range, paired, elementValues, elementStores);
             }),
           );
         }
@@ -103,7 +114,14 @@ export function columnsKernel(
       }),
     );
   };
-  return { name, units: units.count, threadBytes: 0, emit };
+  return { name, units: units.count, threadBytes: 16 * CHAINS, emit };
+}
+
+/** Stores vectors side by side and loads them again. An engine that joins vectors begins at stores that are neighbours. */
+function throughMemory(f: FunctionBuilder, place: Value, vectors: readonly Local[]): void {
+  const at = f.name(place);
+  vectors.forEach((vector, i) => f.store(at, vector, 16 * i));
+  vectors.forEach((vector, i) => f.set(vector, v128.load(at, 16 * i)));
 }
 
 function accumulatorLocals(f: FunctionBuilder, a: Accumulator, chains: number): Local[] {

@@ -15,7 +15,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import type { Units } from "./loop.ts";
-import { UNIT_PRICE, forRows } from "./loop.ts";
+import { UNIT_PRICE, forPairs, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { combine, identity } from "./combine.ts";
@@ -73,6 +73,7 @@ export function rowsKernel(
       ]),
     });
     printer.hoist(passes.flat());
+    const wide = context.features.wide === true;
 
     forRows(f, context, split, units, (rowAt, from, to) =>
       printer.scope({ [rowOuter]: rowAt }, () => {
@@ -83,21 +84,37 @@ export function rowsKernel(
         const keptLine = (k: number): number => lineBytes * (accumulators.length + k);
         const storeLine = (k: number): number => lineBytes * (accumulators.length + kept.length + k);
 
-        /** Code for four rows, with what these values need of results so far. */
-        const forBlock = (
-          values: readonly Expr[],
-          available: ReadonlySet<number>,
-          body: (place: Value) => void,
-        ): void =>
-          f.for(from, to, 4, (at) =>
-            printer.scope({ [rowInner]: at }, () => {
-              const here = place(at);
-              const needed = needs(values, available, kept, (id) => exprs.byId(id));
-              for (const number of needed.results) printer.setResult(number, v128.load(here, lineOf(number)));
-              for (const k of needed.kept) printer.setValue(kept[k].expr, v128.load(here, keptLine(k)));
-              body(here);
-            }),
-          );
+        /** Code for four rows, or pairs of four, that stores values, with what they need of results so far. */
+        const forBlock = (available: ReadonlySet<number>, work: readonly BlockValue[]): void => {
+          const values = work.flatMap((w) => w.value ?? []);
+          const stores = work.flatMap((w) => w.store ?? []);
+          const needed = needs(values, available, kept, (id) => exprs.byId(id));
+          const compute = (here: Value, bytes: number): Value[] => {
+            for (const number of needed.results) printer.setResult(number, v128.load(here, lineOf(number) + bytes));
+            for (const k of needed.kept) printer.setValue(kept[k].expr, v128.load(here, keptLine(k) + bytes));
+            return work.map(({ value, into }) => f.name(into(value && printer.value(value), here, bytes)));
+          };
+          forPairs(f, [from, to], wide && printer.canPair(values, stores), {
+            one: (at) =>
+              printer.scope({ [rowInner]: at }, () => {
+                const here = place(at);
+                const computed = compute(here, 0);
+                work.forEach(({ line, store }, k) =>
+                  store ? printer.store(store.target, store.index, computed[k]) : f.store(here, computed[k], line),
+                );
+              }),
+            two: (at) =>
+              printer.scope({ [rowInner]: at }, () => {
+                const here = place(at);
+                const [first, second] = printer.pair(values, stores, (bytes) => compute(here, bytes));
+                work.forEach(({ line = 0, store }, k) => {
+                  if (store) return printer.storePair(store.target, store.index, [first[k], second[k]]);
+                  f.store(here, first[k], line);
+                  f.store(here, second[k], line + 16);
+                });
+              }),
+          });
+        };
         const forColumns = (values: readonly Expr[], stores: readonly Store[], body: () => void): void => {
           printer.hoist(values, stores);
           f.for(i32.const(0), i32.const(columnSplit.rows), 1, (outer) =>
@@ -117,24 +134,24 @@ export function rowsKernel(
         const keep = (pass: number): void =>
           kept.forEach(({ expr, firstPass }, k) => {
             if (firstPass !== pass) return;
-            forBlock([expr], available, (here) => f.store(here, printer.value(expr), keptLine(k)));
+            forBlock(available, [{ value: expr, into: itself, line: keptLine(k) }]);
             available.add(k);
           });
 
         phases.forEach((phase, pass) => {
           keep(pass);
-          forBlock([], available, (here) => {
-            for (const a of phase) f.store(here, identity(a.name, a.value.dtype), lineOf(a.number));
-          });
-          const values = phase.map((a) => a.value);
-          forColumns(values, [], () =>
-            forBlock(values, available, (here) => {
-              for (const a of phase) {
-                const sum = v128.load(here, lineOf(a.number));
-                f.store(here, combine(a.name, a.value.dtype, sum, printer.value(a.value)), lineOf(a.number));
-              }
-            }),
+          forBlock(
+            available,
+            phase.map((a) => ({ into: () => identity(a.name, a.value.dtype), line: lineOf(a.number) })),
           );
+          const values = phase.map((a) => a.value);
+          const added = phase.map((a) => ({
+            value: a.value,
+            into: (value: Value | undefined, here: Value, bytes: number) =>
+              combine(a.name, a.value.dtype, v128.load(here, lineOf(a.number) + bytes), value!),
+            line: lineOf(a.number),
+          }));
+          forColumns(values, [], () => forBlock(available, added));
         });
         keep(phases.length);
         // What elements need is read before rows are stored, and rows' values before elements are: both may be in place.
@@ -142,28 +159,46 @@ export function rowsKernel(
         const rowValues = rowStores.map((s) => s.value);
         if (rowStores.length > 0) {
           printer.hoist(rowValues, rowStores);
-          forBlock(rowValues, available, (here) => {
-            const values = rowValues.map((v) => printer.value(v));
-            rowStores.forEach((s, k) =>
-              delayed ? f.store(here, values[k], storeLine(k)) : printer.store(s.target, s.index, values[k]),
-            );
-          });
+          forBlock(
+            available,
+            rowStores.map((store, k) => ({
+              value: store.value,
+              into: itself,
+              ...(delayed ? { line: storeLine(k) } : { store }),
+            })),
+          );
         }
         if (!delayed) return;
         forColumns(elementValues, elementStores, () =>
-          forBlock(elementValues, available, () => {
-            const values = elementValues.map((v) => printer.value(v));
-            elementStores.forEach((s, k) => printer.store(s.target, s.index, values[k]));
-          }),
+          forBlock(
+            available,
+            elementStores.map((store) => ({ value: store.value, into: itself, store })),
+          ),
         );
-        forBlock([], available, (here) =>
-          rowStores.forEach((s, k) => printer.store(s.target, s.index, f.name(v128.load(here, storeLine(k))))),
+        // The values are in memory: only where they go is taken from the stores.
+        forBlock(
+          available,
+          rowStores.map(({ target, index }, k) => ({
+            into: (_: Value | undefined, here: Value, bytes: number) => v128.load(here, storeLine(k) + bytes),
+            store: { target, index },
+          })),
         );
       }),
     );
   };
   return { name, units: units.count, threadBytes: lines * lineBytes, emit };
 }
+
+/** What is computed for a block's rows and where it goes: to a line of the thread's memory, or where a store says. */
+interface BlockValue {
+  readonly value?: Expr;
+  /** The vector to be stored, from the value's; `here` is the block's place in memory, `bytes` what a pair's second adds. */
+  readonly into: (value: Value | undefined, here: Value, bytes: number) => Value;
+  readonly line?: number;
+  readonly store?: Pick<Store, "target" | "index">;
+}
+
+const itself = (value: Value | undefined): Value => value!;
 
 interface Kept {
   readonly expr: Expr;
