@@ -7,6 +7,7 @@ import type { Width } from "../../src/device/cpu/wide.ts";
 import type { CpuTraining } from "../environments/cpu-training.ts";
 
 const training = new URL("../environments/cpu-training.ts", import.meta.url).href;
+const programs = new URL("../support/cpu-bits.ts", import.meta.url).href;
 const engine = new URL("../../src/device/cpu/engine.ts", import.meta.url).href;
 const width = new URL("../../src/device/cpu/wide.ts", import.meta.url).href;
 
@@ -54,4 +55,15 @@ test("does not change the bits of a trained model", async () => {
   assert.deepEqual([narrow.wide, wide.wide], [false, true]);
   assert.deepEqual(wide.losses, narrow.losses);
   assert.deepEqual(wide.bits, narrow.bits);
+});
+
+test("does not change the bits of loops and reductions", async () => {
+  const bits = async (wide: string): Promise<string[]> =>
+    (
+      await inProcess<string[]>(
+        wide,
+        `console.log(JSON.stringify(await (await import(${JSON.stringify(programs)})).cpuBits()));`,
+      )
+    ).result;
+  assert.deepEqual(await bits("1"), await bits("0"));
 });
