@@ -22,6 +22,7 @@ const INFO_NCE = "wasm/info-nce/info-nce";
 const REDUCTIONS = "tensor/reductions#each device against|long reductions|share a kernel";
 const ROWS = "tensor/elementwise#all rows|NaN and infinities|integers: division";
 const VIEWS = "tensor/views#each device against|parts so short";
+const PAIRS = "device/cpu-wide#loops and reductions";
 const DEVICE = "device/cpu-device#same bits|every unit|operands that are the same";
 
 export const CPU_MUTATIONS: readonly Mutation[] = [
@@ -160,8 +161,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
   wasm(
     "print/reduce-rows",
-    "const sum = v128.load(here, lineOf(a.number));",
-    "const sum = v128.load(here, 0);",
+    "v128.load(here, lineOf(a.number) + bytes)",
+    "v128.load(here, bytes)",
     REDUCTIONS,
     "ops/nn-ops#compositions",
   ),
@@ -199,6 +200,15 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "f.set(high, v128.shuffle32(even, odd, [2, 6, 7, 3]));",
     "tensor/random",
   ),
+  // --- pairs of vectors
+  wasm("print/expr", "v128.load(address(0), this.#shift)", "v128.load(address(0))", PAIRS),
+  wasm("print/expr", "f.store(at, word, 16 * i)", "f.store(at, word, 16)", PAIRS),
+  wasm("print/expr", 'return expr.kind === "result";', "return true;", PAIRS),
+  wasm("print/loop", "i32.const(-8))", "i32.const(-4))", PAIRS),
+  wasm("print/reduce-rows", "f.store(here, second[k], line + 16)", "f.store(here, first[k], line + 16)", PAIRS),
+  wasm("print/reduce-columns", "f.set(vector, v128.load(at, 16 * i))", "f.set(vector, v128.load(at))", PAIRS),
+  wasm("scan/units", "of [one, second[i]])", "of [one, one])", SCANS),
+  wasm("scan/product", "width: side * joint", "width: NR * joint", SCANS),
   wasm("top-k", "i32.eqz(f32.ge(y, x))", "i32.eqz(f32.gt(y, x))", "wasm/top-k"),
 
   // --- InfoNCE
