@@ -2,10 +2,11 @@
  * Kills every command at random moments and starts it again until it ends; what it leaves must be what an uninterrupted
  * one leaves, bit for bit, with nothing left over:
  *
- *     npm run kill-resume -- [--kills 100] [--command pretrain,linear,…] [--signal KILL|TERM] [--npx]
+ *     npm run kill-resume -- [--kills 100] [--command pretrain,linear,…] [--signal KILL|TERM] [--npx | --built]
  *                            [--device cpu] [--encoder gru] [--epochs 30] [--seed 1]
  *
- * `--kills` are for each command. With `--npx` the commands are started by `npx --no hico` (after `npm run build`), and
+ * `--kills` are for each command. With `--built` the compiled program is started (after `npm run build`), which takes a
+ * third of the time. With `--npx` the commands are started by `npx --no hico` (compiled as well), and
  * the signal goes to npx alone, as a scheduler sends it. Exit code 1 at the first difference.
  */
 import { spawn } from "node:child_process";
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     command: { type: "string" },
     signal: { type: "string", default: "KILL" },
     npx: { type: "boolean", default: false },
+    built: { type: "boolean", default: false },
     device: { type: "string", default: "cpu" },
     encoder: { type: "string", default: "gru" },
     seed: { type: "string", default: "1" },
@@ -46,7 +48,9 @@ const { values } = parseArgs({
 const root = fileURLToPath(new URL("..", import.meta.url));
 const program = values.npx
   ? ["npx", "--no", "hico"]
-  : [process.execPath, "--import", import.meta.resolve("tsx"), join(root, "src/cli/main.ts")];
+  : values.built
+    ? [process.execPath, join(root, "dist/cli/main.js")]
+    : [process.execPath, "--import", import.meta.resolve("tsx"), join(root, "src/cli/main.ts")];
 const signal = `SIG${values.signal}` as NodeJS.Signals;
 const folder = mkdtempSync(join(tmpdir(), "hico-kill-"));
 const data = join(folder, "data.clips");

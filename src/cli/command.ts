@@ -39,8 +39,13 @@ function tellError(error: unknown): void {
   process.exitCode = 1;
 }
 
+/** Loading a command opens most of its files at once. */
+const TOO_FEW_FILES =
+  "this process may have too few files open at once; raise the limit (ulimit -n 1024; in a batch job it is the site's)";
+
 /** The system's errors without their codes and calls: "ENOENT: no such file or directory, open 'x'" is a file's absence. */
 export function plainWords(message: string): string {
+  if (/\bEMFILE\b/.test(message)) return TOO_FEW_FILES;
   return message.replace(
     /\bE[A-Z]{3,}: ([^,\n]+), \w+(?: '([^'\n]*)')?(?: -> '[^'\n]*')?/g,
     (_, words: string, path: string | undefined, at: number, whole: string) =>
@@ -91,7 +96,13 @@ export async function runHico(
   version: string,
   rawArgs: string[] = process.argv.slice(2),
 ): Promise<void> {
-  const { command, path } = await commandOf(root, rawArgs);
+  let found: Awaited<ReturnType<typeof commandOf>>;
+  try {
+    found = await commandOf(root, rawArgs);
+  } catch (error) {
+    return tellError(error);
+  }
+  const { command, path } = found;
   if (rawArgs.includes("--help") || rawArgs.includes("-h")) return console.log(await usageOf(command, path));
   if (rawArgs.length === 1 && ["--version", "-v"].includes(rawArgs[0])) return console.log(version);
   try {

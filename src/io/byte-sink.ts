@@ -96,7 +96,7 @@ export class AtomicFile implements ByteSink {
 
   constructor(readonly path: string) {
     this.#temporary = temporaryOf(path);
-    requireWritable(path);
+    requirePlace(path);
     removeLeftOver(path);
     try {
       this.#descriptor = fs(path).openSync(this.#temporary, "wx");
@@ -175,6 +175,20 @@ export class AtomicFile implements ByteSink {
 
 /** Refuses a path where no file can be put, before the work that would end there. @throws Error saying why. */
 export function requireWritable(path: string): void {
+  new AtomicFile(path).abort();
+}
+
+/** Refuses a folder in which this process can make no file: another user's, or one on a disk that can only be read. */
+export function requireWritableFolder(folder: string): void {
+  try {
+    requireWritable(paths().join(folder, "writable"));
+  } catch (error) {
+    throw writeError(folder, (error as Error).cause ?? error);
+  }
+}
+
+/** Refuses a path whose folder is none, or that is a folder itself. */
+function requirePlace(path: string): void {
   const { statSync } = fs(path);
   const folder = paths().dirname(path);
   const parent = statSync(folder, { throwIfNoEntry: false });
@@ -193,6 +207,7 @@ const WRITE_FAULTS: Readonly<Record<string, string>> = {
   EDQUOT: "this user's share of the disk is full",
   ENOENT: "its folder is gone",
   ENAMETOOLONG: "its name is too long",
+  EMFILE: "this process has as many files open as it may; raise the limit (ulimit -n 1024)",
 };
 
 /** A system's error in words about the file that was asked for. */

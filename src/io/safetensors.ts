@@ -63,6 +63,7 @@ export class SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
 
   readonly #source: ByteSource;
+  readonly #empty = new Map<HostDType, HostTensor["data"]>();
   private constructor(source: ByteSource) {
     this.#source = source;
     const { entries, metadata } = readHeader(source);
@@ -90,8 +91,16 @@ export class SafetensorsFile {
       );
     }
     const { dtype, shape, begin, end } = entry;
+    if (begin === end) return { dtype, shape, data: this.#nothing(dtype) };
     const bytes = this.#source.read(begin, end - begin, `tensor ${quoteForError(name)}`);
     return { dtype, shape, data: viewElements(bytes, dtype, (end - begin) / bytesPerHostElement(dtype)) };
+  }
+
+  /** A file may hold a million tensors without elements: all of a dtype share one array. */
+  #nothing(dtype: HostDType): HostTensor["data"] {
+    const data = this.#empty.get(dtype) ?? viewElements(new Uint8Array(0), dtype, 0);
+    this.#empty.set(dtype, data);
+    return data;
   }
 
   /** Closes the file. */
@@ -238,12 +247,13 @@ function checkEntry(file: string, name: string, value: JsonValue, dataStart: num
 function checkCoverage(source: ByteSource, entries: Map<string, SafetensorsEntry>, dataStart: number): void {
   const ordered = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   let expected = dataStart;
-  let previous = "the header";
+  let previous: string | undefined;
+  const before = (): string => (previous === undefined ? "the header" : `tensor ${quoteForError(previous)}`);
   for (const [name, { begin, end }] of ordered) {
     if (begin < expected) {
       throw new FormatError(
         source.name,
-        `tensor ${quoteForError(name)} overlaps ${previous} by ${expected - begin} bytes`,
+        `tensor ${quoteForError(name)} overlaps ${before()} by ${expected - begin} bytes`,
       );
     }
     if (begin > expected) {
@@ -256,7 +266,7 @@ function checkCoverage(source: ByteSource, entries: Map<string, SafetensorsEntry
       );
     }
     expected = end;
-    previous = `tensor ${quoteForError(name)}`;
+    previous = name;
   }
   if (expected !== source.size) {
     throw new FormatError(source.name, `${source.size - expected} bytes after the last tensor belong to none`);

@@ -1,7 +1,7 @@
 /** A run's report: gathered and written as one HTML file that needs no network. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { requireWritable, writeFileAtomic } from "../io/byte-sink.ts";
+import { requireWritable, requireWritableFolder, writeFileAtomic } from "../io/byte-sink.ts";
 import type { ReportData, ReportOptions } from "./collect.ts";
 import { collectReport } from "./collect.ts";
 import { reportFigures } from "./figures.ts";
@@ -24,7 +24,7 @@ export async function writeReport(
   if (out !== undefined) {
     if (!out.endsWith(".html")) throw new Error(`report: the output ${out} must end in .html`);
     requireWritable(out);
-  }
+  } else requireWritableFolder(options.run);
   const data = await collectReport(options);
   const path = out ?? join(options.run, `${data.page}.html`);
   const bytes = write(path, reportPage(data));

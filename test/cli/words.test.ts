@@ -5,7 +5,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { plainWords } from "../../src/cli/command.ts";
+import { defineCommand } from "citty";
+import { plainWords, runHico as runCommandLine, subcommand } from "../../src/cli/command.ts";
 import { HICO, runHico } from "./run-hico.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "hico-words-"));
@@ -78,4 +79,19 @@ test("a folder is prepared without a kind; what is there is written over by forc
   }
   assert.equal((await hico("data", "prepare", "rec", "own.clips", "--force", "--no-normalize")).code, 0);
   assert.notDeepEqual(readFileSync(join(folder, "own.clips")), bytes);
+});
+
+test("a system that opens too few files for a command to be loaded is told in words", async (context) => {
+  const load = (): never => {
+    throw Object.assign(new Error("EMFILE: too many open files, open 'x.js'"), { code: "EMFILE" });
+  };
+  const told = context.mock.method(console, "error", () => {});
+  const root = defineCommand({ subCommands: { work: subcommand(load) } });
+  try {
+    await runCommandLine(root, "0", ["work"]);
+    assert.equal(process.exitCode, 1);
+  } finally {
+    process.exitCode = 0;
+  }
+  assert.match(String(told.mock.calls[0].arguments[0]), /^hico: .*too few files open.*ulimit -n 1024/);
 });

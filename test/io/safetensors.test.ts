@@ -104,6 +104,18 @@ describe("safetensors", () => {
     }
   });
 
+  test("tensors without elements cost no array each", (context) => {
+    const names = Array.from(
+      { length: 20_000 },
+      (_, i) => `"t${i}":${JSON.stringify({ dtype: i % 2 ? "F32" : "I64", shape: [0, 3], data_offsets: [0, 0] })}`,
+    );
+    const path = fileOf(scratchFolder(context), "empty.safetensors", file(`{${names.join(",")}}`));
+    const { tensors } = readSafetensors(path);
+    assert.equal(tensors.size, 20_000);
+    assert.equal(new Set([...tensors.values()].map(({ data }) => data)).size, 2);
+    assert.deepEqual([tensors.get("t7")!.shape, tensors.get("t7")!.data], [[0, 3], new Float32Array(0)]);
+  });
+
   describe("refuses", () => {
     const cases: [name: string, bytes: Uint8Array, fault: RegExp][] = [
       ["nothing", new Uint8Array(0), /^truncated: the header's length needs bytes 0 to 8, the file has 0$/],

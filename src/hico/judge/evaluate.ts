@@ -110,6 +110,7 @@ async function evaluate<R, E extends EvaluationHead>(
   const opened = openRun(options);
   const { folder, settings, store, model, inputs, skeleton } = opened;
   try {
+    folder.requireWritable();
     const clips = { train: labelledClips(store, "train", settings), test: labelledClips(store, "test", settings) };
     const { classes } = store.header;
     const subjects: readonly Subject[] = options.baselines === false ? ["pretrained"] : ["pretrained", "random", "raw"];

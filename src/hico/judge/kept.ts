@@ -57,6 +57,7 @@ export async function keptFeatures(
   const origin = featureOrigin(opened);
   const kept = readClipTable(path, origin);
   if (kept) return { data: kept.data, rows: clips.length, width: kept.width, labels: kept.labels, clips };
+  folder.requireWritable();
   const table = await encodeClips(model, store, clips, { inputs, onProgress });
   if (table.data.byteLength <= KEPT_BYTES) writeClipTable(path, tableOf(store, table, table.data), origin);
   return table;

@@ -84,6 +84,7 @@ export async function evaluateSemi(options: SemiOptions): Promise<SemiEvaluation
   const opened = openRun(options);
   const { folder, store, settings } = opened;
   try {
+    folder.requireWritable();
     const train = labelledClips(store, "train", settings);
     const test = labelledClips(store, "test", settings);
     const { tuner, origin } = tunerOf(opened, options.settings);

@@ -24,7 +24,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { writeFileAtomic } from "../../io/byte-sink.ts";
+import { requireWritableFolder, writeFileAtomic } from "../../io/byte-sink.ts";
 import type { ClipStore } from "../../data/store/store.ts";
 import type { RunSettings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
@@ -177,6 +177,11 @@ export class RunFolder {
     writeFileAtomic(this.metricsPath, (sink) =>
       sink.write(new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))),
     );
+  }
+
+  /** Refuses a folder that takes no results, before the work that they would come of. @throws Error saying why. */
+  requireWritable(): void {
+    for (const folder of [this.path, this.#at("eval")]) if (existsSync(folder)) requireWritableFolder(folder);
   }
 
   /** A file among the results of evaluations. */

@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { requireWritableFolder } from "../../io/byte-sink.ts";
 
 export const LOCK_FILE = "run.lock";
 
@@ -24,6 +25,7 @@ interface Holder {
  */
 export function lockRun(folder: string): () => void {
   mkdirSync(folder, { recursive: true });
+  requireWritableFolder(folder);
   const path = join(folder, LOCK_FILE);
   const own = JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid) } satisfies Holder);
   for (;;) {

@@ -187,6 +187,7 @@ async function linearScores(
   const origin = linearOrigin(opened, resolveProbe(given, labelledClips(store, "train", settings).length));
   const kept = readClipTable(path, origin);
   if (kept) return kept;
+  folder.requireWritable();
   const [train, test] = [await features("train"), await features("test")];
   const onEpoch = (epoch: number, epochs: number): void => progress("linear", epoch, epochs);
   const { probabilities } = await trainProbe(train, test, store.header.classes, { settings: given, onEpoch });
