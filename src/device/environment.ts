@@ -24,11 +24,19 @@ export const isDeno: boolean = scope.Deno !== undefined;
 /** True where there is a process with files and environment variables: Node or Deno. */
 export const hasProcess: boolean = isNode || isDeno;
 
-/** The environment variable `name`, or undefined where it is unset, empty, or there are none (browsers). */
+/**
+ * The environment variable `name`, or undefined where it is unset, empty, or there are none (browsers). Under Deno one
+ * that may not be read counts as unset: no program needs the permission but to be told something by a variable.
+ */
 export function environmentVariable(name: string): string | undefined {
   if (!hasProcess) return undefined;
-  const value = scope.process?.env?.[name];
-  return value === "" ? undefined : value;
+  try {
+    const value = scope.process?.env?.[name];
+    return value === "" ? undefined : value;
+  } catch (error) {
+    if (isDeno && /NotCapable|PermissionDenied/.test((error as Error).name)) return undefined;
+    throw error;
+  }
 }
 
 /**

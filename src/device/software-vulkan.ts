@@ -11,6 +11,7 @@
  * is set for just that long, so that a process can open a software adapter and a real one.
  */
 import { environmentVariable, hasProcess, importLate, isNode, isDeno } from "./environment.ts";
+import { setNativeEnvironment } from "./native-environment.ts";
 
 type FileSystem = typeof import("node:fs");
 type Path = typeof import("node:path");
@@ -206,7 +207,8 @@ async function loadVulkanLoader(file: string): Promise<void> {
   try {
     process.dlopen({ exports: {} }, file, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_GLOBAL | RTLD_NODELETE);
   } catch (error) {
-    if (!/did not self-register/.test(String(error))) throw error;
+    // Bun has other words for it.
+    if (!/did not self-register|napi_register_module/.test(String(error))) throw error;
   }
 }
 
@@ -230,17 +232,14 @@ export function withSoftwareDriver<Result>(driver: VulkanDriver, body: () => Pro
         environmentVariable("MESA_SHADER_CACHE_DIR") ?? path.join(await cacheFolder(), "mesa-shaders");
     }
     if (driver.loader !== undefined) await loadVulkanLoader(driver.loader);
-    const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
-    Object.assign(process.env, variables);
+    // Mesa opens its shader cache when a device is made, so its folder must outlive this call.
+    const names = Object.keys(variables).filter((name) => name !== "MESA_SHADER_CACHE_DIR");
+    const before = Object.fromEntries(names.map((name) => [name, process.env[name]]));
+    await setNativeEnvironment(variables);
     try {
       return await body();
     } finally {
-      for (const [name, value] of before) {
-        // Mesa opens its shader cache when a device is made, so its folder must outlive this call.
-        if (name === "MESA_SHADER_CACHE_DIR") continue;
-        if (value === undefined) delete process.env[name];
-        else process.env[name] = value;
-      }
+      await setNativeEnvironment(before);
     }
   });
   turn = result.catch(() => undefined);

@@ -18,7 +18,7 @@ export interface Browser {
    * cross-origin isolated, as shared memory asks for.
    */
   run<Result>(file: URL, name: string, argument?: unknown, options?: { readonly isolated?: boolean }): Promise<Result>;
-  /** Opens the file at `path` in a page of its own, without any network, and hands the page to `look`. */
+  /** Opens the file at `path`, or a URL of this machine, in a page of its own and hands the page to `look`. */
   view<Result>(path: string, look: (page: Page, log: readonly string[]) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
 }
@@ -118,11 +118,11 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
         page.on("console", (message) => log.push(message.text()));
         page.on("pageerror", (error) => log.push(String(error)));
         page.on("request", (request) => {
-          if (!request.url().startsWith("file:")) log.push(`asked for ${request.url()}`);
+          if (!/^(file:|http:\/\/(localhost|127\.0\.0\.1):)/.test(request.url())) log.push(`asked for ${request.url()}`);
         });
         try {
           await page.setViewport({ width: 1200, height: 900 });
-          await page.goto(pathToFileURL(path).href);
+          await page.goto(path.startsWith("http") ? path : pathToFileURL(path).href);
           return await look(page, log);
         } finally {
           await page.close();

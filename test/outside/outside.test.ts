@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -131,6 +131,8 @@ describe("examples", () => {
       for (const file of readdirSync(join(root, "examples", name)).filter((one) => one.endsWith(".ts"))) {
         sources.set(join(name, file), text(`examples/${name}/${file}`));
       }
+      // What lies beside a program lies beside its compiled form.
+      cpSync(join(root, "examples", name), join(project, "examples-out", name), { recursive: true });
     }
     for (const source of sources.values()) {
       for (const [, wanted] of source.matchAll(/from "((?:@[\w.-]+\/)?[\w.-]+)[^"]*"/g)) {

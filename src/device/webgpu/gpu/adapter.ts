@@ -4,6 +4,7 @@
  * A software driver is taken only when it is asked for by name; what "auto" takes is decided in ../choose.ts.
  */
 import { environmentVariable, importLate, isNode } from "../../environment.ts";
+import { isWorkerThread } from "../../native-environment.ts";
 import type { SoftwareDriver } from "../../software-vulkan.ts";
 import { adapterChoices, describeAdapter, givenFirst, onlyFirstOf, pickAdapter } from "./describe.ts";
 import type { AdapterDescription } from "./describe.ts";
@@ -160,9 +161,14 @@ export async function requestAdapter(given: AdapterOptions = {}): Promise<FoundA
   const choices = adapterChoices(found.map(({ info }) => info));
   const there = choices.length === 0 ? "there is none" : `there is ${choices.map((name) => `"${name}"`).join(", ")}`;
   const oldMesa = options.software === "lavapipe" && isNode;
+  const worker = isNode && options.software !== undefined && (await isWorkerThread());
   throw new GpuError(
     `no WebGPU adapter${wanted === undefined ? "" : ` fits "${wanted}"`}: ${there}. ` +
       (oldMesa ? "Dawn needs a Mesa newer than Debian 12's for lavapipe (scripts/lavapipe.sh). " : "") +
+      (worker
+        ? "A worker thread names a driver to Vulkan only where it shares its environment with the main thread: "
+        : "") +
+      (worker ? "new Worker(file, { env: SHARE_ENV }). " : "") +
       (wanted === undefined ? "Without a GPU, ask for a software driver: HICO_ADAPTER=swiftshader. " : "") +
       "`hico info` shows what was found.",
   );

@@ -1,0 +1,45 @@
+/**
+ * The environment that native libraries see. Under Node's main thread and Deno it is `process.env`; a worker thread has a
+ * copy, unless it shares its parent's, and Bun's `process.env` is JavaScript's alone.
+ */
+import { importLate } from "./environment.ts";
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+interface BunForeign {
+  dlopen(
+    library: string,
+    symbols: object,
+  ): {
+    symbols: {
+      setenv(name: Uint8Array, value: Uint8Array, overwrite: number): number;
+      unsetenv(name: Uint8Array): number;
+    };
+  };
+}
+
+const isBun = (globalThis as { readonly Bun?: unknown }).Bun !== undefined;
+
+/** Sets variables for JavaScript and for native libraries; undefined removes one. */
+export async function setNativeEnvironment(variables: Variables): Promise<void> {
+  for (const [name, value] of Object.entries(variables)) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+  if (!isBun || process.platform !== "linux") return;
+  const { dlopen } = await importLate<BunForeign>("bun:ffi");
+  const { symbols } = dlopen("libc.so.6", {
+    setenv: { args: ["ptr", "ptr", "i32"], returns: "i32" },
+    unsetenv: { args: ["ptr"], returns: "i32" },
+  });
+  const text = (value: string): Uint8Array => new TextEncoder().encode(`${value}\0`);
+  for (const [name, value] of Object.entries(variables)) {
+    if (value === undefined) symbols.unsetenv(text(name));
+    else symbols.setenv(text(name), text(value), 1);
+  }
+}
+
+/** True in a worker thread of Node, whose environment may be a copy that native libraries do not see. */
+export async function isWorkerThread(): Promise<boolean> {
+  return !(await importLate<typeof import("node:worker_threads")>("node:worker_threads")).isMainThread;
+}
