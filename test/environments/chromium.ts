@@ -118,7 +118,8 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
         page.on("console", (message) => log.push(message.text()));
         page.on("pageerror", (error) => log.push(String(error)));
         page.on("request", (request) => {
-          if (!/^(file:|http:\/\/(localhost|127\.0\.0\.1):)/.test(request.url())) log.push(`asked for ${request.url()}`);
+          if (!/^(file:|http:\/\/(localhost|127\.0\.0\.1):)/.test(request.url()))
+            log.push(`asked for ${request.url()}`);
         });
         try {
           await page.setViewport({ width: 1200, height: 900 });
