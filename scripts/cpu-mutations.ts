@@ -207,6 +207,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("print/loop", "i32.const(-8))", "i32.const(-4))", PAIRS),
   wasm("print/reduce-rows", "f.store(here, second[k], line + 16)", "f.store(here, first[k], line + 16)", PAIRS),
   wasm("print/reduce-columns", "f.set(vector, v128.load(at, 16 * i))", "f.set(vector, v128.load(at))", PAIRS),
+  wasm("blocks/product", "[i32.add(panel, length)]", "[panel]", ATTENTION, INFO_NCE),
   wasm("scan/units", "of [one, second[i]])", "of [one, one])", SCANS),
   wasm("scan/product", "width: side * joint", "width: NR * joint", SCANS),
   wasm("top-k", "i32.eqz(f32.ge(y, x))", "i32.eqz(f32.gt(y, x))", "wasm/top-k"),

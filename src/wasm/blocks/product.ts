@@ -9,7 +9,7 @@ import type { Callee, Signature } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
-import { MR, NR, emitTile } from "../matmul/micro-kernel.ts";
+import { MR, NR, WIDE_NR, emitTile } from "../matmul/micro-kernel.ts";
 
 /** Where elements stand, in bytes. */
 interface BlockStrides {
@@ -44,16 +44,29 @@ export function blockProduct(context: KernelContext, strides: BlockStrides, accu
         const to = f.local("i32", i32.add(c, i32.shl(column, i32.const(2))));
         const end = f.local("i32", i32.add(panel, length));
         f.for(i32.const(0), rows, MR, () => {
-          const [atA, atB] = [f.local("i32", from), f.local("i32", panel)];
+          const atA = f.local("i32", from);
+          // The wide tile takes the columns of two panels.
+          const both = vectors > NR / 4 && bStep === undefined;
+          const atB = [panel, ...(both ? [i32.add(panel, length)] : [])].map((at) => f.local("i32", at));
           const initial = (r: number, v: number): Value => v128.load(to, r * cRow + 16 * v);
-          const shape = { rows: MR, vectors, strides: { aRow, aStep, bStep: step } };
+          const strides = { aRow, aStep, bStep: step };
+          const shape = { rows: MR, vectors, strides, unrolled: vectors > NR / 4 };
           const tile = emitTile(f, context.features, atA, atB, end, shape, accumulate ? initial : undefined);
           tile.forEach((row, r) => row.forEach((sum, v) => f.store(to, sum, r * cRow + 16 * v)));
           f.set(from, i32.add(from, i32.const(MR * aRow)));
           f.set(to, i32.add(to, i32.const(MR * cRow)));
         });
       };
-      f.for(i32.const(0), columns, NR, (column) => {
+      const wide = context.features.wide === true;
+      const done = wide ? f.local("i32", i32.and(columns, i32.const(-WIDE_NR))) : i32.const(0);
+      if (wide) {
+        f.for(i32.const(0), done, WIDE_NR, (column) => {
+          panelProduct(column, WIDE_NR / 4);
+          const next = bStep === undefined ? i32.shl(length, i32.const(1)) : i32.const(4 * WIDE_NR);
+          f.set(panel, i32.add(panel, next));
+        });
+      }
+      f.for(done, columns, NR, (column) => {
         const left = i32.sub(columns, column);
         f.if(
           i32.gtS(left, i32.const(4)),

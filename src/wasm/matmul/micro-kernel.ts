@@ -46,8 +46,9 @@ interface TileShape {
 
 /**
  * Multiplies `rows` rows of A by `vectors`·4 columns of B over `k` ≥ 1 steps.
- * @param a,b addresses of the first elements; they are advanced to one step past the last
- * @param bEnd address `b` ends at
+ * @param a address of A's first element; it is advanced to one step past the last
+ * @param b likewise of B's, or of each panel of B where the columns are those of several
+ * @param bEnd address that B's, or its first panel's, ends at
  * @param initial starting values, row by row; 0 where absent
  * @returns the accumulators, row by row
  */
@@ -55,18 +56,23 @@ export function emitTile(
   f: FunctionBuilder,
   features: WasmFeatures,
   a: Local,
-  b: Local,
+  b: Local | readonly Local[],
   bEnd: Value,
   { rows, vectors, strides, unrolled = false }: TileShape,
   initial?: (row: number, vector: number) => Value,
 ): Local[][] {
+  const panels = Array.isArray(b) ? (b as readonly Local[]) : [b as Local];
+  const perPanel = vectors / panels.length;
   const tile = Array.from({ length: rows }, (_, r) =>
     Array.from({ length: vectors }, (_, v) => f.local("v128", initial?.(r, v) ?? f32x4.const(0))),
   );
   const columns = Array.from({ length: vectors }, () => f.local("v128", f32x4.const(0)));
   const element = f.local("v128", f32x4.const(0));
   const step = (number: number): void => {
-    columns.forEach((column, v) => f.set(column, v128.load(b, number * strides.bStep + 16 * v)));
+    columns.forEach((column, v) => {
+      const place = number * strides.bStep + 16 * (v % perPanel);
+      f.set(column, v128.load(panels[Math.floor(v / perPanel)], place));
+    });
     tile.forEach((row, r) => {
       f.set(element, v128.load32Splat(a, number * strides.aStep + strides.aRow * r));
       row.forEach((sum, v) => f.set(sum, multiplyAdd(features, element, columns[v], sum)));
@@ -74,27 +80,28 @@ export function emitTile(
   };
   const advance = (steps: number): void => {
     f.set(a, i32.add(a, i32.const(steps * strides.aStep)));
-    f.set(b, i32.add(b, i32.const(steps * strides.bStep)));
+    for (const panel of panels) f.set(panel, i32.add(panel, i32.const(steps * strides.bStep)));
   };
+  const [first] = panels;
   if (!unrolled) {
     f.doWhile(() => {
       step(0);
       advance(1);
-      return i32.ne(b, bEnd);
+      return i32.ne(first, bEnd);
     });
     return tile;
   }
-  const odd = i32.and(i32.divU(i32.sub(bEnd, b), i32.const(strides.bStep)), i32.const(1));
+  const odd = i32.and(i32.divU(i32.sub(bEnd, first), i32.const(strides.bStep)), i32.const(1));
   f.if(odd, () => {
     step(0);
     advance(1);
   });
-  f.if(i32.ne(b, bEnd), () =>
+  f.if(i32.ne(first, bEnd), () =>
     f.doWhile(() => {
       step(0);
       step(1);
       advance(2);
-      return i32.ne(b, bEnd);
+      return i32.ne(first, bEnd);
     }),
   );
   return tile;

@@ -30,11 +30,11 @@ import { runLowering } from "../run-lowering.ts";
 
 const sizes = (tensors: readonly { shape: readonly number[] }[]): number[] => tensors.map((s) => sizeOf(s.shape));
 
-type Run = { readonly split?: number; readonly relaxedSimd?: boolean };
+type Run = { readonly split?: number; readonly relaxedSimd?: boolean; readonly wide?: boolean };
 
 /** out, lse, and the gradients, in one run of each lowering. */
-function runKernels(spec: AttentionSpec, x: Operands, { split, relaxedSimd }: Run = {}) {
-  const features = relaxedSimd === undefined ? wasmFeatures() : { ...wasmFeatures(), relaxedSimd };
+function runKernels(spec: AttentionSpec, x: Operands, { split, relaxedSimd, wide }: Run = {}) {
+  const features = { ...wasmFeatures(), ...(relaxedSimd === undefined ? {} : { relaxedSimd }), wide };
   const width = spec.heads * spec.dim;
   const projections = spec.packed ? [pack([x.q, x.k, x.v], width)] : [x.q, x.k, x.v];
   const options = [x.mask, x.keep].filter((a) => a !== undefined);
@@ -65,7 +65,10 @@ function runKernels(spec: AttentionSpec, x: Operands, { split, relaxedSimd }: Ru
 
 function checkKernels(spec: AttentionSpec, seed: number, bound = 1e-5, given?: Operands, run?: Run): void {
   const x = given ?? operandsOf(spec, seed);
-  const [out, lse, ...gradients] = runKernels(spec, x, run);
+  const results = runKernels(spec, x, run);
+  // In pairs of vectors, which any engine runs, nothing changes.
+  assert.deepEqual(runKernels(spec, x, { ...run, wide: true }), results, `wide ${JSON.stringify(spec)}`);
+  const [out, lse, ...gradients] = results;
   const name = JSON.stringify(spec);
   const forward = referenceForward(spec, x);
   assertClose(`out of ${name}`, out, forward.out, forward.out, bound);

@@ -29,11 +29,11 @@ import { runLowering } from "../run-lowering.ts";
 const specs = anySpecs.map((spec) => ({ ...spec, queueGradient: false }));
 const sizes = (tensors: readonly { shape: readonly number[] }[]): number[] => tensors.map((s) => sizeOf(s.shape));
 
-type Run = { readonly split?: number; readonly relaxedSimd?: boolean };
+type Run = { readonly split?: number; readonly relaxedSimd?: boolean; readonly wide?: boolean };
 
 /** loss, all, some, dq, dk. */
-function runKernels(spec: InfoNceSpec, x: Operands, { split, relaxedSimd }: Run = {}): Float32Array[] {
-  const features = relaxedSimd === undefined ? wasmFeatures() : { ...wasmFeatures(), relaxedSimd };
+function runKernels(spec: InfoNceSpec, x: Operands, { split, relaxedSimd, wide }: Run = {}): Float32Array[] {
+  const features = { ...wasmFeatures(), ...(relaxedSimd === undefined ? {} : { relaxedSimd }), wide };
   const operands = [x.q, x.k, x.queue];
   assert.deepEqual(
     operands.map((a) => a.length),
@@ -60,7 +60,10 @@ function runKernels(spec: InfoNceSpec, x: Operands, { split, relaxedSimd }: Run 
 function checkKernels(spec: InfoNceSpec, seed: number, { size = 1.5, bound = 1e-5, run = {} as Run } = {}): void {
   const x = operandsOf(spec, seed, size);
   const name = JSON.stringify(spec);
-  const [loss, all, some, dq, dk] = runKernels(spec, x, run);
+  const results = runKernels(spec, x, run);
+  // In pairs of vectors, which any engine runs, nothing changes.
+  assert.deepEqual(runKernels(spec, x, { ...run, wide: true }), results, `wide ${JSON.stringify(spec)}`);
+  const [loss, all, some, dq, dk] = results;
   const expected = referenceForward(spec, x);
   // The loss is a difference of the two others.
   const larger = expected.all.map((a, n) => Math.max(Math.abs(a), Math.abs(expected.some[n]), 1));
