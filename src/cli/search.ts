@@ -30,6 +30,7 @@ export default defineHicoCommand({
     spec: { type: "string", description: "A recording's columns, as for hico data prepare csv (raw Kinect v2)" },
     map: { type: "string", description: "A recording's JSON map to the 25 joints of NTU" },
     window: { type: "string", description: "Windows of a recording: frames (90) or seconds (3s); each is a query" },
+    units: { type: "string", description: "A recording's unit: m, cm or mm (by the size of bodies)" },
     hop: { type: "string", description: "From one window to the next, likewise (half a window)" },
     ...DEVICE_ARGS,
     ...FORCE_ARG,
@@ -46,6 +47,7 @@ export default defineHicoCommand({
     try {
       const result = await search({
         ...{ query, data: args.store, run, checkpoint, from, split, k, spec, map, window, hop },
+        units: choiceOption("units", args.units, ["m", "cm", "mm"]),
         onProgress: (stage, done, total) => line.update(() => `features of ${stage} ${percent(done / total)}`),
       });
       line.clear();

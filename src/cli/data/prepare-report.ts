@@ -19,7 +19,7 @@ function missingWords({ joints, of, clips, inTime }: MissingJoints): string {
 
 export function formatPrepareReport(report: PrepareReport): string {
   const lines = [
-    `${report.path}: ${report.clips} clips of ${report.classes} classes, ${report.layout} × ${report.persons}, ` +
+    `${report.path}: ${report.clips} clips ${report.classes === 0 ? "without labels" : `of ${report.classes} classes`}, ${report.layout} × ${report.persons}, ` +
       `${normalizationWords(report.normalization, report.normalizedPer)}, ` +
       `${(report.bytes / 1e6).toFixed(1)} MB, ${report.seconds.toFixed(1)} s`,
     ...report.protocols.map(({ name, train, test }) => `  ${name}: ${train} train, ${test} test`),

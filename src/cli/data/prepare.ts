@@ -37,17 +37,24 @@ export default defineHicoCommand({
     source: { type: "positional", description: "Folder of the raw input", required: false },
     store: { type: "positional", description: "The clip store to write", required: false },
     layout: { type: "string", description: "npy: the skeleton, a built-in name or a JSON file (ntu25)" },
-    map: { type: "string", description: "JSON map to the 25 joints of NTU, or none to keep the joints as they are" },
+    map: {
+      type: "string",
+      description: "ntu25 (or another layout there is a map to), a JSON map to NTU's 25 joints, or none",
+    },
     missing: { type: "string", description: "ntu: the published list of samples to leave out" },
     labels: {
       type: "string",
-      description: "pku-mmd: folder of label files; csv: table file,label[,subject,camera,split]",
+      description: "pku-mmd: folder of label files; recordings: table file,label[,subject,camera,split]",
+    },
+    units: {
+      type: "string",
+      description: "csv, npy, smpl, prepared files: m, cm or mm (by the size of bodies)",
     },
     "split-list": { type: "string", description: "pku-mmd: the list of recordings that train and test" },
     spec: { type: "string", description: "csv: how columns are read, as JSON (raw Kinect v2)" },
-    "test-subjects": { type: "string", description: "npy, csv: subjects that test; the others train" },
-    window: { type: "string", description: "csv: cut recordings into windows of so many frames (90) or seconds (3s)" },
-    hop: { type: "string", description: "csv: from one window to the next, likewise (half a window)" },
+    "test-subjects": { type: "string", description: "Subjects that test; the others train" },
+    window: { type: "string", description: "Recordings: cut into windows of so many frames (90) or seconds (3s)" },
+    hop: { type: "string", description: "From one window to the next, likewise (half a window)" },
     folds: {
       type: "string",
       description:
@@ -79,6 +86,7 @@ export default defineHicoCommand({
       labels: args.labels,
       splitList: args["split-list"],
       spec: args.spec,
+      units: choiceOption("units", args.units, ["m", "cm", "mm"]),
       window: args.window,
       hop: args.hop,
       testSubjects: listOption("test-subjects", args["test-subjects"]),

@@ -1,10 +1,11 @@
 /**
  * The table that says what recordings show: the columns `file` and `label`, and where known `subject`, `camera` and
- * `split` (train or test). Cells may be quoted, with quotes doubled inside.
+ * `split` (train or test). Cells may be quoted; a spreadsheet's semicolons or tabs between them are seen.
  */
 import { DataError } from "../errors.ts";
 import type { Split } from "../store/protocol.ts";
 import { groupBy } from "../group.ts";
+import { cellsOf, delimiterOf } from "./csv-rows.ts";
 import { readText, splitLines } from "./text.ts";
 
 export interface LabelRow {
@@ -19,7 +20,8 @@ const TABLE_COLUMNS = ["file", "label", "subject", "camera", "split"];
 /** The rows by file. @throws DataError naming the table, the line and the rule. */
 export function readLabelTable(path: string): Map<string, LabelRow> {
   const [heading, ...lines] = splitLines(readText(path).replace(/^\uFEFF/, ""));
-  const columns = cellsOf(heading);
+  const delimiter = delimiterOf(heading);
+  const columns = cellsOf(heading, delimiter);
   const unknown = columns.find((name) => !TABLE_COLUMNS.includes(name));
   if (unknown !== undefined || !columns.includes("file") || !columns.includes("label")) {
     throw new DataError(
@@ -31,7 +33,7 @@ export function readLabelTable(path: string): Map<string, LabelRow> {
   const rows = new Map<string, LabelRow>();
   lines.forEach((line, i) => {
     if (line.trim() === "") return;
-    const words = cellsOf(line);
+    const words = cellsOf(line, delimiter);
     const fail = (detail: string): never => {
       throw new DataError(path, "label", `line ${i + 2}: ${detail}`);
     };
@@ -66,21 +68,4 @@ export function alikeLabels(labels: readonly string[]): { readonly what: string;
     .filter((group) => group.length > 1)
     .map((group) => group.map((label) => JSON.stringify(label)).join(" and "));
   return names.length === 0 ? [] : [{ what: "labels that differ by blanks or case, kept apart as classes", names }];
-}
-
-/** The cells of a line, without quotes and outer blanks. */
-export function cellsOf(line: string): string[] {
-  const found: string[] = [];
-  let [text, quoted] = ["", false];
-  for (const char of line) {
-    if (char === '"') quoted = !quoted;
-    if (char === "," && !quoted) {
-      found.push(text);
-      text = "";
-    } else text += char;
-  }
-  return [...found, text].map((cell) => {
-    const bare = cell.trim();
-    return /^".*"$/.test(bare) && bare.length > 1 ? bare.slice(1, -1).replaceAll('""', '"').trim() : bare;
-  });
 }

@@ -12,6 +12,7 @@ import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { NTU25 } from "../skeleton/layout.ts";
 import { losesAtZero, markMissing, originJoints, zerosAreLost } from "../skeleton/missing.ts";
+import { cellsOf, delimiterOf, withPoint } from "./csv-rows.ts";
 import { parseFinite, splitLines } from "./text.ts";
 
 /** What a column of a joint holds. `skip` is read as nothing. */
@@ -23,9 +24,9 @@ export type CsvColumn = number | string;
 /** What the columns of a CSV recording hold. */
 export interface CsvSpec {
   readonly layout: SkeletonLayout;
-  /** Default ",". */
+  /** Default: the semicolon, tab or comma that the first line has. Beside another than "," a decimal comma is read. */
   readonly delimiter?: string;
-  /** Whether the first line that is not blank names the columns. Default false. */
+  /** Whether the first line that is not blank names the columns. Default: it does where none of its cells is a number. */
   readonly header?: boolean;
   /** Columns before the first joint (frame number, time), with `fields`. Default 0. */
   readonly skip?: number;
@@ -35,7 +36,7 @@ export interface CsvSpec {
   readonly columns?: readonly Readonly<Record<string, readonly (CsvColumn | null)[]>>[];
   /** Persons side by side, with `fields`. Default 1. */
   readonly persons?: number;
-  /** Factor to metres: 0.001 for millimetres. Default 1. */
+  /** Factor to metres: 0.001 for millimetres. Default: by how large the bodies are. */
   readonly scale?: number;
   /** Factors of x, y, z, e.g. [1, -1, 1] where y points down. Default [1, 1, 1]. */
   readonly flip?: readonly [number, number, number];
@@ -68,16 +69,21 @@ interface JointColumns {
   readonly state: number | null;
 }
 
-/** @throws DataError naming the line; Error where the specification itself is wrong. */
-/** Reads a recording out of a CSV text as the specification says. @throws DataError where it does not fit */
+/**
+ * Reads a recording out of a CSV text as the specification says.
+ *
+ * @throws DataError naming the line; Error where the specification itself is wrong
+ */
 export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): CsvRecording {
-  const delimiter = spec.delimiter ?? ",";
   const rows = splitLines(text)
     .map((line, i) => ({ line: i + 1, text: line }))
     .filter((row) => row.text.trim() !== "");
-  const header = spec.header ? rows.shift() : undefined;
+  const delimiter = spec.delimiter ?? delimiterOf(rows[0]?.text ?? "");
+  const missing = new Set(spec.missing ?? []);
+  const named = spec.header ?? (rows.length > 0 && isHeader(splitRow(rows[0].text, delimiter), delimiter, missing));
+  const header = named ? rows.shift() : undefined;
   if (rows.length === 0) throw new DataError(file, "empty", "no frames");
-  const names = header && splitRow(header.text, delimiter).map((name) => name.trim().replace(/^"(.*)"$/, "$1"));
+  const names = header && splitRow(header.text, delimiter);
   const persons = columnsOf(spec, names, file);
   const width = spec.fields ? widthOf(spec) : undefined;
   const joints = spec.layout.joints.length;
@@ -86,7 +92,6 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
   const states = hasStates ? new Uint8Array(rows.length * persons.length * joints) : undefined;
   const scale = (spec.flip ?? [1, 1, 1]).map((sign) => sign * (spec.scale ?? 1));
   const offset = spec.offset ?? [0, 0, 0];
-  const missing = new Set(spec.missing ?? []);
 
   rows.forEach((row, frame) => {
     const words = splitRow(row.text, delimiter);
@@ -94,7 +99,7 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
       throw new DataError(file, "shape", `line ${row.line} has ${words.length} columns; ${describeWidth(spec, width)}`);
     }
     const word = (column: number): string => {
-      if (column < words.length) return words[column].trim();
+      if (column < words.length) return withPoint(words[column], delimiter);
       throw new DataError(file, "shape", `line ${row.line} has ${words.length} columns; column ${column} is needed`);
     };
     persons.forEach((person, m) => {
@@ -124,9 +129,16 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
 
 /** The words of a line; a delimiter at its end closes the last word and opens none. */
 function splitRow(line: string, delimiter: string): string[] {
-  const words = line.split(delimiter);
-  if (words.length > 1 && words[words.length - 1].trim() === "") words.pop();
+  const words = cellsOf(line, delimiter);
+  if (words.length > 1 && words[words.length - 1] === "") words.pop();
   return words;
+}
+
+/** Whether a line names columns: it has words, and none of them is a number or stands for a missing one. */
+function isHeader(words: readonly string[], delimiter: string, missing: ReadonlySet<string>): boolean {
+  const numeric = (word: string): boolean =>
+    missing.has(word) || /^[+-]?(nan|inf|infinity)$/i.test(word) || !Number.isNaN(Number(withPoint(word, delimiter)));
+  return words.some((word) => word !== "") && words.every((word) => word === "" || !numeric(word));
 }
 
 function widthOf(spec: CsvSpec): number {

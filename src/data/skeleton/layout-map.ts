@@ -11,7 +11,6 @@ import { isLost } from "./missing.ts";
 import { DataError } from "../errors.ts";
 import { parseJson } from "../json.ts";
 import type { SkeletonLayout } from "./layout.ts";
-import { KINECT_V1_20, NTU25, SBU15 } from "./layout.ts";
 
 /** How joints of one layout become those of another: each is a weighted mean of others. */
 export interface LayoutMap {
@@ -19,88 +18,6 @@ export interface LayoutMap {
   readonly to: SkeletonLayout;
   /** Per target joint: source joints and their weights, which sum to 1. */
   readonly sources: readonly (readonly (readonly [joint: number, weight: number])[])[];
-}
-
-/** A map whose every target joint copies one source joint, except where a list of equally weighted ones is given. */
-function copying(from: SkeletonLayout, sources: readonly (number | readonly number[])[]): LayoutMap {
-  return {
-    from,
-    to: NTU25,
-    sources: sources.map((s) =>
-      typeof s === "number" ? [[s, 1] as const] : s.map((joint) => [joint, 1 / s.length] as const),
-    ),
-  };
-}
-
-/** Hand tips and thumbs, which Kinect v1 does not track, copy the hand; the neck lies midway to the head. */
-export const KINECT_V1_20_TO_NTU25 = copying(KINECT_V1_20, [
-  0,
-  1,
-  [2, 3],
-  3,
-  4,
-  5,
-  6,
-  7,
-  8,
-  9,
-  10,
-  11,
-  12,
-  13,
-  14,
-  15,
-  16,
-  17,
-  18,
-  19,
-  2,
-  7,
-  7,
-  11,
-  11,
-]);
-
-/** OpenNI has no pelvis, wrists or ankles: the mean of the hips, the hands, the feet. */
-export const SBU15_TO_NTU25 = copying(SBU15, [
-  [9, 12],
-  2,
-  [1, 0],
-  0,
-  3,
-  4,
-  5,
-  5,
-  6,
-  7,
-  8,
-  8,
-  9,
-  10,
-  11,
-  11,
-  12,
-  13,
-  14,
-  14,
-  1,
-  5,
-  5,
-  8,
-  8,
-]);
-
-/** The maps between layouts that come with the package. */
-export const LAYOUT_MAPS: readonly LayoutMap[] = [KINECT_V1_20_TO_NTU25, SBU15_TO_NTU25];
-
-/** The map between two layouts: built in, or the identity. */
-export function layoutMap(from: SkeletonLayout, to: SkeletonLayout): LayoutMap {
-  if (from.name === to.name) return { from, to, sources: from.joints.map((_, v) => [[v, 1]]) };
-  const known = LAYOUT_MAPS.find((map) => map.from.name === from.name && map.to.name === to.name);
-  if (!known) {
-    throw new Error(`no built-in map from layout "${from.name}" to "${to.name}"; give one as a JSON file`);
-  }
-  return known;
 }
 
 /** A map from a user's JSON file. @throws DataError naming the file and the rule. */

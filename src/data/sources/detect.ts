@@ -98,6 +98,7 @@ const RULES: readonly Rule[] = [
   named("openpose", (name) => /_keypoints\.json$/i.test(name), "NAME_000000000000_keypoints.json"),
   json,
   named("csv", (name) => /\.csv$/i.test(name), "NAME.csv"),
+  named("csv", (name) => /\.tsv$/i.test(name), "NAME.tsv"),
 ];
 
 /** JSON files by what the first one holds. */

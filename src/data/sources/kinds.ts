@@ -2,7 +2,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { LayoutMap } from "../skeleton/layout-map.ts";
-import { layoutMap, loadLayoutMap } from "../skeleton/layout-map.ts";
+import { loadLayoutMap } from "../skeleton/layout-map.ts";
+import { layoutMap } from "../skeleton/built-in-maps.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { loadLayout, NTU25 } from "../skeleton/layout.ts";
 import { knownLayout, LAYOUTS } from "../skeleton/layouts.ts";
@@ -11,7 +12,8 @@ import type { Protocol } from "../store/protocol.ts";
 import type { SourceKind } from "./kind-names.ts";
 import type { ClipSource } from "./source.ts";
 import type { CsvSourceOptions } from "./csv.ts";
-import { csvFileSource, csvSource, loadCsvSpec } from "./csv.ts";
+import { loadCsvSpec } from "../formats/csv-spec.ts";
+import { csvFileSource, csvSource } from "./csv.ts";
 import { checkKind } from "./detect.ts";
 import { bvhSource, smplSource } from "./motion.ts";
 import { ctrGcnSource, pySklSource, stGcnSource } from "./prepared.ts";
@@ -22,6 +24,7 @@ import type { RecordingOptions } from "./own/recordings.ts";
 import { namedNpySource, NPY_SETS, npySource } from "./npy.ts";
 import { ntuSource } from "./ntu.ts";
 import { pkuSource } from "./pku.ts";
+import { inMetres, type Unit } from "./units.ts";
 import { parseWindows, type WindowsAtRate } from "./windows.ts";
 
 /** Paths and choices, as a user gives them. */
@@ -34,6 +37,8 @@ export interface SourceKindOptions {
   readonly labels?: string;
   readonly splitList?: string;
   readonly spec?: string;
+  /** The unit of coordinates, where the files name none. Default: by the size of bodies. */
+  readonly units?: Unit;
   readonly testSubjects?: readonly number[];
   /** Frames ("90") or seconds ("3s") of the windows that recordings are cut into, and from one to the next. */
   readonly window?: string;
@@ -50,15 +55,15 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
   sbu: [],
   ntu60: ["missing"],
   ntu120: ["missing"],
-  "pku-mmd": ["labels", "splitList"],
-  npy: ["layout", "testSubjects"],
-  csv: ["spec", "labels", "testSubjects", "window", "hop"],
+  "pku-mmd": ["labels", "splitList", "window", "hop"],
+  npy: ["layout", "testSubjects", "units"],
+  csv: ["spec", "labels", "testSubjects", "window", "hop", "units"],
   "msr-action3d": [],
-  "st-gcn": [],
-  "ctr-gcn": [],
-  pyskl: [],
+  "st-gcn": ["units"],
+  "ctr-gcn": ["units"],
+  pyskl: ["units"],
   bvh: RECORDINGS,
-  smpl: RECORDINGS,
+  smpl: [...RECORDINGS, "units"],
   openpose: RECORDINGS,
   "kinetics-skeleton": [],
   mediapipe: RECORDINGS,
@@ -68,10 +73,11 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
   utkinect: [],
 };
 
-/** @throws Error for an option that the kind does not take; DataError naming the file that is wrong. */
 /**
  * Opens raw data of a kind: its clips, and the map to the layout that results are published in, where that is
  * another.
+ *
+ * @throws Error for an option that the kind does not take; DataError naming the file that is wrong
  */
 export function openSourceOf(
   kind: SourceKind,
@@ -84,7 +90,8 @@ export function openSourceOf(
     throw new Error(`${kind} takes no --${flag}; it takes ${["map", ...TAKES[kind]].join(", ")}`);
   }
   checkKind(kind, folder);
-  const source = sourceOf(kind, folder, options);
+  const opened = sourceOf(kind, folder, options);
+  const source = TAKES[kind].includes("units") ? inUnits(opened, options) : opened;
   try {
     return { source, map: mapOf(kind, source.layout, options.map) };
   } catch (error) {
@@ -133,9 +140,11 @@ function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions):
     case "ntu120":
       return ntuSource(folder, kind === "ntu60" ? 60 : 120, { missing: options.missing });
     case "pku-mmd":
-      if (options.labels === undefined)
-        throw new Error("pku-mmd needs --labels: the folder of label files that cut recordings into clips");
-      return pkuSource(folder, { labels: options.labels, splitList: options.splitList });
+      return pkuSource(folder, {
+        labels: options.labels,
+        splitList: options.splitList,
+        windows: parseWindows(options.window, options.hop),
+      });
     case "csv":
       return csvSource(folder, { ...csvReading(options), labels: options.labels, protocols });
     default:
@@ -149,10 +158,19 @@ function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions):
 /** One CSV recording by itself, read as `openSourceOf("csv", …)` reads a folder of them. */
 export function openRecording(
   file: string,
-  options: Pick<SourceKindOptions, "spec" | "map" | "window" | "hop">,
+  options: Pick<SourceKindOptions, "spec" | "map" | "window" | "hop" | "units">,
 ): { source: ClipSource; map: LayoutMap | undefined } {
-  const source = csvFileSource(file, csvReading(options));
+  const source = inUnits(csvFileSource(file, csvReading(options)), options);
   return { source, map: mapOf("csv", source.layout, options.map) };
+}
+
+/** In metres: as a specification scales, as the unit is named, or as the bodies show. */
+function inUnits(source: ClipSource, { spec, units }: Pick<SourceKindOptions, "spec" | "units">): ClipSource {
+  const scaled = spec !== undefined && loadCsvSpec(spec).scale !== undefined;
+  if (!scaled) return inMetres(source, units);
+  if (units === undefined) return source;
+  source.close?.();
+  throw new Error(`--units ${units} meets the "scale" of ${spec}; give one of them`);
 }
 
 function csvReading(
@@ -176,7 +194,7 @@ function layoutOf(name: string): SkeletonLayout {
   );
 }
 
-/** The small data sets are mapped to NTU's joints unless told otherwise, others only when told. */
+/** The name of a layout, or a JSON file. The small data sets are mapped to NTU's joints unless told otherwise, others only when told. */
 function mapOf(kind: SourceKind, from: SkeletonLayout, given: string | undefined): LayoutMap | undefined {
   if (given === "none") return undefined;
   if (given !== undefined) {

@@ -167,6 +167,7 @@ export async function prepareStore(
         `${faults(bad)} (not one of ${source.inputs} inputs can be used, so no store is written)`,
       );
     }
+    remarks.push(...(source.lateRemarks ?? []));
     if (cut.length > 0) remarks.push({ what: `clips cut to their first ${most} frames`, names: cut, harmless: true });
     const { names, ...found } = missing;
     if (names.length > 0) remarks.push({ what: "clips with lost joints, which were filled", names, harmless: true });

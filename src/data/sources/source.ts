@@ -46,6 +46,8 @@ export interface ClipSource {
   readonly up?: "y" | "z";
   /** What was left out or taken otherwise than it may seem, before a clip is read. */
   readonly remarks?: readonly Remark[];
+  /** What was seen only while clips were read, so far. */
+  readonly lateRemarks?: readonly Remark[];
   /** Samples left out on purpose (a published list of missing ones), so far. */
   readonly leftOut?: number;
   /** The clips; `onBad` is told of each that cannot be used, and may throw. `onInput` comes after each input. */

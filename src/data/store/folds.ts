@@ -5,7 +5,7 @@
  * clips of every fold, as JSON `{ "fold": ["clip", …] }` or as a table with the columns `file` (or `name`) and `fold`.
  */
 import { DataError } from "../errors.ts";
-import { cellsOf } from "../formats/label-table.ts";
+import { cellsOf, delimiterOf } from "../formats/csv-rows.ts";
 import { readText, splitLines } from "../formats/text.ts";
 import { parseJson } from "../json.ts";
 import type { ClipFacts } from "./format.ts";
@@ -88,9 +88,9 @@ function listed(path: string, text: string): [clip: string, fold: string][] {
       return (names as string[]).map((name): [string, string] => [name, fold]);
     });
   }
-  const [head, ...rows] = splitLines(text)
-    .filter((line) => line.trim() !== "")
-    .map(cellsOf);
+  const lines = splitLines(text).filter((line) => line.trim() !== "");
+  const delimiter = delimiterOf(lines[0] ?? "");
+  const [head, ...rows] = lines.map((line) => cellsOf(line, delimiter));
   const [clip, fold] = [head.findIndex((name) => name === "file" || name === "name"), head.indexOf("fold")];
   if (clip < 0 || fold < 0) return fail(`its first line must name the columns file,fold; it is "${head.join(",")}"`);
   return rows.map((row, i): [string, string] => {

@@ -34,6 +34,7 @@ export interface SearchOptions {
   readonly split?: "train" | "test" | "all";
   /** How a recording is read, as `hico data prepare csv` takes it. */
   readonly spec?: string;
+  readonly units?: "m" | "cm" | "mm";
   readonly map?: string;
   readonly window?: string;
   readonly hop?: string;
@@ -161,7 +162,7 @@ async function openQuery(options: SearchOptions, store: ClipStore): Promise<Quer
     if (source !== store) source.close();
   };
   try {
-    const reading = ["spec", "map", "window", "hop"] as const;
+    const reading = ["spec", "units", "map", "window", "hop"] as const;
     const option = reading.find((name) => options[name] !== undefined);
     const clip = option === undefined ? clipOf(source, query) : undefined;
     if (clip !== undefined) {

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import type { InputSettings } from "../../data/batches/inputs.ts";
 import { normalizationWords } from "../../data/skeleton/upright.ts";
-import { layoutMap } from "../../data/skeleton/layout-map.ts";
+import { layoutMap } from "../../data/skeleton/built-in-maps.ts";
 import type { SkeletonLayout } from "../../data/skeleton/layout.ts";
 import { ClipStore } from "../../data/store/store.ts";
 import { loadModel } from "../model/checkpoint.ts";

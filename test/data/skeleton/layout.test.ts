@@ -12,11 +12,9 @@ import {
   KINECT_V1_20_TO_NTU25,
   LAYOUT_MAPS,
   layoutMap,
-  loadLayoutMap,
-  mapClip,
-  parseLayoutMap,
   SBU15_TO_NTU25,
-} from "../../../src/data/skeleton/layout-map.ts";
+} from "../../../src/data/skeleton/built-in-maps.ts";
+import { loadLayoutMap, mapClip, parseLayoutMap } from "../../../src/data/skeleton/layout-map.ts";
 import { normalizeClip } from "../../../src/data/skeleton/normalize.ts";
 import { toStream } from "../../../src/data/skeleton/streams.ts";
 import { maxDifference, SHARED_DATA, unless } from "../helpers.ts";
@@ -176,6 +174,23 @@ describe("maps between layouts", () => {
       ],
       /weights sum to 0.9; they must sum to 1/,
     );
+  });
+
+  test("built-in maps give all of NTU's joints, left from left and right from right", () => {
+    const side = (name: string): string => /left|right/i.exec(name)?.[0].toLowerCase() ?? "";
+    const names = LAYOUT_MAPS.map(({ from }) => from.name);
+    for (const name of ["coco17", "openpose18", "openpose25", "h36m17", "mediapipe33", "smpl22", "azure-kinect32"])
+      assert.ok(names.includes(name), name);
+    for (const { from, to, sources } of LAYOUT_MAPS) {
+      const map = parseLayoutMap(JSON.parse(JSON.stringify(sources)) as unknown, from, to);
+      assert.equal(map.to, NTU25);
+      map.sources.forEach((joints, v) => {
+        const sides = new Set(joints.map(([joint]) => side(from.joints[joint])));
+        const balanced = sides.size === 2 && sides.has("left") && sides.has("right");
+        const own = side(NTU25.joints[v]);
+        assert.ok(own === "" ? balanced || [...sides].join() === "" : [...sides].join() === own, `${from.name} ${v}`);
+      });
+    }
   });
 
   test("the built-in maps are those of the prepared data sets", { skip: unless(SHARED_DATA) }, () => {
