@@ -13,12 +13,12 @@ import { knownLayout, LAYOUTS } from "../skeleton/layouts.ts";
 import type { CsvSpec } from "./skeleton-csv.ts";
 
 const FIELDS: readonly unknown[] = ["x", "y", "z", "state", "skip"];
-const isFinite = (value: unknown): value is number => Number.isFinite(value);
+const isNumber = (value: unknown): value is number => Number.isFinite(value);
 const isWhole = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && (value as number) >= least;
 const listOf = (value: unknown, fits: (one: unknown) => boolean): boolean => Array.isArray(value) && value.every(fits);
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const threeNumbers = (value: unknown): boolean => listOf(value, isFinite) && (value as unknown[]).length === 3;
+const threeNumbers = (value: unknown): boolean => listOf(value, isNumber) && (value as unknown[]).length === 3;
 const isColumn = (value: unknown): boolean =>
   value === null || isWhole(value, 0) || (typeof value === "string" && value !== "");
 const isPerson = (value: unknown): boolean =>
@@ -42,10 +42,10 @@ const KEYS: Readonly<Record<keyof CsvSpec, readonly [fits: (value: unknown) => b
     "a list with an object for each person, of joint names with three columns [x, y, z]: a header's name, a number from 0, or null",
   ],
   persons: [(v) => isWhole(v, 1), "a whole number, from 1"],
-  scale: [(v) => isFinite(v) && v > 0, "a number above 0"],
+  scale: [(v) => isNumber(v) && v > 0, "a number above 0"],
   flip: [(v) => threeNumbers(v) && !(v as number[]).includes(0), "three numbers that are not 0, such as [1, -1, 1]"],
   offset: [threeNumbers, "three numbers, in metres"],
-  rate: [(v) => isFinite(v) && v > 0, "a number of frames a second, above 0"],
+  rate: [(v) => isNumber(v) && v > 0, "a number of frames a second, above 0"],
   missing: [(v) => listOf(v, (one) => typeof one === "string"), 'a list of words, such as ["", "NaN"]'],
   zeros: [(v) => v === "lost" || v === "place", '"lost" or "place": what (0, 0, 0) is'],
 };
