@@ -8,6 +8,7 @@
 export * from "./tensor/index.ts";
 export { backward, grad, gradients, noGrad, valueAndGrad } from "./autograd/grad.ts";
 export type { Tree } from "./autograd/tree.ts";
+export { checkpoint } from "./autograd/checkpoint.ts";
 export { customGradient } from "./autograd/custom.ts";
 export type { CustomVjp } from "./autograd/custom.ts";
 export { hessian, hvp, jacobian, jvp, linearize } from "./autograd/forward.ts";

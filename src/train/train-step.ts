@@ -8,6 +8,7 @@ import { clipGradNorm } from "../nn/optim/clip.ts";
 import type { Module } from "../nn/module.ts";
 import type { CommonSettings, Optimizer } from "../nn/optim/optimizer.ts";
 import { noGrad } from "../autograd/grad.ts";
+import { waitingFor } from "../autograd/waiting.ts";
 import { checkOptions, describeValue, requireCount } from "../tensor/door/door.ts";
 import { concat } from "../tensor/methods/join.ts";
 import { compile } from "../tensor/program/compile.ts";
@@ -87,8 +88,11 @@ export function trainStep<B extends readonly Tensor[]>(
 
   const compiled = compile((...batch: B) => {
     optimizer.zeroGrad();
-    const found = microBatches(batch, accumulate).map((part) => {
-      const measured = recordOf(loss(...part));
+    const found = microBatches(batch, accumulate).map((part, i) => {
+      // A part begins when the gradients of the one before are there, and nothing of it is needed any more.
+      const before = i === 0 ? [] : optimizer.parameters.flatMap((p) => p.grad ?? []);
+      const late = before.length > 0 ? waitingFor(before) : (x: Tensor): Tensor => x;
+      const measured = recordOf(loss(...(part.map(late) as unknown as B)));
       (accumulate === 1 ? measured.loss : measured.loss.div(accumulate)).backward();
       return measured;
     });

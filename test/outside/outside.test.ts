@@ -49,7 +49,7 @@ function compile(files: ReadonlyMap<string, string>, folder: string): string[] {
 }
 
 async function run(file: string, more: Record<string, string> = {}): Promise<string> {
-  const options = { cwd: project, env: { ...environment, ...more }, timeout: 100_000, maxBuffer: 2 ** 26 };
+  const options = { cwd: project, env: { ...environment, ...more }, timeout: 600_000, maxBuffer: 2 ** 26 };
   return (await promisify(execFile)(process.execPath, [join(project, file)], options)).stdout;
 }
 

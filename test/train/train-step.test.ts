@@ -48,6 +48,31 @@ describe("trainStep", () => {
     );
   });
 
+  test("in micro-batches holds the activations of one part at a time", async () => {
+    const peak = async (accumulate: number): Promise<number> => {
+      const own = await CpuDevice.open({ threads: 1 });
+      setDefaultDevice(own);
+      try {
+        const model = new Sequential(
+          new Linear(64, 64),
+          (h) => h.tanh(),
+          new Linear(64, 64),
+          (h) => h.tanh(),
+          new Linear(64, 10),
+        );
+        const loss = (a: Tensor, b: Tensor): Tensor => crossEntropy(model.forward(a), b);
+        const step = trainStep(new SGD(model.parameters(), { lr: 0.1 }), loss, { accumulate });
+        await step.measure(tensor(new Float32Array(2048 * 64), { shape: [2048, 64] }), tensor(new Int32Array(2048)));
+        return own.counters.bytesPeak;
+      } finally {
+        own.close();
+        setDefaultDevice(device);
+      }
+    };
+    const [whole, parts] = [await peak(1), await peak(8)];
+    assert.ok(parts < whole / 2, `${parts} bytes in eight parts, ${whole} in one`);
+  });
+
   test("is one plan, made once, guard and clipping included", async () => {
     const { step } = training({ clipGradNorm: 1, accumulate: 2 });
     for (let i = 0; i < 3; i++) (await step.run(x, y)).dispose();
