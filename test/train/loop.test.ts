@@ -113,4 +113,23 @@ describe("trainLoop", () => {
     const { done } = await told({ step, onStep, readEvery: 9, signal: controller.signal });
     assert.equal(done, 2);
   });
+
+  test("takes turns of the event loop where there is no setImmediate, as in browsers", async () => {
+    const held = globalThis.setImmediate;
+    (globalThis as { setImmediate: unknown }).setImmediate = undefined;
+    try {
+      const controller = new AbortController();
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        controller.abort();
+      };
+      const step = async (): Promise<Tensor> => tensor([0]);
+      const onStep = (at: number): void => void (at === 1 && port2.postMessage(0));
+      const { done } = await told({ step, onStep, readEvery: 9, signal: controller.signal });
+      assert.ok(done < 7, `${done} steps`);
+    } finally {
+      globalThis.setImmediate = held;
+    }
+  });
 });
