@@ -52,7 +52,7 @@ const test = evaluator(model, new DataLoader(digits(true), { batchSize: 500 }), 
 }));
 
 let done = 0;
-let saved = new Uint8Array();
+let saved: Uint8Array = new Uint8Array();
 while (batches.epoch < epochs) {
   for await (const [x, labels] of batches) {
     optimizer.lr = rate(done++);
