@@ -8,7 +8,7 @@ import * as build from "../tensor/build.ts";
 import { ones, zerosLike } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
-import { topologicalOrder } from "../tensor/node.ts";
+import { countUsers, topologicalOrder, uncounted } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { compiledResults, differentiableInputs, gradientTarget } from "../tensor/program/history.ts";
 import { assignedTo } from "../tensor/program/pending.ts";
@@ -26,11 +26,20 @@ export function gradients(
   targets: readonly Tensor[],
 ): Tensor[] {
   const nodes = targets.map((t) => nodesOf(t, outputs));
-  const found = accumulate(outputs, cotangents, new Set(nodes.flat()));
-  return targets.map((t, i) => {
-    const parts = nodes[i].flatMap((n) => found.get(n) ?? []);
-    return parts.length > 0 ? parts.reduce((a, b) => a.add(b)) : zerosLike(t);
+  return counting(() => {
+    const found = accumulate(outputs, cotangents, new Set(nodes.flat()));
+    return targets.map((t, i) => {
+      const parts = nodes[i].flatMap((n) => found.get(n) ?? []);
+      return parts.length > 0 ? parts.reduce((a, b) => a.add(b)) : zerosLike(t);
+    });
   });
+}
+
+/** Of all that reverse mode builds, only what the gradients are computed from counts as a user of others. */
+function counting(f: () => Tensor[]): Tensor[] {
+  const found = uncounted(f);
+  countUsers(found.map((t) => t.node));
+  return found;
 }
 
 /** The nodes behind a tensor: of a variable, its value at every time the outputs read it. */
@@ -214,14 +223,19 @@ export function backward(loss: Tensor, cotangent?: Tensor): void {
       "backward: no trainable variable leads to this value; it may have been computed under noGrad, or detached",
     );
   }
-  const found = accumulate([loss], [cotangent ?? ones(loss.shape, loss.dtype)], new Set(targets.keys()));
-  for (const [node, target] of targets) {
-    const dx = found.get(node);
-    if (!dx) continue;
-    // Detached, as in PyTorch: a sum of gradients over many steps has no history.
-    target.grad = (target.grad ? target.grad.add(dx) : dx).detach();
-    tracing()?.name(target.grad.node, `the gradient of ${target.toString()}`);
-  }
+  counting(() => {
+    const found = accumulate([loss], [cotangent ?? ones(loss.shape, loss.dtype)], new Set(targets.keys()));
+    const set = new Map<Tensor, Tensor>();
+    for (const [node, target] of targets) {
+      const dx = found.get(node);
+      if (!dx) continue;
+      // Detached, as in PyTorch: a sum of gradients over many steps has no history.
+      target.grad = (target.grad ? target.grad.add(dx) : dx).detach();
+      tracing()?.name(target.grad.node, `the gradient of ${target.toString()}`);
+      set.set(target, target.grad);
+    }
+    return [...set.values()];
+  });
 }
 
 hooks.backward = backward;

@@ -8,7 +8,7 @@
 import { valuesBehind } from "../tensor/bounds.ts";
 import type { Bounds } from "../tensor/bounds.ts";
 import type { Assignment } from "../tensor/backend.ts";
-import { Node, topologicalOrder } from "../tensor/node.ts";
+import { Node, topologicalOrder, uncounted } from "../tensor/node.ts";
 import type { Op, VariableState } from "../tensor/node.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -69,6 +69,11 @@ interface GraphOptions {
 }
 
 export function buildGraph(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
+  // What is built here serves the plan alone.
+  return uncounted(() => build(outputs, assignments, options));
+}
+
+function build(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
   const demands: { base: Node; bounds: Bounds }[] = [];
   const wanted = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower, (index, bounds) => {
     demands.push({ base: valuesBehind(index), bounds });

@@ -8,14 +8,18 @@
  */
 import { importLate, isNode } from "./environment.ts";
 
-/** Submits between two collections, at least. */
+/** Submits between two collections, at least, where little memory is waiting for one. */
 const SUBMITS = 256;
+
+/** Bytes of tensors made since the last collection that are worth one, however few the submits. */
+const BYTES = 2 ** 28;
 
 /** A collection that takes t is followed by none for this many times t. */
 const REST = 20;
 
 let collect: (() => void) | undefined;
 let submits = 0;
+let bytes = 0;
 let duration = 0;
 let ended = 0;
 
@@ -39,13 +43,19 @@ export function collectGarbage(): void {
   collect?.();
 }
 
+/** Notes memory that only a collection gives back: bytes of a tensor made, less than 0 where it was disposed of. */
+export function noteTensor(size: number): void {
+  bytes += size;
+}
+
 /** To be called once for each submit of a loop. */
 export function collectAfterSubmit(): void {
-  if (collect === undefined || ++submits < SUBMITS) return;
+  if (collect === undefined || (++submits < SUBMITS && bytes < BYTES)) return;
   const start = performance.now();
   if (start - ended < REST * duration) return;
   collect();
   ended = performance.now();
   duration = ended - start;
   submits = 0;
+  bytes = 0;
 }

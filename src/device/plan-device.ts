@@ -9,7 +9,7 @@ import { checkBounds } from "../tensor/bounds.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import type { ValueSpec } from "../tensor/fused.ts";
 import type { Node } from "../tensor/node.ts";
-import { topologicalOrder } from "../tensor/node.ts";
+import { topologicalOrder, uncounted } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { traced } from "./trace.ts";
 
@@ -61,7 +61,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     this.checkOpen();
     const uploads = outputs.every((n) => n.op.kind === "data") && assignments.every((a) => isFreshUpload(a));
     if (uploads) return this.#upload(outputs, assignments);
-    const divided = graphParts([...outputs, ...assignments.map((a) => a.value)]);
+    const divided = uncounted(() => graphParts([...outputs, ...assignments.map((a) => a.value)]));
     if (!divided) return this.#runOnce(outputs, assignments);
     const { parts, roots } = divided;
     const held: S[] = [];
@@ -125,7 +125,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     assignments: readonly Assignment[],
   ): Promise<CompiledStep> {
     this.checkOpen();
-    const divided = graphParts([...outputs, ...assignments.map((a) => a.value)]);
+    const divided = uncounted(() => graphParts([...outputs, ...assignments.map((a) => a.value)]));
     if (!divided) return this.#compileOnce(inputs, outputs, assignments);
     const { parts, roots } = divided;
     // What is drawn anew for a run is the same in all its parts.

@@ -66,8 +66,10 @@ export interface VariableState {
   readonly name: string;
   /** Assignments made so far, in the order of the program: what is built now reads this version. */
   version: number;
-  /** The version whose value is in memory. It follows `version` as the queue runs; others can not be read. */
+  /** The version whose value is in memory. It follows `version` as the queue runs. */
   stored: number;
+  /** Leaves of versions that are in memory or will be: what a run must not take from under their readers. */
+  leaves: Node[];
   storage?: Storage;
   /** The first value, computed when the variable is first used. */
   initial?: Node;
@@ -75,6 +77,23 @@ export interface VariableState {
 }
 
 let nextId = 1;
+
+/** Whether nodes count as users of those they are built on. */
+let counted = true;
+
+/**
+ * Runs `f`, whose nodes nobody asks for but through what comes out of it: they do not count as users of others. An
+ * optimizer's update is such, and a function that `compile` traces.
+ */
+export function uncounted<T>(f: () => T): T {
+  const before = counted;
+  counted = false;
+  try {
+    return f();
+  } finally {
+    counted = before;
+  }
+}
 
 export class Node {
   readonly id = nextId++;
@@ -86,6 +105,10 @@ export class Node {
   readonly stopped: boolean;
   /** The function being traced by `compile` on whose inputs or assignments the value depends. */
   traced: Trace | undefined;
+  /** How many nodes were built on this one and may still be asked for. What was computed for good asks no more. */
+  users = 0;
+  /** Whether the node counts as a user of its inputs. */
+  counts: boolean;
   /** What a computed value was computed from, kept where a gradient can flow through it. */
   #origin: Formula | undefined;
 
@@ -96,7 +119,12 @@ export class Node {
     this.dtype = dtype;
     this.stopped = stopped;
     this.traced = undefined;
+    this.counts = counted;
     for (const input of inputs) {
+      if (counted) {
+        input.users++;
+        if (!input.counts) countUsers([input]);
+      }
       if (input.traced === undefined) continue;
       input.traced.check(input);
       this.traced = input.traced;
@@ -106,8 +134,22 @@ export class Node {
   /** Turns the node into a leaf. `differentiable`: reverse mode still sees what it was computed from. */
   become(op: Op, differentiable = false): void {
     if (differentiable) this.#origin ??= { op: this.op, inputs: this.inputs };
+    else if (!this.remembers) this.uncount();
     this.op = op;
     this.inputs = [];
+  }
+
+  /** From now on the node counts as a user of its inputs, however it was built. */
+  count(): void {
+    if (this.counts) return;
+    this.counts = true;
+    for (const input of this.inputs) input.users++;
+  }
+  /** Until somebody builds on it, the node is no user of its inputs any more. */
+  uncount(): void {
+    if (!this.counts) return;
+    this.counts = false;
+    for (const input of this.inputs) input.users--;
   }
 
   /** The operation and inputs as they were written, whether or not the value has been computed. */
@@ -118,6 +160,12 @@ export class Node {
   get remembers(): boolean {
     return this.#origin !== undefined;
   }
+}
+
+/** From now on these nodes, and what they are computed from, count as users of others. */
+export function countUsers(roots: readonly Node[]): void {
+  if (!counted) return;
+  for (const node of topologicalOrder(roots, (n) => (n.counts ? [] : n.inputs))) node.count();
 }
 
 /** An operation and what it is applied to. */

@@ -10,6 +10,7 @@ import * as build from "./build.ts";
 import type { VariableState } from "./node.ts";
 import { Node, topologicalOrder } from "./node.ts";
 import { makePending, noteInitial, pendingAssignments, variables } from "./program/pending.ts";
+import { noteLeaf } from "./program/old-values.ts";
 import { formatShape, sameShape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 import { tracing } from "./program/trace.ts";
@@ -36,6 +37,7 @@ export class Variable extends Tensor {
       name: options.name ?? `variable${unnamed++}`,
       version: 0,
       stored: 0,
+      leaves: [],
       initial: initial.node,
       device: options.device,
     };
@@ -44,6 +46,7 @@ export class Variable extends Tensor {
     this.state = state;
     this.#trainable = options.trainable ?? initial.dtype.startsWith("f");
     this.#leaf = leaf;
+    noteLeaf(state, leaf);
     variables.set(state, new WeakRef(this));
     if (initial.node.traced) {
       throw new Error(
@@ -73,6 +76,7 @@ export class Variable extends Tensor {
     if (op.kind !== "variable" || op.version !== this.state.version) {
       const { shape, dtype } = this.#leaf;
       this.#leaf = new Node({ kind: "variable", variable: this.state, version: this.state.version }, [], shape, dtype);
+      noteLeaf(this.state, this.#leaf);
     }
     return this.#leaf;
   }

@@ -59,7 +59,7 @@ function line(s: Statement): string {
     }
     case "call":
       return s.awaited
-        ? `const ${s.name} = await ${s.f}(${s.inputs.join(", ")});`
+        ? `const ${s.name} = ${s.detached ? "(" : ""}await ${s.f}(${s.inputs.join(", ")})${s.detached ? ").detach()" : ""};`
         : `void ${s.f}(${s.inputs.join(", ")});`;
     case "fails":
       return `await compile(() => { ${s.target}.assign(${s.value}); throw new Error("in the middle"); })().catch(() => undefined);`;

@@ -37,6 +37,8 @@ export type Statement =
       readonly f: string;
       readonly inputs: readonly string[];
       readonly awaited: boolean;
+      /** Whether the result is detached: one that a gradient would have flowed through cannot be differentiated. */
+      readonly detached: boolean;
     }
   | { readonly kind: "fails"; readonly target: string; readonly value: string };
 
@@ -57,6 +59,8 @@ type Shape = readonly number[];
 interface Function {
   readonly shapes: readonly Shape[];
   readonly result: Shape;
+  /** Whether a variable leads to the result. */
+  readonly leads: boolean;
 }
 
 /** What stands at a point of a program, by name. */
@@ -67,6 +71,8 @@ class Scope {
   readonly functions = new Map<string, Function>();
   /** Tensors that a variable leads to: only they have a backward pass. */
   readonly leads = new Set<string>();
+  /** Tensors with a compiled result in their history: `backward` through them is refused. */
+  readonly severed = new Set<string>();
   readonly #count = new Map<string, number>();
 
   fresh(letter: string): string {
@@ -129,7 +135,9 @@ function operation(scope: Scope, a: number, b: number, c: number): Statement | u
     const name = scope.fresh("t");
     scope.tensors.set(name, result);
     const led = inputs.some((input) => scope.variables.has(input) || scope.leads.has(input));
-    if (led && op !== "detach") scope.leads.add(name);
+    const severed = inputs.some((input) => scope.severed.has(input));
+    if (severed && op !== "detach") scope.severed.add(name);
+    else if (led && op !== "detach") scope.leads.add(name);
     return { kind: "op", name, op, inputs };
   };
   if (a % 3 === 0) {
@@ -185,21 +193,25 @@ function definition(scope: Scope, a: number, b: number, c: number): Statement {
   if (c % 2) grow(2);
   const result = [...inner.tensors.keys()].at(-1)!;
   const name = scope.fresh("f");
-  scope.functions.set(name, { shapes, result: inner.tensors.get(result)! });
+  scope.functions.set(name, { shapes, result: inner.tensors.get(result)!, leads: inner.leads.has(result) });
   return { kind: "define", name, inputs: shapes.length, body, result };
 }
 
 function call(scope: Scope, a: number, b: number, c: number): Statement | undefined {
   const f = pick([...scope.functions.keys()], a);
   if (!f) return undefined;
-  const { shapes, result } = scope.functions.get(f)!;
+  const { shapes, result, leads } = scope.functions.get(f)!;
   const inputs = shapes.map((shape, i) => pick(scope.values(same(shape)), b + 3 * i));
   if (inputs.some((name) => name === undefined)) return undefined;
   const name = scope.fresh("t");
   // A call that is not awaited has a result nobody uses; what it assigns must be seen all the same.
   const awaited = c % 3 > 0;
-  if (awaited) scope.tensors.set(name, result);
-  return { kind: "call", name, f, inputs: inputs as string[], awaited };
+  const detached = a % 4 > 0;
+  if (awaited) {
+    scope.tensors.set(name, result);
+    if (!detached && (leads || inputs.some((input) => scope.variables.has(input!)))) scope.severed.add(name);
+  }
+  return { kind: "call", name, f, inputs: inputs as string[], awaited, detached };
 }
 
 function statement(scope: Scope, [kind, a, b, c]: Row): (Statement | undefined)[] {

@@ -16,6 +16,7 @@ interface EngineTensor {
   read(): Promise<ArrayLike<number>>;
   realize(): Promise<unknown>;
   backward(): void;
+  detach(): EngineTensor;
   readonly shape: readonly number[];
 }
 
@@ -206,7 +207,7 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
       case "call": {
         const result = functions.get(s.f)!(...s.inputs.map(value));
         if (!s.awaited) return void calls.push(later(result));
-        return result.then((t) => local.set(s.name, t));
+        return result.then((t) => local.set(s.name, s.detached ? t.detach() : t));
       }
       case "fails":
         return engine

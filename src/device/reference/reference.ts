@@ -9,7 +9,7 @@ import type { Assignment, Backend, CompiledStep, Storage } from "../../tensor/ba
 import type { DType, HostArray } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
-import { topologicalOrder } from "../../tensor/node.ts";
+import { topologicalOrder, uncounted } from "../../tensor/node.ts";
 import { checkVersion } from "../../tensor/program/realize.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { evaluate, valueArray } from "./evaluate.ts";
@@ -77,7 +77,8 @@ export class ReferenceDevice implements Backend {
     anyVersion = false,
     refresh = false,
   ): Storage[] {
-    const roots = decompose([...outputs, ...assignments.map((a) => a.value)], (op) => op.host !== undefined);
+    const asked = [...outputs, ...assignments.map((a) => a.value)];
+    const roots = uncounted(() => decompose(asked, (op) => op.host !== undefined));
     const values = new Map<Node, HostArray>();
     const order = topologicalOrder(roots);
     const uses = new Map<Node, number>();

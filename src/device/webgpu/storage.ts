@@ -7,6 +7,7 @@
 import type { Backend, Storage } from "../../tensor/backend.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { Shape } from "../../tensor/shape.ts";
+import { noteTensor } from "../garbage.ts";
 import type { BufferSlice } from "./bindings.ts";
 import type { GpuBuffer } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/gpu.ts";
@@ -17,6 +18,8 @@ const SLAB_SLOTS = 1024;
 
 /** A range of device memory, and what to do when it is no longer needed. */
 interface Allocation {
+  /** Bytes that wait for a collection where nobody disposes of the tensor; a variable's do not. */
+  readonly bytes?: number;
   readonly slice: BufferSlice;
   free(): void;
 }
@@ -46,6 +49,7 @@ export class GpuStorage implements Storage {
   dispose(): void {
     if (!this.#allocation) return;
     this.#memory.unwatch(this);
+    noteTensor(-(this.#allocation.bytes ?? 0));
     this.#allocation.free();
     this.#allocation = undefined;
   }
@@ -64,7 +68,8 @@ export class GpuMemory {
   allocate(bytes: number): Allocation {
     if (bytes > SMALL_BYTES) {
       const buffer = this.#gpu.acquire(bytes);
-      return { slice: { buffer }, free: () => this.#gpu.release(buffer) };
+      noteTensor(bytes);
+      return { bytes, slice: { buffer }, free: () => this.#gpu.release(buffer) };
     }
     if (this.#freeSlots.length === 0) {
       const slab: GpuBuffer = this.#gpu.acquire(SLAB_SLOTS * SMALL_BYTES);

@@ -1,10 +1,11 @@
 /** Exponential moving averages of parameters: momentum networks (He et al. 2020, MoCo, eq. 2) and averaged weights. */
-import { noGrad } from "../../autograd/grad.ts";
+
 import { liveScalar } from "../../tensor/create.ts";
 import { formatShape, sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import { Module } from "../module.ts";
+import { updating } from "./updating.ts";
 
 /** A module stands for its parameters; of two modules, those of equal names go together, frozen or not. */
 export type Parameters = Module | readonly Variable[];
@@ -40,7 +41,7 @@ function byPlace(op: string, target: Parameters, source: Parameters): [Variable,
  * every run, so that a compiled step can follow a schedule.
  */
 export function emaUpdate(target: Parameters, source: Parameters, momentum: number | (() => number)): void {
-  noGrad(() => {
+  updating(() => {
     const factors = new Map<string, Tensor>();
     for (const [t, s] of pairs("emaUpdate", target, source)) {
       if (typeof momentum === "number") {

@@ -5,7 +5,7 @@
  * where a gradient comes out of one kernel, the update is that kernel's last lines. What changes from step to step
  * (learning rate, step count) is read anew at every run, so a compiled step need not be compiled again.
  */
-import { noGrad } from "../../autograd/grad.ts";
+
 import type { HostTensor } from "../../io/host-tensor.ts";
 import { hostTensor, isHostTensor } from "../../io/host-tensor.ts";
 import { liveScalar, tensor, zeros } from "../../tensor/create.ts";
@@ -17,6 +17,7 @@ import type { Variable } from "../../tensor/variable.ts";
 import { variable } from "../../tensor/variable.ts";
 import type { StateValue } from "../state.ts";
 import { readState, tensorFor } from "../state.ts";
+import { updating } from "./updating.ts";
 
 /** Settings that every optimizer has. */
 export interface CommonSettings {
@@ -118,7 +119,7 @@ export abstract class Optimizer<S extends CommonSettings> {
 
   /** Updates every parameter that has a gradient. Lazy: it runs with the next realization, or in the compiled step. */
   step(): void {
-    noGrad(() => {
+    updating(() => {
       const moved = this.parameters.map((p) => (p.grad ? 1 : 0));
       const steps = moved.includes(1) ? this.#counts?.add(stepsOf(moved)).contiguous() : undefined;
       let place = 0;

@@ -9,9 +9,9 @@ import type { Assignment, CompiledStep, Storage } from "../backend.ts";
 import * as build from "../build.ts";
 import type { HostArray } from "../dtype.ts";
 import { compiledResults, keepsHistory } from "./history.ts";
-import { Node, topologicalOrder } from "../node.ts";
+import { Node, topologicalOrder, uncounted } from "../node.ts";
 import { forget, pendingList, sealPending } from "./pending.ts";
-import { deviceOf, exclusively, execute, realizeEarlierInitials, realizeInitials } from "./realize.ts";
+import { deviceOf, exclusively, execute, keepOldValues, realizeEarlierInitials, realizeInitials } from "./realize.ts";
 import { Tensor } from "../tensor.ts";
 import { Trace, refusedInTrace, tracing, withTrace } from "./trace.ts";
 import { TraceCache } from "./trace-cache.ts";
@@ -66,12 +66,12 @@ class Traced {
   constructor(f: (...inputs: never) => Outputs, inputs: readonly Tensor[]) {
     const first = new Node({ kind: "full", value: 0 }, [], [], "f32").id;
     const graph = traceGraph(f as (...inputs: readonly Tensor[]) => Outputs, inputs, this.trace);
-    this.#graph = withoutTrace(graph);
     this.#placed = inputs.flatMap((t, i) => (t instanceof Variable ? [] : [i]));
     const remembered = keepsHistory(graph.outputs);
     this.#differentiable = graph.outputs.map((n) => remembered.has(n));
     const order = topologicalOrder([...graph.outputs, ...graph.assignments.map((a) => a.value)]);
     this.#captured = capturedIn(order, first);
+    this.#graph = uncounted(() => withoutTrace(graph, new Set(this.#captured)));
     const own = new Set(this.trace.draws);
     const asked = order.filter((n) => n.op.kind === "data" && n.op.refresh && !own.has(n));
     this.#draws = [...this.trace.draws, ...asked];
@@ -95,6 +95,7 @@ class Traced {
         const values = await valuesOf(given, sealed);
         const step = await (this.#step ??= this.#prepare(inputs));
         await realizeEarlierInitials(assignments);
+        await keepOldValues(assignments);
         const storages = await step.run(values, drawn);
         const results = storages.map((storage, i) => {
           const node = new Node({ kind: "storage", storage }, [], storage.shape, storage.dtype);
@@ -169,14 +170,18 @@ function capturedIn(order: readonly Node[], first: number): Node[] {
   return [...found];
 }
 
-/** The graph as devices take it: nodes of its own, which are not refused after the trace. */
-function withoutTrace(graph: TracedGraph): TracedGraph {
+/**
+ * The graph as devices take it: nodes of its own, which are not refused after the trace, and leaves of variables that
+ * stay leaves whatever becomes of a version. What was computed once before the function stays as it is.
+ */
+function withoutTrace(graph: TracedGraph, captured: ReadonlySet<Node>): TracedGraph {
   const roots = [...graph.leaves, ...graph.outputs, ...graph.assignments.map((a) => a.value)];
   const own = new Map<Node, Node>();
-  for (const node of topologicalOrder(roots)) {
+  for (const node of topologicalOrder(roots, (n) => (captured.has(n) ? [] : n.inputs))) {
     const { op, shape, dtype, stopped } = node;
-    const inputs = node.inputs.map((n) => own.get(n)!);
-    own.set(node, node.traced ? new Node(op, inputs, shape, dtype, stopped) : node);
+    const inputs = captured.has(node) ? node.inputs : node.inputs.map((n) => own.get(n)!);
+    const same = !node.traced && op.kind !== "variable" && inputs.every((n, i) => n === node.inputs[i]);
+    own.set(node, same ? node : new Node(op, inputs, shape, dtype, stopped));
   }
   return {
     leaves: graph.leaves.map((n) => own.get(n)!),
@@ -230,7 +235,7 @@ export function traceGraph<I extends readonly Tensor[]>(
     return new Tensor(leaf);
   });
   try {
-    const { nodes, rebuild } = withTrace(scope, () => flattenOutputs(f(...(given as unknown as I))));
+    const { nodes, rebuild } = withTrace(scope, () => uncounted(() => flattenOutputs(f(...(given as unknown as I)))));
     if (scope.fault) throw scope.fault;
     return { leaves, outputs: nodes, assignments: pendingList(), rebuild };
   } catch (error) {

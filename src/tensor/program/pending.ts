@@ -5,7 +5,7 @@
  * their place in the queue, and what is built from then on reads the variables' next version.
  */
 import type { Assignment } from "../backend.ts";
-import type { Node, VariableState } from "../node.ts";
+import { countUsers, type Node, type VariableState } from "../node.ts";
 import { type Trace, tracing } from "./trace.ts";
 import type { Variable } from "../variable.ts";
 
@@ -31,6 +31,12 @@ export function makePending(variable: VariableState, node: Node): void {
     trace.name(node, `variable "${variable.name}" as a traced function assigned it`);
   }
   assignedTo.set(node, variable);
+  if (!trace) {
+    // What comes before the assignment is asked for with it; were it dropped, by who has used it since.
+    node.count();
+    const before = pendingAssignments.get(variable);
+    if (before && before.users > 0) countUsers(before.inputs);
+  }
   pendingAssignments.set(variable, node);
 }
 

@@ -9,8 +9,8 @@ import type { Assignment, Backend, Storage } from "../backend.ts";
 import { defaultDevice } from "../backend.ts";
 import type { HostArray } from "../dtype.ts";
 import { keepsHistory } from "./history.ts";
-import type { Node } from "../node.ts";
-import { topologicalOrder } from "../node.ts";
+import { Node, topologicalOrder, uncounted } from "../node.ts";
+import { noteLeaf, oldValuesRead } from "./old-values.ts";
 import type { Sealed } from "./pending.ts";
 import { assignedTo, sealPending, unreadInitials } from "./pending.ts";
 import type { Tensor } from "../tensor.ts";
@@ -128,18 +128,21 @@ async function run(device: Backend, nodes: readonly Node[], sealed: readonly Sea
   // A variable's leaf is its memory, unless this very run writes over it: then its value is copied first.
   const overwritten = new Set(sealed.map((a) => a.variable));
   const inPlace = ({ op }: Node) => op.kind === "storage" || (op.kind === "variable" && !overwritten.has(op.variable));
-  const wanted = [...new Set(nodes)].filter((n) => !inPlace(n));
+  const asked = nodes.filter((n) => !inPlace(n));
+  const values = sealed.map((a) => a.value);
+  const order = sealed.length > 0 ? topologicalOrder([...asked, ...values]) : [];
+  const wanted = [...new Set([...asked, ...oldValuesRead(sealed, order, new Set([...asked, ...values]))])];
   const missing = wanted.length > 0 || sealed.length > 0;
   if (missing) {
     const storages = await device.realize(wanted, sealed);
     settle(sealed);
-    const assigned = new Set(sealed.map((a) => a.value));
+    const assigned = new Set(values);
+    // What the run computed on its way from the values it assigned has had them.
+    for (const node of order) if (node.inputs.some((n) => assigned.has(n))) node.uncount();
     const remembered = keepsHistory(wanted);
     wanted.forEach((node, i) => {
       if (assigned.has(node)) return;
-      // The old value of a variable goes on as a tensor; its gradient is the variable's still.
-      if (node.op.kind === "variable") assignedTo.set(node, node.op.variable);
-      node.become({ kind: "storage", storage: storages[i] }, remembered.has(node));
+      becomeStorage(node, storages[i], remembered.has(node));
     });
     const results = new Map(wanted.map((node, i) => [node, storages[i]]));
     return nodes.map((n) => results.get(n) ?? leafStorage(n));
@@ -147,11 +150,28 @@ async function run(device: Backend, nodes: readonly Node[], sealed: readonly Sea
   return nodes.map(leafStorage);
 }
 
+function becomeStorage(node: Node, storage: Storage, remembered: boolean): void {
+  // The old value of a variable goes on as a tensor; its gradient is the variable's still.
+  if (node.op.kind === "variable") assignedTo.set(node, node.op.variable);
+  node.become({ kind: "storage", storage }, remembered);
+}
+
+/** Copies old values that somebody may still ask for, before a compiled step makes these assignments. */
+export async function keepOldValues(assignments: readonly Assignment[]): Promise<void> {
+  for (const leaf of oldValuesRead(assignments)) {
+    if (leaf.op.kind !== "variable" || !leaf.op.variable.storage) continue;
+    const copy = uncounted(() => new Node({ kind: "contiguous" }, [leaf], leaf.shape, leaf.dtype));
+    const [storage] = await (await deviceOf([leaf])).realize([copy], []);
+    becomeStorage(leaf, storage, false);
+  }
+}
+
 /** After a run: assigned variables are leaves again, of the version their assignment made. */
 function settle(sealed: readonly Sealed[]): void {
   for (const { variable, value, version } of sealed) {
     variable.stored = version;
     value.become({ kind: "variable", variable, version });
+    noteLeaf(variable, value);
   }
 }
 
