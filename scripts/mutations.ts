@@ -8,6 +8,7 @@ import { ARITHMETIC } from "../src/tensor/elementwise/arithmetic.ts";
 import { FUNCTIONS } from "../src/tensor/elementwise/functions.ts";
 import { CPU_MUTATIONS } from "./cpu-mutations.ts";
 import { LAYER_MUTATIONS } from "./layer-mutations.ts";
+import { PROGRAM_MUTATIONS } from "./program-mutations.ts";
 
 export interface Mutation {
   readonly file: string;
@@ -346,13 +347,8 @@ export const MUTATIONS: readonly Mutation[] = [
     'if (role === "parameter") parameterWords += 1;',
     FUZZ,
   ),
-  edit(
-    "src/tensor/program/realize.ts",
-    'if (op.kind !== "variable" || op.version === op.variable.stored) return;',
-    "return;",
-    "tensor/variables",
-  ),
 
   ...CPU_MUTATIONS,
   ...LAYER_MUTATIONS,
+  ...PROGRAM_MUTATIONS,
 ];
