@@ -1,12 +1,32 @@
 /** The workloads' losses in our engine, written as a user would write them. Weights are PyTorch's, [out, in]. */
-import { crossEntropy, gruScan, layerNorm, packedAttention, type Tensor } from "../../src/index.ts";
+import {
+  crossEntropy,
+  gruScan,
+  layerNorm,
+  packedAttention,
+  type Tensor,
+  valueAndGrad,
+  type Variable,
+} from "../../src/index.ts";
 import type { EncoderWorkload, GruWorkload, MlpWorkload, Workload } from "../workloads.ts";
 
-export type Tensors = Record<string, Tensor>;
+type Tensors = Record<string, Tensor>;
 /** Mean cross-entropy of `labels` [batch]. */
-export type Loss = (parameters: Tensors, input: Tensor, labels: Tensor) => Tensor;
+type Loss = (parameters: Tensors, input: Tensor, labels: Tensor) => Tensor;
 
-export function lossOf(workload: Workload): Loss {
+/** One step of plain SGD on `parameters`; it gives the loss before the step. */
+export function stepOf(workload: Workload, parameters: Readonly<Record<string, Variable>>) {
+  const differentiate = valueAndGrad(lossOf(workload));
+  return (input: Tensor, labels: Tensor): Tensor => {
+    const [loss, gradients] = differentiate(parameters as Tensors, input, labels);
+    for (const [name, parameter] of Object.entries(parameters)) {
+      parameter.assign(parameter.sub(gradients[name].mul(workload.learningRate)));
+    }
+    return loss;
+  };
+}
+
+function lossOf(workload: Workload): Loss {
   switch (workload.name) {
     case "mlp":
       return mlp(workload);

@@ -3,21 +3,12 @@
  *
  * The batch is put on the device once and given to the compiled step as inputs, as the peers have it.
  */
-import {
-  type Backend,
-  compile,
-  device,
-  setDefaultDevice,
-  tensor,
-  valueAndGrad,
-  type Variable,
-  variable,
-} from "../../src/index.ts";
+import { type Backend, compile, device, setDefaultDevice, tensor, type Variable, variable } from "../../src/index.ts";
 import { WebGpuDevice } from "../../src/index.ts";
 import { chosenAdapter, installWebGpu } from "../webgpu-environment.ts";
 import type { Workload } from "../workloads.ts";
 import type { AdapterKind, Engine, TrainingRun } from "./engine.ts";
-import { lossOf, type Tensors } from "./ours-models.ts";
+import { stepOf } from "./ours-models.ts";
 
 const opened = new Map<string, Promise<Backend>>();
 
@@ -68,14 +59,7 @@ async function prepare(workload: Workload, kind: AdapterKind): Promise<TrainingR
   }
   const input = await tensor(workload.input.data, { shape: workload.input.shape }).realize();
   const labels = await tensor(workload.labels, { shape: [workload.batch] }).realize();
-  const differentiate = valueAndGrad(lossOf(workload));
-  const train = compile((x: typeof input, y: typeof labels) => {
-    const [loss, gradients] = differentiate(parameters as Tensors, x, y);
-    for (const [name, parameter] of Object.entries(parameters)) {
-      parameter.assign(parameter.sub(gradients[name].mul(workload.learningRate)));
-    }
-    return loss;
-  });
+  const train = compile(stepOf(workload, parameters));
   let loss: typeof input | undefined;
   return {
     async step() {

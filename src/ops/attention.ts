@@ -178,7 +178,9 @@ function run(
   if (keep && !sameShape(keep.shape, keepShape)) {
     throw new Error(`attention: keep has shape ${formatShape(keep.shape)}, not ${formatShape(keepShape)}`);
   }
-  if (keys === 0 || queries === 0 || batch === 0 || dim === 0) throw new Error("attention: no axis may be empty");
+  if (!Number.isFinite(scale)) throw new Error(`attention: scale is ${scale}; it must be a finite number`);
+  if (keys === 0 || queries === 0 || batch === 0 || heads === 0 || dim === 0)
+    throw new Error("attention: no axis may be empty");
   const all = [...operands, ...(mask ? [mask] : []), ...(keep ? [keep.detach()] : [])];
   const attrs: AttentionAttrs = {
     heads,

@@ -384,6 +384,9 @@ function checkScan(op: string, inputs: GruScanInputs, count: number): [number, n
       `${op}: gates ${formatShape(gates.shape)} must be [steps, batch, directions, ${count}·hidden], none of them 0`,
     );
   }
+  if (directions !== 1 && directions !== 2) {
+    throw new Error(`${op}: gates ${formatShape(gates.shape)} have ${directions} directions; there are 1 or 2`);
+  }
   rule("weight", weight, [directions, width, hidden]);
   if (bias) rule("bias", bias, [directions, width]);
   if (mask) rule("mask", mask, [steps, batch]);

@@ -326,6 +326,26 @@ const REFUSALS: readonly Refusal[] = [
     /gruScan: segments \[1, 2\] must be positive integers whose sum is the 2 steps/,
   ],
   [
+    "a scan's directions",
+    () => gruScan({ gates: zeros([2, 1, 3, 6]), weight: zeros([3, 6, 2]) }),
+    /gruScan: gates \[2, 1, 3, 6\] have 3 directions; there are 1 or 2/,
+  ],
+  [
+    "attention's scale",
+    () => packedAttention(zeros([1, 2, 6]), 1, { scale: NaN }),
+    /attention: scale is NaN; it must be a finite number/,
+  ],
+  [
+    "attention without heads",
+    () => attention(zeros([1, 2, 0, 3]), zeros([1, 2, 0, 3]), zeros([1, 2, 0, 3])),
+    /attention: no axis may be empty/,
+  ],
+  [
+    "attention's segments",
+    () => packedAttention(zeros([1, 3, 6]), 1, { segments: [2, 2] }),
+    /attention: segments \[2, 2\] must be positive integers whose sum is the 3 queries and 3 keys/,
+  ],
+  [
     "attention's operands",
     () => attention(zeros([1, 2, 1, 3]), zeros([1, 4, 1, 3]), zeros([1, 5, 1, 3])),
     /attention: q \[1, 2, 1, 3\] must be \[B, Tq, H, D\], and k \[1, 4, 1, 3\], v \[1, 5, 1, 3\]/,

@@ -14,8 +14,6 @@ export interface InfoNceSpec {
   readonly negatives: number;
   /** τ, above 0. */
   readonly temperature: number;
-  /** Whether the backward also gives the queue's gradient. */
-  readonly queueGradient?: boolean;
 }
 
 /** q [N, C], k [N, P, C], queue [C, K]. */
@@ -33,7 +31,7 @@ export function infoNceBackwardInputs(spec: InfoNceSpec): ValueSpec[] {
   return [f32(spec.rows), ...infoNceForwardInputs(spec), f32(spec.rows), f32(spec.rows)];
 }
 
-/** dq [N, C], dk [N, P, C], and with `queueGradient` dqueue [C, K]. */
+/** dq [N, C], dk [N, P, C]. */
 export function infoNceBackwardOutputs(spec: InfoNceSpec): ValueSpec[] {
-  return infoNceForwardInputs(spec).slice(0, spec.queueGradient ? 3 : 2);
+  return infoNceForwardInputs(spec).slice(0, 2);
 }

@@ -34,24 +34,6 @@ export type GateCount = 3 | 4;
 
 export const f32 = (name: string, ...shape: number[]): NamedSpec => ({ name, shape, dtype: "f32" });
 
-/** Throws, naming `op`, unless every size is a positive integer and there are one or two directions. */
-export function checkScanSpec(op: string, spec: ScanSpec): void {
-  for (const key of ["steps", "batch", "hidden"] as const) {
-    const size = spec[key];
-    if (!Number.isInteger(size) || size < 1) {
-      throw new Error(`${op}: ${key} is ${size}; it must be a positive integer (an empty scan needs no kernel)`);
-    }
-  }
-  if (spec.directions !== 1 && spec.directions !== 2) {
-    throw new Error(`${op}: directions is ${spec.directions}; it must be 1 (forward in time) or 2 (both ways)`);
-  }
-  const { segments, steps } = spec;
-  const sum = segments?.reduce((a, b) => a + b, 0);
-  if (segments && (segments.some((n) => !Number.isInteger(n) || n < 1) || sum !== steps)) {
-    throw new Error(`${op}: segments ${segments.join(", ")} must be positive integers whose sum is the ${steps} steps`);
-  }
-}
-
 /** Number of independent sequences along the time axis. */
 export const segmentsOf = (spec: ScanSpec): number => spec.segments?.length ?? 1;
 

@@ -64,38 +64,11 @@ function specOf(spec: AttentionSpec, name: string): ValueSpec {
   return { shape: shapes[alias[name] ?? name], dtype: "f32" };
 }
 
-/** Throws on a spec that means nothing; the op's own shape checks should have caught it. */
-function check(spec: AttentionSpec): void {
-  for (const field of ["batch", "heads", "queries", "keys", "dim"] as const) {
-    if (!Number.isInteger(spec[field]) || spec[field] < 1) {
-      throw new Error(`attention: ${field} is ${spec[field]}; it must be an integer ≥ 1`);
-    }
-  }
-  if (!Number.isFinite(spec.scale)) throw new Error(`attention: scale is ${spec.scale}; it must be a finite number`);
-  if (spec.packed && spec.queries !== spec.keys) {
-    throw new Error(
-      `attention: a packed projection holds one sequence, but queries is ${spec.queries} and keys is ${spec.keys}; ` +
-        "give equal lengths or pass q, k, v apart",
-    );
-  }
-  const { segments, queries, keys } = spec;
-  if (!segments) return;
-  const whole = segments.length > 0 && segments.every((n) => Number.isInteger(n) && n >= 1);
-  if (!whole || queries !== keys || segments.reduce((a, b) => a + b, 0) !== keys) {
-    throw new Error(
-      `attention: segments ${segments.join(", ")} must be positive integers ` +
-        `whose sum is queries ${queries} and keys ${keys}`,
-    );
-  }
-}
-
 /**
  * Forward. Inputs as `attentionForwardInputs`, outputs as `attentionForwardOutputs`; one dispatch, no scratch.
  * @returns undefined where D exceeds `MAX_ATTENTION_DIM`.
- * @throws Error when a size is not a positive integer, or a packed spec has Tq ≠ Tk.
  */
 export function attentionForward(spec: AttentionSpec, profile: AdapterProfile): Lowering | undefined {
-  check(spec);
   if (spec.dim > MAX_ATTENTION_DIM) return undefined;
   const kernel = profile.kind === "cpu" ? cpuAttentionForward(spec) : gpuAttentionForward(spec);
   return { kernels: [kernel], scratch: [] };
@@ -105,10 +78,8 @@ export function attentionForward(spec: AttentionSpec, profile: AdapterProfile): 
  * Backward. Inputs as `attentionBackwardInputs`, outputs as `attentionBackwardOutputs`; two or three dispatches;
  * scratch is delta [B, H, Tq], or on a CPU-backed adapter up to 128 MiB of probabilities.
  * @returns undefined where D exceeds `MAX_ATTENTION_DIM`.
- * @throws Error as `attentionForward`.
  */
 export function attentionBackward(spec: AttentionSpec, profile: AdapterProfile): Lowering | undefined {
-  check(spec);
   if (spec.dim > MAX_ATTENTION_DIM) return undefined;
   const { kernels, scratch } =
     profile.kind === "cpu"

@@ -27,16 +27,6 @@ import { literal } from "../print/types.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 import { LOWEST } from "../../ops/specs/lowest.ts";
 
-/** Throws on a spec that means nothing; the op's own shape checks should have caught it. */
-function check(spec: InfoNceSpec): void {
-  for (const field of ["rows", "channels", "positives", "negatives"] as const) {
-    if (!Number.isInteger(spec[field]) || spec[field] < 1) {
-      throw new Error(`infoNce: ${field} is ${spec[field]}; it must be an integer ≥ 1`);
-    }
-  }
-  if (!(spec.temperature > 0)) throw new Error(`infoNce: temperature is ${spec.temperature}; it must be above 0`);
-}
-
 /** Threads that share a row in the joining kernels. */
 const THREADS = 64;
 
@@ -92,10 +82,8 @@ score *= ${literal(1 / temperature, "f32")};
 
 /**
  * Forward. Inputs as `infoNceForwardInputs`, outputs as `infoNceForwardOutputs`; two dispatches.
- * @throws Error when a size is not a positive integer or the temperature is not above 0.
  */
 export function infoNceForward(spec: InfoNceSpec, profile: AdapterProfile): Lowering {
-  check(spec);
   const { kernel, chunks } = infoNcePartials(spec, profile);
   return { kernels: [kernel, joinPartials(spec, chunks)], scratch: [f32(spec.rows, chunks), f32(spec.rows, chunks)] };
 }
@@ -159,12 +147,10 @@ const SHARE_BYTES = 64 << 20;
 const GRADIENT_BLOCKS = 256;
 
 /**
- * Backward. Inputs as `infoNceBackwardInputs`, outputs as `infoNceBackwardOutputs`; three dispatches, or four with the
- * queue's gradient; more where N·K exceeds what is kept of the logits' gradients at a time.
- * @throws Error as `infoNceForward`.
+ * Backward. Inputs as `infoNceBackwardInputs`, outputs as `infoNceBackwardOutputs`; three dispatches, and two
+ * more as often as N·K exceeds what is kept of the logits' gradients at a time.
  */
 export function infoNceBackward(spec: InfoNceSpec, profile: AdapterProfile): Lowering {
-  check(spec);
   const { rows, channels, negatives } = spec;
   const mostBytes = Math.min(SHARE_BYTES, profile.maxBindingBytes);
   const mostColumns = Math.max(4, Math.floor(mostBytes / 4 / rows / 4) * 4);
@@ -181,7 +167,6 @@ export function infoNceBackward(spec: InfoNceSpec, profile: AdapterProfile): Low
   for (let first = 0; first < negatives; first += columnsEach) {
     const range = { first, count: Math.min(columnsEach, negatives - first) };
     kernels.push(shares(spec, profile, range), queryPartials(spec, profile, range, chunk, chunks));
-    if (spec.queueGradient) kernels.push(queueGradient(spec, profile, range));
     chunks += Math.ceil(range.count / chunk);
   }
   kernels.push(joinGradients(spec, chunks));
@@ -327,34 +312,6 @@ function queryPartials(
       { name: "partials", type: vec4If(storeVector), binding: scratch(1) },
     ],
     "partials",
-    profile,
-  );
-}
-
-/** dqueue[c][j] = Σ_n q[n][c] · share[n][j] over the given columns j. */
-function queueGradient(spec: InfoNceSpec, profile: AdapterProfile, { first, count }: QueueColumns): KernelSource {
-  const { rows, channels, negatives } = spec;
-  const q: Matrix = { buffer: "q", vectors: vectorRows(channels), stride: channels };
-  const vectors = vectorRows(negatives, count);
-  return product(
-    {
-      name: "infoNce.queueGradient",
-      batch: 1,
-      m: channels,
-      n: count,
-      k: rows,
-      a: operand(q, "outer", () => "0"),
-      b: operand({ buffer: "share", vectors, stride: count }, "outer", () => "0"),
-      storeVector: vectors,
-      store: (_, m, n, value) => `dqueue[${m} * ${negatives} + ${first} + ${n}] = ${value};`,
-      store4: (_, m, n, value) => `dqueue[${m} * ${negatives / 4} + ((${first} + ${n}) >> 2u)] = ${value};`,
-    },
-    [
-      { name: "q", type: vec4If(q.vectors), binding: input(1) },
-      { name: "share", type: vec4If(vectors), binding: scratch(0) },
-      { name: "dqueue", type: vec4If(vectors), binding: output(2) },
-    ],
-    "dqueue",
     profile,
   );
 }

@@ -17,7 +17,7 @@
 import type { AdapterProfile, Lowering } from "../kernel.ts";
 import { declareScanBuffers, operand, packKernel, packedLayout, packedOperand, packedScratch } from "./pack.ts";
 import type { ScanSignature, ScanSpec } from "../../ops/specs/scan.ts";
-import { checkScanSpec, f32, perStep, segmentsOf } from "../../ops/specs/scan.ts";
+import { f32, perStep, segmentsOf } from "../../ops/specs/scan.ts";
 import { ACTIVATIONS, ScanText } from "./text.ts";
 import { backwardDemand, chooseTile, forwardDemand } from "./tile.ts";
 
@@ -74,12 +74,11 @@ export function gruBackwardSignature(spec: ScanSpec): ScanSignature {
 }
 
 /**
- * Lowers the forward scan; operands in the order of `gruForwardSignature`. Throws on sizes that cannot be run.
+ * Lowers the forward scan; operands in the order of `gruForwardSignature`. Throws where a state is too wide.
  * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
  */
 export function gruForward(spec: ScanSpec, profile: AdapterProfile, saves = true): Lowering {
   const name = "gruScan.forward";
-  checkScanSpec(name, spec);
   const signature = gruForwardSignature(spec);
   const layout = packedLayout(spec, 3, true, 1);
   const tile = chooseTile(name, spec, 3, profile, forwardDemand(3));
@@ -139,10 +138,9 @@ ${text.forwardProduct()}
   };
 }
 
-/** Lowers the backward scan; operands in the order of `gruBackwardSignature`. Throws on sizes that cannot be run. */
+/** Lowers the backward scan; operands in the order of `gruBackwardSignature`. Throws where a state is too wide. */
 export function gruBackward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   const name = "gruScan.backward";
-  checkScanSpec(name, spec);
   const signature = gruBackwardSignature(spec);
   const layout = packedLayout(spec, 3, false, 1);
   const tile = chooseTile(name, spec, 3, profile, backwardDemand(3));

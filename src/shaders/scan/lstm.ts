@@ -16,7 +16,7 @@
 import type { AdapterProfile, Lowering } from "../kernel.ts";
 import { declareScanBuffers, operand, packKernel, packedLayout, packedOperand, packedScratch } from "./pack.ts";
 import type { ScanSignature, ScanSpec } from "../../ops/specs/scan.ts";
-import { checkScanSpec, f32, perStep, segmentsOf } from "../../ops/specs/scan.ts";
+import { f32, perStep, segmentsOf } from "../../ops/specs/scan.ts";
 import { ACTIVATIONS, ScanText } from "./text.ts";
 import { backwardDemand, chooseTile, forwardDemand } from "./tile.ts";
 
@@ -76,12 +76,11 @@ export function lstmBackwardSignature(spec: ScanSpec): ScanSignature {
 }
 
 /**
- * Lowers the forward scan; operands in the order of `lstmForwardSignature`. Throws on sizes that cannot be run.
+ * Lowers the forward scan; operands in the order of `lstmForwardSignature`. Throws where a state is too wide.
  * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
  */
 export function lstmForward(spec: ScanSpec, profile: AdapterProfile, saves = true): Lowering {
   const name = "lstmScan.forward";
-  checkScanSpec(name, spec);
   const signature = lstmForwardSignature(spec);
   const layout = packedLayout(spec, 4, true, 2);
   const tile = chooseTile(name, spec, 4, profile, forwardDemand(4));
@@ -154,10 +153,9 @@ ${text.forwardProduct()}
   };
 }
 
-/** Lowers the backward scan; operands in the order of `lstmBackwardSignature`. Throws on sizes that cannot be run. */
+/** Lowers the backward scan; operands in the order of `lstmBackwardSignature`. Throws where a state is too wide. */
 export function lstmBackward(spec: ScanSpec, profile: AdapterProfile): Lowering {
   const name = "lstmScan.backward";
-  checkScanSpec(name, spec);
   const signature = lstmBackwardSignature(spec);
   const layout = packedLayout(spec, 4, false, 2);
   const tile = chooseTile(name, spec, 4, profile, backwardDemand(4));

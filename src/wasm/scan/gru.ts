@@ -6,7 +6,6 @@
  * step that follows, or to `hn` after the last. Where nobody reads `hPrev` it lives in the thread's memory.
  */
 import type { ScanSpec } from "../../ops/specs/scan.ts";
-import { checkScanSpec } from "../../ops/specs/scan.ts";
 import { multiplyAdd } from "../assembler/features.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";
@@ -29,13 +28,12 @@ import {
 const GATES = 3;
 
 /**
- * In: gates, weight, bias, h0, mask?. Out: y, hn, saved, hPrev. Throws on sizes that cannot be run.
+ * In: gates, weight, bias, h0, mask?. Out: y, hn, saved, hPrev.
  * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
  * @param wide whether the engine joins neighbouring vectors: kernels are written in pairs of them, for the same bits
  */
 export function gruForward(spec: ScanSpec, saves = true, wide = false): WasmLowering {
   const name = "gruScan.forward";
-  checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
   const panels = scanPanels(spec, GATES, true, wide);
   const blocks = rowBlocks(spec, GATES);
@@ -108,10 +106,9 @@ export function gruForward(spec: ScanSpec, saves = true, wide = false): WasmLowe
   };
 }
 
-/** In: dy, dhn, saved, hPrev, weight, mask?. Out: dgatesX, dgatesH, dh0. Throws on sizes that cannot be run. */
+/** In: dy, dhn, saved, hPrev, weight, mask?. Out: dgatesX, dgatesH, dh0. */
 export function gruBackward(spec: ScanSpec, wide = false): WasmLowering {
   const name = "gruScan.backward";
-  checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
   const panels = scanPanels(spec, GATES, false, wide);
   const blocks = rowBlocks(spec, GATES);

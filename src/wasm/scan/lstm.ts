@@ -7,7 +7,6 @@
  * thread's memory.
  */
 import type { ScanSpec } from "../../ops/specs/scan.ts";
-import { checkScanSpec } from "../../ops/specs/scan.ts";
 import { multiplyAdd, negativeMultiplyAdd } from "../assembler/features.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";
@@ -30,13 +29,12 @@ import {
 const GATES = 4;
 
 /**
- * In: gates, weight, bias, h0, c0, mask?. Out: y, hn, cn, saved, hPrev. Throws on sizes that cannot be run.
+ * In: gates, weight, bias, h0, c0, mask?. Out: y, hn, cn, saved, hPrev.
  * @param saves false where nobody reads `saved` and `hPrev`, the largest results: they are then not written
  * @param wide whether the engine joins neighbouring vectors: kernels are written in pairs of them, for the same bits
  */
 export function lstmForward(spec: ScanSpec, saves = true, wide = false): WasmLowering {
   const name = "lstmScan.forward";
-  checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
   const panels = scanPanels(spec, GATES, true, wide);
   const blocks = rowBlocks(spec, GATES);
@@ -117,10 +115,9 @@ export function lstmForward(spec: ScanSpec, saves = true, wide = false): WasmLow
   };
 }
 
-/** In: dy, dhn, dcn, saved, weight, mask?. Out: dgates, dh0, dc0. Throws on sizes that cannot be run. */
+/** In: dy, dhn, dcn, saved, weight, mask?. Out: dgates, dh0, dc0. */
 export function lstmBackward(spec: ScanSpec, wide = false): WasmLowering {
   const name = "lstmScan.backward";
-  checkScanSpec(name, spec);
   const { batch, directions, hidden, masked } = spec;
   const panels = scanPanels(spec, GATES, false, wide);
   const blocks = rowBlocks(spec, GATES);

@@ -140,5 +140,4 @@ export const specs: fc.Arbitrary<InfoNceSpec> = fc.record({
   positives: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 9 }), fc.constantFrom(64, 65)),
   negatives: fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(64, 128, 516, 1030)),
   temperature: fc.constantFrom(0.2, 0.5, 1),
-  queueGradient: fc.boolean(),
 });

@@ -184,12 +184,8 @@ describe("scan kernels against float64 loops", () => {
       }
     });
 
-    test(`${scan.name}: sizes that cannot be run are refused by name`, () => {
+    test(`${scan.name}: a state too wide for the workgroup's memory is refused`, () => {
       const spec: ScanSpec = { steps: 2, batch: 2, directions: 1, hidden: 4, masked: false };
-      assert.throws(() => scan.forward({ ...spec, hidden: 0 }, testProfile("cpu")), /forward: hidden is 0; it must be/);
-      assert.throws(() => scan.backward({ ...spec, steps: 1.5 }, testProfile("cpu")), /backward: steps is 1.5/);
-      assert.throws(() => scan.forward({ ...spec, directions: 3 }, testProfile("gpu")), /directions is 3/);
-      assert.throws(() => scan.forward({ ...spec, segments: [1, 2] }, testProfile("gpu")), /segments 1, 2 must be/);
       assert.throws(() => scan.backward({ ...spec, hidden: 5000 }, testProfile("gpu")), /hidden size of at most 4096/);
     });
   }

@@ -21,12 +21,11 @@ import {
   referenceBackward,
   referenceForward,
   specOf,
-  specs as anySpecs,
+  specs,
 } from "../../shaders/info-nce/info-nce-reference.ts";
 import type { Operands } from "../../shaders/info-nce/info-nce-reference.ts";
 import { runLowering } from "../run-lowering.ts";
 
-const specs = anySpecs.map((spec) => ({ ...spec, queueGradient: false }));
 const sizes = (tensors: readonly { shape: readonly number[] }[]): number[] => tensors.map((s) => sizeOf(s.shape));
 
 type Run = { readonly split?: number; readonly relaxedSimd?: boolean; readonly wide?: boolean };
