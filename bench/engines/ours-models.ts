@@ -10,7 +10,7 @@ import {
 } from "../../src/index.ts";
 import type { EncoderWorkload, GruWorkload, MlpWorkload, Workload } from "../workloads.ts";
 
-type Tensors = Record<string, Tensor>;
+export type Tensors = Record<string, Tensor>;
 /** Mean cross-entropy of `labels` [batch]. */
 type Loss = (parameters: Tensors, input: Tensor, labels: Tensor) => Tensor;
 
@@ -26,7 +26,7 @@ export function stepOf(workload: Workload, parameters: Readonly<Record<string, V
   };
 }
 
-function lossOf(workload: Workload): Loss {
+export function lossOf(workload: Workload): Loss {
   switch (workload.name) {
     case "mlp":
       return mlp(workload);
