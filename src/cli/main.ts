@@ -28,6 +28,7 @@ await runHico(
       import: subcommand(() => import("./import.ts")),
       export: subcommand(() => import("./export.ts")),
       sweep: subcommand(() => import("./sweep.ts")),
+      bench: subcommand(() => import("./bench.ts")),
       demo: subcommand(() => import("./demo.ts")),
       report: subcommand(() => import("./report.ts")),
       info: subcommand(() => import("./info.ts")),
