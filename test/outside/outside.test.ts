@@ -30,6 +30,8 @@ let surface: ReturnType<typeof surfaceOf>;
 before(() => {
   project = emptyProject();
   link(project, "@types/node");
+  // Samples of hico-webgpu/testing draw with it.
+  link(project, "fast-check");
   surface = surfaceOf(join(project, "node_modules", NAME));
 });
 after(() => rmSync(project, { recursive: true, force: true }));

@@ -1,0 +1,20 @@
+/**
+ * hico-webgpu/testing: what tests of gradients, ops, kernels and modules need. Draws with fast-check
+ * (`npm i -D fast-check`).
+ *
+ * ```ts
+ * import { checkGradient } from "hico-webgpu/testing";
+ * ```
+ */
+import "../device/index.ts";
+
+export { GradcheckError, gradcheck, gradgradcheck } from "./gradcheck.ts";
+export type { GradcheckOptions, GradcheckOutputs, GradcheckResult } from "./gradcheck.ts";
+export { arbitraries, SPECIALS } from "./arbitraries.ts";
+export type { Input, OperandSpec, ShapeLimits, TensorArbitraries } from "./arbitraries.ts";
+export { checkDeterminism, checkGradient, checkKernel, checkModule, checkOp } from "./checks.ts";
+export type { Checked, CheckedModule, DeviceCheckOptions, GradientCheckOptions } from "./checks.ts";
+export type { Graph, GraphStep } from "./graph.ts";
+export type { Layout, Operand } from "./operand.ts";
+export { CheckError } from "./smallest.ts";
+export type { DrawOptions } from "./smallest.ts";
