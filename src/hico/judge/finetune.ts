@@ -217,7 +217,7 @@ export class Finetuner {
     let last: FinetuneResult["last"] | undefined;
     let logits: Float32Array = new Float32Array(0);
     let losses: number[] = [];
-    await trainLoop<SupervisedBatch>({
+    const trained = await trainLoop<SupervisedBatch>({
       ...{ steps, batches: loader, signal },
       step: (next, at) => {
         [lr, headLr].forEach((rate, i) => (this.#optimizer.groups[i].lr = rate * part((at - 1) / perEpoch)));
@@ -243,6 +243,8 @@ export class Finetuner {
         losses = [];
       },
     });
+    // The signal may have come while the test clips were looked at.
+    if (trained < steps) signal?.throwIfAborted();
     const result = { settings: { ...this.settings, seed }, steps, last: last!, best: best!, curve };
     return { result, probabilities: softmaxRows(logits, classes.length) };
   }

@@ -1,7 +1,7 @@
 /** Training a whole network with labels: the same bits again, one plan, shares of labels, interruption. */
 import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { ClipStore } from "../../../src/data/store/store.ts";
@@ -65,6 +65,20 @@ describe("fine-tuning", () => {
       assert.ok(Math.abs(sum - 1) < 1e-5);
     }
     store.close();
+  });
+
+  test("stopped while it looks at the test clips is no result, and nothing is kept of it", async () => {
+    const stop = new AbortController();
+    // The signal is asked before a look; it comes just after.
+    stop.signal.throwIfAborted = () => {
+      AbortSignal.prototype.throwIfAborted.call(stop.signal);
+      stop.abort(new Error("interrupted"));
+    };
+    await assert.rejects(
+      evaluateFinetune({ run, settings: SETTINGS, signal: stop.signal, name: "stopped" }),
+      /interrupted/,
+    );
+    assert.ok(!existsSync(join(run, "eval")));
   });
 
   test("of rate 0 classifies by the features of the run", async () => {
