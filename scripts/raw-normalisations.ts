@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Clip } from "../src/data/skeleton/clip.ts";
 import { isPresent } from "../src/data/skeleton/clip.ts";
+import { perClipOrFrame } from "../src/data/skeleton/upright.ts";
 import { openSourceOf } from "../src/data/sources/kinds.ts";
 import type { PrepareOptions } from "../src/data/sources/prepare.ts";
 import { prepareStore } from "../src/data/sources/prepare.ts";
@@ -33,6 +34,8 @@ const FORMS: readonly PrepareOptions[] = [
   { normalize: "centre", normalizePer: "frame" },
   { normalize: "yaw", normalizePer: "clip" },
   { normalize: "yaw", normalizePer: "frame" },
+  { normalize: "upright", normalizePer: "clip" },
+  { normalize: "upright", normalizePer: "frame" },
   { normalize: "full" },
 ];
 
@@ -53,7 +56,7 @@ try {
       const { store, close } = await prepared(name, from, form, lost);
       const { normalization, normalizedPer } = store.header;
       const words = form.normalize === true ? `by default: ${normalization}` : normalization;
-      const per = normalization === "centre" || normalization === "yaw" ? `, per ${normalizedPer}` : "";
+      const per = perClipOrFrame(normalization) ? `, per ${normalizedPer}` : "";
       const accuracy = await neighbours(store);
       const leans = leansIn(store).map((of, i) => middle(of.filter((_, t) => upright[i][t] < UPRIGHT)));
       const lean = middle(leans.filter((angle) => !Number.isNaN(angle)));

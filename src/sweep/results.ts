@@ -1,11 +1,15 @@
 /** What a sweep has found so far: the measures of every run, and their mean and spread over seeds. */
 import type { Configuration, Grid, SweepRun } from "./grid.ts";
 import { isPretrained, runFolder } from "./commands.ts";
+import type { Interval } from "../hico/judge/scores.ts";
+import { wilsonInterval } from "../hico/judge/scores.ts";
 import { EVALUATION_KINDS, evaluationOf } from "./evaluation-plan.ts";
 
 /** Accuracies as shares; `linearBest` was chosen on the clips it was measured on. */
 export type MeasureName = "knn" | "linear" | "linearBest" | "loss" | "contrastive";
 export const MEASURE_NAMES: readonly MeasureName[] = ["knn", "linear", "linearBest", "loss", "contrastive"];
+/** Measures of the test clips. */
+const ACCURACIES: readonly MeasureName[] = ["knn", "linear", "linearBest"];
 type Measured = Readonly<Partial<Record<MeasureName, number>>>;
 
 /** `done`: pretrained and judged; `begun`: something of it is there. */
@@ -17,6 +21,8 @@ export interface RunResult extends Measured {
   readonly seed: number;
   readonly configuration: number;
   readonly state: RunState;
+  /** Clips that it was judged on. */
+  readonly testClips?: number;
   /** Of pretraining, in the process that ended it. */
   readonly seconds?: number;
   readonly device?: string;
@@ -27,6 +33,8 @@ export interface Spread {
   /** Standard deviation of a sample (n − 1); undefined for one run. */
   readonly std?: number;
   readonly count: number;
+  /** Where an accuracy's mean lies with 95 % confidence, of the test clips alone (`wilsonInterval`). */
+  readonly interval?: Interval;
 }
 
 export interface SweepRow extends Configuration {
@@ -58,12 +66,16 @@ export function readResult(grid: Grid, run: SweepRun, folder: string): RunResult
     seconds: number;
     device: string;
   };
-  const knn = grid.evaluation.knn && evaluationOf(place, "knn", grid.evaluation)?.results.pretrained;
-  const linear = grid.evaluation.linear && evaluationOf(place, "linear", grid.evaluation)?.results.pretrained;
+  const byNeighbours = grid.evaluation.knn && evaluationOf(place, "knn", grid.evaluation);
+  const byClassifier = grid.evaluation.linear && evaluationOf(place, "linear", grid.evaluation);
+  const knn = byNeighbours && byNeighbours.results.pretrained;
+  const linear = byClassifier && byClassifier.results.pretrained;
+  const judgement = byNeighbours || byClassifier;
   const judged = EVALUATION_KINDS.every((kind) => !grid.evaluation[kind] || (kind === "knn" ? knn : linear));
   return {
     ...head,
     state: judged ? "done" : "begun",
+    testClips: judgement ? judgement.testClips : undefined,
     loss,
     contrastive: accuracy,
     seconds,
@@ -80,7 +92,10 @@ export function summarize(grid: Grid, results: readonly RunResult[], folder: str
     const measures = Object.fromEntries(
       MEASURE_NAMES.flatMap((name) => {
         const values = runs.map((run) => run[name]).filter((value) => value !== undefined);
-        return values.length > 0 ? [[name, spreadOf(values)]] : [];
+        if (values.length === 0) return [];
+        const spread = spreadOf(values);
+        const clips = ACCURACIES.includes(name) ? runs.find(({ testClips }) => testClips !== undefined)?.testClips : 0;
+        return [[name, clips ? { ...spread, interval: wilsonInterval(spread.mean, clips) } : spread]];
       }),
     );
     return { ...configuration, number: i + 1, measures, runs };

@@ -29,12 +29,14 @@ function shown({ rows }: SweepSummary): MeasureName[] {
   return MEASURE_NAMES.filter((name) => rows.some((row) => row.measures[name]));
 }
 
-/** "78.0 ± 0.6": accuracies in per cent, losses with three digits. */
+/** "78.0 ± 0.6 (74.1–81.5)": accuracies in per cent, losses with three digits. */
 function formatSpread(name: MeasureName, spread: Spread | undefined): string {
   if (!spread) return "–";
   const [factor, digits] = name === "loss" ? [1, 3] : [100, 1];
   const mean = (factor * spread.mean).toFixed(digits);
-  return spread.std === undefined ? mean : `${mean} ± ${(factor * spread.std).toFixed(digits)}`;
+  const [low, high] = (spread.interval ?? []).map((end) => (factor * end).toFixed(digits));
+  const within = low === undefined ? "" : ` (${low}–${high})`;
+  return `${mean}${spread.std === undefined ? "" : ` ± ${(factor * spread.std).toFixed(digits)}`}${within}`;
 }
 
 /** The table, its head first. */
@@ -58,7 +60,9 @@ export function tableNote({ seeds, rows }: SweepSummary): string {
   const best = rows.some((row) => row.measures.linearBest)
     ? "best epoch: chosen on the clips it is measured on, so an upper bound"
     : "";
-  return `${spread}linear: last epoch${best && `; ${best}`}`;
+  const judged = rows.some((row) => Object.values(row.measures).some(({ interval }) => interval !== undefined));
+  const within = judged ? "; in brackets: 95 % confidence intervals (Wilson), of the test clips alone" : "";
+  return `${spread}linear: last epoch${best && `; ${best}`}${within}`;
 }
 
 export function markdownTable(summary: SweepSummary): string {

@@ -64,9 +64,10 @@ export default defineHicoCommand({
     "max-frames": { type: "string", description: "Frames kept of a clip (all; ntu: the published 300)" },
     normalize: {
       type: "string",
-      description: "none, centre, yaw (turned about the upright axis) or full (NTU's published form); by the data set",
+      description:
+        "none, centre, yaw (turned about the upright axis), upright (levelled as well) or full (NTU's form); by the data set",
     },
-    "normalize-per": { type: "string", description: "centre, yaw: over the clip or in every frame" },
+    "normalize-per": { type: "string", description: "centre, yaw, upright: over the clip or in every frame" },
     up: { type: "string", description: "The sensor's upright axis, y or z (y)" },
     "on-bad": { type: "string", description: "What to do with a clip that cannot be used: skip (default) or fail" },
     strict: {

@@ -3,7 +3,8 @@ import type { Subject } from "../../hico/judge/evaluate.ts";
 import type { EvaluationHead } from "../../hico/judge/evaluation-head.ts";
 import type { FoldsEvaluation, Pairing } from "../../hico/judge/folds.ts";
 import { evaluatePairings, pairings } from "../../hico/judge/folds.ts";
-import { SUBJECT_NAMES } from "./evaluation.ts";
+import { wilsonInterval } from "../../hico/judge/scores.ts";
+import { accuracyWords, INTERVAL_NOTE, SUBJECT_NAMES } from "./evaluation.ts";
 import { formatTable, percent } from "../progress.ts";
 
 type Evaluation<R> = EvaluationHead & {
@@ -46,9 +47,12 @@ export function foldsText<E extends Evaluation<unknown>>(
     found.run,
     String(found.testClips),
     String(found.seenInPretraining),
-    ...subjects.map((subject) => percent(accuracyOf(found.results[subject] as ResultOf<E>))),
+    ...subjects.map((subject) => within(accuracyOf(found.results[subject] as ResultOf<E>), found.testClips)),
   ]);
-  const words = subjects.map((s) => `${percent(mean[s].mean)} ± ${(100 * mean[s].deviation).toFixed(1)}`);
+  // Runs of one protocol are judged on the same clips.
+  const clips = new Map(results.map(({ protocol, testClips }) => [protocol, testClips]));
+  const judgedOn = [...clips.values()].reduce((sum, count) => sum + count, 0);
+  const words = subjects.map((s) => meanWords(mean[s], judgedOn));
   const head = ["protocol", "run", "test clips", "pretrained on", ...subjects.map((s) => SUBJECT_NAMES[s])];
   const note =
     seen === 0
@@ -57,5 +61,17 @@ export function foldsText<E extends Evaluation<unknown>>(
           `note: test clips of ${seen} of ${results.length} rows were pretrained on, without their labels; ` +
             "clean numbers take a run pretrained on each protocol: name them all",
         ];
-  return [`${what}:`, formatTable([head, ...rows, ["mean ± std", "", "", "", ...words]]), ...note].join("\n");
+  const table = formatTable([head, ...rows, ["mean ± std", "", "", "", ...words]]);
+  return [`${what}:`, table, INTERVAL_NOTE, ...note].join("\n");
+}
+
+const within = (accuracy: number, clips: number): string => accuracyWords(accuracy, wilsonInterval(accuracy, clips));
+
+/** A mean over runs or draws with its standard deviation, and where it lies by the number of clips judged. */
+export function meanWords(
+  { mean, deviation }: { readonly mean: number; readonly deviation: number },
+  clips: number,
+): string {
+  const [low, high] = wilsonInterval(mean, clips).map((end) => (100 * end).toFixed(1));
+  return `${percent(mean)} ± ${(100 * deviation).toFixed(1)} (${low}–${high})`;
 }

@@ -4,7 +4,8 @@ import { LABEL_DRAWS } from "../../hico/judge/label-draws.ts";
 import type { SemiScores } from "../../hico/judge/semi.ts";
 import { evaluateSemi, FRACTIONS } from "../../hico/judge/semi.ts";
 import { defineHicoCommand } from "../command.ts";
-import { headline } from "./evaluation.ts";
+import { headline, INTERVAL_NOTE } from "./evaluation.ts";
+import { meanWords } from "./folds.ts";
 import { FINETUNE_ARGS, finetuneSettings, START_NAMES } from "./finetune-options.ts";
 import { choiceOption, deviceOptions, numberOption, wholeOption } from "../options.ts";
 import { interruptible } from "../process-life.ts";
@@ -58,8 +59,7 @@ export default defineHicoCommand({
         });
         line.clear();
         if (args.json) return console.log(JSON.stringify(found, null, 2));
-        const words = (scores: SemiScores | undefined): string =>
-          scores ? `${percent(scores.mean)} ± ${(100 * scores.deviation).toFixed(1)}` : "";
+        const words = (scores: SemiScores | undefined): string => (scores ? meanWords(scores, found.testClips) : "");
         const rows = found.fractions.map(({ fraction, clips, results: { pretrained, scratch } }) => [
           percent(fraction),
           clips.every((n) => n === clips[0]) ? String(clips[0]) : `${Math.min(...clips)} to ${Math.max(...clips)}`,
@@ -70,6 +70,7 @@ export default defineHicoCommand({
         console.log(headline(found));
         console.log(formatTable([["labels", "clips", "pretrained", ...last], ...rows]));
         console.log(`${found.draw} draws: ${draws ?? 5}; accuracy of the last epoch, mean ± standard deviation`);
+        console.log(INTERVAL_NOTE);
       });
     } finally {
       line.clear();

@@ -1,9 +1,10 @@
 /**
  * Centring and turning that leave upright bodies upright.
  *
- * The place and the heading of the main person are medians over a clip, so that one crooked frame moves nothing, and the
- * only turn is about the sensor's upright axis: whoever leans in the room leans as much afterwards. Results stand along
- * +z, as those of the published normalisation do; where the sensor has y upright that is the exchange (x, -z, y), which
+ * The place and the heading of the main person are medians over a clip, so that one crooked frame moves nothing. Centring
+ * and yaw turn about the sensor's upright axis alone: whoever leans in the room leans as much afterwards. Cameras that look
+ * down, each at an angle of its own, are levelled by `upright`: the long spine, from the middle of the hips to that of the
+ * shoulders, stands upright in the median of the frames in which the body is not bent or lying. Results stand along +z, as those of the published normalisation do; where the sensor has y upright that is the exchange (x, -z, y), which
  * changes no distance.
  */
 import type { Clip } from "./clip.ts";
@@ -13,7 +14,9 @@ import { isLost } from "./missing.ts";
 import { fillEmptyFrames } from "./normalize.ts";
 
 /** How clips are normalised; `full` is the published form for NTU RGB+D. */
-export const NORMALIZATIONS = ["none", "centre", "yaw", "full"] as const;
+export const NORMALIZATIONS = ["none", "centre", "yaw", "upright", "full"] as const;
+/** Those whose centre and heading go by clip or by frame. */
+export const perClipOrFrame = (kind: Normalization): boolean => kind !== "none" && kind !== "full";
 /** How clips are pre-normalised. */
 export type Normalization = (typeof NORMALIZATIONS)[number];
 
@@ -25,7 +28,7 @@ export type NormalizedPer = (typeof NORMALIZED_PER)[number];
 /** What was done to clips, in words. */
 export function normalizationWords(normalization: Normalization, per: NormalizedPer = "clip"): string {
   if (normalization === "none") return "not normalised";
-  const each = normalization === "full" ? "" : per === "frame" ? ", frame by frame" : ", clip by clip";
+  const each = !perClipOrFrame(normalization) ? "" : per === "frame" ? ", frame by frame" : ", clip by clip";
   return `normalised (${normalization}${each})`;
 }
 
@@ -57,7 +60,61 @@ export function centreClip(clip: Clip, layout: SkeletonLayout, options: UprightO
 
 /** A copy that is centred and turned about the upright axis until the main person's right lies along +x. */
 export function yawClip(clip: Clip, layout: SkeletonLayout, options: UprightOptions = {}): Clip {
+  return turned(centreClip(clip, layout, options), layout, options);
+}
+
+/** A copy that is centred, levelled by the main person's long spine over the clip, and turned as `yawClip` turns. */
+export function uprightClip(clip: Clip, layout: SkeletonLayout, options: UprightOptions = {}): Clip {
   const out = centreClip(clip, layout, options);
+  level(out, layout);
+  return turned(out, layout, options);
+}
+
+/** Beyond this many degrees from upright a body is bent or lying, and says nothing of how the camera stands. */
+const BENT = 45;
+
+/** Turns all bodies, in place, by the least turn that takes the main person's median long spine upright. */
+function level(clip: Clip, layout: SkeletonLayout): void {
+  const spines = mainFrames(clip).flatMap((t) => spineOf(clip, t, layout) ?? []);
+  const standing = spines.filter(([, , z]) => z > Math.cos((BENT * Math.PI) / 180));
+  if (standing.length === 0) return;
+  const up = [0, 1, 2].map((c) => median(standing.map((spine) => spine[c])));
+  const length = Math.hypot(...up);
+  const [x, y, z] = up.map((value) => value / length);
+  // Rodrigues' turn from (x, y, z) to (0, 0, 1).
+  const f = 1 / (1 + z);
+  eachJoint(clip, (at) => {
+    const [a, b, c] = clip.data.subarray(at, at + 3);
+    clip.data[at] = (1 - f * x * x) * a - f * x * y * b - x * c;
+    clip.data[at + 1] = -f * x * y * a + (1 - f * y * y) * b - y * c;
+    clip.data[at + 2] = x * a + y * b + z * c;
+  });
+}
+
+/** The direction from the middle of the hips to that of the shoulders, by the joints that are there. */
+function spineOf(clip: Clip, t: number, layout: SkeletonLayout): Vector[] | undefined {
+  const [trunk] = sidePairs(layout);
+  const joints = (word: RegExp): number[] => trunk.filter(([left]) => word.test(layout.joints[left])).flat();
+  const [hips, shoulders] = [joints(/hip/i), joints(/shoulder/i)];
+  const named = hips.length > 0 && shoulders.length > 0;
+  const start = (t * clip.persons + mainPerson(clip)) * clip.joints * 3;
+  const middle = (all: readonly number[]): Vector | undefined => {
+    const there = all.filter((v) => !isLost(clip.data, start + v * 3));
+    if (there.length === 0) return undefined;
+    return [0, 1, 2].map(
+      (c) => there.reduce((sum, v) => sum + clip.data[start + v * 3 + c], 0) / there.length,
+    ) as Vector;
+  };
+  const [from, to] = named ? [hips, shoulders] : layout.axes.up;
+  const [low, high] = [middle(from), middle(to)];
+  if (!low || !high) return undefined;
+  const spine = high.map((value, c) => value - low[c]);
+  const length = Math.hypot(...spine);
+  return length < 1e-6 ? undefined : [spine.map((value) => value / length) as Vector];
+}
+
+/** The clip, turned in place about the upright axis until the main person's right lies along +x. */
+function turned(out: Clip, layout: SkeletonLayout, options: UprightOptions): Clip {
   const frames = mainFrames(out);
   const [trunk, limbs] = sidePairs(layout);
   const headings = frames.map((t) => headingOf(out, t, trunk) ?? headingOf(out, t, limbs) ?? ([0, 0, 0] as Vector));

@@ -51,6 +51,7 @@ export function sbuSource(folder: string): ClipSource {
     layout: SBU15,
     classes: SBU_CLASSES,
     protocols: publishedProtocols("sbu-"),
+    normalization: ACROSS_VIEWS,
     read: (file) => {
       const facts = parseSbuPath(file);
       if (!facts)

@@ -9,7 +9,7 @@ import { readText } from "../formats/text.ts";
 import type { Clip } from "../skeleton/clip.ts";
 import { checkClip } from "../skeleton/clip.ts";
 import { SMPL22, type BodyAxes } from "../skeleton/layout.ts";
-import { ACROSS_VIEWS } from "./npy.ts";
+import { LEVEL_FLOOR } from "./npy.ts";
 import { recordingsSource, type RecordingOptions } from "./own/recordings.ts";
 import type { ClipSource } from "./source.ts";
 import { requireFolder, someFilesBelow } from "./source.ts";
@@ -23,7 +23,7 @@ export function bvhSource(folder: string, options: RecordingOptions = {}): ClipS
     ...options,
     extension: ".bvh",
     layout: { name: "bvh", joints, parents, persons: 1, axes: bvhAxes(joints, first) },
-    normalization: ACROSS_VIEWS,
+    normalization: LEVEL_FLOOR,
     rate: frameTime > 0 ? 1 / frameTime : undefined,
     read: (file) => {
       const read = parseBvh(readText(file), file);
@@ -49,7 +49,7 @@ export function smplSource(folder: string, options: RecordingOptions = {}): Clip
     checkClip(clip, file);
     return clip;
   };
-  return recordingsSource(folder, { ...options, extension: ".npy", layout, normalization: ACROSS_VIEWS, read });
+  return recordingsSource(folder, { ...options, extension: ".npy", layout, normalization: LEVEL_FLOOR, read });
 }
 
 function readMotion(file: string): HostTensor {

@@ -18,10 +18,12 @@ import type { ClipSource } from "./source.ts";
 import { numberedClasses, orBad, requireFolder } from "./source.ts";
 
 /**
- * What raw neighbours like best (docs/results.md): another view needs the turn; with one camera it takes the heading
+ * What raw neighbours like best (docs/results.md): another view needs the turns; with one camera it takes the heading
  * away, which is part of an action.
  */
-export const ACROSS_VIEWS = { kind: "yaw", per: "clip" } as const;
+export const ACROSS_VIEWS = { kind: "upright", per: "clip" } as const;
+/** Motion capture has a level floor, and a heading that means nothing. */
+export const LEVEL_FLOOR = { kind: "yaw", per: "clip" } as const;
 /** How recordings are normalised that come without the camera's place. */
 export const ONE_CAMERA = { kind: "centre", per: "frame" } as const;
 
@@ -38,7 +40,7 @@ export const NPY_SETS: Readonly<
 > = {
   "nw-ucla": { layout: KINECT_V1_20, protocols: "nw-ucla-", normalization: ACROSS_VIEWS },
   "utd-mhad": { layout: KINECT_V1_20, protocols: "utd-mhad-", normalization: ONE_CAMERA },
-  sbu: { layout: SBU15, protocols: "sbu-" },
+  sbu: { layout: SBU15, protocols: "sbu-", normalization: ACROSS_VIEWS },
 };
 
 /** How a folder of npy files is read. */

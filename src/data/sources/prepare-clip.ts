@@ -11,7 +11,7 @@ import type { BodyAxes, SkeletonLayout } from "../skeleton/layout.ts";
 import { fillFromBody, fillInTime, isLost, lostJoints, nearestJoints } from "../skeleton/missing.ts";
 import { frameOrders, normalizeClip, takeFrames } from "../skeleton/normalize.ts";
 import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
-import { centreClip, sidePairs, yawClip } from "../skeleton/upright.ts";
+import { centreClip, sidePairs, uprightClip, yawClip } from "../skeleton/upright.ts";
 
 interface ClipPreparation {
   /** What the clip is brought to; its persons are how many are kept. */
@@ -48,6 +48,7 @@ export function prepareClip(
   let out = placed;
   if (normalization === "full") out = normalizeClip(placed, seen.axes);
   else if (normalization === "yaw") out = yawClip(placed, seen, upright);
+  else if (normalization === "upright") out = uprightClip(placed, seen, upright);
   else if (normalization === "centre") out = centreClip(placed, seen, upright);
   if (!flags) return { clip: out, missing, inTime };
   if (out === clip) out = { ...clip, data: clip.data.slice() };

@@ -11,7 +11,7 @@ import type { BadInput } from "../errors.ts";
 import { DataError } from "../errors.ts";
 import type { LayoutMap } from "../skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
-import type { Normalization, NormalizedPer } from "../skeleton/upright.ts";
+import { perClipOrFrame, type Normalization, type NormalizedPer } from "../skeleton/upright.ts";
 import type { PreparedClip } from "./prepare-clip.ts";
 import { prepareClip } from "./prepare-clip.ts";
 import type { ClipSource, Remark } from "./source.ts";
@@ -266,14 +266,16 @@ function normalizationOf(
   { normalize = true, normalizePer }: PrepareOptions,
 ): { readonly normalization: Normalization; readonly normalizedPer?: NormalizedPer } {
   const normalization = normalize === true ? own.kind : normalize === false ? "none" : normalize;
-  if (normalization === "centre" || normalization === "yaw") {
+  if (perClipOrFrame(normalization)) {
     return {
       normalization,
       normalizedPer: normalizePer ?? (normalization === own.kind ? own.per : undefined) ?? "clip",
     };
   }
   if (normalizePer === undefined) return { normalization };
-  throw new Error(`prepare: ${normalization} is the same for clips and frames; per clip or frame go centre and yaw`);
+  throw new Error(
+    `prepare: ${normalization} is the same for clips and frames; per clip or frame go centre, yaw and upright`,
+  );
 }
 
 function storedLayout(source: ClipSource, { map, persons = source.layout.persons }: PrepareOptions): SkeletonLayout {

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clip } from "../../data/skeleton/clip.ts";
 import { DataError } from "../../data/errors.ts";
-import { normalizationWords } from "../../data/skeleton/upright.ts";
+import { normalizationWords, perClipOrFrame } from "../../data/skeleton/upright.ts";
 import { prepareStore } from "../../data/sources/prepare.ts";
 import { openRecording } from "../../data/sources/kinds.ts";
 import { ClipStore } from "../../data/store/store.ts";
@@ -191,7 +191,7 @@ function clipOf(store: ClipStore, query: string): number | undefined {
 /** A recording, prepared as the clips of the store were: mapped, as many persons, pre-normalised or not. */
 async function openFile(options: SearchOptions, store: ClipStore): Promise<Query> {
   const { layout, normalization, normalizedPer } = store.header;
-  const normalizePer = normalization === "centre" || normalization === "yaw" ? normalizedPer : undefined;
+  const normalizePer = perClipOrFrame(normalization) ? normalizedPer : undefined;
   const { source, map } = openRecording(options.query, options);
   const folder = mkdtempSync(join(tmpdir(), "hico-search-"));
   try {

@@ -16,6 +16,7 @@ import {
   NTU25,
   prepareStore,
   SYNTHETIC_ACTIONS,
+  uprightClip,
   yawClip,
 } from "../../../src/data/index.ts";
 import { maxDifference } from "../helpers.ts";
@@ -52,6 +53,35 @@ describe("upright normalisation", () => {
       assert.ok(maxDifference(centreClip(moved(clip, 0, [0.3, -0.2, 2]), NTU25, { per }).data, centred) < 1e-5);
     });
   }
+
+  test("a camera that looks down is levelled, by frames in which nobody is bent", () => {
+    const clip = clipOf();
+    const pitched = { ...clip, data: clip.data.slice() };
+    const [cos, sin] = [Math.cos(0.35), Math.sin(0.35)];
+    for (let i = 0; i < clip.data.length; i += 3) {
+      const [x, y, z] = clip.data.subarray(i, i + 3);
+      pitched.data.set([x, cos * y - sin * z, sin * y + cos * z], i);
+    }
+    const expected = uprightClip(clip, NTU25).data;
+    assert.ok(maxDifference(uprightClip(pitched, NTU25).data, expected) < 0.02);
+    assert.ok(maxDifference(yawClip(pitched, NTU25).data, expected) > 0.2);
+    // Lying in the first third of the frames, which say nothing of how the camera stands.
+    const fallen = { ...pitched, data: pitched.data.slice() };
+    const third = Math.floor(clip.frames / 3) * clip.persons * 75;
+    for (let i = 0; i < third; i += 3) {
+      const [x, y, z] = clip.data.subarray(i, i + 3);
+      fallen.data.set([x, z - 3, -y], i);
+    }
+    const last = (made: Clip): number[] => heights({ ...made, data: made.data.slice(-clip.persons * 75) }, 2);
+    assert.ok(maxDifference(last(uprightClip(fallen, NTU25)), last({ ...clip, data: expected })) < 0.03);
+  });
+
+  test("a body that lies throughout is not stood up", () => {
+    const clip = clipOf();
+    const data = clip.data.map((_value, i) => [clip.data[i], clip.data[i + 1], -clip.data[i - 1]][i % 3]);
+    const lying = { ...clip, data };
+    assert.deepEqual(uprightClip(lying, NTU25), yawClip(lying, NTU25));
+  });
 
   test("heights stay what they were: nobody is tilted", () => {
     const clip = clipOf();
@@ -104,7 +134,7 @@ describe("upright normalisation", () => {
     const source = generatedSource({ subjects: 1, repetitions: 1 });
     await assert.rejects(
       prepareStore(source, path, { normalize: "full", normalizePer: "frame" }),
-      /per clip or frame go centre and yaw/,
+      /per clip or frame go centre, yaw and upright/,
     );
   });
 });
