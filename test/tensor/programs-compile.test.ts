@@ -5,17 +5,7 @@ import "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { Dropout, Linear, SGD } from "../../src/nn/index.ts";
-import {
-  Generator,
-  compile,
-  realize,
-  rng,
-  seed,
-  setDefaultDevice,
-  tensor,
-  to,
-  variable,
-} from "../../src/tensor/index.ts";
+import { Generator, compile, rng, seed, setDefaultDevice, tensor, to, variable } from "../../src/tensor/index.ts";
 import type { Tensor, Variable } from "../../src/tensor/index.ts";
 import { numbers } from "../support/helpers.ts";
 
