@@ -18,7 +18,7 @@ import {
   openSourceOf,
   prepareStore,
   toChannelsFirst,
-  yawClip,
+  uprightClip,
 } from "../../../src/data/index.ts";
 import { hostTensor, writeNpy } from "../../../src/io/index.ts";
 import { SHARED_DATA, unless } from "../helpers.ts";
@@ -79,7 +79,7 @@ describe("npy", () => {
     assert.deepEqual(report.protocols, [{ name: "nw-ucla-xview", train: 2, test: 1 }]);
     const map = layoutMap(KINECT_V1_20, NTU25);
     const stored = clipsOf(report.path);
-    clips.forEach((clip, i) => assert.deepEqual(stored.get(String(i)), yawClip(mapClip(clip, map), NTU25)));
+    clips.forEach((clip, i) => assert.deepEqual(stored.get(String(i)), uprightClip(mapClip(clip, map), NTU25)));
     const published = await prepare("nw-ucla", source, {}, { normalize: "full" });
     const full = clipsOf(published.path);
     clips.forEach((clip, i) => assert.deepEqual(full.get(String(i)), normalizeClip(mapClip(clip, map), NTU25.axes)));
