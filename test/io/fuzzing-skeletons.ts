@@ -14,9 +14,12 @@ import {
   parseSbu,
   parseUtdMhad,
   pySklSource,
+  smplSource,
+  stGcnSource,
 } from "../../src/data/index.ts";
 import { readLabelTable } from "../../src/data/formats/label-table.ts";
 import { hostTensor } from "../../src/io/host-tensor.ts";
+import { encodeNpy } from "../../src/io/numpy/npy.ts";
 import { encodeNpz } from "../../src/io/numpy/npz.ts";
 import { matFile, matVariable } from "../data/formats/mat-file.ts";
 import { POSE_TARGETS } from "./fuzzing-poses.ts";
@@ -26,14 +29,18 @@ import { mutateBytes, mutateNpyHeader, mutatePickle, mutateZipEntry, type Draw, 
 
 let scratch: string | undefined;
 
-/** A folder that holds `bytes` as its only file. */
-function scratchFile(name: string, bytes: Uint8Array): { folder: string; file: string } {
+/** A folder that holds `bytes` as a file, its only one unless `place` is shared. */
+function scratchFile(
+  name: string,
+  bytes: Uint8Array,
+  place = name.replace(/.*\./, ""),
+): { folder: string; file: string } {
   if (scratch === undefined) {
     const made = mkdtempSync(join(tmpdir(), "hico-fuzz-"));
     process.once("exit", () => rmSync(made, { recursive: true, force: true }));
     scratch = made;
   }
-  const folder = join(scratch, name.replace(/.*\./, ""));
+  const folder = join(scratch, place);
   const file = join(folder, name);
   mkdirSync(folder, { recursive: true });
   writeFileSync(file, bytes);
@@ -184,6 +191,48 @@ function pySkl2d(): FuzzTarget {
   };
 }
 
+/** Either file of ST-GCN's form, by its first byte, beside a whole one of the other. */
+function stGcn(): FuzzTarget {
+  const labels = numpyPickle([
+    ["a", "b"],
+    [0, 1],
+  ] as never);
+  const data = encodeNpy(hostTensor("f32", [2, 3, 2, 20, 1], new Float32Array(240).fill(1.5)));
+  const counts = encodeNpy(hostTensor("i64", [2], BigInt64Array.of(2n, 1n)));
+  const seeds = [labels, data, data];
+  const isNpy = (bytes: Uint8Array): boolean => bytes[0] === 0x93;
+  return {
+    seeds,
+    mutate: (draw, bytes) => {
+      if (draw.below(4) === 0) return mutateBytes(draw, bytes, seeds);
+      return isNpy(bytes) ? mutateNpyHeader(draw, bytes) : mutatePickle(draw, bytes);
+    },
+    read: (bytes) => {
+      scratchFile("train_num_frame.npy", counts, "st-gcn");
+      scratchFile("train_data_joint.npy", isNpy(bytes) ? bytes : data, "st-gcn");
+      drain(stGcnSource(scratchFile("train_label.pkl", isNpy(bytes) ? labels : bytes, "st-gcn").folder));
+    },
+  };
+}
+
+/** HumanML3D's and MotionBERT's npy. */
+function smpl(): FuzzTarget {
+  const motion = (joints: number): Uint8Array =>
+    encodeNpy(
+      hostTensor(
+        "f32",
+        [2, joints, 3],
+        Float32Array.from({ length: 6 * joints }, (_, i) => i / 50),
+      ),
+    );
+  const seeds = [motion(22), motion(17)];
+  return {
+    seeds,
+    mutate: (draw, bytes) => (draw.below(3) === 0 ? mutateBytes(draw, bytes, seeds) : mutateNpyHeader(draw, bytes)),
+    read: (bytes) => drain(smplSource(scratchFile("x.npy", bytes, "smpl").folder)),
+  };
+}
+
 /** The targets by format. */
 export const SKELETON_TARGETS = {
   "nw-ucla": nwUcla,
@@ -192,6 +241,8 @@ export const SKELETON_TARGETS = {
   sbu,
   labels: labelTable,
   bvh,
+  "st-gcn": stGcn,
+  smpl,
   "ctr-gcn": ctrGcn,
   pyskl: pySkl,
   "pyskl-2d": pySkl2d,

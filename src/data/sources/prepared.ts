@@ -36,9 +36,20 @@ export function stGcnSource(folder: string): ClipSource {
   const labels = someFilesBelow(folder, "_label.pkl", "ST-GCN's form has train_label.pkl beside train_data_joint.npy");
   if (new Set(labels.map(dirname)).size > 1)
     throw new DataError(folder, "format", `holds several prepared sets, ${labels.join(", ")}; name the folder of one`);
+  const closes: (() => void)[] = [];
+  const close = (): void => closes.forEach((one) => one());
+  try {
+    return stGcnParts(labels, closes, close);
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** The parts of a prepared set, each of a table of labels; every file that is opened adds to `closes`. */
+function stGcnParts(labels: readonly string[], closes: (() => void)[], close: () => void): ClipSource {
   const entries: Entry[] = [];
   const splits = new Map<string, Split>();
-  const closes: (() => void)[] = [];
   let layout: SkeletonLayout | undefined;
   for (const path of labels) {
     const start = path.slice(0, -"_label.pkl".length);
@@ -72,7 +83,7 @@ export function stGcnSource(folder: string): ClipSource {
       entries.push({ facts, read });
     });
   }
-  return sourceOf(entries, layout!, [given("given", splits)], labels[0], () => closes.forEach((close) => close()));
+  return sourceOf(entries, layout!, [given("given", splits)], labels[0], close);
 }
 
 /** CTR-GCN's form: an npz of x_train (N, T, M·V·C), y_train, x_test, y_test. */
