@@ -31,13 +31,6 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
     "if (left.length > 0) settle(left);",
     "tensor/programs",
   ),
-  // Gradients of a traced function that leak.
-  edit(
-    `${PROGRAM}/compile.ts`,
-    "if (!value?.node.traced) return [tensor, value] as const;",
-    "return [tensor, value] as const;",
-    "tensor/programs-compile",
-  ),
   // Old values that nobody keeps: outside of the run, and for a compiled step.
   edit(
     `${PROGRAM}/old-values.ts`,
