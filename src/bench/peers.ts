@@ -34,8 +34,11 @@ interface Product {
   readonly run: () => Promise<void>;
 }
 
+/** A library that may not be installed. */
+const importPeer = <Module>(specifier: string): Promise<Module> => import(specifier) as Promise<Module>;
+
 async function jax(data: Float32Array, size: number): Promise<Product> {
-  const { init, jit, numpy, blockUntilReady } = (await import("@jax-js/jax" as string)) as Jax;
+  const { init, jit, numpy, blockUntilReady } = await importPeer<Jax>("@jax-js/jax");
   await init("wasm");
   const options = { shape: [size, size], device: "wasm" };
   const [a, b] = [numpy.array(data, options), numpy.array(data, options)];
@@ -50,9 +53,9 @@ async function jax(data: Float32Array, size: number): Promise<Product> {
 }
 
 async function tensorflow(data: Float32Array, size: number): Promise<Product> {
-  const tf = (await import("@tensorflow/tfjs-core" as string)) as Tf;
+  const tf = await importPeer<Tf>("@tensorflow/tfjs-core");
   const backend = "@tensorflow/tfjs-backend-wasm";
-  const { setWasmPaths } = (await import(backend)) as TfWasm;
+  const { setWasmPaths } = await importPeer<TfWasm>(backend);
   const { dirname, sep } = await import("node:path");
   const { fileURLToPath } = await import("node:url");
   setWasmPaths(dirname(fileURLToPath(import.meta.resolve(backend))) + sep);
