@@ -51,7 +51,7 @@ describe("old values", () => {
     async () => {
       const layer = new Linear(2, 2);
       layer.loadStateDict({ weight: { shape: [2, 2], data: [1, 0, 0, 1] }, bias: { shape: [2], data: [0, 0] } });
-    await realize(layer.parameters());
+      await realize(layer.parameters());
       const optimizer = new Adam(layer.parameters(), { lr: 10 });
       for (let step = 0; step < 2; step++) {
         optimizer.zeroGrad();
