@@ -191,7 +191,10 @@ describe("data", () => {
         /an NW-UCLA file is a JSON object with file_name, skeletons and label.*no store is written/s,
       ],
       [["data", "prepare", "nw-ucla", folder, at("x.clips"), "--missing", "list"], /nw-ucla takes no --missing/],
-      [["data", "prepare", "pku-mmd", folder, at("x.clips")], /pku-mmd needs --labels/],
+      [
+        ["data", "prepare", "pku-mmd", folder, at("x.clips")],
+        /empty: holds no .txt file; PKU-MMD comes as one text file/,
+      ],
       [
         ["pretrain", "--run", at("x"), "--data", at("gen.clips"), "--lr", "fast"],
         /lr is "fast"; it must be a number above 0/,
