@@ -119,9 +119,10 @@ export class Node {
     this.dtype = dtype;
     this.stopped = stopped;
     this.traced = undefined;
-    this.counts = counted;
+    // Of an op with several results those count that a tensor stands for, or that something is built on.
+    this.counts = counted && op.kind !== "pick";
     for (const input of inputs) {
-      if (counted) {
+      if (this.counts) {
         input.users++;
         if (!input.counts) countUsers([input]);
       }
@@ -160,6 +161,12 @@ export class Node {
   get remembers(): boolean {
     return this.#origin !== undefined;
   }
+}
+
+/** The node, for which a tensor stands from now on: a result of an op with several counts as a user of the op. */
+export function held(node: Node): Node {
+  if (node.op.kind === "pick") countUsers([node]);
+  return node;
 }
 
 /** From now on these nodes, and what they are computed from, count as users of others. */

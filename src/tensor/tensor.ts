@@ -14,7 +14,7 @@ import { nested } from "./methods/arguments.ts";
 import * as indexing from "./methods/indexing.ts";
 import * as reductions from "./methods/reductions.ts";
 import * as views from "./methods/views.ts";
-import type { Node } from "./node.ts";
+import { type Node, held } from "./node.ts";
 import { gradientTargets } from "./program/history.ts";
 import * as promotion from "./promotion.ts";
 import { binary, constant, unary } from "./promotion.ts";
@@ -37,7 +37,7 @@ export class Tensor {
   #grad: Tensor | undefined;
 
   constructor(node: Node) {
-    this.#node = node;
+    this.#node = held(node);
   }
 
   /** The graph node this tensor stands for. A `Variable`'s changes when it is assigned. */

@@ -9,6 +9,7 @@ import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { difference } from "../../src/device/webgpu/gpu/counters.ts";
 import { Adam, Linear, SGD, copyParameters, emaUpdate } from "../../src/nn/index.ts";
+import { topK } from "../../src/ops/index.ts";
 import { compile, realize, setDefaultDevice, tensor, variable } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { numbers, openTestDevice } from "../support/helpers.ts";
@@ -44,6 +45,20 @@ describe("old values", () => {
     const found: number[] = [];
     for (const t of built.reverse()) found.push(...(await numbers(t)));
     assert.deepEqual(found, [-4, 40, -3, 30, -2, 20, -1, 10]);
+  });
+
+  onEach("results of an op with several: those that a tensor stands for", async () => {
+    const v = variable(tensor([3, 1, 2]));
+    const { values, indices } = topK(v.mul(2), 2);
+    v.assign(v.neg());
+    await v.read();
+    assert.deepEqual(
+      [await numbers(indices), await numbers(values)],
+      [
+        [0, 2],
+        [6, 4],
+      ],
+    );
   });
 
   onEach(
