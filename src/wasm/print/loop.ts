@@ -74,32 +74,34 @@ export function forNeighbours(
   stores: readonly Store[],
 ): void {
   // All values first: one stored in place may be read by another.
-  forPairs(f, [from, to], paired, {
-    one: (at) =>
-      printer.scope({ [variable]: at }, () => {
-        const printed = values.map((v) => printer.value(v));
-        stores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
-      }),
-    two: (at) =>
-      printer.scope({ [variable]: at }, () => {
-        const printed = printer.pair(values, stores, () => values.map((v) => f.name(printer.value(v))));
-        stores.forEach((s, k) => printer.storePair(s.target, s.index, [printed[0][k], printed[1][k]]));
-      }),
+  forPairs(f, printer, variable, [from, to], paired, {
+    one: () => {
+      const printed = values.map((v) => printer.value(v));
+      stores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
+    },
+    two: () => {
+      const printed = printer.pair(values, stores, () => values.map((v) => f.name(printer.value(v))));
+      stores.forEach((s, k) => printer.storePair(s.target, s.index, [printed[0][k], printed[1][k]]));
+    },
   });
 }
 
-/** Calls `two` for eight neighbours at a time where it is `paired`, and `one` for each four that are left. */
+/** With the variable bound, calls `two` for eight neighbours at a time where it is `paired`, and `one` for each four left. */
 export function forPairs(
   f: FunctionBuilder,
+  printer: WasmPrinter,
+  variable: string,
   [from, to]: readonly [Value, Value],
   paired: boolean,
   { one, two }: { readonly one: (at: Value) => void; readonly two: (at: Value) => void },
 ): void {
-  if (!paired) return f.for(from, to, 4, one);
+  const each = (begin: Value, end: Value, step: number, body: (at: Value) => void): void =>
+    f.for(begin, end, step, (at) => printer.scope({ [variable]: at }, () => body(at)));
+  if (!paired) return each(from, to, 4, one);
   const begin = f.name(from);
   const whole = f.name(i32.add(begin, i32.and(i32.sub(to, begin), i32.const(-8))));
-  f.for(begin, whole, 8, two);
-  f.for(whole, to, 4, one);
+  each(begin, whole, 8, two);
+  each(whole, to, 4, one);
 }
 
 export function loopKernel(kernel: LoopKernel): ExprKernels {

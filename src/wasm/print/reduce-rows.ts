@@ -94,25 +94,23 @@ export function rowsKernel(
             for (const k of needed.kept) printer.setValue(kept[k].expr, v128.load(here, keptLine(k) + bytes));
             return work.map(({ value, into }) => f.name(into(value && printer.value(value), here, bytes)));
           };
-          forPairs(f, [from, to], wide && printer.canPair(values, stores), {
-            one: (at) =>
-              printer.scope({ [rowInner]: at }, () => {
-                const here = place(at);
-                const computed = compute(here, 0);
-                work.forEach(({ line, store }, k) =>
-                  store ? printer.store(store.target, store.index, computed[k]) : f.store(here, computed[k], line),
-                );
-              }),
-            two: (at) =>
-              printer.scope({ [rowInner]: at }, () => {
-                const here = place(at);
-                const [first, second] = printer.pair(values, stores, (bytes) => compute(here, bytes));
-                work.forEach(({ line = 0, store }, k) => {
-                  if (store) return printer.storePair(store.target, store.index, [first[k], second[k]]);
-                  f.store(here, first[k], line);
-                  f.store(here, second[k], line + 16);
-                });
-              }),
+          forPairs(f, printer, rowInner, [from, to], wide && printer.canPair(values, stores), {
+            one: (at) => {
+              const here = place(at);
+              const computed = compute(here, 0);
+              work.forEach(({ line, store }, k) =>
+                store ? printer.store(store.target, store.index, computed[k]) : f.store(here, computed[k], line),
+              );
+            },
+            two: (at) => {
+              const here = place(at);
+              const [first, second] = printer.pair(values, stores, (bytes) => compute(here, bytes));
+              work.forEach(({ line = 0, store }, k) => {
+                if (store) return printer.storePair(store.target, store.index, [first[k], second[k]]);
+                f.store(here, first[k], line);
+                f.store(here, second[k], line + 16);
+              });
+            },
           });
         };
         const forColumns = (values: readonly Expr[], stores: readonly Store[], body: () => void): void => {
