@@ -13,10 +13,8 @@ import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { EncoderName, HiCoBatch } from "../src/hico/index.ts";
-import type { Backend, Variable } from "../src/index.ts";
-import type { Tensors } from "./engines/ours-models.ts";
 import { BATCH, QUEUE, shapesOf } from "./hico-shapes.ts";
-import { median } from "./statistics.ts";
+import { median } from "../src/bench/measure.ts";
 
 const CASES = ["mlp", "encoder", "gru", "gru-128", "lstm-128", "transformer-128", "gru-512"];
 const WARM_UP = 4;
@@ -34,7 +32,7 @@ const { values, positionals } = parseArgs({
 const other = positionals[0];
 if (other === undefined) throw new Error("name the other checkout: node --import tsx bench/against.ts ../before");
 const trees = [resolve(import.meta.dirname, ".."), resolve(other)];
-const [rounds, sampleMs, threads] = [Number(values.rounds), Number(values["sample-ms"]), Number(values.threads)];
+const [rounds, sampleMs] = [Number(values.rounds), Number(values["sample-ms"])];
 const kind = values.device as "cpu" | "webgpu";
 
 /** Runs `steps` training steps and waits for the last. */
@@ -42,49 +40,25 @@ type Train = (steps: number) => Promise<number>;
 
 const load = (tree: string, file: string) => import(pathToFileURL(resolve(tree, file)).href);
 /** What the other checkout exports is taken to have the types of this one. */
+const oursOf = (tree: string): Promise<typeof import("./engines/ours.ts")> => load(tree, "bench/engines/ours.ts");
 const engineOf = (tree: string): Promise<typeof import("../src/index.ts")> => load(tree, "src/index.ts");
 const hicoModule = (tree: string): Promise<typeof import("../src/hico/index.ts")> => load(tree, "src/hico/index.ts");
 const workloads = (tree: string): Promise<typeof import("./workloads.ts")> => load(tree, "bench/workloads.ts");
-const models = (tree: string): Promise<typeof import("./engines/ours-models.ts")> =>
-  load(tree, "bench/engines/ours-models.ts");
 
-async function openDevice(tree: string) {
-  const { device } = await engineOf(tree);
-  return device(kind, kind === "cpu" ? { threads } : { software: "swiftshader" });
-}
-
-async function workloadOf(tree: string, name: string, backend: Backend): Promise<Train> {
-  const { compile, setDefaultDevice, tensor, valueAndGrad, variable } = await engineOf(tree);
+async function workloadOf(tree: string, name: string): Promise<Train> {
   const { workload } = await workloads(tree);
-  const { lossOf } = await models(tree);
-  setDefaultDevice(backend);
-  const given = workload(name as Parameters<typeof workload>[0]);
-  const parameters: Record<string, Variable> = {};
-  for (const [key, { shape, data }] of Object.entries(given.parameters)) {
-    parameters[key] = variable(tensor(data.slice(), { shape }), { name: key, device: backend });
-  }
-  const input = await tensor(given.input.data, { shape: given.input.shape }).realize();
-  const labels = await tensor(given.labels, { shape: [given.batch] }).realize();
-  const differentiate = valueAndGrad(lossOf(given));
-  const step = compile((x: typeof input, y: typeof labels) => {
-    const [loss, gradients] = differentiate(parameters as Tensors, x, y);
-    for (const [key, parameter] of Object.entries(parameters)) {
-      parameter.assign(parameter.sub(gradients[key].mul(given.learningRate)));
-    }
-    return loss;
-  });
+  const run = await (await oursOf(tree)).ours(kind).prepare(workload(name as Parameters<typeof workload>[0]));
   return async (steps) => {
-    let loss: typeof input | undefined;
-    for (let i = 0; i < steps; i++) loss = await step(input, labels);
-    return loss!.item();
+    for (let i = 0; i < steps; i++) await run.step();
+    return run.loss();
   };
 }
 
-async function hicoOf(tree: string, name: string, backend: Backend): Promise<Train> {
+async function hicoOf(tree: string, name: string): Promise<Train> {
   const [encoder, width] = name.split("-");
   const { Generator, realize, setDefaultDevice } = await engineOf(tree);
   const { HiCo, HiCoTrainer } = await hicoModule(tree);
-  setDefaultDevice(backend);
+  setDefaultDevice(await (await oursOf(tree)).open(kind));
   const random = new Generator(7);
   const trainer = new HiCoTrainer(
     new HiCo({ encoder: encoder as EncoderName, hidden: Number(width), queue: QUEUE, generator: random }),
@@ -108,14 +82,14 @@ async function timed(train: Train, steps: number) {
   return { ms: (performance.now() - start) / steps, coreMs: (user + system) / 1e3 / steps };
 }
 
-const backends = await Promise.all(trees.map(openDevice));
+process.env.HICO_THREADS = values.threads;
 console.log(`${kind}, ${rounds} rounds of ${sampleMs} ms, ratios to ${other}: clock, time of all cores`);
 for (const name of (values.cases ?? CASES.join(",")).split(",")) {
   const make = name.includes("-") ? hicoOf : workloadOf;
   const trains: Train[] = [];
   const losses: number[] = [];
   for (const [i, tree] of trees.entries()) {
-    trains.push(await make(tree, name, backends[i]));
+    trains.push(await make(tree, name));
     losses.push(await trains[i](WARM_UP));
   }
   if (!(Math.abs(losses[0] - losses[1]) <= 1e-4 * Math.abs(losses[1]))) {

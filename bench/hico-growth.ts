@@ -16,7 +16,7 @@ import { svgChart, type Chart, type Series } from "../src/report/index.ts";
 import { trainAlone, type Alone } from "./hico-alone.ts";
 import { BATCH, QUEUE } from "./hico-shapes.ts";
 import { linearGrowth, STEP, type Growth } from "./linear-growth.ts";
-import { median } from "./statistics.ts";
+import { median } from "../src/bench/measure.ts";
 
 const { values: options } = parseArgs({
   options: {

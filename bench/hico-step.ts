@@ -29,7 +29,7 @@ import { Generator } from "../src/tensor/random.ts";
 import { writeBarChart } from "./charts.ts";
 import { trainAlone } from "./hico-alone.ts";
 import { BATCH, QUEUE, shapesOf } from "./hico-shapes.ts";
-import { median } from "./statistics.ts";
+import { median } from "../src/bench/measure.ts";
 
 /** Samples of a turn, and steps of a sample. */
 const SAMPLES = 3;

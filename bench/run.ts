@@ -27,7 +27,7 @@ import { engines as allEngines } from "./engines/all.ts";
 import type { Engine, TrainingRun } from "./engines/engine.ts";
 import { referenceLoss } from "./reference-loss.ts";
 import { type AdapterChoice, installWebGpu } from "./webgpu-environment.ts";
-import { median } from "./statistics.ts";
+import { median } from "../src/bench/measure.ts";
 import { type Workload, workload as makeWorkload, workloadNames } from "./workloads.ts";
 
 /** Steps of the agreement check; also the warm-up. */

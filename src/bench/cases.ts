@@ -17,14 +17,18 @@ import { SGD } from "../nn/optim/sgd.ts";
 import { GRU } from "../nn/recurrent.ts";
 import { TransformerEncoderLayer } from "../nn/transformer.ts";
 
-/** A case made ready on the default device. */
-export interface Prepared {
-  /** Does it once; what is given back is disposed of. */
-  readonly run: () => Promise<Tensor>;
-  /** Floating-point operations of one run. */
+/** What one run of a case comes to. */
+export interface Work {
+  /** Floating-point operations. */
   readonly flops: number;
   /** Bytes that must be read and written at least. */
   readonly bytes: number;
+}
+
+/** A case made ready on the default device. */
+interface Prepared extends Work {
+  /** Does it once; what is given back is disposed of. */
+  readonly run: () => Promise<Tensor>;
 }
 
 /** One line of the table. */
@@ -74,6 +78,9 @@ function training(
   return { run: async () => step(...(await ready)), flops: 6 * products, bytes: 16 * weights };
 }
 
+/** Rows of the product's square matrices. */
+export const productSize = (quick: boolean): number => (quick ? 256 : 1024);
+
 function product(size: number): Prepared {
   const square = [size, size];
   return operation([square, square], square, 2 * size ** 3, (a, b) => a.matmul(b));
@@ -83,8 +90,8 @@ function product(size: number): Prepared {
 export const CASES: readonly BenchCase[] = [
   {
     name: "product",
-    sizes: (quick) => (quick ? "256³" : "1024³"),
-    prepare: (quick) => product(quick ? 256 : 1024),
+    sizes: (quick) => `${productSize(quick)}³`,
+    prepare: (quick) => product(productSize(quick)),
   },
   {
     name: "bandwidth",

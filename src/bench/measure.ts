@@ -5,7 +5,7 @@
  */
 import type { Backend } from "../tensor/backend.ts";
 import { setDefaultDevice } from "../tensor/backend.ts";
-import type { BenchCase, Prepared } from "./cases.ts";
+import type { BenchCase, Work } from "./cases.ts";
 
 /** What a case came to. */
 export interface Measured {
@@ -32,7 +32,8 @@ export interface Sampling {
   readonly each: number;
 }
 
-function median(values: readonly number[]): number {
+/** The middle one, or the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return (sorted[sorted.length >> 1] + sorted[(sorted.length - 1) >> 1]) / 2;
 }
@@ -60,7 +61,7 @@ export async function timeOf(
 }
 
 /** A line of the table from a time and its work. */
-export function measured(one: BenchCase, quick: boolean, { flops, bytes }: Prepared, milliseconds: number): Measured {
+export function measured(one: BenchCase, quick: boolean, { flops, bytes }: Work, milliseconds: number): Measured {
   return {
     name: one.name,
     sizes: one.sizes(quick),

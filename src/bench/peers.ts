@@ -1,5 +1,6 @@
 /** The same product by other libraries, where a project has them: `@jax-js/jax` and TensorFlow.js, on WebAssembly. */
 import type { BenchCase } from "./cases.ts";
+import { productSize } from "./cases.ts";
 import type { BenchResult, Sampling } from "./measure.ts";
 import { measured, timeOf } from "./measure.ts";
 
@@ -73,13 +74,9 @@ export async function benchPeers(
   sampling: Sampling,
   say: (text: string) => void,
 ): Promise<BenchResult[]> {
-  const size = quick ? 256 : 1024;
+  const size = productSize(quick);
   const data = Float32Array.from({ length: size * size }, (_, i) => Math.sin(i));
-  const work = {
-    flops: 2 * size ** 3,
-    bytes: 12 * size * size,
-    run: () => Promise.reject(new Error("another library")),
-  };
+  const work = { flops: 2 * size ** 3, bytes: 12 * size * size };
   const found: BenchResult[] = [];
   for (const [name, prepare] of Object.entries(PEERS)) {
     try {

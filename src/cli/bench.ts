@@ -1,12 +1,17 @@
 /** `hico bench`: what this machine's devices do, against the bounds that hold and against other libraries. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { CASES } from "../bench/cases.ts";
 import { benchDevice } from "../bench/measure.ts";
 import { benchPeers } from "../bench/peers.ts";
 import { benchChart, type BenchReport, benchTable, parseReport } from "../bench/report.ts";
 import { device, gpuChoices } from "../device/index.ts";
-import { defineHicoCommand } from "./command.ts";
+import { writeFileAtomic } from "../io/byte-sink.ts";
+import { defineHicoCommand, packageVersion } from "./command.ts";
 import { DEVICE_ARGS, deviceOptions, FORCE_ARG, requireNew } from "./options.ts";
+
+function write(path: string, text: string): void {
+  writeFileAtomic(path, (sink) => sink.write(new TextEncoder().encode(text)));
+}
 
 export default defineHicoCommand({
   meta: {
@@ -60,12 +65,9 @@ export default defineHicoCommand({
       results.push(...(await benchPeers(product, quick, sampling, (text) => console.error(`hico: ${text}`))));
     }
     console.log(benchTable(results, against));
-    const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-      version: string;
-    };
     const runtime = `Node ${process.versions.node}, ${process.platform}-${process.arch}`;
-    const report: BenchReport = { format: "hico-bench", version, runtime, quick, results };
-    if (args.json) writeFileSync(args.json, `${JSON.stringify(report, null, 2)}\n`);
-    if (args.svg) writeFileSync(args.svg, benchChart(results));
+    const report: BenchReport = { format: "hico-bench", version: packageVersion, runtime, quick, results };
+    if (args.json) write(args.json, `${JSON.stringify(report, null, 2)}\n`);
+    if (args.svg) write(args.svg, benchChart(results));
   },
 });

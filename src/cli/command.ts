@@ -2,9 +2,17 @@
  * What every `hico` command shares: examples below its help, a refusal of options it does not know, and errors as one
  * line and exit code 1 (HICO_DEBUG prints the stack as well).
  */
+import { readFileSync } from "node:fs";
 import type { ArgsDef, CommandContext, CommandDef } from "citty";
 import { renderUsage, runCommand } from "citty";
 import { debugLevel } from "../device/environment.ts";
+
+/** The package's, as its package.json has it. */
+export const { version: packageVersion } = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+) as {
+  readonly version: string;
+};
 
 /** A citty command with examples: lines of a command and what it does. */
 type HicoCommand<Args extends ArgsDef> = CommandDef<Args> & { readonly examples: readonly string[] };

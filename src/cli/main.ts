@@ -1,13 +1,8 @@
 #!/usr/bin/env node
 /** The `hico` command. Each subcommand is a file of its own, loaded when it is called. */
-import { readFileSync } from "node:fs";
 import { defineCommand } from "citty";
-import { runHico, subcommand } from "./command.ts";
+import { packageVersion, runHico, subcommand } from "./command.ts";
 import { beginLife } from "./process-life.ts";
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
 
 beginLife();
 
@@ -15,7 +10,7 @@ await runHico(
   defineCommand({
     meta: {
       name: "hico",
-      version,
+      version: packageVersion,
       description: "Training on any GPU from TypeScript, and HiCo: contrastive learning of skeleton actions",
     },
     subCommands: {
@@ -35,5 +30,5 @@ await runHico(
       verify: subcommand(() => import("./verify.ts")),
     },
   }),
-  version,
+  packageVersion,
 );
