@@ -3,9 +3,9 @@ import { useDevice } from "../device/index.ts";
 import type { EnsembleEvaluation } from "../hico/judge/fusion/ensemble.ts";
 import { ENSEMBLE_METHODS, evaluateEnsemble } from "../hico/judge/fusion/ensemble.ts";
 import { writeJson } from "../hico/run/folder.ts";
-import type { RankedScores, Scores } from "../hico/judge/scores.ts";
+import { INTERVAL_NOTE, type RankedScores, type Scores } from "../hico/judge/scores.ts";
 import { defineHicoCommand } from "./command.ts";
-import { accuracyWords, INTERVAL_NOTE, worstClasses } from "./eval/evaluation.ts";
+import { accuracyWords, worstClasses } from "./eval/evaluation.ts";
 import {
   choiceOption,
   DEVICE_ARGS,

@@ -1,4 +1,5 @@
 /** A sweep's results as rows of words, as Markdown, and as comma-separated numbers. */
+import { INTERVAL_NOTE } from "../hico/judge/scores.ts";
 import type { MeasureName, Spread, SweepRow, SweepSummary } from "./results.ts";
 import { MEASURE_NAMES } from "./results.ts";
 
@@ -61,7 +62,7 @@ export function tableNote({ seeds, rows }: SweepSummary): string {
     ? "best epoch: chosen on the clips it is measured on, so an upper bound"
     : "";
   const judged = rows.some((row) => Object.values(row.measures).some(({ interval }) => interval !== undefined));
-  const within = judged ? "; in brackets: 95 % confidence intervals (Wilson), of the test clips alone" : "";
+  const within = judged ? `; ${INTERVAL_NOTE}` : "";
   return `${spread}linear: last epoch${best && `; ${best}`}${within}`;
 }
 

@@ -1,7 +1,7 @@
 /** What the evaluation commands share: their options, their progress, their table. */
 import type { ArgsDef } from "citty";
 import type { EvaluationProgress, KnnEvaluation, LinearEvaluation, Subject } from "../../hico/judge/evaluate.ts";
-import type { Interval } from "../../hico/judge/scores.ts";
+import { INTERVAL_NOTE, type Interval, wilsonInterval } from "../../hico/judge/scores.ts";
 import type { EvaluationHead } from "../../hico/judge/evaluation-head.ts";
 import { DEVICE_ARGS, JSON_ARG } from "../options.ts";
 import { formatTable, percent, type ProgressLine } from "../progress.ts";
@@ -47,11 +47,21 @@ function untrainedNote({ untrained }: EvaluationHead): string[] {
 }
 
 /** An accuracy with its 95 % confidence interval. */
-export function accuracyWords(share: number, [low, high]: Interval): string {
-  return `${percent(share)} (${(100 * low).toFixed(1)}–${(100 * high).toFixed(1)})`;
+export function accuracyWords(share: number, interval: Interval): string {
+  return `${percent(share)} ${inBrackets(interval)}`;
 }
 
-export const INTERVAL_NOTE = "in brackets: 95 % confidence intervals (Wilson), of the test clips alone";
+/** A mean over runs or draws with its standard deviation, and where it lies by the number of clips judged. */
+export function meanWords(
+  { mean, deviation }: { readonly mean: number; readonly deviation: number },
+  clips: number,
+): string {
+  return `${percent(mean)} ± ${(100 * deviation).toFixed(1)} ${inBrackets(wilsonInterval(mean, clips))}`;
+}
+
+function inBrackets(interval: Interval): string {
+  return `(${interval.map((end) => (100 * end).toFixed(1)).join("–")})`;
+}
 
 /** A word where test clips were pretrained on. */
 function seenNote({ seenInPretraining, testClips, protocol }: EvaluationHead): string[] {

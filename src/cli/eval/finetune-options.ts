@@ -3,7 +3,8 @@ import type { ArgsDef } from "citty";
 import { CLASSIFIERS } from "../../hico/judge/classifier.ts";
 import type { FinetuneResult, FinetuneSettings, Start } from "../../hico/judge/finetune.ts";
 import { FINETUNE_SETTINGS } from "../../hico/judge/finetune.ts";
-import { accuracyWords, EVALUATION_ARGS, INTERVAL_NOTE, worstClasses } from "./evaluation.ts";
+import { INTERVAL_NOTE } from "../../hico/judge/scores.ts";
+import { accuracyWords, EVALUATION_ARGS, worstClasses } from "./evaluation.ts";
 import { choiceOption, numberOption, wholeOption } from "../options.ts";
 import { formatTable } from "../progress.ts";
 

@@ -3,9 +3,9 @@ import type { Subject } from "../../hico/judge/evaluate.ts";
 import type { EvaluationHead } from "../../hico/judge/evaluation-head.ts";
 import type { FoldsEvaluation, Pairing } from "../../hico/judge/folds.ts";
 import { evaluatePairings, pairings } from "../../hico/judge/folds.ts";
-import { wilsonInterval } from "../../hico/judge/scores.ts";
-import { accuracyWords, INTERVAL_NOTE, SUBJECT_NAMES } from "./evaluation.ts";
-import { formatTable, percent } from "../progress.ts";
+import { INTERVAL_NOTE, wilsonInterval } from "../../hico/judge/scores.ts";
+import { accuracyWords, meanWords, SUBJECT_NAMES } from "./evaluation.ts";
+import { formatTable } from "../progress.ts";
 
 type Evaluation<R> = EvaluationHead & {
   readonly kind: "linear" | "knn";
@@ -66,12 +66,3 @@ export function foldsText<E extends Evaluation<unknown>>(
 }
 
 const within = (accuracy: number, clips: number): string => accuracyWords(accuracy, wilsonInterval(accuracy, clips));
-
-/** A mean over runs or draws with its standard deviation, and where it lies by the number of clips judged. */
-export function meanWords(
-  { mean, deviation }: { readonly mean: number; readonly deviation: number },
-  clips: number,
-): string {
-  const [low, high] = wilsonInterval(mean, clips).map((end) => (100 * end).toFixed(1));
-  return `${percent(mean)} ± ${(100 * deviation).toFixed(1)} (${low}–${high})`;
-}

@@ -1,11 +1,11 @@
 /** `hico eval semi`: accuracy with labels of a part of the training clips. */
 import { useDevice } from "../../device/index.ts";
 import { LABEL_DRAWS } from "../../hico/judge/label-draws.ts";
+import { INTERVAL_NOTE } from "../../hico/judge/scores.ts";
 import type { SemiScores } from "../../hico/judge/semi.ts";
 import { evaluateSemi, FRACTIONS } from "../../hico/judge/semi.ts";
 import { defineHicoCommand } from "../command.ts";
-import { headline, INTERVAL_NOTE } from "./evaluation.ts";
-import { meanWords } from "./folds.ts";
+import { headline, meanWords } from "./evaluation.ts";
 import { FINETUNE_ARGS, finetuneSettings, START_NAMES } from "./finetune-options.ts";
 import { choiceOption, deviceOptions, numberOption, wholeOption } from "../options.ts";
 import { interruptible } from "../process-life.ts";

@@ -29,6 +29,9 @@ export function wilsonInterval(share: number, count: number): Interval {
   return [Math.max(0, (middle - half) / (1 + z2)), Math.min(1, (middle + half) / (1 + z2))];
 }
 
+/** What stands below tables whose accuracies have their intervals in brackets. */
+export const INTERVAL_NOTE = "in brackets: 95 % confidence intervals (Wilson), of the test clips alone";
+
 /** Accuracy, by class and in all, of answers against labels, with the confusion matrix. */
 export function scoresOf(answers: ArrayLike<number>, labels: ArrayLike<number>, classes: readonly string[]): Scores {
   const confusion = classes.map(() => new Array<number>(classes.length).fill(0));
