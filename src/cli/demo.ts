@@ -9,7 +9,8 @@ import { SUBJECT_NAMES } from "./eval/evaluation.ts";
 import { DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
 import { interruption, keepWordsIn } from "./process-life.ts";
-import { bar, duration, formatTable, percent, ProgressLine } from "./progress.ts";
+import { duration } from "../train/progress.ts";
+import { bar, formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
   meta: {

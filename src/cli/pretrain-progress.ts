@@ -1,6 +1,7 @@
 /** What a terminal shows of a pretraining run. */
 import type { PretrainEvent } from "../hico/run/pretrain.ts";
-import { bar, duration, percent, type ProgressLine } from "./progress.ts";
+import { duration } from "../train/progress.ts";
+import { bar, percent, type ProgressLine } from "./progress.ts";
 
 /** Shows the events of one run on a line. */
 export function pretrainProgress(line: ProgressLine): (event: PretrainEvent) => void {

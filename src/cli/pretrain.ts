@@ -13,7 +13,8 @@ import { defineHicoCommand } from "./command.ts";
 import { DEVICE_ARGS, deviceOptions, givenSettings, JSON_ARG, settingArgs, wholeOption } from "./options.ts";
 import { pretrainProgress } from "./pretrain-progress.ts";
 import { interruption, keepWordsIn } from "./process-life.ts";
-import { duration, percent, ProgressLine } from "./progress.ts";
+import { duration } from "../train/progress.ts";
+import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
   meta: { name: "pretrain", description: "Learn action representations from a clip store, without labels" },

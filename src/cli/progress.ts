@@ -44,14 +44,6 @@ export function bar(part: number, width = 24): string {
   return "█".repeat(full) + "░".repeat(width - full);
 }
 
-/** "41 s", "3 min 5 s", "2 h 10 min". */
-export function duration(seconds: number): string {
-  const s = Math.round(seconds);
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-}
-
 export function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }

@@ -61,9 +61,9 @@ export function progressLine(progress: Progress, measures: Readonly<Record<strin
 }
 
 /** Seconds as people say them: `14 s`, `3 min 20 s`, `2 h 5 min`. */
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }

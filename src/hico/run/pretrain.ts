@@ -39,6 +39,7 @@ import type { StepValues } from "../../train/loop.ts";
 import { trainLoop } from "../../train/loop.ts";
 import { DamagedCheckpointError } from "../../train/checkpoint/checksum.ts";
 import { NonFiniteError, nonFiniteTensor } from "../../train/non-finite.ts";
+import { ProgressTimer } from "../../train/progress.ts";
 
 interface RunStart {
   readonly device: string;
@@ -151,18 +152,14 @@ async function pretrainLocked({
 
   let { step: done, best } = begun;
   let checkpoint = latest?.path;
-  // Where things stood after the first step, which also plans.
-  let clock: { readonly start: number; readonly waited: number; readonly step: number } | undefined;
+  const timer = new ProgressTimer(steps, done);
+  /** How long batches were waited for up to the end of the first step, from which on time counts. */
+  let waitedBefore: number | undefined;
 
   const pace = (): Pace => {
-    const seconds = clock ? (performance.now() - clock.start) / 1000 : 0;
-    const count = clock ? done - clock.step : 0;
-    return {
-      seconds,
-      examplesPerSecond: seconds > 0 ? (count * settings.batch) / seconds : 0,
-      secondsLeft: count > 0 ? (seconds / count) * (steps - done) : 0,
-      dataWait: clock && seconds > 0 ? (loader.waited - clock.waited) / 1000 / seconds : 0,
-    };
+    const { seconds, perSecond, secondsLeft = 0 } = timer.progress();
+    const dataWait = seconds > 0 ? (loader.waited - (waitedBefore ?? 0)) / 1000 / seconds : 0;
+    return { seconds, examplesPerSecond: perSecond * settings.batch, secondsLeft, dataWait };
   };
   const log = new RunLog({ folder, begun, resumed: latest !== undefined, perEpoch, logEvery: settings.logEvery });
   const rateAt = (step: number): number => rate((step - 1) / perEpoch);
@@ -205,9 +202,11 @@ async function pretrainLocked({
       },
       onStep: async (at) => {
         done = at;
-        if (clock) return;
-        await device.synchronize();
-        clock = { start: performance.now(), waited: loader.waited, step: done };
+        if (waitedBefore === undefined) {
+          await device.synchronize();
+          waitedBefore = loader.waited;
+        }
+        timer.step(at);
       },
       onValues: record,
       stopsAt: (at) => at % (perEpoch * settings.saveEvery) === 0,
