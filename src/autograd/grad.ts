@@ -225,16 +225,16 @@ export function backward(loss: Tensor, cotangent?: Tensor): void {
   }
   counting(() => {
     const found = accumulate([loss], [cotangent ?? ones(loss.shape, loss.dtype)], new Set(targets.keys()));
-    const set = new Map<Tensor, Tensor>();
+    const reached = new Set<Tensor>();
     for (const [node, target] of targets) {
       const dx = found.get(node);
       if (!dx) continue;
       // Detached, as in PyTorch: a sum of gradients over many steps has no history.
       target.grad = (target.grad ? target.grad.add(dx) : dx).detach();
       tracing()?.name(target.grad.node, `the gradient of ${target.toString()}`);
-      set.set(target, target.grad);
+      reached.add(target);
     }
-    return [...set.values()];
+    return [...reached].map((target) => target.grad!);
   });
 }
 

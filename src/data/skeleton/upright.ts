@@ -4,7 +4,8 @@
  * The place and the heading of the main person are medians over a clip, so that one crooked frame moves nothing. Centring
  * and yaw turn about the sensor's upright axis alone: whoever leans in the room leans as much afterwards. Cameras that look
  * down, each at an angle of its own, are levelled by `upright`: the long spine, from the middle of the hips to that of the
- * shoulders, stands upright in the median of the frames in which the body is not bent or lying. Results stand along +z, as those of the published normalisation do; where the sensor has y upright that is the exchange (x, -z, y), which
+ * shoulders, stands upright in the median of the frames in which the body is not bent or lying. Results stand along +z,
+ * as those of the published normalisation do; where the sensor has y upright that is the exchange (x, -z, y), which
  * changes no distance.
  */
 import type { Clip } from "./clip.ts";

@@ -194,7 +194,10 @@ function layoutOf(name: string): SkeletonLayout {
   );
 }
 
-/** The name of a layout, or a JSON file. The small data sets are mapped to NTU's joints unless told otherwise, others only when told. */
+/**
+ * The name of a layout, or a JSON file. The small data sets are mapped to NTU's joints unless told otherwise, others only
+ * when told.
+ */
 function mapOf(kind: SourceKind, from: SkeletonLayout, given: string | undefined): LayoutMap | undefined {
   if (given === "none") return undefined;
   if (given !== undefined) {
