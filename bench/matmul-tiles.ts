@@ -16,20 +16,7 @@ import type { MatmulShader } from "../src/shaders/matmul/product.ts";
 import { candidateTiles, chooseTile, emitMatmul, formatTile, parseTile } from "../src/shaders/matmul/matmul.ts";
 import type { Product } from "../test/shaders/matmul/matmul-problem.ts";
 import { bindings, specOf, values } from "../test/shaders/matmul/matmul-problem.ts";
-
-const CASES: Record<string, Product> = {
-  "1024": { batch: 1, m: 1024, n: 1024, k: 1024 },
-  tall: { batch: 1, m: 13632, n: 512, k: 512 },
-  widen: { batch: 1, m: 4096, n: 512, k: 128 },
-  narrow: { batch: 1, m: 4096, n: 128, k: 512 },
-  grad: { batch: 1, m: 128, n: 512, k: 4096, transposeA: true },
-  "grad-small": { batch: 1, m: 128, n: 128, k: 4096, transposeA: true },
-  "grad-150": { batch: 1, m: 512, n: 150, k: 4096, transposeA: true },
-  "input-grad": { batch: 1, m: 4096, n: 512, k: 128, transposeB: true },
-  heads: { batch: 256, m: 64, n: 64, k: 32 },
-  classes: { batch: 1, m: 4096, n: 10, k: 512 },
-  vector: { batch: 1, m: 4096, n: 1, k: 512 },
-};
+import { describeProduct, PRODUCT_CASES as CASES } from "./battery/product-cases.ts";
 
 /** `rows` × 4·`columns` results an invocation, no shared memory, no edges: m and n are multiples of 16. */
 function plain({ batch, m, n, k }: Product, rows: number, columns: number): MatmulShader | undefined {
@@ -163,14 +150,10 @@ if (!json) console.log(`${gpu.info.device || gpu.info.description}, ${gpu.profil
 for (const name of wanted) {
   const product = CASES[name];
   if (product === undefined) throw new Error(`--cases ${name}: there are ${Object.keys(CASES).join(", ")}`);
-  const { batch, m, n, k, transposeA, transposeB } = product;
   const rows = await measure(gpu, name, product);
   results.push(...rows);
   if (json) continue;
-  console.log(
-    `\n${name}: ${batch > 1 ? `${batch} x ` : ""}${m} x ${n} x ${k}${transposeA ? ", A transposed" : ""}` +
-      `${transposeB ? ", B transposed" : ""}`,
-  );
+  console.log(`\n${name}: ${describeProduct(product)}`);
   for (const { kernel, best, gflops, ratio, compileMs } of rows) {
     console.log(
       `  ${kernel.padEnd(34)} ${best.toFixed(2).padStart(9)} ms ${gflops.toFixed(2).padStart(8)} GFLOP/s ` +
