@@ -88,7 +88,7 @@ function pairwise(
   return { shape, data, parents: [a, b], back };
 }
 
-function pointwise(a: EagerTensor, f: (x: number) => number, df: (x: number) => number): EagerTensor {
+export function pointwise(a: EagerTensor, f: (x: number) => number, df: (x: number) => number): EagerTensor {
   const back = (dy: Float64Array) => [dy.map((d, i) => d * df(a.data[i]))];
   return { shape: a.shape, data: a.data.map(f), parents: [a], back };
 }
@@ -243,5 +243,9 @@ export class EagerSgd {
 
   zeroGrad(): void {
     for (const p of this.#params) p.grad = undefined;
+  }
+
+  reset(): void {
+    this.#buffers.clear();
   }
 }

@@ -7,6 +7,7 @@ export function print(program: Program): string {
   const lines = program.flatMap((s) => {
     const more: string[] = [];
     if (s.kind === "variable" && ++variables === 2) {
+      more.push(`both = new Both(v0, v1);`);
       MOMENTA.forEach((m, i) => {
         more.push(`const o${i} = new SGD([v0, v1], { lr: ${LR}, momentum: ${m} });`);
       });
@@ -14,9 +15,16 @@ export function print(program: Program): string {
     return [line(s), ...more];
   });
   return [
-    `import { compile, tensor, useDevice, variable } from "hico-webgpu";`,
-    `import { copyParameters, emaUpdate, SGD } from "hico-webgpu/nn";`,
-    `await useDevice(process.env.HICO_DEVICE ?? "cpu");`,
+    `import { compile, concat, device, grad, liveScalar, noGrad, rng, seed, tensor, to, useDevice, variable } from "hico-webgpu";`,
+    `import { copyParameters, emaUpdate, Module, readState, SGD } from "hico-webgpu/nn";`,
+    `const here = await useDevice(process.env.HICO_DEVICE ?? "cpu");`,
+    `const other = await device(here.kind === "reference" ? "cpu" : "reference");`,
+    `const double = compile((x) => x.mul(2));`,
+    `class Modal extends Module { forward(x) { return this.training ? x.mul(2) : x.add(1); } }`,
+    `class Both extends Module { constructor(v0, v1) { super(); Object.assign(this, { v0, v1 }); } }`,
+    `const [m, live] = [new Modal(), { value: 0.5 }];`,
+    `let both, saved;`,
+    `seed(0);`,
     ...lines,
   ].join("\n");
 }
@@ -57,6 +65,8 @@ function line(s: Statement): string {
       const inputs = Array.from({ length: s.inputs }, (_, i) => `a${i}`).join(", ");
       return `const ${s.name} = compile((${inputs}) => {\n${s.body.map((b) => `  ${line(b)}`).join("\n")}\n  return ${s.result};\n});`;
     }
+    case "extra":
+      return s.extra.line;
     case "call":
       return s.awaited
         ? `const ${s.name} = ${s.detached ? "(" : ""}await ${s.f}(${s.inputs.join(", ")})${s.detached ? ").detach()" : ""};`

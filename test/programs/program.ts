@@ -7,6 +7,8 @@
  */
 import fc from "fast-check";
 import { broadcast, type OpName } from "./eager.ts";
+import { extra, INSIDE } from "./extras.ts";
+import type { Extra } from "./kind.ts";
 
 /** A statement; names are those that the printed program uses. */
 export type Statement =
@@ -40,7 +42,8 @@ export type Statement =
       /** Whether the result is detached: one that a gradient would have flowed through cannot be differentiated. */
       readonly detached: boolean;
     }
-  | { readonly kind: "fails"; readonly target: string; readonly value: string };
+  | { readonly kind: "fails"; readonly target: string; readonly value: string }
+  | { readonly kind: "extra"; readonly extra: Extra };
 
 export type Program = readonly Statement[];
 
@@ -54,7 +57,7 @@ const SHAPES: readonly (readonly number[])[] = [[2, 3], [3], [2, 2], [3, 2], [1]
 const UNARY: readonly OpName[] = ["tanh", "sigmoid", "square", "neg", "sum", "flatten", "detach"];
 const PAIR: readonly OpName[] = ["add", "mul", "sub"];
 
-type Shape = readonly number[];
+export type Shape = readonly number[];
 
 interface Function {
   readonly shapes: readonly Shape[];
@@ -64,7 +67,7 @@ interface Function {
 }
 
 /** What stands at a point of a program, by name. */
-class Scope {
+export class Scope {
   readonly tensors = new Map<string, Shape>();
   readonly variables = new Map<string, Shape>();
   readonly hosts = new Map<string, number>();
@@ -84,6 +87,15 @@ class Scope {
   /** Tensors and variables. */
   values(fits: (shape: Shape) => boolean = () => true): string[] {
     return [...this.variables, ...this.tensors].filter(([, shape]) => fits(shape)).map(([name]) => name);
+  }
+
+  /** Names what is made from these inputs, through which a gradient flows as it does to them. */
+  made(letter: string, shape: Shape, inputs: readonly string[]): string {
+    const name = this.fresh(letter);
+    this.tensors.set(name, shape);
+    if (inputs.some((input) => this.severed.has(input))) this.severed.add(name);
+    else if (inputs.some((input) => this.variables.has(input) || this.leads.has(input))) this.leads.add(name);
+    return name;
   }
 
   shapeOf(name: string): Shape {
@@ -132,12 +144,7 @@ function operation(scope: Scope, a: number, b: number, c: number): Statement | u
   const first = pick(scope.values(), b)!;
   const shape = scope.shapeOf(first);
   const make = (op: OpName, inputs: readonly string[], result: Shape): Statement => {
-    const name = scope.fresh("t");
-    scope.tensors.set(name, result);
-    const led = inputs.some((input) => scope.variables.has(input) || scope.leads.has(input));
-    const severed = inputs.some((input) => scope.severed.has(input));
-    if (severed && op !== "detach") scope.severed.add(name);
-    else if (led && op !== "detach") scope.leads.add(name);
+    const name = scope.made("t", result, op === "detach" ? [] : inputs);
     return { kind: "op", name, op, inputs };
   };
   if (a % 3 === 0) {
@@ -182,6 +189,8 @@ function definition(scope: Scope, a: number, b: number, c: number): Statement {
   };
   grow(0);
   grow(1);
+  const more = (a + b + c) % 3 === 0 ? extra(inner, INSIDE, b, a, c) : undefined;
+  if (more) body.push(more);
   const assigned = assignment(inner, b, c);
   if (assigned && a % 5 < 3) body.push({ kind: "assign", ...assigned });
   const loss = [...inner.leads].at(-1);
@@ -217,7 +226,7 @@ function call(scope: Scope, a: number, b: number, c: number): Statement | undefi
 function statement(scope: Scope, [kind, a, b, c]: Row): (Statement | undefined)[] {
   const value = pick(scope.values(), a)!;
   const variable = pick([...scope.variables.keys()], a)!;
-  switch (kind % 18) {
+  switch (kind % 24) {
     case 0:
       return data(scope, a, b);
     case 1:
@@ -261,7 +270,9 @@ function statement(scope: Scope, [kind, a, b, c]: Row): (Statement | undefined)[
       if (assigned && c % 8 === 0) return [{ kind: "fails", ...assigned }];
       return [call(scope, a, b, c)];
     }
-    default:
+    case 17:
       return [call(scope, a, b, c)];
+    default:
+      return [extra(scope, undefined, a, b, c)];
   }
 }

@@ -1,29 +1,10 @@
 /** Runs a program twice, on the engine and by the plain interpreter, and compares every value that it reads. */
 import { EagerSgd, EagerVariable, OPS, backward, constant, type EagerTensor } from "./eager.ts";
+import { plainState } from "./plain-state.ts";
 import type { Program, Statement } from "./program.ts";
+import type { Engine, EngineOptimizer, EngineTensor, EngineVariable, EngineWorld, PlainWorld } from "./worlds.ts";
 
-/** The engine as its users have it: the exports of the package. */
-export interface Engine {
-  tensor(data: Float32Array, options: { shape: readonly number[] }): EngineTensor;
-  variable(initial: EngineTensor): EngineVariable;
-  compile(f: (...inputs: EngineTensor[]) => EngineTensor): (...inputs: EngineTensor[]) => Promise<EngineTensor>;
-  SGD: new (params: EngineVariable[], settings: { lr: number; momentum: number }) => { step(): void; zeroGrad(): void };
-  emaUpdate(target: EngineVariable[], source: EngineVariable[], momentum: number): void;
-  copyParameters(target: EngineVariable[], source: EngineVariable[]): void;
-}
-
-interface EngineTensor {
-  read(): Promise<ArrayLike<number>>;
-  realize(): Promise<unknown>;
-  backward(): void;
-  detach(): EngineTensor;
-  readonly shape: readonly number[];
-}
-
-interface EngineVariable extends EngineTensor {
-  grad: EngineTensor | undefined;
-  assign(value: EngineTensor): unknown;
-}
+export type { Engine } from "./worlds.ts";
 
 export const LR = 0.05;
 export const MOMENTA = [0, 0.5] as const;
@@ -31,6 +12,8 @@ export const MOMENTA = [0, 0.5] as const;
 interface Expected {
   readonly what: string;
   readonly data: readonly number[] | undefined;
+  /** Whether specials and all digits of float32 count. */
+  readonly exact?: boolean;
 }
 
 /** Every value that the program reads, in the order of its statements. Undefined stands for a gradient there is none of. */
@@ -41,10 +24,22 @@ export function interpret(program: Program): Expected[] {
   const functions = new Map<string, Statement & { kind: "define" }>();
   const optimizers = new Map<number, EagerSgd>();
   const reads: Expected[] = [];
+  const state = plainState();
   const run = (s: Statement, local: Map<string, EagerTensor>): void => {
     const value = (name: string): EagerTensor =>
       local.get(name) ?? variables.get(name)?.value ?? tensors.get(name) ?? missing(name);
+    const world: PlainWorld = {
+      state,
+      value,
+      set: (name, t) => void local.set(name, t),
+      variable: (name) => variables.get(name)!,
+      optimizer: (i) => optimizers.get(i)!,
+      read: (what, data, exact) => void reads.push({ what, data, exact }),
+    };
     switch (s.kind) {
+      case "extra":
+        s.extra.plain(world);
+        break;
       case "host":
         hosts.set(s.name, Float32Array.from(s.values));
         break;
@@ -141,13 +136,31 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
   const tensors = new Map<string, EngineTensor>();
   const variables = new Map<string, EngineVariable>();
   const functions = new Map<string, (...inputs: EngineTensor[]) => Promise<EngineTensor>>();
-  const optimizers: { step(): void }[] = [];
+  const optimizers: EngineOptimizer[] = [];
   const reads: Promise<Expected>[] = [];
   const calls: Promise<unknown>[] = [];
+  const shared = await surroundings(engine);
+  let both: EngineWorld["both"] | undefined;
   const run = (s: Statement, local: Map<string, EngineTensor>): unknown => {
     const value = (name: string): EngineTensor =>
       local.get(name) ?? variables.get(name) ?? tensors.get(name) ?? missing(name);
     switch (s.kind) {
+      case "extra":
+        return s.extra.engine(
+          Object.assign(shared, {
+            both: both!,
+            value,
+            set: (name: string, t: EngineTensor) => void local.set(name, t),
+            variable: (name: string) => variables.get(name)!,
+            optimizer: (i: number) => optimizers[i],
+            read: (what: string, x: EngineTensor) => {
+              const read = x.read().then((data) => ({ what, data: Array.from(data) }));
+              reads.push(later(read));
+              return read;
+            },
+            note: (what: string, data: readonly number[]) => void reads.push(Promise.resolve({ what, data })),
+          }),
+        );
       case "host":
         return hosts.set(s.name, Float32Array.from(s.values));
       case "mutate":
@@ -222,10 +235,44 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
     await run(s, tensors);
     if (variables.size === 2 && optimizers.length === 0) {
       for (const momentum of MOMENTA) optimizers.push(new engine.SGD([...variables.values()], { lr: LR, momentum }));
+      both = Object.assign(new engine.Module(), Object.fromEntries(variables));
     }
   }
   await Promise.all(calls);
   return Promise.all(reads);
+}
+
+type Surroundings = Pick<EngineWorld, "engine" | "here" | "other" | "double" | "module" | "live" | "saved" | "stray">;
+
+/** Devices by engine: the one that programs run on, and another. */
+const others = new WeakMap<object, Promise<unknown>>();
+
+/** What programs find before their first statement. */
+async function surroundings(engine: Engine): Promise<Surroundings> {
+  const { tensor, device, compile, seed, Module } = engine;
+  const [storage] = (await engine.realize([tensor(Float32Array.of(1), {}).mul(1)])) as [{ device: { kind: string } }];
+  const here = storage.device;
+  const opened = others.get(here) ?? device(here.kind === "reference" ? "cpu" : "reference");
+  others.set(here, opened);
+  class Modal extends Module {
+    forward(x: EngineTensor): EngineTensor {
+      return this.training ? x.mul(2) : x.add(1);
+    }
+  }
+  seed(0);
+  return {
+    engine,
+    here,
+    other: await opened,
+    double: compile((x) => x.mul(2)),
+    module: new Modal(),
+    live: { value: 0.5 },
+    saved: undefined,
+    stray: (index, computed) => {
+      const at = tensor(Int32Array.of(index), {});
+      return tensor(Float32Array.of(1, 2), {}).take(computed ? at.mul(1) : at);
+    },
+  };
 }
 
 /** A promise that is looked at in the end: until then its failure is nobody's. */
@@ -240,7 +287,7 @@ function missing(name: unknown): never {
 
 /** The first difference, in words; undefined where there is none. */
 export function compare(expected: readonly Expected[], found: readonly Expected[]): string | undefined {
-  for (const [i, { what, data }] of expected.entries()) {
+  for (const [i, { what, data, exact }] of expected.entries()) {
     const got = found[i]?.data;
     if ((data === undefined) !== (got === undefined)) {
       // A gradient of zeros and none at all say the same.
@@ -248,6 +295,11 @@ export function compare(expected: readonly Expected[], found: readonly Expected[
       return `read ${i}, ${what}: is ${got?.join() ?? "not there"}, must be ${data?.join() ?? "not there"}`;
     }
     if (!data || !got) continue;
+    if (exact) {
+      const right = (x: number, y: number) => Object.is(x, y) || Math.abs(x - y) <= 1e-5 * Math.abs(x) || x === y;
+      if (data.length === got.length && data.every((x, k) => right(x, got[k]))) continue;
+      return `read ${i}, ${what}: is ${got.join()}, must be ${data.join()}`;
+    }
     const largest = Math.max(1, ...data.map(Math.abs));
     // Float32 that has lost its digits by size says nothing of order.
     if (!(largest < 1e5)) continue;

@@ -1,0 +1,62 @@
+/** Calls in programs that must be refused: each fails, and takes nothing else along. */
+import { pick, type Kind } from "./kind.ts";
+import type { EngineTensor, EngineWorld } from "./worlds.ts";
+
+const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: string) => unknown])[] = [
+  [
+    "await compile(async (x) => x.mul(2))(X)",
+    (w, x) => w.engine.compile((async (y: EngineTensor) => y.mul(2)) as never)(x),
+  ],
+  ["await compile((x) => double(x))(X)", (w, x) => w.engine.compile(((y: EngineTensor) => w.double(y)) as never)(x)],
+  [
+    "await compile((x) => { void double(x).catch(() => 0); return x.mul(2); })(X)",
+    (w, x) =>
+      w.engine.compile((y: EngineTensor) => {
+        void w.double(y).catch(() => 0);
+        return y.mul(2);
+      })(x),
+  ],
+  ["await compile((x) => 5)(X)", (w, x) => w.engine.compile((() => 5) as never)(x)],
+  ["await compile((x) => x)(5)", (w) => w.engine.compile((y: EngineTensor) => y)(5 as never)],
+  ["X.add(Promise.resolve(X))", (_, x) => x.add(Promise.resolve(x) as never)],
+  ["await tensor([1, 2]).take(tensor(Int32Array.of(2))).read()", (w) => w.stray(2, false).read()],
+  ["await tensor([1, 2]).take(tensor(Int32Array.of(-1)).mul(1)).read()", (w) => w.stray(-1, true).read()],
+  [
+    "await compile((x) => { V.grad = undefined; V.mul(x.sum()).sum().backward(); return x.mul(1); })(X.mul(1)); const g = V.grad; V.grad = undefined; await g.mul(1).read()",
+    async (w, x, v) => {
+      const variable = w.variable(v);
+      await w.engine.compile((y: EngineTensor) => {
+        variable.grad = undefined;
+        variable.mul(y.sum()).sum().backward();
+        return y.mul(1);
+      })(x.mul(1));
+      const left = variable.grad!;
+      variable.grad = undefined;
+      return left.mul(1).read();
+    },
+  ],
+];
+
+export const refused: Kind = (scope, a, b, c) => {
+  const [line, call] = pick(REFUSED, a)!;
+  const x = pick(scope.values(), b)!;
+  const v = pick([...scope.variables.keys()], c)!;
+  const clears = line.includes("V.grad");
+  const text = line.replaceAll("V", v).replaceAll("X", x);
+  return {
+    line: `await (async () => { ${text}; })().then(() => console.log("not refused"), () => undefined);`,
+    plain: (w) => {
+      if (clears) w.variable(v).grad = undefined;
+      w.read(text, [1], true);
+    },
+    engine: async (w) => {
+      let failed = 0;
+      try {
+        await call(w, w.value(x), v);
+      } catch {
+        failed = 1;
+      }
+      return w.note(text, [failed]);
+    },
+  };
+};
