@@ -269,8 +269,8 @@ async function surroundings(engine: Engine): Promise<Surroundings> {
     live: { value: 0.5 },
     saved: undefined,
     stray: (index, computed) => {
-      const at = tensor(Int32Array.of(index), {});
-      return tensor(Float32Array.of(1, 2), {}).take(computed ? at.mul(1) : at);
+      const at = tensor(Int32Array.of(computed ? index - 1 : index), {});
+      return tensor(Float32Array.of(1, 2), {}).take(computed ? at.add(1) : at);
     },
   };
 }
