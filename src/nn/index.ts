@@ -40,6 +40,23 @@ export {
 } from "./optim/schedules.ts";
 export type { OneCycleOptions, Schedule } from "./optim/schedules.ts";
 export type { LayerOptions } from "./initialize.ts";
+export {
+  calculateGain,
+  dirac,
+  kaimingNormal,
+  kaimingUniform,
+  orthogonal,
+  truncatedNormal,
+  xavierNormal,
+  xavierUniform,
+} from "./initializers.ts";
+export type {
+  KaimingOptions,
+  Nonlinearity,
+  OrthogonalOptions,
+  TruncatedNormalOptions,
+  XavierOptions,
+} from "./initializers.ts";
 export { Embedding, Linear, linear } from "./linear.ts";
 export type { EmbeddingOptions, LinearOptions } from "./linear.ts";
 export { Dropout, LayerNorm, MaxPool1d, Sequential, dropout } from "./layers.ts";

@@ -31,11 +31,6 @@ export function fanInUniform(fanIn: number, shape: Shape, options: LayerOptions)
   return uniformWithin(fanIn > 0 ? 1 / Math.sqrt(fanIn) : 0, shape, options);
 }
 
-/** Uniform in ±√(6 / (fanIn + fanOut)) for a [fanOut, fanIn] matrix (Glorot, Bengio 2010). */
-export function xavierUniform(shape: readonly [number, number], options: LayerOptions): Tensor {
-  return uniformWithin(Math.sqrt(6 / (shape[0] + shape[1])), shape, options);
-}
-
 export function parameter(name: string, initial: Tensor): Variable {
   return variable(initial, { name });
 }

@@ -16,25 +16,37 @@ import { Module } from "./module.ts";
 export interface LayerNormSettings extends LayerOptions {
   /** Added to the variance; default 1e-5. */
   readonly epsilon?: number;
+  /** Scale and shift by element; default true. */
+  readonly elementwiseAffine?: boolean;
+  /** The shift; default true. */
+  readonly bias?: boolean;
 }
 
-/** Normalises the last axis, of `size` (torch.nn.LayerNorm). `weight` and `bias` [size], first 1 and 0. */
+/**
+ * Normalises the last axis, of `size`, or the last axes, of these sizes (torch.nn.LayerNorm). `weight` and `bias` have
+ * that shape, and are first 1 and 0.
+ */
 export class LayerNorm extends Module {
-  readonly weight: Variable;
-  readonly bias: Variable;
+  readonly weight?: Variable;
+  readonly bias?: Variable;
   readonly #epsilon: number;
+  readonly #shape: readonly number[];
 
-  constructor(size: number, { dtype = "f32", epsilon = 1e-5 }: LayerNormSettings = {}) {
+  constructor(size: number | readonly number[], settings: LayerNormSettings = {}) {
     super();
-    requireCount("LayerNorm", "size", size);
-    this.weight = parameter("weight", ones([size], dtype));
-    this.bias = parameter("bias", zeros([size], dtype));
+    const { dtype = "f32", epsilon = 1e-5, elementwiseAffine = true, bias = true } = settings;
+    this.#shape = typeof size === "number" ? [size] : [...size];
+    if (this.#shape.length === 0) throw new Error("LayerNorm: size is []; it must name at least one axis");
+    for (const n of this.#shape) requireCount("LayerNorm", "size", n);
+    if (elementwiseAffine) this.weight = parameter("weight", ones(this.#shape, dtype));
+    if (elementwiseAffine && bias) this.bias = parameter("bias", zeros(this.#shape, dtype));
     this.#epsilon = epsilon;
   }
 
-  /** x [..., size] → the same shape. */
+  /** x [..., ...size] → the same shape. */
   forward(x: Tensor): Tensor {
-    return layerNorm(x, { weight: this.weight, bias: this.bias, epsilon: this.#epsilon });
+    const { weight, bias } = this;
+    return layerNorm(x, { weight, bias, epsilon: this.#epsilon, shape: this.#shape });
   }
 }
 

@@ -1,7 +1,8 @@
 /** Layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450), its kin over groups and channels, and L2 normalisation. */
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
-import { formatShape, normalizeAxis, sameShape } from "../tensor/shape.ts";
+import { formatShape, normalizeAxis, sameShape, sizeOf } from "../tensor/shape.ts";
+import type { Shape } from "../tensor/shape.ts";
 import { requireFloat } from "../tensor/door/door.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
@@ -35,31 +36,39 @@ const STANDARDIZE: FusedOp<EpsilonAttrs> = {
 
 /** Settings of `layerNorm`. */
 export interface LayerNormOptions {
-  /** Scale and shift, each the shape of the last axis. */
+  /** Scale and shift, each the shape of the axes that are normalised. */
   readonly weight?: Tensor;
   readonly bias?: Tensor;
   /** Added to the variance; default 1e-5 (PyTorch's). */
   readonly epsilon?: number;
+  /** Sizes of the last axes, normalised together (PyTorch's `normalized_shape`); default the last one alone. */
+  readonly shape?: Shape;
 }
 
-/** Layer normalisation over the last axis (torch.nn.functional.layer_norm with one normalised axis). */
+/** Layer normalisation over the last axis, or the last axes together (torch.nn.functional.layer_norm). */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   requireFloat("layerNorm", x);
-  if (x.rank === 0 || x.shape[x.rank - 1] === 0)
-    throw new Error(`layerNorm: ${formatShape(x.shape)} has no last axis to normalise`);
+  const { weight, bias, epsilon = 1e-5, shape = x.shape.slice(-1) } = options;
+  const axes = x.shape.slice(x.rank - shape.length);
+  if (shape.length === 0 || shape.length > x.rank || sizeOf(axes) === 0)
+    throw new Error(`layerNorm: ${formatShape(x.shape)} has no last ${shape.length > 1 ? "axes" : "axis"} to normalise`);
+  if (!sameShape(axes, shape)) {
+    throw new Error(`layerNorm: the last axes of x ${formatShape(x.shape)} are not ${formatShape(shape)}`);
+  }
   for (const [name, t] of [
-    ["weight", options.weight],
-    ["bias", options.bias],
+    ["weight", weight],
+    ["bias", bias],
   ] as const) {
-    if (t && !sameShape(t.shape, x.shape.slice(-1))) {
-      throw new Error(
-        `layerNorm: ${name} has shape ${formatShape(t.shape)}, the last axis of x is ${x.shape[x.rank - 1]}`,
-      );
+    if (t && !sameShape(t.shape, axes)) {
+      const last = axes.length === 1 ? `the last axis of x is ${axes[0]}` : `the last axes of x are ${formatShape(axes)}`;
+      throw new Error(`layerNorm: ${name} has shape ${formatShape(t.shape)}, ${last}`);
     }
   }
-  let y = new Tensor(build.fused(STANDARDIZE, [x.node], { epsilon: options.epsilon ?? 1e-5 })[0]);
-  if (options.weight) y = y.mul(options.weight);
-  return options.bias ? y.add(options.bias) : y;
+  const rows = axes.length === 1 ? x : x.reshape([...x.shape.slice(0, x.rank - axes.length), sizeOf(axes)]);
+  const standard = new Tensor(build.fused(STANDARDIZE, [rows.node], { epsilon })[0]);
+  let y = axes.length === 1 ? standard : standard.reshape(x.shape);
+  if (weight) y = y.mul(weight);
+  return bias ? y.add(bias) : y;
 }
 
 /** Scale and shift of channels, axis 1 of x. */
@@ -78,7 +87,7 @@ function perChannel(op: string, x: Tensor, y: Tensor, weight?: Tensor, bias?: Te
 }
 
 /** Scale and shift of group and instance normalisation are [C]. */
-export type GroupNormOptions = LayerNormOptions;
+export type GroupNormOptions = Omit<LayerNormOptions, "shape">;
 
 /**
  * Normalises each sample of x [N, C, ...] within `groups` groups of channels, over all places (torch group_norm; Wu, He
@@ -87,12 +96,14 @@ export type GroupNormOptions = LayerNormOptions;
 export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor {
   requireFloat("groupNorm", x);
   const [n, channels] = x.shape;
-  if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0 || x.size === 0) {
+  const row = sizeOf(x.shape.slice(1)) / groups;
+  if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0 || row === 0) {
     throw new Error(
-      `groupNorm: x ${formatShape(x.shape)} must be [N, C, ...], not empty, C a multiple of the ${groups} groups`,
+      `groupNorm: x ${formatShape(x.shape)} must be [N, C, ...] with elements in each sample, C a multiple of the ` +
+        `${groups} groups`,
     );
   }
-  const rows = x.reshape([n, groups, x.size / (n * groups)]);
+  const rows = x.reshape([n, groups, row]);
   const y = layerNorm(rows, { epsilon: options.epsilon }).reshape(x.shape);
   return perChannel("groupNorm", x, y, options.weight, options.bias);
 }
@@ -105,7 +116,7 @@ export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions =
  */
 export function instanceNorm(x: Tensor, options: GroupNormOptions = {}): Tensor {
   requireFloat("instanceNorm", x);
-  if (x.rank < 3 || x.size <= x.shape[0] * x.shape[1]) {
+  if (x.rank < 3 || x.shape[1] === 0 || sizeOf(x.shape.slice(2)) < 2) {
     throw new Error(`instanceNorm: x ${formatShape(x.shape)} must be [N, C, ...] with more than one place a channel`);
   }
   const { weight, bias, epsilon } = options;

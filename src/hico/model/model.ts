@@ -8,7 +8,7 @@
 import { noGrad } from "../../autograd/grad.ts";
 import { emaUpdate } from "../../nn/optim/moving-average.ts";
 import { Module } from "../../nn/module.ts";
-import { xavierUniform } from "../../nn/initialize.ts";
+import { xavierUniform } from "../../nn/initializers.ts";
 import { l2Normalize } from "../../ops/normalization.ts";
 import { zeros } from "../../tensor/create.ts";
 import { rng } from "../../tensor/random.ts";
@@ -96,7 +96,7 @@ export class HiCo extends Module {
     const options = { dtype: this.#config.dtype, generator: this.#config.generator };
     queries.forEach((q, i) => {
       // Nothing has been computed yet: the first value itself is replaced, rather than assigned over later.
-      if (q.rank === 2) q.state.initial = xavierUniform([q.shape[0], q.shape[1]], options).node;
+      if (q.rank === 2) q.state.initial = xavierUniform(q.shape, options).node;
       keys[i].state.initial = q.state.initial;
     });
     this.encoder_k.freeze();

@@ -1,6 +1,7 @@
 /** Convolution layers over signals and images, and their transposes (torch.nn.Conv1d, Conv2d, ConvTranspose1d, …). */
-import type { ConvOptions, ConvTransposeOptions, PerAxis } from "../../ops/spatial/index.ts";
-import { conv1d, conv2d, convTranspose1d, convTranspose2d } from "../../ops/spatial/index.ts";
+import { paddingOf } from "../../ops/spatial/conv.ts";
+import type { ConvOptions, ConvTransposeOptions, PadMode, PerAxis } from "../../ops/spatial/index.ts";
+import { conv1d, conv2d, convTranspose1d, convTranspose2d, pad } from "../../ops/spatial/index.ts";
 import { perAxis } from "../../ops/spatial/sizes.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -15,6 +16,8 @@ export interface ConvSettings extends LayerOptions {
   readonly stride?: PerAxis;
   /** Zeros on both sides; "valid" is 0, "same" keeps the sizes (stride 1 only). Default 0. */
   readonly padding?: PerAxis | "same" | "valid";
+  /** What stands there instead of zeros, see `pad`; default "zeros". */
+  readonly paddingMode?: "zeros" | Exclude<PadMode, "constant">;
   /** Default 1. */
   readonly dilation?: PerAxis;
   /** Default 1; `inChannels` makes the convolution depthwise. */
@@ -65,23 +68,38 @@ abstract class Conv extends Module {
   readonly bias?: Variable;
   protected abstract readonly convolve: typeof conv2d;
   readonly #options: ConvOptions;
+  /** What x is padded with before the convolution, which has no padding of its own then. */
+  readonly #around?: { readonly widths: readonly (readonly [number, number])[]; readonly mode: PadMode };
 
   protected constructor(rank: number, inChannels: number, outChannels: number, size: PerAxis, settings: ConvSettings) {
     super();
     const layer = `Conv${rank}d`;
-    const { stride, padding, dilation, groups = 1 } = settings;
+    const { stride, padding = 0, paddingMode = "zeros", dilation, groups = 1 } = settings;
     const kernel = perAxis(layer, "size", size, rank, 1);
     requireGroups(layer, inChannels, outChannels, groups);
     requireSteps(layer, rank, settings);
     const fanIn = (inChannels / groups) * sizeOf(kernel);
     this.weight = parameter("weight", fanInUniform(fanIn, [outChannels, inChannels / groups, ...kernel], settings));
     if (settings.bias ?? true) this.bias = parameter("bias", fanInUniform(fanIn, [outChannels], settings));
-    this.#options = { stride, padding, dilation, groups };
+    if (paddingMode === "zeros") this.#options = { stride, padding, dilation, groups };
+    else {
+      if (!["reflect", "replicate", "circular"].includes(paddingMode)) {
+        throw new Error(
+          `${layer}: paddingMode is ${JSON.stringify(paddingMode)}; it must be "zeros", "reflect", "replicate" or "circular"`,
+        );
+      }
+      const steps = [stride, dilation].map((each, i) => perAxis(layer, ["stride", "dilation"][i], each ?? 1, rank, 1));
+      const { low, high } = paddingOf(layer, padding, kernel, steps[1], steps[0]);
+      this.#around = { widths: low.map((n, d) => [n, high[d]] as const), mode: paddingMode };
+      this.#options = { stride, dilation, groups };
+    }
   }
 
   /** x [N, in, ...size] → [N, out, ...size]; unbatched [in, ...size] → [out, ...size]. */
   forward(x: Tensor): Tensor {
-    return this.convolve(x, this.weight, { ...this.#options, bias: this.bias });
+    const around = this.#around;
+    const given = around && x.rank > around.widths.length ? pad(x, around.widths, { mode: around.mode }) : x;
+    return this.convolve(given, this.weight, { ...this.#options, bias: this.bias });
   }
 }
 

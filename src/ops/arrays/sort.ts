@@ -3,9 +3,9 @@
  * on views of the pairs; of a short axis, ranks by counting. Equal elements keep their order, so results do not depend
  * on the device; NaN comes last, as in PyTorch.
  */
-import { arange, full } from "../../tensor/create.ts";
+import { arange, full, zeros } from "../../tensor/create.ts";
 import { isFloat } from "../../tensor/dtype.ts";
-import { formatShape, normalizeAxis } from "../../tensor/shape.ts";
+import { normalizeAxis } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat, stack } from "../../tensor/methods/join.ts";
 
@@ -83,9 +83,7 @@ export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
   const { axis = -1, descending = false } = options;
   if (x.dtype === "bool") return argsort(x.cast("i32"), options);
   const at = normalizeAxis("argsort", axis, x.rank);
-  if (x.shape[at] === 0 || x.size === 0) {
-    throw new Error(`argsort: ${formatShape(x.shape)} has no element to sort`);
-  }
+  if (x.size === 0) return zeros(x.shape, "i32");
   const turned = (at === x.rank - 1 ? x : x.transpose(at, -1)).detach();
   const order =
     turned.shape[x.rank - 1] <= COUNTED ? countedOrder(turned, descending) : networkOrder(turned, descending);
@@ -94,6 +92,7 @@ export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
 
 /** The elements of an axis in order, and where they stood (torch.sort, stable). */
 export function sort(x: Tensor, options: SortOptions = {}): { values: Tensor; indices: Tensor } {
+  if (x.size === 0) return { values: x, indices: argsort(x, options) };
   const indices = argsort(x, options).contiguous();
   return { values: x.gather(normalizeAxis("sort", options.axis ?? -1, x.rank), indices), indices };
 }

@@ -47,13 +47,15 @@ export function scaledDotProductAttention(
     Math.min(q.rank, k.rank, v.rank) >= 2 &&
     q.shape[q.rank - 1] === k.shape[k.rank - 1] &&
     k.shape[k.rank - 2] === v.shape[v.rank - 2];
-  if (!fits || q.size === 0 || k.size === 0) {
+  if (!fits) {
     throw new Error(
       `${op}: q ${formatShape(q.shape)} must be [..., Tq, D], k ${formatShape(k.shape)} [..., Tk, D] and ` +
-        `v ${formatShape(v.shape)} [..., Tk, Dv], none of them empty`,
+        `v ${formatShape(v.shape)} [..., Tk, Dv]`,
     );
   }
-  const scale = options.scale ?? 1 / Math.sqrt(q.shape[q.rank - 1]);
+  const scale = options.scale ?? 1 / Math.sqrt(Math.max(1, q.shape[q.rank - 1]));
+  // Sums over no keys are 0.
+  if (k.shape[k.rank - 2] === 0) return q.matmul(k.transpose()).matmul(v);
   let scores = q.matmul(k.transpose()).mul(scale);
   const requireMask = (mask: Tensor): Tensor => {
     if (sameShape(broadcastShapes(op, scores.shape, mask.shape), scores.shape)) return mask.expand(scores.shape);

@@ -21,8 +21,8 @@ export interface ConvOptions {
   readonly groups?: number;
 }
 
-/** Zeros before and after each axis. "same" puts the odd one after, as PyTorch does. */
-function paddingOf(
+/** Places before and after each axis. "same" puts the odd one after, as PyTorch does. */
+export function paddingOf(
   op: string,
   padding: PerAxis | "same" | "valid",
   kernel: readonly number[],

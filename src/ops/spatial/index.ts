@@ -10,6 +10,8 @@ export { fold, unfold } from "./folding.ts";
 export type { FoldOptions } from "./folding.ts";
 export { interpolate } from "./resample.ts";
 export type { InterpolateOptions } from "./resample.ts";
+export { pad } from "./padding.ts";
+export type { PadMode, PadOptions } from "./padding.ts";
 export type { PerAxis } from "./sizes.ts";
 export {
   adaptiveAvgPool1d,

@@ -18,7 +18,10 @@ import { perAxis, spanOf } from "./sizes.ts";
 export interface MaxPoolOptions {
   /** Default: the size of the window. */
   readonly stride?: PerAxis;
-  /** Places on both sides that no maximum is taken of; at most half the window. Default 0. */
+  /**
+   * Places on both sides that no maximum is taken of; at most half the window. Default 0. A window of such places alone,
+   * which dilation can make, gives the lowest finite number (PyTorch: −∞).
+   */
   readonly padding?: PerAxis;
   /** Default 1. */
   readonly dilation?: PerAxis;
