@@ -433,8 +433,8 @@ describe("first values", () => {
       assert.ok((await numbers(mha.in_proj_bias!)).every((v) => v === 0));
       assert.ok((await numbers(mha.out_proj.bias!)).every((v) => v === 0));
       const norm = new LayerNorm(3);
-      assert.deepEqual(await numbers(norm.weight), [1, 1, 1]);
-      assert.deepEqual(await numbers(norm.bias), [0, 0, 0]);
+      assert.deepEqual(await numbers(norm.weight!), [1, 1, 1]);
+      assert.deepEqual(await numbers(norm.bias!), [0, 0, 0]);
     }));
 });
 
