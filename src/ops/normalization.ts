@@ -51,7 +51,9 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   const { weight, bias, epsilon = 1e-5, shape = x.shape.slice(-1) } = options;
   const axes = x.shape.slice(x.rank - shape.length);
   if (shape.length === 0 || shape.length > x.rank || sizeOf(axes) === 0)
-    throw new Error(`layerNorm: ${formatShape(x.shape)} has no last ${shape.length > 1 ? "axes" : "axis"} to normalise`);
+    throw new Error(
+      `layerNorm: ${formatShape(x.shape)} has no last ${shape.length > 1 ? "axes" : "axis"} to normalise`,
+    );
   if (!sameShape(axes, shape)) {
     throw new Error(`layerNorm: the last axes of x ${formatShape(x.shape)} are not ${formatShape(shape)}`);
   }
@@ -60,7 +62,8 @@ export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
     ["bias", bias],
   ] as const) {
     if (t && !sameShape(t.shape, axes)) {
-      const last = axes.length === 1 ? `the last axis of x is ${axes[0]}` : `the last axes of x are ${formatShape(axes)}`;
+      const last =
+        axes.length === 1 ? `the last axis of x is ${axes[0]}` : `the last axes of x are ${formatShape(axes)}`;
       throw new Error(`layerNorm: ${name} has shape ${formatShape(t.shape)}, ${last}`);
     }
   }

@@ -35,7 +35,9 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], o
   const fits =
     Array.isArray(widths) &&
     widths.length <= x.rank &&
-    widths.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every((n) => Number.isInteger(n) && n >= 0));
+    widths.every(
+      (pair) => Array.isArray(pair) && pair.length === 2 && pair.every((n) => Number.isInteger(n) && n >= 0),
+    );
   if (!fits) {
     throw new Error(
       `pad: widths are ${JSON.stringify(widths)} for x ${formatShape(x.shape)}; they must be pairs of whole numbers of at ` +
@@ -47,10 +49,18 @@ export function pad(x: Tensor, widths: readonly (readonly [number, number])[], o
   return widths.reduce((y, pair, i) => padAxis(y, first + i, pair, mode, value), x);
 }
 
-function padAxis(x: Tensor, axis: number, [low, high]: readonly [number, number], mode: PadMode, value: number): Tensor {
+function padAxis(
+  x: Tensor,
+  axis: number,
+  [low, high]: readonly [number, number],
+  mode: PadMode,
+  value: number,
+): Tensor {
   if (low === 0 && high === 0) return x;
   const length = x.shape[axis];
-  const most = { constant: Infinity, reflect: length - 1, replicate: length > 0 ? Infinity : 0, circular: length }[mode];
+  const most = { constant: Infinity, reflect: length - 1, replicate: length > 0 ? Infinity : 0, circular: length }[
+    mode
+  ];
   if (Math.max(low, high) > most) {
     throw new Error(
       `pad: mode "${mode}" has at most ${Math.max(0, most)} elements to give on each side of axis ${axis} of ` +
