@@ -84,7 +84,15 @@ export function choiceOption<T extends string>(
   throw new Error(`--${name} is "${value}"; it must be one of ${choices.join(", ")}`);
 }
 
-/** Whole numbers separated by commas. */
+/** Whole numbers separated by commas, and runs of them: "1,3,5-8". Each counts once. */
 export function listOption(name: string, value: string | undefined): number[] | undefined {
-  return value?.split(",").map((word) => wholeOption(name, word, 0)!);
+  const numbers = value?.split(",").flatMap((word) => {
+    const [, from, to] = /^\s*(\d+)\s*-\s*(\d+)\s*$/.exec(word) ?? [];
+    if (from === undefined) return wholeOption(name, word, 0)!;
+    const [first, last] = [wholeOption(name, from, 0)!, wholeOption(name, to, 0)!];
+    if (last < first || last - first > 9999)
+      throw new Error(`--${name} has "${word}"; a run goes upwards, such as 1-4`);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+  return numbers && [...new Set(numbers)];
 }

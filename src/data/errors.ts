@@ -10,13 +10,22 @@
  * - `empty`: no bytes, no frames, or no body in any frame;
  * - `format`: the text or bytes do not follow the file's format (cut off, a word where a number belongs);
  * - `not-finite`: a NaN or an infinity among the coordinates;
+ * - `range`: a joint so far from its body that it cannot be one;
  * - `shape`: the wrong number of joints, columns, persons or axes;
  * - `label`: a class, name or interval outside what the data set defines.
  */
-export type BadInput = "unreadable" | "empty" | "format" | "not-finite" | "shape" | "label";
+export type BadInput = "unreadable" | "empty" | "format" | "not-finite" | "range" | "shape" | "label";
 
 /** Every reason for which a file or clip is refused. */
-export const BAD_INPUT_REASONS: readonly BadInput[] = ["unreadable", "empty", "format", "not-finite", "shape", "label"];
+export const BAD_INPUT_REASONS: readonly BadInput[] = [
+  "unreadable",
+  "empty",
+  "format",
+  "not-finite",
+  "range",
+  "shape",
+  "label",
+];
 
 /** An input that cannot be used. `file` is the path or sample name, `detail` says the rule and what broke it. */
 export class DataError extends Error {

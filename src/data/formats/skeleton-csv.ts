@@ -11,7 +11,7 @@ import { checkClip, newClip } from "../skeleton/clip.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
 import { NTU25 } from "../skeleton/layout.ts";
-import { losesAtZero, markMissing, originJoints, zerosAreLost } from "../skeleton/missing.ts";
+import { isLost, losesAtZero, markMissing, originJoints, zerosAreLost } from "../skeleton/missing.ts";
 import { cellsOf, delimiterOf, withPoint } from "./csv-rows.ts";
 import { parseFinite, splitLines } from "./text.ts";
 
@@ -47,11 +47,14 @@ export interface CsvSpec {
   readonly offset?: readonly [number, number, number];
   /** Frames a second, for windows given in seconds. Default 30. */
   readonly rate?: number;
-  /** Words that stand for a missing coordinate, whose joint is lost, e.g. ["", "NaN"]. Default none: an error. */
+  /** Words that stand for a missing coordinate, whose joint is lost. Default: `MISSING_WORDS`. */
   readonly missing?: readonly string[];
   /** What (0, 0, 0) is. Default: a lost joint in the layouts of sensors that write one so (Kinect), else a place. */
   readonly zeros?: "lost" | "place";
 }
+
+/** What tables hold where a number is missing: nothing, or what pandas, NumPy, R, MATLAB and databases write. */
+export const MISSING_WORDS: readonly string[] = ["", "nan", "NaN", "NAN", "NA", "N/A", "null", "NULL", "None"];
 
 /** Raw Kinect v2 recordings as in KIMORE. */
 export const KINECT_V2_CSV: CsvSpec = { layout: NTU25, fields: ["x", "y", "z", "state"] };
@@ -79,7 +82,7 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
     .map((line, i) => ({ line: i + 1, text: line }))
     .filter((row) => row.text.trim() !== "");
   const delimiter = spec.delimiter ?? delimiterOf(rows[0]?.text ?? "");
-  const missing = new Set(spec.missing ?? []);
+  const missing = new Set(spec.missing ?? MISSING_WORDS);
   const named = spec.header ?? (rows.length > 0 && isHeader(splitRow(rows[0].text, delimiter), delimiter, missing));
   const header = named ? rows.shift() : undefined;
   if (rows.length === 0) throw new DataError(file, "empty", "no frames");
@@ -93,8 +96,11 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
   const scale = (spec.flip ?? [1, 1, 1]).map((sign) => sign * (spec.scale ?? 1));
   const offset = spec.offset ?? [0, 0, 0];
 
+  // A delimiter at the end of lines is seen by the first of them: in other files a cell that is empty is the last one.
+  const closes = width === undefined || splitRow(rows[0].text, delimiter, false).length > width;
+
   rows.forEach((row, frame) => {
-    const words = splitRow(row.text, delimiter);
+    const words = splitRow(row.text, delimiter, closes);
     if (width !== undefined && words.length !== width) {
       throw new DataError(file, "shape", `line ${row.line} has ${words.length} columns; ${describeWidth(spec, width)}`);
     }
@@ -111,7 +117,11 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
           for (let c = 0; c < 3; c++)
             clip.data[joint * 3 + c] = scale[c] * parseFinite(values[c], file, row.line) + offset[c];
         }
-        if (states && columns.state !== null) states[joint] = parseFinite(word(columns.state), file, row.line);
+        if (states && columns.state !== null) {
+          const state = word(columns.state);
+          const none = missing.has(state) && isLost(clip.data, joint * 3);
+          states[joint] = none ? 0 : parseFinite(state, file, row.line);
+        }
       });
     });
   });
@@ -127,10 +137,10 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
   return { clip, states };
 }
 
-/** The words of a line; a delimiter at its end closes the last word and opens none. */
-function splitRow(line: string, delimiter: string): string[] {
+/** The words of a line; where delimiters close words, one at the line's end opens none. */
+function splitRow(line: string, delimiter: string, closes = true): string[] {
   const words = cellsOf(line, delimiter);
-  if (words.length > 1 && words[words.length - 1] === "") words.pop();
+  if (closes && words.length > 1 && words[words.length - 1] === "") words.pop();
   return words;
 }
 

@@ -156,3 +156,41 @@ export function checkClip(clip: Clip, file: string): void {
   }
   if (!somebody) throw new DataError(file, "empty", `all ${frames} frames are zero or lost: nobody was tracked`);
 }
+
+/** A joint may be so many times its body's size away from the body's middle; a real one is hardly more than one. */
+const REACH = 50;
+
+/**
+ * Refuses a clip with a joint far from its body: mostly a lost joint that was written as a number (9999). A body's size is
+ * how far three quarters of its joints lie from its middle, over the clip.
+ * @throws DataError `range`, with the first place of it
+ */
+export function checkReach({ data, frames, persons, joints }: Clip, file: string): void {
+  const away = new Float64Array(frames * persons * joints);
+  const sizes: number[] = [];
+  for (let body = 0; body < frames * persons; body++) {
+    const start = body * joints;
+    const at = (v: number, c: number): number => data[(start + v) * 3 + c];
+    const middle = [0, 1, 2].map((c) => quantile(joints, 0.5, (v) => at(v, c)));
+    for (let v = 0; v < joints; v++) away[start + v] = Math.hypot(...middle.map((place, c) => at(v, c) - place));
+    const size = quantile(joints, 0.75, (v) => away[start + v]);
+    if (size > 0) sizes.push(size);
+  }
+  const size = quantile(sizes.length, 0.5, (i) => sizes[i]);
+  const far = away.findIndex((distance) => distance > REACH * size);
+  if (far < 0) return;
+  const [joint, body] = [far % joints, Math.floor(far / joints)];
+  throw new DataError(
+    file,
+    "range",
+    `joint ${joint} of person ${body % persons} lies ${away[far].toPrecision(3)} from the middle of its body in frame ` +
+      `${Math.floor(body / persons)}, where bodies measure about ${size.toPrecision(3)}: a lost joint written as a number? ` +
+      "Write it as the format has lost joints",
+  );
+}
+
+/** A quantile of so many numbers, of those that are not NaN; NaN where there are none. */
+function quantile(count: number, share: number, value: (i: number) => number): number {
+  const values = Float64Array.from({ length: count }, (_, i) => value(i)).filter((x) => !Number.isNaN(x));
+  return values.sort()[Math.floor(share * (values.length - 1))] ?? NaN;
+}

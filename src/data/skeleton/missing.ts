@@ -7,7 +7,7 @@
  * the whole clip, from its nearest neighbours along the bones.
  */
 import type { Clip } from "./clip.ts";
-import { presentFrames } from "./clip.ts";
+import { personStride, presentFrames, sliceFrames } from "./clip.ts";
 import type { SkeletonLayout } from "./layout.ts";
 
 /** Marks the joint whose x lies at `data[at]` as not seen. */
@@ -45,6 +45,27 @@ export function zerosAreLost(clip: Clip, origins: readonly number[] = []): void 
       for (const at of zeros) markMissing(data, at);
     }
   }
+}
+
+/**
+ * The clip from the first frame in which anybody is seen to the last. In a frame between them in which nobody is, whoever
+ * is seen before and after was there and lost: all joints of theirs are marked so, in place, to be filled in time.
+ * @returns the clip itself where somebody is seen at both ends
+ */
+export function closeEmptyFrames(clip: Clip): Clip {
+  const { data, frames, persons } = clip;
+  const stride = personStride(clip);
+  const spans = Array.from({ length: persons }, (_, m) => presentFrames(clip, m)).map((all) => [all[0], all.at(-1)]);
+  const first = Math.min(...spans.map(([from]) => from ?? frames));
+  const last = Math.max(...spans.map(([, to]) => to ?? -1));
+  for (let t = first + 1; t < last; t++) {
+    const frame = t * persons * stride;
+    if (data.subarray(frame, frame + persons * stride).some((value) => value !== 0)) continue;
+    spans.forEach(([from = Infinity, to = -1], m) => {
+      if (from < t && t < to) data.fill(NaN, frame + m * stride, frame + (m + 1) * stride);
+    });
+  }
+  return first > last || (first === 0 && last === frames - 1) ? clip : sliceFrames(clip, first, last + 1);
 }
 
 /** Per frame, person and joint 1 where it was not seen; undefined where all were. */

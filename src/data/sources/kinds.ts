@@ -216,5 +216,5 @@ function subjectsProtocol(testing: readonly number[]): Protocol {
     1e9,
     (subject) => !testing.includes(subject),
   );
-  return { ...protocol, own: true };
+  return { ...protocol, own: true, subjects: testing };
 }

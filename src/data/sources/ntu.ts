@@ -33,6 +33,7 @@ export function ntuSource(folder: string, actions: 60 | 120, options: NtuSourceO
     inputs: files.length,
     remarks: folderRemarks(folder, ".skeleton"),
     publishedFrames: MAX_FRAMES,
+    keepsEmptyFrames: true,
     get leftOut() {
       return leftOut;
     },

@@ -5,7 +5,8 @@
  */
 import { statSync } from "node:fs";
 import type { Clip } from "../skeleton/clip.ts";
-import { limitFrames, presentFrames } from "../skeleton/clip.ts";
+import { checkReach, limitFrames, presentFrames } from "../skeleton/clip.ts";
+import { closeEmptyFrames } from "../skeleton/missing.ts";
 import { groupBy } from "../group.ts";
 import type { BadInput } from "../errors.ts";
 import { DataError } from "../errors.ts";
@@ -15,6 +16,7 @@ import { perClipOrFrame, type Normalization, type NormalizedPer } from "../skele
 import type { PreparedClip } from "./prepare-clip.ts";
 import { prepareClip } from "./prepare-clip.ts";
 import type { ClipSource, Remark } from "./source.ts";
+import type { ClipFacts } from "../store/format.ts";
 import type { Protocol } from "../store/protocol.ts";
 import { foldProtocols } from "../store/folds.ts";
 import { ClipStore } from "../store/store.ts";
@@ -125,6 +127,7 @@ export async function prepareStore(
   const bad: BadClip[] = [];
   const remarks: Remark[] = [...(source.remarks ?? [])];
   const cut: string[] = [];
+  const ends: string[] = [];
   const missing: Counts = { joints: 0, of: 0, clips: 0, inTime: 0, names: [] };
   const up = options.up ?? source.up;
   const sides = protocols.map(() => ({ train: 0, test: 0 }));
@@ -142,8 +145,11 @@ export async function prepareStore(
     if (options.strict) refuse(remarks, path);
     for (const { facts, clip } of source.clips(onBad, progress)) {
       try {
-        const kept = limitFrames(clip, most);
-        if (kept !== clip) cut.push(`${facts.name} (${clip.frames} frames)`);
+        const seen = source.keepsEmptyFrames ? clip : closeEmptyFrames(clip);
+        if (seen !== clip) ends.push(`${facts.name} (${clip.frames - seen.frames} frames)`);
+        checkReach(seen, facts.name);
+        const kept = limitFrames(seen, most);
+        if (kept !== seen) cut.push(`${facts.name} (${clip.frames} frames)`);
         const made = prepareClip(kept, { layout, map: options.map, normalization, normalizedPer, up });
         writer.add(facts, made.clip, made.lost);
         count(missing, kept, made, facts.name);
@@ -169,9 +175,16 @@ export async function prepareStore(
     }
     remarks.push(...(source.lateRemarks ?? []));
     if (cut.length > 0) remarks.push({ what: `clips cut to their first ${most} frames`, names: cut, harmless: true });
+    if (ends.length > 0)
+      remarks.push({
+        what: "clips without the frames at their ends in which nobody is seen",
+        names: ends,
+        harmless: true,
+      });
     const { names, ...found } = missing;
     if (names.length > 0) remarks.push({ what: "clips with lost joints, which were filled", names, harmless: true });
     protocols.forEach((protocol, i) => remarks.push(...emptySides(protocol, sides[i], path)));
+    remarks.push(...nobodys(protocols, writer.clips));
     if (options.strict) refuse(remarks, path);
     const folds = options.folds === undefined ? [] : foldProtocols(options.folds, writer.clips, protocols.length);
     const badByReason: Partial<Record<BadInput, number>> = {};
@@ -258,6 +271,17 @@ function emptySides({ name, rule, own }: Protocol, sides: { train: number; test:
     `protocol ${name} (${rule}) leaves nothing to ${side} on: all ${sides.train + sides.test} clips ` +
       `${side === "test" ? "train" : "test"}. Name subjects or clips that there are, or leave the protocol out`,
   );
+}
+
+/** Subjects that a rule names and no clip is of. */
+function nobodys(protocols: readonly Protocol[], clips: readonly ClipFacts[]): Remark[] {
+  const there = new Set(clips.map(({ subject }) => subject));
+  const names = protocols.flatMap(({ subjects = [] }) => subjects.filter((one) => !there.has(one)).map(String));
+  const held = [...there].filter((one) => one !== undefined).sort((a, b) => a - b);
+  if (names.length === 0) return [];
+  return [
+    { what: `subjects named of whom there is no clip (there are ${held.join(", ")})`, names: [...new Set(names)] },
+  ];
 }
 
 /** As asked, else as the source has it, else the published form. */

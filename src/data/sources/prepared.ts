@@ -187,6 +187,7 @@ function sourceOf(
     classes,
     protocols,
     inputs: entries.length,
+    keepsEmptyFrames: true,
     normalization: layout.name === NTU25.name || layout.name === KINECT_V1_20.name ? undefined : ONE_CAMERA,
     *clips(onBad, onInput) {
       for (const { facts, read } of entries) {

@@ -40,6 +40,8 @@ export interface ClipSource {
   readonly longest?: number;
   /** Frames that the data set's published preparation keeps of a clip. Default: all. */
   readonly publishedFrames?: number;
+  /** The published preparation keeps frames in which nobody is seen, as zeros. Default: they are no place of a body. */
+  readonly keepsEmptyFrames?: boolean;
   /** How these clips are best normalised. Default: the published form for NTU RGB+D. */
   readonly normalization?: { readonly kind: Normalization; readonly per?: NormalizedPer };
   /** The axis that is upright. Default y. */

@@ -26,6 +26,8 @@ export interface Protocol {
   readonly rule: string;
   /** Made by the user for these clips, so that a side without any is a mistake. Default: a published protocol. */
   readonly own?: boolean;
+  /** Subjects that the rule names one by one; one that no clip is of is likely a slip. */
+  readonly subjects?: readonly number[];
   /** @throws DataError `label` where the sample lacks what the rule needs or is outside the data set. */
   readonly split: (sample: SampleFacts) => Split;
 }

@@ -9,7 +9,7 @@ import { bodyEnergy, mainBodies } from "../../../src/data/skeleton/bodies.ts";
 import { isPresent, newClip, presentFrames, toChannelsFirst } from "../../../src/data/skeleton/clip.ts";
 import type { BadInput } from "../../../src/data/errors.ts";
 import { DataError } from "../../../src/data/errors.ts";
-import { KINECT_V1_20, SBU15 } from "../../../src/data/skeleton/layout.ts";
+import { KINECT_V1_20, NTU25, SBU15 } from "../../../src/data/skeleton/layout.ts";
 import { ntuClip, parseNtuSkeleton, trackedBodies } from "../../../src/data/formats/ntu-skeleton.ts";
 import {
   cutPkuAction,
@@ -287,8 +287,21 @@ describe("CSV", () => {
       Uint8Array.from({ length: 75 }, (_, i) => (i % 25) % 3),
     );
     const parse = (text: string) => () => parseSkeletonCsv(text, "k.csv", KINECT_V2_CSV);
-    refuses(parse(lines[0].replace(/,[^,]*,$/, ",")), "k.csv", "shape", "99 columns");
-    refuses(parse(lines[0].replace(/^[^,]*/, "nan")), "k.csv", "not-finite", "line 1");
+    refuses(parse(`${lines[0]}\n${lines[1].replace(/,[^,]*,$/, ",")}`), "k.csv", "shape", "line 2 has 99 columns");
+    refuses(parse(lines[0].replace(/,[^,]*,$/, ",")), "k.csv", "format", "line 1");
+    refuses(parse(lines[0].replace(/^[^,]*/, "inf")), "k.csv", "not-finite", "line 1");
+    // What tables hold for a missing number is a lost joint, at the end of a line as well.
+    for (const word of ["", "NaN", "nan", "NA", "null"]) {
+      const { data } = parse(lines[0].replace(/^[^,]*/, word))().clip;
+      assert.deepEqual(
+        [0, 3].map((at) => Number.isNaN(data[at + 1])),
+        [true, true],
+      );
+    }
+    const plain: CsvSpec = { layout: NTU25, fields: ["x", "y", "z"] };
+    const cells = Array.from({ length: 75 }, (_, i) => (i === 74 ? "" : String(i + 1)));
+    const last = parseSkeletonCsv(`${cells.join(",")}\n`, "k.csv", plain).clip.data;
+    assert.ok(last.subarray(72).every(Number.isNaN) && last.subarray(0, 72).every((x, i) => x === i + 1));
     refuses(parse("\n \n"), "k.csv", "empty", "no frames");
     refuses(parse(`${"0,".repeat(100)}\n`.repeat(2)), "k.csv", "empty", "nobody was tracked");
   });

@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import type { Clip, ClipSource, PrepareOptions, PrepareReport } from "../../../src/data/index.ts";
 import {
+  checkReach,
   ClipStore,
   ClipStoreWriter,
+  closeEmptyFrames,
   fillFromBody,
   fillInTime,
   generateClip,
@@ -89,6 +91,61 @@ describe("what stands for a lost joint", () => {
     const { data } = ntuClip(parseNtuSkeleton(text, "s"), "s");
     for (let v = 0; v < 25; v++) assert.equal(Number.isNaN(data[v * 3]), v === 7);
   });
+});
+
+describe("frames in which nobody is seen", () => {
+  const emptied = (clip: Clip, gone: (t: number) => boolean): Clip => ({
+    ...clip,
+    data: clip.data.map((x, i) => (gone(Math.floor(i / 75 / clip.persons)) ? 0 : x)),
+  });
+
+  test("are cut at the ends and, between, are lost joints of whoever is seen before and after", () => {
+    const whole = clipOf();
+    const last = whole.frames - 1;
+    const clip = emptied(whole, (t) => t < 2 || (t >= 8 && t < 11) || t === last);
+    const closed = closeEmptyFrames(clip);
+    assert.equal(closed.frames, whole.frames - 3);
+    assert.equal(fillInTime(closed, NTU25.parents), 3 * 25);
+    const there = { ...whole, data: whole.data.slice(2 * 75, last * 75), frames: whole.frames - 3 };
+    assert.ok(farthest(closed, there) < 0.1, `${farthest(closed, there)} m off`);
+    assert.equal(closeEmptyFrames(whole), whole);
+  });
+
+  test("in a store: filled, counted and named; the published preparation keeps them as zeros", async () => {
+    const whole = clipOf();
+    const clip = emptied(whole, (t) => t === 0 || t === 5);
+    const { report, store } = await stored(clip, { normalize: "none" });
+    assert.equal(report.missing.joints, 25);
+    assert.deepEqual(
+      report.remarks.map(({ what, names }) => [what, names]),
+      [
+        ["clips without the frames at their ends in which nobody is seen", ["one (1 frames)"]],
+        ["clips with lost joints, which were filled", ["one (25 joints)"]],
+      ],
+    );
+    const read = store.read(0);
+    assert.equal(read.frames, whole.frames - 1);
+    for (let t = 0; t < read.frames; t++) assert.ok(read.data.subarray(t * 75, t * 75 + 75).some((x) => x !== 0));
+  });
+});
+
+test("a joint that cannot be one of its body is refused, whatever number stands for a lost one", () => {
+  const clip = clipOf();
+  checkReach(clip, "a");
+  for (const value of [9999, -9999, 1e30]) {
+    const data = clip.data.slice();
+    data[(4 * 25 + 7) * 3 + 1] = value;
+    assert.throws(
+      () => checkReach({ ...clip, data }, "a"),
+      /^DataError: a: range: joint 7 of person 0 lies .* in frame 4,/,
+    );
+  }
+  // One body far from another, or from the sensor, is no fault; nor is a lost or an absent one.
+  const two = clipOf(2);
+  two.data.forEach((x, i) => (two.data[i] = Math.floor(i / 75) % 2 === 1 ? x + 1000 : x));
+  two.data.fill(0, 0, 75);
+  markMissing(two.data, 300);
+  checkReach(two, "a");
 });
 
 describe("filling", () => {

@@ -92,6 +92,9 @@ test("subject 0 and splits without clips are refused", async () => {
   assert.deepEqual((await prepare(folder, { labels, testSubjects: [3] })).protocols, [
     { name: "xsub", train: 1, test: 1 },
   ]);
+  const nobody = "subjects named of whom there is no clip (there are 1, 3): 9";
+  assert.deepEqual(said(await prepare(folder, { labels, testSubjects: [3, 9] })), [nobody]);
+  await assert.rejects(prepare(folder, { labels, testSubjects: [3, 9] }, { strict: true }), /1 subjects named of whom/);
 });
 
 test("recordings keep all their frames unless a limit is given, and a cut is told", async () => {
