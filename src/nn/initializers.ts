@@ -14,6 +14,7 @@ import { formatShape, sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LayerOptions } from "./initialize.ts";
+import { checkOptions } from "../tensor/door/door.ts";
 
 /** What gains are known of. */
 export type Nonlinearity = "linear" | "conv" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
@@ -45,6 +46,8 @@ export function calculateGain(nonlinearity: Nonlinearity, slope = 0.01): number 
   }
 }
 
+const DRAWS = ["dtype", "generator"];
+
 interface Fans {
   readonly fanIn: number;
   readonly fanOut: number;
@@ -73,12 +76,14 @@ export interface XavierOptions extends LayerOptions {
 
 /** Uniform in ±gain·√(6 / (fanIn + fanOut)) (torch.nn.init.xavier_uniform_; Glorot, Bengio 2010, eq. 16). */
 export function xavierUniform(shape: Shape, options: XavierOptions = {}): Tensor {
+  checkOptions("xavierUniform", options, ["gain", ...DRAWS]);
   const { fanIn, fanOut } = fansOf("xavierUniform", shape);
   return uniformWithin(shape, (options.gain ?? 1) * Math.sqrt(6 / (fanIn + fanOut)), options);
 }
 
 /** Normal of deviation gain·√(2 / (fanIn + fanOut)) (torch.nn.init.xavier_normal_; Glorot, Bengio 2010). */
 export function xavierNormal(shape: Shape, options: XavierOptions = {}): Tensor {
+  checkOptions("xavierNormal", options, ["gain", ...DRAWS]);
   const { fanIn, fanOut } = fansOf("xavierNormal", shape);
   return normalOf(shape, (options.gain ?? 1) * Math.sqrt(2 / (fanIn + fanOut)), options);
 }
@@ -94,6 +99,7 @@ export interface KaimingOptions extends LayerOptions {
 }
 
 function kaimingDeviation(name: string, shape: Shape, options: KaimingOptions): number {
+  checkOptions(name, options, ["a", "mode", "nonlinearity", ...DRAWS]);
   const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu" } = options;
   if (mode !== "fanIn" && mode !== "fanOut") {
     throw new Error(`${name}: mode is ${JSON.stringify(mode)}; it must be "fanIn" or "fanOut"`);
@@ -124,6 +130,7 @@ export interface TruncatedNormalOptions extends LayerOptions {
 
 /** Normal, of what lies in [low, high] alone (torch.nn.init.trunc_normal_), by the inverse of its distribution. */
 export function truncatedNormal(shape: Shape, options: TruncatedNormalOptions = {}): Tensor {
+  checkOptions("truncatedNormal", options, ["mean", "deviation", "low", "high", ...DRAWS]);
   const { mean = 0, deviation = 1, low = -2, high = 2, dtype = "f32", generator = rng() } = options;
   if (!(deviation > 0 && low < high)) {
     throw new Error(`truncatedNormal: deviation ${deviation} must be above 0, and low ${low} below high ${high}`);
@@ -191,6 +198,7 @@ export interface OrthogonalOptions extends LayerOptions {
  */
 export function orthogonal(shape: Shape, options: OrthogonalOptions = {}): Tensor {
   if (shape.length < 2) throw new Error(`orthogonal: ${formatShape(shape)} is no matrix; it needs at least two axes`);
+  checkOptions("orthogonal", options, ["gain", ...DRAWS]);
   const { gain = 1, dtype = "f32", generator = rng() } = options;
   const [rows, columns] = [shape[0], sizeOf(shape.slice(1))];
   if (rows * columns === 0) return zeros(shape, dtype);

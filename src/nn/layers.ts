@@ -11,6 +11,7 @@ import type { LayerOptions } from "./initialize.ts";
 import { parameter, requireCount, requireProbability } from "./initialize.ts";
 import type { TensorModule } from "./module.ts";
 import { Module } from "./module.ts";
+import { checkOptions, describeValue } from "../tensor/door/door.ts";
 
 /** Settings of a `LayerNorm` layer. */
 export interface LayerNormSettings extends LayerOptions {
@@ -34,6 +35,7 @@ export class LayerNorm extends Module {
 
   constructor(size: number | readonly number[], settings: LayerNormSettings = {}) {
     super();
+    checkOptions("LayerNorm", settings, ["dtype", "generator", "epsilon", "elementwiseAffine", "bias"]);
     const { dtype = "f32", epsilon = 1e-5, elementwiseAffine = true, bias = true } = settings;
     this.#shape = typeof size === "number" ? [size] : [...size];
     if (this.#shape.length === 0) throw new Error("LayerNorm: size is []; it must name at least one axis");
@@ -103,6 +105,12 @@ export class Sequential extends Module {
 
   constructor(...steps: SequentialStep[]) {
     super();
+    steps.forEach((step, i) => {
+      if (typeof step === "function" || step instanceof Module) return;
+      throw new TypeError(
+        `Sequential: step ${i} is ${describeValue(step)}; it must be a module or a function of a tensor`,
+      );
+    });
     this.#steps = steps;
   }
 

@@ -8,6 +8,7 @@ import { rng } from "../tensor/random.ts";
 import type { LayerOptions } from "./initialize.ts";
 import { fanInUniform, parameter, requireCount } from "./initialize.ts";
 import { Module } from "./module.ts";
+import { checkOptions } from "../tensor/door/door.ts";
 
 /** Settings of a `Linear` layer. */
 export interface LinearOptions extends LayerOptions {
@@ -22,6 +23,7 @@ export class Linear extends Module {
 
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
+    checkOptions("Linear", options, ["bias", "dtype", "generator"]);
     requireCount("Linear", "inFeatures", inFeatures);
     requireCount("Linear", "outFeatures", outFeatures);
     this.weight = parameter("weight", fanInUniform(inFeatures, [outFeatures, inFeatures], options));
@@ -64,6 +66,7 @@ export class Embedding extends Module {
 
   constructor(count: number, dim: number, options: EmbeddingOptions = {}) {
     super();
+    checkOptions("Embedding", options, ["paddingIndex", "dtype", "generator"]);
     requireCount("Embedding", "count", count);
     requireCount("Embedding", "dim", dim);
     const { paddingIndex, dtype = "f32", generator = rng() } = options;

@@ -6,6 +6,7 @@ import { fanInUniform, parameter, requireCount, requireProbability } from "./ini
 import { Module } from "./module.ts";
 import type { GruResult, LstmResult, RecurrentOptions } from "./recurrent-functions.ts";
 import { gru, lstm } from "./recurrent-functions.ts";
+import { checkOptions } from "../tensor/door/door.ts";
 
 /** Settings of the layers `GRU` and `LSTM`. */
 export interface RecurrentSettings extends LayerOptions {
@@ -31,6 +32,8 @@ export interface RecurrentInputs {
   readonly segments?: readonly number[];
 }
 
+const SETTINGS = ["numLayers", "bidirectional", "batchFirst", "bias", "dropout", "dtype", "generator"];
+
 abstract class Recurrent extends Module {
   readonly hiddenSize: number;
   readonly #weights: Record<string, Variable> = {};
@@ -39,6 +42,7 @@ abstract class Recurrent extends Module {
   constructor(gateCount: number, inputSize: number, hiddenSize: number, settings: RecurrentSettings) {
     super();
     const name = new.target.name;
+    checkOptions(name, settings, SETTINGS);
     const { numLayers = 1, bidirectional = false, bias = true, dropout = 0 } = settings;
     requireCount(name, "inputSize", inputSize);
     requireCount(name, "hiddenSize", hiddenSize);

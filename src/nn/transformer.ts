@@ -16,6 +16,7 @@ import { Dropout, LayerNorm } from "./layers.ts";
 import { Linear, linear } from "./linear.ts";
 import { Module } from "./module.ts";
 import type { LayerCache } from "./sequence/cache.ts";
+import { checkOptions } from "../tensor/door/door.ts";
 
 /** Added to the scores of closed keys. */
 const CLOSED = -60000;
@@ -72,23 +73,27 @@ export class MultiHeadAttention extends Module {
 
   constructor(width: number, heads: number, settings: AttentionSettings = {}) {
     super();
-    const { dropout = 0, bias = true, batchFirst = false, dtype = "f32" } = settings;
+    checkOptions("MultiHeadAttention", settings, ["dropout", "bias", "batchFirst", "dtype", "generator"]);
+    const { dropout = 0, bias = true, batchFirst = false, dtype = "f32", generator } = settings;
     requireCount("MultiHeadAttention", "width", width);
     requireCount("MultiHeadAttention", "heads", heads);
     requireProbability("MultiHeadAttention", dropout);
     if (width % heads !== 0) throw new Error(`MultiHeadAttention: width ${width} is no multiple of ${heads} heads`);
-    this.in_proj_weight = parameter("in_proj_weight", xavierUniform([3 * width, width], settings));
+    this.in_proj_weight = parameter("in_proj_weight", xavierUniform([3 * width, width], { dtype, generator }));
     if (bias) this.in_proj_bias = parameter("in_proj_bias", zeros([3 * width], dtype));
-    this.out_proj = new Linear(width, width, { ...settings, bias: bias ? "zero" : false });
+    this.out_proj = new Linear(width, width, { dtype, generator, bias: bias ? "zero" : false });
     this.heads = heads;
     this.#width = width;
     this.#dropout = dropout;
     this.#batchFirst = batchFirst;
-    this.#generator = settings.generator;
+    this.#generator = generator;
   }
 
   /** query [T, B, width] → the same shape. */
   forward(query: Tensor, inputs: AttentionInputs = {}): Tensor {
+    checkOptions("MultiHeadAttention", inputs, [
+      ...["key", "value", "mask", "attentionMask", "causal", "cache", "rotary", "segments"],
+    ]);
     const { key = query, value = key } = inputs;
     const [q, k, v] = [query, key, value].map((x) => this.#batchMajor(x));
     const given = key === query ? q : k;
@@ -188,6 +193,11 @@ export interface EncoderLayerSettings extends LayerOptions {
   readonly epsilon?: number;
 }
 
+/** Names of an `EncoderLayerSettings`. */
+export const LAYER_SETTINGS: readonly string[] = [
+  ...["feedForward", "dropout", "activation", "normFirst", "batchFirst", "epsilon", "dtype", "generator"],
+];
+
 /** The function behind an activation's name. */
 export function activationOf(layer: string, activation: EncoderLayerSettings["activation"]): (x: Tensor) => Tensor {
   if (typeof activation === "function") return activation;
@@ -211,14 +221,16 @@ export class TransformerEncoderLayer extends Module {
 
   constructor(width: number, heads: number, settings: EncoderLayerSettings = {}) {
     super();
+    checkOptions("TransformerEncoderLayer", settings, LAYER_SETTINGS);
     const { feedForward = 2048, dropout = 0.1, activation = "relu", normFirst = false, generator } = settings;
+    const { dtype, batchFirst, epsilon } = settings;
     requireCount("TransformerEncoderLayer", "feedForward", feedForward);
-    this.self_attn = new MultiHeadAttention(width, heads, { ...settings, dropout });
-    this.linear1 = new Linear(width, feedForward, { dtype: settings.dtype, generator });
+    this.self_attn = new MultiHeadAttention(width, heads, { dtype, generator, batchFirst, dropout });
+    this.linear1 = new Linear(width, feedForward, { dtype, generator });
     this.dropout = new Dropout(dropout, generator);
-    this.linear2 = new Linear(feedForward, width, { dtype: settings.dtype, generator });
-    this.norm1 = new LayerNorm(width, settings);
-    this.norm2 = new LayerNorm(width, settings);
+    this.linear2 = new Linear(feedForward, width, { dtype, generator });
+    this.norm1 = new LayerNorm(width, { dtype, epsilon });
+    this.norm2 = new LayerNorm(width, { dtype, epsilon });
     this.dropout1 = new Dropout(dropout, generator);
     this.dropout2 = new Dropout(dropout, generator);
     this.#activate = activationOf("TransformerEncoderLayer", activation);

@@ -9,6 +9,7 @@ import * as build from "../tensor/build.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { concat } from "../tensor/methods/join.ts";
+import { checkOptions } from "../tensor/door/door.ts";
 
 export interface AttentionAttrs {
   readonly heads: number;
@@ -161,6 +162,7 @@ function run(
   packed: boolean,
   options: AttentionOptions,
 ): Tensor {
+  checkOptions("attention", options, ["mask", "keep", "segments", "scale"]);
   const { mask, keep, segments, scale = 1 / Math.sqrt(dim) } = options;
   const batch = operands[0].shape[0];
   if (mask && !sameShape(mask.shape, [batch, keys])) {

@@ -8,6 +8,7 @@ import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { MaxPoolOptions } from "./spatial/pooling.ts";
 import { larger, maxPool } from "./spatial/pooling.ts";
+import { checkOptions } from "../tensor/door/door.ts";
 
 /** Settings of `depthwiseConv1d`. */
 export interface DepthwiseOptions {
@@ -78,6 +79,7 @@ function everyNth(x: Tensor, axis: number, start: number, count: number, step: n
  * groups = C), bias [C]. The axis keeps its place, so that what normalises the channels next reads neighbours.
  */
 export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOptions = {}): Tensor {
+  checkOptions("depthwiseConv1d", options, ["bias", "stride", "padding", "axis"]);
   const { bias, stride = 1, padding = 0, axis = 1 } = options;
   const [channels, , size] = weight.shape;
   const fits =

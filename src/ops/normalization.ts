@@ -3,7 +3,7 @@ import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { formatShape, normalizeAxis, sameShape, sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { requireFloat } from "../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../tensor/door/door.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 interface EpsilonAttrs {
@@ -48,6 +48,7 @@ export interface LayerNormOptions {
 /** Layer normalisation over the last axis, or the last axes together (torch.nn.functional.layer_norm). */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   requireFloat("layerNorm", x);
+  checkOptions("layerNorm", options, ["weight", "bias", "epsilon", "shape"]);
   const { weight, bias, epsilon = 1e-5, shape = x.shape.slice(-1) } = options;
   const axes = x.shape.slice(x.rank - shape.length);
   if (shape.length === 0 || shape.length > x.rank || sizeOf(axes) === 0)
@@ -98,6 +99,7 @@ export type GroupNormOptions = Omit<LayerNormOptions, "shape">;
  */
 export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor {
   requireFloat("groupNorm", x);
+  checkOptions("groupNorm", options, ["weight", "bias", "epsilon"]);
   const [n, channels] = x.shape;
   const row = sizeOf(x.shape.slice(1)) / groups;
   if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0 || row === 0) {
@@ -119,6 +121,7 @@ export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions =
  */
 export function instanceNorm(x: Tensor, options: GroupNormOptions = {}): Tensor {
   requireFloat("instanceNorm", x);
+  checkOptions("instanceNorm", options, ["weight", "bias", "epsilon"]);
   if (x.rank < 3 || x.shape[1] === 0 || sizeOf(x.shape.slice(2)) < 2) {
     throw new Error(`instanceNorm: x ${formatShape(x.shape)} must be [N, C, ...] with more than one place a channel`);
   }
@@ -137,6 +140,7 @@ export interface RmsNormOptions {
 /** x / √(mean of x² over the last axis + ε) (torch.nn.functional.rms_norm; Zhang, Sennrich 2019, arXiv 1910.07467). */
 export function rmsNorm(x: Tensor, options: RmsNormOptions = {}): Tensor {
   requireFloat("rmsNorm", x);
+  checkOptions("rmsNorm", options, ["weight", "epsilon"]);
   const { weight, epsilon = { f16: 2 ** -10, f32: 2 ** -23, f64: 2 ** -52 }[x.dtype as "f16" | "f32" | "f64"] } =
     options;
   if (x.rank === 0 || x.shape[x.rank - 1] === 0)

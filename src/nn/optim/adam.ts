@@ -44,6 +44,9 @@ export class Adam extends Optimizer<AdamSettings> {
     super(params, { ...DEFAULTS, ...settings }, ["exp_avg", "exp_avg_sq"], true);
   }
 
+  protected override get known(): readonly string[] {
+    return ["betas", "epsilon", "weightDecay"];
+  }
   protected check(s: AdamSettings): void {
     const name = this.constructor.name;
     requireRange(name, "lr", s.lr, 0);

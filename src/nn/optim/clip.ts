@@ -2,6 +2,7 @@
 import { noGrad } from "../../autograd/grad.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 /** How `clipGradNorm` takes a norm that is not finite. */
 export interface ClipOptions {
@@ -33,6 +34,7 @@ export function clipGradNorm(
   maxNorm: number,
   options: ClipOptions = {},
 ): Tensor | Promise<Tensor> {
+  checkOptions("clipGradNorm", options, ["errorIfNonfinite"]);
   if (!(maxNorm > 0)) throw new Error(`clipGradNorm: maxNorm is ${maxNorm}; it must be above 0`);
   const held = parameters.filter((p) => p.grad);
   if (held.length === 0) throw new Error("clipGradNorm: no parameter has a gradient; call backward() first");

@@ -25,6 +25,9 @@ export class LAMB extends Optimizer<LambSettings> {
     super(params, { ...DEFAULTS, ...settings }, ["exp_avg", "exp_avg_sq"], true);
   }
 
+  protected override get known(): readonly string[] {
+    return ["betas", "epsilon", "weightDecay"];
+  }
   protected check(s: LambSettings): void {
     requireRange("LAMB", "lr", s.lr, 0);
     requireRange("LAMB", "the first of betas", s.betas[0], 0, 1);

@@ -28,6 +28,9 @@ export class Lion extends Optimizer<LionSettings> {
     super(params, { ...DEFAULTS, ...settings }, ["exp_avg"], false);
   }
 
+  protected override get known(): readonly string[] {
+    return ["betas", "weightDecay"];
+  }
   protected check(s: LionSettings): void {
     requireRange("Lion", "lr", s.lr, 0);
     requireRange("Lion", "the first of betas", s.betas[0], 0, 1);

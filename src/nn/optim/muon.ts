@@ -59,6 +59,9 @@ export class Muon extends Optimizer<MuonSettings> {
     }
   }
 
+  protected override get known(): readonly string[] {
+    return ["momentum", "nesterov", "weightDecay", "steps", "epsilon", "adjust"];
+  }
   protected check(s: MuonSettings): void {
     requireRange("Muon", "lr", s.lr, 0);
     requireRange("Muon", "momentum", s.momentum, 0, 1);

@@ -18,6 +18,7 @@ import { variable } from "../../tensor/variable.ts";
 import type { StateValue } from "../state.ts";
 import { readState, tensorFor } from "../state.ts";
 import { updating } from "./updating.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 /** Settings that every optimizer has. */
 export interface CommonSettings {
@@ -75,7 +76,11 @@ export abstract class Optimizer<S extends CommonSettings> {
     counts: boolean,
   ) {
     const name = this.constructor.name;
+    const known = this.known && ["lr", ...this.known];
+    if (known) checkOptions(name, defaults, known);
     const grouped = isGrouped(params) ? params : [{ params } as unknown as ParameterGroup<S>];
+    for (const group of known ? grouped : [])
+      checkOptions(`${name}: a group of parameters`, group, [...known!, "params"]);
     this.groups = grouped.map((group) => ({ ...defaults, ...definedOf(group), params: [...group.params] }));
     for (const group of this.groups) this.check(group);
     this.parameters = this.groups.flatMap((group) => group.params);
@@ -91,6 +96,10 @@ export abstract class Optimizer<S extends CommonSettings> {
     if (counts) this.#counts = variable(zeros([seen.size]), { name: "step", trainable: false });
   }
 
+  /** Names of its settings besides `lr`: others are refused. Undefined: any will do. */
+  protected get known(): readonly string[] | undefined {
+    return undefined;
+  }
   /** Throws where a group's settings are out of range. */
   protected abstract check(settings: S): void;
   /** Assigns the new values of a parameter and its slots. Runs with gradients stopped. */

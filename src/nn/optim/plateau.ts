@@ -1,3 +1,4 @@
+import { checkOptions } from "../../tensor/door/door.ts";
 /**
  * A learning rate that falls when a measure no longer improves (torch.optim.lr_scheduler.ReduceLROnPlateau):
  *
@@ -42,6 +43,9 @@ export class PlateauSchedule {
 
   /** @throws Error naming an option out of range. */
   constructor(base: number, options: PlateauOptions = {}) {
+    checkOptions("PlateauSchedule", options, [
+      ...["mode", "factor", "patience", "threshold", "thresholdMode", "cooldown", "least", "epsilon"],
+    ]);
     const { mode = "min", factor = 0.1, patience = 10, threshold = 1e-4, thresholdMode = "rel" } = options;
     const { cooldown = 0, least = 0, epsilon = 1e-8 } = options;
     this.#options = { mode, factor, patience, threshold, thresholdMode, cooldown, least, epsilon };

@@ -49,6 +49,9 @@ export class RMSprop extends Optimizer<RmsPropSettings> {
     super(params, { ...DEFAULTS, ...settings }, slots, true);
   }
 
+  protected override get known(): readonly string[] {
+    return ["alpha", "epsilon", "weightDecay", "momentum", "centered"];
+  }
   protected check(s: RmsPropSettings): void {
     requireRange("RMSprop", "lr", s.lr, 0);
     requireRange("RMSprop", "alpha", s.alpha, 0);

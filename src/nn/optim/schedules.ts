@@ -1,3 +1,4 @@
+import { checkOptions } from "../../tensor/door/door.ts";
 /**
  * Learning rates as functions of the epoch (or step), counted from 0:
  *
@@ -55,6 +56,7 @@ export interface OneCycleOptions {
  * "Super-Convergence"; torch.optim.lr_scheduler.OneCycleLR, the rates of its two phases).
  */
 export function oneCycleSchedule(highest: number, total: number, options: OneCycleOptions = {}): Schedule {
+  checkOptions("oneCycleSchedule", options, ["rise", "startDivisor", "endDivisor", "along"]);
   const { rise = 0.3, startDivisor = 25, endDivisor = 1e4, along = "cosine" } = options;
   if (!Number.isInteger(total) || total < 2)
     throw new Error(`oneCycleSchedule: total is ${total}; it must be a whole number of steps, at least 2`);

@@ -40,6 +40,9 @@ export class SGD extends Optimizer<SgdSettings> {
     );
   }
 
+  protected override get known(): readonly string[] {
+    return ["momentum", "dampening", "weightDecay", "nesterov"];
+  }
   protected check(s: SgdSettings): void {
     requireRange("SGD", "lr", s.lr, 0);
     requireRange("SGD", "momentum", s.momentum, 0);

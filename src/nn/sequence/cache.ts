@@ -12,6 +12,7 @@ import { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import { variable } from "../../tensor/variable.ts";
 import { requireCount } from "../initialize.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 /** Sizes of a `KeyValueCache`. */
 export interface CacheSizes {
@@ -85,6 +86,7 @@ export class KeyValueCache {
   readonly #length: Variable;
 
   constructor(sizes: CacheSizes) {
+    checkOptions("KeyValueCache", sizes, ["layers", "batch", "heads", "steps", "dim", "dtype"]);
     for (const name of ["layers", "batch", "heads", "steps", "dim"] as const) {
       requireCount("KeyValueCache", name, sizes[name]);
     }

@@ -5,7 +5,8 @@ import { Dropout, LayerNorm } from "../layers.ts";
 import { Linear } from "../linear.ts";
 import { Module } from "../module.ts";
 import type { AttentionInputs, EncoderLayerSettings } from "../transformer.ts";
-import { MultiHeadAttention, activationOf } from "../transformer.ts";
+import { LAYER_SETTINGS, MultiHeadAttention, activationOf } from "../transformer.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 /** What a `TransformerDecoderLayer` takes besides the target and the memory. */
 export interface DecoderInputs {
@@ -38,16 +39,18 @@ export class TransformerDecoderLayer extends Module {
 
   constructor(width: number, heads: number, settings: EncoderLayerSettings = {}) {
     super();
+    checkOptions("TransformerDecoderLayer", settings, LAYER_SETTINGS);
     const { feedForward = 2048, dropout = 0.1, activation = "relu", normFirst = false, generator, dtype } = settings;
+    const { batchFirst, epsilon } = settings;
     requireCount("TransformerDecoderLayer", "feedForward", feedForward);
-    this.self_attn = new MultiHeadAttention(width, heads, { ...settings, dropout });
-    this.multihead_attn = new MultiHeadAttention(width, heads, { ...settings, dropout });
+    this.self_attn = new MultiHeadAttention(width, heads, { dtype, generator, batchFirst, dropout });
+    this.multihead_attn = new MultiHeadAttention(width, heads, { dtype, generator, batchFirst, dropout });
     this.linear1 = new Linear(width, feedForward, { dtype, generator });
     this.dropout = new Dropout(dropout, generator);
     this.linear2 = new Linear(feedForward, width, { dtype, generator });
-    this.norm1 = new LayerNorm(width, settings);
-    this.norm2 = new LayerNorm(width, settings);
-    this.norm3 = new LayerNorm(width, settings);
+    this.norm1 = new LayerNorm(width, { dtype, epsilon });
+    this.norm2 = new LayerNorm(width, { dtype, epsilon });
+    this.norm3 = new LayerNorm(width, { dtype, epsilon });
     this.dropout1 = new Dropout(dropout, generator);
     this.dropout2 = new Dropout(dropout, generator);
     this.dropout3 = new Dropout(dropout, generator);
@@ -56,7 +59,9 @@ export class TransformerDecoderLayer extends Module {
   }
 
   /** target [T, B, width], memory [S, B, width] → the target's shape (with `batchFirst` B comes first). */
-  forward(target: Tensor, memory: Tensor, { self = {}, cross = {}, causal = false }: DecoderInputs = {}): Tensor {
+  forward(target: Tensor, memory: Tensor, inputs: DecoderInputs = {}): Tensor {
+    checkOptions("TransformerDecoderLayer", inputs, ["self", "cross", "causal"]);
+    const { self = {}, cross = {}, causal = false } = inputs;
     const own = causal ? { ...self, causal: true } : self;
     const attend = (x: Tensor) => this.dropout1.forward(this.self_attn.forward(x, own));
     const look = (x: Tensor) => this.dropout2.forward(this.multihead_attn.forward(x, { ...cross, key: memory }));

@@ -10,6 +10,7 @@ import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { LayerOptions } from "../initialize.ts";
 import { ChannelNorm, moveToward } from "./channel-norm.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 /** Settings of `BatchNorm1d` and `BatchNorm2d`. */
 export interface BatchNormSettings extends Pick<LayerOptions, "dtype"> {
@@ -30,6 +31,7 @@ abstract class BatchNorm extends ChannelNorm {
   readonly #channels: number;
 
   constructor(channels: number, settings: BatchNormSettings = {}) {
+    checkOptions(new.target.name, settings, ["dtype", "epsilon", "momentum", "affine", "trackRunningStats"]);
     const { dtype = "f32", epsilon = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = settings;
     super(channels, { dtype, affine, trackRunningStats });
     if (momentum !== null && !(momentum >= 0 && momentum <= 1)) {

@@ -9,6 +9,7 @@ import type { Variable } from "../../tensor/variable.ts";
 import type { LayerOptions } from "../initialize.ts";
 import { fanInUniform, parameter, requireCount } from "../initialize.ts";
 import { Module } from "../module.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 /** Settings of `Conv1d` and `Conv2d`. */
 export interface ConvSettings extends LayerOptions {
@@ -42,6 +43,8 @@ export interface ConvTransposeSettings extends LayerOptions {
   readonly bias?: boolean;
 }
 
+const CONV_SETTINGS = ["stride", "padding", "dilation", "groups", "bias", "dtype", "generator"];
+
 function requireGroups(layer: string, inChannels: number, outChannels: number, groups: number): void {
   requireCount(layer, "inChannels", inChannels);
   requireCount(layer, "outChannels", outChannels);
@@ -74,6 +77,7 @@ abstract class Conv extends Module {
   protected constructor(rank: number, inChannels: number, outChannels: number, size: PerAxis, settings: ConvSettings) {
     super();
     const layer = `Conv${rank}d`;
+    checkOptions(layer, settings, [...CONV_SETTINGS, "paddingMode"]);
     const { stride, padding = 0, paddingMode = "zeros", dilation, groups = 1 } = settings;
     const kernel = perAxis(layer, "size", size, rank, 1);
     requireGroups(layer, inChannels, outChannels, groups);
@@ -135,6 +139,7 @@ abstract class ConvTranspose extends Module {
   ) {
     super();
     const layer = `ConvTranspose${rank}d`;
+    checkOptions(layer, settings, [...CONV_SETTINGS, "outputPadding"]);
     const { stride, padding, outputPadding, dilation, groups = 1 } = settings;
     const kernel = perAxis(layer, "size", size, rank, 1);
     requireGroups(layer, inChannels, outChannels, groups);

@@ -9,6 +9,7 @@ import type { LayerOptions } from "../initialize.ts";
 import { parameter, requireCount } from "../initialize.ts";
 import { Module } from "../module.ts";
 import { ChannelNorm, moveToward } from "./channel-norm.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 /** Settings of `GroupNorm`. */
 export interface GroupNormSettings extends Pick<LayerOptions, "dtype"> {
@@ -27,9 +28,11 @@ export class GroupNorm extends Module {
   constructor(
     readonly groups: number,
     channels: number,
-    { dtype = "f32", epsilon = 1e-5, affine = true }: GroupNormSettings = {},
+    settings: GroupNormSettings = {},
   ) {
     super();
+    checkOptions("GroupNorm", settings, ["dtype", "epsilon", "affine"]);
+    const { dtype = "f32", epsilon = 1e-5, affine = true } = settings;
     requireCount("GroupNorm", "groups", groups);
     requireCount("GroupNorm", "channels", channels);
     if (channels % groups !== 0) throw new Error(`GroupNorm: ${channels} channels do not divide into ${groups} groups`);
@@ -67,6 +70,7 @@ abstract class InstanceNorm extends ChannelNorm {
   protected abstract readonly rank: number;
 
   constructor(channels: number, settings: InstanceNormSettings = {}) {
+    checkOptions(new.target.name, settings, ["dtype", "epsilon", "momentum", "affine", "trackRunningStats"]);
     const { dtype = "f32", epsilon = 1e-5, momentum = 0.1, affine = false, trackRunningStats = false } = settings;
     super(channels, { dtype, affine, trackRunningStats });
     this.#epsilon = epsilon;
@@ -120,8 +124,10 @@ export class RMSNorm extends Module {
   readonly weight?: Variable;
   readonly #epsilon?: number;
 
-  constructor(size: number, { dtype = "f32", epsilon, elementwiseAffine = true }: RmsNormSettings = {}) {
+  constructor(size: number, settings: RmsNormSettings = {}) {
     super();
+    checkOptions("RMSNorm", settings, ["dtype", "epsilon", "elementwiseAffine"]);
+    const { dtype = "f32", epsilon, elementwiseAffine = true } = settings;
     requireCount("RMSNorm", "size", size);
     if (elementwiseAffine) this.weight = parameter("weight", ones([size], dtype));
     this.#epsilon = epsilon;

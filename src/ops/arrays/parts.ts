@@ -7,7 +7,7 @@ import { formatShape, normalizeAxes, normalizeAxis } from "../../tensor/shape.ts
 import type { Axes } from "../../tensor/methods/arguments.ts";
 import { concat } from "../../tensor/methods/join.ts";
 import { sliceAxis } from "../../tensor/methods/views.ts";
-import { requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
 /** Parts of an axis, of `size` elements each (the last may have fewer) or of the sizes listed (torch.split). */
@@ -16,6 +16,9 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
   const length = x.shape[at];
   if (typeof size === "number" && !(Number.isInteger(size) && size >= 1)) {
     throw new Error(`split: the size is ${size}; it must be a whole number of at least 1`);
+  }
+  if (typeof size !== "number" && !Array.isArray(size)) {
+    throw new Error(`split: the size is ${String(size)}; it must be a number or a list of them`);
   }
   const sizes =
     typeof size === "number"
@@ -136,6 +139,7 @@ export interface NormOptions {
 /** (Σ |x|ᵖ)^(1/p) over axes (torch.linalg.vector_norm). The derivative at a norm of 0 is 0. */
 export function norm(x: Tensor, options: NormOptions = {}): Tensor {
   requireFloat("norm", x);
+  checkOptions("norm", options, ["p", "axes", "keepDims"]);
   const { p = 2, keepDims = false } = options;
   const axes = normalizeAxes("norm", options.axes, x.rank);
   if (p === Infinity) return x.abs().max(axes, keepDims);

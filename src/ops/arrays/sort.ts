@@ -8,6 +8,7 @@ import { isFloat } from "../../tensor/dtype.ts";
 import { normalizeAxis } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat, stack } from "../../tensor/methods/join.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 /** Settings of `sort` and `argsort`. */
 export interface SortOptions {
@@ -80,6 +81,7 @@ function networkOrder(x: Tensor, descending: boolean): Tensor {
 
 /** Places of the elements of an axis in order, i32: `x.gather(axis, argsort(x))` is sorted (torch.argsort, stable). */
 export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
+  checkOptions("argsort", options, ["axis", "descending"]);
   const { axis = -1, descending = false } = options;
   if (x.dtype === "bool") return argsort(x.cast("i32"), options);
   const at = normalizeAxis("argsort", axis, x.rank);

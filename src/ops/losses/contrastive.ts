@@ -16,6 +16,7 @@ import type { Reduction } from "./reduction.ts";
 import { reduceLoss } from "./reduction.ts";
 import { l2Normalize } from "../normalization.ts";
 import { LOWEST } from "../specs/lowest.ts";
+import { checkOptions } from "../../tensor/door/door.ts";
 
 export interface InfoNceAttrs {
   readonly temperature: number;
@@ -99,6 +100,7 @@ export interface ContrastiveOptions {
  * Vectors are taken as they are: normalise them first. The N×K logits are not kept in memory.
  */
 export function infoNCE(q: Tensor, positives: Tensor, queue: Tensor, options: ContrastiveOptions): Tensor {
+  checkOptions("infoNCE", options, ["temperature", "reduction"]);
   checkTemperature("infoNCE", options.temperature);
   const k = positives.rank === 2 ? positives.unsqueeze(1) : positives;
   const [n, c] = q.shape;
@@ -116,6 +118,7 @@ export function infoNCE(q: Tensor, positives: Tensor, queue: Tensor, options: Co
 
 /** NT-Xent of two views a, b [N, C] of the same clips; the vectors are normalised here (SimCLR, eq. 1). */
 export function ntXent(a: Tensor, b: Tensor, options: ContrastiveOptions): Tensor {
+  checkOptions("ntXent", options, ["temperature", "reduction"]);
   checkTemperature("ntXent", options.temperature);
   if (a.rank !== 2 || !sameShape(a.shape, b.shape)) {
     throw new Error(`ntXent: a ${formatShape(a.shape)} and b ${formatShape(b.shape)} must be [N, C] both`);

@@ -6,7 +6,7 @@ import { arange } from "../../tensor/create.ts";
 import { broadcastShapes, formatShape, sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";
-import { requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { LOWEST } from "../specs/lowest.ts";
 
 /** Settings of `scaledDotProductAttention`. */
@@ -42,6 +42,7 @@ export function scaledDotProductAttention(
 ): Tensor {
   const op = "scaledDotProductAttention";
   requireFloat(op, q);
+  checkOptions(op, options, ["attentionMask", "causal", "scale", "keep"]);
   const { attentionMask, causal = false, keep } = options;
   const fits =
     Math.min(q.rank, k.rank, v.rank) >= 2 &&
@@ -106,6 +107,7 @@ export interface RotaryOptions {
  */
 export function rotaryEmbedding(x: Tensor, options: RotaryOptions = {}): Tensor {
   requireFloat("rotaryEmbedding", x);
+  checkOptions("rotaryEmbedding", options, ["positions", "base", "interleaved"]);
   const { base = 10000, interleaved = false } = options;
   const [steps, dim] = [x.shape[x.rank - 2], x.shape[x.rank - 1]];
   const positions = options.positions ?? arange(steps ?? 0);

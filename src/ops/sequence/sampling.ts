@@ -3,7 +3,7 @@ import type { Generator } from "../../tensor/random.ts";
 import { rng } from "../../tensor/random.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { cumsum } from "../arrays/cumulative.ts";
 import { sort } from "../arrays/sort.ts";
 import { softmax } from "../softmax.ts";
@@ -32,6 +32,7 @@ const lowestOf = (x: Tensor): number => (x.dtype === "f16" ? -60000 : LOWEST);
  */
 export function filterLogits(logits: Tensor, options: SamplingOptions = {}): Tensor {
   requireFloat("filterLogits", logits);
+  checkOptions("filterLogits", options, ["temperature", "topK", "topP", "generator"]);
   const { temperature = 1, topK, topP = 1 } = options;
   const classes = logits.shape[logits.rank - 1] ?? 0;
   if (classes === 0) throw new Error(`filterLogits: ${formatShape(logits.shape)} has no last axis to draw from`);

@@ -2,7 +2,7 @@
 import type { FusedOp } from "../../tensor/fused.ts";
 import * as build from "../../tensor/build.ts";
 import { formatShape } from "../../tensor/shape.ts";
-import { requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
 interface BatchNormAttrs {
@@ -80,6 +80,7 @@ export function batchNormTraining(
   x: Tensor,
   options: BatchNormOptions = {},
 ): { y: Tensor; statistics: BatchStatistics } {
+  checkOptions("batchNormTraining", options, ["weight", "bias", "epsilon"]);
   const { weight, bias, epsilon = 1e-5 } = options;
   const c = checked("batchNorm", x, { weight, bias });
   if ((weight === undefined) !== (bias === undefined)) {
@@ -110,6 +111,7 @@ export function batchNormTraining(
 
 /** Normalises each channel of x [N, C, ...] with a given mean and variance [C] (batch_norm with training=False). */
 export function batchNorm(x: Tensor, mean: Tensor, variance: Tensor, options: BatchNormOptions = {}): Tensor {
+  checkOptions("batchNorm", options, ["weight", "bias", "epsilon"]);
   const { weight, bias, epsilon = 1e-5 } = options;
   const c = checked("batchNorm", x, { mean, variance, weight, bias });
   const along = (v: Tensor) => v.reshape([1, c, ...x.shape.slice(2).map(() => 1)]);

@@ -1,7 +1,7 @@
 /** Convolutions and their transposes, as torch.nn.functional has them. */
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import type { ConvolveAttrs } from "./convolve.ts";
 import { CONVOLVE, CONVOLVE_INPUT, apply } from "./convolve.ts";
 import type { PerAxis } from "./sizes.ts";
@@ -80,6 +80,7 @@ export function conv2d(x: Tensor, weight: Tensor, options: ConvOptions = {}): Te
 }
 
 function convolve(op: string, x: Tensor, weight: Tensor, options: ConvOptions, rank: number): Tensor {
+  checkOptions(op, options, ["bias", "stride", "padding", "dilation", "groups"]);
   checkOperands(op, x, weight, rank);
   if (x.rank === rank + 1) return convolve(op, x.unsqueeze(0), weight, options, rank).squeeze(0);
   const { bias, padding = 0, groups = 1 } = options;
@@ -126,6 +127,7 @@ export interface ConvTransposeOptions {
 }
 
 function convTranspose(op: string, x: Tensor, weight: Tensor, options: ConvTransposeOptions, rank: number): Tensor {
+  checkOptions(op, options, ["bias", "stride", "padding", "outputPadding", "dilation", "groups"]);
   checkOperands(op, x, weight, rank);
   if (x.rank === rank + 1) return convTranspose(op, x.unsqueeze(0), weight, options, rank).squeeze(0);
   const { bias, groups = 1 } = options;

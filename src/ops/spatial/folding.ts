@@ -1,7 +1,7 @@
 /** Windows as columns and back (torch.nn.functional.unfold, fold). */
 import { formatShape, sizeOf } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import type { ConvolveAttrs } from "./convolve.ts";
 import { columnsOf, sumColumns } from "./convolve.ts";
 import type { PerAxis } from "./sizes.ts";
@@ -18,6 +18,7 @@ export interface FoldOptions {
 }
 
 function attrsOf(op: string, size: readonly number[], kernelSize: PerAxis, options: FoldOptions): ConvolveAttrs {
+  checkOptions(op, options, ["dilation", "padding", "stride"]);
   const kernel = perAxis(op, "kernelSize", kernelSize, 2, 1);
   const dilation = perAxis(op, "dilation", options.dilation ?? 1, 2, 1);
   const padding = perAxis(op, "padding", options.padding ?? 0, 2, 0);

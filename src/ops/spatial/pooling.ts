@@ -9,7 +9,7 @@ import type { DType } from "../../tensor/dtype.ts";
 import { sliceAxis } from "../../tensor/methods/views.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { LOWEST } from "../specs/lowest.ts";
 import type { PerAxis } from "./sizes.ts";
 import { perAxis, spanOf } from "./sizes.ts";
@@ -105,6 +105,7 @@ const lowestOf = (dtype: DType): number => (dtype === "f16" ? -65504 : LOWEST);
 
 /** Maxima of windows of the last `rank` axes. */
 export function maxPool(op: string, x: Tensor, size: PerAxis, options: MaxPoolOptions, rank: number): Tensor {
+  checkOptions(op, options, ["stride", "padding", "dilation", "ceilMode"]);
   return windowsOf(op, x, size, options, rank).reduceRight((y, windows) => {
     const wide = padded(y, windows, lowestOf(x.dtype));
     const places = Array.from({ length: windows.size }, (_, k) => placeOf(wide, windows, k));
@@ -127,6 +128,10 @@ function counts(length: number, { size, stride, padding, count }: AxisWindows, w
 }
 
 function avgPool(op: string, x: Tensor, size: PerAxis, options: AvgPoolOptions, rank: number): Tensor {
+  checkOptions(op, options, [
+    ...["stride", "padding", "ceilMode", "countIncludePad"],
+    ...(rank === 2 ? ["divisorOverride"] : []),
+  ]);
   const { countIncludePad = true, divisorOverride } = options;
   const list = windowsOf(op, x, size, options, rank);
   if (divisorOverride !== undefined && !(Number.isInteger(divisorOverride) && divisorOverride !== 0)) {

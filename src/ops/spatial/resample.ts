@@ -2,7 +2,7 @@
 import { tensor } from "../../tensor/create.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 
 /** Settings of `interpolate`. */
 export interface InterpolateOptions {
@@ -103,6 +103,7 @@ function linear(x: Tensor, { axis, size, step }: AxisPlan, alignCorners: boolean
  */
 export function interpolate(x: Tensor, options: InterpolateOptions): Tensor {
   requireFloat("interpolate", x);
+  checkOptions("interpolate", options, ["size", "scaleFactor", "mode", "alignCorners"]);
   const { mode = "nearest", alignCorners = false } = options;
   if (x.rank !== 3 && x.rank !== 4) {
     throw new Error(`interpolate: x ${formatShape(x.shape)} must be [N, C, L] or [N, C, H, W]`);
