@@ -23,9 +23,9 @@ import {
   infoNceBackwardOutputs,
   infoNceForwardInputs,
   infoNceForwardOutputs,
-} from "../src/ops/specs/info-nce.ts";
+} from "../src/specs/info-nce.ts";
 import { infoNceBackward, infoNceForward } from "../src/shaders/info-nce/info-nce.ts";
-import type { InfoNceSpec } from "../src/ops/specs/info-nce.ts";
+import type { InfoNceSpec } from "../src/specs/info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource, Lowering } from "../src/shaders/kernel.ts";
 import type { ValueSpec } from "../src/tensor/fused.ts";
 import { chooseTile, emitMatmul } from "../src/shaders/matmul/matmul.ts";

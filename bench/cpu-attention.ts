@@ -21,8 +21,8 @@ import {
   infoNceBackwardOutputs,
   infoNceForwardInputs,
   infoNceForwardOutputs,
-} from "../src/ops/specs/info-nce.ts";
-import type { InfoNceSpec } from "../src/ops/specs/info-nce.ts";
+} from "../src/specs/info-nce.ts";
+import type { InfoNceSpec } from "../src/specs/info-nce.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { attentionBackward, attentionForward } from "../src/wasm/attention/attention.ts";
 import { infoNceBackward, infoNceForward } from "../src/wasm/info-nce/info-nce.ts";

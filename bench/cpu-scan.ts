@@ -12,7 +12,7 @@
  * printing, compiling and the first run.
  */
 import { parseArgs } from "node:util";
-import type { ScanSpec } from "../src/ops/specs/scan.ts";
+import type { ScanSpec } from "../src/specs/scan.ts";
 import { gruBackwardSignature, gruForwardSignature } from "../src/shaders/scan/gru.ts";
 import { lstmBackwardSignature, lstmForwardSignature } from "../src/shaders/scan/lstm.ts";
 import { sizeOf } from "../src/tensor/shape.ts";

@@ -6,6 +6,7 @@
  * ```
  */
 export * from "./tensor/index.ts";
+export { variable } from "./autograd/variable.ts";
 export { backward, grad, gradients, noGrad, valueAndGrad } from "./autograd/grad.ts";
 export type { Tree } from "./autograd/tree.ts";
 export { checkpoint } from "./autograd/checkpoint.ts";

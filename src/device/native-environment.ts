@@ -1,8 +1,9 @@
 /**
- * The environment that native libraries see. Under Node's main thread and Deno it is `process.env`; a worker thread has a
- * copy, unless it shares its parent's, and Bun's `process.env` is JavaScript's alone.
+ * The environment that native libraries see. Under Node's main thread and Deno it is `process.env`; a worker thread of
+ * Node has a copy, so the main thread is asked to set it (by the inspector, which needs nothing of the program there);
+ * and Bun's `process.env` is JavaScript's alone.
  */
-import { importLate } from "./environment.ts";
+import { importLate, isNode } from "./environment.ts";
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -26,6 +27,7 @@ export async function setNativeEnvironment(variables: Variables): Promise<void> 
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
   }
+  if (isNode && !isBun && (await isWorkerThread())) return setOnMainThread(variables);
   if (!isBun || process.platform !== "linux") return;
   const { dlopen } = await importLate<BunForeign>("bun:ffi");
   const { symbols } = dlopen("libc.so.6", {
@@ -36,6 +38,33 @@ export async function setNativeEnvironment(variables: Variables): Promise<void> 
   for (const [name, value] of Object.entries(variables)) {
     if (value === undefined) symbols.unsetenv(text(name));
     else symbols.setenv(text(name), text(value), 1);
+  }
+}
+
+/** Milliseconds that the main thread is waited for: one that sleeps until its worker is done never answers. */
+const PATIENCE = 5000;
+
+/** Where the main thread cannot be asked, the driver is not found, and that error says what helps. */
+async function setOnMainThread(variables: Variables): Promise<void> {
+  const statement = ([name, value]: [string, string | undefined]): string => {
+    const place = `process.env[${JSON.stringify(name)}]`;
+    return value === undefined ? `delete ${place}` : `${place} = ${JSON.stringify(value)}`;
+  };
+  const expression = Object.entries(variables).map(statement).join("; ");
+  try {
+    const { Session } = await importLate<typeof import("node:inspector")>("node:inspector");
+    const session = new Session();
+    session.connectToMainThread();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, PATIENCE);
+      session.post("Runtime.evaluate", { expression }, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    session.disconnect();
+  } catch {
+    // A Node without inspector, or one that forbids it.
   }
 }
 

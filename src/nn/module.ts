@@ -6,6 +6,7 @@
  * `layers.0.weight`, as in PyTorch (torch.nn.Module), so layers here name their properties as PyTorch names its
  * parameters. Other properties, plain tensors among them, are settings and are not saved.
  */
+import "../autograd/grad.ts";
 import { tracing } from "../tensor/program/trace.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Variable } from "../tensor/variable.ts";

@@ -10,6 +10,7 @@ import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { concat } from "../tensor/methods/join.ts";
 import { checkOptions } from "../tensor/door/door.ts";
+import * as kernels from "./kernels/attention.ts";
 
 export interface AttentionAttrs {
   readonly heads: number;
@@ -60,6 +61,7 @@ function attend(projections: readonly Tensor[], scale: number, mask?: Tensor, ke
  */
 const ATTENTION: FusedOp<AttentionAttrs> = {
   name: "attention",
+  kernels: kernels.FORWARD,
   outputs([x], { heads, packed }) {
     const [batch, steps] = x.shape;
     const dim = packed ? x.shape[2] / (3 * heads) : x.shape[3];
@@ -106,6 +108,7 @@ const ATTENTION: FusedOp<AttentionAttrs> = {
 /** In: dout, q, k, v or qkv, out, lse, mask?, keep?. Out: dq, dk, dv or dqkv. `keep` is taken as a constant. */
 const ATTENTION_BACKWARD: FusedOp<AttentionAttrs> = {
   name: "attentionBackward",
+  kernels: kernels.BACKWARD,
   outputs: (inputs, { packed }) => inputs.slice(1, packed ? 2 : 4),
   decompose(inputs, attrs) {
     const count = attrs.packed ? 1 : 3;

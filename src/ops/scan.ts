@@ -16,6 +16,7 @@ import { zeros } from "../tensor/create.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { concat, stack } from "../tensor/methods/join.ts";
+import * as kernels from "./kernels/scan.ts";
 
 export interface ScanAttrs {
   readonly masked: boolean;
@@ -98,6 +99,7 @@ const perStep = (gates: ValueSpec, width: number): ValueSpec => ({
 /** In: gates [T,B,D,3H], weight [D,3H,H], bias [D,3H], h0 [D,B,H], mask? [T,B]. Out: y, hn, saved [T,B,D,4H] = r,z,n,q, hPrev. */
 const GRU_SCAN: FusedOp<ScanAttrs> = {
   name: "gruScan",
+  kernels: kernels.GRU_FORWARD,
   outputs([gates, , , h0]) {
     const [steps, batch, directions] = gates.shape;
     const hidden = h0.shape[2];
@@ -155,6 +157,7 @@ const GRU_SCAN: FusedOp<ScanAttrs> = {
 /** In: dy, dhn, saved, hPrev, weight, mask?. Out: dgatesX, dgatesH [T,B,D,3H], dh0. */
 const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
   name: "gruScanBackward",
+  kernels: kernels.GRU_BACKWARD,
   outputs([, dhn, saved]) {
     const hidden = dhn.shape[2];
     return [perStep(saved, 3 * hidden), perStep(saved, 3 * hidden), dhn];
@@ -196,6 +199,7 @@ const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
 /** In: gates [T,B,D,4H], weight [D,4H,H], bias [D,4H], h0, c0 [D,B,H], mask?. Out: y, hn, cn, saved [T,B,D,5H] = i,f,g,o,c, hPrev. */
 const LSTM_SCAN: FusedOp<ScanAttrs> = {
   name: "lstmScan",
+  kernels: kernels.LSTM_FORWARD,
   outputs([gates, , , h0, c0]) {
     const [steps, batch, directions] = gates.shape;
     const hidden = h0.shape[2];
@@ -258,6 +262,7 @@ const LSTM_SCAN: FusedOp<ScanAttrs> = {
 /** In: dy, dhn, dcn, saved, weight, mask?. Out: dgates [T,B,D,4H], dh0, dc0. */
 const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
   name: "lstmScanBackward",
+  kernels: kernels.LSTM_BACKWARD,
   outputs([, dhn, dcn, saved]) {
     return [perStep(saved, 4 * dhn.shape[2]), dhn, dcn];
   },

@@ -6,6 +6,7 @@ import { formatShape } from "../tensor/shape.ts";
 import { scatterAddZeros } from "../tensor/scatter.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { stack } from "../tensor/methods/join.ts";
+import * as kernels from "./kernels/top-k.ts";
 
 export interface TopKAttrs {
   readonly k: number;
@@ -24,6 +25,7 @@ function after(x: Tensor, picked: Tensor, position: Tensor, index: Tensor): Tens
 /** In: x [..., n]. Out: values [..., k], largest first, and their indices, i32; of equals the first comes first, and NaN before all. */
 const TOP_K: FusedOp<TopKAttrs> = {
   name: "topK",
+  kernels: kernels.TOP_K,
   outputs([x], { k }) {
     const shape = [...x.shape.slice(0, -1), k];
     return [

@@ -43,3 +43,15 @@ export interface Lowering {
   /** Temporary buffers, shared between the kernels of this lowering; contents undefined at the start. */
   readonly scratch: readonly ValueSpec[];
 }
+
+/**
+ * How a fused op becomes kernels; undefined declines, and its decomposition runs.
+ *
+ * @param read which of the op's results anybody reads
+ */
+export type LowerToWgsl<A extends object> = (
+  inputs: readonly ValueSpec[],
+  attrs: A,
+  profile: AdapterProfile,
+  read: readonly boolean[],
+) => Lowering | undefined;

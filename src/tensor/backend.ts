@@ -76,7 +76,12 @@ export function setDefaultOpener(open: () => Promise<Backend>): void {
 
 export async function defaultDevice(): Promise<Backend> {
   if (current) return current;
-  if (!opener) throw new Error('no device: call setDefaultDevice(await device("auto")) first');
+  if (!opener) {
+    throw new Error(
+      "no device is open, and this bundle was built without what opens one by itself: call await useDevice() first, " +
+        "or for the CPU alone setDefaultDevice(await CpuDevice.open())",
+    );
+  }
   current = await opener();
   return current;
 }

@@ -14,9 +14,14 @@ export interface ValueSpec {
   readonly dtype: DType;
 }
 
-/** A fused op: its meaning as other ops, its gradient, and its name, under which devices may have kernels. */
+/** Kernels of a fused op for one kind of device; the room of that device's kernels says what it is given and gives. */
+export type Lower = (inputs: readonly ValueSpec[], attrs: never, ...more: never[]) => object | undefined;
+
+/** A fused op: its meaning as other ops, its gradient, and the kernels that devices have for it. */
 export interface FusedOp<A extends object = object> {
   readonly name: string;
+  /** Kernels by kind of device; without them a device runs the decomposition. */
+  readonly kernels?: { readonly cpu?: Lower; readonly webgpu?: Lower };
   /** Shapes and dtypes of the results. Inputs were checked by the public function that builds the op. */
   outputs(inputs: readonly ValueSpec[], attrs: A): ValueSpec[];
   /** The results from other ops: the meaning that every kernel is held to, and what gradients are taken of. */

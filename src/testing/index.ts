@@ -6,7 +6,7 @@
  * import { checkGradient } from "hico-webgpu/testing";
  * ```
  */
-import "../device/index.ts";
+import "../device/open.ts";
 
 export { GradcheckError, gradcheck, gradgradcheck } from "./gradcheck.ts";
 export type { GradcheckOptions, GradcheckOutputs, GradcheckResult } from "./gradcheck.ts";

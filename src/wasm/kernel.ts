@@ -37,6 +37,19 @@ export interface KernelContext extends Operands {
   shared(key: string, make: (module: ModuleBuilder) => Callee): Callee;
 }
 
+/**
+ * How a fused op becomes kernels; undefined declines, and its decomposition runs.
+ *
+ * @param read which of the op's results anybody reads
+ * @param wide whether the engine joins neighbouring vectors into one of 256 bits
+ */
+export type LowerToWasm<A extends object> = (
+  inputs: readonly ValueSpec[],
+  attrs: A,
+  read: readonly boolean[],
+  wide: boolean,
+) => WasmLowering | undefined;
+
 /** A fused op as kernels. Results that nobody reads have memory all the same, but for those it does not write. */
 export interface WasmLowering {
   /** Results, by number, that the kernels leave alone: nobody reads them. */

@@ -10,14 +10,20 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Page } from "puppeteer-core";
 import { cacheFolder } from "../../src/device/software-vulkan.ts";
 
+/** How a page is served. */
+interface PageOptions {
+  readonly isolated?: boolean;
+  readonly policy?: string;
+}
+
 /** A started browser. */
 export interface Browser {
   /**
    * Bundles the module at `file` (a URL), imports it in a page and calls its export `name` with `argument`.
    * Argument and result are plain data. What the page logs is printed when the call fails. An `isolated` page is
-   * cross-origin isolated, as shared memory asks for.
+   * cross-origin isolated, as shared memory asks for; `policy` is its content security policy.
    */
-  run<Result>(file: URL, name: string, argument?: unknown, options?: { readonly isolated?: boolean }): Promise<Result>;
+  run<Result>(file: URL, name: string, argument?: unknown, options?: PageOptions): Promise<Result>;
   /** Opens the file at `path`, or a URL of this machine, in a page of its own and hands the page to `look`. */
   view<Result>(path: string, look: (page: Page, log: readonly string[]) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
@@ -83,11 +89,11 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
         file: URL,
         name: string,
         argument?: unknown,
-        options: { readonly isolated?: boolean } = {},
+        options: PageOptions = {},
       ): Promise<Result> => {
         const script = await bundle(file);
         const page = await browser.newPage();
-        const server = await serve(script, options.isolated ?? false);
+        const server = await serve(script, options);
         const log: string[] = [];
         page.on("console", (message) => log.push(message.text()));
         page.on("pageerror", (error) => log.push(String(error)));
@@ -152,9 +158,13 @@ export async function bundle(file: URL): Promise<string> {
   return outputFiles[0]!.text;
 }
 
-async function serve(script: string, isolated: boolean): Promise<{ port: number; close: () => Promise<void> }> {
+async function serve(
+  script: string,
+  { isolated, policy }: PageOptions,
+): Promise<{ port: number; close: () => Promise<void> }> {
   const server = createServer((request, response) => {
     const isModule = request.url === "/module.js";
+    if (policy) response.setHeader("content-security-policy", policy);
     if (isolated) {
       response.setHeader("cross-origin-opener-policy", "same-origin");
       response.setHeader("cross-origin-embedder-policy", "require-corp");

@@ -9,6 +9,8 @@ import { HiCoTrainer } from "../../src/hico/model/trainer.ts";
 import { CONTROL } from "../../src/wasm/work-sharing.ts";
 
 export interface CpuTraining {
+  /** The device's, which tells the threads. */
+  readonly name: string;
   readonly threads: number;
   readonly relaxedSimd: boolean;
   /** Whether kernels were written in pairs of vectors. */
@@ -60,6 +62,7 @@ export async function trainOnCpu({ threads }: { readonly threads?: number } = {}
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     return {
+      name: device.name,
       threads: device.threads,
       relaxedSimd: device.features.relaxedSimd,
       wide: device.features.wide === true,

@@ -44,6 +44,14 @@ test("Chromium: threads in an isolated page, one thread in another, and the bits
     assert.equal(plain.isolated, false);
     assert.equal(plain.threads, 1);
     assertSame(plain);
+
+    // Where the page's policy forbids workers out of blobs, there is one thread, and the device says one.
+    const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'";
+    const strict = await browser.run<CpuTraining>(module, "trainOnCpu", { threads: 3 }, { isolated: true, policy });
+    assert.equal(strict.isolated, true);
+    assert.equal(strict.threads, 1);
+    assert.equal(strict.name, "cpu (1 thread)");
+    assertSame(strict);
   } finally {
     await browser.close();
   }

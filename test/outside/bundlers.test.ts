@@ -167,8 +167,35 @@ describe("sizes", () => {
     const cpu = await gzipped('export { CpuDevice, setDefaultDevice, tensor } from "hico-webgpu";');
     const graph = await gzipped('export { tensor } from "hico-webgpu";');
     const files = await gzipped('export { readSafetensors } from "hico-webgpu/io";');
-    console.log({ all, cpu, graph, files });
     assert.ok(files <= 8_000, `${files} bytes for safetensors alone`);
+    assert.ok(cpu <= 60_000, `${cpu} bytes for tensors and the device cpu`);
+    assert.ok(graph <= 20_000, `${graph} bytes for tensors alone`);
     assert.ok(graph < cpu && cpu < all);
+  });
+
+  test("what is used is there: gradients of a variable, kernels of a fused op", async () => {
+    const source = `import { attention, CpuDevice, setDefaultDevice, tensor, variable } from "hico-webgpu";
+      const device = await CpuDevice.open({ threads: 1 });
+      setDefaultDevice(device);
+      const w = variable(tensor([2, 3]));
+      w.square().sum().backward();
+      const q = tensor(new Float32Array(16), { shape: [1, 2, 1, 8] });
+      device.timing = true;
+      await attention(q, q, q).read();
+      console.log(JSON.stringify([[...(await w.grad.read())], device.kernelTimes().map(({ name }) => name)]));
+      process.exit();`;
+    writeFileSync(join(project, "gradients.mjs"), await bundleWithEsbuild(source));
+    const said = execFileSync(process.execPath, ["gradients.mjs"], { cwd: project, encoding: "utf8" });
+    assert.deepEqual(JSON.parse(said)[0], [4, 6]);
+    assert.ok(JSON.parse(said)[1].includes("attention.forward"), said);
+  });
+
+  test("a bundle that names no device says how to open one", async () => {
+    const source = 'import { tensor } from "hico-webgpu"; await tensor([1]).read();';
+    writeFileSync(join(project, "none.mjs"), await bundleWithEsbuild(source));
+    assert.throws(
+      () => execFileSync(process.execPath, ["none.mjs"], { cwd: project, encoding: "utf8", stdio: "pipe" }),
+      /no device is open, and this bundle .* await useDevice\(\)/,
+    );
   });
 });

@@ -60,14 +60,15 @@ export class Threads {
 
   /** @param count threads, the calling one among them; with 1 the memory need not be shared */
   static async start(memory: CpuMemory, count: number): Promise<Threads> {
-    const workers: WorkerHandle[] = [];
-    try {
-      for (let thread = 1; thread < count; thread++) workers.push(await startWorker({ memory: memory.memory, thread }));
-    } catch (error) {
-      // Workers may be forbidden (a page's content security policy): what there is will do.
-      if (hasProcess) throw error;
-    }
-    return new Threads(memory, workers);
+    const numbers = Array.from({ length: count - 1 }, (_, i) => i + 1);
+    const started = await Promise.allSettled(numbers.map((thread) => startWorker({ memory: memory.memory, thread })));
+    const workers = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    const failed = started.find((one) => one.status === "rejected");
+    if (!failed) return new Threads(memory, workers);
+    for (const worker of workers) worker.terminate();
+    // Workers may be forbidden (a page's content security policy): the calling thread will do.
+    if (hasProcess) throw failed.reason;
+    return new Threads(memory, []);
   }
 
   /** Memory of `bytes` for every thread; thread 0's address. */
@@ -163,6 +164,13 @@ async function startWorker(data: { memory: WebAssembly.Memory; thread: number })
   }
   const url = URL.createObjectURL(new Blob([workerText], { type: "text/javascript" }));
   const worker = new Worker(url);
-  worker.postMessage(data);
-  return worker;
+  // A policy that forbids the worker is told by an event, and only then is it known how many threads there are.
+  return new Promise((resolve, reject) => {
+    worker.onmessage = () => {
+      URL.revokeObjectURL(url);
+      resolve(worker);
+    };
+    worker.onerror = (event) => reject(new Error(event.message || "the worker does not start"));
+    worker.postMessage(data);
+  });
 }

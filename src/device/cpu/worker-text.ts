@@ -69,6 +69,6 @@ if (typeof require === "function") {
 } else if (typeof process === "object" && typeof WorkerGlobalScope === "undefined") {
   import("node:worker_threads").then(({ workerData }) => work(workerData));
 } else {
-  self.onmessage = ({ data }) => { work(data); self.close(); };
+  self.onmessage = ({ data }) => { self.postMessage(0); work(data); self.close(); };
 }
 `;

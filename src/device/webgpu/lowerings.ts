@@ -1,58 +1,9 @@
-/** Which fused ops have kernels of their own on WebGPU. An op that is not here, or declines, runs its decomposition. */
+/** The kernels of fused ops on WebGPU: those that hang on the op, and those of the tensor layer's own ops. */
 import type { FusedKernel } from "../../compiler/kernels.ts";
-import type { AttentionAttrs } from "../../ops/attention.ts";
-import type { InfoNceAttrs } from "../../ops/losses/contrastive.ts";
-import type { ScanAttrs } from "../../ops/scan.ts";
-import type { TopKAttrs } from "../../ops/top-k.ts";
-import { attentionBackward, attentionForward } from "../../shaders/attention/attention.ts";
-import { gruBackward, gruForward } from "../../shaders/scan/gru.ts";
-import { infoNceBackward, infoNceForward } from "../../shaders/info-nce/info-nce.ts";
-import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
-import { lstmBackward, lstmForward } from "../../shaders/scan/lstm.ts";
+import type { AdapterProfile, Lowering, LowerToWgsl } from "../../shaders/kernel.ts";
 import { fewPlaces, scatterAdd } from "../../shaders/scatter-add.ts";
-import type { ScatterAttrs } from "../../tensor/scatter.ts";
-import { topK } from "../../shaders/top-k.ts";
 import type { FusedOp, ValueSpec } from "../../tensor/fused.ts";
-import { attentionSpec, infoNceSpec, scanSpec } from "../fused-specs.ts";
-
-/** @param read which of the op's results anybody reads */
-type Lower = (
-  inputs: readonly ValueSpec[],
-  attrs: never,
-  profile: AdapterProfile,
-  read: readonly boolean[],
-) => Lowering | undefined;
-
-const LOWERINGS: Record<string, Lower> = {
-  gruScan: ([gates, , , h0], attrs: ScanAttrs, profile, [, , saved, hPrev]) =>
-    gruForward(scanSpec(gates.shape, h0.shape, attrs), profile, saved || hPrev),
-  gruScanBackward: ([, dhn, saved], attrs: ScanAttrs, profile) =>
-    gruBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
-  lstmScan: ([gates, , , h0], attrs: ScanAttrs, profile, [, , , saved, hPrev]) =>
-    lstmForward(scanSpec(gates.shape, h0.shape, attrs), profile, saved || hPrev),
-  lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs, profile) =>
-    lstmBackward(scanSpec(saved.shape, dhn.shape, attrs), profile),
-  attention: (inputs, attrs: AttentionAttrs, profile) => attentionForward(attentionSpec(inputs, attrs), profile),
-  attentionBackward: (inputs, attrs: AttentionAttrs, profile) =>
-    attentionBackward(attentionSpec(inputs.slice(1), attrs), profile),
-  infoNce: ([, k, queue], attrs: InfoNceAttrs, profile) =>
-    isSmall(k, queue, profile) ? undefined : infoNceForward(infoNceSpec(k, queue, attrs), profile),
-  infoNceBackward: ([, , k, queue], attrs: InfoNceAttrs, profile) =>
-    isSmall(k, queue, profile) ? undefined : infoNceBackward(infoNceSpec(k, queue, attrs), profile),
-  scatterAdd: ([index, source], { size }: ScatterAttrs, profile) =>
-    source.dtype === "f16" || fewPlaces(source, size) ? undefined : scatterAdd(index, source, size, profile),
-  topK: ([x], { k }: TopKAttrs, profile) => topK(x.shape, k, profile),
-};
-
-/**
- * Whether logits are so few that a GPU is done with them before it is asked for the next thing: the products and
- * reductions they are made of then share dispatches with their neighbours, which the loss's own kernels cannot.
- */
-function isSmall(k: ValueSpec, queue: ValueSpec, profile: AdapterProfile): boolean {
-  return profile.kind === "gpu" && k.shape[0] * queue.shape[1] < SMALL_LOGITS;
-}
-
-const SMALL_LOGITS = 1 << 18;
+import type { ScatterAttrs } from "../../tensor/scatter.ts";
 
 export function lowerFusedToWgsl(
   op: FusedOp,
@@ -61,9 +12,14 @@ export function lowerFusedToWgsl(
   profile: AdapterProfile,
   read: readonly boolean[],
 ): Lowering | undefined {
+  if (op.name === "scatterAdd") {
+    const [index, source] = inputs;
+    const { size } = attrs as ScatterAttrs;
+    return source.dtype === "f16" || fewPlaces(source, size) ? undefined : scatterAdd(index, source, size, profile);
+  }
   // The kernels are written for float32; other dtypes go by the decomposition.
-  if (op.name !== "scatterAdd" && inputs.some((i) => i.dtype !== "f32")) return undefined;
-  return LOWERINGS[op.name]?.(inputs, attrs as never, profile, read);
+  if (inputs.some((i) => i.dtype !== "f32")) return undefined;
+  return (op.kernels?.webgpu as LowerToWgsl<object> | undefined)?.(inputs, attrs, profile, read);
 }
 
 /** Results of a fused kernel that nobody reads and its lowering writes all the same: they need memory. */

@@ -15,8 +15,9 @@ import { crossEntropy } from "./cross-entropy.ts";
 import type { Reduction } from "./reduction.ts";
 import { reduceLoss } from "./reduction.ts";
 import { l2Normalize } from "../normalization.ts";
-import { LOWEST } from "../specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 import { checkOptions } from "../../tensor/door/door.ts";
+import * as kernels from "../kernels/info-nce.ts";
 
 export interface InfoNceAttrs {
   readonly temperature: number;
@@ -34,6 +35,7 @@ function logitsOf(q: Tensor, k: Tensor, queue: Tensor, temperature: number): [Te
 /** In: q [N, C], k [N, P, C], queue [C, K]. Out: loss [N], and the log-sum-exps over all and over the positives [N]. */
 const INFO_NCE: FusedOp<InfoNceAttrs> = {
   name: "infoNce",
+  kernels: kernels.FORWARD,
   outputs([q]) {
     const row = { shape: [q.shape[0]], dtype: q.dtype };
     return [row, row, row];
@@ -72,6 +74,7 @@ const INFO_NCE: FusedOp<InfoNceAttrs> = {
 /** In: dloss [N], q, k, queue, and the saved log-sum-exps. Out: dq [N, C], dk [N, P, C]. */
 const INFO_NCE_BACKWARD: FusedOp<InfoNceAttrs> = {
   name: "infoNceBackward",
+  kernels: kernels.BACKWARD,
   outputs: ([, q, k]) => [q, k],
   decompose([dloss, q, k, queue], { temperature }) {
     // From q, k and the queue alone, so that it can be differentiated again.

@@ -7,7 +7,7 @@ import { broadcastShapes, formatShape, sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";
 import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
-import { LOWEST } from "../specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 
 /** Settings of `scaledDotProductAttention`. */
 export interface ScaledAttentionOptions {

@@ -7,7 +7,7 @@ import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { cumsum } from "../arrays/cumulative.ts";
 import { sort } from "../arrays/sort.ts";
 import { softmax } from "../softmax.ts";
-import { LOWEST } from "../specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 import { topK as largest } from "../top-k.ts";
 
 /** Settings of `filterLogits` and `sampleTokens`. */

@@ -10,7 +10,7 @@ import { sliceAxis } from "../../tensor/methods/views.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
-import { LOWEST } from "../specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 import type { PerAxis } from "./sizes.ts";
 import { perAxis, spanOf } from "./sizes.ts";
 

@@ -20,11 +20,11 @@ import type { AdapterProfile, Lowering } from "../kernel.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import { SHARE_BYTES, cpuAttentionBackward, cpuAttentionForward } from "./cpu.ts";
 import { gpuAttentionBackward, gpuAttentionForward } from "./gpu.ts";
-import { inputNames, keepWidth, outputNames } from "../../ops/specs/attention.ts";
-import type { AttentionSpec } from "../../ops/specs/attention.ts";
+import { inputNames, keepWidth, outputNames } from "../../specs/attention.ts";
+import type { AttentionSpec } from "../../specs/attention.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 
-export type { AttentionSpec } from "../../ops/specs/attention.ts";
+export type { AttentionSpec } from "../../specs/attention.ts";
 
 /** The largest head the kernels take; beyond it there is no lowering and the decomposition is used. */
 const MAX_ATTENTION_DIM = 128;

@@ -1,6 +1,6 @@
 /** Operands of an attention kernel as WGSL declarations and bindings, and the rows of its block. */
-import type { AttentionSpec, RowBlock } from "../../ops/specs/attention.ts";
-import { inputNames, outputNames } from "../../ops/specs/attention.ts";
+import type { AttentionSpec, RowBlock } from "../../specs/attention.ts";
+import { inputNames, outputNames } from "../../specs/attention.ts";
 import type { Binding } from "../kernel.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { helperText } from "../print/helpers.ts";
-import { rowBlocks } from "../../ops/specs/attention.ts";
+import { rowBlocks } from "../../specs/attention.ts";
 import { declareBlock } from "./bindings.ts";
 import type { declareBuffers } from "./bindings.ts";
-import type { AttentionSpec, RowBlock, RowLayout } from "../../ops/specs/attention.ts";
+import type { AttentionSpec, RowBlock, RowLayout } from "../../specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 

@@ -9,12 +9,12 @@
  */
 import { BlockEmitter, blockSize, roundUp4 } from "./blocks.ts";
 import type { AttentionTile } from "./blocks.ts";
-import { keepWidth, rowLayout } from "../../ops/specs/attention.ts";
+import { keepWidth, rowLayout } from "../../specs/attention.ts";
 import { declareBuffers } from "./bindings.ts";
-import type { AttentionSpec } from "../../ops/specs/attention.ts";
+import type { AttentionSpec } from "../../specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
 import { literal } from "../print/types.ts";
-import { LOWEST } from "../../ops/specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 
 /** The tiles to choose from, the largest first, and from how many multiply-adds of one product each is taken. */
 const TILES: readonly (AttentionTile & { readonly work: number })[] = [

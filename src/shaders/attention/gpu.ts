@@ -9,13 +9,13 @@
  * Workgroup memory is 13 KiB, within the 16 KiB that every adapter has.
  */
 import { helperText } from "../print/helpers.ts";
-import { keepWidth, rowBlocks, rowLayout } from "../../ops/specs/attention.ts";
+import { keepWidth, rowBlocks, rowLayout } from "../../specs/attention.ts";
 import { declareBlock, declareBuffers } from "./bindings.ts";
-import type { AttentionSpec, RowLayout } from "../../ops/specs/attention.ts";
+import type { AttentionSpec, RowLayout } from "../../specs/attention.ts";
 import type { KernelSource } from "../kernel.ts";
 import { literal } from "../print/types.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
-import { LOWEST } from "../../ops/specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 
 const SIDE = 32;
 const four = [0, 1, 2, 3];

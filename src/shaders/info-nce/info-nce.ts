@@ -20,12 +20,12 @@ import { infoNcePartials } from "./partials.ts";
 import type { AdapterProfile, Binding, KernelSource, Lowering } from "../kernel.ts";
 import { chooseTile, emitMatmul } from "../matmul/matmul.ts";
 import type { MatmulOperand, MatmulSpec } from "../matmul/product.ts";
-import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
-import { f32 } from "../../ops/specs/tensor-spec.ts";
+import type { InfoNceSpec } from "../../specs/info-nce.ts";
+import { f32 } from "../../specs/tensor-spec.ts";
 import { helperText } from "../print/helpers.ts";
 import { literal } from "../print/types.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
-import { LOWEST } from "../../ops/specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 
 /** Threads that share a row in the joining kernels. */
 const THREADS = 64;

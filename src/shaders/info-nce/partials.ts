@@ -6,12 +6,12 @@
  * along its chunk; on a GPU a workgroup of 16×16 does blocks of 64×64 through workgroup memory, and each thread keeps
  * the maximum and sum of its own columns until the chunk's end, so that the blocks need no reduction between threads.
  */
-import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
+import type { InfoNceSpec } from "../../specs/info-nce.ts";
 import type { AdapterProfile, Binding, KernelSource } from "../kernel.ts";
 import { helperText } from "../print/helpers.ts";
 import { literal } from "../print/types.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
-import { LOWEST } from "../../ops/specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 
 const four = [0, 1, 2, 3];
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);

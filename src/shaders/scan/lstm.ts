@@ -15,8 +15,8 @@
  */
 import type { AdapterProfile, Lowering } from "../kernel.ts";
 import { declareScanBuffers, operand, packKernel, packedLayout, packedOperand, packedScratch } from "./pack.ts";
-import type { ScanSignature, ScanSpec } from "../../ops/specs/scan.ts";
-import { f32, perStep, segmentsOf } from "../../ops/specs/scan.ts";
+import type { ScanSignature, ScanSpec } from "../../specs/scan.ts";
+import { f32, perStep, segmentsOf } from "../../specs/scan.ts";
 import { ACTIVATIONS, ScanText } from "./text.ts";
 import { backwardDemand, chooseTile, forwardDemand } from "./tile.ts";
 

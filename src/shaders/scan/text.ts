@@ -8,8 +8,8 @@
  */
 import type { PackedLayout } from "./pack.ts";
 import { stateRows } from "./pack.ts";
-import type { GateCount, ScanSpec } from "../../ops/specs/scan.ts";
-import { segmentsOf } from "../../ops/specs/scan.ts";
+import type { GateCount, ScanSpec } from "../../specs/scan.ts";
+import { segmentsOf } from "../../specs/scan.ts";
 import type { ScanTile } from "./tile.ts";
 import { quadsOf } from "./tile.ts";
 

@@ -4,7 +4,7 @@
  * A row whose keys are all masked attends to nothing: out 0, lse 0, gradients 0 (PyTorch gives NaN there). Operands and
  * results are in the order of `shaders/attention.ts`.
  */
-import type { AttentionSpec } from "../../ops/specs/attention.ts";
+import type { AttentionSpec } from "../../specs/attention.ts";
 import { backwardKernel, joinGroups, partialSize } from "./backward.ts";
 import { forwardKernel } from "./forward.ts";
 import type { WasmLowering } from "../kernel.ts";

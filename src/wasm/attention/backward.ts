@@ -8,8 +8,8 @@
  * Few heads with long sequences would leave threads idle, so there the keys are dealt out in groups, each with a dq of
  * its own, which a second kernel adds up in order.
  */
-import type { AttentionSpec } from "../../ops/specs/attention.ts";
-import { keepWidth } from "../../ops/specs/attention.ts";
+import type { AttentionSpec } from "../../specs/attention.ts";
+import { keepWidth } from "../../specs/attention.ts";
 import {
   blockLength,
   blockSizes,

@@ -5,8 +5,8 @@
  * A block is up to 64 queries by up to 64 keys: its scores and its parts of q, k, v stay in the caches of one core,
  * and a thread's memory is bounded whatever the length of the sequences.
  */
-import type { AttentionSpec } from "../../ops/specs/attention.ts";
-import { inputNames, keepWidth, outputNames, rowLayout } from "../../ops/specs/attention.ts";
+import type { AttentionSpec } from "../../specs/attention.ts";
+import { inputNames, keepWidth, outputNames, rowLayout } from "../../specs/attention.ts";
 import { blockRow, roundUp4 } from "../blocks/copy.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";

@@ -5,8 +5,8 @@
  * online softmax of Milakov & Gimelshein 2018, as in FlashAttention, Dao et al. 2022); where all keys are one block the
  * maximum is final at once and nothing is rescaled.
  */
-import type { AttentionSpec } from "../../ops/specs/attention.ts";
-import { keepWidth } from "../../ops/specs/attention.ts";
+import type { AttentionSpec } from "../../specs/attention.ts";
+import { keepWidth } from "../../specs/attention.ts";
 import {
   blockLength,
   blockSizes,
@@ -27,7 +27,7 @@ import { f32, f32x4, i32, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { byCount, maxOfLanes, storeLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp, log } from "../print/math.ts";
-import { LOWEST } from "../../ops/specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 import { inOrder, named } from "../assembler/function.ts";
 
 function layoutOf(spec: AttentionSpec) {

@@ -6,7 +6,7 @@
  * translation bear badly. Forward, it leaves each query's maximum and sum of exponentials over the chunk; backward, its
  * part of the queries' gradients.
  */
-import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
+import type { InfoNceSpec } from "../../specs/info-nce.ts";
 import { ThreadLayout, blockRow, copyRows, packColumns, packRows, panelBytes, roundUp4 } from "../blocks/copy.ts";
 import { blockProduct } from "../blocks/product.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
@@ -15,7 +15,7 @@ import { f32, f32x4, i32, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { lanesBelow, maxOfLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp } from "../print/math.ts";
-import { LOWEST } from "../../ops/specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 
 /** Most queries whose logits are computed at a time. */
 const QUERIES = 64;

@@ -1,12 +1,12 @@
 /**
  * InfoNCE against a queue of negatives, with one or several positives a row, as kernels of the `cpu` device. The
- * formulas and the order of operands are those of `ops/specs/info-nce.ts`.
+ * formulas and the order of operands are those of `specs/info-nce.ts`.
  *
  * Forward, the logits exist a chunk of the queue at a time, in a thread's memory; a second kernel joins the chunks'
  * maxima and sums (the online softmax of Milakov & Gimelshein 2018) with the positives. Backward, each group of chunks
  * computes its logits again and its part of dq; a second kernel adds the parts up, in order, and the positives' share.
  */
-import type { InfoNceSpec } from "../../ops/specs/info-nce.ts";
+import type { InfoNceSpec } from "../../specs/info-nce.ts";
 import { forVectors } from "../blocks/copy.ts";
 import { multiplyAdd } from "../assembler/features.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
@@ -16,7 +16,7 @@ import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel, WasmLowering } from "../kernel.ts";
 import { byCount, loadLanes, storeLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp, log } from "../print/math.ts";
-import { LOWEST } from "../../ops/specs/lowest.ts";
+import { LOWEST } from "../../specs/lowest.ts";
 
 /** In: q [N, C], k [N, P, C], queue [C, K]. Out: loss, and the log-sum-exps over all and over the positives; [N]. */
 export function infoNceForward(spec: InfoNceSpec): WasmLowering {

@@ -5,7 +5,7 @@
  * The state lives in the outputs: a step reads it from its row of `hPrev` and writes the next one to the row of the
  * step that follows, or to `hn` after the last. Where nobody reads `hPrev` it lives in the thread's memory.
  */
-import type { ScanSpec } from "../../ops/specs/scan.ts";
+import type { ScanSpec } from "../../specs/scan.ts";
 import { multiplyAdd } from "../assembler/features.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";

@@ -6,7 +6,7 @@
  * the rows of the step that follows, or to `hn` and `cn` after the last. Where nobody reads those they live in the
  * thread's memory.
  */
-import type { ScanSpec } from "../../ops/specs/scan.ts";
+import type { ScanSpec } from "../../specs/scan.ts";
 import { multiplyAdd, negativeMultiplyAdd } from "../assembler/features.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";

@@ -6,8 +6,8 @@
  * ICML 2016, where a workgroup keeps its rows). A step of a unit is one product of its rows with the recurrent weight
  * and a loop over the rows' gates. More rows a unit read the weight less often; fewer make more units for the threads.
  */
-import type { GateCount, ScanSpec } from "../../ops/specs/scan.ts";
-import { segmentsOf } from "../../ops/specs/scan.ts";
+import type { GateCount, ScanSpec } from "../../specs/scan.ts";
+import { segmentsOf } from "../../specs/scan.ts";
 import type { FunctionBuilder, Local } from "../assembler/function.ts";
 import type { Value, ValueType } from "../assembler/instructions.ts";
 import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";

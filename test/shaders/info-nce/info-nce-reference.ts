@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { InfoNceSpec } from "../../../src/ops/specs/info-nce.ts";
+import type { InfoNceSpec } from "../../../src/specs/info-nce.ts";
 import { seededRandom } from "../lowering-runner.ts";
 
 export interface Operands {

@@ -9,9 +9,9 @@ import {
   infoNceBackwardOutputs,
   infoNceForwardInputs,
   infoNceForwardOutputs,
-} from "../../../src/ops/specs/info-nce.ts";
+} from "../../../src/specs/info-nce.ts";
 import { infoNceBackward, infoNceForward } from "../../../src/shaders/info-nce/info-nce.ts";
-import type { InfoNceSpec } from "../../../src/ops/specs/info-nce.ts";
+import type { InfoNceSpec } from "../../../src/specs/info-nce.ts";
 import type { AdapterProfile } from "../../../src/shaders/kernel.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
 import {

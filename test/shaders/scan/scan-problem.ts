@@ -3,7 +3,7 @@
  * loops' results.
  */
 import assert from "node:assert/strict";
-import type { NamedSpec, ScanSignature, ScanSpec } from "../../../src/ops/specs/scan.ts";
+import type { NamedSpec, ScanSignature, ScanSpec } from "../../../src/specs/scan.ts";
 import { gruBackwardSignature, gruForwardSignature } from "../../../src/shaders/scan/gru.ts";
 import { lstmBackwardSignature, lstmForwardSignature } from "../../../src/shaders/scan/lstm.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";

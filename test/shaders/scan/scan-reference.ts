@@ -4,7 +4,7 @@
  * Written from torch.nn.GRU's and torch.nn.LSTM's formulas, one scalar at a time, with nothing shared with the kernels
  * but the operands' order. The backward loops are themselves held to finite differences of the forward ones.
  */
-import type { ScanSpec } from "../../../src/ops/specs/scan.ts";
+import type { ScanSpec } from "../../../src/specs/scan.ts";
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 

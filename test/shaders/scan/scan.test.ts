@@ -5,7 +5,7 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import type { AdapterProfile, Lowering } from "../../../src/shaders/kernel.ts";
-import type { ScanSpec } from "../../../src/ops/specs/scan.ts";
+import type { ScanSpec } from "../../../src/specs/scan.ts";
 import { gruBackward, gruForward } from "../../../src/shaders/scan/gru.ts";
 import { lstmBackward, lstmForward } from "../../../src/shaders/scan/lstm.ts";
 import { runLowering, seededRandom, testProfile } from "../lowering-runner.ts";

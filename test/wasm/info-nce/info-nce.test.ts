@@ -9,8 +9,8 @@ import {
   infoNceBackwardOutputs,
   infoNceForwardInputs,
   infoNceForwardOutputs,
-} from "../../../src/ops/specs/info-nce.ts";
-import type { InfoNceSpec } from "../../../src/ops/specs/info-nce.ts";
+} from "../../../src/specs/info-nce.ts";
+import type { InfoNceSpec } from "../../../src/specs/info-nce.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
 import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import { infoNceBackward, infoNceForward } from "../../../src/wasm/info-nce/info-nce.ts";

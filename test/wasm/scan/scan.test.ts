@@ -9,7 +9,7 @@ import { valueAndGrad } from "../../../src/autograd/grad.ts";
 import { CpuDevice } from "../../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../../src/device/reference/reference.ts";
 import { gruScan, lstmScan } from "../../../src/ops/scan.ts";
-import type { ScanSpec } from "../../../src/ops/specs/scan.ts";
+import type { ScanSpec } from "../../../src/specs/scan.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
 import { compile } from "../../../src/tensor/program/compile.ts";
 import { tensor } from "../../../src/tensor/create.ts";

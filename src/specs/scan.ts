@@ -1,6 +1,6 @@
 /** Sizes and operands of the recurrent scans: what every device's kernels are asked for. */
-import type { Shape } from "../../tensor/shape.ts";
-import type { ValueSpec } from "../../tensor/fused.ts";
+import type { Shape } from "../tensor/shape.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
 
 /** Sizes of one layer's scan. `directions` 2 adds a scan that runs from the last step to the first. */
 export interface ScanSpec {

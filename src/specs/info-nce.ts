@@ -1,5 +1,5 @@
 /** Sizes and operands of one InfoNCE loss: what every device's kernels are asked for. */
-import type { ValueSpec } from "../../tensor/fused.ts";
+import type { ValueSpec } from "../tensor/fused.ts";
 import { f32 } from "./tensor-spec.ts";
 
 /** Sizes of one loss; they are fixed into the kernels. */

@@ -1,0 +1,25 @@
+/** The kernels of attention, and the sizes they ask for. */
+import { attentionBackward as wgslBackward, attentionForward as wgslForward } from "../../shaders/attention/attention.ts";
+import type { AttentionSpec } from "../../specs/attention.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
+import { attentionBackward, attentionForward } from "../../wasm/attention/attention.ts";
+import type { AttentionAttrs } from "../attention.ts";
+import type { Kernels } from "./kernels.ts";
+
+function specOf(inputs: readonly ValueSpec[], attrs: AttentionAttrs): AttentionSpec {
+  const { heads, scale, packed, mask, keep, segments } = attrs;
+  const [batch, queries, width] = inputs[0].shape;
+  const keys = packed ? queries : inputs[1].shape[1];
+  const dim = packed ? width / (3 * heads) : inputs[0].shape[3];
+  return { batch, heads, queries, keys, dim, scale, packed, mask, keep, segments };
+}
+
+export const FORWARD: Kernels<AttentionAttrs> = {
+  cpu: (inputs, attrs) => attentionForward(specOf(inputs, attrs)),
+  webgpu: (inputs, attrs, profile) => wgslForward(specOf(inputs, attrs), profile),
+};
+
+export const BACKWARD: Kernels<AttentionAttrs> = {
+  cpu: (inputs, attrs) => attentionBackward(specOf(inputs.slice(1), attrs)),
+  webgpu: (inputs, attrs, profile) => wgslBackward(specOf(inputs.slice(1), attrs), profile),
+};

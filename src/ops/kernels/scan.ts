@@ -1,0 +1,39 @@
+/** The kernels of the recurrent scans, and the sizes they ask for. */
+import { gruBackward as wgslGruBackward, gruForward as wgslGruForward } from "../../shaders/scan/gru.ts";
+import { lstmBackward as wgslLstmBackward, lstmForward as wgslLstmForward } from "../../shaders/scan/lstm.ts";
+import type { ScanSpec } from "../../specs/scan.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
+import { gruBackward, gruForward } from "../../wasm/scan/gru.ts";
+import { lstmBackward, lstmForward } from "../../wasm/scan/lstm.ts";
+import type { ScanAttrs } from "../scan.ts";
+import type { Kernels } from "./kernels.ts";
+
+/** @param perStep of shape [T, B, D, …]; @param state of shape [D, B, H] */
+function specOf(perStep: ValueSpec, state: ValueSpec, { masked, segments }: ScanAttrs): ScanSpec {
+  const [steps, batch, directions] = perStep.shape;
+  return { steps, batch, directions, hidden: state.shape[2], masked, segments };
+}
+
+export const GRU_FORWARD: Kernels<ScanAttrs> = {
+  cpu: ([gates, , , h0], attrs, [, , saved, hPrev], wide) =>
+    gruForward(specOf(gates, h0, attrs), saved || hPrev, wide),
+  webgpu: ([gates, , , h0], attrs, profile, [, , saved, hPrev]) =>
+    wgslGruForward(specOf(gates, h0, attrs), profile, saved || hPrev),
+};
+
+export const GRU_BACKWARD: Kernels<ScanAttrs> = {
+  cpu: ([, dhn, saved], attrs, _, wide) => gruBackward(specOf(saved, dhn, attrs), wide),
+  webgpu: ([, dhn, saved], attrs, profile) => wgslGruBackward(specOf(saved, dhn, attrs), profile),
+};
+
+export const LSTM_FORWARD: Kernels<ScanAttrs> = {
+  cpu: ([gates, , , h0], attrs, [, , , saved, hPrev], wide) =>
+    lstmForward(specOf(gates, h0, attrs), saved || hPrev, wide),
+  webgpu: ([gates, , , h0], attrs, profile, [, , , saved, hPrev]) =>
+    wgslLstmForward(specOf(gates, h0, attrs), profile, saved || hPrev),
+};
+
+export const LSTM_BACKWARD: Kernels<ScanAttrs> = {
+  cpu: ([, dhn, , saved], attrs, _, wide) => lstmBackward(specOf(saved, dhn, attrs), wide),
+  webgpu: ([, dhn, , saved], attrs, profile) => wgslLstmBackward(specOf(saved, dhn, attrs), profile),
+};
