@@ -10,18 +10,8 @@ import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { concat } from "../tensor/methods/join.ts";
 import { checkOptions } from "../tensor/door/door.ts";
+import type { AttentionAttrs } from "./kernels/attention.ts";
 import * as kernels from "./kernels/attention.ts";
-
-export interface AttentionAttrs {
-  readonly heads: number;
-  readonly scale: number;
-  /** q, k, v are the column blocks of one operand. */
-  readonly packed: boolean;
-  readonly mask: boolean;
-  readonly keep: boolean;
-  /** Lengths of sequences that follow each other along T and attend to themselves only; absent, one sequence. */
-  readonly segments?: readonly number[];
-}
 
 /** q, k, v [B, T, H, D] out of the op's operands, then mask and keep. */
 function operandsOf(inputs: readonly Tensor[], attrs: AttentionAttrs) {

@@ -16,16 +16,8 @@ import { zeros } from "../tensor/create.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { concat, stack } from "../tensor/methods/join.ts";
+import type { ScanAttrs } from "./kernels/scan.ts";
 import * as kernels from "./kernels/scan.ts";
-
-export interface ScanAttrs {
-  readonly masked: boolean;
-  /**
-   * Lengths of independent sequences that follow each other along the time axis; absent, one of all steps. States are
-   * then [D, S·B, H], sequence after sequence.
-   */
-  readonly segments?: readonly number[];
-}
 
 /** Runs `step` at every time of every direction and sequence, first to last in that direction's order. */
 function overTime(

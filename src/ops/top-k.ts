@@ -6,11 +6,8 @@ import { formatShape } from "../tensor/shape.ts";
 import { scatterAddZeros } from "../tensor/scatter.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { stack } from "../tensor/methods/join.ts";
+import type { TopKAttrs } from "./kernels/top-k.ts";
 import * as kernels from "./kernels/top-k.ts";
-
-export interface TopKAttrs {
-  readonly k: number;
-}
 
 /** Whether x is y, NaN being equal to itself. */
 const same = (x: Tensor, y: Tensor): Tensor => x.eq(y).or(x.isNaN().and(y.isNaN()));

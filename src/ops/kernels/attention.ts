@@ -3,8 +3,18 @@ import { attentionBackward as wgslBackward, attentionForward as wgslForward } fr
 import type { AttentionSpec } from "../../specs/attention.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import { attentionBackward, attentionForward } from "../../wasm/attention/attention.ts";
-import type { AttentionAttrs } from "../attention.ts";
 import type { Kernels } from "./kernels.ts";
+
+export interface AttentionAttrs {
+  readonly heads: number;
+  readonly scale: number;
+  /** q, k, v are the column blocks of one operand. */
+  readonly packed: boolean;
+  readonly mask: boolean;
+  readonly keep: boolean;
+  /** Lengths of sequences that follow each other along T and attend to themselves only; absent, one sequence. */
+  readonly segments?: readonly number[];
+}
 
 function specOf(inputs: readonly ValueSpec[], attrs: AttentionAttrs): AttentionSpec {
   const { heads, scale, packed, mask, keep, segments } = attrs;

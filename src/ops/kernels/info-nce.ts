@@ -4,8 +4,11 @@ import type { AdapterProfile } from "../../shaders/kernel.ts";
 import type { InfoNceSpec } from "../../specs/info-nce.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import { infoNceBackward, infoNceForward } from "../../wasm/info-nce/info-nce.ts";
-import type { InfoNceAttrs } from "../losses/contrastive.ts";
 import type { Kernels } from "./kernels.ts";
+
+export interface InfoNceAttrs {
+  readonly temperature: number;
+}
 
 function specOf(k: ValueSpec, queue: ValueSpec, { temperature }: InfoNceAttrs): InfoNceSpec {
   const [rows, positives, channels] = k.shape;

@@ -5,8 +5,16 @@ import type { ScanSpec } from "../../specs/scan.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import { gruBackward, gruForward } from "../../wasm/scan/gru.ts";
 import { lstmBackward, lstmForward } from "../../wasm/scan/lstm.ts";
-import type { ScanAttrs } from "../scan.ts";
 import type { Kernels } from "./kernels.ts";
+
+export interface ScanAttrs {
+  readonly masked: boolean;
+  /**
+   * Lengths of independent sequences that follow each other along the time axis; absent, one of all steps. States are
+   * then [D, S·B, H], sequence after sequence.
+   */
+  readonly segments?: readonly number[];
+}
 
 /** @param perStep of shape [T, B, D, …]; @param state of shape [D, B, H] */
 function specOf(perStep: ValueSpec, state: ValueSpec, { masked, segments }: ScanAttrs): ScanSpec {

@@ -17,11 +17,8 @@ import { reduceLoss } from "./reduction.ts";
 import { l2Normalize } from "../normalization.ts";
 import { LOWEST } from "../../specs/lowest.ts";
 import { checkOptions } from "../../tensor/door/door.ts";
+import type { InfoNceAttrs } from "../kernels/info-nce.ts";
 import * as kernels from "../kernels/info-nce.ts";
-
-export interface InfoNceAttrs {
-  readonly temperature: number;
-}
 
 /** Logits of the positives [N, P] and of the queue [N, K], over the temperature. */
 function logitsOf(q: Tensor, k: Tensor, queue: Tensor, temperature: number): [Tensor, Tensor] {
