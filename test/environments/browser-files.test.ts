@@ -26,7 +26,10 @@ test("every file's stand-in has the names that are imported from it", async () =
 
 test("they do nothing but the work", async () => {
   assert.equal(trace.tracer(), undefined);
-  assert.equal(trace.traced("", "", 0, {}, () => 3), 3);
+  assert.equal(
+    trace.traced("", "", 0, {}, () => 3),
+    3,
+  );
   assert.equal((await wide.chooseWidth()).wide, false);
   assert.equal(debug.reportCpuPlan(), undefined);
 });

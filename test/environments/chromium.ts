@@ -85,12 +85,7 @@ export async function startChromium(): Promise<Browser | { readonly unavailable:
       timeout: 60_000,
     });
     return {
-      run: async <Result>(
-        file: URL,
-        name: string,
-        argument?: unknown,
-        options: PageOptions = {},
-      ): Promise<Result> => {
+      run: async <Result>(file: URL, name: string, argument?: unknown, options: PageOptions = {}): Promise<Result> => {
         const script = await bundle(file);
         const page = await browser.newPage();
         const server = await serve(script, options);

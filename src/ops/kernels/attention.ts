@@ -1,5 +1,8 @@
 /** The kernels of attention, and the sizes they ask for. */
-import { attentionBackward as wgslBackward, attentionForward as wgslForward } from "../../shaders/attention/attention.ts";
+import {
+  attentionBackward as wgslBackward,
+  attentionForward as wgslForward,
+} from "../../shaders/attention/attention.ts";
 import type { AttentionSpec } from "../../specs/attention.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import { attentionBackward, attentionForward } from "../../wasm/attention/attention.ts";

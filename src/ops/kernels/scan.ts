@@ -23,8 +23,7 @@ function specOf(perStep: ValueSpec, state: ValueSpec, { masked, segments }: Scan
 }
 
 export const GRU_FORWARD: Kernels<ScanAttrs> = {
-  cpu: ([gates, , , h0], attrs, [, , saved, hPrev], wide) =>
-    gruForward(specOf(gates, h0, attrs), saved || hPrev, wide),
+  cpu: ([gates, , , h0], attrs, [, , saved, hPrev], wide) => gruForward(specOf(gates, h0, attrs), saved || hPrev, wide),
   webgpu: ([gates, , , h0], attrs, profile, [, , saved, hPrev]) =>
     wgslGruForward(specOf(gates, h0, attrs), profile, saved || hPrev),
 };
