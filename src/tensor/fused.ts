@@ -15,7 +15,7 @@ export interface ValueSpec {
 }
 
 /** Kernels of a fused op for one kind of device; the room of that device's kernels says what it is given and gives. */
-export type Lower = (inputs: readonly ValueSpec[], attrs: never, ...more: never[]) => object | undefined;
+type Lower = (inputs: readonly ValueSpec[], attrs: never, ...more: never[]) => object | undefined;
 
 /** A fused op: its meaning as other ops, its gradient, and the kernels that devices have for it. */
 export interface FusedOp<A extends object = object> {

@@ -142,10 +142,7 @@ export class Tensor {
   /** Sets `grad` of every trainable variable and every tensor that asked for it. `cotangent` defaults to 1 (scalars). */
   backward(cotangent?: Tensor): void {
     if (cotangent !== undefined) requireTensor("backward", "the cotangent", cotangent);
-    if (!hooks.backward)
-      throw new Error(
-        'backward: this bundle has no gradients, since it imports none: call backward(loss) of "hico-webgpu"',
-      );
+    if (!hooks.backward) throw new Error('backward: this bundle imports no gradients: use backward of "hico-webgpu"');
     hooks.backward(this, cotangent);
   }
   /** The same values, through which no gradient flows. */
