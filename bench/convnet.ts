@@ -1,7 +1,8 @@
 /**
  * A training step of a small convolutional network (conv 1→32, conv 32→64, 3×3, each with batch norm, relu and a 2×2
  * pool, then a linear layer; batch 128), side by side: this package's cpu device, jax-js on wasm with `jit`, PyTorch on
- * the CPU where `python3` has it. The same weights and images; SGD.
+ * the CPU where `python3` has it. The same weights and images; SGD. Times by the clock, and of all cores together, which
+ * say more where other programs run.
  *
  *   node --import tsx bench/convnet.ts [--size 28] [--rounds 9] [--threads 2]
  */
@@ -100,58 +101,75 @@ const train = jit((p: Arrays, input: np.Array, wanted: np.Array): [Arrays, np.Ar
   return [Object.fromEntries(Object.keys(p).map((name) => [name, p[name].sub(gradients[name].mul(RATE))])), value];
 });
 
-const ours: number[] = [];
-const theirs: number[] = [];
+/** Milliseconds of each step after the first two. */
+class Times {
+  readonly clock: number[] = [];
+  readonly cores: number[] = [];
+  async take<T>(round: number, work: () => Promise<T>): Promise<T> {
+    const [start, before] = [performance.now(), process.cpuUsage()];
+    const result = await work();
+    const { user, system } = process.cpuUsage(before);
+    if (round >= 2) {
+      this.clock.push(performance.now() - start);
+      this.cores.push((user + system) / 1000);
+    }
+    return result;
+  }
+}
+const ours = new Times();
+const theirs = new Times();
 for (let i = 0; i < rounds + 2; i++) {
-  let start = performance.now();
-  const value = await (await step(x, y)).item();
-  if (i >= 2) ours.push(performance.now() - start);
-  start = performance.now();
-  const [next, found] = train(parameters, images.ref, targets.ref) as [Arrays, np.Array];
-  parameters = next;
-  await blockUntilReady([...Object.values(parameters), found]);
-  if (i >= 2) theirs.push(performance.now() - start);
+  const value = await ours.take(i, async () => (await step(x, y)).item());
+  const found = await theirs.take(i, async () => {
+    const [next, loss] = train(parameters, images.ref, targets.ref) as [Arrays, np.Array];
+    parameters = next;
+    await blockUntilReady([...Object.values(parameters), loss]);
+    return loss;
+  });
   const other = Number((await found.data())[0]);
   if (i < 3) console.log(`step ${i}: loss ${value.toFixed(6)}, jax-js ${other.toFixed(6)}`);
 }
 const before = { ...device.counters };
 await (await step(x, y)).item();
 console.log(`kernels a step: ${device.counters.kernels - before.kernels}`);
-console.log(`cpu (${threads} threads) ${median(ours).toFixed(1)} ms (least ${Math.min(...ours).toFixed(1)})`);
-console.log(
-  `jax-js wasm jit ${median(theirs).toFixed(1)} ms: ${(median(theirs) / median(ours)).toFixed(2)} times ours`,
-);
+const say = (name: string, clock: readonly number[], cores: readonly number[]): void => {
+  const ratio = (other: readonly number[], mine: readonly number[]) => (median(other) / median(mine)).toFixed(2);
+  console.log(
+    `${name}: ${median(clock).toFixed(1)} ms (least ${Math.min(...clock).toFixed(1)}), ${median(cores).toFixed(1)} ms of all cores: ` +
+      `${ratio(clock, ours.clock)} and ${ratio(cores, ours.cores)} times ours`,
+  );
+};
+say(`cpu, ${threads} threads`, ours.clock, ours.cores);
+say("jax-js wasm jit", theirs.clock, theirs.cores);
 const torch = spawnSync(
   process.env.PYTHON ?? "/usr/bin/python3",
   [
     "-c",
     `
-import time, torch
+import json, time, torch
 torch.set_num_threads(${threads})
 nn = torch.nn
 net = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1),
     nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(${64 * side * side}, 10))
 opt = torch.optim.SGD(net.parameters(), lr=${RATE})
 x, y = torch.randn(${BATCH}, 1, ${size}, ${size}), torch.arange(${BATCH}) % 10
-times = []
+clock, cores = [], []
 for i in range(${rounds + 2}):
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     opt.zero_grad()
     loss = nn.functional.cross_entropy(net(x), y)
     loss.backward()
     opt.step()
     loss.item()
-    times.append((time.perf_counter() - start) * 1e3)
-times = sorted(times[2:])
-print(times[len(times) // 2], times[0])
+    clock.append((time.perf_counter() - start) * 1e3)
+    cores.append((time.process_time() - used) * 1e3)
+print(json.dumps([clock[2:], cores[2:]]))
 `,
   ],
   { encoding: "utf8" },
 );
 if (torch.status === 0) {
-  const [middle, least] = torch.stdout.trim().split(" ").map(Number);
-  console.log(
-    `PyTorch ${middle.toFixed(1)} ms (least ${least.toFixed(1)}): ours is ${(middle / median(ours)).toFixed(2)} times as fast`,
-  );
+  const [clock, cores] = JSON.parse(torch.stdout) as [number[], number[]];
+  say("PyTorch", clock, cores);
 } else console.log("PyTorch: not found");
 device.close();
