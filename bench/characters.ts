@@ -143,7 +143,7 @@ try {
   // Sampling: the most probable character each time, through the cache and without it.
   model.eval();
   const cache = new KeyValueCache({ layers, batch: 1, heads, steps: length, dim: width / heads });
-  const next = compile((given: Tensor) => model.forward(given, cache).slice(null, -1).argmax(-1));
+  const next = compile((given: Tensor) => model.forward(given, cache).slice(null, [-1, null]).argmax(-1));
   const whole = compile((given: Tensor) => model.forward(given).argmax(-1));
   const sample = async (count: number): Promise<number[]> => {
     cache.reset();
@@ -151,7 +151,7 @@ try {
     let token = await next(tensor(ids.slice(0, 8), { shape: [1, 8] }));
     for (let i = 0; i < count; i++) {
       found.push((await token.read())[0]!);
-      token = await next(token.reshape([1, 1]));
+      token = await next(token);
     }
     return found;
   };

@@ -66,7 +66,7 @@ await fit<[Tensor]>({
 
 const cache = new KeyValueCache({ layers: 2, batch: 1, heads, steps: length, dim: width / heads });
 const next = compile((x: Tensor) =>
-  sampleTokens(model.forward(x, cache.positions(x.shape[1]!), cache).slice(null, -1), { temperature: 0.5 }),
+  sampleTokens(model.forward(x, cache.positions(x.shape[1]!), cache).slice(null, [-1, null]), { temperature: 0.5 }),
 );
 let written = "9+4=";
 let token = await next(
@@ -75,5 +75,5 @@ let token = await next(
     { shape: [1, 4] },
   ),
 );
-for (; written.length < length; token = await next(token.reshape([1, 1]))) written += alphabet[await token.item()];
+for (; written.length < length; token = await next(token)) written += alphabet[await token.item()];
 console.log(`it writes ${written}`);

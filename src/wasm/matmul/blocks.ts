@@ -20,7 +20,8 @@ export interface Blocks {
   readonly columnBlocks: number;
   /** Read where it is, or packed. */
   readonly a: "direct" | "packed";
-  readonly b: "direct" | "packed";
+  /** "rows": where it is as well, a few rows of A times columns that are rows in memory. */
+  readonly b: "direct" | "packed" | "rows";
 }
 
 /** Steps of k for which a panel of A and one of B lie in half the L1 cache. */
@@ -68,6 +69,7 @@ export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
   // Code that reads B where it is knows by the address when it is done: rows of B must not be one and the same.
   const bReadable = b.plain !== undefined && b.plain.outer === 4 && b.plain.k > 0 && n % NR === 0;
   const bDirect = bReadable && (m <= FEW_ROWS || k * b.plain!.k <= NEAR);
+  const bRows = b.plain !== undefined && b.plain.k === 4 && b.plain.outer > 4 && n % NR === 0 && m <= MR;
   return {
     rows,
     columns,
@@ -77,7 +79,7 @@ export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
     rowBlocks: Math.ceil(m / rows),
     columnBlocks: Math.ceil(n / columns),
     a: aDirect ? "direct" : "packed",
-    b: bDirect ? "direct" : "packed",
+    b: bRows ? "rows" : bDirect ? "direct" : "packed",
   };
 }
 

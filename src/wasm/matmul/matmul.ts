@@ -21,7 +21,7 @@ import type { KernelContext, WasmKernel } from "../kernel.ts";
 import type { Blocks } from "./blocks.ts";
 import { chooseBlocks } from "./blocks.ts";
 import type { TileStrides } from "./micro-kernel.ts";
-import { MR, NR, PACKED, WIDE_NR, strip } from "./micro-kernel.ts";
+import { MR, NR, PACKED, WIDE_NR, rowTile, strip } from "./micro-kernel.ts";
 import type { PackPanel, PanelWidth } from "./packing.ts";
 import { computedBytes, packComputed, packPlain, packSeparable } from "./packing.ts";
 import type { BlockPlace, Operand, Product, Result } from "./product.ts";
@@ -177,7 +177,7 @@ function emitBlock(
       ? packerOf(b, n, { elements: width, step: NR }, depth, f, context, batch, stripAt)
       : undefined;
   // A block's columns are a multiple of 8, so there is room for 16 where more than 8 are left.
-  const wide = context.features.wide === true && n > NR && blocks.columns > NR;
+  const wide = context.features.wide === true && n > NR && blocks.columns > NR && blocks.b !== "rows";
   const widePackB = wide ? packerOfB(WIDE_NR) : undefined;
   const narrow = !wide || blocks.columns % WIDE_NR > 0 || (n % WIDE_NR > 0 && n % WIDE_NR <= NR);
   const packB = narrow ? packerOfB(NR) : undefined;
@@ -205,10 +205,15 @@ function emitBlock(
       if (pack) pack({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
       const bAt = pack
         ? bBase
-        : f.name(i32.add(bBase, i32.add(i32.mul(column, i32.const(4)), i32.mul(k0, i32.const(bStep)))));
+        : f.name(i32.add(bBase, i32.add(i32.mul(column, i32.const(b.plain!.outer)), i32.mul(k0, i32.const(bStep)))));
       const bEnd = f.name(i32.add(bAt, i32.mul(steps, i32.const(bStep))));
       const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
       const tiles = (accumulate: boolean) => {
+        if (blocks.b === "rows") {
+          const shape = { rows: m, aRow: aView.outer, aStep: aView.k, bColumn: b.plain!.outer, accumulate };
+          f.call(rowTile(context, shape), [aFirst, bAt, steps, cAt, i32.const(cStride)]);
+          return;
+        }
         const call = (height: number, aAt: Value, to: Value, count: Value) =>
           f.call(strip(context, { rows: height, columns: width, strides, accumulate }), [
             aAt,

@@ -16,6 +16,7 @@ import type { WasmFeatures } from "../assembler/features.ts";
 import type { Callee, FunctionBuilder, Local } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";
+import { transpose } from "../assembler/lanes.ts";
 import type { KernelContext } from "../kernel.ts";
 
 /** Rows of a packed panel of A. */
@@ -176,6 +177,77 @@ export function strip(context: KernelContext, { rows, columns, strides, accumula
         f.set(panels, i32.sub(panels, i32.const(1)));
         return panels;
       });
+    }),
+  );
+}
+
+/** A kind of `rowTile`: its sizes and strides are compiled in. */
+interface RowTileShape {
+  /** Rows of A: at most MR. */
+  readonly rows: number;
+  readonly aRow: number;
+  readonly aStep: number;
+  /** Bytes from column to column of B, whose elements lie side by side along k. */
+  readonly bColumn: number;
+  readonly accumulate: boolean;
+}
+
+/**
+ * The function (a, b, steps, c, cStride): a few rows of A times NR columns of B, which stand as rows in memory: 4 × 4
+ * blocks of them are turned in registers, since so few rows do not pay for a copy. Chains are those of `strip`.
+ */
+export function rowTile(context: KernelContext, { rows, aRow, aStep, bColumn, accumulate }: RowTileShape): Callee {
+  return context.shared(`matmul.rows ${rows} ${aRow} ${aStep} ${bColumn} ${accumulate}`, (module) =>
+    module.function({ parameters: ["i32", "i32", "i32", "i32", "i32"] }, (f) => {
+      const [a, b, steps, c, stride] = f.parameters;
+      const at = [c];
+      for (let r = 1; r < rows; r++) at.push(f.local("i32", i32.add(at[r - 1], stride)));
+      const vectors = [0, 1];
+      const tile = at.map((row) =>
+        vectors.map((v) => f.local("v128", accumulate ? v128.load(row, 16 * v) : f32x4.const(0))),
+      );
+      const multiply = (step: number, columns: readonly Value[]): void =>
+        tile.forEach((row, r) => {
+          const element = f.name(v128.load32Splat(a, step * aStep + r * aRow));
+          row.forEach((sum, v) => f.set(sum, multiplyAdd(context.features, element, columns[v], sum)));
+        });
+      const advance = (count: number): void => {
+        f.set(a, i32.add(a, i32.const(count * aStep)));
+        f.set(b, i32.add(b, i32.const(4 * count)));
+      };
+      const end = f.local("i32", i32.add(b, i32.shl(steps, i32.const(2))));
+      const last = f.local("i32", i32.sub(end, i32.const(16)));
+      f.while(
+        () => i32.leU(b, last),
+        () => {
+          const turned = vectors.map((v) =>
+            transpose(
+              f,
+              [0, 1, 2, 3].map((i) => f.name(v128.load(b, (4 * v + i) * bColumn))),
+            ).map((column) => f.name(column)),
+          );
+          for (let step = 0; step < 4; step++) {
+            multiply(
+              step,
+              turned.map((columns) => columns[step]),
+            );
+          }
+          advance(4);
+        },
+      );
+      f.while(
+        () => i32.ltU(b, end),
+        () => {
+          const columns = vectors.map((v) => {
+            let value = v128.load32Zero(b, 4 * v * bColumn);
+            for (let lane = 1; lane < 4; lane++) value = v128.load32Lane(b, value, lane, (4 * v + lane) * bColumn);
+            return f.name(value);
+          });
+          multiply(0, columns);
+          advance(1);
+        },
+      );
+      tile.forEach((row, r) => row.forEach((sum, v) => f.store(at[r], sum, 16 * v)));
     }),
   );
 }

@@ -241,6 +241,40 @@ describe("matrix products of the cpu device", () => {
     );
   });
 
+  test("few rows times columns that are rows in memory are read where they stand, with the bits of a copy", () => {
+    for (const m of [1, 2, 3, 4]) {
+      for (const [n, k, gap] of [
+        [8, 1, 1],
+        [24, 3, 2],
+        [40, 6, 0],
+        [16, 129, 1],
+        [32, 900, 0],
+      ] as const) {
+        for (const transposed of [false, true]) {
+          const [a, b] = [layout(2, m, k, transposed, gap, false), layout(2, n, k, false, gap, false)];
+          const made = makeCase({ batch: 2, m, n, k }, a, b, m % 2 === 0, 100 * m + k);
+          const chosen = chooseBlocks(made.product);
+          assert.equal(chosen.b, "rows", `${m}x${n}x${k}`);
+          const copied = check(made, { ...chosen, b: "packed" });
+          for (const wide of [false, true]) {
+            for (const relaxed of [false, true]) {
+              const found = check(made, chosen, { wide, relaxed });
+              assert.deepEqual(found, relaxed ? copied : check(made, { ...chosen, b: "packed" }, { relaxed }));
+            }
+          }
+        }
+      }
+    }
+    const wide = makeCase(
+      { batch: 1, m: 5, n: 16, k: 9 },
+      layout(1, 5, 9, false, 0, false),
+      layout(1, 16, 9, false, 0, false),
+      false,
+      1,
+    );
+    assert.equal(chooseBlocks(wide.product).b, "packed");
+  });
+
   for (const [name, s, transposed] of [
     ["more rows and columns than a block", { batch: 1, m: 270, n: 530, k: 20 }, [false, true]],
     ["more steps of k than a block", { batch: 2, m: 9, n: 17, k: 1500 }, [true, false]],
