@@ -64,7 +64,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     ...MATMUL,
   ),
   wasm("blocks/copy", "select(i32.ltS(wanted, last), wanted, last)", "wanted", ATTENTION, INFO_NCE),
-  wasm("blocks/copy", "Math.min(4, columns - column)", "4", ATTENTION, INFO_NCE),
+  wasm("blocks/copy", "Math.min(4, columns - at)", "4", ATTENTION, INFO_NCE),
 
   // --- products: tiles, their edges, blocks and parts of k
   wasm(

@@ -30,6 +30,8 @@ export class FunctionBuilder {
   readonly #locals: ValueType[] = [];
   readonly #free = new Map<ValueType, number[]>();
   readonly #code: number[] = [];
+  /** A vector that is never set. */
+  #zero: Local | undefined;
 
   constructor(readonly signature: Signature) {
     this.parameters = signature.parameters.map((type, index) => localValue(type, index));
@@ -50,6 +52,22 @@ export class FunctionBuilder {
   name(value: Value): Value {
     if (value.constant !== undefined || (value.code[0] === 0x20 && value.code.length <= 3)) return value;
     return this.local(value.type, value);
+  }
+
+  /**
+   * Writes `body`, after which the vectors it named hold 0: nothing of them outlives a round of the loop around it.
+   * Locals do by themselves, and an engine that joins vectors takes what outlives a loop for used.
+   */
+  forgetting(body: () => void): void {
+    const first = this.#locals.length;
+    body();
+    const last = this.#locals.length;
+    if (first === last) return;
+    this.#zero ??= this.local("v128");
+    const start = this.signature.parameters.length;
+    for (let i = first; i < last; i++) {
+      if (this.#locals[i] === "v128") this.set(localValue("v128", start + i), this.#zero);
+    }
   }
 
   set(local: Local, value: Value): void {

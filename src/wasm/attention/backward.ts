@@ -257,13 +257,21 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
           const kept = spec.keep
             ? f.local("i32", i32.add(rowOf(keep, row, 4 * keepWidth(spec)), i32.shl(column, i32.const(2))))
             : undefined;
-          forScores(f, width, sizes, kept, (byte, given) => {
+          forScores(f, features.wide === true, width, sizes, kept, (byte, vectors) => {
             const [atP, atDs] = [f.local("i32", i32.add(p, byte)), f.local("i32", i32.add(ds, byte))];
-            const weight = exp(f, features, f32x4.sub(v128.load(atP), logSum));
-            const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(own.open, byte))) : weight);
-            const gradient = v128.load(atDs);
-            f.store(atDs, f32x4.mul(share, f32x4.sub(given ? f32x4.mul(gradient, given) : gradient, delta)));
-            f.store(atP, given ? f32x4.mul(share, given) : share);
+            const openAt = sizes.closed && f.name(i32.add(own.open, byte));
+            const gradients = vectors.map(({ bytes, keep: given }) => {
+              const weight = exp(f, features, f32x4.sub(v128.load(atP, bytes), logSum));
+              const share = f.name(openAt ? v128.and(weight, v128.load(openAt, bytes)) : weight);
+              const gradient = v128.load(atDs, bytes);
+              const inner = f32x4.sub(given ? f32x4.mul(gradient, given) : gradient, delta);
+              return {
+                ds: f.local("v128", f32x4.mul(share, inner)),
+                p: given ? f.local("v128", f32x4.mul(share, given)) : share,
+              };
+            });
+            gradients.forEach(({ ds }, i) => f.store(atDs, ds, vectors[i].bytes));
+            gradients.forEach(({ p }, i) => f.store(atP, p, vectors[i].bytes));
           });
         });
       }

@@ -7,7 +7,7 @@
  */
 import type { AttentionSpec } from "../../specs/attention.ts";
 import { inputNames, keepWidth, outputNames, rowLayout } from "../../specs/attention.ts";
-import { blockRow, roundUp4 } from "../blocks/copy.ts";
+import { blockRow, forVectorsOf, roundUp4 } from "../blocks/copy.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";
@@ -170,32 +170,42 @@ export function writeOpen(f: FunctionBuilder, spec: AttentionSpec, mask: Value, 
   });
 }
 
+/** A vector of a row of scores: how many bytes further on than the first of its round, and its dropout factors. */
+interface ScoreVector {
+  readonly bytes: number;
+  readonly keep?: Value;
+}
+
 /**
- * Walks the vectors of a row of scores.
+ * Walks the vectors of a row of scores, two neighbours at a time with `paired`.
  * @param columns elements of the row
  * @param keep address of the row's dropout factors, where there are any
- * @param body given where the vector stands within the row, in bytes, and its dropout factors
+ * @param body given where a round stands within the row, in bytes, and its vectors, whose factors have been loaded
  */
 export function forScores(
   f: FunctionBuilder,
+  paired: boolean,
   columns: Value,
   sizes: BlockSizes,
   keep: Value | undefined,
-  body: (byte: Value, keep?: Value) => void,
+  body: (byte: Value, vectors: readonly ScoreVector[]) => void,
 ): void {
-  const factors = (byte: Value) => keep && f.local("v128", v128.load(i32.add(keep, byte)));
-  if (!keep || !sizes.closed) {
-    f.for(i32.const(0), i32.shl(columns, i32.const(2)), 16, (byte) => body(byte, factors(byte)));
-    return;
-  }
+  const whole = keep && sizes.closed ? i32.and(columns, i32.const(-4)) : columns;
+  const end = f.name(i32.shl(whole, i32.const(2)));
+  forVectorsOf(f, paired, end, (byte, vectors) => {
+    const factors = keep && f.name(i32.add(keep, byte));
+    body(
+      byte,
+      vectors.map((bytes) => ({ bytes, keep: factors && f.local("v128", v128.load(factors, bytes)) })),
+    );
+  });
+  if (!keep || !sizes.closed) return;
   // Nothing beside the factors is read.
-  const whole = f.local("i32", i32.shl(i32.and(columns, i32.const(-4)), i32.const(2)));
-  f.for(i32.const(0), whole, 16, (byte) => body(byte, factors(byte)));
   const left = f.local("i32", i32.and(columns, i32.const(3)));
   f.if(left, () => {
-    const source = f.local("i32", i32.add(keep, whole));
+    const source = f.local("i32", i32.add(keep, end));
     const kept = f.local("v128", f32x4.const(0));
     byCount(f, left, (count) => f.set(kept, loadLanes(source, count)));
-    body(whole, kept);
+    body(end, [{ bytes: 0, keep: kept }]);
   });
 }

@@ -140,13 +140,19 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
           f.for(i32.const(0), rows, 1, (row) => {
             const line = f.local("i32", i32.add(scores, i32.mul(row, i32.const(sizes.scoreRow))));
             const four = f.local("i32", i32.shl(row, i32.const(2)));
-            const score = (byte: Value) => {
-              const given = v128.load(i32.add(line, byte));
-              return sizes.closed ? v128.bitselect(given, f32x4.const(LOWEST), v128.load(i32.add(open, byte))) : given;
+            /** The scores of a round, closed ones at the lowest number. */
+            const scoresOf = (byte: Value, vectors: readonly { readonly bytes: number }[]): Value[] => {
+              const [at, openAt] = [f.name(i32.add(line, byte)), sizes.closed && f.name(i32.add(open, byte))];
+              return vectors.map(({ bytes }) => {
+                const given = v128.load(at, bytes);
+                return openAt ? v128.bitselect(given, f32x4.const(LOWEST), v128.load(openAt, bytes)) : given;
+              });
             };
-            const highest = f.local("v128", f32x4.const(LOWEST));
-            forScores(f, here, sizes, undefined, (byte) => f.set(highest, f32x4.pmax(highest, score(byte))));
-            const top = f.local("v128", maxOfLanes(f, highest));
+            const highest = [0, 1].map(() => f.local("v128", f32x4.const(LOWEST)));
+            forScores(f, true, here, sizes, undefined, (byte, vectors) =>
+              scoresOf(byte, vectors).forEach((score, i) => f.set(highest[i], f32x4.pmax(highest[i], score))),
+            );
+            const top = f.local("v128", maxOfLanes(f, f32x4.pmax(highest[0], highest[1])));
             const before = online ? f.local("v128", v128.load32Splat(i32.add(tops, four))) : undefined;
             if (before) f.set(top, f32x4.pmax(top, before));
 
@@ -154,11 +160,18 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
             const factors = spec.keep
               ? f.local("i32", i32.add(keep, i32.mul(row, i32.const(4 * keepWidth(spec)))))
               : undefined;
-            forScores(f, here, sizes, factors, (byte, kept) => {
-              const weight = exp(f, features, f32x4.sub(score(byte), top));
-              const share = f.name(sizes.closed ? v128.and(weight, v128.load(i32.add(open, byte))) : weight);
-              f.set(sum, f32x4.add(sum, share));
-              f.store(i32.add(line, byte), kept ? f32x4.mul(share, kept) : share);
+            forScores(f, features.wide === true, here, sizes, factors, (byte, vectors) => {
+              const [at, openAt] = [f.name(i32.add(line, byte)), sizes.closed && f.name(i32.add(open, byte))];
+              const shares = scoresOf(byte, vectors).map((score, i) => {
+                const weight = exp(f, features, f32x4.sub(score, top));
+                return f.name(openAt ? v128.and(weight, v128.load(openAt, vectors[i].bytes)) : weight);
+              });
+              const kept = shares.map((share, i) => {
+                const { keep } = vectors[i];
+                return keep ? f.local("v128", f32x4.mul(share, keep)) : share;
+              });
+              kept.forEach((value, i) => f.store(at, value, vectors[i].bytes));
+              for (const share of shares) f.set(sum, f32x4.add(sum, share));
             });
             const total = f.local("v128", sumOfLanes(f, sum));
             if (before) {

@@ -38,6 +38,40 @@ export class ThreadLayout {
 /** Vectors of a row that are printed one after the other, without a loop: in a loop each costs twice as much. */
 const UNROLLED = 8;
 
+/** One vector of a row: where it stands within the row, in bytes, and how many lanes it has. */
+interface RowVector {
+  readonly offset: number;
+  readonly count: number;
+}
+
+/**
+ * For every two neighbouring vectors of a row of `columns` elements, and what is left: where the round stands within the
+ * row, in bytes, and the vectors from there on.
+ */
+function forVectorPairs(
+  f: FunctionBuilder,
+  columns: number,
+  body: (byte: Value, vectors: readonly RowVector[]) => void,
+): void {
+  const rounds = Math.floor(columns / (4 * UNROLLED));
+  const round = (byte: Value): void => {
+    for (let v = 0; v < UNROLLED; v += 2)
+      body(
+        byte,
+        [v, v + 1].map((i) => ({ offset: 16 * i, count: 4 })),
+      );
+  };
+  if (rounds === 1) round(i32.const(0));
+  else f.for(i32.const(0), i32.const(16 * UNROLLED * rounds), 16 * UNROLLED, round);
+  for (let column = 4 * UNROLLED * rounds; column < columns; column += 8) {
+    const places = [column, column + 4].filter((at) => at < columns);
+    body(
+      i32.const(0),
+      places.map((at) => ({ offset: 4 * at, count: Math.min(4, columns - at) })),
+    );
+  }
+}
+
 /**
  * For each vector of a row of `columns` elements: where it stands, as a value and a constant to add to it, both in
  * bytes, and how many lanes it has.
@@ -47,15 +81,47 @@ export function forVectors(
   columns: number,
   body: (byte: Value, offset: number, count: number) => void,
 ): void {
-  const rounds = Math.floor(columns / (4 * UNROLLED));
-  const round = (byte: Value): void => {
-    for (let v = 0; v < UNROLLED; v++) body(byte, 16 * v, 4);
-  };
-  if (rounds === 1) round(i32.const(0));
-  else f.for(i32.const(0), i32.const(16 * UNROLLED * rounds), 16 * UNROLLED, round);
-  for (let column = 4 * UNROLLED * rounds; column < columns; column += 4) {
-    body(i32.const(0), 4 * column, Math.min(4, columns - column));
-  }
+  forVectorPairs(f, columns, (byte, vectors) => vectors.forEach(({ offset, count }) => body(byte, offset, count)));
+}
+
+/**
+ * Stores a row of `columns` elements at `to`, vector by vector as `value` computes them from `rows`. Of two neighbours
+ * all is loaded before anything is stored, and from one address: engines that join vectors need that.
+ */
+export function mapRow(
+  f: FunctionBuilder,
+  columns: number,
+  to: Value,
+  rows: readonly Value[],
+  value: (load: (row: number) => Value) => Value,
+): void {
+  forVectorPairs(f, columns, (byte, vectors) => {
+    const target = f.name(i32.add(to, byte));
+    const sources = rows.map((row) => f.name(i32.add(row, byte)));
+    const values = vectors.map(({ offset, count }) =>
+      f.local(
+        "v128",
+        value((row) => loadLanes(sources[row], count, offset)),
+      ),
+    );
+    vectors.forEach(({ offset, count }, i) => storeLanes(f, target, values[i], count, offset));
+  });
+}
+
+/**
+ * Walks `bytes` of a row, a multiple of 16 known when the code runs: two neighbouring vectors at a time with `paired`
+ * and what is left, else one by one. `body` is given where it stands and the bytes from there to each vector.
+ */
+export function forVectorsOf(
+  f: FunctionBuilder,
+  paired: boolean,
+  bytes: Value,
+  body: (byte: Value, vectors: readonly number[]) => void,
+): void {
+  const end = f.name(bytes);
+  const pairs = paired ? f.name(i32.and(end, i32.const(-32))) : i32.const(0);
+  if (paired) f.for(i32.const(0), pairs, 32, (byte) => f.forgetting(() => body(byte, [0, 16])));
+  f.for(pairs, end, 16, (byte) => body(byte, [0]));
 }
 
 const PACK: Signature = { parameters: ["i32", "i32", "i32", "i32"] };
@@ -79,9 +145,12 @@ export function copyRows(context: KernelContext, { columns, fromRow, toRow }: Ro
       const [from, to, rows, factor] = f.parameters;
       const scale = f.local("v128", f32x4.splat(factor));
       f.for(i32.const(0), rows, 1, () => {
-        forVectors(f, columns, (byte, offset, count) => {
-          const source = f.name(i32.add(from, byte));
-          f.store(i32.add(to, byte), f32x4.mul(loadLanes(source, count, offset), scale), offset);
+        forVectorPairs(f, columns, (byte, vectors) => {
+          const [source, target] = [f.name(i32.add(from, byte)), f.name(i32.add(to, byte))];
+          const scaled = vectors.map(({ offset, count }) =>
+            f.local("v128", f32x4.mul(loadLanes(source, count, offset), scale)),
+          );
+          vectors.forEach(({ offset }, i) => f.store(target, scaled[i], offset));
         });
         f.set(from, i32.add(from, i32.const(fromRow)));
         f.set(to, i32.add(to, i32.const(toRow)));
@@ -106,11 +175,9 @@ export function storeRows(
       const scale = f.local("v128", each ? f32x4.const(0) : f32x4.splat(factor));
       f.for(i32.const(0), rows, 1, () => {
         if (each) f.set(scale, v128.load32Splat(factor));
-        forVectors(f, columns, (byte, offset, count) => {
-          const [source, target] = [f.name(i32.add(from, byte)), f.name(i32.add(to, byte))];
-          const scaled = f32x4.mul(loadLanes(source, count, offset), scale);
-          const value = f.local("v128", add ? f32x4.add(loadLanes(target, count, offset), scaled) : scaled);
-          storeLanes(f, target, value, count, offset);
+        mapRow(f, columns, to, [from, to], (load) => {
+          const scaled = f32x4.mul(load(0), scale);
+          return add ? f32x4.add(load(1), scaled) : scaled;
         });
         if (each) f.set(factor, i32.add(factor, i32.const(4)));
         f.set(from, i32.add(from, i32.const(fromRow)));
@@ -141,10 +208,12 @@ export function packRows(context: KernelContext, fromRow: number): Callee {
         f.if(
           i32.geS(left, i32.const(NR)),
           () =>
-            each(column, (source, target) => {
-              f.store(target, v128.load(source));
-              f.store(target, v128.load(source, 16), 16);
-            }),
+            each(column, (source, target) =>
+              f.forgetting(() => {
+                const halves = [0, 16].map((offset) => f.local("v128", v128.load(source, offset)));
+                halves.forEach((half, i) => f.store(target, half, 16 * i));
+              }),
+            ),
           () =>
             f.if(
               i32.gtS(left, i32.const(4)),

@@ -7,7 +7,16 @@
  * part of the queries' gradients.
  */
 import type { InfoNceSpec } from "../../specs/info-nce.ts";
-import { ThreadLayout, blockRow, copyRows, packColumns, packRows, panelBytes, roundUp4 } from "../blocks/copy.ts";
+import {
+  ThreadLayout,
+  blockRow,
+  copyRows,
+  forVectorsOf,
+  packColumns,
+  packRows,
+  panelBytes,
+  roundUp4,
+} from "../blocks/copy.ts";
 import { blockProduct } from "../blocks/product.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
@@ -126,6 +135,7 @@ export function chunkStatistics(spec: InfoNceSpec): WasmKernel {
     threadBytes: layoutOf(spec, false).bytes,
     emit(f, context) {
       const operands = { q: context.input(0), queue: context.input(2) };
+      const wide = context.features.wide === true;
       forLogits(
         f,
         context,
@@ -140,15 +150,21 @@ export function chunkStatistics(spec: InfoNceSpec): WasmKernel {
           const offset = f.local("i32", i32.shl(place, i32.const(2)));
           const bytes = f.local("i32", i32.shl(columns, i32.const(2)));
           f.for(i32.const(0), rows, 1, () => {
-            const highest = f.local("v128", f32x4.const(LOWEST));
-            f.for(i32.const(0), bytes, 16, (byte) =>
-              f.set(highest, f32x4.pmax(highest, v128.load(i32.add(line, byte)))),
-            );
-            const top = maxOfLanes(f, highest);
+            const highest = [0, 1].map(() => f.local("v128", f32x4.const(LOWEST)));
+            forVectorsOf(f, true, bytes, (byte, vectors) => {
+              const at = f.name(i32.add(line, byte));
+              vectors.forEach((further, i) => f.set(highest[i], f32x4.pmax(highest[i], v128.load(at, further))));
+            });
+            const top = maxOfLanes(f, f32x4.pmax(highest[0], highest[1]));
             const sum = f.local("v128", f32x4.const(0));
-            f.for(i32.const(0), bytes, 16, (byte) => {
-              const weight = exp(f, context.features, f32x4.sub(v128.load(i32.add(line, byte)), top));
-              f.set(sum, f32x4.add(sum, weight));
+            forVectorsOf(f, wide, bytes, (byte, vectors) => {
+              const at = f.name(i32.add(line, byte));
+              const weights = vectors.map((further) =>
+                exp(f, context.features, f32x4.sub(v128.load(at, further), top)),
+              );
+              // Nobody reads them: an engine that joins vectors begins at stores that are neighbours.
+              if (wide) weights.forEach((weight, i) => f.store(at, weight, vectors[i]));
+              for (const weight of weights) f.set(sum, f32x4.add(sum, weight));
             });
             f.store32Lane(i32.add(context.scratch(0), offset), top, 0);
             f.store32Lane(i32.add(context.scratch(1), offset), sumOfLanes(f, sum), 0);
@@ -199,9 +215,12 @@ export function queryGradients(spec: InfoNceSpec): WasmKernel {
             const all = f.local("v128", v128.load32Splat(i32.add(lseAll, scalar)));
             const scaled = f32x4.mul(v128.load32Splat(i32.add(dloss, scalar)), f32x4.const(1 / temperature));
             const factor = f.local("v128", scaled);
-            f.for(i32.const(0), bytes, 16, (byte) => {
+            forVectorsOf(f, features.wide === true, bytes, (byte, vectors) => {
               const place = f.local("i32", i32.add(line, byte));
-              f.store(place, f32x4.mul(exp(f, features, f32x4.sub(v128.load(place), all)), factor));
+              const weights = vectors.map((further) =>
+                f.local("v128", f32x4.mul(exp(f, features, f32x4.sub(v128.load(place, further), all)), factor)),
+              );
+              weights.forEach((weight, i) => f.store(place, weight, vectors[i]));
             });
             f.set(scalar, i32.add(scalar, i32.const(4)));
             f.set(line, i32.add(line, i32.const(logitRow)));

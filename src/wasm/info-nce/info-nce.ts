@@ -7,7 +7,7 @@
  * computes its logits again and its part of dq; a second kernel adds the parts up, in order, and the positives' share.
  */
 import type { InfoNceSpec } from "../../specs/info-nce.ts";
-import { forVectors } from "../blocks/copy.ts";
+import { forVectors, mapRow } from "../blocks/copy.ts";
 import { multiplyAdd } from "../assembler/features.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import { chunkPlan, chunkStatistics, queryGradients } from "./chunks.ts";
@@ -125,17 +125,10 @@ function joinGradients(spec: InfoNceSpec): WasmKernel {
         const rowOf = (start: Value, bytes: number) => f.local("i32", i32.add(start, i32.mul(n, i32.const(bytes))));
         const [q, dq] = [rowOf(context.input(1), rowBytes), rowOf(context.output(0), rowBytes)];
         const parts = rowOf(context.scratch(0), 4 * plan.channels);
-        forVectors(f, channels, (byte, offset, count) => {
-          const target = f.name(i32.add(dq, byte));
-          storeLanes(f, target, f.local("v128", v128.load(i32.add(parts, byte), offset)), count, offset);
-        });
+        mapRow(f, channels, dq, [parts], (load) => load(0));
         f.for(i32.const(1), i32.const(plan.groups), 1, () => {
           f.set(parts, i32.add(parts, i32.const(4 * plan.rows * plan.channels)));
-          forVectors(f, channels, (byte, offset, count) => {
-            const [part, target] = [f.name(i32.add(parts, byte)), f.name(i32.add(dq, byte))];
-            const sum = f.local("v128", f32x4.add(loadLanes(target, count, offset), v128.load(part, offset)));
-            storeLanes(f, target, sum, count, offset);
-          });
+          mapRow(f, channels, dq, [dq, parts], (load) => f32x4.add(load(0), load(1)));
         });
         const k = rowOf(context.input(2), rowBytes * positives);
         const dk = rowOf(context.output(1), rowBytes * positives);
@@ -143,12 +136,8 @@ function joinGradients(spec: InfoNceSpec): WasmKernel {
           const logit = positiveLogit(f, context, spec, q, k);
           const share = f32x4.sub(exp(f, features, f32x4.sub(logit, all)), exp(f, features, f32x4.sub(logit, some)));
           const weight = f.local("v128", f32x4.mul(share, factor));
-          forVectors(f, channels, (byte, offset, count) => {
-            const [x, y, dx, dy] = [q, k, dq, dk].map((start) => f.name(i32.add(start, byte)));
-            const sum = multiplyAdd(features, weight, loadLanes(y, count, offset), loadLanes(dx, count, offset));
-            storeLanes(f, dx, f.local("v128", sum), count, offset);
-            storeLanes(f, dy, f.local("v128", f32x4.mul(weight, loadLanes(x, count, offset))), count, offset);
-          });
+          mapRow(f, channels, dq, [k, dq], (load) => multiplyAdd(features, weight, load(0), load(1)));
+          mapRow(f, channels, dk, [q], (load) => f32x4.mul(weight, load(0)));
           f.set(k, i32.add(k, i32.const(rowBytes)));
           f.set(dk, i32.add(dk, i32.const(rowBytes)));
         });

@@ -24,11 +24,15 @@ export interface Blocks {
   readonly b: "direct" | "packed" | "rows";
 }
 
-/** Steps of k for which a panel of A and one of B lie in half the L1 cache. */
-const DEPTH = 384;
-/** Rows of a block: `DEPTH` steps of them lie in half the L2 cache. */
-const ROWS = 160;
+/** Steps of k for which a panel of A and one of 16 columns of B lie in the L1 cache with room to spare. */
+const DEPTH = 256;
+/** Rows of a block: `DEPTH` steps of them lie in half the L2 cache, and a packed panel of B is used by all of them. */
+const ROWS = 256;
 const COLUMNS = 512;
+/** A product of few more steps takes them at once. */
+const WHOLE_DEPTH = 384;
+/** Where k is divided into parts: what the bits of a sum rest on, so the sizes of blocks are others than above. */
+const [PART_ROWS, PART_DEPTH] = [160, 384];
 /** Rows and columns from which packing costs little: every packed element is used that often. */
 const GOOD = 128;
 /** Units that keep threads evenly busy, and how many are worth blocks smaller than good ones. */
@@ -45,8 +49,15 @@ const NEAR = 16384;
 
 const roundUp = (x: number, to: number): number => Math.ceil(x / to) * to;
 
-export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
-  let rows = cut(m, ROWS, MR);
+interface Cut {
+  readonly rows: number;
+  readonly columns: number;
+  readonly parts: number;
+}
+
+/** Blocks of up to `most` rows, and parts of k where there are few of them and it may be `divided`. */
+function cutUnits({ batch, m, n, k }: Product, most: number, divided: boolean): Cut {
+  let rows = cut(m, most, MR);
   let columns = cut(n, COLUMNS, NR);
   const units = () => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
   // Columns first: of each panel of B all rows of the block make use.
@@ -58,12 +69,18 @@ export function chooseBlocks({ batch, m, n, k, a, b }: Product): Blocks {
     }
   };
   split(UNITS, k >= 2 * PART ? 2 * GOOD : GOOD);
-  let parts = Math.min(Math.ceil(UNITS / units()), Math.floor(k / PART));
-  if (parts <= 1) {
-    parts = 1;
-    split(FEW_UNITS, NR);
-  }
-  const depth = cut(Math.ceil(k / parts), DEPTH, 4);
+  const parts = Math.min(Math.ceil(UNITS / units()), Math.floor(k / PART));
+  if (divided && parts > 1) return { rows, columns, parts };
+  split(FEW_UNITS, NR);
+  return { rows, columns, parts: 1 };
+}
+
+export function chooseBlocks(product: Product): Blocks {
+  const { m, n, k, a, b } = product;
+  const divided = cutUnits(product, PART_ROWS, true);
+  const { rows, columns, parts } = divided.parts > 1 ? divided : cutUnits(product, ROWS, false);
+  const most = parts > 1 ? PART_DEPTH : k <= WHOLE_DEPTH ? k : DEPTH;
+  const depth = cut(Math.ceil(k / parts), most, 4);
   const partSteps = parts === 1 ? k : roundUp(Math.ceil(k / parts), depth);
   const aDirect = a.plain !== undefined && a.plain.k === 4;
   // Code that reads B where it is knows by the address when it is done: rows of B must not be one and the same.

@@ -272,7 +272,11 @@ function packFunction(context: KernelContext, width: number, valid: number, { ou
       f.while(
         () => i32.ltU(to, end),
         () => {
-          for (const group of groups) f.store(to, gather(group), 16 * group);
+          // All of a step before its first store: engines that join vectors need that.
+          f.forgetting(() => {
+            const step = groups.map((group) => f.local("v128", gather(group)));
+            step.forEach((vector, group) => f.store(to, vector, 16 * group));
+          });
           advance(1);
         },
       );

@@ -100,7 +100,7 @@ export function forPairs(
   if (!paired) return each(from, to, 4, one);
   const begin = f.name(from);
   const whole = f.name(i32.add(begin, i32.and(i32.sub(to, begin), i32.const(-8))));
-  each(begin, whole, 8, two);
+  each(begin, whole, 8, (at) => f.forgetting(() => two(at)));
   each(whole, to, 4, one);
 }
 

@@ -22,6 +22,7 @@ import type { LaneVariable } from "./dependence.ts";
 import type { ExprMemory } from "./expr.ts";
 import { WasmPrinter } from "./expr.ts";
 import { isReliable } from "./indices.ts";
+import { forPairs } from "./loop.ts";
 
 /** Where the tensors of a kernel lie while it runs. */
 type MemoryOf = (context: KernelContext) => ExprMemory;
@@ -180,19 +181,30 @@ function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memory:
     store: (f, context, { batch, m0, n0, rows, columns }, from, stride) => {
       const printer = printerOf(kernel, f, context, memory, { name: column, size: kernel[column], results: true });
       const values = kernel.stores.map((s) => s.value);
+      const paired = context.features.wide === true && printer.canPair(values, kernel.stores);
       printer.scope({ b: batch }, () => {
         printer.hoist(values, kernel.stores);
         f.for(i32.const(0), rows, 1, (r) =>
           printer.scope({ [row]: i32.add(m0, r) }, () => {
             printer.hoist(values, kernel.stores);
-            const line = f.name(i32.add(from, i32.mul(r, i32.const(stride))));
-            f.for(i32.const(0), columns, 4, (c) =>
-              printer.scope({ [column]: i32.add(n0, c) }, () => {
-                printer.setResult(0, v128.load(i32.add(line, i32.shl(c, i32.const(2)))));
-                const printed = values.map((v) => printer.value(v));
+            // Column c of the row: this line + 4·c.
+            const line = f.name(i32.sub(i32.add(from, i32.mul(r, i32.const(stride))), i32.shl(n0, i32.const(2))));
+            const compute = (at: Value, bytes: number): Value[] => {
+              printer.setResult(0, v128.load(at, bytes));
+              return values.map((v) => f.name(printer.value(v)));
+            };
+            const place = (at: Value): Value => f.name(i32.add(line, i32.shl(at, i32.const(2))));
+            forPairs(f, printer, column, [n0, f.name(i32.add(n0, columns))], paired, {
+              one: (at) => {
+                const printed = compute(place(at), 0);
                 kernel.stores.forEach((s, i) => printer.store(s.target, s.index, printed[i]));
-              }),
-            );
+              },
+              two: (at) => {
+                const here = place(at);
+                const [first, second] = printer.pair(values, kernel.stores, (bytes) => compute(here, bytes));
+                kernel.stores.forEach((s, i) => printer.storePair(s.target, s.index, [first[i], second[i]]));
+              },
+            });
           }),
         );
       });

@@ -96,7 +96,10 @@ export function columnsKernel(
               }
             }),
           );
-          accumulators.forEach((a, k) => printer.setResult(a.number, overLanes(f, a, joined(f, a, sums[k]))));
+          accumulators.forEach((a, k) => {
+            const value = overLanes(f, a, joined(f, a, sums[k]));
+            printer.setResult(a.number, paired ? splatted(f, context.threadMemory, value, a.number) : value);
+          });
         }
         // What elements need is read before rows are stored: a row may be stored in place.
         const printed = rowValues.map((v) => printer.value(v));
@@ -114,7 +117,20 @@ export function columnsKernel(
       }),
     );
   };
-  return { name, units: units.count, threadBytes: 16 * CHAINS, emit };
+  return { name, units: units.count, threadBytes: RESULTS_AT + 4 * phases.flat().length, emit };
+}
+
+/** Where in the thread's memory results stand, behind the chains. */
+const RESULTS_AT = 16 * CHAINS;
+
+/**
+ * A result, the same in all lanes, by way of memory. Of a vector loaded as one element an engine that joins vectors has
+ * both halves at once; of any other it would compute all that it comes from a second time.
+ */
+function splatted(f: FunctionBuilder, memory: Value, value: Value, number: number): Value {
+  const at = RESULTS_AT + 4 * number;
+  f.store32Lane(memory, value, 0, at);
+  return v128.load32Splat(memory, at);
 }
 
 /** Stores vectors side by side and loads them again. An engine that joins vectors begins at stores that are neighbours. */
