@@ -46,11 +46,11 @@ export const LAYER_MUTATIONS: readonly Mutation[] = [
   // --- normalisation
   gradient("spatial/batch-norm", ".sub(standard.mul(", ".add(standard.mul(", "batchNormTraining"),
   gradient("spatial/batch-norm", "[dx, dweight, dbias]", "[dx, dbias, dweight]", "batchNormTraining"),
-  gradient(
-    "spatial/batch-norm",
+  edit(
+    "ops/spatial/batch-norm",
     "if (!dy || dmean || dvariance) return undefined;",
     "if (!dy) return undefined;",
-    "batchNormTraining",
+    "nn/batch-norm#second derivatives",
   ),
   edit("ops/spatial/batch-norm", "count / (count - 1)", "1", "golden/layers#running statistics, as called: reference"),
   edit("nn/spatial/batch-norm", "if (this.training) this.#track", "this.#track", "nn/batch-norm"),
@@ -76,4 +76,17 @@ export const LAYER_MUTATIONS: readonly Mutation[] = [
   ),
   onCpu("print/matmul", 'return names?.has("k") && names.size > 1;', "return false;"),
   onCpu("print/dependence", "if (this.#vector?.results) found.add(this.#vector.name);", ""),
+  // --- what stands around a tensor, first values, few rows
+  edit("ops/spatial/padding", "part(1, 1 + count)", "part(0, count)", "golden/edges#reference"),
+  edit("ops/spatial/padding", "part(length - count, length)", "part(0, count)", "golden/edges#reference"),
+  edit(
+    "ops/normalization",
+    "x.reshape([...x.shape.slice(0, x.rank - axes.length), sizeOf(axes)])",
+    "x",
+    "golden/edges#reference",
+  ),
+  edit("nn/initializers", "Math.sqrt(3) * kaimingDeviation", "Math.sqrt(2) * kaimingDeviation", "nn/initializers"),
+  edit("nn/initializers", "rows > columns", "rows < columns", "nn/initializers"),
+  edit("wasm/matmul/micro-kernel", "(4 * v + i) * bColumn", "4 * v * bColumn", "wasm/matmul/matmul"),
+  edit("wasm/matmul/blocks", "n % NR === 0 && m <= MR;", "n % NR === 0 && m <= 2 * MR;", "wasm/matmul/matmul"),
 ];

@@ -12,6 +12,8 @@ import {
   copyParameters,
   emaUpdate,
 } from "../../src/nn/index.ts";
+import { batchNormTraining } from "../../src/ops/index.ts";
+import { gradgradcheck } from "../../src/testing/gradcheck.ts";
 import { noGrad } from "../../src/autograd/grad.ts";
 import { Generator, compile, realize, seed, tensor, zeros } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
@@ -112,5 +114,15 @@ describe("batch normalisation in steps", () => {
       assert.deepEqual(await numbers(layer.forward(zeros([1, 2]))), [0, 0]);
       assert.deepEqual(await numbers(layer.num_batches_tracked!), [0]);
       assert.throws(() => layer.forward(zeros([1, 3])), /BatchNorm1d: x is \[1, 3\], not \[N, 2\] or \[N, 2, …\]/);
+    }));
+
+  test("second derivatives of what depends on the result and, through the first ones, on the statistics", () =>
+    onReference(async () => {
+      const generator = new Generator(5);
+      const drawn = (shape: readonly number[]) => generator.normal(shape, 0, 1, "f64");
+      await gradgradcheck(
+        (x, weight, bias) => batchNormTraining(x!, { weight, bias, epsilon: 0.1 }).y.tanh().exp(),
+        [drawn([4, 2, 3]), drawn([2]), drawn([2])],
+      );
     }));
 });
