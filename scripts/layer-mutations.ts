@@ -53,7 +53,7 @@ export const LAYER_MUTATIONS: readonly Mutation[] = [
     "nn/batch-norm#second derivatives",
   ),
   edit("ops/spatial/batch-norm", "count / (count - 1)", "1", "golden/layers#running statistics, as called: reference"),
-  edit("nn/spatial/batch-norm", "if (this.training) this.#track", "this.#track", "nn/batch-norm"),
+  edit("nn/spatial/batch-norm", "!this.training && this.running_mean", "this.running_mean", "nn/batch-norm"),
   // --- arrays and sequences
   golden("ops/arrays/cumulative", "[0, blocks - 1])], -1)", "[0, blocks - 1]).mul(0)], -1)"),
   edit("ops/arrays/sort", "equal.and(i.gt(j))", "equal.and(i.lt(j))", "ops/host-ops"),

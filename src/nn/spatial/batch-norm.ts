@@ -58,7 +58,7 @@ abstract class BatchNorm extends ChannelNorm {
       return batchNorm(x, this.running_mean, this.running_var, options);
     }
     const { y, statistics } = batchNormTraining(x, options);
-    if (this.training) this.#track(statistics);
+    this.#track(statistics);
     return y;
   }
 
