@@ -38,6 +38,8 @@ abstract class Recurrent extends Module {
   readonly hiddenSize: number;
   readonly #weights: Record<string, Variable> = {};
   readonly #settings: RecurrentSettings;
+  /** What a call may bring. */
+  protected readonly inputs: readonly string[] = ["h0", "mask", "segments"];
 
   constructor(gateCount: number, inputSize: number, hiddenSize: number, settings: RecurrentSettings) {
     super();
@@ -74,8 +76,9 @@ abstract class Recurrent extends Module {
     return Object.entries(this.#weights);
   }
   protected options(inputs: RecurrentInputs): RecurrentOptions {
-    const { numLayers, bidirectional, batchFirst, dropout } = this.#settings;
-    return { numLayers, bidirectional, batchFirst, dropout: this.training ? dropout : 0, ...inputs };
+    checkOptions(this.constructor.name, inputs, this.inputs);
+    const { numLayers, bidirectional, batchFirst, dropout, generator } = this.#settings;
+    return { numLayers, bidirectional, batchFirst, dropout: this.training ? dropout : 0, generator, ...inputs };
   }
 }
 
@@ -93,6 +96,8 @@ export class GRU extends Recurrent {
 
 /** Long short-term memory (Hochreiter, Schmidhuber 1997; Gers et al. 2000), as torch.nn.LSTM. */
 export class LSTM extends Recurrent {
+  protected override readonly inputs = ["h0", "c0", "mask", "segments"];
+
   constructor(inputSize: number, hiddenSize: number, settings: RecurrentSettings = {}) {
     super(4, inputSize, hiddenSize, settings);
   }

@@ -308,6 +308,16 @@ describe("recurrent layers", () => {
       layer.eval();
       assert.deepEqual(await run(), await numbers(still.forward(x).y));
     }));
+
+  test("dropout between layers draws from the generator that the layer was given", () =>
+    onReference(async () => {
+      const x = ones([3, 2, 3], "f64");
+      const drawn = async (): Promise<number[]> => {
+        const layer = new LSTM(3, 4, { ...f64, numLayers: 2, dropout: 0.5, generator: new Generator(7) });
+        return numbers(layer.forward(x).y);
+      };
+      assert.deepEqual(await drawn(), await drawn());
+    }));
 });
 
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));

@@ -42,8 +42,10 @@ const CALLS: Readonly<Record<string, readonly [name: string, call: (options: nev
   LayerNorm: ["elementwise_affine", (o) => new nn.LayerNorm(2, o)],
   Linear: ["bais", (o) => new nn.Linear(2, 2, o)],
   Embedding: ["padding_idx", (o) => new nn.Embedding(2, 2, o)],
-  GRU: ["num_layers", (o) => new nn.GRU(2, 2, o)],
-  LSTM: ["batch_first", (o) => new nn.LSTM(2, 2, o)],
+  GRU: ["c0", (o) => new nn.GRU(2, 2).forward(z([3, 1, 2]), o)],
+  LSTM: ["lengths", (o) => new nn.LSTM(2, 2).forward(z([3, 1, 2]), o)],
+  "GRU ": ["num_layers", (o) => new nn.GRU(2, 2, o)],
+  "LSTM ": ["batch_first", (o) => new nn.LSTM(2, 2, o)],
   MultiHeadAttention: ["attn_mask", (o) => new nn.MultiHeadAttention(2, 1).forward(z([3, 1, 2]), o)],
   TransformerEncoderLayer: ["dim_feedforward", (o) => new nn.TransformerEncoderLayer(2, 1, o)],
   TransformerDecoderLayer: ["norm_first", (o) => new nn.TransformerDecoderLayer(2, 1, o)],
@@ -68,7 +70,7 @@ describe("options that there are not", () => {
       assert.throws(
         () => call({ [option]: 1 } as never),
         (error: Error) => {
-          assert.ok(error.message.startsWith(`${name}: there is no option "${option}"`), error.message);
+          assert.ok(error.message.startsWith(`${name.trim()}: there is no option "${option}"`), error.message);
           assert.match(error.message, /\(options: .+\)$/);
           return true;
         },
