@@ -86,7 +86,7 @@ export const LAYER_MUTATIONS: readonly Mutation[] = [
     "golden/edges#reference",
   ),
   edit("nn/initializers", "Math.sqrt(3) * kaimingDeviation", "Math.sqrt(2) * kaimingDeviation", "nn/initializers"),
-  edit("nn/initializers", "rows > columns", "rows < columns", "nn/initializers"),
+  edit("nn/initializers", ".mul(gain).cast(dtype)", ".cast(dtype)", "nn/initializers"),
   edit("wasm/matmul/micro-kernel", "(4 * v + i) * bColumn", "4 * v * bColumn", "wasm/matmul/matmul"),
   edit("wasm/matmul/blocks", "n % NR === 0 && m <= MR;", "n % NR === 0 && m <= 2 * MR;", "wasm/matmul/matmul"),
 ];
