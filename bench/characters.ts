@@ -2,7 +2,8 @@
  * A causal character Transformer (4 layers, width 128, 128 characters) on `cpu` beside PyTorch, from the same weights and
  * batches: the largest difference of any step's loss, and characters a second sampled through the key-value cache.
  *
- * node --import tsx bench/characters.ts [--steps 500] [--batch 4] [--text FILE]; PyTorch is `python3`'s, or HICO_PYTHON's.
+ * node --import tsx bench/characters.ts [--steps 500] [--batch 4] [--text FILE] [--torch-threads 2]; PyTorch is
+ * `python3`'s, or HICO_PYTHON's. Where other programs run, its threads wait for each other: one is faster then.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -31,6 +32,7 @@ const { values: asked } = parseArgs({
     steps: { type: "string", default: "500" },
     batch: { type: "string", default: "4" },
     text: { type: "string" },
+    "torch-threads": { type: "string" },
   },
 });
 const [steps, batch] = [Number(asked.steps), Number(asked.batch)];
@@ -124,7 +126,7 @@ try {
 
   const script = fileURLToPath(new URL("torch/characters.py", import.meta.url));
   const python = process.env.HICO_PYTHON ?? "python3";
-  const said = execFileSync(python, [script, folder, String(device.threads ?? 1)], {
+  const said = execFileSync(python, [script, folder, asked["torch-threads"] ?? String(device.threads ?? 1)], {
     encoding: "utf8",
     maxBuffer: 2 ** 26,
   });

@@ -31,7 +31,7 @@ function digits(passes: (i: number) => boolean): { images: Tensor; labels: numbe
 
 /** Images [N, 784] turned, stretched and moved, each in its own way. */
 function distorted(images: Tensor): Tensor {
-  const drawn = (low: number, high: number) => random.uniform([images.shape[0], 1], low, high);
+  const drawn = (low: number, high: number) => random.uniform([images.shape[0]!, 1], low, high);
   const place = arange(pixels).unsqueeze(0);
   const middle = (side - 1) / 2;
   const [x, y] = [place.mod(side), place.floorDiv(side)].map((t) => t.cast("f32").sub(middle)) as [Tensor, Tensor];

@@ -74,14 +74,20 @@ export interface XavierOptions extends LayerOptions {
   readonly gain?: number;
 }
 
-/** Uniform in ±gain·√(6 / (fanIn + fanOut)) (torch.nn.init.xavier_uniform_; Glorot, Bengio 2010, eq. 16). */
+/**
+ * A weight [out, in, ...kernel], uniform in ±gain·√(6 / (fanIn + fanOut)) (torch.nn.init.xavier_uniform_; Glorot,
+ * Bengio 2010, eq. 16).
+ */
 export function xavierUniform(shape: Shape, options: XavierOptions = {}): Tensor {
   checkOptions("xavierUniform", options, ["gain", ...DRAWS]);
   const { fanIn, fanOut } = fansOf("xavierUniform", shape);
   return uniformWithin(shape, (options.gain ?? 1) * Math.sqrt(6 / (fanIn + fanOut)), options);
 }
 
-/** Normal of deviation gain·√(2 / (fanIn + fanOut)) (torch.nn.init.xavier_normal_; Glorot, Bengio 2010). */
+/**
+ * A weight [out, in, ...kernel], normal of deviation gain·√(2 / (fanIn + fanOut)) (torch.nn.init.xavier_normal_;
+ * Glorot, Bengio 2010).
+ */
 export function xavierNormal(shape: Shape, options: XavierOptions = {}): Tensor {
   checkOptions("xavierNormal", options, ["gain", ...DRAWS]);
   const { fanIn, fanOut } = fansOf("xavierNormal", shape);
@@ -107,12 +113,18 @@ function kaimingDeviation(name: string, shape: Shape, options: KaimingOptions): 
   return calculateGain(nonlinearity, a) / Math.sqrt(fansOf(name, shape)[mode]);
 }
 
-/** Uniform in ±gain·√(3 / fan) (torch.nn.init.kaiming_uniform_; He et al. 2015, arXiv 1502.01852). */
+/**
+ * A weight [out, in, ...kernel], uniform in ±gain·√(3 / fan) (torch.nn.init.kaiming_uniform_; He et al. 2015, arXiv
+ * 1502.01852).
+ */
 export function kaimingUniform(shape: Shape, options: KaimingOptions = {}): Tensor {
   return uniformWithin(shape, Math.sqrt(3) * kaimingDeviation("kaimingUniform", shape, options), options);
 }
 
-/** Normal of deviation gain / √fan (torch.nn.init.kaiming_normal_; He et al. 2015, arXiv 1502.01852). */
+/**
+ * A weight [out, in, ...kernel], normal of deviation gain / √fan (torch.nn.init.kaiming_normal_; He et al. 2015,
+ * arXiv 1502.01852).
+ */
 export function kaimingNormal(shape: Shape, options: KaimingOptions = {}): Tensor {
   return normalOf(shape, kaimingDeviation("kaimingNormal", shape, options), options);
 }
@@ -128,7 +140,10 @@ export interface TruncatedNormalOptions extends LayerOptions {
   readonly high?: number;
 }
 
-/** Normal, of what lies in [low, high] alone (torch.nn.init.trunc_normal_), by the inverse of its distribution. */
+/**
+ * A tensor of any shape, normal, of what lies in [low, high] alone (torch.nn.init.trunc_normal_), by the inverse of
+ * its distribution.
+ */
 export function truncatedNormal(shape: Shape, options: TruncatedNormalOptions = {}): Tensor {
   checkOptions("truncatedNormal", options, ["mean", "deviation", "low", "high", ...DRAWS]);
   const { mean = 0, deviation = 1, low = -2, high = 2, dtype = "f32", generator = rng() } = options;
