@@ -8,8 +8,8 @@
 import { valuesBehind } from "../tensor/bounds.ts";
 import type { Bounds } from "../tensor/bounds.ts";
 import type { Assignment } from "../tensor/backend.ts";
-import { Node, topologicalOrder, uncounted } from "../tensor/node.ts";
-import type { Op, VariableState } from "../tensor/node.ts";
+import { Node, opKey, topologicalOrder, uncounted } from "../tensor/node.ts";
+import type { VariableState } from "../tensor/node.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/shape.ts";
@@ -192,20 +192,6 @@ function greatestOf(index: Tensor, { ignore }: Bounds): Tensor {
 
 function isLeaf(node: Node): boolean {
   return node.op.kind === "data" || node.op.kind === "storage" || node.op.kind === "variable";
-}
-
-/** Everything of an op that the generated code depends on. */
-function opKey(op: Op): string {
-  switch (op.kind) {
-    case "elementwise":
-      return op.name;
-    case "full":
-      return `full ${Object.is(op.value, -0) ? "-0" : op.value}`;
-    case "fused":
-      return `fused ${op.fused.name} ${JSON.stringify(op.attrs)}`;
-    default:
-      return JSON.stringify(op);
-  }
 }
 
 /** A reduce to few results from many elements, as two: `[axis → (parts, rest)]`, over all but the parts, over the parts. */

@@ -1,14 +1,15 @@
 /**
  * `scan`: a recurrent cell of one's own over time.
  *
- * The cell is called once a step while the graph is built, so that everything a function of tensors may do, a cell may
- * do, and gradients of any order, forward derivatives and `compile` work as for any graph. Masked steps keep the state.
+ * The cell is called once, for all steps: what it builds is the body of a loop, which devices plan once whatever the
+ * number of steps. Gradients of any order, forward derivatives and `compile` work as for any graph. Masked steps keep
+ * the state.
  */
 import { leavesOf, mapTree, requireLike, requireTree } from "../autograd/tree.ts";
 import type { Tree } from "../autograd/tree.ts";
+import { looped } from "../autograd/looped.ts";
 import { checkOptions, describeValue } from "../tensor/door/door.ts";
-import { tensor } from "../tensor/create.ts";
-import { stack } from "../tensor/methods/join.ts";
+import { arange, tensor } from "../tensor/create.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
@@ -49,7 +50,8 @@ export interface ScanResult<S extends Tree, O extends Tree> {
  * Inputs are [T, B, …] or trees of such tensors, the state a tree of tensors that keeps its shapes and dtypes. With
  * `lengths` or `mask` every tensor of the state and of the output starts with the batch axis B; a sequence's state stays
  * at steps that are not its own, so that `reverse` starts at each sequence's end, and outputs there are 0, as in
- * `gruScan`. The steps are unrolled into the graph: compiling a function with a scan takes time in proportion to T.
+ * `gruScan`. The cell is called once, for all steps, and must be a function of what it is handed and of tensors from
+ * outside: it assigns no variables. What it draws is drawn anew for every step. Devices plan a step once, whatever T.
  * Source: jax.lax.scan; masks as torch.nn.utils.rnn.pack_padded_sequence.
  *
  * @throws Error where inputs disagree about T, the cell gives a state of another form, shape or dtype than it was given,
@@ -61,45 +63,46 @@ export function scan<S extends Tree, X extends Tree, W, O extends Tree>(
 ): ScanResult<S, O> {
   if (typeof cell !== "function") throw new TypeError(`scan: the cell must be a function, not ${describeValue(cell)}`);
   checkOptions("scan", options, ["state", "inputs", "weights", "reverse", "lengths", "mask"]);
-  const { inputs, weights, reverse = false } = options;
-  requireTree("scan", "state", options.state);
+  const { inputs, weights, reverse = false, state } = options;
+  requireTree("scan", "state", state);
   requireTree("scan", "inputs", inputs);
   const steps = stepsOf(inputs);
-  const validAt = masking(options, steps);
-  let state = options.state;
-  const outputs = new Array<O>(steps);
-  let first: O | undefined;
-  for (let k = 0; k < steps; k++) {
-    const t = reverse ? steps - 1 - k : k;
-    const valid = validAt?.(t);
-    const next = cell(
-      state,
-      mapTree(inputs, (x) => x.slice(t)),
-      weights as W,
-    );
+  const valid = masking(options, steps);
+  /** One step: what the cell gives, with what is masked kept. */
+  const step = (before: S, input: X, open: Tensor | undefined) => {
+    const next = cell(before, input, weights as W);
     if (next === null || typeof next !== "object" || !("state" in next) || !("output" in next)) {
       throw new TypeError(`scan: the cell must give { state, output }, not ${describeValue(next)}`);
     }
-    requireLike("scan", "the cell's state", next.state, state, "the state it was given");
-    if (first === undefined) requireTree("scan", "the cell's output", next.output);
-    else requireLike("scan", "the cell's output", next.output, first, "its output at the first step");
-    first ??= next.output;
-    outputs[t] = valid ? mapTree(next.output, (y) => y.mask(spread(valid, y, "output"))) : next.output;
-    if (valid) {
-      const before = leavesOf(state);
-      let at = 0;
-      state = mapTree(next.state, (x) => spread(valid, x, "state").where(x, before[at++]));
-    } else state = next.state;
-  }
-  const perStep = outputs.map(leavesOf);
-  let at = 0;
-  return {
-    state,
-    outputs: mapTree(outputs[0], () => {
-      const leaf = at++;
-      return stack(perStep.map((leaves) => leaves[leaf]));
-    }),
+    requireLike("scan", "the cell's state", next.state, before, "the state it was given");
+    requireTree("scan", "the cell's output", next.output);
+    if (!open) return next;
+    const old = leavesOf(before);
+    let at = 0;
+    return {
+      output: mapTree(next.output, (y) => y.mask(spread(open, y, "output"))),
+      state: mapTree(next.state, (x) => spread(open, x, "state").where(x, old[at++])),
+    };
   };
+  let form: O | undefined;
+  const { last, left } = looped({
+    xs: [...leavesOf(inputs), ...(valid ? [valid] : [])],
+    carries: leavesOf(state),
+    steps,
+    reverse,
+    step(xs, carries) {
+      let [x, s] = [0, 0];
+      const next = step(
+        mapTree(state, () => carries[s++]),
+        mapTree(inputs, () => xs[x++]),
+        valid && xs[xs.length - 1],
+      );
+      form = next.output;
+      return [leavesOf(next.state), leavesOf(next.output)];
+    },
+  });
+  let [s, y] = [0, 0];
+  return { state: mapTree(state, () => last[s++]), outputs: mapTree(form!, () => left[y++]) };
 }
 
 function stepsOf(inputs: Tree): number {
@@ -117,26 +120,25 @@ function stepsOf(inputs: Tree): number {
   return leaves[0].shape[0];
 }
 
-/** Which sequences go on at a step, [B] bool; undefined where all do at every step. */
+/** Which sequences go on at every step, [T, B] bool; undefined where all do at every step. */
 function masking(
   { lengths, mask }: Pick<ScanOptions<Tree, Tree, unknown>, "lengths" | "mask">,
   steps: number,
-): ((t: number) => Tensor) | undefined {
+): Tensor | undefined {
   if (mask !== undefined && lengths !== undefined) throw new Error("scan: give lengths or a mask, not both");
   if (mask !== undefined) {
     if (!(mask instanceof Tensor)) throw new TypeError(`scan: mask must be a tensor, not ${describeValue(mask)}`);
     if (mask.rank !== 2 || mask.shape[0] !== steps) {
       throw new Error(`scan: the mask must be [T, B] with T = ${steps}, not ${formatShape(mask.shape)}`);
     }
-    const valid = mask.dtype === "bool" ? mask : mask.ne(0);
-    return (t) => valid.slice(t);
+    return mask.dtype === "bool" ? mask : mask.ne(0);
   }
   if (lengths === undefined) return undefined;
   const counts = lengths instanceof Tensor ? lengths : countsOf(lengths, steps);
   if (counts.rank !== 1 || (counts.dtype !== "i32" && counts.dtype !== "u32")) {
     throw new Error(`scan: lengths must be [B] integers, not ${counts.dtype}${formatShape(counts.shape)}`);
   }
-  return (t) => counts.gt(t);
+  return counts.unsqueeze(0).gt(arange(steps).cast(counts.dtype).unsqueeze(1));
 }
 
 function countsOf(lengths: readonly number[], steps: number): Tensor {

@@ -51,8 +51,23 @@ export function makeNode(op: Op, inputs: readonly Node[], shape: Shape, dtype: D
 /** A leaf whose value is asked for now, and anew at every call of a compiled function that uses it. */
 export function drawn(draw: () => HostArray, shape: Shape, dtype: DType): Node {
   const node = makeNode({ kind: "data", data: draw(), refresh: draw }, [], shape, dtype);
-  tracing()?.draws.push(node);
+  if (collected) collected.push(node);
+  else tracing()?.draws.push(node);
   return node;
+}
+
+let collected: Node[] | undefined;
+
+/** Runs `f`, whose draws are not repeated by a traced function but handed out: whoever asks draws for all of them. */
+export function collectingDraws<T>(f: () => T): [result: T, draws: readonly Node[]] {
+  const before = collected;
+  const own: Node[] = [];
+  collected = own;
+  try {
+    return [f(), own];
+  } finally {
+    collected = before;
+  }
 }
 
 /** The value of a constant node, or `undefined` where the node is not constant. */

@@ -4,6 +4,7 @@
  * The decomposition into primitives is the meaning: the reference device runs it, gradients can be taken through it,
  * and every tuned lowering is tested against it. A device that has no lowering for an op runs the decomposition.
  */
+import type { Loop } from "./program/body.ts";
 import type { DType, HostArray } from "./dtype.ts";
 import type { Shape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
@@ -31,6 +32,8 @@ export interface FusedOp<A extends object = object> {
    * operands are float64.
    */
   host?(inputs: readonly HostArray[], specs: readonly ValueSpec[], attrs: A): HostArray[];
+  /** Set where the op is one body run step after step: devices plan the body once, and loop over it. */
+  readonly loop?: Loop;
   /**
    * Cotangents of the inputs from those of the outputs (`undefined`: zero). Absent, or where it returns `undefined`:
    * the gradient of the decomposition is taken.

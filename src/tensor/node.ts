@@ -221,3 +221,17 @@ export function topologicalOrder(roots: readonly Node[], inputsOf: (node: Node) 
   }
   return order;
 }
+
+/** Everything of an op that generated code depends on. */
+export function opKey(op: Op): string {
+  switch (op.kind) {
+    case "elementwise":
+      return op.name;
+    case "full":
+      return `full ${Object.is(op.value, -0) ? "-0" : op.value}`;
+    case "fused":
+      return `fused ${op.fused.name} ${JSON.stringify(op.attrs)}`;
+    default:
+      return JSON.stringify(op);
+  }
+}

@@ -26,6 +26,31 @@ export interface Phase {
   readonly serial?: boolean;
 }
 
+/** Phases run again and again: for each time the table of addresses has a row. */
+interface LoopPhase {
+  readonly body: readonly Phase[];
+  readonly times: number;
+  /** Bytes into the table where the first row begins, and bytes of a row. Calls count from the beginning of a row. */
+  readonly table: number;
+  readonly row: number;
+}
+
+/** What a program does next. */
+export type Stage = Phase | LoopPhase;
+
+/** Every phase there is, in order, those of loops once: what `CONTROL.phaseOfThread` counts. */
+export function phasesOf(stages: readonly Stage[]): Phase[] {
+  return stages.flatMap((stage) => ("body" in stage ? stage.body : [stage]));
+}
+
+/** Whether one thread runs the whole loop: nothing in it can be shared. */
+const isAlone = (stage: LoopPhase): boolean => stage.body.every((phase) => unitsOf(phase) === 1);
+
+/** Counters that a run needs, one for every phase each time it runs. */
+export function countersOf(stages: readonly Stage[]): number {
+  return stages.reduce((sum, s) => sum + ("body" in s && !isAlone(s) ? s.times * s.body.length : 1), 0);
+}
+
 /** Addresses of words that all threads know. */
 export const CONTROL = {
   /** Bumped when a phase is done or a thread has failed; threads sleep on it. */
@@ -50,12 +75,18 @@ export function unitsOf({ kernels, serial }: Phase): number {
 }
 
 /** Puts neighbouring phases of one unit together: one thread runs them, and nobody waits in between. */
-export function joinPhases(phases: readonly Phase[]): Phase[] {
-  const joined: Phase[] = [];
-  for (const phase of phases) {
+export function joinPhases(phases: readonly Phase[]): Phase[];
+export function joinPhases(stages: readonly Stage[]): Stage[];
+export function joinPhases(stages: readonly Stage[]): Stage[] {
+  const joined: Stage[] = [];
+  for (const phase of stages) {
+    if ("body" in phase) {
+      joined.push(phase);
+      continue;
+    }
     const last = joined[joined.length - 1];
     const single = phase.kernels.every((k) => k.units === 1) && (phase.kernels.length === 1 || phase.serial);
-    if (single && last?.serial)
+    if (single && last && !("body" in last) && last.serial)
       joined[joined.length - 1] = { kernels: [...last.kernels, ...phase.kernels], serial: true };
     else joined.push(single ? { ...phase, serial: true } : phase);
   }
@@ -69,16 +100,16 @@ export function joinPhases(phases: readonly Phase[]): Phase[] {
 export function emitPhases(
   module: ModuleBuilder,
   kernels: readonly Callee[],
-  phases: readonly Phase[],
+  stages: readonly Stage[],
   shared: boolean,
 ): void {
   module.function(
     { parameters: ["i32", "i32"] },
     (f) => {
       const [table, threadMemory] = f.parameters;
-      for (const phase of phases) {
-        for (const call of phase.kernels)
-          f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(call.units), threadMemory]);
+      for (const stage of stages) {
+        if ("body" in stage) emitAlone(f, kernels, stage, table, threadMemory);
+        else callAll(f, kernels, stage, table, threadMemory);
       }
     },
     "alone",
@@ -89,7 +120,7 @@ export function emitPhases(
     (f) => {
       const [counters, run] = f.parameters;
       const fresh = f.name(i64.shl(i64.extendI32U(run), i64.const(32)));
-      f.for(i32.const(0), i32.const(phases.length * COUNTER_BYTES), COUNTER_BYTES, (at) => {
+      f.for(i32.const(0), i32.const(countersOf(stages) * COUNTER_BYTES), COUNTER_BYTES, (at) => {
         const counter = f.name(i32.add(counters, at));
         f.store(counter, i32.const(0), DONE);
         f.store(counter, fresh);
@@ -100,24 +131,84 @@ export function emitPhases(
   module.function(
     { parameters: ["i32", "i32", "i32", "i32", "i32", "i32"] },
     (f) => {
-      phases.forEach((phase, number) => emitPhase(f, kernels, phase, number, number === phases.length - 1));
+      const [table, , counters, , threadMemory] = f.parameters;
+      let [number, counter] = [0, 0];
+      stages.forEach((stage, at) => {
+        const first = f.name(i32.add(counters, i32.const(counter * COUNTER_BYTES)));
+        const isLast = at === stages.length - 1;
+        counter += countersOf([stage]);
+        if (!("body" in stage)) {
+          emitPhase(f, unitsOf(stage), { number, counter: first, isLast }, (from, past) =>
+            emitUnits(f, kernels, stage, from, past, { table, threadMemory }),
+          );
+        } else if (isAlone(stage)) {
+          emitPhase(f, 1, { number, counter: first, isLast }, () => emitAlone(f, kernels, stage, table, threadMemory));
+        } else {
+          const { body, times, row } = stage;
+          const here = number;
+          f.for(i32.const(0), i32.const(times), 1, (k) => {
+            const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(row))));
+            const from = f.local("i32", i32.add(first, i32.mul(k, i32.const(body.length * COUNTER_BYTES))));
+            body.forEach((phase, b) => {
+              const counter = f.local("i32", i32.add(from, i32.const(b * COUNTER_BYTES)));
+              emitPhase(f, unitsOf(phase), { number: here + b, counter, isLast: false }, (begin, past) =>
+                emitUnits(f, kernels, phase, begin, past, { table: own, threadMemory }),
+              );
+            });
+          });
+        }
+        number += "body" in stage ? stage.body.length : 1;
+      });
     },
     "run",
   );
 }
 
-const tableOf = (table: Value, call: Call): Value => i32.add(table, i32.const(call.table ?? 0));
+const rowsOf = (table: Value, { table: at }: LoopPhase): Value => i32.add(table, i32.const(at));
 
-function emitPhase(
+/** Calls all kernels of a phase on this thread. */
+function callAll(
   f: FunctionBuilder,
   kernels: readonly Callee[],
   phase: Phase,
-  number: number,
-  isLast: boolean,
+  table: Value,
+  threadMemory: Value,
 ): void {
-  const [table, run, counters, thread, threadMemory, mayBlock] = f.parameters;
-  const units = unitsOf(phase);
-  const counter = f.name(i32.add(counters, i32.const(number * COUNTER_BYTES)));
+  for (const call of phase.kernels)
+    f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(call.units), threadMemory]);
+}
+
+/** Runs a loop on this thread. */
+function emitAlone(
+  f: FunctionBuilder,
+  kernels: readonly Callee[],
+  stage: LoopPhase,
+  table: Value,
+  threadMemory: Value,
+): void {
+  f.for(i32.const(0), i32.const(stage.times), 1, (k) => {
+    const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(stage.row))));
+    for (const phase of stage.body) callAll(f, kernels, phase, own, threadMemory);
+  });
+}
+
+const tableOf = (table: Value, call: Call): Value => i32.add(table, i32.const(call.table ?? 0));
+
+/** A phase in the course of a run. */
+interface PhaseRun {
+  readonly number: number;
+  /** Address of its counter. */
+  readonly counter: Value;
+  readonly isLast: boolean;
+}
+
+function emitPhase(
+  f: FunctionBuilder,
+  units: number,
+  { number, counter, isLast }: PhaseRun,
+  emitShare: (first: Value, past: Value) => void,
+): void {
+  const [, run, , thread, , mayBlock] = f.parameters;
   const runOf = (claims: Value): Value => i64.wrap(i64.shrU(claims, i64.const(32)));
   const chunk = Math.max(1, Math.floor(units / CLAIMS));
 
@@ -133,7 +224,7 @@ function emitPhase(
       const claimed = i64.add(claims, i64.extendI32U(count));
       f.if(i64.eq(i64.atomicCompareExchange(counter, claims, claimed), claims), () => {
         f.store(i32.shl(thread, i32.const(6)), i32.const(number), CONTROL.phaseOfThread);
-        emitUnits(f, kernels, phase, first, f.name(i32.add(first, count)), { table, threadMemory });
+        emitShare(first, f.name(i32.add(first, count)));
         const before = i32.atomicAdd(counter, count, DONE);
         f.if(i32.eq(i32.add(before, count), i32.const(units)), () => {
           f.drop(i32.atomicAdd(i32.const(0), i32.const(1), CONTROL.progress));

@@ -298,7 +298,7 @@ describe("threads", () => {
       exports: instance.exports as unknown as ProgramExports,
       module,
       moduleBytes: bytes.length,
-      phases: phases.length,
+      counters: phases.length,
       threadBytes: 0,
     };
   }

@@ -5,7 +5,7 @@ import { gradients } from "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { gruScan, layerNorm, lstmScan, scan } from "../../src/ops/index.ts";
-import { Generator, compile, setDefaultDevice, stack, tensor } from "../../src/tensor/index.ts";
+import { Generator, compile, setDefaultDevice, stack, tensor, variable } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { gradcheck } from "../../src/testing/gradcheck.ts";
 import { assertClose } from "../support/helpers.ts";
@@ -184,6 +184,76 @@ describe("scan", () => {
       assert.deepEqual(await got.state.toArray(), state);
       assert.deepEqual(await got.outputs.toArray(), outputs);
     }
+  });
+
+  test("compiled once whatever the number of steps: kernels and code of a step with gradients do not grow", async () => {
+    const cpu = await CpuDevice.open({ threads: 2 });
+    setDefaultDevice(cpu);
+    try {
+      const [w, b, h] = [await fixed(3 * H, H), await fixed(3 * H), await fixed(B, H)];
+      const costs: number[][] = [];
+      for (const steps of [3, 4, 40]) {
+        const x = await fixed(steps, B, 3 * H);
+        const before = { ...cpu.counters };
+        const step = compile((x: Tensor, w: Tensor) => {
+          const { outputs } = scan(gruCell, { state: h, inputs: x, weights: { w, b } });
+          return gradients([outputs.square().sum()], [tensor(1)], [x, w]);
+        });
+        const [dx] = await step(x, w);
+        assert.deepEqual(dx.shape, [steps, B, 3 * H]);
+        const { modulesCompiled, moduleBytes } = cpu.counters;
+        costs.push([modulesCompiled - before.modulesCompiled, moduleBytes - before.moduleBytes]);
+      }
+      const [three, four, forty] = costs;
+      assert.equal(three[0], forty[0]);
+      // Numbers of steps are written in the code: a few bytes are a longer number's.
+      assert.ok(Math.abs(forty[1] - four[1]) < 0.02 * four[1], `${four[1]} and ${forty[1]} bytes`);
+    } finally {
+      setDefaultDevice(new ReferenceDevice());
+      cpu.close();
+    }
+  });
+
+  test("every step has draws of its own, constants are outer tensors, and the device gives the unrolled bits", async () => {
+    const cpu = await CpuDevice.open({ threads: 2 });
+    setDefaultDevice(cpu);
+    try {
+      const [x, h, w] = [await fixed(5, B, 3), await fixed(B, 3), await fixed(3, 3)];
+      for (const reverse of [false, true]) {
+        const cell = (random: Generator) => (s: Tensor, x: Tensor) => {
+          const next = s
+            .matmul(w.mul(0.5))
+            .add(x)
+            .tanh()
+            .mul(random.dropoutMask([B, 3], 0.5));
+          return { state: next, output: next.sum(-1) };
+        };
+        const looped = scan(cell(new Generator(7)), { state: h, inputs: x, reverse });
+        const unrolledCell = cell(new Generator(7));
+        let state: Tensor = h;
+        const outputs = new Array<Tensor>(5);
+        for (let k = 0; k < 5; k++) {
+          const t = reverse ? 4 - k : k;
+          const next = unrolledCell(state, x.slice(t));
+          [state, outputs[t]] = [next.state, next.output];
+        }
+        assert.deepEqual(await looped.state.read(), await state.read());
+        assert.deepEqual(await looped.outputs.read(), await stack(outputs).read());
+      }
+    } finally {
+      setDefaultDevice(new ReferenceDevice());
+      cpu.close();
+    }
+  });
+
+  test("an assignment in a cell, which runs once, is refused", () => {
+    const v = variable(tensor(0));
+    const cell = (s: Tensor, x: Tensor) => {
+      v.assign(x.sum());
+      return { state: s.add(x), output: s };
+    };
+    const run = () => scan(cell, { state: tensor([0]), inputs: tensor([[1], [2]]) });
+    assert.throws(run, /scan: the cell assigns variable ".*", but it runs once, for all steps/);
   });
 
   test("what does not fit is refused with its place", () => {

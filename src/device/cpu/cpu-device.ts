@@ -152,11 +152,7 @@ export class CpuDevice extends PlanDevice<CpuStorage, CpuRunner> {
 
   protected prepare(graph: Graph): Promise<CpuRunner> {
     const plan = this.#planner.plan(graph);
-    return CpuRunner.prepare(
-      this.#machine,
-      plan,
-      layOut(plan, (kernel) => this.#planner.lower(kernel)),
-    );
+    return CpuRunner.prepare(this.#machine, plan, layOut(plan, this.#planner));
   }
 
   protected async run(runner: CpuRunner, values: readonly CpuLeafValue[]): Promise<CpuStorage[]> {

@@ -2,6 +2,9 @@
 import { buildGraph } from "../../compiler/graph.ts";
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
+import type { CanLower } from "../../compiler/decompose.ts";
+import type { LoopParts } from "../../compiler/loop-plan.ts";
+import { loopParts } from "../../compiler/loop-plan.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { makePlan } from "../../compiler/plan.ts";
 import type { Assignment } from "../../tensor/backend.ts";
@@ -28,12 +31,23 @@ export class CpuPlanner {
   }
 
   graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
+    return this.#graph(outputs, assignments, (op, node) => op.loop !== undefined || this.#lowerings.canLower(op, node));
+  }
+
+  #graph(outputs: readonly Node[], assignments: readonly Assignment[], canLower: CanLower): Graph {
     return buildGraph(outputs, assignments, {
-      canLower: (op, node) => this.#lowerings.canLower(op, node),
+      canLower,
       parallelism: PARALLELISM,
       busyRows: BUSY_ROWS,
       checksComputed: true,
     });
+  }
+
+  /** A loop's body; loops within it are unrolled. */
+  loop(kernel: FusedKernel): LoopParts {
+    return loopParts(kernel, (outputs) =>
+      this.#graph(outputs, [], (op, node) => op.loop === undefined && this.#lowerings.canLower(op, node)),
+    );
   }
 
   plan(graph: Graph): Plan {
@@ -41,6 +55,7 @@ export class CpuPlanner {
       maxBindings: MAX_BINDINGS,
       // Results that nobody reads need memory too, where they are written.
       scratchOf: (kernel) => {
+        if (kernel.fused.loop) return [];
         const { scratch, unwritten = [] } = this.lower(kernel);
         return [...kernel.outputs.filter((o, i) => !o.node && !unwritten.includes(i)), ...scratch];
       },

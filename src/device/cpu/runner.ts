@@ -9,7 +9,8 @@ import type { HostArray } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { emitProgram } from "../../wasm/program.ts";
-import { emitPhases, unitsOf } from "../../wasm/work-sharing.ts";
+import type { Phase } from "../../wasm/work-sharing.ts";
+import { countersOf, emitPhases, phasesOf, unitsOf } from "../../wasm/work-sharing.ts";
 import { toDevice } from "../host-data.ts";
 import { tracer } from "../trace.ts";
 import type { CpuCounters } from "./counters.ts";
@@ -67,9 +68,13 @@ export class CpuRunner {
     this.#layout = layout;
     this.#exports = instance.exports as unknown as ProgramExports;
     this.#threadBytes = Math.max(0, ...layout.entries.map((e) => e.kernel.threadBytes));
-    this.#kernels = layout.phases.reduce((sum, p) => sum + p.kernels.length, 0);
-    this.#table = machine.memory.allocate(4 * layout.table.length);
-    if (machine.threads.count > 1 && layout.phases.some((p) => unitsOf(p) > 1)) {
+    this.#kernels = layout.phases.reduce(
+      (sum, stage) =>
+        sum + phasesOf([stage]).reduce((n, p) => n + p.kernels.length, 0) * ("body" in stage ? stage.times : 1),
+      0,
+    );
+    this.#table = machine.memory.allocate(4 * layout.tableLength);
+    if (machine.threads.count > 1 && phasesOf(layout.phases).some((p) => unitsOf(p) > 1)) {
       const module = machine.memory.allocate(bytes.length);
       machine.memory.bytes.set(bytes, module.address);
       this.#shared = {
@@ -77,7 +82,7 @@ export class CpuRunner {
         exports: this.#exports,
         module,
         moduleBytes: bytes.length,
-        phases: layout.phases.length,
+        counters: countersOf(layout.phases),
         threadBytes: this.#threadBytes,
       };
     }
@@ -122,16 +127,21 @@ export class CpuRunner {
         case "arena":
           return arena + location.offset;
         case "output":
-          return storages[location.output].address;
+          return storages[location.output].address + (location.offset ?? 0);
         case "leaf": {
           const value = values[location.leaf];
-          return value instanceof CpuStorage ? value.address : arena + layout.staging[location.leaf]!;
+          const at = value instanceof CpuStorage ? value.address : arena + layout.staging[location.leaf]!;
+          return at + (location.offset ?? 0);
         }
       }
     };
     this.#writeInputs(values, arena);
-    const table = new Uint32Array(memory.bytes.buffer, this.#table.address, layout.table.length);
+    const table = new Uint32Array(memory.bytes.buffer, this.#table.address, layout.tableLength);
     layout.table.forEach((location, i) => (table[i] = address(location)));
+    for (const { first, base, offset, bases } of layout.loops) {
+      const starts = bases.map(address);
+      for (let i = 0; i < base.length; i++) table[first + i] = starts[base[i]] + offset[i];
+    }
 
     counters.runs++;
     counters.kernels += this.#kernels;
@@ -195,11 +205,11 @@ export class CpuRunner {
       string,
       (table: number, begin: number, end: number, own: number) => void
     >;
-    for (const { kernels } of this.#layout.phases) {
+    const runPhase = ({ kernels }: Phase, row: number): void => {
       for (const { kernel, units, table = 0 } of kernels) {
         const { name } = this.#layout.entries[kernel].kernel;
         const start = performance.now();
-        functions[`kernel${kernel}`](this.#table.address + table, 0, units, own);
+        functions[`kernel${kernel}`](row + table, 0, units, own);
         const time = times.get(name) ?? { name, runs: 0, milliseconds: 0 };
         times.set(name, time);
         time.runs++;
@@ -207,13 +217,21 @@ export class CpuRunner {
         time.milliseconds += took;
         tracer()?.span("kernels (cpu)", "kernel", name, start, { units }, took);
       }
+    };
+    const { address } = this.#table;
+    for (const stage of this.#layout.phases) {
+      if (!("body" in stage)) runPhase(stage, address);
+      else {
+        for (let k = 0; k < stage.times; k++)
+          for (const phase of stage.body) runPhase(phase, address + stage.table + k * stage.row);
+      }
     }
   }
 
   /** What went wrong, with the kernel's name where it is known. */
   #explain(error: unknown): unknown {
     if (error instanceof PhaseError) {
-      const { kernels } = this.#layout.phases[error.phase];
+      const { kernels } = phasesOf(this.#layout.phases)[error.phase];
       const names = kernels.map(({ kernel }) => this.#layout.entries[kernel].kernel.name).join(" + ");
       const why = error.cause instanceof Error ? `: ${error.cause.message}` : " on a worker thread";
       return new Error(`the cpu device failed in ${names}${why}`, { cause: error.cause });

@@ -23,7 +23,8 @@ export interface SharedProgram {
   /** The module's bytes in the memory. */
   readonly module: Block;
   readonly moduleBytes: number;
-  readonly phases: number;
+  /** Counters that a run needs. */
+  readonly counters: number;
   readonly threadBytes: number;
 }
 
@@ -86,7 +87,7 @@ export class Threads {
   /** Runs a program on all threads. @throws PhaseError where a kernel fails */
   run(program: SharedProgram, table: number): void {
     const own = this.threadMemory(program.threadBytes);
-    const counters = this.#countersFor(program.phases);
+    const counters = this.#countersFor(program.counters);
     const words = this.#memory.words;
     this.#run = (this.#run + 1) & 0x7fffffff;
     const run = this.#run;
@@ -128,10 +129,10 @@ export class Threads {
     this.#announce();
   }
 
-  #countersFor(phases: number): number {
+  #countersFor(count: number): number {
     // Counters are never freed: a thread that slept through the end of its run may still look at them.
-    if (!this.#counters || this.#counters.size < phases * COUNTER_BYTES + 64) {
-      this.#counters = this.#memory.allocate(Math.max(1024, 2 * phases) * COUNTER_BYTES + 64);
+    if (!this.#counters || this.#counters.size < count * COUNTER_BYTES + 64) {
+      this.#counters = this.#memory.allocate(Math.max(1024, 2 * count) * COUNTER_BYTES + 64);
     }
     return this.#counters.address;
   }

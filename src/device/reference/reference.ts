@@ -13,6 +13,7 @@ import { topologicalOrder, uncounted } from "../../tensor/node.ts";
 import { checkVersion } from "../../tensor/program/realize.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { evaluate, valueArray } from "./evaluate.ts";
+import { runLoop } from "./loop.ts";
 
 class HostStorage implements Storage {
   #values: HostArray | undefined;
@@ -78,14 +79,24 @@ export class ReferenceDevice implements Backend {
     refresh = false,
   ): Storage[] {
     const asked = [...outputs, ...assignments.map((a) => a.value)];
-    const roots = uncounted(() => decompose(asked, (op) => op.host !== undefined));
+    const roots = uncounted(() => decompose(asked, (op) => op.host !== undefined || op.loop !== undefined));
     const values = new Map<Node, HostArray>();
+    /** Results of loops, by the loop. */
+    const loops = new Map<Node, readonly HostArray[]>();
     const order = topologicalOrder(roots);
     const uses = new Map<Node, number>();
     for (const node of order) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
     for (const root of roots) uses.set(root, Infinity);
     for (const node of order) {
-      values.set(node, bound.get(node) ?? this.#valueOf(node, values, anyVersion, refresh));
+      const { op } = node;
+      if (op.kind === "fused" && op.fused.loop) {
+        const run = (ins: readonly Node[], outs: readonly Node[], given: readonly HostArray[]): HostArray[] =>
+          this.#run(outs, [], new Map(ins.map((n, i) => [n, given[i]]))).map((s) => (s as HostStorage).values);
+        const operands = node.inputs.map((n) => values.get(n)!);
+        loops.set(node, runLoop(op.fused.loop, operands, run));
+      }
+      const loop = op.kind === "pick" ? loops.get(node.inputs[0])?.[op.index] : loops.get(node)?.[0];
+      values.set(node, loop ?? bound.get(node) ?? this.#valueOf(node, values, anyVersion, refresh));
       for (const input of node.inputs) {
         const left = uses.get(input)! - 1;
         uses.set(input, left);
