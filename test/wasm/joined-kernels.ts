@@ -27,7 +27,7 @@ function kernelsOf(...results: readonly Tensor[]): readonly WasmKernel[] {
       [],
     ),
   );
-  return layOut(plan, (kernel) => planner.lower(kernel)).entries.map(({ kernel }) => kernel);
+  return layOut(plan, planner).entries.map(({ kernel }) => kernel);
 }
 
 const fused = ({ kernels }: WasmLowering): readonly WasmKernel[] => kernels;
