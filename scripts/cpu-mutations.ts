@@ -236,7 +236,12 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "const end = to;",
     DEVICE,
   ),
-  wasm("work-sharing", "if (single && last?.serial)", "if (phase.kernels.length === 1 && last?.serial)", DEVICE),
+  wasm(
+    "work-sharing",
+    'if (single && last && !("body" in last) && last.serial)',
+    'if (phase.kernels.length === 1 && last && !("body" in last) && last.serial)',
+    DEVICE,
+  ),
   wasm("work-sharing", "start += units;", "start += 2 * units;", DEVICE),
   cpu("memory", "this.#release(address, size);", "this.#release(address, size - 64);", "device/cpu-memory", DEVICE),
   cpu("memory", "if (before !== undefined) {", "if (before !== undefined && before < 0) {", "device/cpu-memory"),

@@ -330,13 +330,13 @@ export const MUTATIONS: readonly Mutation[] = [
     LIGHT,
   ),
   edit(
-    "src/compiler/graph.ts",
+    "src/tensor/node.ts",
     "fused ${op.fused.name} ${JSON.stringify(op.attrs)}",
     "fused ${op.fused.name}",
     "ops/nn-ops#attributes alone",
   ),
   edit(
-    "src/compiler/graph.ts",
+    "src/tensor/node.ts",
     '`full ${Object.is(op.value, -0) ? "-0" : op.value}`',
     "`full`",
     "compiler/steady-state#same structure",
