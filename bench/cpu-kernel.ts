@@ -8,7 +8,7 @@ import { prepareEngine } from "../src/device/cpu/engine.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { i32 } from "../src/wasm/assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "../src/wasm/kernel.ts";
-import { microKernel } from "../src/wasm/matmul/micro-kernel.ts";
+import { MR, NR, PACKED, WIDE_NR, strip } from "../src/wasm/matmul/micro-kernel.ts";
 import { emitProgram } from "../src/wasm/program.ts";
 
 /** What this engine can do; `wide` where it joins neighbouring vectors and that is faster. */
@@ -74,22 +74,27 @@ export function loadKernels(
 
 /** Steps of the panels, which stay in the first-level cache, and how often they are multiplied. */
 const DEPTH = 256;
-const REPEATS = 20000;
+const REPEATS = 10000;
+/** Columns of the tile of the engine's width. */
+const columns = features.wide ? WIDE_NR : NR;
 const tile: WasmKernel = {
   name: "tile",
   units: REPEATS,
   threadBytes: 0,
   emit(f, context) {
-    const callee = microKernel(context, false);
+    const strides = { ...PACKED, bStep: 4 * columns };
+    const callee = strip(context, { rows: MR, columns, strides, accumulate: false });
+    const end = f.name(i32.add(context.input(1), i32.const(4 * columns * DEPTH)));
+    const sizes = [4 * columns, 1, 0].map(i32.const);
     f.for(context.begin, context.end, 1, () =>
-      f.call(callee, [context.input(0), context.input(1), i32.const(DEPTH), context.output(0), i32.const(32)]),
+      f.call(callee, [context.input(0), context.input(1), end, context.output(0), ...sizes]),
     );
   },
 };
-const peak = loadKernels({ kernels: [tile], scratch: [] }, [4 * DEPTH, 8 * DEPTH], [32]);
+const peak = loadKernels({ kernels: [tile], scratch: [] }, [MR * DEPTH, columns * DEPTH], [MR * columns]);
 
-/** GFLOP/s of the 4×8 tile alone. */
+/** GFLOP/s of the register tile alone: 4×8, or 4×16 where the engine joins vectors. */
 export function peakRate(): number {
-  return (2 * 32 * DEPTH * REPEATS) / peak.run()[0] / 1e6;
+  return (2 * MR * columns * DEPTH * REPEATS) / peak.run()[0] / 1e6;
 }
 for (let i = 0; i < 5; i++) peakRate();

@@ -6,7 +6,7 @@
  *                                         [--cells gru,lstm]
  *
  * A shape is steps × batch × hidden × directions; where the engine joins vectors (`hico info`) every pass is timed
- * written for 128 and for 256 bits. `peak` is the 4×8 tile on panels that stay in the first-level cache,
+ * written for 128 and for 256 bits. `peak` is the register tile on panels that stay in the first-level cache,
  * timed between the passes; the best of the rounds counts for both. GFLOP/s count the products with the recurrent
  * weight. Times are of the processor, so that what else the machine does counts less; `first` is by the clock, of
  * printing, compiling and the first run.

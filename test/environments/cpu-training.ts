@@ -4,7 +4,7 @@
  */
 import { CpuDevice, Generator, realize, setDefaultDevice } from "../../src/index.ts";
 import { HiCo } from "../../src/hico/model/model.ts";
-import type { HiCoBatch } from "../../src/hico/model/model.ts";
+import type { EncoderName, HiCoBatch } from "../../src/hico/index.ts";
 import { HiCoTrainer } from "../../src/hico/model/trainer.ts";
 import { CONTROL } from "../../src/wasm/work-sharing.ts";
 
@@ -25,10 +25,24 @@ export interface CpuTraining {
 }
 
 const STEPS = 6;
-/** Steps more, at most, until every worker has been seen at work. */
 const PATIENCE = 200;
 
-export async function trainOnCpu({ threads }: { readonly threads?: number } = {}): Promise<CpuTraining> {
+/** How to train. */
+export interface CpuTrainingOptions {
+  readonly threads?: number;
+  /** Default GRU. */
+  readonly encoder?: EncoderName;
+  readonly steps?: number;
+  /** Steps more, at most, until every worker has been seen at work. */
+  readonly patience?: number;
+}
+
+export async function trainOnCpu({
+  threads,
+  encoder = "gru",
+  steps = STEPS,
+  patience = PATIENCE,
+}: CpuTrainingOptions = {}): Promise<CpuTraining> {
   const memories = watchSharedMemories();
   const device = await CpuDevice.open({ threads });
   memories.stop();
@@ -36,7 +50,7 @@ export async function trainOnCpu({ threads }: { readonly threads?: number } = {}
   try {
     const random = new Generator(11);
     const model = new HiCo({
-      encoder: "gru",
+      encoder,
       hidden: 32,
       projection: 16,
       queue: 64,
@@ -53,11 +67,11 @@ export async function trainOnCpu({ threads }: { readonly threads?: number } = {}
     } satisfies HiCoBatch;
     await realize(Object.values(batch));
     const losses: number[] = [];
-    for (let i = 0; i < STEPS; i++) losses.push(await (await trainer.step(batch)).loss.item());
+    for (let i = 0; i < steps; i++) losses.push(await (await trainer.step(batch)).loss.item());
     const bits: number[] = [];
     for (const parameter of model.parameters()) bits.push(hash((await parameter.read()) as Float32Array));
     // Workers start when they get a core, and a page starts them only while it does nothing else.
-    for (let i = 0; i < PATIENCE && memories.workersAtWork(device.threads) < device.threads - 1; i++) {
+    for (let i = 0; i < patience && memories.workersAtWork(device.threads) < device.threads - 1; i++) {
       await trainer.step(batch);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }

@@ -108,34 +108,6 @@ export function emitTile(
   return tile;
 }
 
-/**
- * The function (a, b, k, c, cStride): C[4][8] = A·B, or C += A·B with `accumulate`, from one packed panel of A and one
- * of B, k ≥ 1 steps. `c` is the address of the tile's first element, `cStride` the bytes from row to row.
- *
- * Accumulating continues each element's chain: the result has the same bits as one call over all of k.
- */
-export function microKernel(context: KernelContext, accumulate: boolean): Callee {
-  return context.shared(`matmul.tile4x8${accumulate ? ".accumulate" : ""}`, (module) =>
-    module.function({ parameters: ["i32", "i32", "i32", "i32", "i32"] }, (f) => {
-      const [a, b, k, c, stride] = f.parameters;
-      const rows = [c];
-      for (let r = 1; r < MR; r++) rows.push(f.local("i32", i32.add(rows[r - 1], stride)));
-      const end = f.local("i32", i32.add(b, i32.mul(k, i32.const(PACKED.bStep))));
-      const shape = { rows: MR, vectors: NR / 4, strides: PACKED };
-      const tile = emitTile(
-        f,
-        context.features,
-        a,
-        b,
-        end,
-        shape,
-        accumulate ? (r, v) => v128.load(rows[r], 16 * v) : undefined,
-      );
-      tile.forEach((row, r) => row.forEach((sum, v) => f.store(rows[r], sum, 16 * v)));
-    }),
-  );
-}
-
 /** A kind of `strip`: its sizes and strides are compiled in. */
 interface StripShape {
   /** Rows of a panel of A: at most MR. */

@@ -10,7 +10,7 @@ import type { FunctionBuilder, Local } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
-import { chooseUnits, forNeighbours, forRows } from "./loop.ts";
+import { chooseUnits, forNeighbours, forPairs, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { combine, identity } from "./combine.ts";
@@ -31,6 +31,8 @@ export function columnsKernel(
   const units = chooseUnits({ rows, length: 1, total: rows * (split.total + 16) });
   const [outer, inner] = [rowName("c"), columnName("c")];
   const chains = split.length >= CHAINED_LENGTH && split.price <= CHAINED_PRICE ? CHAINS : 1;
+  // In the thread's memory: chains, or pairs of values, and behind them the results.
+  const resultsAt = Math.max(16 * CHAINS, 32 * Math.max(0, ...phases.map((phase) => phase.length)));
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new WasmPrinter({
       f,
@@ -84,8 +86,23 @@ export function columnsKernel(
                   );
                 });
               const chained = Math.floor(split.length / (4 * chains)) * 4 * chains;
-              if (chains === 1) f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true));
-              else {
+              if (chains === 1) {
+                // Two values at a time, taken one after the other; they are stored for the engine to begin at.
+                const two = () => {
+                  const taken = printer.pair(values, [], () => values.map((v) => f.name(printer.value(v))));
+                  accumulators.forEach((_, k) =>
+                    taken.forEach((vectors, i) => f.store(context.threadMemory, vectors[k], 32 * k + 16 * i)),
+                  );
+                  accumulators.forEach((a, k) =>
+                    taken.forEach((vectors) =>
+                      f.set(sums[k][0], combine(a.name, a.value.dtype, sums[k][0], vectors[k])),
+                    ),
+                  );
+                };
+                const range = [i32.const(0), i32.const(split.length)] as const;
+                const costly = wide && split.price > CHAINED_PRICE && printer.canPair(values);
+                forPairs(f, printer, inner, range, costly, { one: (at) => take(at, 0, true), two });
+              } else {
                 f.for(i32.const(0), i32.const(chained), 4 * chains, (at) => {
                   if (joins) return takeChains(at);
                   for (let chain = 0; chain < chains; chain++)
@@ -98,7 +115,10 @@ export function columnsKernel(
           );
           accumulators.forEach((a, k) => {
             const value = overLanes(f, a, joined(f, a, sums[k]));
-            printer.setResult(a.number, paired ? splatted(f, context.threadMemory, value, a.number) : value);
+            printer.setResult(
+              a.number,
+              wide ? splatted(f, context.threadMemory, value, resultsAt + 4 * a.number) : value,
+            );
           });
         }
         // What elements need is read before rows are stored: a row may be stored in place.
@@ -117,18 +137,14 @@ export function columnsKernel(
       }),
     );
   };
-  return { name, units: units.count, threadBytes: RESULTS_AT + 4 * phases.flat().length, emit };
+  return { name, units: units.count, threadBytes: resultsAt + 4 * phases.flat().length, emit };
 }
-
-/** Where in the thread's memory results stand, behind the chains. */
-const RESULTS_AT = 16 * CHAINS;
 
 /**
  * A result, the same in all lanes, by way of memory. Of a vector loaded as one element an engine that joins vectors has
  * both halves at once; of any other it would compute all that it comes from a second time.
  */
-function splatted(f: FunctionBuilder, memory: Value, value: Value, number: number): Value {
-  const at = RESULTS_AT + 4 * number;
+function splatted(f: FunctionBuilder, memory: Value, value: Value, at: number): Value {
   f.store32Lane(memory, value, 0, at);
   return v128.load32Splat(memory, at);
 }
