@@ -155,8 +155,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
   wasm(
     "print/reduce-columns",
-    "f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, true))",
-    "f.for(i32.const(0), i32.const(split.length), 4, (at) => take(at, 0, false))",
+    "{ one: (at) => take(at, 0, true), two }",
+    "{ one: (at) => take(at, 0, false), two }",
     REDUCTIONS,
   ),
   wasm(
@@ -204,6 +204,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("print/expr", "v128.load(address(0), this.#shift)", "v128.load(address(0))", PAIRS),
   wasm("print/expr", "f.store(at, word, 16 * i)", "f.store(at, word, 16)", PAIRS),
   wasm("print/expr", 'return expr.kind === "result";', "return true;", PAIRS),
+  wasm("print/reduce-columns", "f.store(context.threadMemory, vectors[k], 32 * k + 16 * i)", "{}", "wasm/joined"),
+  wasm("assembler/function", 'this.set(localValue("v128", start + i), this.#zero)', "{}", "wasm/joined"),
   wasm("print/loop", "i32.const(-8))", "i32.const(-4))", PAIRS),
   wasm("print/reduce-rows", "f.store(here, second[k], line + 16)", "f.store(here, first[k], line + 16)", PAIRS),
   wasm("print/reduce-columns", "f.set(vector, v128.load(at, 16 * i))", "f.set(vector, v128.load(at))", PAIRS),
