@@ -1,4 +1,7 @@
-/** Planted errors in what runs when: the order of assignments, histories, calls, old values. */
+/**
+ * Planted errors in what programs mean: the order of assignments, histories, calls, old values, host data, numbers that
+ * meet integers, special values. Those of `byPrograms` must be found by random programs, whatever other tests say.
+ */
 import type { Mutation } from "./mutations.ts";
 
 const PROGRAM = "src/tensor/program";
@@ -8,9 +11,16 @@ const edit = (file: string, find: string, replace: string, ...tests: string[]): 
   replace,
   tests,
 });
+const byPrograms = (file: string, find: string, replace: string): Mutation =>
+  edit(file, find, replace, "programs/programs");
 
 export const PROGRAM_MUTATIONS: readonly Mutation[] = [
-  // A compiled call that does not see what was assigned before it.
+  // A compiled call that does not see what was assigned before it: it waits until later, or is lost.
+  byPrograms(
+    `${PROGRAM}/compile.ts`,
+    "const sealed = sealPending();",
+    "const sealed: ReturnType<typeof sealPending> = [];",
+  ),
   edit(
     `${PROGRAM}/compile.ts`,
     "const storages = asked.length > 0 || sealed.length > 0 ? await execute(asked, sealed) : [];",
@@ -18,19 +28,87 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
     "tensor/programs-compile",
   ),
   // Reading that cuts gradients.
-  edit(
+  byPrograms(
     `${PROGRAM}/realize.ts`,
     'node.become({ kind: "storage", storage }, remembered);',
     'node.become({ kind: "storage", storage }, false);',
-    "tensor/programs",
   ),
   // A failing read that takes assignments along.
-  edit(
+  byPrograms(
     `${PROGRAM}/realize.ts`,
     "if (left.length > 0) await salvage(left);",
     "if (left.length > 0) settle(left);",
-    "tensor/programs",
   ),
+  // Not a number that a rectifier swallows.
+  byPrograms("src/tensor/elementwise/functions.ts", "f64: (x) => Math.max(x, 0),", "f64: (x) => (x > 0 ? x : 0),"),
+  // Gradients set while tracing, over placeholders, that are taken for values afterwards.
+  byPrograms(`${PROGRAM}/trace.ts`, "if (!this.#ended) return;", "return;"),
+  // A trace that serves tensors of another device.
+  byPrograms(
+    `${PROGRAM}/trace-cache.ts`,
+    'return `${parts.join(";")}@${where}${gradientsStopped() ? " stopped" : ""}`;',
+    'return `${parts.join(";")}${where ? "" : "@"}${gradientsStopped() ? " stopped" : ""}`;',
+  ),
+  // A number that is made the integer tensor's dtype.
+  byPrograms(
+    "src/tensor/dtype.ts",
+    'if (dtype === "i32" || dtype === "u32") return holds(dtype, value) ? dtype : "f32";',
+    'if (dtype === "i32" || dtype === "u32") return dtype;',
+  ),
+  // Host arrays taken by reference.
+  byPrograms(
+    "src/tensor/create.ts",
+    "return leaf(convertValues(values, dtype, options.copy ?? true), options.shape ?? [values.length], dtype);",
+    "return leaf(convertValues(values, dtype, false), options.shape ?? [values.length], dtype);",
+  ),
+  // Expressions of any depth in one kernel.
+  edit("src/compiler/fusion/draft.ts", "const MAX_EXPRESSION = 512;", "const MAX_EXPRESSION = 1e9;", "tensor/programs"),
+  // Random integers of few bits.
+  byPrograms("src/tensor/random.ts", "if (count > 2 ** 16 || Math.max(-low, high) > 2 ** 24)", "if (count > 2 ** 31)"),
+  // A seed that does not start again.
+  byPrograms("src/tensor/random.ts", "    this.calls = calls;", ""),
+  // A compiled function that draws the same at every call, or keeps a live scalar.
+  byPrograms(
+    `${PROGRAM}/compile.ts`,
+    "return [[node, first && i < own ? op.data : op.refresh()] as const];",
+    "return [[node, i < own ? op.data : op.refresh()] as const];",
+  ),
+  // A mode that compiled functions do not see.
+  byPrograms("src/nn/module.ts", "tracing()?.watch(this, () => this.#training);", ""),
+  // A compiled call inside another one.
+  byPrograms(
+    `${PROGRAM}/compile.ts`,
+    'if (tracing()) throw refusedInTrace("a compiled function called in another");',
+    "",
+  ),
+  // Indices outside that nobody looks at.
+  byPrograms(
+    "src/tensor/bounds.ts",
+    "if ((value < 0 || value >= size) && value !== ignore) throw outside(bounds, value);",
+    "",
+  ),
+  // An optimizer that keeps its momentum through a reset.
+  byPrograms(
+    "src/nn/optim/optimizer.ts",
+    "for (const state of this.stateDict().values()) state.assign(zeros(state.shape, state.dtype));",
+    "",
+  ),
+  // A loop that never reads, in one plan; a cut within an update, whose values both runs would need.
+  edit(
+    `${PROGRAM}/long-programs.ts`,
+    "if (waiting > LONG_PROGRAM) run(recent ?? []);",
+    "if (waiting > 1e9) run(recent ?? []);",
+    "tensor/long-programs",
+  ),
+  edit(
+    `${PROGRAM}/pending.ts`,
+    "if (!trace && counting() && pendingAssignments.has(variable)) cutLongPrograms();",
+    "if (!trace && pendingAssignments.has(variable)) cutLongPrograms();",
+    "tensor/long-programs",
+  ),
+  // Factors that compilers drop, and indices that WebGPU does not look at.
+  edit("src/shaders/print/expr.ts", "if (vanishing) return vanishing;", "", "tensor/specials#constant"),
+  edit("src/device/webgpu/index-checks.ts", "if (stray) throw stray;", "", "tensor/bounds#WebGPU"),
   // Old values that nobody keeps: outside of the run, and for a compiled step.
   edit(
     `${PROGRAM}/old-values.ts`,

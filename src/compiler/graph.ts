@@ -8,7 +8,7 @@
 import { valuesBehind } from "../tensor/bounds.ts";
 import type { Bounds } from "../tensor/bounds.ts";
 import type { Assignment } from "../tensor/backend.ts";
-import { Node, opKey, topologicalOrder, uncounted } from "../tensor/node.ts";
+import { Node, opKey, topologicalOrder, planning } from "../tensor/node.ts";
 import type { VariableState } from "../tensor/node.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -49,13 +49,18 @@ export interface Graph {
   readonly key: string;
 }
 
-/** Looked at before a run where the indices are a leaf's; of computed ones, one of the outputs says the greatest. */
-interface BoundsCheck {
+/**
+ * Looked at before a run where the indices are a leaf's that the host sees; of others, one of the outputs says the
+ * greatest.
+ */
+export interface BoundsCheck {
   readonly bounds: Bounds;
   readonly dtype: DType;
   readonly leaf?: number;
   /** Of the outputs beyond those asked for: the greatest index, read as u32, so that negative ones are large. */
   readonly output?: number;
+  /** Whether that is looked at with a later read: the run itself stands. */
+  readonly late?: boolean;
 }
 
 interface GraphOptions {
@@ -64,21 +69,29 @@ interface GraphOptions {
   readonly parallelism: number;
   /** How many rows, each reduced by what the device puts on one row, keep it busy. */
   readonly busyRows: number;
-  /** Whether the host looks at computed indices after the run. */
-  readonly checksComputed: boolean;
+  /**
+   * When the host looks at indices it does not see before the run: at once after it, and a run that fails has assigned
+   * nothing; with the next read, where waiting for the run would cost; or never.
+   */
+  readonly checksComputed: "run" | "read" | "never";
 }
 
 export function buildGraph(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
   // What is built here serves the plan alone.
-  return uncounted(() => build(outputs, assignments, options));
+  return planning(() => build(outputs, assignments, options));
 }
 
 function build(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
   const demands: { base: Node; bounds: Bounds }[] = [];
   const wanted = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower, (index, bounds) => {
-    demands.push({ base: valuesBehind(index), bounds });
+    const base = valuesBehind(index);
+    // The gradient of a lookup asks what the lookup has asked.
+    const known = demands.some((d) => d.base === base && sameBounds(d.bounds, bounds));
+    if (!known) demands.push({ base, bounds });
   });
-  const computed = options.checksComputed ? demands.filter(({ base }) => !isLeaf(base)) : [];
+  const late = options.checksComputed === "read";
+  const unseen = ({ op }: Node) => op.kind !== "data" && (late || (op.kind !== "storage" && op.kind !== "variable"));
+  const computed = options.checksComputed === "never" ? [] : demands.filter(({ base }) => unseen(base));
   const greatest = computed.map(({ base, bounds }) => greatestOf(new Tensor(base), bounds).node);
   const roots = [...wanted, ...greatest].map((node) => {
     if (sizeOf(node.shape) === 0) return new Node({ kind: "full", value: 0 }, [], node.shape, node.dtype);
@@ -170,7 +183,7 @@ function build(outputs: readonly Node[], assignments: readonly Assignment[], opt
   const results = outputs.map((_, i) => canonical.get(roots[i])!);
   const checks: BoundsCheck[] = computed.map(({ base: { dtype }, bounds }, i) => {
     results.push(canonical.get(roots[wanted.length + i])!);
-    return { bounds, dtype, output: results.length - 1 };
+    return { bounds, dtype, output: results.length - 1, ...(late ? { late } : {}) };
   });
   for (const { base, bounds } of demands) {
     const node = canonical.get(base);
@@ -184,8 +197,12 @@ function build(outputs: readonly Node[], assignments: readonly Assignment[], opt
   return { nodes, leaves, parameterWords, outputs: results, assignments: assigned, checks, key };
 }
 
-/** The greatest index as u32; ignored ones count as 0. */
-function greatestOf(index: Tensor, { ignore }: Bounds): Tensor {
+function sameBounds(a: Bounds, b: Bounds): boolean {
+  return a.op === b.op && a.what === b.what && a.size === b.size && a.ignore === b.ignore;
+}
+
+/** The greatest index as u32, so that negative ones are large; ignored ones count as 0. */
+export function greatestOf(index: Tensor, { ignore }: Bounds): Tensor {
   const counted = ignore === undefined ? index : index.eq(ignore).where(0, index);
   return counted.cast("u32").max();
 }

@@ -186,7 +186,7 @@ function placeAssignments(graph: Graph, units: readonly Unit[], producer: Readon
     const readers = units.filter((u) => u !== unit && u.reads.has(variable));
     // A check that fails after the run leaves variables as they were.
     const fits =
-      !graph.checks.some((c) => c.output !== undefined) &&
+      !graph.checks.some((c) => c.output !== undefined && !c.late) &&
       unit !== undefined &&
       !inPlace.has(value) &&
       !outputs.has(value) &&

@@ -6,10 +6,11 @@ import type { Graph } from "../compiler/graph.ts";
 import { graphParts } from "../compiler/graph-parts.ts";
 import type { Assignment, CompiledStep, Storage, Backend } from "../tensor/backend.ts";
 import { checkBounds } from "../tensor/bounds.ts";
+import type { Bounds } from "../tensor/bounds.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import type { ValueSpec } from "../tensor/fused.ts";
 import type { Node } from "../tensor/node.ts";
-import { topologicalOrder, uncounted } from "../tensor/node.ts";
+import { topologicalOrder, planning } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { traced } from "./trace.ts";
 
@@ -61,7 +62,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     this.checkOpen();
     const uploads = outputs.every((n) => n.op.kind === "data") && assignments.every((a) => isFreshUpload(a));
     if (uploads) return this.#upload(outputs, assignments);
-    const divided = uncounted(() => graphParts([...outputs, ...assignments.map((a) => a.value)]));
+    const divided = planning(() => graphParts([...outputs, ...assignments.map((a) => a.value)]));
     if (!divided) return this.#runOnce(outputs, assignments);
     const { parts, roots } = divided;
     const held: S[] = [];
@@ -82,7 +83,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     const graph = this.#graph(outputs, assignments);
     const prepared = await this.#remembered(graph);
     const values = graph.leaves.map((leaf) => this.#leafValue(leaf.source, true));
-    this.#checkIndices(graph, values);
+    await this.#checkIndices(graph, values);
     return this.#run("run", graph, prepared, values);
   }
 
@@ -109,14 +110,21 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
   }
 
   /** Indices that the host has, or sees in memory, before the run. */
-  #checkIndices(graph: Graph, values: readonly (HostArray | S)[]): void {
+  async #checkIndices(graph: Graph, values: readonly (HostArray | S)[]): Promise<void> {
     const { peek }: Backend = this;
     for (const { leaf, bounds } of graph.checks) {
       if (leaf === undefined) continue;
       const value = values[leaf];
       const known = ArrayBuffer.isView(value) ? value : peek?.call(this, value);
       if (known) checkBounds(known, bounds);
+      // The plan itself looks at what it knows to be memory of the device.
+      else if (graph.leaves[leaf].source.op.kind === "data") await this.checkUnseen(value as S, bounds);
     }
+  }
+
+  /** Looks at indices that a step was given in memory that the host does not see. */
+  protected checkUnseen(_indices: S, _bounds: Bounds): Promise<void> {
+    return Promise.resolve();
   }
 
   async compile(
@@ -125,7 +133,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     assignments: readonly Assignment[],
   ): Promise<CompiledStep> {
     this.checkOpen();
-    const divided = uncounted(() => graphParts([...outputs, ...assignments.map((a) => a.value)]));
+    const divided = planning(() => graphParts([...outputs, ...assignments.map((a) => a.value)]));
     if (!divided) return this.#compileOnce(inputs, outputs, assignments);
     const { parts, roots } = divided;
     // What is drawn anew for a run is the same in all its parts.
@@ -194,7 +202,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
           return constants.get(source) ?? this.#leafValue(source, false);
         });
         traced = false;
-        this.#checkIndices(graph, values);
+        await this.#checkIndices(graph, values);
         return this.#run("step", graph, prepared, values);
       },
     };

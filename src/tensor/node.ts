@@ -95,6 +95,38 @@ export function uncounted<T>(f: () => T): T {
   }
 }
 
+/** Whether nodes that are built now count as users. */
+export function counting(): boolean {
+  return counted;
+}
+
+/** Where nodes are noted that count as users, while somebody asks for it. */
+let noted: Node[] | undefined;
+
+/** From now on notes the nodes that are built and count as users, in `list`; without one, no longer. */
+export function noteNodes(list: Node[] | undefined): void {
+  noted = list;
+}
+
+let built = 0;
+let planned = false;
+
+/** Runs `f`, which builds nodes of a plan: they are none of the program's, and count as no users. */
+export function planning<T>(f: () => T): T {
+  const before = planned;
+  planned = true;
+  try {
+    return uncounted(f);
+  } finally {
+    planned = before;
+  }
+}
+
+/** How many nodes the program has built so far. */
+export function nodesBuilt(): number {
+  return built;
+}
+
 export class Node {
   readonly id = nextId++;
   op: Op;
@@ -121,6 +153,8 @@ export class Node {
     this.traced = undefined;
     // Of an op with several results those count that a tensor stands for, or that something is built on.
     this.counts = counted && op.kind !== "pick";
+    if (!planned) built++;
+    if (this.counts) noted?.push(this);
     for (const input of inputs) {
       if (this.counts) {
         input.users++;
@@ -170,8 +204,8 @@ export function held(node: Node): Node {
 }
 
 /** From now on these nodes, and what they are computed from, count as users of others. */
-export function countUsers(roots: readonly Node[]): void {
-  if (!counted) return;
+export function countUsers(roots: readonly Node[], always = false): void {
+  if (!counted && !always) return;
   for (const node of topologicalOrder(roots, (n) => (n.counts ? [] : n.inputs))) node.count();
 }
 

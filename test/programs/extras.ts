@@ -1,151 +1,16 @@
 /**
- * Statements of programs beyond operations and assignments: typed arrays of every kind, integers that meet numbers,
- * special values, draws and seeds, modes, live scalars, state dictionaries, other devices, long chains, and calls that
- * must be refused without taking anything along.
+ * Statements of programs beyond values, operations and assignments: seeds, modes, live scalars, state dictionaries, other
+ * devices, long chains, memory given back, and calls that must be refused without taking anything along.
  *
  * Each is drawn with its two meanings at once, the plain one and the engine's, and the line that it prints as.
  */
 import { constant, pointwise } from "./eager.ts";
-import { pick, same, sizeOf, type Kind } from "./kind.ts";
-import { uniformly, wholeNumbers, type PlainState } from "./plain-state.ts";
+import { pick, same, type Kind } from "./kind.ts";
+import { uniformly, type PlainState } from "./plain-state.ts";
 import type { Scope } from "./program.ts";
 import { refused } from "./refused.ts";
+import { draw, integer, special, typed } from "./values.ts";
 import type { EngineTensor } from "./worlds.ts";
-
-const fround = (values: readonly number[]): number[] => values.map(Math.fround);
-
-/** Typed arrays by name, and which numbers they can hold. */
-const ARRAYS = {
-  Int8Array: (n: number) => (n % 256) - 128,
-  Uint8Array: (n: number) => n % 256,
-  Uint8ClampedArray: (n: number) => n % 256,
-  Int16Array: (n: number) => (n * 71) % 32768,
-  Uint16Array: (n: number) => (n * 71) % 65536,
-  Int32Array: (n: number) => n * 71 - 30_000,
-  Uint32Array: (n: number) => n * 71,
-  BigInt64Array: (n: number) => n - 500,
-  Float64Array: (n: number) => n / 7,
-} as const;
-
-const typed: Kind = (scope, a, b) => {
-  const name = pick(Object.keys(ARRAYS) as (keyof typeof ARRAYS)[], a)!;
-  const values = [0, 1, 2].map((i) => ARRAYS[name](b + 131 * i));
-  const t = scope.fresh("t");
-  scope.tensors.set(t, [3]);
-  const big = name.startsWith("Big");
-  const text = big ? values.map((v) => `${v}n`) : values;
-  return {
-    line: `const ${t} = tensor(${name}.of(${text.join(", ")})).cast("f32").mul(0.001);`,
-    plain: (w) => w.set(t, constant([3], fround(values.map((v) => v * 0.001)))),
-    engine: (w) => {
-      const type = globalThis[name] as unknown as { from(values: readonly unknown[]): Float32Array };
-      const array = type.from(big ? values.map(BigInt) : values);
-      w.set(t, w.engine.tensor(array, {}).cast("f32").mul(0.001));
-      // The tensor has a copy.
-      array.fill((big ? 9n : 9) as number);
-    },
-  };
-};
-
-const truth = (condition: boolean): number => Number(condition);
-/** What an integer tensor gives with a number, as PyTorch has it. */
-const WITH_NUMBER: Readonly<Record<string, (x: number, y: number) => number>> = {
-  mul: (x, y) => x * y,
-  add: (x, y) => x + y,
-  div: (x, y) => x / y,
-  lt: (x, y) => truth(x < y),
-  ge: (x, y) => truth(x >= y),
-  eq: (x, y) => truth(x === y),
-  maximum: (x, y) => Math.max(x, y),
-};
-
-const integer: Kind = (scope, a, b, c) => {
-  const op = pick(Object.keys(WITH_NUMBER), a)!;
-  const values = [(b % 9) - 4, b % 5, (c % 7) - 3];
-  const y = pick([0.5, 1.5, -0.25, 2, 3e9, -1], c)!;
-  const t = scope.fresh("t");
-  const mean = b % 4 === 0;
-  const made = fround(values.map((x) => WITH_NUMBER[op](x, y)));
-  const read = `Int32Array ${op} ${y}`;
-  return {
-    line: `console.log(await tensor(Int32Array.of(${values.join(", ")})).${op}(${y}).cast("f32")${mean ? ".mean()" : ""}.read()); // ${t}`,
-    plain: (w) => w.read(read, mean ? [made.reduce((p, q) => p + q) / 3] : made, true),
-    engine: (w) => {
-      const x = w.engine.tensor(Int32Array.from(values), {}) as unknown as Record<string, (y: number) => EngineTensor>;
-      const z = x[op](y).cast("f32");
-      return w.read(read, mean ? z.mean() : z);
-    },
-  };
-};
-
-const SPECIALS = [NaN, Infinity, -Infinity, 0] as const;
-const largest = (x: number, y: number) => (Number.isNaN(x) ? NaN : Math.max(x, y));
-const THROUGH: Readonly<Record<string, readonly [(x: EngineTensor) => EngineTensor, (x: number) => number]>> = {
-  "relu()": [(x) => x.relu(), (x) => largest(x, 0)],
-  "clamp(-1, 1)": [(x) => x.clamp(-1, 1), (x) => (Number.isNaN(x) ? NaN : Math.min(Math.max(x, -1), 1))],
-  "tanh()": [(x) => x.tanh(), Math.tanh],
-  "sigmoid()": [(x) => x.sigmoid(), (x) => 1 / (1 + Math.exp(-x))],
-  "sign()": [(x) => x.sign(), Math.sign],
-  "mul(0)": [(x) => x.mul(0), (x) => x * 0],
-  "pow(2.5)": [(x) => x.pow(2.5), (x) => x ** 2.5],
-  "maximum(0.5)": [(x) => x.maximum(0.5), (x) => largest(x, 0.5)],
-};
-
-const special: Kind = (_, a, b) => {
-  const [name, [engine, plain]] = pick(Object.entries(THROUGH), a)!;
-  const values = [pick(SPECIALS, b)!, 1.5, pick(SPECIALS, b >> 2)!];
-  const largestOf = b % 3 === 0;
-  const reduce = largestOf ? ".max()" : "";
-  return {
-    line: `console.log(await tensor([${values.join(", ")}]).${name}${reduce}.read());`,
-    plain: (w) => {
-      const made = values.map(plain);
-      w.read(
-        name,
-        largestOf ? [made.reduce((x, y) => (Number.isNaN(x + y) && x !== -y ? NaN : Math.max(x, y)))] : made,
-        true,
-      );
-    },
-    engine: (w) => {
-      const x = engine(w.engine.tensor(Float32Array.from(values), {}));
-      return w.read(name, largestOf ? x.max() : x);
-    },
-  };
-};
-
-const draw: Kind = (scope, a, b) => {
-  const shape = pick([[2, 3], [3], [2, 2], [5]] as const, a)!;
-  const t = scope.fresh("t");
-  scope.tensors.set(t, shape);
-  if (b % 3 === 0) {
-    return {
-      line: `const ${t} = rng().integers([${shape.join(", ")}], 0, 2 ** 30).mod(64).cast("f32").mul(0.01);`,
-      plain: (w) =>
-        w.set(
-          t,
-          constant(
-            shape,
-            wholeNumbers(w.state, sizeOf(shape)).map((x) => (x % 64) * 0.01),
-          ),
-        ),
-      engine: (w) =>
-        w.set(
-          t,
-          w.engine
-            .rng()
-            .integers(shape, 0, 2 ** 30)
-            .mod(64)
-            .cast("f32")
-            .mul(0.01),
-        ),
-    };
-  }
-  return {
-    line: `const ${t} = rng().uniform([${shape.join(", ")}], -1, 1);`,
-    plain: (w) => w.set(t, constant(shape, uniformly(w.state, sizeOf(shape), -1, 1))),
-    engine: (w) => w.set(t, w.engine.rng().uniform(shape, -1, 1)),
-  };
-};
 
 const reseed: Kind = (_, a) => ({
   line: `seed(${a % 3});`,
@@ -371,6 +236,58 @@ const deep: Kind = (scope, a, b) => {
   };
 };
 
+/** A compiled function that depends on a mode, a live scalar and draws. */
+const varied: Kind = (scope, a) => {
+  const x = pick(scope.values(), a)!;
+  const t = scope.fresh("t");
+  scope.tensors.set(t, scope.shapeOf(x));
+  return {
+    line: `const ${t} = (await varied(${x})).detach();`,
+    plain: (w) => {
+      const { training, live } = w.state;
+      const [noise] = uniformly(w.state, 1, -1, 1);
+      w.set(
+        t,
+        constant(
+          w.value(x).shape,
+          w.value(x).data.map((v) => (training ? 2 * v : v + 1) * live + noise),
+        ),
+      );
+    },
+    engine: async (w) => w.set(t, (await w.varied(w.value(x))).detach()),
+  };
+};
+
+/** A read that fails while an assignment waits. */
+const failing: Kind = (scope, a, b) => {
+  const v = pick([...scope.variables.keys()], a)!;
+  const index = b % 2 ? 2 : -1;
+  return {
+    line: `${v}.assign(${v}.mul(0.5)); await tensor([1, 2]).take(tensor(Int32Array.of(${index - 1})).add(1)).read().catch(() => 0);`,
+    plain: (w) => {
+      const { value } = w.variable(v);
+      w.variable(v).assign(
+        constant(
+          value.shape,
+          value.data.map((x) => x * 0.5),
+        ),
+      );
+      w.read("refused", [1], true);
+    },
+    engine: async (w) => {
+      w.variable(v).assign(w.variable(v).mul(0.5));
+      const failed = await w
+        .stray(index, true)
+        .read()
+        .then(
+          () => 0,
+          () => 1,
+        );
+      w.note("refused", [failed]);
+    },
+  };
+};
+
 /** Memory given back by hand takes nothing from what the tensor was made of. */
 const disposed: Kind = (scope, a) => {
   const x = pick(scope.values(), a)!;
@@ -394,10 +311,10 @@ const disposed: Kind = (scope, a) => {
 export const INSIDE: readonly Kind[] = [draw, modal, live, partial, quiet, gradOf];
 const OUTSIDE: readonly Kind[] = [
   ...[typed, integer, special, draw, reseed, mode, modal, turnLive, partial, save, load, reset, elsewhere, foreign],
-  ...[gradOf, quiet, deep, disposed, refused, refused],
+  ...[gradOf, quiet, deep, disposed, refused, refused, varied, varied, failing],
 ];
 
 export function extra(scope: Scope, kinds: readonly Kind[] | undefined, a: number, b: number, c: number) {
-  const made = pick(kinds ?? OUTSIDE, a)!(scope, Math.floor(a / 20), b, c);
+  const made = pick(kinds ?? OUTSIDE, a)!(scope, Math.floor(a / 23), b, c);
   return made && { kind: "extra" as const, extra: made };
 }

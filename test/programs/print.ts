@@ -23,6 +23,7 @@ export function print(program: Program): string {
     `class Modal extends Module { forward(x) { return this.training ? x.mul(2) : x.add(1); } }`,
     `class Both extends Module { constructor(v0, v1) { super(); Object.assign(this, { v0, v1 }); } }`,
     `const [m, live] = [new Modal(), { value: 0.5 }];`,
+    `const varied = compile((x) => m.forward(x).mul(liveScalar(() => live.value)).add(rng().uniform([], -1, 1)));`,
     `let both, saved;`,
     `seed(0);`,
     ...lines,

@@ -12,7 +12,7 @@ import { print } from "./print.ts";
 import type { Engine } from "./run.ts";
 
 const SEED = Number(process.env.HICO_SEED ?? Math.floor(Math.random() * 2 ** 30));
-const PROGRAMS = Math.round(100 * Number(process.env.HICO_RUNS ?? 1));
+const PROGRAMS = Math.round(200 * Number(process.env.HICO_RUNS ?? 1));
 
 for (const name of ["cpu", "reference"] as const) {
   test(`random programs from seed ${SEED}: ${name}, against a plain interpreter`, async (t) => {

@@ -242,7 +242,10 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
   return Promise.all(reads);
 }
 
-type Surroundings = Pick<EngineWorld, "engine" | "here" | "other" | "double" | "module" | "live" | "saved" | "stray">;
+type Surroundings = Pick<
+  EngineWorld,
+  "engine" | "here" | "other" | "double" | "varied" | "module" | "live" | "saved" | "stray"
+>;
 
 /** Devices by engine: the one that programs run on, and another. */
 const others = new WeakMap<object, Promise<unknown>>();
@@ -260,13 +263,20 @@ async function surroundings(engine: Engine): Promise<Surroundings> {
     }
   }
   seed(0);
+  const [module, live] = [new Modal(), { value: 0.5 }];
   return {
     engine,
     here,
     other: await opened,
     double: compile((x) => x.mul(2)),
-    module: new Modal(),
-    live: { value: 0.5 },
+    varied: compile((x) =>
+      module
+        .forward(x)
+        .mul(engine.liveScalar(() => live.value))
+        .add(engine.rng().uniform([], -1, 1)),
+    ),
+    module,
+    live,
     saved: undefined,
     stray: (index, computed) => {
       const at = tensor(Int32Array.of(computed ? index - 1 : index), {});

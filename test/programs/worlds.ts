@@ -80,6 +80,8 @@ export interface EngineWorld {
   readonly other: unknown;
   /** Doubles; compiled, and traced on both devices. */
   readonly double: Compiled;
+  /** What a module gives in its mode, by a live scalar, with noise; compiled. */
+  readonly varied: Compiled;
   /** Twice its input while it trains, and one more than it otherwise. */
   readonly module: EngineModule & { forward(x: EngineTensor): EngineTensor };
   /** A module of the first two variables. */

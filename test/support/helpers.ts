@@ -8,8 +8,8 @@ import { gradients } from "../../src/autograd/grad.ts";
 import { gradcheck } from "../../src/testing/gradcheck.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import type { GpuOptions } from "../../src/device/webgpu/gpu/gpu.ts";
 import { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
+import type { WebGpuOptions } from "../../src/device/webgpu/webgpu-device.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import * as build from "../../src/tensor/build.ts";
 import type { HostArray } from "../../src/tensor/dtype.ts";
@@ -42,7 +42,7 @@ export async function property(runs: number, body: (draw: Draw) => Promise<void>
 }
 
 /** A WebGPU device on the test adapter. `profile: "gpu"` takes the kernels meant for real GPUs. The caller closes it. */
-export async function openTestDevice(options: GpuOptions & { profile?: "cpu" | "gpu" } = {}): Promise<WebGpuDevice> {
+export async function openTestDevice(options: WebGpuOptions & { profile?: "cpu" | "gpu" } = {}): Promise<WebGpuDevice> {
   const { profile, ...rest } = options;
   const device = await WebGpuDevice.open({ adapter: testAdapter, ...rest });
   if (profile) Object.assign(device.gpu, { profile: { ...device.gpu.profile, kind: profile } });

@@ -77,7 +77,6 @@ for (const [name, open] of Object.entries(devices)) {
           await assert.rejects(async () => (await step(tensor(values))).read(), says(value));
           await (await step(good)).read();
         });
-        if (name === "webgpu") continue;
         test(`${op}: computed, ${where}`, async () => {
           // Slices and sums are not looked through: the device has to look when it has the values.
           const zero = tensor(values.map(() => 0));
@@ -87,7 +86,7 @@ for (const [name, open] of Object.entries(devices)) {
           await assert.rejects(of(cut).read(), says(value));
           const realized = tensor(values).add(zero);
           await realize([realized]);
-          assert.throws(() => of(realized), says(value));
+          await assert.rejects(async () => of(realized).read(), says(value));
         });
       }
       test(`${op}: indices inside give values, and what a slice leaves out does not count`, async () => {
@@ -124,6 +123,57 @@ for (const [name, open] of Object.entries(devices)) {
     }
   });
 }
+
+test("WebGPU looks at what only the device has with the next read: no submit of its own", async () => {
+  const device = await openTestDevice();
+  setDefaultDevice(device);
+  try {
+    const w = variable(tensor([1, 2, 3]));
+    const step = compile((index: Tensor) => {
+      w.assign(w.add(1));
+      return w.take(index.add(1)).sum();
+    });
+    const good = await step(tensor(Int32Array.of(0, 1)));
+    assert.equal(await good.item(), 7);
+    const bad = tensor(Int32Array.of(0, 3));
+    await step(bad);
+    const { submits } = device.counters;
+    // Whatever is read next says it, once, and takes nothing else along.
+    await assert.rejects(good.read(), /^RangeError: take: index 4 is outside 0\.\.2/);
+    assert.equal(device.counters.submits, submits + 1);
+    assert.equal(await good.item(), 7);
+    assert.deepEqual([...(await w.read())], [3, 4, 5]);
+
+    await step(bad);
+    await assert.rejects(device.synchronize(), /index 4/);
+    await device.synchronize();
+
+    // An input in memory that the host does not see.
+    const direct = compile((index: Tensor) => w.take(index).sum());
+    await direct(tensor(Int32Array.of(0, 1)));
+    const stored = tensor(Int32Array.of(0, 6)).add(1);
+    await realize([stored]);
+    await assert.rejects(async () => (await direct(stored)).read(), /index 7 is outside/);
+    const table = tensor([1, 2, 3]);
+    await assert.rejects(table.take(stored).read(), /index 7 is outside/);
+    assert.equal(await (await direct(tensor(Int32Array.of(0, 1)))).item(), 9);
+  } finally {
+    device.close();
+  }
+});
+
+test("checkIndices: false looks at no index that only the device has", async () => {
+  const device = await openTestDevice({ checkIndices: false });
+  setDefaultDevice(device);
+  try {
+    const index = tensor(Int32Array.of(0, 3)).add(1);
+    assert.deepEqual([...(await tensor([1, 2, 3]).take(index).read())], [2, 3]);
+    const direct = compile((at: Tensor) => tensor([1, 2, 3]).take(at));
+    assert.deepEqual([...(await (await direct(await index.realize())).read())], [2, 3]);
+  } finally {
+    device.close();
+  }
+});
 
 test("indices that cannot be outside are not checked", async () => {
   const device = await CpuDevice.open({ threads: 1 });

@@ -39,7 +39,7 @@ export class CpuPlanner {
       canLower,
       parallelism: PARALLELISM,
       busyRows: BUSY_ROWS,
-      checksComputed: true,
+      checksComputed: "run",
     });
   }
 

@@ -58,7 +58,12 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
       for (let i = 0; i < size; i++) out[i] = i;
       return out;
     case "bits":
-      for (let i = 0; i < size; i++) out[i] = threefry2x32(x[0], x[1], i >>> 1, x[2])[i & 1];
+      // A block of the generator is two words.
+      for (let i = 0; i < size; i += 2) {
+        const [even, odd] = threefry2x32(x[0], x[1], i >>> 1, x[2]);
+        out[i] = even;
+        if (i + 1 < size) out[i + 1] = odd;
+      }
       return out;
     case "elementwise": {
       const f = hostForm(elementwise(op.name), node.inputs[node.inputs.length - 1].dtype);
@@ -114,6 +119,7 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
     case "permute":
       return viewOf((index) => index.reduce((sum, i, axis) => sum + i * inStrides[op.order[axis]], 0));
     case "expand":
+      if (x.length === 1) return out.fill(x[0]);
       return viewOf((index) =>
         index.reduce((sum, i, axis) => sum + (inShape[axis] === 1 ? 0 : i) * inStrides[axis], 0),
       );
@@ -165,6 +171,12 @@ function reduce(name: ReduceName, x: HostArray, shape: Shape, axes: readonly num
   const strides = contiguousStrides(kept).map((s, i) => (axes.includes(i) ? 0 : s));
   const started = new Uint8Array(out.length);
   const combine = name === "prod" && !(x instanceof Float64Array) ? Math.imul : COMBINE[name];
+  if (out.length === 1 && x.length > 0) {
+    let value = x[0];
+    for (let i = 1; i < x.length; i++) out[0] = value = combine(value, x[i]);
+    out[0] = value;
+    return out;
+  }
   forEachIndex(shape, (flat, index) => {
     let to = 0;
     for (let a = 0; a < index.length; a++) to += index[a] * strides[a];

@@ -9,7 +9,7 @@ import type { Assignment, Backend, CompiledStep, Storage } from "../../tensor/ba
 import type { DType, HostArray } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { Node } from "../../tensor/node.ts";
-import { topologicalOrder, uncounted } from "../../tensor/node.ts";
+import { topologicalOrder, planning } from "../../tensor/node.ts";
 import { checkVersion } from "../../tensor/program/realize.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { evaluate, valueArray } from "./evaluate.ts";
@@ -79,7 +79,7 @@ export class ReferenceDevice implements Backend {
     refresh = false,
   ): Storage[] {
     const asked = [...outputs, ...assignments.map((a) => a.value)];
-    const roots = uncounted(() => decompose(asked, (op) => op.host !== undefined || op.loop !== undefined));
+    const roots = planning(() => decompose(asked, (op) => op.host !== undefined || op.loop !== undefined));
     const values = new Map<Node, HostArray>();
     /** Results of loops, by the loop. */
     const loops = new Map<Node, readonly HostArray[]>();

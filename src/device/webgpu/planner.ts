@@ -30,6 +30,8 @@ interface PlannerOptions {
   readonly tile?: MatmulTile;
   /** Tiles are measured when a plan is prepared, so products cannot be put together before. */
   readonly measuresTiles?: boolean;
+  /** Whether plans say how large indices are that the host does not see; default true. */
+  readonly checksIndices?: boolean;
 }
 
 export class Planner {
@@ -54,7 +56,7 @@ export class Planner {
     return buildGraph(outputs, assignments, {
       canLower: (op, node) => this.#lowerings.canLower(op, node),
       parallelism: PARALLELISM[this.profile.kind],
-      checksComputed: false,
+      checksComputed: this.#options.checksIndices === false ? "never" : "read",
       busyRows: BUSY_ROWS[this.profile.kind],
     });
   }

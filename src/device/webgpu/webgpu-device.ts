@@ -1,6 +1,7 @@
 /**
  * The `webgpu` device: graphs compiled to WGSL plans, remembered by structure, and replayed.
  */
+import { greatestOf } from "../../compiler/graph.ts";
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
@@ -8,9 +9,11 @@ import type { MatmulTile } from "../../shaders/matmul/product.ts";
 import { parseTile } from "../../shaders/matmul/matmul.ts";
 import type { Assignment, Storage } from "../../tensor/backend.ts";
 import type { DType, HostArray } from "../../tensor/dtype.ts";
-import type { Node } from "../../tensor/node.ts";
+import type { Bounds } from "../../tensor/bounds.ts";
+import { Node } from "../../tensor/node.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { sizeOf } from "../../tensor/shape.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { environmentVariable } from "../environment.ts";
 import { PlanDevice } from "../plan-device.ts";
 import { adapterName } from "./gpu/describe.ts";
@@ -19,6 +22,7 @@ import type { GpuOptions } from "./gpu/gpu.ts";
 import { Gpu } from "./gpu/gpu.ts";
 import { fromDevice, toDevice } from "../host-data.ts";
 import { tracer } from "../trace.ts";
+import { IndexChecks } from "./index-checks.ts";
 import { Planner } from "./planner.ts";
 import type { WebGpuLeafValue } from "./runner.ts";
 import { WebGpuRunner } from "./runner.ts";
@@ -30,6 +34,11 @@ import type { GpuKernelTime } from "./gpu/timing.ts";
 export interface WebGpuOptions extends GpuOptions {
   /** Measure matmul tiles and remember the fastest; default HICO_AUTOTUNE=1. Results may differ in their last bits. */
   readonly autotune?: boolean;
+  /**
+   * Whether indices and labels that only the device has (computed, or results of earlier runs) are held to their range;
+   * default true, unless HICO_CHECK_INDICES=0. A RangeError comes with the next read, since nobody waits for a run.
+   */
+  readonly checkIndices?: boolean;
 }
 
 /**
@@ -45,7 +54,13 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
   readonly #tile: MatmulTile | undefined;
   readonly #tuner: TileTuner | undefined;
 
-  private constructor(gpu: Gpu, autotune: boolean) {
+  /** What runs have found of indices, until somebody reads. */
+  readonly #indices: IndexChecks;
+  readonly #checksIndices: boolean;
+  /** Indices in memory, and what they have been held to. */
+  readonly #looked = new WeakMap<GpuStorage, Bounds[]>();
+
+  private constructor(gpu: Gpu, autotune: boolean, checksIndices: boolean) {
     super();
     this.gpu = gpu;
     this.name = `webgpu (${adapterName(gpu.info)})`;
@@ -53,12 +68,19 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     const tile = environmentVariable("HICO_MATMUL_TILE");
     this.#tile = tile ? parseTile(tile) : undefined;
     this.#tuner = autotune ? new TileTuner(gpu) : undefined;
-    this.#planner = new Planner(gpu, { tile: this.#tile, measuresTiles: autotune });
+    this.#planner = new Planner(gpu, { tile: this.#tile, measuresTiles: autotune, checksIndices });
+    this.#indices = new IndexChecks(gpu);
+    this.#checksIndices = checksIndices;
   }
 
   /** Opens the adapter that fits the options. @throws GpuError where there is none. */
   static async open(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
-    return new WebGpuDevice(await Gpu.open(options), options.autotune ?? environmentVariable("HICO_AUTOTUNE") === "1");
+    const { autotune, checkIndices } = options;
+    return new WebGpuDevice(
+      await Gpu.open(options),
+      autotune ?? environmentVariable("HICO_AUTOTUNE") === "1",
+      checkIndices ?? environmentVariable("HICO_CHECK_INDICES") !== "0",
+    );
   }
 
   /** Dispatches, submits, buffers, bind groups, pipelines and bytes so far. */
@@ -71,20 +93,29 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     return this.gpu.kernelTimes();
   }
 
-  /** A copy of the values on the host, in row-major order, once the device has come to them. */
+  /**
+   * A copy of the values on the host, in row-major order, once the device has come to them.
+   *
+   * @throws RangeError where a run since the last read was given an index outside its range
+   */
   async read(storage: Storage): Promise<HostArray> {
     const { slice, dtype, shape } = storage as GpuStorage;
     const size = sizeOf(shape);
     if (size === 0) return fromDevice(new ArrayBuffer(0), dtype, 0);
     const done = tracer()?.begin(this.name, "read", "read", { dtype, shape });
-    const bytes = await this.gpu.read(slice.buffer, slice.offset ?? 0, nodeBytes({ shape, dtype }));
+    const bytes = await this.#indices.read({
+      buffer: slice.buffer,
+      offset: slice.offset ?? 0,
+      bytes: nodeBytes({ shape, dtype }),
+    });
     done?.();
     return fromDevice(bytes, dtype, size);
   }
 
-  /** Waits until everything submitted has run. */
-  synchronize(): Promise<void> {
-    return this.gpu.idle();
+  /** Waits until everything submitted has run. @throws RangeError as `read` does */
+  async synchronize(): Promise<void> {
+    await this.#indices.look();
+    await this.gpu.idle();
   }
 
   override trim(): void {
@@ -116,7 +147,18 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
   protected async run(runner: WebGpuRunner, values: readonly WebGpuLeafValue[]): Promise<GpuStorage[]> {
     const storages = runner.run(this, values);
     await this.gpu.throttle();
-    return storages;
+    return this.#indices.note(runner.plan.graph.checks, storages);
+  }
+
+  protected override async checkUnseen(indices: GpuStorage, bounds: Bounds): Promise<void> {
+    const looked = this.#looked.get(indices) ?? [];
+    // What lies in memory does not change: once is enough.
+    if (!this.#checksIndices || looked.some((b) => b.size === bounds.size && b.ignore === bounds.ignore)) return;
+    this.#looked.set(indices, [...looked, bounds]);
+    const { shape, dtype } = indices;
+    const node = new Node({ kind: "storage", storage: indices }, [], shape, dtype);
+    const [greatest] = await this.realize([greatestOf(new Tensor(node), bounds).node], []);
+    await this.#indices.note([{ bounds, dtype, output: 0 }], [greatest]);
   }
 
   protected empty({ shape, dtype }: { readonly shape: Shape; readonly dtype: DType }): GpuStorage {

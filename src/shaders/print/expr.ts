@@ -280,11 +280,28 @@ export class WgslPrinter {
   #apply(expr: Expr & { kind: "apply" }): Printed {
     const row = elementwise(expr.name);
     for (const helper of row.helpers ?? []) this.helpers.add(helper);
+    const vanishing = this.#vanishing(expr);
+    if (vanishing) return vanishing;
     const args = expr.args.map((a) => this.print(a));
     const lanes = args.some((a) => a.lanes === 4) ? 4 : 1;
     const texts = args.map((a, i) => (lanes === 4 ? this.widen(a, expr.args[i].dtype) : a.text));
-    const operand = expr.args[expr.args.length - 1].dtype;
-    return { text: row.wgsl(WIDTHS[lanes], texts[0], texts[1] ?? "", texts[2] ?? "", operand), lanes };
+    const { dtype } = expr.args[expr.args.length - 1];
+    return { text: row.wgsl(WIDTHS[lanes], texts[0], texts[1] ?? "", texts[2] ?? "", dtype), lanes };
+  }
+
+  /** 0 · x, 0 / x and x / ∞, which compilers take for 0 whatever x is. */
+  #vanishing({ name, args }: Expr & { kind: "apply" }): Printed | undefined {
+    if (name !== "mul" && name !== "div") return undefined;
+    const at = args.findIndex(
+      (a, i) => a.kind === "constant" && (name === "div" && i === 1 ? 1 / a.value : a.value) === 0,
+    );
+    const known = args[at];
+    if (known?.kind !== "constant" || registerType(known.dtype) !== "f32") return undefined;
+    const helper = name === "div" && at === 0 ? "zero_over" : "times_zero";
+    this.helpers.add(helper);
+    const x = this.print(args[1 - at]);
+    const negative = known.value < 0 || Object.is(known.value, -0);
+    return { text: `${helper}_${x.lanes}(${negative ? "-" : ""}${x.text})`, lanes: x.lanes };
   }
 
   #bits(args: readonly Expr[], index: IntExpr): Printed {

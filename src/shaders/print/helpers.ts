@@ -60,6 +60,28 @@ const EXP = bothWidths(
 fn exp_${n}(x: ${f}) -> ${f} { return select(exp(x), x, ${nanTest(n, "x")}); }`,
 );
 
+/** x · 0: a zero of the sign of x; not a number where x is none or infinite. */
+const TIMES_ZERO = bothWidths((n, f) => {
+  const [u, word] = words(n);
+  return `
+fn times_zero_${n}(x: ${f}) -> ${f} {
+  let bits = bitcast<${u}>(x);
+  let lost = (bits & ${word(0x7fffffff)}) >= ${word(0x7f800000)};
+  return bitcast<${f}>(select(bits & ${word(0x80000000)}, bits | ${word(0x7fc00000)}, lost));
+}`;
+});
+
+/** 0 / x: a zero of the sign of x; not a number where x is none or 0. */
+const ZERO_OVER = bothWidths((n, f) => {
+  const [u, word] = words(n);
+  return `
+fn zero_over_${n}(x: ${f}) -> ${f} {
+  let bits = bitcast<${u}>(x);
+  let lost = ((bits & ${word(0x7fffffff)}) - ${word(1)}) >= ${word(0x7f800000)};
+  return bitcast<${f}>(select(bits & ${word(0x80000000)}, bits | ${word(0x7fc00000)}, lost));
+}`;
+});
+
 const EXPM1 = bothWidths(
   (n, f, s) => `
 fn expm1_${n}(x: ${f}) -> ${f} {
@@ -191,6 +213,8 @@ const HELPERS: Record<string, string> = {
   erf: ERF,
   exp: EXP,
   expm1: EXPM1,
+  times_zero: TIMES_ZERO,
+  zero_over: ZERO_OVER,
   log1p: LOG1P,
   power: POWER,
   log: LOG,

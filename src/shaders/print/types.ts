@@ -18,11 +18,15 @@ export function typeName(type: string, lanes: 1 | 4): string {
   return lanes === 4 ? `vec4<${type}>` : type;
 }
 
-/** Numbers that WGSL cannot spell, by their bits; behind a variable, since a constant expression may not make them. */
+/**
+ * Numbers by their bits, behind a variable: those that WGSL cannot spell, since a constant expression may not make them,
+ * and −0, which compilers take for 0 where both stand in a program.
+ */
 const UNSPELLED: Readonly<Record<string, string>> = {
   positive_infinity: "0x7f800000u",
   negative_infinity: "0xff800000u",
   not_a_number: "0x7fc00000u",
+  negative_zero: "0x80000000u",
 };
 
 /** Program text with the variables declared that `literal` named in it. */
@@ -33,7 +37,7 @@ export function withUnspelled(wgsl: string): string {
   return [wgsl, ...declared].join("\n");
 }
 
-/** A constant. The program has to pass through `withUnspelled` where it may be infinite or not a number. */
+/** A constant. The program has to pass through `withUnspelled` where it may be infinite, −0 or not a number. */
 export function literal(value: number, dtype: DType): string {
   switch (registerType(dtype)) {
     case "bool":
@@ -47,7 +51,8 @@ export function literal(value: number, dtype: DType): string {
       const f = Math.fround(value);
       if (Number.isNaN(f)) return "bitcast<f32>(not_a_number_bits)";
       if (!Number.isFinite(f)) return `bitcast<f32>(${f > 0 ? "positive" : "negative"}_infinity_bits)`;
-      return f < 0 || Object.is(f, -0) ? `(${Object.is(f, -0) ? "-0f" : `${f}f`})` : `${f}f`;
+      if (Object.is(f, -0)) return "bitcast<f32>(negative_zero_bits)";
+      return f < 0 ? `(${f}f)` : `${f}f`;
     }
   }
 }

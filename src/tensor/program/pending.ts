@@ -5,7 +5,8 @@
  * their place in the queue, and what is built from then on reads the variables' next version.
  */
 import type { Assignment } from "../backend.ts";
-import { countUsers, type Node, type VariableState } from "../node.ts";
+import { counting, countUsers, type Node, type VariableState } from "../node.ts";
+import { cutLongPrograms, startedAnew } from "./long-programs.ts";
 import { type Trace, tracing } from "./trace.ts";
 import type { Variable } from "../variable.ts";
 
@@ -30,12 +31,13 @@ export function makePending(variable: VariableState, node: Node): void {
     node.traced = trace;
     trace.name(node, `variable "${variable.name}" as a traced function assigned it`);
   }
+  if (!trace && counting() && pendingAssignments.has(variable)) cutLongPrograms();
   assignedTo.set(node, variable);
   if (!trace) {
     // What comes before the assignment is asked for with it; were it dropped, by who has used it since.
     node.count();
     const before = pendingAssignments.get(variable);
-    if (before && before.users > 0) countUsers(before.inputs);
+    if (before && before.users > 0) countUsers(before.inputs, true);
   }
   pendingAssignments.set(variable, node);
 }
@@ -45,10 +47,16 @@ export function pendingList(): Assignment[] {
   return [...pendingAssignments].map(([variable, value]) => ({ variable, value }));
 }
 
+/** To be called before an update that assigns several variables, of which what is built counts for nobody. */
+export function beforeUpdate(): void {
+  if (!tracing() && counting() && pendingAssignments.size > 0) cutLongPrograms();
+}
+
 /** Takes all waiting assignments off the list and gives them their place in the order. */
 export function sealPending(): Sealed[] {
   const list = pendingList().map((a) => ({ ...a, version: ++a.variable.version }));
   pendingAssignments.clear();
+  startedAnew();
   return list;
 }
 

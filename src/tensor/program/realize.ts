@@ -10,6 +10,7 @@ import { defaultDevice } from "../backend.ts";
 import type { HostArray } from "../dtype.ts";
 import { keepsHistory } from "./history.ts";
 import { Node, topologicalOrder, uncounted } from "../node.ts";
+import { onLongProgram } from "./long-programs.ts";
 import { noteLeaf, oldValuesRead } from "./old-values.ts";
 import type { Sealed } from "./pending.ts";
 import { assignedTo, sealPending, unreadInitials } from "./pending.ts";
@@ -38,12 +39,30 @@ export async function readValues(tensor: Tensor): Promise<HostArray> {
   return values;
 }
 
+/** What a run that nobody asked for could not compute: told by the next that somebody does. */
+let untold: Error | undefined;
+
+onLongProgram((recent) => {
+  const sealed = sealPending();
+  const part = new Set(topologicalOrder(sealed.map((a) => a.value)));
+  const tops = recent.filter((n) => n.users === 0 && n.inputs.length > 0 && !n.traced && !part.has(n));
+  void exclusively(() => execute(tops, sealed)).catch((error: Error) => {
+    untold ??= error;
+  });
+});
+
 async function enqueue<T>(op: string, tensors: readonly Tensor[], use: (storages: Storage[]) => T): Promise<T> {
   if (tracing()) throw refusedInTrace(op);
   const nodes = tensors.map((t) => t.node);
   for (const node of nodes) node.traced?.check(node);
   const sealed = sealPending();
-  return exclusively(async () => use(await execute(nodes, sealed)));
+  return exclusively(async () => {
+    const result = use(await execute(nodes, sealed));
+    if (!untold) return result;
+    const error = untold;
+    untold = undefined;
+    throw error;
+  });
 }
 
 /**
