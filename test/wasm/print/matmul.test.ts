@@ -45,7 +45,7 @@ function run(result: Tensor): ArrayLike<number> {
     canLower: () => false,
     parallelism: 16,
     busyRows: 16,
-    checksComputed: false,
+    checksComputed: "never",
   });
   const plan = makePlan(graph, { maxBindings: 64, scratchOf: () => [], sharingKeyOf: () => undefined });
   assert.equal(plan.steps.length, 1, "the graph must be one kernel");
