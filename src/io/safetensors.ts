@@ -177,25 +177,39 @@ function readHeader(source: ByteSource): {
     );
   }
   const headerBytes = source.read(8, Number(declared), "the header");
-  const header = parseHeader(source.name, headerBytes);
   const dataStart = 8 + headerBytes.length;
-  const entries = new Map<string, SafetensorsEntry>();
   let metadata = new Map<string, string>();
-  for (const [name, value] of header) {
-    if (name === "__metadata__") metadata = checkMetadata(source.name, value);
-    else entries.set(name, checkEntry(source.name, name, value, dataStart));
-  }
+  const entries = parseHeader(source.name, headerBytes, (name, value) => {
+    if (name !== METADATA) return checkEntry(source.name, name, value, dataStart);
+    metadata = checkMetadata(source.name, value);
+    return NO_TENSOR;
+  });
+  entries.delete(METADATA);
   checkCoverage(source, entries, dataStart);
   return { entries, metadata };
 }
 
-function parseHeader(file: string, bytes: Uint8Array): Map<string, JsonValue> {
-  let value: JsonValue;
+/** The header's member that describes no tensor. */
+const METADATA = "__metadata__";
+const NO_TENSOR: SafetensorsEntry = { dtype: "u8", shape: [0], begin: 0, end: 0 };
+
+function parseHeader(
+  file: string,
+  bytes: Uint8Array,
+  entryOf: (name: string, value: JsonValue) => SafetensorsEntry,
+): Map<string, SafetensorsEntry> {
+  let text: string;
   try {
-    value = parseStrictJson(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), 4);
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new FormatError(file, "header is not valid UTF-8");
+  }
+  let value: ReturnType<typeof parseStrictJson<SafetensorsEntry>>;
+  try {
+    value = parseStrictJson(text, 4, entryOf);
   } catch (error) {
     if (error instanceof JsonFault) throw new FormatError(file, `header is not valid JSON: ${error.message}`);
-    throw new FormatError(file, "header is not valid UTF-8");
+    throw error;
   }
   if (!(value instanceof Map)) throw new FormatError(file, "header is not a JSON object");
   return value;
@@ -245,11 +259,10 @@ function checkEntry(file: string, name: string, value: JsonValue, dataStart: num
 
 /** The ranges, in order of offset, must follow each other without a gap or an overlap, and end with the file. */
 function checkCoverage(source: ByteSource, entries: Map<string, SafetensorsEntry>, dataStart: number): void {
-  const ordered = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   let expected = dataStart;
   let previous: string | undefined;
   const before = (): string => (previous === undefined ? "the header" : `tensor ${quoteForError(previous)}`);
-  for (const [name, { begin, end }] of ordered) {
+  for (const [name, { begin, end }] of byOffset(entries)) {
     if (begin < expected) {
       throw new FormatError(
         source.name,
@@ -271,6 +284,17 @@ function checkCoverage(source: ByteSource, entries: Map<string, SafetensorsEntry
   if (expected !== source.size) {
     throw new FormatError(source.name, `${source.size - expected} bytes after the last tensor belong to none`);
   }
+}
+
+/** The entries in order of their offsets: as they stand where they follow each other, which writers see to. */
+function byOffset(entries: Map<string, SafetensorsEntry>): Iterable<[string, SafetensorsEntry]> {
+  let [begin, end] = [0, 0];
+  for (const entry of entries.values()) {
+    if (entry.begin < begin || (entry.begin === begin && entry.end < end))
+      return [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+    ({ begin, end } = entry);
+  }
+  return entries;
 }
 
 function emitSafetensors(sink: ByteSink, tensors: NamedTensors, metadata: NamedStrings | undefined): void {

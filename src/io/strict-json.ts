@@ -14,8 +14,17 @@ const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 /** Longer than any number that a float64 needs (17 digits, sign, point, exponent); bounds what the pattern sees. */
 const LONGEST_NUMBER = 64;
 
-/** Parses one JSON value that is all of `text` but surrounding white space. Throws {@link JsonFault}. */
-export function parseStrictJson(text: string, maxDepth = 8): JsonValue {
+/**
+ * Parses one JSON value that is all of `text` but surrounding white space. Throws {@link JsonFault}.
+ *
+ * @param member what becomes of a member of the outermost object, when it is read: a header may have a million, and a
+ * Map for each costs more than everything else where all are kept. The default keeps it as it is.
+ */
+export function parseStrictJson<Member = JsonValue>(
+  text: string,
+  maxDepth = 8,
+  member?: (key: string, value: JsonValue) => Member,
+): Exclude<JsonValue, Map<string, JsonValue>> | Map<string, Member> {
   let at = 0;
 
   function fail(expected: string): never {
@@ -69,7 +78,16 @@ export function parseStrictJson(text: string, maxDepth = 8): JsonValue {
   }
 
   function number(): number {
-    let end = at;
+    // Whole numbers below 10^15 first: they are most of a header, and exact as sums.
+    let [end, whole] = [at, 0];
+    for (let code = text.charCodeAt(end); code >= 0x30 && code <= 0x39; code = text.charCodeAt(++end))
+      whole = whole * 10 + (code - 0x30);
+    const next = text[end];
+    if (end > at && end - at <= 15 && (text[at] !== "0" || end - at === 1) && (next === "," || next === "]")) {
+      at = end;
+      return whole;
+    }
+    end = at;
     while (end < text.length && end - at <= LONGEST_NUMBER && "+-.0123456789eE".includes(text[end])) end++;
     const digits = text.slice(at, end);
     if (!NUMBER.test(digits) || digits.length > LONGEST_NUMBER) fail("a value");
@@ -79,13 +97,15 @@ export function parseStrictJson(text: string, maxDepth = 8): JsonValue {
 
   function object(depth: number): Map<string, JsonValue> {
     const result = new Map<string, JsonValue>();
+    const kept = depth === 1 ? member : undefined;
     if (take("}")) return result;
     do {
       skipSpace();
       const key = string();
       if (result.has(key)) throw new JsonFault(`key ${JSON.stringify(key.slice(0, 120))} appears twice`);
       if (!take(":")) fail('":"');
-      result.set(key, value(depth));
+      const found = value(depth);
+      result.set(key, kept === undefined ? found : (kept(key, found) as JsonValue));
     } while (take(","));
     if (!take("}")) fail('"," or "}"');
     return result;
@@ -129,5 +149,5 @@ export function parseStrictJson(text: string, maxDepth = 8): JsonValue {
   const result = value(0);
   skipSpace();
   if (at < text.length) fail("the end");
-  return result;
+  return result as Exclude<JsonValue, Map<string, JsonValue>> | Map<string, Member>;
 }

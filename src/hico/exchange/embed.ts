@@ -38,7 +38,6 @@ export async function embed(options: EmbedOptions): Promise<EmbedReport> {
     if (clips.length === 0)
       throw new Error(`${store.path}: no clip to ${split} with under protocol "${settings.protocol}"`);
     const table = await encodeClips(model, store, clips, { inputs, onProgress: options.onProgress });
-    writeNpy(out, hostTensor("f32", [table.rows, table.width], table.data));
     const facts = out.replace(/\.npy$/, ".json");
     writeJson(facts, {
       checkpoint,
@@ -46,6 +45,8 @@ export async function embed(options: EmbedOptions): Promise<EmbedReport> {
       classes: store.header.classes,
       clips: clips.map((i) => ({ index: i, ...store.facts(i) })),
     });
+    // The features come last: where they are, the work is done, and a killed one may be started again.
+    writeNpy(out, hostTensor("f32", [table.rows, table.width], table.data));
     return { out, facts, clips: table.rows, width: table.width, checkpoint };
   } finally {
     store.close();

@@ -4,6 +4,8 @@
  *
  * The run stands at its step 0 with these weights: resumed, it pretrains from them.
  */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import type { SkeletonLayout } from "../../data/skeleton/layout.ts";
 import type { Stream } from "../../data/skeleton/streams.ts";
 import { ClipStore } from "../../data/store/store.ts";
@@ -15,7 +17,7 @@ import { inferSizes } from "./infer-sizes.ts";
 import { zeroSums } from "../run/measures.ts";
 import { RunFolder } from "../run/folder.ts";
 import { modelFor } from "../run/run-model.ts";
-import { readRunState, writeRun } from "../run/state.ts";
+import { isRunOf, readRunState, writeRun } from "../run/state.ts";
 import type { RunSettings } from "../run/settings.ts";
 import { resolveSettings } from "../run/settings.ts";
 import { HiCoTrainer } from "../model/trainer.ts";
@@ -25,7 +27,7 @@ import { nonFiniteTensor } from "../../train/non-finite.ts";
 export interface ImportOptions {
   /** The checkpoint, as `torch.save` wrote it. */
   readonly file: string;
-  /** The run's folder; it must not hold a run. */
+  /** The run's folder; it must not hold another run. */
   readonly run: string;
   /** The clip store that the run works on. */
   readonly data: string;
@@ -56,14 +58,16 @@ export interface ImportReport extends ModelSizes {
 const BATCH = 64;
 
 /**
- * Makes a run of a checkpoint that the published PyTorch implementation saved.
+ * Makes a run of a checkpoint that the published PyTorch implementation saved. Where the folder holds just this run
+ * already, it stays, and the report is the same: a job that is started again may import again.
  *
  * @throws Error naming what is missing, left over, or fits no model; nothing is written then
  */
 export async function importCheckpoint(options: ImportOptions): Promise<ImportReport> {
   const { file, run, data } = options;
   const folder = new RunFolder(run);
-  if (folder.exists) throw new Error(`${run} already holds a run; name another folder`);
+  const begun = folder.exists;
+  if (begun && folder.pretraining()?.imported !== file) throw holdsAnother(run);
   const value = readTorchCheckpoint(file);
   const state = withoutModulePrefix(stateDictOf(value, "state_dict", file));
   const sizes = inferSizes(state, file);
@@ -89,14 +93,25 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
   if (spoilt) throw new Error(`${file}: "${spoilt.name}" holds ${spoilt.value}`);
 
   const epoch = epochOf(value);
-  folder.create();
   const checkpoint = folder.checkpointPath(0);
-  writeRun(checkpoint, tensors, { step: 0, sums: zeroSums() }, settings);
-  folder.writePretraining({ imported: file, epoch });
-  // The settings make the folder a run: an import that is killed before them leaves none, and may be repeated.
-  folder.writeSettings(settings);
+  const progress = { step: 0, sums: zeroSums() };
+  if (begun) {
+    // A job that is started again after its end finds its own work, and says so.
+    const own = folder.checkpoints().length === 1 && folder.settings().data === resolve(data);
+    if (!own || !existsSync(checkpoint) || !isRunOf(checkpoint, tensors, progress, settings)) throw holdsAnother(run);
+  } else {
+    folder.create();
+    writeRun(checkpoint, tensors, progress, settings);
+    folder.writePretraining({ imported: file, epoch });
+    // The settings make the folder a run: an import that is killed before them leaves none, and may be repeated.
+    folder.writeSettings(settings);
+  }
   const heads = sizes.encoder === "transformer" ? settings.heads : undefined;
   return { run, checkpoint, epoch, ...sizes, heads, frames, tokens, layout: layout.name };
+}
+
+function holdsAnother(run: string): Error {
+  return new Error(`${run} already holds a run; name another folder`);
 }
 
 /** The names as they are without the wrapper for several GPUs (torch.nn.DataParallel), where all have its prefix. */

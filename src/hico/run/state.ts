@@ -40,6 +40,20 @@ export async function readRunState(trainer: HiCoTrainer): Promise<Map<string, Ho
   return tensors;
 }
 
+/** What a checkpoint's file says beside its tensors. */
+function metadataOf(
+  tensors: ReadonlyMap<string, HostTensor>,
+  progress: RunProgress,
+  settings: RunSettings,
+): Record<string, string> {
+  const metadata = {
+    format: FORMAT,
+    progress: JSON.stringify(progress),
+    settings: JSON.stringify(decidingSettings(settings)),
+  };
+  return { ...metadata, checksum: checksumOf(tensors, Object.entries(metadata)) };
+}
+
 /** Writes the state; the file appears whole or not at all. */
 export function writeRun(
   path: string,
@@ -47,12 +61,17 @@ export function writeRun(
   progress: RunProgress,
   settings: RunSettings,
 ): void {
-  const metadata = {
-    format: FORMAT,
-    progress: JSON.stringify(progress),
-    settings: JSON.stringify(decidingSettings(settings)),
-  };
-  writeSafetensors(path, tensors, { ...metadata, checksum: checksumOf(tensors, Object.entries(metadata)) });
+  writeSafetensors(path, tensors, metadataOf(tensors, progress, settings));
+}
+
+/** Whether `path` is the checkpoint that {@link writeRun} would write. @throws DamagedCheckpointError */
+export function isRunOf(
+  path: string,
+  tensors: ReadonlyMap<string, HostTensor>,
+  progress: RunProgress,
+  settings: RunSettings,
+): boolean {
+  return readRun(path).metadata.get("checksum") === metadataOf(tensors, progress, settings).checksum;
 }
 
 /** Takes everything back. @returns where the run was. @throws Error naming the file and what does not fit. */

@@ -6,7 +6,7 @@
 import { after, describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BatchMaker } from "../../../src/data/batches/inputs.ts";
@@ -210,13 +210,37 @@ describe("checkpoints that are written here", () => {
     );
     await importCheckpoint({ file, run: at("once"), data: store });
     await assert.rejects(
-      importCheckpoint({ file, run: at("once"), data: store }),
+      importCheckpoint({ file, run: at("once"), data: store, stream: "bone" }),
       /once already holds a run; name another folder/,
     );
     await assert.rejects(
       exportRun({ run: at("once"), out: at("model.bin") }),
       /names no format; use \.safetensors, \.pth or \.onnx/,
     );
+  });
+
+  test("an import that ended and one that was killed in between go on: six runs stay as they are", async () => {
+    const file = await writtenCheckpoint("gru");
+    for (let i = 0; i < 6; i++) {
+      const run = at(`kept-${i}`);
+      const report = await importCheckpoint({ file, run, data: store });
+      const left = (): string[] =>
+        readdirSync(run, { recursive: true, encoding: "utf8" })
+          .sort()
+          .map((name) => `${name} ${statSync(join(run, name)).ino}`);
+      const before = left();
+      if (i % 2 === 0) {
+        assert.deepEqual(await importCheckpoint({ file, run, data: store }), report);
+        assert.deepEqual(left(), before, "nothing is written again");
+      } else {
+        // Killed before its last file.
+        const bytes = readFileSync(report.checkpoint);
+        rmSync(join(run, "hico.config.json"));
+        assert.deepEqual(await importCheckpoint({ file, run, data: store }), report);
+        assert.ok(readFileSync(report.checkpoint).equals(bytes));
+        assert.equal(left().length, before.length);
+      }
+    }
   });
 
   test("names with the prefix of torch.nn.DataParallel are the same checkpoint", async () => {
