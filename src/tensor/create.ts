@@ -15,7 +15,7 @@ import {
 } from "./door/host-values.ts";
 import type { HostValues, TypedValues } from "./door/host-values.ts";
 import { constant } from "./promotion.ts";
-import { realize } from "./program/realize.ts";
+import { readValues, realize } from "./program/realize.ts";
 import { checkShape, formatShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import type { NestedArray } from "./methods/arguments.ts";
@@ -184,7 +184,7 @@ export async function to(x: Tensor, device: Backend): Promise<Tensor> {
   if (typeof (device as Partial<Backend> | undefined)?.realize !== "function") {
     throw new TypeError(`to: the device must be one that device(…) opened, not ${describeValue(device)}`);
   }
-  const data = await x.read();
+  const data = await readValues(x);
   const moved = tensor(data, { shape: x.shape, dtype: x.dtype, copy: false });
   const [storage] = await device.realize([moved.node], []);
   moved.node.become({ kind: "storage", storage });

@@ -64,8 +64,8 @@ export class Tensor {
   // --- values
 
   /**
-   * Computes the tensor and copies it to the host: a flat typed array in row-major order. Where the dtype is named,
-   * the array's type is known: `await x.read("f32")` is a Float32Array.
+   * Computes the tensor and copies it to the host: a flat typed array in row-major order, on every device of the type
+   * that its dtype travels in. Where the dtype is named, TypeScript knows it: `await x.read("f32")` is a Float32Array.
    *
    * @throws Error where the tensor is of another dtype than the one named
    */
@@ -74,20 +74,18 @@ export class Tensor {
   async read(dtype?: DType): Promise<HostArray> {
     if (dtype !== undefined) requireSameDType("read", this, dtype);
     const values = await readValues(this);
-    // The reference device keeps every floating dtype in double precision.
-    return dtype !== undefined && dtype !== "f64" && values instanceof Float64Array
-      ? Float32Array.from(values)
-      : values;
+    // The reference device has every floating dtype in double precision; numbers (item, toArray) keep it.
+    return this.dtype !== "f64" && values instanceof Float64Array ? Float32Array.from(values) : values;
   }
   /** The value of a tensor of one element. */
   async item(): Promise<number> {
     if (this.size !== 1)
       throw new Error(`item: shape ${formatShape(this.shape)} has ${this.size} elements, not 1; use read()`);
-    return (await this.read())[0];
+    return (await readValues(this))[0];
   }
   /** The values as nested arrays; a number for a scalar. */
   async toArray(): Promise<NestedArray> {
-    return nested(await this.read(), this.shape);
+    return nested(await readValues(this), this.shape);
   }
   /** Computes the tensor and keeps it on the device. */
   async realize(): Promise<this> {

@@ -9,7 +9,7 @@ import type { Backend } from "../../src/tensor/backend.ts";
 import type { DType } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { compile } from "../../src/tensor/index.ts";
-import { disagreement } from "../support/helpers.ts";
+import { disagreement, numbers } from "../support/helpers.ts";
 import { float32Devices, GoldenCases } from "./golden-cases.ts";
 import { LAYER_OPS } from "./layer-ops.ts";
 
@@ -34,7 +34,7 @@ async function trackStatistics(device: Backend, dtype: DType, bound: number, com
       const step = compiled ? compile((x: Tensor) => layer.forward(x)) : (x: Tensor) => layer.forward(x);
       const same = async (key: string, y: Tensor) => {
         const message = disagreement(
-          Float64Array.from((await y.read()) as Float64Array),
+          Float64Array.from(await numbers(y)),
           Float64Array.from(tensors.get(key)!.data as Float64Array),
           bound,
           false,

@@ -8,6 +8,7 @@ import type { Backend } from "../../src/tensor/backend.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import type { DType, Tensor } from "../../src/tensor/index.ts";
 import { compile, tensor, variable } from "../../src/tensor/index.ts";
+import { numbers } from "../support/helpers.ts";
 import { float32Devices } from "./golden-cases.ts";
 
 interface Golden {
@@ -43,7 +44,7 @@ async function replay(device: Backend, dtype: DType, bound: number, compiled: bo
       const step = compiled ? compile(once) : once;
       for (const [i, expected] of steps.entries()) {
         await step();
-        const found = [...((await p.read()) as Float64Array)];
+        const found = await numbers(p);
         found.forEach((value, k) => {
           const off = Math.abs(value - expected[k]!) / Math.max(1, Math.abs(expected[k]!));
           assert.ok(off <= bound, `${name} ${JSON.stringify(settings)}, step ${i + 1}: ${value}, not ${expected[k]}`);

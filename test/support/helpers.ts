@@ -15,6 +15,7 @@ import * as build from "../../src/tensor/build.ts";
 import type { HostArray } from "../../src/tensor/dtype.ts";
 import { isFloat } from "../../src/tensor/dtype.ts";
 import { formatShape } from "../../src/tensor/shape.ts";
+import { readValues } from "../../src/tensor/program/realize.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { testAdapter } from "../environments/test-gpu.ts";
 import { Draw } from "./draw.ts";
@@ -172,9 +173,9 @@ export function disagreement(found: HostArray, expected: HostArray, bound: numbe
     : `element ${worst} is ${found[worst]}, reference ${expected[worst]}, relative error ${excess.toExponential(2)}, bound ${bound}`;
 }
 
-/** Values of `t` on its device, as plain numbers. */
+/** Values of `t` as its device has them, as plain numbers: of the reference device in double precision. */
 export async function numbers(t: Tensor): Promise<number[]> {
-  return Array.from(await t.read());
+  return Array.from(await readValues(t));
 }
 
 /** Largest |difference| of two lists, relative to the larger scale. */

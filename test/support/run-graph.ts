@@ -3,7 +3,7 @@ import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import type { HostArray } from "../../src/tensor/dtype.ts";
 import { type Tensor, compile, realize, setDefaultDevice } from "../../src/tensor/index.ts";
-import { pendingList, forget } from "../../src/tensor/program/realize.ts";
+import { pendingList, forget, readValues } from "../../src/tensor/program/realize.ts";
 import { buildProgram, expectedOf, mismatch } from "./random-graph.ts";
 import type { Built, Expected, Program } from "./random-graph.ts";
 
@@ -19,9 +19,9 @@ export interface Outcome {
 async function valuesOf(built: Built, program: Program): Promise<HostArray[]> {
   const results: HostArray[] = [];
   await realize(built.wanted.map((w) => w.tensor));
-  for (const { tensor } of built.wanted) results.push(await tensor.read());
+  for (const { tensor } of built.wanted) results.push(await readValues(tensor));
   for (const { variable } of program.assignments)
-    results.push(await built.variables.find((v) => v.step === variable)!.variable.read());
+    results.push(await readValues(built.variables.find((v) => v.step === variable)!.variable));
   return results;
 }
 
@@ -52,9 +52,9 @@ async function compiledValues(program: Program): Promise<HostArray[]> {
   });
   const results = await step(...data);
   const values: HostArray[] = [];
-  for (const t of results) values.push(await t.read());
+  for (const t of results) values.push(await readValues(t));
   for (const { variable } of program.assignments)
-    values.push(await outside.variables.find((v) => v.step === variable)!.variable.read());
+    values.push(await readValues(outside.variables.find((v) => v.step === variable)!.variable));
   return values;
 }
 

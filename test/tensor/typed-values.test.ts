@@ -67,6 +67,8 @@ describe("read", () => {
     const flags: Uint8Array = await tensor([1, 2]).gt(1).read("bool");
     assert.ok(floats instanceof Float32Array && integers instanceof Int32Array);
     assert.ok(doubles instanceof Float64Array && flags instanceof Uint8Array);
+    const found = await tensor([1, 2]).div(3).read();
+    assert.ok(found instanceof Float32Array, "without the dtype's name as well");
     await assert.rejects(tensor([1]).read("i32"), /read: Tensor\(f32\[1\]\) is not i32; read\("f32"\), or cast it/);
   });
 });
