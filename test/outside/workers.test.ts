@@ -43,7 +43,9 @@ const run = (): Record<string, unknown> => {
   return JSON.parse(execFileSync(process.execPath, ["program.mjs"], { cwd: project, encoding: "utf8", env }));
 };
 
-test("without the driver's package the error has the line that installs it; with it the adapter opens", { skip }, () => {
+test("without the driver's package the error has the line that installs it; with it the adapter opens", {
+  skip,
+}, () => {
   assert.match(String(run().error), /npm install --save-dev @sparticuz\/chromium@\d+\.\d+\.\d+/);
   link(project, "@sparticuz/chromium");
   const { name, sum, left } = run();
