@@ -18,3 +18,23 @@ export type { Graph, GraphStep } from "./graph.ts";
 export type { Layout, Operand } from "./operand.ts";
 export { CheckError } from "./smallest.ts";
 export type { DrawOptions } from "./smallest.ts";
+export { checkEngine } from "./engines/check-engine.ts";
+export type { CheckEngineOptions } from "./engines/check-engine.ts";
+export type { FaultKind } from "./engines/judge.ts";
+export { ENGINES, openEngine } from "./engines/open-engine.ts";
+export type { EngineName } from "./engines/open-engine.ts";
+export type {
+  EngineAdapter,
+  EngineAnswer,
+  EngineAttributes,
+  EngineGradient,
+  EngineRequest,
+  EngineStep,
+  EngineUpdates,
+  PlainArray,
+  PlainDType,
+} from "./engines/protocol.ts";
+export { conformanceMarkdown, conformanceText, faultsOf } from "./engines/report.ts";
+export type { ConformanceReport, Finding, OperationRow } from "./engines/report.ts";
+export { tableEngine } from "./engines/table-engine.ts";
+export type { EngineTable } from "./engines/table-engine.ts";

@@ -15,9 +15,10 @@ const rounding = (wgsl: string, f64: (x: number) => number, doc: string): Elemen
 function roundHalfEven(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;
-  if (rest < 0.5) return floor;
-  if (rest > 0.5) return floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
+  const up = rest > 0.5 || (rest === 0.5 && floor % 2 !== 0);
+  const whole = up ? floor + 1 : floor;
+  // What is rounded to 0 keeps its sign.
+  return whole === 0 ? 0 * x : whole;
 }
 
 /** erf to double precision: its Maclaurin series near 0, the continued fraction of erfc (Lentz) beyond. */

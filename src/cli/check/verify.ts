@@ -1,8 +1,8 @@
 /** `hico verify`: replays a file of golden numbers on a device and tells how far off each case is. */
-import { device } from "../device/index.ts";
-import { formatCase, verifyFile } from "../verify/verify.ts";
-import { defineHicoCommand } from "./command.ts";
-import { DEVICE_ARGS, deviceOptions } from "./options.ts";
+import { device } from "../../device/index.ts";
+import { formatCase, verifyFile } from "../../verify/verify.ts";
+import { defineHicoCommand } from "../command.ts";
+import { DEVICE_ARGS, deviceOptions } from "../options.ts";
 
 export default defineHicoCommand({
   meta: { name: "verify", description: "Replay a file of golden numbers and compare; exit code 1 if a case fails" },

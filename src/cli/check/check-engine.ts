@@ -1,0 +1,54 @@
+/** `hico check-engine`: the conformance suite on this engine or another, as a table and a list of what differs. */
+import { writeFileAtomic } from "../../io/byte-sink.ts";
+import { checkEngine, conformanceMarkdown, conformanceText, ENGINES, faultsOf, openEngine } from "../../testing/index.ts";
+import { defineHicoCommand } from "../command.ts";
+import { choiceOption, FORCE_ARG, requireNew, wholeOption } from "../options.ts";
+import { bar, ProgressLine } from "../progress.ts";
+
+function write(path: string, text: string): void {
+  writeFileAtomic(path, (sink) => sink.write(new TextEncoder().encode(text)));
+}
+
+export default defineHicoCommand({
+  meta: {
+    name: "check-engine",
+    description: "Ask an engine for values and gradients, and tell what differs from float64 and PyTorch's rules",
+  },
+  examples: [
+    "hico check-engine hico                          this engine's cpu device",
+    "hico check-engine jax-js --markdown jax-js.md   jax-js as the project has it, on its wasm backend",
+    "hico check-engine jax-js --only softplus,pow    some operations",
+  ],
+  args: {
+    engine: { type: "positional", description: `The engine: ${ENGINES.join(", ")}`, required: true },
+    backend: { type: "string", description: "Where it computes, by the engine's own names" },
+    only: { type: "string", description: "Operations by parts of their names, with commas" },
+    seed: { type: "string", description: "Of the operands that are drawn (0)" },
+    json: { type: "string", description: "Write every finding to this file" },
+    markdown: { type: "string", description: "Write the table and the findings to this file" },
+    ...FORCE_ARG,
+  },
+  run: async ({ args }) => {
+    for (const file of [args.json, args.markdown]) requireNew(file, args.force);
+    const seed = wholeOption("seed", args.seed, 0);
+    const only = (args.only ?? "").split(",").filter((part) => part !== "");
+    const engine = await openEngine(choiceOption("engine", args.engine, ENGINES)!, { backend: args.backend });
+    const line = new ProgressLine();
+    const began = performance.now();
+    const report = await checkEngine(engine, {
+      ...{ seed, only },
+      progress: (done, of, operation) =>
+        line.update(() => {
+          const left =
+            done === 0 ? "" : `, ${Math.ceil((((performance.now() - began) / done) * (of - done)) / 1000)} s left`;
+          return `${bar(done / of)} ${done} of ${of} cases${left}  ${operation}`;
+        }),
+    });
+    line.clear();
+    await engine.close?.();
+    console.log(conformanceText(report));
+    if (args.json) write(args.json, `${JSON.stringify(report, null, 2)}\n`);
+    if (args.markdown) write(args.markdown, conformanceMarkdown(report));
+    if (faultsOf(report).length > 0) process.exitCode = 1;
+  },
+});
