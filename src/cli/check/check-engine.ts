@@ -1,6 +1,13 @@
 /** `hico check-engine`: the conformance suite on this engine or another, as a table and a list of what differs. */
 import { writeFileAtomic } from "../../io/byte-sink.ts";
-import { checkEngine, conformanceMarkdown, conformanceText, ENGINES, faultsOf, openEngine } from "../../testing/index.ts";
+import {
+  checkEngine,
+  conformanceMarkdown,
+  conformanceText,
+  ENGINES,
+  faultsOf,
+  openEngine,
+} from "../../testing/index.ts";
 import { defineHicoCommand } from "../command.ts";
 import { choiceOption, FORCE_ARG, requireNew, wholeOption } from "../options.ts";
 import { bar, ProgressLine } from "../progress.ts";
