@@ -2,7 +2,7 @@
 import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generatedSource } from "../../src/data/sources/generated.ts";
@@ -104,24 +104,31 @@ describe("a signal", () => {
     assert.ok(existsSync(at("demo/report.html")));
   });
 
-  test("generate told to stop leaves nothing, and what a killed one left goes with the next", async () => {
-    const line = `exec ${hico} data generate big.clips --subjects 200 --repetitions 20`;
-    for (const [signal, code, left] of [
-      ["SIGTERM", 143, 0],
-      ["SIGKILL", null, 1],
-      ["SIGINT", 130, 0],
-    ] as const) {
-      const ended = new Promise<number | null>((resolve) => {
-        const child = spawn("bash", ["-c", line], { cwd: folder, stdio: "ignore" });
-        child.on("close", resolve);
-        // One more than there were: the file of this process.
-        void until(() => leftOver().find((name) => name.includes(`-${child.pid}.`))).then(() => child.kill(signal));
-      });
-      assert.equal(await ended, code, signal);
-      assert.equal(leftOver().length, left, signal);
-      assert.ok(!existsSync(at("big.clips")));
-    }
-  });
+  for (const [command, line] of [
+    ["generate", "data generate big.clips --subjects 200 --repetitions 20"],
+    ["prepare", "data prepare csv takes big.clips"],
+  ] as const) {
+    test(`${command} told to stop leaves nothing, and what a killed one left goes with the next`, async () => {
+      mkdirSync(at("takes/wave"), { recursive: true });
+      const frame = `${Array.from({ length: 25 }, (_, v) => `0.1,${v / 10},2,2`).join(",")},\n`;
+      for (let i = 0; i < 400; i++) writeFileSync(at("takes/wave", `${i}.csv`), frame.repeat(100));
+      for (const [signal, code, left] of [
+        ["SIGTERM", 143, 0],
+        ["SIGKILL", null, 1],
+        ["SIGINT", 130, 0],
+      ] as const) {
+        const ended = new Promise<number | null>((resolve) => {
+          const child = spawn("bash", ["-c", `exec ${hico} ${line}`], { cwd: folder, stdio: "ignore" });
+          child.on("close", resolve);
+          // The file of this process, beside the one that a killed process left.
+          void until(() => leftOver().find((name) => name.includes(`-${child.pid}.`))).then(() => child.kill(signal));
+        });
+        assert.equal(await ended, code, signal);
+        assert.equal(leftOver().length, left, signal);
+        assert.ok(!existsSync(at("big.clips")));
+      }
+    });
+  }
 
   test("the end of the process that npx is reaches the command, which saves and stops", async () => {
     // npx and its shell die of SIGTERM and pass it to nobody: so does this shell.
