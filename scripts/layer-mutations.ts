@@ -33,7 +33,7 @@ export const LAYER_MUTATIONS: readonly Mutation[] = [
     "convTranspose2d",
   ),
   gradient("spatial/convolve", "apply(CONVOLVE, x, dw, attrs)]", "apply(CONVOLVE, x, dw.neg(), attrs)]", "conv2d"),
-  golden("ops/spatial/convolve", "const start = k * dilation[d];", "const start = k;"),
+  edit("ops/spatial/convolve", "const start = k * dilation[d];", "const start = k;", "golden/edges#reference"),
   golden("ops/spatial/convolve", "[low[d], low[d] + s] as const", "[0, s] as const"),
   golden("ops/spatial/conv", "t - Math.floor(t / 2)", "Math.floor(t / 2)"),
   golden("ops/spatial/conv", "spanOf(kernel[d], dilation[d]) + extra[d]", "spanOf(kernel[d], dilation[d])"),
