@@ -8,7 +8,7 @@ import { gruScan, layerNorm, lstmScan, scan } from "../../src/ops/index.ts";
 import { Generator, compile, setDefaultDevice, stack, tensor, variable } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { gradcheck } from "../../src/testing/gradcheck.ts";
-import { assertClose } from "../support/helpers.ts";
+import { assertClose, openTestDevice } from "../support/helpers.ts";
 
 const [T, B, H] = [4, 3, 2];
 const draw = new Generator(5);
@@ -211,6 +211,39 @@ describe("scan", () => {
     } finally {
       setDefaultDevice(new ReferenceDevice());
       cpu.close();
+    }
+  });
+
+  test("webgpu: pipelines do not grow with the number of steps, and values are the reference's", async () => {
+    const gpu = await openTestDevice();
+    const reference = new ReferenceDevice();
+    try {
+      const [w, b, h] = [await fixed(3 * H, H), await fixed(3 * H), await fixed(B, H)];
+      const costs: number[] = [];
+      for (const steps of [3, 4, 12]) {
+        const x = await fixed(steps, B, 3 * H);
+        const run = async (reverse: boolean) => {
+          const found = scan(gruCell, { state: h, inputs: x, weights: { w, b }, reverse, lengths: [steps, 0, 2] });
+          const [dx, dw] = gradients([found.outputs.square().sum().add(found.state.sum())], [tensor(1)], [x, w]);
+          const [dww] = gradients([dw.square().sum()], [tensor(1)], [w]);
+          const { outputs, state } = found;
+          return Promise.all([outputs, state, dx, dw, dww].map((t) => t.read()));
+        };
+        for (const reverse of [false, true]) {
+          setDefaultDevice(gpu);
+          const before = { ...gpu.counters };
+          const got = await run(reverse);
+          costs.push(gpu.counters.pipelinesCreated - before.pipelinesCreated);
+          setDefaultDevice(reference);
+          for (const [i, values] of (await run(reverse)).entries()) assertClose(got[i], values, 1e-4);
+        }
+      }
+      const [, , four, , twelve] = costs;
+      // A kernel whose text is that of one before is no pipeline of its own: counts differ by what happens to be equal.
+      assert.ok(twelve <= four + 2, `${four} pipelines for 4 steps, ${twelve} for 12`);
+    } finally {
+      setDefaultDevice(reference);
+      gpu.close();
     }
   });
 

@@ -5,6 +5,9 @@
 import { buildGraph } from "../../compiler/graph.ts";
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
+import type { CanLower } from "../../compiler/decompose.ts";
+import type { LoopParts } from "../../compiler/loop-plan.ts";
+import { loopParts, stepsAreWords } from "../../compiler/loop-plan.ts";
 import type { MemoryAccount, Plan } from "../../compiler/plan.ts";
 import { makePlan } from "../../compiler/plan.ts";
 import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
@@ -53,8 +56,21 @@ export class Planner {
   }
 
   graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
+    return this.#graph(outputs, assignments, (op, node) =>
+      op.loop ? stepsAreWords(op.loop) : this.#lowerings.canLower(op, node),
+    );
+  }
+
+  /** A loop's body; loops within it are unrolled. */
+  loop(kernel: FusedKernel): LoopParts {
+    return loopParts(kernel, (outputs) =>
+      this.#graph(outputs, [], (op, node) => !op.loop && this.#lowerings.canLower(op, node)),
+    );
+  }
+
+  #graph(outputs: readonly Node[], assignments: readonly Assignment[], canLower: CanLower): Graph {
     return buildGraph(outputs, assignments, {
-      canLower: (op, node) => this.#lowerings.canLower(op, node),
+      canLower,
       parallelism: PARALLELISM[this.profile.kind],
       checksComputed: this.#options.checksIndices === false ? "never" : "read",
       busyRows: BUSY_ROWS[this.profile.kind],
@@ -65,6 +81,7 @@ export class Planner {
     return makePlan(graph, {
       maxBindings: this.profile.maxStorageBuffers,
       scratchOf: (kernel: FusedKernel): ValueSpec[] => {
+        if (kernel.fused.loop) return [];
         const lowering = this.lower(kernel);
         return [...spareOutputs(kernel, lowering).map((i) => kernel.outputs[i]), ...lowering.scratch];
       },
@@ -107,10 +124,15 @@ export function planOf<I extends readonly Tensor[]>(
   const planner = new Planner({ profile });
   const { outputs, assignments } = traceGraph(f, inputs);
   const plan = planner.plan(planner.graph(outputs, assignments));
-  const dispatches = plan.steps.flatMap(({ kernels }) => {
+  const namesOf = ({ kernels }: Plan["steps"][number]): string[] => {
     const [kernel] = kernels;
+    if (kernel.kind === "fused" && kernel.fused.loop) {
+      const once = planner.plan(planner.loop(kernel).graph).steps.flatMap(namesOf);
+      return Array.from({ length: kernel.fused.loop.steps }, () => once).flat();
+    }
     if (kernel.kind === "fused") return planner.lower(kernel).kernels.map((k) => k.name);
     return [kernels.map(describeKernel).join(" + ")];
-  });
+  };
+  const dispatches = plan.steps.flatMap(namesOf);
   return { plan, dispatches, copies: plan.copies.length, memory: plan.memory };
 }

@@ -7,7 +7,8 @@
 import type { FusedKernel } from "../../compiler/kernels.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
-import type { Leaf } from "../../compiler/graph.ts";
+import type { Graph, Leaf } from "../../compiler/graph.ts";
+import type { LoopParts } from "../../compiler/loop-plan.ts";
 import type { Lowering } from "../../shaders/kernel.ts";
 import type { MatmulTile } from "../../shaders/matmul/product.ts";
 import {
@@ -27,7 +28,9 @@ import { reportGpuPlan } from "./debug.ts";
 import type { Command, Gpu } from "./gpu/gpu.ts";
 import { toDevice } from "../host-data.ts";
 import { spareOutputs } from "./lowerings.ts";
-import type { Pipeline } from "./gpu/pipelines.ts";
+import { LoopRunner } from "./loop.ts";
+import type { RecordedDispatch } from "./recorded.ts";
+import { copyCommand, dispatchCommand } from "./recorded.ts";
 import type { GpuMemory } from "./storage.ts";
 import { GpuStorage, SMALL_BYTES } from "./storage.ts";
 
@@ -38,20 +41,13 @@ export type WebGpuLeafValue = HostArray | GpuStorage;
 interface RunnerOptions {
   lower(kernel: FusedKernel): Lowering;
   tileFor(kernel: MatmulKernel): Promise<MatmulTile | undefined>;
-}
-
-/** One dispatch, with what is bound where. */
-interface RecordedDispatch {
-  readonly name: string;
-  readonly pipeline: Pipeline;
-  readonly wgsl: string;
-  readonly bindings: readonly (Node | "parameters")[];
-  readonly workgroups: readonly [number, number, number];
+  loop(kernel: FusedKernel): LoopParts;
+  plan(graph: Graph): Plan;
 }
 
 export class WebGpuRunner {
   readonly plan: Plan;
-  readonly dispatches: readonly RecordedDispatch[];
+  readonly #steps: readonly (RecordedDispatch | LoopRunner)[];
   readonly #gpu: Gpu;
   readonly #memory: GpuMemory;
   readonly #slots: GpuBuffer[];
@@ -64,11 +60,11 @@ export class WebGpuRunner {
   #recordedFor: string | undefined;
   #commands: Command[] = [];
 
-  private constructor(gpu: Gpu, memory: GpuMemory, plan: Plan, dispatches: readonly RecordedDispatch[]) {
+  private constructor(gpu: Gpu, memory: GpuMemory, plan: Plan, steps: readonly (RecordedDispatch | LoopRunner)[]) {
     this.#gpu = gpu;
     this.#memory = memory;
     this.plan = plan;
-    this.dispatches = dispatches;
+    this.#steps = steps;
     this.#slots = plan.slots.map((bytes) => gpu.acquire(bytes));
     const words = plan.graph.parameterWords;
     this.#parameters = words > 0 ? gpu.acquire(words * 4) : undefined;
@@ -78,60 +74,12 @@ export class WebGpuRunner {
   }
 
   static async prepare(gpu: Gpu, memory: GpuMemory, plan: Plan, options: RunnerOptions): Promise<WebGpuRunner> {
-    const { profile } = gpu;
-    const memoryOf = (node: Node): Node => {
-      const place = plan.placeOf.get(node);
-      return place?.kind === "leaf" ? plan.graph.leaves[place.leaf].node : node;
-    };
-    const sources: Omit<RecordedDispatch, "pipeline">[] = [];
-    const accesses: { access: "read" | "read_write" }[][] = [];
-    for (const step of plan.steps) {
-      const [kernel] = step.kernels;
-      if (kernel.kind === "fused") {
-        const lowering = options.lower(kernel);
-        const spare = spareOutputs(kernel, lowering);
-        const outputs = kernel.outputs.map((o, i) => o.node ?? step.scratch[spare.indexOf(i)]);
-        const scratch = step.scratch.slice(spare.length);
-        for (const source of lowering.kernels) {
-          const bindings = source.bindings.map((b) =>
-            b.role === "in" ? kernel.inputs[b.index] : b.role === "out" ? outputs[b.index] : scratch[b.index],
-          );
-          sources.push({ name: source.name, wgsl: source.wgsl, bindings, workgroups: source.workgroups });
-          accesses.push(source.bindings.map(({ access }) => ({ access })));
-        }
-        continue;
-      }
-      const name = step.kernels.map(describeKernel).join(" + ");
-      const products = step.kernels.filter((k) => k.kind === "matmul");
-      const tiles = await Promise.all(products.map((k) => options.tileFor(k)));
-      const program =
-        products.length === 1
-          ? printMatmulProgram(name, products[0], tiles[0], profile, memoryOf)
-          : products.length > 1
-            ? printMatmulsProgram(name, products, tiles, profile, memoryOf)
-            : printMembers(
-                name,
-                step.kernels.map((k) => {
-                  if (k.kind === "matmul" || k.kind === "fused")
-                    throw new Error("internal: only elementwise kernels share a step");
-                  return memberOf(k, profile);
-                }),
-                memoryOf,
-              );
-      sources.push({
-        name,
-        wgsl: program.wgsl,
-        bindings: program.bindings.map((b) => b.node),
-        workgroups: program.workgroups,
-      });
-      accesses.push(program.bindings.map(({ access }) => ({ access })));
-    }
-    const pipelines = await Promise.all(
-      sources.map((s, i) => gpu.pipeline({ name: s.name, wgsl: s.wgsl, bindings: accesses[i] })),
+    const steps = await recordPlan(gpu, plan, options);
+    reportGpuPlan(
+      plan,
+      steps.flatMap((s) => (s instanceof LoopRunner ? s.dispatches : [s])),
     );
-    const dispatches = sources.map((s, i) => ({ ...s, pipeline: pipelines[i] }));
-    reportGpuPlan(plan, dispatches);
-    return new WebGpuRunner(gpu, memory, plan, dispatches);
+    return new WebGpuRunner(gpu, memory, plan, steps);
   }
 
   /** Runs the plan. `values` are in the order of the graph's leaves; variables get their memory here if they have none. */
@@ -150,12 +98,12 @@ export class WebGpuRunner {
 
     const after: Command[] = [];
     for (const { from, leaf } of this.plan.copies) {
-      after.push(copy(this.#sliceOf(from, leaves, outputs), leaves[leaf]!, nodeBytes(from)));
+      after.push(copyCommand(this.#sliceOf(from, leaves, outputs), leaves[leaf]!, nodeBytes(from)));
     }
     graph.outputs.forEach((node, i) => {
       const from = this.#sliceOf(node, leaves, outputs);
       const to = storages[i].slice;
-      if (from.buffer !== to.buffer || from.offset !== to.offset) after.push(copy(from, to, nodeBytes(node)));
+      if (from.buffer !== to.buffer || from.offset !== to.offset) after.push(copyCommand(from, to, nodeBytes(node)));
     });
     gpu.submit(before.length + after.length > 0 ? [...before, ...this.#commands, ...after] : this.#commands);
     return storages;
@@ -165,7 +113,7 @@ export class WebGpuRunner {
     if (leaf.role === "parameter") {
       if (value instanceof GpuStorage) {
         const to = { buffer: this.#parameters!, offset: leaf.offset * 4 };
-        before.push(copy(value.slice, to, nodeBytes(leaf.node)));
+        before.push(copyCommand(value.slice, to, nodeBytes(leaf.node)));
       }
       return undefined;
     }
@@ -208,41 +156,104 @@ export class WebGpuRunner {
     for (const slice of leaves) key += slice ? `${slice.buffer.id}:${slice.offset ?? 0},` : ",";
     for (const slice of outputs) key += `${slice.buffer.id}:${slice.offset ?? 0};`;
     if (key === this.#recordedFor) return;
-    this.#commands = this.dispatches.map((d) => {
-      const slices = d.bindings.map((node) => {
-        if (node === "parameters")
-          return { buffer: this.#parameters!, offset: 0, size: this.plan.graph.parameterWords * 4 };
-        const slice = this.#sliceOf(node, leaves, outputs);
-        // The exact extent, so that accesses beyond it are caught by the device's own bounds checks.
-        return { buffer: slice.buffer, offset: slice.offset ?? 0, size: Math.ceil(nodeBytes(node) / 16) * 16 };
-      });
-      const bindGroup = this.#gpu.bindGroup(d.pipeline, slices);
-      return { kind: "dispatch", name: d.name, pipeline: d.pipeline, bindGroup, workgroups: d.workgroups };
-    });
+    const parameters = this.#parameters && {
+      buffer: this.#parameters,
+      offset: 0,
+      size: this.plan.graph.parameterWords * 4,
+    };
+    const sliceOf = (node: Node): BufferSlice => this.#sliceOf(node, leaves, outputs);
+    this.#commands = this.#steps.flatMap((s) =>
+      s instanceof LoopRunner ? s.commands(sliceOf) : [dispatchCommand(this.#gpu, s, sliceOf, parameters)],
+    );
     this.#recordedFor = key;
   }
 
   /** Bytes of device memory the runner keeps between runs. */
   get bytesHeld(): number {
     const own = [...this.#slots, ...this.#inputs.values(), ...this.#results.values()];
-    return own.reduce((sum, b) => sum + b.size, this.#parameters?.size ?? 0);
+    const loops = this.#steps.reduce((sum, s) => sum + (s instanceof LoopRunner ? s.bytesHeld : 0), 0);
+    return own.reduce((sum, b) => sum + b.size, loops + (this.#parameters?.size ?? 0));
   }
 
   /** Gives the runner's memory back to the pool. */
   dispose(): void {
     for (const b of [...this.#slots, ...this.#inputs.values(), ...this.#results.values()]) this.#gpu.release(b);
+    for (const s of this.#steps) if (s instanceof LoopRunner) s.dispose();
     if (this.#parameters) this.#gpu.release(this.#parameters);
     this.#commands = [];
   }
 }
 
-function copy(from: BufferSlice, to: BufferSlice, bytes: number): Command {
-  return {
-    kind: "copy",
-    from: from.buffer,
-    fromOffset: from.offset ?? 0,
-    to: to.buffer,
-    toOffset: to.offset ?? 0,
-    bytes,
+/** The dispatches of a plan, their pipelines compiled. */
+async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise<(RecordedDispatch | LoopRunner)[]> {
+  const { profile } = gpu;
+  const memoryOf = (node: Node): Node => {
+    const place = plan.placeOf.get(node);
+    return place?.kind === "leaf" ? plan.graph.leaves[place.leaf].node : node;
   };
+  const sources: (Omit<RecordedDispatch, "pipeline"> | LoopRunner)[] = [];
+  const accesses: { access: "read" | "read_write" }[][] = [];
+  for (const step of plan.steps) {
+    const [kernel] = step.kernels;
+    if (kernel.kind === "fused" && kernel.fused.loop) {
+      const parts = options.loop(kernel);
+      const inner = options.plan(parts.graph);
+      const dispatches = await recordPlan(gpu, inner, options);
+      sources.push(
+        new LoopRunner(
+          gpu,
+          kernel,
+          parts,
+          inner,
+          dispatches.filter((d): d is RecordedDispatch => !(d instanceof LoopRunner)),
+        ),
+      );
+      accesses.push([]);
+      continue;
+    }
+    if (kernel.kind === "fused") {
+      const lowering = options.lower(kernel);
+      const spare = spareOutputs(kernel, lowering);
+      const outputs = kernel.outputs.map((o, i) => o.node ?? step.scratch[spare.indexOf(i)]);
+      const scratch = step.scratch.slice(spare.length);
+      for (const source of lowering.kernels) {
+        const bindings = source.bindings.map((b) =>
+          b.role === "in" ? kernel.inputs[b.index] : b.role === "out" ? outputs[b.index] : scratch[b.index],
+        );
+        sources.push({ name: source.name, wgsl: source.wgsl, bindings, workgroups: source.workgroups });
+        accesses.push(source.bindings.map(({ access }) => ({ access })));
+      }
+      continue;
+    }
+    const name = step.kernels.map(describeKernel).join(" + ");
+    const products = step.kernels.filter((k) => k.kind === "matmul");
+    const tiles = await Promise.all(products.map((k) => options.tileFor(k)));
+    const program =
+      products.length === 1
+        ? printMatmulProgram(name, products[0], tiles[0], profile, memoryOf)
+        : products.length > 1
+          ? printMatmulsProgram(name, products, tiles, profile, memoryOf)
+          : printMembers(
+              name,
+              step.kernels.map((k) => {
+                if (k.kind === "matmul" || k.kind === "fused")
+                  throw new Error("internal: only elementwise kernels share a step");
+                return memberOf(k, profile);
+              }),
+              memoryOf,
+            );
+    sources.push({
+      name,
+      wgsl: program.wgsl,
+      bindings: program.bindings.map((b) => b.node),
+      workgroups: program.workgroups,
+    });
+    accesses.push(program.bindings.map(({ access }) => ({ access })));
+  }
+  return Promise.all(
+    sources.map(async (s, i) => {
+      if (s instanceof LoopRunner) return s;
+      return { ...s, pipeline: await gpu.pipeline({ name: s.name, wgsl: s.wgsl, bindings: accesses[i] }) };
+    }),
+  );
 }

@@ -140,6 +140,8 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
   protected prepare(graph: Graph): Promise<WebGpuRunner> {
     return WebGpuRunner.prepare(this.gpu, this.#memory, this.#planner.plan(graph), {
       lower: (kernel: FusedKernel) => this.#planner.lower(kernel),
+      loop: (kernel: FusedKernel) => this.#planner.loop(kernel),
+      plan: (inner: Graph) => this.#planner.plan(inner),
       tileFor: async (kernel: MatmulKernel) => this.#tile ?? (await this.#tuner?.tileFor(kernel)),
     });
   }

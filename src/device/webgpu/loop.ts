@@ -1,0 +1,100 @@
+/**
+ * A loop on a GPU: the dispatches of its body, recorded once a step.
+ *
+ * The body's pipelines and bind groups are made once. A step's own inputs are copied to where the body reads them, and
+ * what it leaves to its place among all steps, since bindings begin at multiples of 256 bytes and steps need not.
+ */
+import type { FusedKernel } from "../../compiler/kernels.ts";
+import type { LoopParts } from "../../compiler/loop-plan.ts";
+import type { Plan } from "../../compiler/plan.ts";
+import { nodeBytes } from "../../compiler/plan.ts";
+import type { Node } from "../../tensor/node.ts";
+import { timeOf } from "../../tensor/program/body.ts";
+import type { BufferSlice } from "./bindings.ts";
+import type { GpuBuffer } from "./gpu/buffers.ts";
+import type { Command, Gpu } from "./gpu/gpu.ts";
+import type { RecordedDispatch } from "./recorded.ts";
+import { copyCommand, dispatchCommand } from "./recorded.ts";
+
+export class LoopRunner {
+  readonly dispatches: readonly RecordedDispatch[];
+  readonly #gpu: Gpu;
+  readonly #kernel: FusedKernel;
+  readonly #parts: LoopParts;
+  readonly #plan: Plan;
+  readonly #slots: readonly GpuBuffer[];
+  /** What a leaf is at the step that runs; undefined where it is a whole operand. */
+  readonly #leaves: readonly (GpuBuffer | undefined)[];
+  /** What the step that runs makes of every value. */
+  readonly #values: readonly GpuBuffer[];
+
+  constructor(gpu: Gpu, kernel: FusedKernel, parts: LoopParts, plan: Plan, dispatches: readonly RecordedDispatch[]) {
+    this.#gpu = gpu;
+    this.#kernel = kernel;
+    this.#parts = parts;
+    this.#plan = plan;
+    this.dispatches = dispatches;
+    this.#slots = plan.slots.map((bytes) => gpu.acquire(bytes));
+    this.#leaves = parts.leaves.map((leaf, i) =>
+      leaf.kind === "whole" ? undefined : gpu.acquire(nodeBytes(parts.graph.leaves[i].node)),
+    );
+    this.#values = parts.values.map(({ bytes }) => gpu.acquire(bytes));
+  }
+
+  /** @param sliceOf where operands and results of the loop lie */
+  commands(sliceOf: (node: Node) => BufferSlice): Command[] {
+    const { loop, leaves, values } = this.#parts;
+    const { inputs, outputs } = this.#kernel;
+    const operand = (i: number): BufferSlice => sliceOf(inputs[i]);
+    const result = (i: number): BufferSlice => sliceOf(outputs[i].node!);
+    const numbers = new Map(values.map(({ node }, i) => [node, i]));
+    const within = (node: Node): BufferSlice => {
+      const place = this.#plan.placeOf.get(node);
+      if (place?.kind === "slot") return { buffer: this.#slots[place.slot] };
+      if (place?.kind !== "leaf") return { buffer: this.#values[numbers.get(node)!] };
+      const leaf = leaves[place.leaf];
+      return leaf.kind === "whole" ? operand(leaf.operand) : { buffer: this.#leaves[place.leaf]! };
+    };
+    const body = this.dispatches.map((d) => dispatchCommand(this.#gpu, d, within));
+    const at = ({ buffer, offset = 0 }: BufferSlice, bytes: number): BufferSlice => ({
+      buffer,
+      offset: offset + bytes,
+    });
+    const commands: Command[] = [];
+    for (let k = 0; k < loop.steps; k++) {
+      const t = timeOf(loop, k);
+      leaves.forEach((leaf, i) => {
+        if (leaf.kind === "whole") return;
+        const to = { buffer: this.#leaves[i]! };
+        if (leaf.kind === "step") commands.push(copyCommand(at(operand(leaf.operand), leaf.bytes * t), to, leaf.bytes));
+        else {
+          const from = k === 0 ? operand(leaf.operand) : { buffer: this.#values[leaf.value] };
+          commands.push(copyCommand(from, to, values[leaf.value].bytes));
+        }
+      });
+      commands.push(...body);
+      values.forEach(({ kept, bytes }, i) => {
+        for (const to of kept)
+          commands.push(copyCommand({ buffer: this.#values[i] }, at(result(to), bytes * t), bytes));
+      });
+    }
+    values.forEach(({ last, bytes }, i) => {
+      for (const to of last) commands.push(copyCommand({ buffer: this.#values[i] }, result(to), bytes));
+    });
+    return commands;
+  }
+
+  /** Bytes of device memory held between runs. */
+  get bytesHeld(): number {
+    return this.#own().reduce((sum, b) => sum + b.size, 0);
+  }
+
+  /** Gives the loop's memory back. */
+  dispose(): void {
+    for (const buffer of this.#own()) this.#gpu.release(buffer);
+  }
+
+  #own(): GpuBuffer[] {
+    return [...this.#slots, ...this.#leaves.flatMap((b) => b ?? []), ...this.#values];
+  }
+}

@@ -1,0 +1,43 @@
+/** A dispatch of a plan, and the command it is once it is known where everything lies. */
+import { nodeBytes } from "../../compiler/plan.ts";
+import type { Node } from "../../tensor/node.ts";
+import type { BufferSlice } from "./bindings.ts";
+import type { Command, Gpu } from "./gpu/gpu.ts";
+import type { Pipeline } from "./gpu/pipelines.ts";
+
+/** One dispatch, with what is bound where. */
+export interface RecordedDispatch {
+  readonly name: string;
+  readonly pipeline: Pipeline;
+  readonly wgsl: string;
+  readonly bindings: readonly (Node | "parameters")[];
+  readonly workgroups: readonly [number, number, number];
+}
+
+/** @param parameters the buffer of small host values, where the plan has one */
+export function dispatchCommand(
+  gpu: Gpu,
+  { name, pipeline, bindings, workgroups }: RecordedDispatch,
+  sliceOf: (node: Node) => BufferSlice,
+  parameters?: BufferSlice,
+): Command {
+  const slices = bindings.map((node) => {
+    if (node === "parameters") return parameters!;
+    const slice = sliceOf(node);
+    // The exact extent, so that accesses beyond it are caught by the device's own bounds checks.
+    return { buffer: slice.buffer, offset: slice.offset ?? 0, size: Math.ceil(nodeBytes(node) / 16) * 16 };
+  });
+  return { kind: "dispatch", name, pipeline, bindGroup: gpu.bindGroup(pipeline, slices), workgroups };
+}
+
+/** Copies the first bytes of a slice to another. */
+export function copyCommand(from: BufferSlice, to: BufferSlice, bytes: number): Command {
+  return {
+    kind: "copy",
+    from: from.buffer,
+    fromOffset: from.offset ?? 0,
+    to: to.buffer,
+    toOffset: to.offset ?? 0,
+    bytes,
+  };
+}
