@@ -158,7 +158,7 @@ describe("data", () => {
     const frame = (x: string): string => Array.from({ length: 25 }, (_, v) => `${x},${v / 10},2,2`).join(",") + ",\n";
     writeFileSync(at("csv/wave/a.csv"), frame("0.1").repeat(5));
     writeFileSync(at("csv/kick/b.csv"), frame("0.2").repeat(5));
-    writeFileSync(at("csv/kick/nan.csv"), frame("0.2") + frame("NaN"));
+    writeFileSync(at("csv/kick/inf.csv"), frame("0.2") + frame("inf"));
     writeFileSync(at("csv/kick/short.csv"), "1,2,3\n");
     writeFileSync(at("csv/wave/empty.csv"), "");
     const skipped = await hico(["data", "prepare", "csv", at("csv"), at("csv.clips"), "--json"]);
@@ -173,7 +173,7 @@ describe("data", () => {
 
     const refused = await hico(["data", "prepare", "csv", at("csv"), at("csv.clips"), "--on-bad", "fail", "--force"]);
     assert.equal(refused.code, 1);
-    assert.match(refused.stderr, /hico: .*(nan|short|empty)\.csv: /);
+    assert.match(refused.stderr, /hico: .*(inf|short|empty)\.csv: /);
     assert.deepEqual(readFileSync(at("csv.clips")), before);
     assert.equal((await hico(["data", "info", at("csv.clips"), "--verify"])).code, 0);
     before[20] ^= 1;

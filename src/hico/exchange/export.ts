@@ -64,7 +64,8 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
     ? readRunModel(checkpoint)
     : stateDictOf(readTorchCheckpoint(checkpoint), "state_dict", checkpoint);
   const sizes = inferSizes(given, checkpoint);
-  const trainer = new HiCoTrainer(modelOfInputs(settings, sizes), settings);
+  const { lr, momentum, weightDecay } = settings;
+  const trainer = new HiCoTrainer(modelOfInputs(settings, sizes), { lr, momentum, weightDecay });
   const { model } = trainer;
   let epoch = epochsOf(folder, 0);
   if (ours) epoch = epochsOf(folder, loadRun(checkpoint, trainer).step);

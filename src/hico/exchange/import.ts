@@ -83,7 +83,8 @@ export async function importCheckpoint(options: ImportOptions): Promise<ImportRe
     from: file,
     given: { ...settingsOf(sizes, options), ...trainedWith(value), frames },
   });
-  const trainer = new HiCoTrainer(modelFor(settings, layout), settings);
+  const { lr, momentum, weightDecay } = settings;
+  const trainer = new HiCoTrainer(modelFor(settings, layout), { lr, momentum, weightDecay });
   trainer.model.loadStateDict(state, {
     strict: true,
     name: `a HiCo of encoder "${sizes.encoder}" and width ${sizes.hidden}`,
