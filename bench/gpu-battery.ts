@@ -10,9 +10,10 @@ import { WebGpuDevice } from "../src/device/webgpu/webgpu-device.ts";
 import { runBattery } from "./battery/battery.ts";
 import type { BatteryReport } from "./battery/results.ts";
 import { GENERATION, jsonFile, pageFile } from "./battery/results.ts";
-import { PARTS } from "./battery/parts.ts";
+import { partsOf } from "./battery/parts.ts";
 
-const HELP = `What a GPU does, measured: adapter and limits, launch latency, bandwidth, peak, products with every tile.
+const HELP = `What a GPU does, measured: adapter and limits, launch latency, bandwidth, peak, products with every tile, every
+kernel of a HiCo step, and the step against PyTorch's where there is one.
 Writes gpu-battery.json and gpu-battery.html. Run again after a kill, it goes on where it was.
 
   npm run gpu-battery -- [options]
@@ -20,7 +21,7 @@ Writes gpu-battery.json and gpu-battery.html. Run again after a kill, it goes on
   --adapter NAME   part of the adapter's name (hico info lists them); default the first real GPU
   --small          small sizes: some seconds a part on a software adapter
   --out FOLDER     where the two files go; default gpu-battery
-  --parts A,B      these parts only: ${PARTS.map(({ name }) => name).join(", ")}
+  --parts A,B      these parts only, by parts of their names: products,step
   --again          measure parts anew that are done
   --minutes N      time for all parts, default 8; what does not fit is left out by name
   --python FILE    the Python that has PyTorch; default python3
@@ -33,6 +34,9 @@ Examples
   npm run gpu-battery -- --parts products --again         the products once more
   npm run gpu-battery -- --small --adapter swiftshader    a try without a GPU
 `;
+
+/** What --parts names: a part whose name is the word, or begins with it and a hyphen. */
+const isNamed = (name: string, word: string): boolean => name === word || name.startsWith(`${word}-`);
 
 const { values: options } = parseArgs({
   options: {
@@ -51,16 +55,17 @@ const { values: options } = parseArgs({
 async function main(): Promise<void> {
   if (options.help) return console.log(HELP);
   const size = options.small ? "small" : "full";
+  const all = partsOf(options.small);
   if (options.list) {
-    for (const { name, title, seconds } of PARTS) console.log(`${name.padEnd(12)} ${title}, about ${seconds[size]} s`);
+    for (const { name, title, seconds } of all) console.log(`${name.padEnd(22)} ${title}, about ${seconds[size]} s`);
     return;
   }
   const minutes = Number(options.minutes);
   if (!(minutes > 0)) throw new Error(`--minutes ${options.minutes}: it must be a number above 0`);
   const wanted = options.parts?.split(",").map((name) => name.trim());
-  const unknown = wanted?.find((name) => !PARTS.some((part) => part.name === name));
+  const unknown = wanted?.find((word) => !all.some(({ name }) => isNamed(name, word)));
   if (unknown !== undefined) {
-    throw new Error(`--parts ${unknown}: no part is called so; there are ${PARTS.map(({ name }) => name).join(", ")}`);
+    throw new Error(`--parts ${unknown}: no part is called so; there are ${all.map(({ name }) => name).join(", ")}`);
   }
   // Nobody means a software adapter by saying nothing, but for a try.
   const adapter = options.adapter ?? process.env.HICO_ADAPTER ?? (options.small ? "swiftshader" : undefined);
@@ -86,7 +91,7 @@ async function main(): Promise<void> {
   const line = new ProgressLine({ every: 5000 });
   const { parts } = await runBattery(report, {
     folder: options.out,
-    parts: PARTS.filter(({ name }) => wanted === undefined || wanted.includes(name)),
+    parts: all.filter(({ name }) => wanted?.some((word) => isNamed(name, word)) ?? true),
     again: options.again,
     seconds: 60 * minutes,
     python: options.python,

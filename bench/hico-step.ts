@@ -13,22 +13,18 @@
  * process of its own that waits for its turn. On a CPU it needs Debian's python3-torch and libopenblas0-pthread; where
  * PyTorch is missing this says so and ends. Exit code 1 if the losses disagree.
  */
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { device as openDevice } from "../src/device/index.ts";
-import { HiCo, HiCoTrainer, hicoState } from "../src/hico/index.ts";
-import type { EncoderName, HiCoBatch } from "../src/hico/index.ts";
-import { hostTensor, writeTorchCheckpoint } from "../src/io/index.ts";
-import { realize, setDefaultDevice, tensor } from "../src/tensor/index.ts";
-import { Generator } from "../src/tensor/random.ts";
+import type { EncoderName } from "../src/hico/index.ts";
+import { setDefaultDevice } from "../src/tensor/index.ts";
 import { writeBarChart } from "./charts.ts";
 import { trainAlone } from "./hico-alone.ts";
-import { BATCH, QUEUE, shapesOf } from "./hico-shapes.ts";
+import { hicoProblem } from "./hico-problem.ts";
+import { BATCH, QUEUE } from "./hico-shapes.ts";
+import { greetTorch, openTorch } from "./torch-peer.ts";
 import { median } from "../src/bench/measure.ts";
 
 /** Samples of a turn, and steps of a sample. */
@@ -75,9 +71,7 @@ if (options.device !== "cpu" && options.device !== "webgpu") {
 const where = options.device;
 const peer = where === "cpu" ? "cpu" : "cuda";
 
-const greeter = openTorch();
-const greeting = await greeter.ask({ do: "hello" }).catch(() => undefined);
-greeter.close();
+const greeting = await greetTorch(options.python!, threads);
 if (greeting === undefined || (peer === "cuda" && !greeting.cuda)) {
   console.log(
     greeting !== undefined
@@ -140,33 +134,16 @@ if (options.svg) {
 process.exit(failed ? 1 : 0);
 
 async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
-  const torch = openTorch();
+  const torch = openTorch(options.python!, threads);
   // On a CPU its start would take from ours; beside a GPU it need not be waited for.
   if (where === "cpu") await torch.ask({ do: "hello" });
   const device = await openDevice(where, { threads });
   setDefaultDevice(device);
-  const random = new Generator(7);
-  const settings = { encoder, hidden, queue: QUEUE, generator: random } as const;
-  const batch: Record<string, Awaited<ReturnType<typeof drawn>>> = {};
-  for (const [name, shape] of Object.entries(shapesOf(BATCH))) batch[name] = await drawn(name, shape);
-  const inputs = Object.fromEntries(
-    Object.entries(batch).map(([name, { data, shape }]) => [name, tensor(data, { shape })]),
-  ) as unknown as HiCoBatch;
-  await realize(Object.values(inputs));
-
-  const plain = new HiCo({ ...settings, dropout: 0 });
-  const state = await hicoState(plain);
-  const [stateFile, batchFile] = [join(folder, "state.pth"), join(folder, "batch.pth")];
-  writeTorchCheckpoint(stateFile, new Map(state));
-  writeTorchCheckpoint(
-    batchFile,
-    new Map(Object.entries(batch).map(([name, { data, shape }]) => [name, hostTensor("f32", shape, data)])),
-  );
-  const oursLoss = await (await new HiCoTrainer(plain).step(inputs)).loss.item();
-
-  const model = new HiCo(settings);
-  model.loadStateDict(state);
-  const trainer = new HiCoTrainer(model);
+  const problem = await hicoProblem({ encoder, hidden, batch: BATCH, queue: QUEUE });
+  const { inputs } = problem;
+  const files = problem.writeFiles(folder);
+  const oursLoss = await (await problem.trainer(0).step(inputs)).loss.item();
+  const trainer = problem.trainer();
   const start = performance.now();
   await (await trainer.step(inputs)).loss.item();
   const oursFirstMs = performance.now() - start;
@@ -177,8 +154,7 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
       encoder,
       hidden,
       queue: QUEUE,
-      state: stateFile,
-      batch: batchFile,
+      ...files,
       threads,
       device: peer,
     });
@@ -229,32 +205,6 @@ async function measure(encoder: EncoderName, hidden: number): Promise<Row> {
     torch.close();
     device.close();
   }
-
-  async function drawn(_name: string, shape: readonly number[]): Promise<{ data: Float32Array; shape: number[] }> {
-    return { data: (await random.normal([...shape]).read()) as Float32Array, shape: [...shape] };
-  }
-}
-
-/** The Python process: one answer a request. */
-function openTorch(): { ask(request: object): Promise<Record<string, unknown>>; close(): void } {
-  const script = fileURLToPath(new URL("torch/hico_step.py", import.meta.url));
-  // Threads that have nothing to do must sleep while it is the other side's turn.
-  const count = String(threads);
-  const env = { ...process.env, OMP_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count, OMP_WAIT_POLICY: "PASSIVE" };
-  const child = spawn(options.python!, [script], { stdio: ["pipe", "pipe", "inherit"], env });
-  const failed = new Promise<never>((_, reject) => void child.on("error", reject));
-  failed.catch(() => undefined);
-  child.stdin.on("error", () => undefined);
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  return {
-    async ask(request) {
-      child.stdin.write(`${JSON.stringify(request)}\n`);
-      const { value, done } = await Promise.race([lines.next(), failed]);
-      if (done) throw new Error(`${script} ended early`);
-      return JSON.parse(String(value)) as Record<string, unknown>;
-    },
-    close: () => child.stdin.end(),
-  };
 }
 
 function pause(): Promise<void> {

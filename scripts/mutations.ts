@@ -206,11 +206,19 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("src/shaders/matmul/edges.ts", "mm_flat / ${blocksN * blocksM}", "mm_flat / ${blocksN}", MATMUL),
   edit(
     "src/shaders/matmul/shared.ts",
-    "let mm_in = mm_k + mm_kk < ${spec.k};",
-    "let mm_in = mm_k + mm_kk <= ${spec.k};",
+    "let mm_in = ${at} + mm_kk < ${spec.k};",
+    "let mm_in = ${at} + mm_kk <= ${spec.k};",
     MATMUL,
   ),
   edit("src/shaders/matmul/shared.ts", "(mm_slice * ${depth} + mm_j)", "mm_j", MATMUL),
+  edit(
+    "src/shaders/matmul/shared.ts",
+    "let mm_into = ${size} - mm_half;",
+    "let mm_into = mm_half;",
+    "shaders/matmul/matmul#double-buffered",
+  ),
+  edit("src/shaders/matmul/split-k.ts", "% ${parts}) * ${depth}", "% ${parts}) * 4", "shaders/matmul/combined#split-k"),
+  edit("src/shaders/matmul/grouped.ts", "(b % ${first.batch})", "0", "shaders/matmul/combined#one dispatch"),
 
   // --- the printer of fused kernels
   edit(

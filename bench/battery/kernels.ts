@@ -7,7 +7,12 @@ interface KernelText {
   readonly name: string;
   readonly wgsl: string;
   readonly workgroups: readonly [number, number, number];
-  readonly buffers: readonly { readonly buffer: GpuBuffer; readonly bytes: number; readonly written?: boolean }[];
+  readonly buffers: readonly {
+    readonly buffer: GpuBuffer;
+    readonly offset?: number;
+    readonly bytes: number;
+    readonly written?: boolean;
+  }[];
 }
 
 export async function prepareKernel(
@@ -18,7 +23,7 @@ export async function prepareKernel(
   const pipeline = await gpu.pipeline({ name, wgsl, bindings });
   const bindGroup = gpu.bindGroup(
     pipeline,
-    buffers.map(({ buffer, bytes }) => ({ buffer, offset: 0, size: bytes })),
+    buffers.map(({ buffer, offset = 0, bytes }) => ({ buffer, offset, size: bytes })),
   );
   return { kind: "dispatch", name, pipeline, bindGroup, workgroups };
 }

@@ -4,10 +4,23 @@ import type { GpuBuffer } from "../../src/device/webgpu/gpu/buffers.ts";
 import type { Command, Gpu } from "../../src/device/webgpu/gpu/gpu.ts";
 import type { Product } from "../../test/shaders/matmul/matmul-problem.ts";
 import { values } from "../../test/shaders/matmul/matmul-problem.ts";
+import { float32ToF16 } from "../../src/tensor/float16.ts";
 import { prepareKernel } from "./kernels.ts";
 import { timeLists } from "./timing.ts";
 
-/** A kernel that binds A, B and C, or several that also bind scratch memory. */
+/** What a kernel binds: an operand whole, its copy in float16, the n-th of its batches alone, or scratch memory. */
+export type Bound =
+  | "a"
+  | "b"
+  | "c"
+  | "a16"
+  | "b16"
+  | "scratch"
+  | { readonly a: number }
+  | { readonly b: number }
+  | { readonly c: number };
+
+/** Kernels that together compute C from A and B. */
 export interface Candidate {
   readonly name: string;
   /** Floats of scratch memory, bound after C. */
@@ -16,7 +29,7 @@ export interface Candidate {
     readonly wgsl: string;
     readonly workgroups: readonly [number, number, number];
     /** What is bound in order, by default A, B and C. */
-    readonly binds?: readonly ("a" | "b" | "c" | "scratch")[];
+    readonly binds?: readonly Bound[];
     readonly writes?: "c" | "scratch";
   }[];
 }
@@ -38,6 +51,8 @@ export class ProductProblem {
   readonly #counts: readonly [number, number, number];
   readonly #buffers: readonly GpuBuffer[];
   readonly #data: readonly [Float32Array, Float32Array];
+  /** A and B in float16, which is exact for them; made when first asked for. */
+  #halves: readonly GpuBuffer[] | undefined;
 
   constructor(gpu: Gpu, product: Product) {
     const { batch, m, n, k } = product;
@@ -75,13 +90,15 @@ export class ProductProblem {
       }
       tell(name);
       const scratch = floats === undefined ? undefined : gpu.acquire(4 * floats);
-      const [a, b, c] = this.#buffers.map((buffer, i) => ({ buffer, bytes: 4 * this.#counts[i] }));
-      const named = { a, b, c, scratch: { buffer: scratch!, bytes: 4 * (floats ?? 0) } };
       try {
         const start = performance.now();
         const list: Command[] = [];
         for (const { wgsl, workgroups, binds = ["a", "b", "c"] as const, writes = "c" } of kernels) {
-          const buffers = binds.map((which) => ({ ...named[which], written: which === writes }));
+          const buffers = binds.map((which) => {
+            const written = typeof which === "string" ? which === writes : "c" in which;
+            const kept = which === "scratch" ? { buffer: scratch!, bytes: 4 * floats! } : this.#bound(which);
+            return { ...kept, written };
+          });
           list.push(await prepareKernel(gpu, { name, wgsl, workgroups, buffers }));
         }
         const compileMs = performance.now() - start;
@@ -101,6 +118,24 @@ export class ProductProblem {
     const found = ready.map(({ name, compileMs, error }, i) => ({ name, compileMs, error, ms: times[i] }));
     for (const { scratch } of ready) if (scratch) gpu.release(scratch);
     return { found, failed };
+  }
+
+  #bound(which: Exclude<Bound, "scratch">): { buffer: GpuBuffer; bytes: number; offset?: number } {
+    if (which === "a16" || which === "b16") {
+      this.#halves ??= this.#data.map((data) => {
+        const buffer = this.#gpu.acquire(2 * data.length);
+        this.#gpu.write(buffer, 0, float32ToF16(data));
+        return buffer;
+      });
+      const i = which === "a16" ? 0 : 1;
+      return { buffer: this.#halves[i], bytes: 2 * this.#counts[i] };
+    }
+    const [name, member] = typeof which === "string" ? [which, undefined] : Object.entries(which)[0];
+    const i = ["a", "b", "c"].indexOf(name);
+    const bytes = 4 * this.#counts[i];
+    if (member === undefined) return { buffer: this.#buffers[i], bytes };
+    const each = bytes / this.#product.batch;
+    return { buffer: this.#buffers[i], bytes: each, offset: member * each };
   }
 
   /** The first, a middle and the last row of C after the commands, against float64. NaN counts as infinite. */
@@ -136,6 +171,6 @@ export class ProductProblem {
   }
 
   dispose(): void {
-    for (const buffer of this.#buffers) this.#gpu.release(buffer);
+    for (const buffer of [...this.#buffers, ...(this.#halves ?? [])]) this.#gpu.release(buffer);
   }
 }

@@ -1,17 +1,23 @@
-"""HiCo pretraining steps in PyTorch, told what to do by lines of JSON: the peer of bench/hico-step.ts.
+"""HiCo pretraining steps in PyTorch, told what to do by lines of JSON: the peer of bench/hico-step.ts and of the battery.
 
 The model is that of src/hico under the same parameter names (Dong et al., AAAI 2023, arXiv 2212.02082), written with
 PyTorch's own layers. Each line of standard input is a request, each line of standard output its answer:
 
-    {"do": "hello"}                       -> {"torch": version, "cuda": whether there is a GPU}
+    {"do": "hello"}       -> {"torch": version, "cuda": whether there is a GPU, "gpu": its name, "modes": {...}}
+                             modes: "eager", "compile" and "graphs", each "" or why it cannot be had
     {"do": "open", "encoder": "gru", "hidden": 128, "queue": 2048, "state": "weights.pth", "batch": "batch.pth",
-     "threads": 2, "device": "cpu"}       -> {"torch": version, "threads": 2}
-    {"do": "loss"}                        -> {"loss": x}     without dropout; nothing is updated
+     "threads": 2, "device": "cpu", "dropout": 0.1, "mode": "eager"}
+                          -> {"torch": version, "threads": 2, "first": ms that compiling or capturing took}
+                             mode "compile" is torch.compile, "graphs" the whole step as one CUDA graph; without
+                             "mode" it is eager, without "dropout" 0.1
+    {"do": "loss"}        -> {"loss": x}     without dropout, in eager mode; nothing is updated
+    {"do": "losses", "count": 3}
+                          -> {"losses": [...]}     of steps in the mode that was opened
     {"do": "steps", "count": 3, "each": 1}
         -> {"ms": [...], "cpu": ms a step, "loss": x, "peak": bytes}
                                           count samples of a step's time, each the mean of some steps
 
-Needs Debian's python3-torch (1.13 or later).
+A request that cannot be met is answered by {"error": why}. Needs Debian's python3-torch (1.13 or later).
 """
 import json
 import resource
@@ -171,32 +177,106 @@ class HiCo(nn.Module):
         return loss
 
 
+def modes():
+    cuda = torch.cuda.is_available()
+    return {
+        "eager": "",
+        "compile": "" if hasattr(torch, "compile") else f"torch.compile needs PyTorch 2, this is {torch.__version__}",
+        "graphs": "" if cuda else "CUDA graphs need a GPU of NVIDIA's",
+    }
+
+
 class Session:
     def hello(self, _):
-        return {"torch": torch.__version__, "cuda": torch.cuda.is_available()}
+        cuda = torch.cuda.is_available()
+        name = torch.cuda.get_device_name() if cuda else ""
+        return {"torch": torch.__version__, "cuda": cuda, "gpu": name, "modes": modes()}
 
     def open(self, request):
+        mode = request.get("mode", "eager")
+        if modes()[mode]:
+            raise RuntimeError(modes()[mode])
         torch.set_num_threads(request["threads"])
         torch.manual_seed(0)
         # Float32 on both sides.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
         device = request["device"]
+        self.dropout = request.get("dropout", 0.1)
         self.batch = {name: value.to(device) for name, value in torch.load(request["batch"]).items()}
         inputs = (self.batch["queryTemporal"].shape[2], self.batch["querySpatial"].shape[2])
         self.model = HiCo(request["encoder"], request["hidden"], request["queue"], *inputs)
-        self.model.load_state_dict(torch.load(request["state"]))
+        state = torch.load(request["state"])
+        self.model.load_state_dict(state)
         self.model.to(device)
         self.optimizer = torch.optim.SGD(self.model.encoder_q.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
         self.model.train()
-        return {"torch": torch.__version__, "threads": torch.get_num_threads()}
+        self.set_dropout(self.dropout)
+        start = time.perf_counter()
+        self.step = {"eager": self.eager, "compile": self.compiled, "graphs": self.captured}[mode]()
+        if mode != "eager":
+            self.begin_again(state)
+        return {
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "first": 1e3 * (time.perf_counter() - start),
+        }
+
+    def eager(self, model=None):
+        model = self.model if model is None else model
+
+        def step():
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = model(self.batch, update=True)
+            loss.backward()
+            self.optimizer.step()
+            return loss.detach()
+
+        return step
+
+    def compiled(self):
+        step = self.eager(torch.compile(self.model))
+        for _ in range(2):
+            float(step())
+        return step
+
+    def captured(self):
+        """The step as one graph over tensors that stay where they are; warmed up on a stream of its own, as PyTorch asks."""
+        step = self.eager()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            loss = step()
+
+        def replay():
+            self.graph.replay()
+            return loss
+
+        return replay
+
+    def begin_again(self, state):
+        """Takes back the steps that compiling and capturing took, in the same memory."""
+        self.model.load_state_dict(state)
+        for kept in self.optimizer.state.values():
+            for value in kept.values():
+                if isinstance(value, torch.Tensor):
+                    value.zero_()
 
     def loss(self, _):
         self.set_dropout(0.0)
         with torch.no_grad():
             loss = float(self.model(self.batch, update=False))
-        self.set_dropout(0.1)
+        self.set_dropout(self.dropout)
         return {"loss": loss}
+
+    def losses(self, request):
+        return {"losses": [float(self.step()) for _ in range(request["count"])]}
 
     def set_dropout(self, p):
         for module in self.model.modules():
@@ -211,11 +291,8 @@ class Session:
         for _ in range(request["count"]):
             start = time.perf_counter()
             for _ in range(request["each"]):
-                self.optimizer.zero_grad(set_to_none=True)
-                loss = self.model(self.batch, update=True)
-                loss.backward()
-                self.optimizer.step()
-            value = float(loss.detach())
+                loss = self.step()
+            value = float(loss)
             times.append(1e3 * (time.perf_counter() - start) / request["each"])
         peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         cpu = 1e3 * (time.process_time() - used) / len(times) / request["each"]
@@ -224,10 +301,20 @@ class Session:
 
 def main():
     session = Session()
+    answers = {
+        "hello": session.hello,
+        "open": session.open,
+        "loss": session.loss,
+        "losses": session.losses,
+        "steps": session.steps,
+    }
     for line in sys.stdin:
         request = json.loads(line)
-        answers = {"hello": session.hello, "open": session.open, "loss": session.loss, "steps": session.steps}
-        print(json.dumps(answers[request["do"]](request)), flush=True)
+        try:
+            answer = answers[request["do"]](request)
+        except Exception as error:  # told to whoever asked
+            answer = {"error": f"{type(error).__name__}: {error}".split("\n")[0]}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

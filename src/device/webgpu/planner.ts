@@ -29,10 +29,8 @@ const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
 const BUSY_ROWS = { gpu: 64, cpu: 16 } as const;
 
 interface PlannerOptions {
-  /** A tile for all matrix products, instead of the one chosen for each. */
-  readonly tile?: MatmulTile;
-  /** Tiles are measured when a plan is prepared, so products cannot be put together before. */
-  readonly measuresTiles?: boolean;
+  /** The tile of a matrix product, instead of the one that the model chooses; undefined leaves it to the model. */
+  tileOf?(kernel: MatmulKernel): MatmulTile | undefined;
   /** Whether plans say how large indices are that the host does not see; default true. */
   readonly checksIndices?: boolean;
 }
@@ -41,6 +39,8 @@ export class Planner {
   readonly #adapter: { readonly profile: AdapterProfile };
   readonly #options: PlannerOptions;
   readonly #sharingKeys = new WeakMap<MatmulKernel, string | undefined>();
+  /** Tiles as they were when a kernel was first asked about: a plan and its text must mean the same. */
+  readonly #tiles = new WeakMap<MatmulKernel, { readonly tile: MatmulTile | undefined }>();
   readonly #lowerings = new LoweringCache<Lowering>((op, attrs, inputs, read) =>
     lowerFusedToWgsl(op, attrs, inputs, this.profile, read),
   );
@@ -90,10 +90,17 @@ export class Planner {
   }
 
   #sharingKey(kernel: MatmulKernel): string | undefined {
-    const { tile, measuresTiles } = this.#options;
-    if (measuresTiles) return undefined;
-    if (!this.#sharingKeys.has(kernel)) this.#sharingKeys.set(kernel, sharingKey(kernel, tile, this.profile));
+    if (!this.#sharingKeys.has(kernel)) {
+      this.#sharingKeys.set(kernel, sharingKey(kernel, this.tileOf(kernel), this.profile));
+    }
     return this.#sharingKeys.get(kernel);
+  }
+
+  /** The tile of a product of a plan that was made here; undefined: the model's. */
+  tileOf(kernel: MatmulKernel): MatmulTile | undefined {
+    let known = this.#tiles.get(kernel);
+    if (!known) this.#tiles.set(kernel, (known = { tile: this.#options.tileOf?.(kernel) }));
+    return known.tile;
   }
 
   /** The kernels of a fused op of the plan. */

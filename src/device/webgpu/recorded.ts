@@ -1,6 +1,7 @@
 /** A dispatch of a plan, and the command it is once it is known where everything lies. */
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { Node } from "../../tensor/node.ts";
+import type { Work } from "../work.ts";
 import type { BufferSlice } from "./bindings.ts";
 import type { Command, Gpu } from "./gpu/gpu.ts";
 import type { Pipeline } from "./gpu/pipelines.ts";
@@ -12,12 +13,13 @@ export interface RecordedDispatch {
   readonly wgsl: string;
   readonly bindings: readonly (Node | "parameters")[];
   readonly workgroups: readonly [number, number, number];
+  readonly work: Work;
 }
 
 /** @param parameters the buffer of small host values, where the plan has one */
 export function dispatchCommand(
   gpu: Gpu,
-  { name, pipeline, bindings, workgroups }: RecordedDispatch,
+  { name, pipeline, bindings, workgroups, work }: RecordedDispatch,
   sliceOf: (node: Node) => BufferSlice,
   parameters?: BufferSlice,
 ): Command {
@@ -27,7 +29,7 @@ export function dispatchCommand(
     // The exact extent, so that accesses beyond it are caught by the device's own bounds checks.
     return { buffer: slice.buffer, offset: slice.offset ?? 0, size: Math.ceil(nodeBytes(node) / 16) * 16 };
   });
-  return { kind: "dispatch", name, pipeline, bindGroup: gpu.bindGroup(pipeline, slices), workgroups };
+  return { kind: "dispatch", name, pipeline, bindGroup: gpu.bindGroup(pipeline, slices), workgroups, work };
 }
 
 /** Copies the first bytes of a slice to another. */

@@ -27,6 +27,7 @@ import type { GpuBuffer } from "./gpu/buffers.ts";
 import { reportGpuPlan } from "./debug.ts";
 import type { Command, Gpu } from "./gpu/gpu.ts";
 import { toDevice } from "../host-data.ts";
+import { workOf } from "../work.ts";
 import { spareOutputs } from "./lowerings.ts";
 import { LoopRunner } from "./loop.ts";
 import type { RecordedDispatch } from "./recorded.ts";
@@ -40,7 +41,7 @@ export type WebGpuLeafValue = HostArray | GpuStorage;
 /** Device-specific choices a runner asks for. */
 interface RunnerOptions {
   lower(kernel: FusedKernel): Lowering;
-  tileFor(kernel: MatmulKernel): Promise<MatmulTile | undefined>;
+  tileOf(kernel: MatmulKernel): MatmulTile | undefined;
   loop(kernel: FusedKernel): LoopParts;
   plan(graph: Graph): Plan;
 }
@@ -59,6 +60,9 @@ export class WebGpuRunner {
   /** Ids and offsets the recorded commands were made for. */
   #recordedFor: string | undefined;
   #commands: Command[] = [];
+  #disposed = false;
+  /** The same plan with tiles that were measured, once there is one. */
+  #replacement: WebGpuRunner | undefined;
 
   private constructor(gpu: Gpu, memory: GpuMemory, plan: Plan, steps: readonly (RecordedDispatch | LoopRunner)[]) {
     this.#gpu = gpu;
@@ -175,8 +179,23 @@ export class WebGpuRunner {
     return own.reduce((sum, b) => sum + b.size, loops + (this.#parameters?.size ?? 0));
   }
 
+  /** What runs now: this, or what took its place. */
+  get current(): WebGpuRunner {
+    return this.#replacement ?? this;
+  }
+
+  /** Has another runner of the same graph run from now on, and gives this one's memory back. */
+  replace(other: WebGpuRunner): void {
+    if (this.#disposed) return other.dispose();
+    this.dispose();
+    this.#replacement = other;
+  }
+
   /** Gives the runner's memory back to the pool. */
   dispose(): void {
+    this.#replacement?.dispose();
+    if (this.#disposed) return;
+    this.#disposed = true;
     for (const b of [...this.#slots, ...this.#inputs.values(), ...this.#results.values()]) this.#gpu.release(b);
     for (const s of this.#steps) if (s instanceof LoopRunner) s.dispose();
     if (this.#parameters) this.#gpu.release(this.#parameters);
@@ -216,18 +235,22 @@ async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise
       const spare = spareOutputs(kernel, lowering);
       const outputs = kernel.outputs.map((o, i) => o.node ?? step.scratch[spare.indexOf(i)]);
       const scratch = step.scratch.slice(spare.length);
+      // Which of several kernels does the arithmetic is not known: it counts for the first.
+      let { flops } = workOf(kernel);
       for (const source of lowering.kernels) {
         const bindings = source.bindings.map((b) =>
           b.role === "in" ? kernel.inputs[b.index] : b.role === "out" ? outputs[b.index] : scratch[b.index],
         );
-        sources.push({ name: source.name, wgsl: source.wgsl, bindings, workgroups: source.workgroups });
+        const work = { flops, bytes: bindings.reduce((sum, node) => sum + nodeBytes(node), 0) };
+        sources.push({ name: source.name, wgsl: source.wgsl, bindings, workgroups: source.workgroups, work });
+        flops = 0;
         accesses.push(source.bindings.map(({ access }) => ({ access })));
       }
       continue;
     }
     const name = step.kernels.map(describeKernel).join(" + ");
     const products = step.kernels.filter((k) => k.kind === "matmul");
-    const tiles = await Promise.all(products.map((k) => options.tileFor(k)));
+    const tiles = products.map((k) => options.tileOf(k));
     const program =
       products.length === 1
         ? printMatmulProgram(name, products[0], tiles[0], profile, memoryOf)
@@ -247,6 +270,7 @@ async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise
       wgsl: program.wgsl,
       bindings: program.bindings.map((b) => b.node),
       workgroups: program.workgroups,
+      work: step.kernels.map(workOf).reduce((p, q) => ({ flops: p.flops + q.flops, bytes: p.bytes + q.bytes })),
     });
     accesses.push(program.bindings.map(({ access }) => ({ access })));
   }

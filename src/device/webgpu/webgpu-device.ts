@@ -32,13 +32,25 @@ import type { GpuKernelTime } from "./gpu/timing.ts";
 
 /** How to open a `WebGpuDevice`: which adapter, and what is remembered. */
 export interface WebGpuOptions extends GpuOptions {
-  /** Measure matmul tiles and remember the fastest; default HICO_AUTOTUNE=1. Results may differ in their last bits. */
+  /**
+   * Measure matmul tiles in the background of the first steps and remember the fastest, by adapter and driver, in the
+   * cache folder. Default HICO_AUTOTUNE (1 or 0), else on real GPUs. Last bits of results depend on the tiles.
+   */
   readonly autotune?: boolean;
   /**
    * Whether indices and labels that only the device has (computed, or results of earlier runs) are held to their range;
    * default true, unless HICO_CHECK_INDICES=0. A RangeError comes with the next read, since nobody waits for a run.
    */
   readonly checkIndices?: boolean;
+}
+
+/** Runs of a plan after which its products are measured: what is computed once is not worth it. */
+const RUNS_BEFORE_TUNING = 3;
+
+/** A plan that is not tuned yet. */
+interface Untuned {
+  readonly graph: Graph;
+  runs: number;
 }
 
 /**
@@ -51,7 +63,7 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
   readonly gpu: Gpu;
   readonly #memory: GpuMemory;
   readonly #planner: Planner;
-  readonly #tile: MatmulTile | undefined;
+  readonly #untuned = new WeakMap<WebGpuRunner, Untuned>();
   readonly #tuner: TileTuner | undefined;
 
   /** What runs have found of indices, until somebody reads. */
@@ -65,10 +77,11 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     this.gpu = gpu;
     this.name = `webgpu (${adapterName(gpu.info)})`;
     this.#memory = new GpuMemory(gpu);
-    const tile = environmentVariable("HICO_MATMUL_TILE");
-    this.#tile = tile ? parseTile(tile) : undefined;
-    this.#tuner = autotune ? new TileTuner(gpu) : undefined;
-    this.#planner = new Planner(gpu, { tile: this.#tile, measuresTiles: autotune, checksIndices });
+    const given = environmentVariable("HICO_MATMUL_TILE");
+    const tile: MatmulTile | undefined = given ? parseTile(given) : undefined;
+    this.#tuner = autotune && !tile ? new TileTuner(gpu) : undefined;
+    const tileOf = (kernel: MatmulKernel): MatmulTile | undefined => tile ?? this.#tuner?.remembered(kernel);
+    this.#planner = new Planner(gpu, { tileOf, checksIndices });
     this.#indices = new IndexChecks(gpu);
     this.#checksIndices = checksIndices;
   }
@@ -76,9 +89,11 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
   /** Opens the adapter that fits the options. @throws GpuError where there is none. */
   static async open(options: WebGpuOptions = {}): Promise<WebGpuDevice> {
     const { autotune, checkIndices } = options;
+    const gpu = await Gpu.open(options);
+    const asked = environmentVariable("HICO_AUTOTUNE");
     return new WebGpuDevice(
-      await Gpu.open(options),
-      autotune ?? environmentVariable("HICO_AUTOTUNE") === "1",
+      gpu,
+      autotune ?? (asked ? asked === "1" : gpu.profile.kind === "gpu"),
       checkIndices ?? environmentVariable("HICO_CHECK_INDICES") !== "0",
     );
   }
@@ -137,17 +152,26 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     return this.#planner.graph(outputs, assignments);
   }
 
-  protected prepare(graph: Graph): Promise<WebGpuRunner> {
+  protected async prepare(graph: Graph): Promise<WebGpuRunner> {
+    await this.#tuner?.ready();
+    const runner = await this.#prepareRunner(graph);
+    const hasProducts = runner.plan.steps.some(({ kernels }) => kernels.some(({ kind }) => kind === "matmul"));
+    if (this.#tuner && hasProducts) this.#untuned.set(runner, { graph, runs: 0 });
+    return runner;
+  }
+
+  #prepareRunner(graph: Graph): Promise<WebGpuRunner> {
     return WebGpuRunner.prepare(this.gpu, this.#memory, this.#planner.plan(graph), {
       lower: (kernel: FusedKernel) => this.#planner.lower(kernel),
       loop: (kernel: FusedKernel) => this.#planner.loop(kernel),
       plan: (inner: Graph) => this.#planner.plan(inner),
-      tileFor: async (kernel: MatmulKernel) => this.#tile ?? (await this.#tuner?.tileFor(kernel)),
+      tileOf: (kernel: MatmulKernel) => this.#planner.tileOf(kernel),
     });
   }
 
   protected async run(runner: WebGpuRunner, values: readonly WebGpuLeafValue[]): Promise<GpuStorage[]> {
-    const storages = runner.run(this, values);
+    const storages = runner.current.run(this, values);
+    if (this.#tuner) this.#tuneAfter(runner, this.#tuner);
     await this.gpu.throttle();
     return this.#indices.note(runner.plan.graph.checks, storages);
   }
@@ -161,6 +185,22 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     const node = new Node({ kind: "storage", storage: indices }, [], shape, dtype);
     const [greatest] = await this.realize([greatestOf(new Tensor(node), bounds).node], []);
     await this.#indices.note([{ bounds, dtype, output: 0 }], [greatest]);
+  }
+
+  /** A plan that runs again and again is tuned meanwhile, and made anew with what was found. */
+  #tuneAfter(runner: WebGpuRunner, tuner: TileTuner): void {
+    tuner.step();
+    const untuned = this.#untuned.get(runner);
+    if (!untuned || ++untuned.runs < RUNS_BEFORE_TUNING) return;
+    this.#untuned.delete(runner);
+    void (async () => {
+      try {
+        const isFaster = await tuner.tune(runner.plan, (kernel) => this.#planner.tileOf(kernel));
+        if (isFaster) runner.replace(await this.#prepareRunner(untuned.graph));
+      } catch {
+        // The device is gone, or memory for a second plan is: the plan stays as it is.
+      }
+    })();
   }
 
   protected empty({ shape, dtype }: { readonly shape: Shape; readonly dtype: DType }): GpuStorage {

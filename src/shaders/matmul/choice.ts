@@ -18,7 +18,8 @@ export function chooseTile(problem: MatmulProblem, profile: AdapterProfile): Mat
 
 /**
  * The `count` tiles that promise most, the best first: what an autotuner should measure. At most two of a shape of
- * results an invocation, since tiles that differ in their workgroups alone are mostly alike.
+ * results an invocation, since tiles that differ in their workgroups alone are mostly alike. On a GPU the last third are
+ * the first ones with double buffering, which the model says nothing about.
  */
 export function candidateTiles(problem: MatmulProblem, profile: AdapterProfile, count = 6): MatmulTile[] {
   const turned = isTransposed(problem)
@@ -29,7 +30,7 @@ export function candidateTiles(problem: MatmulProblem, profile: AdapterProfile, 
       ? registerTiles(profile).map((tile) => ({ tile, cost: registerCost(turned, tile) }))
       : sharedTiles(turned, profile).map((tile) => ({ tile, cost: sharedCost(turned, tile) }));
   const alike = new Map<string, number>();
-  return tiles
+  const sorted = tiles
     .sort((p, q) => p.cost - q.cost)
     .filter(({ tile }) => {
       const shape = `${tile.rows}x${tile.columns}`;
@@ -38,6 +39,12 @@ export function candidateTiles(problem: MatmulProblem, profile: AdapterProfile, 
     })
     .slice(0, count)
     .map(({ tile }) => tile);
+  const axes: [VectorAxis, VectorAxis] = [turned.a.vectorAxis, turned.b.vectorAxis];
+  const doubled = sorted
+    .flatMap((tile): SharedTile[] => (tile.kind === "shared" ? [{ ...tile, double: true }] : []))
+    .filter((tile) => sharedBytes(tile, ...axes) <= profile.maxWorkgroupBytes)
+    .slice(0, Math.floor(count / 3));
+  return [...sorted.slice(0, count - doubled.length), ...doubled];
 }
 
 /**

@@ -22,28 +22,28 @@ export function formatTile(tile: MatmulTile): string {
   const [x, y] = tile.workgroup;
   const base = `${tile.kind} ${tile.rows}x${tile.columns} ${x}x${y}`;
   if (tile.kind === "registers") return base;
-  return `${base} k${tile.kTile}${tile.slices > 1 ? ` s${tile.slices}` : ""}`;
+  return `${base} k${tile.kTile}${tile.slices > 1 ? ` s${tile.slices}` : ""}${tile.double ? " d" : ""}`;
 }
 
 /**
- * Reads `registers ROWSxCOLUMNS XxY` or `shared ROWSxCOLUMNS XxY kDEPTH [sSLICES]`.
+ * Reads `registers ROWSxCOLUMNS XxY` or `shared ROWSxCOLUMNS XxY kDEPTH [sSLICES] [d]`; `d` is for double buffering.
  * @throws Error when the text is neither, or the numbers make no tile.
  */
 export function parseTile(text: string): MatmulTile {
   const registers = /^registers (\d+)x(\d+) (\d+)x(\d+)$/.exec(text.trim());
-  const shared = /^shared (\d+)x(\d+) (\d+)x(\d+) k(\d+)(?: s(\d+))?$/.exec(text.trim());
+  const shared = /^shared (\d+)x(\d+) (\d+)x(\d+) k(\d+)(?: s(\d+))?( d)?$/.exec(text.trim());
   const found = registers ?? shared;
   if (found === null) {
     throw new Error(
       `matmul tile "${text}" is not understood; write "registers ROWSxCOLUMNS XxY" or ` +
-        '"shared ROWSxCOLUMNS XxY kDEPTH [sSLICES]", for example "registers 16x4 8x1" or "shared 8x2 16x16 k8"',
+        '"shared ROWSxCOLUMNS XxY kDEPTH [sSLICES] [d]", for example "registers 16x4 8x1" or "shared 8x2 16x16 k8"',
     );
   }
-  const [rows, columns, x, y, kTile, slices] = found.slice(1).map((part) => Number(part ?? 1));
+  const [rows, columns, x, y, kTile, slices] = found.slice(1, 7).map((part) => Number(part ?? 1));
   const tile: MatmulTile =
     registers !== null
       ? { kind: "registers", rows, columns, workgroup: [x, y] }
-      : { kind: "shared", rows, columns, workgroup: [x, y], kTile, slices };
+      : { kind: "shared", rows, columns, workgroup: [x, y], kTile, slices, ...(found[7] ? { double: true } : {}) };
   checkTile("matmul", tile);
   return tile;
 }

@@ -67,6 +67,8 @@ export interface SharedTile {
   readonly kTile: number;
   /** Groups of invocations that share out the depth of every block and add up their results at the end. */
   readonly slices: number;
+  /** Two areas of workgroup memory by turns: the next blocks are on their way while these are multiplied. */
+  readonly double?: boolean;
 }
 
 export type MatmulTile = RegisterTile | SharedTile;

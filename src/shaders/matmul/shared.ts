@@ -9,6 +9,10 @@
  * Results with few rows and columns but a long k (a weight's gradient) leave a GPU idle when each result has one
  * invocation. With `slices` > 1 several groups of invocations share out the k of every block, and add up their
  * results through workgroup memory at the end ("sliced-k" in CUTLASS's terms): one pass, no atomics.
+ *
+ * With `double` there are two areas of workgroup memory: the blocks of the next step are read into registers before
+ * those of this step are multiplied, and written into the other area after it. Reads of global memory have the whole
+ * step to arrive, and a step needs one barrier (CUTLASS's software pipeline).
  */
 import type { MatmulShader, MatmulOperand, MatmulSpec, SharedTile, VectorAxis } from "./product.ts";
 import { blockGrid, clampIndex, COMPONENTS, kernelText, range, storeRow } from "./edges.ts";
@@ -37,8 +41,9 @@ export function sharedBytes(tile: SharedTile, axisA: VectorAxis, axisB: VectorAx
     workgroup: [x, y],
     kTile,
     slices,
+    double = false,
   } = tile;
-  const staged = kTile * (pitchOf(rows * y, axisA) + pitchOf(columns * 4 * x, axisB));
+  const staged = (double ? 2 : 1) * kTile * (pitchOf(rows * y, axisA) + pitchOf(columns * 4 * x, axisB));
   // Sums of slices are added up where the last blocks lay.
   return 16 * Math.max(staged, slices > 1 ? rows * columns * x * y : 0);
 }
@@ -62,6 +67,7 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
     workgroup: [x, y],
     kTile,
     slices,
+    double = false,
   } = tile;
   const bytes = sharedBytes(tile, spec.a.vectorAxis, spec.b.vectorAxis);
   if (bytes > maxBytes) {
@@ -116,23 +122,60 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
   // A thread's rows and columns are spread over the block, so that neighbours read neighbouring vec4s.
   const depth = kTile / slices;
   const at = slices > 1 ? `(mm_slice * ${depth} + mm_j)` : "mm_j";
-  body.push(
-    `for (var mm_k = 0; mm_k < ${spec.k}; mm_k += ${kTile}) {`,
-    ...stage(a, spec, kTile, threads, "k").map((line) => `  ${line}`),
-    ...stage(b, spec, kTile, threads, "outer").map((line) => `  ${line}`),
-    "  workgroupBarrier();",
-    `  for (var mm_j = 0; mm_j < ${depth}; mm_j++) {`,
-    ...range(groups).map((g) => `    let mm_a${g} = mm_shared[${at} * ${a.pitch} + ${a.start + g * y} + mm_y];`),
-    ...range(columns).map((c) => `    let mm_b${c} = mm_shared[${at} * ${b.pitch} + ${b.start + c * x} + mm_x];`),
+  const half = double ? " + mm_half" : "";
+  const multiply = [
+    `for (var mm_j = 0; mm_j < ${depth}; mm_j++) {`,
+    ...range(groups).map((g) => `  let mm_a${g} = mm_shared[${at} * ${a.pitch} + ${a.start + g * y} + mm_y${half}];`),
+    ...range(columns).map((c) => `  let mm_b${c} = mm_shared[${at} * ${b.pitch} + ${b.start + c * x} + mm_x${half}];`),
     ...range(rows).flatMap((r) =>
       range(columns).map(
-        (c) => `    mm_c${r}_${c} = fma(vec4<f32>(mm_a${r >> 2}.${COMPONENTS[r & 3]}), mm_b${c}, mm_c${r}_${c});`,
+        (c) => `  mm_c${r}_${c} = fma(vec4<f32>(mm_a${r >> 2}.${COMPONENTS[r & 3]}), mm_b${c}, mm_c${r}_${c});`,
       ),
     ),
-    "  }",
-    "  workgroupBarrier();",
     "}",
-  );
+  ];
+  const panels = [
+    { panel: a, fastest: "k" },
+    { panel: b, fastest: "outer" },
+  ] as const;
+  const indent = (lines: readonly string[]): string[] => lines.map((line) => `  ${line}`);
+  if (double) {
+    const size = kTile * (a.pitch + b.pitch);
+    const staged = panels.map(({ panel, fastest }, i) =>
+      stageInTwo(panel, spec, kTile, threads, fastest, `mm_p${i}`, "mm_at", "mm_into"),
+    );
+    const all = (which: "variables" | "load" | "store"): string[] => staged.flatMap((parts) => parts[which]);
+    body.push(
+      ...all("variables"),
+      "var mm_half = 0;",
+      "{",
+      ...indent(["let mm_at = 0;", "let mm_into = 0;", ...all("load"), ...all("store")]),
+      "}",
+      "workgroupBarrier();",
+      `for (var mm_k = 0; mm_k < ${spec.k}; mm_k += ${kTile}) {`,
+      `  let mm_at = mm_k + ${kTile};`,
+      `  let mm_into = ${size} - mm_half;`,
+      `  if (mm_at < ${spec.k}) {`,
+      ...indent(indent(all("load"))),
+      "  }",
+      ...indent(multiply),
+      `  if (mm_at < ${spec.k}) {`,
+      ...indent(indent(all("store"))),
+      "  }",
+      "  workgroupBarrier();",
+      "  mm_half = mm_into;",
+      "}",
+    );
+  } else {
+    body.push(
+      `for (var mm_k = 0; mm_k < ${spec.k}; mm_k += ${kTile}) {`,
+      ...panels.flatMap(({ panel, fastest }) => indent(stage(panel, spec, kTile, threads, fastest))),
+      "  workgroupBarrier();",
+      ...indent(multiply),
+      "  workgroupBarrier();",
+      "}",
+    );
+  }
 
   if (slices > 1) {
     const size = x * y;
@@ -169,19 +212,42 @@ export function emitShared(spec: MatmulSpec, tile: SharedTile, maxBytes: number)
       "}",
     );
   }
-  const title = `blocks of ${blockM}x${blockN}x${kTile}, ${rows} rows x ${columns} vec4 an invocation`;
+  const title =
+    `blocks of ${blockM}x${blockN}x${kTile}${double ? ", double-buffered" : ""}, ` +
+    `${rows} rows x ${columns} vec4 an invocation`;
   const parts = { title, invocations: threads, sharedVectors: bytes / 16, body };
   return { wgsl: kernelText(spec, parts), workgroups, parts };
 }
 
+/** A block's way into workgroup memory: each thread's vectors of it, read and then written, chunk after chunk. */
+interface Chunk {
+  /** Whether only some threads have a part in it: the condition. */
+  readonly guard: string | undefined;
+  /** Where it lies in the block. */
+  readonly place: readonly string[];
+  /** Names and WGSL of the vectors that are read. */
+  readonly values: readonly { readonly before: readonly string[]; readonly value: string }[];
+  /** Statements that write vectors of these names into workgroup memory. */
+  store(names: readonly string[]): string[];
+}
+
 /**
- * Statements that copy one block into workgroup memory. Beyond the end of k both operands are staged as zero (one
+ * How one block is copied into workgroup memory. Beyond the end of k both operands are staged as zero (one
  * alone would not do: 0 · inf is NaN); beyond the end of m or n, as whatever is at the last index, which no result
- * that is stored depends on. `fastest` is the axis along which neighbouring threads read single elements.
+ * that is stored depends on. `fastest` is the axis along which neighbouring threads read single elements; `at` is the
+ * block's first k, `into` the start of the area it goes to.
  */
-function stage(panel: Panel, spec: MatmulSpec, kTile: number, threads: number, fastest: "k" | "outer"): string[] {
+function chunksOf(
+  panel: Panel,
+  spec: MatmulSpec,
+  kTile: number,
+  threads: number,
+  fastest: "k" | "outer",
+  at: string,
+  into?: string,
+): Chunk[] {
   const { operand, start: origin, pitch, width } = panel;
-  const place = (k: string): string => `mm_shared[${k} * ${pitch} + ${origin} + mm_q]`;
+  const place = (k: string): string => `mm_shared[${k} * ${pitch} + ${origin} + mm_q${into ? ` + ${into}` : ""}]`;
   const quads = width / 4;
   const axis = operand.vectorAxis;
   const deep = axis === "k" ? kTile / 4 : kTile;
@@ -190,44 +256,85 @@ function stage(panel: Panel, spec: MatmulSpec, kTile: number, threads: number, f
   const partial = spec.k % kTile !== 0;
   const outerAt = (i: number, vector = 1): string =>
     clampIndex(i === 0 ? "mm_i" : `mm_i + ${i}`, panel.extent, panel.covered, vector);
-  const lines: string[] = [];
+  const kept = (value: string): string => (partial ? `select(vec4<f32>(), ${value}, mm_in)` : value);
+  const chunks: Chunk[] = [];
   for (let start = 0; start < count; start += threads) {
     const index = start === 0 ? "mm_thread" : `(mm_thread + ${start})`;
     const [k, quad] = kFastest
       ? [`${index} % ${deep}`, `${index} / ${deep}`]
       : [`${index} / ${quads}`, `${index} % ${quads}`];
-    const guarded = start + threads > count;
-    lines.push(
-      guarded ? `if (${index} < ${count}) {` : "{",
-      `  let mm_q = ${quad};`,
-      `  let mm_kk = ${axis === "k" ? `(${k}) * 4` : k};`,
-      `  let mm_i = ${panel.first} + mm_q * 4;`,
-      `  let mm_kg = ${partial ? `min(mm_k + mm_kk, ${spec.k - (axis === "k" ? 4 : 1)})` : "mm_k + mm_kk"};`,
-    );
-    if (partial) lines.push(`  let mm_in = mm_k + mm_kk < ${spec.k};`);
-    const kept = (value: string): string => (partial ? `select(vec4<f32>(), ${value}, mm_in)` : value);
+    const common = {
+      guard: start + threads > count ? `${index} < ${count}` : undefined,
+      place: [`let mm_q = ${quad};`, `let mm_kk = ${axis === "k" ? `(${k}) * 4` : k};`],
+    };
+    const address = [
+      `let mm_i = ${panel.first} + mm_q * 4;`,
+      `let mm_kg = ${partial ? `min(${at} + mm_kk, ${spec.k - (axis === "k" ? 4 : 1)})` : `${at} + mm_kk`};`,
+      ...(partial ? [`let mm_in = ${at} + mm_kk < ${spec.k};`] : []),
+    ];
     if (axis === "k") {
-      for (const i of range(4)) {
-        lines.push(`  let mm_i${i} = ${outerAt(i)};`);
-        lines.push(`  let mm_t${i} = ${kept(operand.load4("mm_batch", `mm_i${i}`, "mm_kg"))};`);
-      }
-      for (const j of range(4)) {
-        const column = range(4)
-          .map((i) => `mm_t${i}.${COMPONENTS[j]}`)
-          .join(", ");
-        lines.push(`  ${place(`(mm_kk + ${j})`)} = vec4<f32>(${column});`);
-      }
-    } else if (axis === "outer") {
-      lines.push(
-        `  let mm_i0 = ${outerAt(0, 4)};`,
-        `  ${place("mm_kk")} = ${kept(operand.load4("mm_batch", "mm_i0", "mm_kg"))};`,
-      );
-    } else {
-      for (const i of range(4)) lines.push(`  let mm_i${i} = ${outerAt(i)};`);
-      const values = range(4).map((i) => operand.load("mm_batch", `mm_i${i}`, "mm_kg"));
-      lines.push(`  ${place("mm_kk")} = ${kept(`vec4<f32>(${values.join(", ")})`)};`);
+      const values = range(4).map((i) => ({
+        before: [...(i === 0 ? address : []), `let mm_i${i} = ${outerAt(i)};`],
+        value: kept(operand.load4("mm_batch", `mm_i${i}`, "mm_kg")),
+      }));
+      const store = (names: readonly string[]): string[] =>
+        range(4).map((j) => {
+          const column = names.map((name) => `${name}.${COMPONENTS[j]}`).join(", ");
+          return `${place(`(mm_kk + ${j})`)} = vec4<f32>(${column});`;
+        });
+      chunks.push({ ...common, values, store });
+      continue;
     }
-    lines.push("}");
+    const store = ([name]: readonly string[]): string[] => [`${place("mm_kk")} = ${name};`];
+    const before =
+      axis === "outer" ? [`let mm_i0 = ${outerAt(0, 4)};`] : range(4).map((i) => `let mm_i${i} = ${outerAt(i)};`);
+    const value =
+      axis === "outer"
+        ? operand.load4("mm_batch", "mm_i0", "mm_kg")
+        : `vec4<f32>(${range(4)
+            .map((i) => operand.load("mm_batch", `mm_i${i}`, "mm_kg"))
+            .join(", ")})`;
+    chunks.push({ ...common, values: [{ before: [...address, ...before], value: kept(value) }], store });
   }
-  return lines;
+  return chunks;
+}
+
+/** A chunk's statements, for the threads that have a part in it. */
+function inChunk({ guard, place }: Chunk, lines: readonly string[]): string[] {
+  return [guard ? `if (${guard}) {` : "{", ...[...place, ...lines].map((line) => `  ${line}`), "}"];
+}
+
+/** Statements that copy one block into workgroup memory. */
+function stage(panel: Panel, spec: MatmulSpec, kTile: number, threads: number, fastest: "k" | "outer"): string[] {
+  return chunksOf(panel, spec, kTile, threads, fastest, "mm_k").flatMap((chunk) => {
+    const names = range(chunk.values.length).map((i) => `mm_t${i}`);
+    const reads = chunk.values.flatMap(({ before, value }, i) => [...before, `let ${names[i]} = ${value};`]);
+    return inChunk(chunk, [...reads, ...chunk.store(names)]);
+  });
+}
+
+/** The same in two steps, by way of variables whose names begin with `prefix`: the block at `at`, to the area `into`. */
+function stageInTwo(
+  panel: Panel,
+  spec: MatmulSpec,
+  kTile: number,
+  threads: number,
+  fastest: "k" | "outer",
+  prefix: string,
+  at: string,
+  into: string,
+): { variables: string[]; load: string[]; store: string[] } {
+  const chunks = chunksOf(panel, spec, kTile, threads, fastest, at, into);
+  const namesOf = (chunk: Chunk, c: number): string[] => chunk.values.map((_, i) => `${prefix}_${c}_${i}`);
+  return {
+    variables: chunks.flatMap((chunk, c) => namesOf(chunk, c).map((name) => `var ${name} = vec4<f32>();`)),
+    load: chunks.flatMap((chunk, c) => {
+      const names = namesOf(chunk, c);
+      return inChunk(
+        chunk,
+        chunk.values.flatMap(({ before, value }, i) => [...before, `${names[i]} = ${value};`]),
+      );
+    }),
+    store: chunks.flatMap((chunk, c) => inChunk(chunk, chunk.store(namesOf(chunk, c)))),
+  };
 }

@@ -58,30 +58,52 @@ function operand(
   };
 }
 
-export function specOf(product: Product): MatmulSpec {
+/** Declarations of A, B and C, whose names end in `suffix`, at the bindings given; undefined leaves one out. */
+export function declarationsOf(
+  { batch, m, n, k, transposeA = false, transposeB = false, scalar = false }: Product,
+  at: { readonly a?: number; readonly b?: number; readonly c?: number },
+  suffix = "",
+): string {
+  const declare = (
+    binding: number | undefined,
+    access: string,
+    name: string,
+    fastest: number,
+    count: number,
+  ): string[] => {
+    const type = !scalar && fastest % 4 === 0 ? `array<vec4<f32>, ${count / 4}>` : `array<f32, ${count}>`;
+    return binding === undefined
+      ? []
+      : [`@group(0) @binding(${binding}) var<storage, ${access}> ${name}${suffix}: ${type};`];
+  };
+  return [
+    ...declare(at.a, "read", "lhs", transposeA ? m : k, batch * m * k),
+    ...declare(at.b, "read", "rhs", transposeB ? k : n, batch * k * n),
+    ...declare(at.c, "read_write", "result", n, batch * m * n),
+  ].join("\n");
+}
+
+/** The product on buffers bound from `binding` on, whose names end in `suffix`. */
+export function specOf(product: Product, suffix = "", binding = 0): MatmulSpec {
   const { batch, m, n, k, transposeA = false, transposeB = false, scalar = false, fused = false } = product;
   const vectorA = !scalar && (transposeA ? m : k) % 4 === 0;
   const vectorB = !scalar && (transposeB ? k : n) % 4 === 0;
   const vectorC = !scalar && n % 4 === 0;
-  const type = (vector: boolean, count: number): string =>
-    vector ? `array<vec4<f32>, ${count / 4}>` : `array<f32, ${count}>`;
   const out = fused ? (value: string) => `${value} + ${value} + 1.0` : (value: string) => value;
+  const relu = (value: string): string => `max(${value}, ${value} * 0.0)`;
+  const result = `result${suffix}`;
   return {
     name: "product",
     batch,
     m,
     n,
     k,
-    a: operand("lhs", m, k, !transposeA, vectorA, fused ? (value) => `max(${value}, ${value} * 0.0)` : (v) => v),
-    b: operand("rhs", n, k, transposeB, vectorB, (v) => v),
-    declarations: [
-      `@group(0) @binding(0) var<storage, read> lhs: ${type(vectorA, batch * m * k)};`,
-      `@group(0) @binding(1) var<storage, read> rhs: ${type(vectorB, batch * k * n)};`,
-      `@group(0) @binding(2) var<storage, read_write> result: ${type(vectorC, batch * m * n)};`,
-    ].join("\n"),
+    a: operand(`lhs${suffix}`, m, k, !transposeA, vectorA, fused ? relu : (v) => v),
+    b: operand(`rhs${suffix}`, n, k, transposeB, vectorB, (v) => v),
+    declarations: declarationsOf(product, { a: binding, b: binding + 1, c: binding + 2 }, suffix),
     storeVector: vectorC,
-    store: (b, i, j, value) => `result[((${b}) * ${m} + (${i})) * ${n} + (${j})] = ${out(value)};`,
-    store4: (b, i, j, value) => `result[(((${b}) * ${m} + (${i})) * ${n} + (${j})) / 4] = ${out(value)};`,
+    store: (b, i, j, value) => `${result}[((${b}) * ${m} + (${i})) * ${n} + (${j})] = ${out(value)};`,
+    store4: (b, i, j, value) => `${result}[(((${b}) * ${m} + (${i})) * ${n} + (${j})) / 4] = ${out(value)};`,
   };
 }
 

@@ -91,6 +91,15 @@ describe("matmul kernels", () => {
         shared(4, 1, 4, 8, 32, 2),
       ],
     ],
+    [
+      "double-buffered",
+      8,
+      [
+        { ...shared(4, 1, 4, 4, 8), double: true },
+        { ...shared(8, 2, 2, 2, 4), double: true },
+        { ...shared(4, 1, 2, 2, 16, 4), double: true },
+      ],
+    ],
   ];
   for (const [name, runs, choice] of tiles) {
     test(`${name} tiles agree with float64 on random shapes, layouts and tiles`, async () => {
@@ -115,7 +124,8 @@ describe("matmul kernels", () => {
   });
 
   test("the largest tiles are right, inside and at the edges", async () => {
-    for (const tile of [registers(16, 4, 8, 1), shared(8, 2, 16, 16, 8)]) {
+    const blocks128 = shared(8, 2, 16, 16, 8);
+    for (const tile of [registers(16, 4, 8, 1), blocks128, { ...blocks128, double: true }]) {
       await check({ batch: 1, m: 128, n: 128, k: 16 }, tile);
       await check({ batch: 1, m: 131, n: 132, k: 21, fused: true }, tile);
     }
@@ -133,9 +143,11 @@ describe("matmul kernels", () => {
     const a = new Float32Array(20).fill(1);
     a[4] = Number.POSITIVE_INFINITY;
     const b = new Float32Array(20).fill(1);
-    const got = await run(gpu, product, shared(4, 1, 1, 1, 8), a, b);
-    assert.deepEqual([...got.slice(0, 4)], new Array(4).fill(Number.POSITIVE_INFINITY));
-    assert.deepEqual([...got.slice(4)], new Array(12).fill(5));
+    for (const double of [false, true]) {
+      const got = await run(gpu, product, { ...shared(4, 1, 1, 1, 8), double }, a, b);
+      assert.deepEqual([...got.slice(0, 4)], new Array(4).fill(Number.POSITIVE_INFINITY));
+      assert.deepEqual([...got.slice(4)], new Array(12).fill(5));
+    }
   });
 });
 

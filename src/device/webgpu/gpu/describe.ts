@@ -106,6 +106,12 @@ export function adapterName(description: AdapterDescription): string {
   return named || driver || [vendor, architecture].filter((part) => part !== "").join(" ") || "unnamed adapter";
 }
 
+/** What measured times are of: another driver may make another kernel the fastest. */
+export function adapterAndDriver(description: AdapterDescription): string {
+  const { description: driver, backend } = description;
+  return [adapterName(description), driver, backend].filter((part) => part).join(", ");
+}
+
 /**
  * True when `wanted` is part of one of the adapter's names, in any case. "lavapipe" fits llvmpipe, as Mesa's driver
  * calls itself.

@@ -37,6 +37,8 @@ export interface DispatchCommand {
   readonly pipeline: Pipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
+  /** What it does, for `kernelTimes` to add up. */
+  readonly work?: { readonly flops: number; readonly bytes: number };
 }
 
 /** Copy `bytes` bytes between buffers. Offsets and `bytes` are multiples of 4; the two buffers are different. */
@@ -318,6 +320,11 @@ export class Gpu {
     this.#timer?.reset();
   }
 
+  /** Has the next call throw an error of the device that somebody met who could not tell of it. */
+  raiseNext(error: unknown): void {
+    if (error instanceof GpuError && !this.isLost) this.#failure ??= error;
+  }
+
   /** Frees the device and everything on it. Safe to call twice. */
   close(): void {
     if (this.#closed) return;
@@ -362,7 +369,7 @@ export class Gpu {
           pass?.end();
           pass = pipeline = undefined;
         }
-        pass ??= encoder.beginComputePass(timer?.pass(command.name ?? command.pipeline.name));
+        pass ??= encoder.beginComputePass(timer?.pass(command.name ?? command.pipeline.name, command.work));
         if (pipeline !== command.pipeline) {
           pass.setPipeline(command.pipeline.handle);
           pipeline = command.pipeline;

@@ -15,18 +15,29 @@ export interface GpuKernelTime {
   readonly count: number;
   /** Milliseconds, all dispatches together. */
   readonly ms: number;
+  /** Floating-point operations and bytes of all dispatches, where they are known: see `workOf`. */
+  readonly flops: number;
+  readonly bytes: number;
 }
+
+/** A dispatch that is measured. */
+interface Timed {
+  readonly name: string;
+  readonly work: { readonly flops: number; readonly bytes: number };
+}
+
+const UNKNOWN_WORK = { flops: 0, bytes: 0 };
 
 /** WebGPU's largest query set. */
 const MAX_QUERIES = 4096;
 
 interface QueryBlock {
-  readonly names: string[];
+  readonly timed: Timed[];
   readonly querySet: GPUQuerySet;
 }
 
 interface Pending {
-  readonly names: readonly string[];
+  readonly timed: readonly Timed[];
   readonly staging: GPUBuffer;
   /** `performance.now()` when it was submitted. */
   readonly at: number;
@@ -35,7 +46,7 @@ interface Pending {
 /** Measures dispatches of submits and adds them up by kernel name. */
 export class KernelTimer {
   readonly #device: GPUDevice;
-  readonly #totals = new Map<string, { count: number; ns: number }>();
+  readonly #totals = new Map<string, { count: number; ns: number; flops: number; bytes: number }>();
   readonly #spare: GPUQuerySet[] = [];
   #blocks: QueryBlock[] = [];
   #pending: Pending[] = [];
@@ -57,15 +68,15 @@ export class KernelTimer {
     return this.#pending.length;
   }
 
-  /** Descriptor of the compute pass for the next dispatch of `name`. */
-  pass(name: string): GPUComputePassDescriptor {
+  /** Descriptor of the compute pass for the next dispatch of `name`, which does `work`. */
+  pass(name: string, work: Timed["work"] = UNKNOWN_WORK): GPUComputePassDescriptor {
     let block = this.#blocks.at(-1);
-    if (block === undefined || block.names.length * 2 === MAX_QUERIES) {
+    if (block === undefined || block.timed.length * 2 === MAX_QUERIES) {
       const querySet = this.#spare.pop() ?? this.#device.createQuerySet({ type: "timestamp", count: MAX_QUERIES });
-      block = { names: [], querySet };
+      block = { timed: [], querySet };
       this.#blocks.push(block);
     }
-    const at = block.names.push(name) * 2 - 2;
+    const at = block.timed.push({ name, work }) * 2 - 2;
     return {
       label: name,
       timestampWrites: { querySet: block.querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
@@ -77,14 +88,14 @@ export class KernelTimer {
     const blocks = this.#blocks;
     this.#blocks = [];
     const resolved: GPUBuffer[] = [];
-    for (const { names, querySet } of blocks) {
-      const size = names.length * 16;
+    for (const { timed, querySet } of blocks) {
+      const size = timed.length * 16;
       const resolve = this.#device.createBuffer({ size, usage: BufferUsage.QUERY_RESOLVE | BufferUsage.COPY_SRC });
       const staging = this.#device.createBuffer({ size, usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST });
-      encoder.resolveQuerySet(querySet, 0, names.length * 2, resolve, 0);
+      encoder.resolveQuerySet(querySet, 0, timed.length * 2, resolve, 0);
       encoder.copyBufferToBuffer(resolve, 0, staging, 0, size);
       resolved.push(resolve);
-      this.#pending.push({ names, staging, at: performance.now() });
+      this.#pending.push({ timed, staging, at: performance.now() });
       this.#spare.push(querySet);
     }
     return () => {
@@ -97,11 +108,13 @@ export class KernelTimer {
     const pending = this.#pending;
     this.#pending = [];
     await wait(Promise.all(pending.map(({ staging }) => staging.mapAsync(MapMode.READ))));
-    for (const { names, staging, at } of pending) {
+    for (const { timed, staging, at } of pending) {
       const stamps = new BigUint64Array(staging.getMappedRange());
-      names.forEach((name, i) => {
-        const total = this.#totals.get(name) ?? { count: 0, ns: 0 };
+      timed.forEach(({ name, work }, i) => {
+        const total = this.#totals.get(name) ?? { count: 0, ns: 0, flops: 0, bytes: 0 };
         total.count++;
+        total.flops += work.flops;
+        total.bytes += work.bytes;
         // Some drivers give an end before its start when the clock wraps or resets; such a time is no time.
         const ns = Number(BigInt.asIntN(64, stamps[2 * i + 1]! - stamps[2 * i]!));
         total.ns += Math.max(0, ns);
@@ -125,7 +138,7 @@ export class KernelTimer {
 
   /** Times by kernel, the longest total first. */
   totals(): GpuKernelTime[] {
-    const times = [...this.#totals].map(([name, { count, ns }]) => ({ name, count, ms: ns / 1e6 }));
+    const times = [...this.#totals].map(([name, { ns, ...total }]) => ({ name, ...total, ms: ns / 1e6 }));
     return times.sort((a, b) => b.ms - a.ms);
   }
 
