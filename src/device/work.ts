@@ -9,15 +9,7 @@
 import type { Expr } from "../compiler/expr.ts";
 import type { FusedKernel, Kernel, Store } from "../compiler/kernels.ts";
 import { nodeBytes } from "../compiler/plan.ts";
-import type { AttentionAttrs } from "../ops/attention.ts";
-import type { InfoNceAttrs } from "../ops/losses/contrastive.ts";
-import type { ScanAttrs } from "../ops/scan.ts";
-import type { AttentionSpec } from "../ops/specs/attention.ts";
-import type { InfoNceSpec } from "../ops/specs/info-nce.ts";
-import type { ScanSpec } from "../ops/specs/scan.ts";
-import type { ValueSpec } from "../tensor/fused.ts";
 import type { Node } from "../tensor/node.ts";
-import { attentionSpec, infoNceSpec, scanSpec } from "./fused-specs.ts";
 
 /** Floating-point operations and bytes. */
 export interface Work {
@@ -97,34 +89,7 @@ function fusedBytes({ inputs, outputs }: FusedKernel): number {
   return [...new Set([...inputs, ...written])].reduce((sum, node) => sum + nodeBytes(node), 0);
 }
 
-/** Of each step: the product with the recurrent weight, and the gates' own arithmetic. */
-const scan = ({ steps, batch, directions, hidden }: ScanSpec, gates: number, pointwise: number): number =>
-  steps * batch * directions * hidden * (2 * gates * hidden + pointwise);
-
-/** Of each pair of a query and a key: `products` dot products or sums over D, and the exponential's part. */
-function attention({ batch, heads, queries, keys, dim, segments }: AttentionSpec, products: number): number {
-  const pairs = segments ? segments.reduce((sum, length) => sum + length * length, 0) : queries * keys;
-  return batch * heads * pairs * (2 * products * dim + 5);
-}
-
-/** Of each logit: `products` dot products or sums over C, and the exponential's part. */
-const infoNce = ({ rows, channels, positives, negatives }: InfoNceSpec, products: number): number =>
-  rows * (positives + negatives) * (2 * products * channels + 4);
-
-type Flops = (operands: readonly ValueSpec[], attrs: never) => number;
-
-const FUSED: Readonly<Record<string, Flops>> = {
-  gruScan: ([gates, , , h0], attrs: ScanAttrs) => scan(scanSpec(gates.shape, h0.shape, attrs), 3, 14),
-  gruScanBackward: ([, dhn, saved], attrs: ScanAttrs) => scan(scanSpec(saved.shape, dhn.shape, attrs), 3, 20),
-  lstmScan: ([gates, , , h0], attrs: ScanAttrs) => scan(scanSpec(gates.shape, h0.shape, attrs), 4, 12),
-  lstmScanBackward: ([, dhn, , saved], attrs: ScanAttrs) => scan(scanSpec(saved.shape, dhn.shape, attrs), 4, 20),
-  attention: (inputs, attrs: AttentionAttrs) => attention(attentionSpec(inputs, attrs), 2),
-  attentionBackward: (inputs, attrs: AttentionAttrs) => attention(attentionSpec(inputs.slice(1), attrs), 5),
-  infoNce: ([, k, queue], attrs: InfoNceAttrs) => infoNce(infoNceSpec(k, queue, attrs), 1),
-  infoNceBackward: ([, , k, queue], attrs: InfoNceAttrs) => infoNce(infoNceSpec(k, queue, attrs), 2),
-};
-
-/** 0 of ops that only choose or move: top-k, scattered sums. */
+/** 0 of ops that tell none: top-k and scattered sums, which only choose or move. */
 function fusedFlops({ fused, operands, attrs }: FusedKernel): number {
-  return FUSED[fused.name]?.(operands, attrs as never) ?? 0;
+  return fused.kernels?.flops?.(operands, attrs as never) ?? 0;
 }

@@ -22,7 +22,12 @@ type Lower = (inputs: readonly ValueSpec[], attrs: never, ...more: never[]) => o
 export interface FusedOp<A extends object = object> {
   readonly name: string;
   /** Kernels by kind of device; without them a device runs the decomposition. */
-  readonly kernels?: { readonly cpu?: Lower; readonly webgpu?: Lower };
+  readonly kernels?: {
+    readonly cpu?: Lower;
+    readonly webgpu?: Lower;
+    /** Floating-point operations of the kernels, a multiply-add as two; absent where they do none. */
+    readonly flops?: (inputs: readonly ValueSpec[], attrs: never) => number;
+  };
   /** Shapes and dtypes of the results. Inputs were checked by the public function that builds the op. */
   outputs(inputs: readonly ValueSpec[], attrs: A): ValueSpec[];
   /** The results from other ops: the meaning that every kernel is held to, and what gradients are taken of. */

@@ -27,12 +27,20 @@ function specOf(inputs: readonly ValueSpec[], attrs: AttentionAttrs): AttentionS
   return { batch, heads, queries, keys, dim, scale, packed, mask, keep, segments };
 }
 
+/** Of each pair of a query and a key: `products` dot products or sums over D, and the exponential's part. */
+function flopsOf({ batch, heads, queries, keys, dim, segments }: AttentionSpec, products: number): number {
+  const pairs = segments ? segments.reduce((sum, length) => sum + length * length, 0) : queries * keys;
+  return batch * heads * pairs * (2 * products * dim + 5);
+}
+
 export const FORWARD: Kernels<AttentionAttrs> = {
   cpu: (inputs, attrs) => attentionForward(specOf(inputs, attrs)),
   webgpu: (inputs, attrs, profile) => wgslForward(specOf(inputs, attrs), profile),
+  flops: (inputs, attrs) => flopsOf(specOf(inputs, attrs), 2),
 };
 
 export const BACKWARD: Kernels<AttentionAttrs> = {
   cpu: (inputs, attrs) => attentionBackward(specOf(inputs.slice(1), attrs)),
   webgpu: (inputs, attrs, profile) => wgslBackward(specOf(inputs.slice(1), attrs), profile),
+  flops: (inputs, attrs) => flopsOf(specOf(inputs.slice(1), attrs), 5),
 };

@@ -25,14 +25,20 @@ function isSmall(k: ValueSpec, queue: ValueSpec, profile: AdapterProfile): boole
 
 const SMALL_LOGITS = 1 << 18;
 
+/** Of each logit: `products` dot products or sums over C, and the exponential's part. */
+const flopsOf = ({ rows, channels, positives, negatives }: InfoNceSpec, products: number): number =>
+  rows * (positives + negatives) * (2 * products * channels + 4);
+
 export const FORWARD: Kernels<InfoNceAttrs> = {
   cpu: ([, k, queue], attrs) => infoNceForward(specOf(k, queue, attrs)),
   webgpu: ([, k, queue], attrs, profile) =>
     isSmall(k, queue, profile) ? undefined : wgslForward(specOf(k, queue, attrs), profile),
+  flops: ([, k, queue], attrs) => flopsOf(specOf(k, queue, attrs), 1),
 };
 
 export const BACKWARD: Kernels<InfoNceAttrs> = {
   cpu: ([, , k, queue], attrs) => infoNceBackward(specOf(k, queue, attrs)),
   webgpu: ([, , k, queue], attrs, profile) =>
     isSmall(k, queue, profile) ? undefined : wgslBackward(specOf(k, queue, attrs), profile),
+  flops: ([, , k, queue], attrs) => flopsOf(specOf(k, queue, attrs), 2),
 };
