@@ -156,6 +156,22 @@ const MAKERS: Record<string, Maker> = {
       bound: 1e-5,
     };
   },
+  pad(draw, elements) {
+    const shape = draw.shape({ minRank: 1, maxRank: 3, elements: Math.max(4, elements / 4) });
+    const x = draw.operand(shape);
+    const mode = draw.pick(["constant", "reflect", "replicate", "circular"] as const);
+    const widths = shape.slice(draw.int(0, shape.length - 1)).map((n): [number, number] => {
+      const most = Math.min(3, mode === "reflect" ? n - 1 : mode === "circular" ? n : 3);
+      return [draw.int(0, most), draw.int(0, most)];
+    });
+    const options = { mode, value: mode === "constant" ? draw.pick([0, 1.5]) : undefined };
+    return {
+      name: `pad ${JSON.stringify(widths)} ${JSON.stringify(options)} (${x.how})`,
+      leaves: [x.leaf],
+      f: (t) => ops.pad(x.view(t), widths, options).square(),
+      bound: 1e-5,
+    };
+  },
   topK(draw, elements) {
     const shape = draw.shape({ minRank: 1, elements });
     const k = draw.int(1, Math.min(5, shape[shape.length - 1]));
