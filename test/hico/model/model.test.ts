@@ -200,7 +200,7 @@ describe("a step", () => {
     for (const name of names) {
       const [q, k] = [model.encoder_q.stateDict().get(name)!, model.encoder_k.stateDict().get(name)!];
       // As doubles, which the reference device computes in.
-      const doubles = async (x: Tensor): Promise<number[]> => [await x.toArray()].flat(Infinity) as number[];
+      const doubles = async (x: Tensor): Promise<number[]> => (await x.reshape([-1]).toArray()) as number[];
       const [q1, k1] = [await doubles(q), await doubles(k)];
       assert.notDeepEqual(q1, k1);
       await trainer.step(batchOf(2, 2));
