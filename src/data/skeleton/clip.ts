@@ -167,16 +167,23 @@ const REACH = 50;
  */
 export function checkReach({ data, frames, persons, joints }: Clip, file: string): void {
   const away = new Float64Array(frames * persons * joints);
-  const sizes: number[] = [];
-  for (let body = 0; body < frames * persons; body++) {
-    const start = body * joints;
-    const at = (v: number, c: number): number => data[(start + v) * 3 + c];
-    const middle = [0, 1, 2].map((c) => quantile(joints, 0.5, (v) => at(v, c)));
-    for (let v = 0; v < joints; v++) away[start + v] = Math.hypot(...middle.map((place, c) => at(v, c) - place));
-    const size = quantile(joints, 0.75, (v) => away[start + v]);
-    if (size > 0) sizes.push(size);
+  const sizes = new Float64Array(frames * persons);
+  let bodies = 0;
+  const row = new Float64Array(joints);
+  const middle = [0, 0, 0];
+  for (let start = 0; start < away.length; start += joints) {
+    for (let c = 0; c < 3; c++) {
+      for (let v = 0; v < joints; v++) row[v] = data[(start + v) * 3 + c];
+      middle[c] = quantile(row, joints, 0.5);
+    }
+    for (let v = 0; v < joints; v++) {
+      const at = (start + v) * 3;
+      row[v] = away[start + v] = Math.hypot(data[at] - middle[0], data[at + 1] - middle[1], data[at + 2] - middle[2]);
+    }
+    const size = quantile(row, joints, 0.75);
+    if (size > 0) sizes[bodies++] = size;
   }
-  const size = quantile(sizes.length, 0.5, (i) => sizes[i]);
+  const size = quantile(sizes, bodies, 0.5);
   const far = away.findIndex((distance) => distance > REACH * size);
   if (far < 0) return;
   const [joint, body] = [far % joints, Math.floor(far / joints)];
@@ -189,8 +196,11 @@ export function checkReach({ data, frames, persons, joints }: Clip, file: string
   );
 }
 
-/** A quantile of so many numbers, of those that are not NaN; NaN where there are none. */
-function quantile(count: number, share: number, value: (i: number) => number): number {
-  const values = Float64Array.from({ length: count }, (_, i) => value(i)).filter((x) => !Number.isNaN(x));
-  return values.sort()[Math.floor(share * (values.length - 1))] ?? NaN;
+/** A quantile of the first `count` numbers, of those that are not NaN; NaN where there are none. Sorts them in place. */
+function quantile(values: Float64Array, count: number, share: number): number {
+  // NaN is sorted behind all numbers.
+  const sorted = values.subarray(0, count).sort();
+  let there = count;
+  while (there > 0 && Number.isNaN(sorted[there - 1])) there--;
+  return there > 0 ? sorted[Math.floor(share * (there - 1))] : NaN;
 }
