@@ -6,7 +6,7 @@
  * The gradient of a constant is a sum over the steps: of products it is one product over all steps, after the loop.
  */
 import type { Body, Loop } from "../tensor/program/body.ts";
-import { bodyOf, buildBody, placeholder } from "../tensor/program/body.ts";
+import { bodyOf, buildBody, placeholder, timeOf } from "../tensor/program/body.ts";
 import * as build from "../tensor/build.ts";
 import { zeros } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
@@ -76,7 +76,7 @@ function keptResults({ leaves, steps, roots }: Body): number[] {
 }
 
 function loopOp(loop: Loop): FusedOp {
-  const { body, steps, reverse, constants, xs, carries } = loop;
+  const { body, steps, constants, xs, carries } = loop;
   const overTime = ({ shape, dtype }: ValueSpec): ValueSpec => ({ shape: [steps, ...shape], dtype });
   const specs = [...body.leaves, ...body.steps];
   const outputs = (): ValueSpec[] => {
@@ -92,7 +92,7 @@ function loopOp(loop: Loop): FusedOp {
       let state = inputs.slice(constants + xs).map((t) => t.node);
       const left: Node[][] = Array.from({ length: body.roots.length }, () => new Array<Node>(steps));
       for (let k = 0; k < steps; k++) {
-        const t = reverse ? steps - 1 - k : k;
+        const t = timeOf(loop, k);
         const own = inputs.slice(constants, constants + xs).map((x) => x.slice(t).node);
         const roots = buildBody(body, [...whole, ...own, ...state]);
         state = roots.slice(0, carries);
@@ -162,10 +162,7 @@ function backward(
   const asked = ownXs.flatMap((n) => found.get(n) ?? []);
   // Products of the forward body are read, not computed again.
   const known = new Map<Node, Tensor>();
-  roots.slice(carries).forEach((n, i) => {
-    if (!place.includes(n) && !known.has(n)) known.set(n, results[2 * carries + i]);
-  });
-  roots.slice(0, carries).forEach((n, i) => {
+  roots.forEach((n, i) => {
     if (!place.includes(n) && !known.has(n)) known.set(n, results[carries + i]);
   });
   const all = [...next, ...sums.totals.map((s) => s.next), ...asked, ...sums.left];

@@ -5,7 +5,7 @@
  * for every step, in the order of the steps.
  */
 import type { Body } from "../tensor/program/body.ts";
-import { bodyOf, placeholder } from "../tensor/program/body.ts";
+import { bodyOf, placeholder, timeOf } from "../tensor/program/body.ts";
 import { inBounds, valuesBehind } from "../tensor/bounds.ts";
 import type { Bounds } from "../tensor/bounds.ts";
 import * as build from "../tensor/build.ts";
@@ -138,7 +138,7 @@ function drawsOfSteps(draws: readonly Node[], steps: number, reverse: boolean): 
       asked.clear();
       values = new Map();
       for (let k = 0; k < steps; k++) {
-        const t = reverse ? steps - 1 - k : k;
+        const t = timeOf({ steps, reverse }, k);
         draws.forEach(({ op, dtype: own, shape }, i) => {
           if (op.kind !== "data" || !op.refresh) return;
           const data = first && k === 0 ? op.data : op.refresh();
@@ -167,7 +167,7 @@ function unrolled({ xs, carries, steps, reverse, step }: LoopedStep): { last: Te
   let state = carries;
   const left = new Array<readonly Tensor[]>(steps);
   for (let k = 0; k < steps; k++) {
-    const t = reverse ? steps - 1 - k : k;
+    const t = timeOf({ steps, reverse }, k);
     [state, left[t]] = step(
       xs.map((x) => x.slice(t)),
       state,

@@ -5,13 +5,9 @@ import { benchDevice } from "../bench/measure.ts";
 import { benchPeers } from "../bench/peers.ts";
 import { benchChart, type BenchReport, benchTable, parseReport } from "../bench/report.ts";
 import { device, gpuChoices } from "../device/index.ts";
-import { writeFileAtomic } from "../io/byte-sink.ts";
+import { writeTextAtomic } from "../io/byte-sink.ts";
 import { defineHicoCommand, packageVersion } from "./command.ts";
 import { DEVICE_ARGS, deviceOptions, FORCE_ARG, requireNew } from "./options.ts";
-
-function write(path: string, text: string): void {
-  writeFileAtomic(path, (sink) => sink.write(new TextEncoder().encode(text)));
-}
 
 export default defineHicoCommand({
   meta: {
@@ -67,7 +63,7 @@ export default defineHicoCommand({
     console.log(benchTable(results, against));
     const runtime = `Node ${process.versions.node}, ${process.platform}-${process.arch}`;
     const report: BenchReport = { format: "hico-bench", version: packageVersion, runtime, quick, results };
-    if (args.json) write(args.json, `${JSON.stringify(report, null, 2)}\n`);
-    if (args.svg) write(args.svg, benchChart(results));
+    if (args.json) writeTextAtomic(args.json, `${JSON.stringify(report, null, 2)}\n`);
+    if (args.svg) writeTextAtomic(args.svg, benchChart(results));
   },
 });

@@ -242,6 +242,13 @@ export function writeFileAtomic(path: string, fill: (sink: ByteSink) => void): v
   }
 }
 
+/** Writes `path` as UTF-8, whole or not at all. @returns the bytes written. */
+export function writeTextAtomic(path: string, text: string): number {
+  const bytes = new TextEncoder().encode(text);
+  writeFileAtomic(path, (sink) => sink.write(bytes));
+  return bytes.length;
+}
+
 /** What `fill` writes, as bytes. */
 export function collectBytes(fill: (sink: ByteSink) => void): Uint8Array {
   const sink = new MemorySink();

@@ -19,7 +19,7 @@ export interface LayerOptions {
 }
 
 /** Uniform in ±bound. */
-function uniformWithin(bound: number, shape: Shape, { dtype = "f32", generator = rng() }: LayerOptions): Tensor {
+export function uniformWithin(bound: number, shape: Shape, { dtype = "f32", generator = rng() }: LayerOptions): Tensor {
   return generator.uniform(shape, -bound, bound, dtype);
 }
 

@@ -5,14 +5,16 @@
  * layer.weight.assign(kaimingNormal(layer.weight.shape, { nonlinearity: "relu" }));
  * ```
  *
- * `Generator.uniform`, `Generator.normal`, `full` and `eye` are torch.nn.init's others. A weight [out, in, ...kernel] has fan-in in·(places of the kernel) and fan-out out·(places). Draws come from this
- * package's generator: PyTorch's distributions, not its numbers.
+ * `Generator.uniform`, `Generator.normal`, `full` and `eye` are torch.nn.init's others. A weight [out, in, ...kernel] has
+ * fan-in in·(places of the kernel) and fan-out out·(places). Draws come from this package's generator: PyTorch's
+ * distributions, not its numbers.
  */
 import { eye, zeros } from "../tensor/create.ts";
 import { rng } from "../tensor/random.ts";
 import { formatShape, sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { uniformWithin } from "./initialize.ts";
 import type { LayerOptions } from "./initialize.ts";
 import { checkOptions } from "../tensor/door/door.ts";
 
@@ -62,8 +64,8 @@ function fansOf(name: string, shape: Shape): Fans {
 }
 
 /** Numbers in ±bound; where a weight has no elements, bound is of no use and may be infinite. */
-const uniformWithin = (shape: Shape, bound: number, { dtype = "f32", generator = rng() }: LayerOptions): Tensor =>
-  sizeOf(shape) === 0 ? zeros(shape, dtype) : generator.uniform(shape, -bound, bound, dtype);
+const uniformOf = (shape: Shape, bound: number, options: LayerOptions): Tensor =>
+  sizeOf(shape) === 0 ? zeros(shape, options.dtype) : uniformWithin(bound, shape, options);
 
 const normalOf = (shape: Shape, deviation: number, { dtype = "f32", generator = rng() }: LayerOptions): Tensor =>
   sizeOf(shape) === 0 ? zeros(shape, dtype) : generator.normal(shape, 0, deviation, dtype);
@@ -81,7 +83,7 @@ export interface XavierOptions extends LayerOptions {
 export function xavierUniform(shape: Shape, options: XavierOptions = {}): Tensor {
   checkOptions("xavierUniform", options, ["gain", ...DRAWS]);
   const { fanIn, fanOut } = fansOf("xavierUniform", shape);
-  return uniformWithin(shape, (options.gain ?? 1) * Math.sqrt(6 / (fanIn + fanOut)), options);
+  return uniformOf(shape, (options.gain ?? 1) * Math.sqrt(6 / (fanIn + fanOut)), options);
 }
 
 /**
@@ -118,7 +120,7 @@ function kaimingDeviation(name: string, shape: Shape, options: KaimingOptions): 
  * 1502.01852).
  */
 export function kaimingUniform(shape: Shape, options: KaimingOptions = {}): Tensor {
-  return uniformWithin(shape, Math.sqrt(3) * kaimingDeviation("kaimingUniform", shape, options), options);
+  return uniformOf(shape, Math.sqrt(3) * kaimingDeviation("kaimingUniform", shape, options), options);
 }
 
 /**

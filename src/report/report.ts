@@ -1,7 +1,7 @@
 /** A run's report: gathered and written as one HTML file that needs no network. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { requireWritable, requireWritableFolder, writeFileAtomic } from "../io/byte-sink.ts";
+import { requireWritable, requireWritableFolder, writeTextAtomic } from "../io/byte-sink.ts";
 import type { ReportData, ReportOptions } from "./collect.ts";
 import { collectReport } from "./collect.ts";
 import { reportFigures } from "./figures.ts";
@@ -27,21 +27,14 @@ export async function writeReport(
   } else requireWritableFolder(options.run);
   const data = await collectReport(options);
   const path = out ?? join(options.run, `${data.page}.html`);
-  const bytes = write(path, reportPage(data));
+  const bytes = writeTextAtomic(path, reportPage(data));
   const { svg } = options;
   if (svg === undefined) return { path, bytes, figures: [], data };
   mkdirSync(svg, { recursive: true });
   const figures = [...reportFigures(data)].map(([name, text]) => {
     const file = join(svg, `${name}.svg`);
-    write(file, text);
+    writeTextAtomic(file, text);
     return file;
   });
   return { path, bytes, figures, data };
-}
-
-/** @returns the file's size in bytes. */
-function write(path: string, text: string): number {
-  const bytes = new TextEncoder().encode(text);
-  writeFileAtomic(path, (sink) => sink.write(bytes));
-  return bytes.length;
 }

@@ -8,7 +8,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { writeFileAtomic } from "../io/byte-sink.ts";
+import { writeTextAtomic } from "../io/byte-sink.ts";
 import { sweepChart } from "./plot.ts";
 import type { SweepSummary } from "./results.ts";
 import { csvTable, markdownTable } from "./table.ts";
@@ -28,6 +28,6 @@ export function writeSweepFiles(summary: SweepSummary): void {
 export function writeSweepFile(folder: string, name: string, text: string): string {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, name);
-  writeFileAtomic(path, (sink) => sink.write(new TextEncoder().encode(text)));
+  writeTextAtomic(path, text);
   return path;
 }

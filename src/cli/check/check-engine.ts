@@ -1,5 +1,5 @@
 /** `hico check-engine`: the conformance suite on this engine or another, as a table and a list of what differs. */
-import { writeFileAtomic } from "../../io/byte-sink.ts";
+import { writeTextAtomic } from "../../io/byte-sink.ts";
 import {
   checkEngine,
   conformanceMarkdown,
@@ -8,13 +8,10 @@ import {
   faultsOf,
   openEngine,
 } from "../../testing/index.ts";
+import { duration, ProgressTimer } from "../../train/progress.ts";
 import { defineHicoCommand } from "../command.ts";
 import { choiceOption, FORCE_ARG, requireNew, wholeOption } from "../options.ts";
 import { bar, ProgressLine } from "../progress.ts";
-
-function write(path: string, text: string): void {
-  writeFileAtomic(path, (sink) => sink.write(new TextEncoder().encode(text)));
-}
 
 export default defineHicoCommand({
   meta: {
@@ -41,21 +38,24 @@ export default defineHicoCommand({
     const only = (args.only ?? "").split(",").filter((part) => part !== "");
     const engine = await openEngine(choiceOption("engine", args.engine, ENGINES)!, { backend: args.backend });
     const line = new ProgressLine();
-    const began = performance.now();
+    let timer: ProgressTimer | undefined;
     const report = await checkEngine(engine, {
       ...{ seed, only },
-      progress: (done, of, operation) =>
+      progress: (done, of, operation) => {
+        timer ??= new ProgressTimer(of);
+        timer.step(done);
+        const { secondsLeft } = timer.progress();
         line.update(() => {
-          const left =
-            done === 0 ? "" : `, ${Math.ceil((((performance.now() - began) / done) * (of - done)) / 1000)} s left`;
+          const left = secondsLeft === undefined ? "" : `, ${duration(secondsLeft)} left`;
           return `${bar(done / of)} ${done} of ${of} cases${left}  ${operation}`;
-        }),
+        });
+      },
     });
     line.clear();
     await engine.close?.();
     console.log(conformanceText(report));
-    if (args.json) write(args.json, `${JSON.stringify(report, null, 2)}\n`);
-    if (args.markdown) write(args.markdown, conformanceMarkdown(report));
+    if (args.json) writeTextAtomic(args.json, `${JSON.stringify(report, null, 2)}\n`);
+    if (args.markdown) writeTextAtomic(args.markdown, conformanceMarkdown(report));
     if (faultsOf(report).length > 0) process.exitCode = 1;
   },
 });

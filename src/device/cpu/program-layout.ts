@@ -268,8 +268,8 @@ function layOutLoop(
   };
   const valueNumber = new Map(values.map(({ node }, i) => [node, i]));
   const row: Location[] = [];
-  /** For every entry of a row where it points at the k-th step. */
-  const columns: ((k: number) => Location)[] = [];
+  /** Entries of a row that point elsewhere at every step. */
+  const moving = new Map<Location, (k: number) => Location>();
   const locate = (operand: ExprOperand): Location => {
     if (operand === "parameters") throw new Error("internal: a loop's body has parameters");
     const place = plan.placeOf.get(operand);
@@ -282,10 +282,9 @@ function layOutLoop(
     moving.set(fixed, column);
     return fixed;
   };
-  const moving = new Map<Location, (k: number) => Location>();
   const { stages, bytes } = layOutSteps(plan, lowerings, functions, row, temporary.bytes, locate);
   temporary.bytes = bytes;
-  for (const location of row) columns.push(moving.get(location) ?? (() => location));
+  const columns = row.map((location) => moving.get(location) ?? (() => location));
 
   const bases: Location[] = [];
   const numbers = new Map<string, number>();

@@ -24,7 +24,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { requireWritableFolder, writeFileAtomic } from "../../io/byte-sink.ts";
+import { requireWritableFolder, writeTextAtomic } from "../../io/byte-sink.ts";
 import type { ClipStore } from "../../data/store/store.ts";
 import type { RunSettings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
@@ -174,9 +174,7 @@ export class RunFolder {
           return false;
         }
       });
-    writeFileAtomic(this.metricsPath, (sink) =>
-      sink.write(new TextEncoder().encode(kept.map((line) => `${line}\n`).join(""))),
-    );
+    writeTextAtomic(this.metricsPath, kept.map((line) => `${line}\n`).join(""));
   }
 
   /** Refuses a folder that takes no results, before the work that they would come of. @throws Error saying why. */
@@ -262,7 +260,7 @@ function readJson(path: string): unknown {
 }
 
 export function writeJson(path: string, value: unknown): void {
-  writeFileAtomic(path, (sink) => sink.write(new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)));
+  writeTextAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
 /** A configuration file: a JSON object. @throws Error naming the file and the fault. */

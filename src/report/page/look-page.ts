@@ -4,7 +4,7 @@
  */
 import { ClipStore } from "../../data/store/store.ts";
 import { normalizationWords } from "../../data/skeleton/upright.ts";
-import { writeFileAtomic } from "../../io/byte-sink.ts";
+import { writeTextAtomic } from "../../io/byte-sink.ts";
 import { PLAYER_SCRIPT } from "./clip-script.ts";
 import type { PlayableClip, ShownSkeleton } from "./gallery.ts";
 import { playable, skeletonOf } from "./gallery.ts";
@@ -101,9 +101,7 @@ export function writeLook(path: string, file: string, options: LookOptions = {})
       data,
       scripts: [PLAYER_SCRIPT, LOOK_SCRIPT],
     });
-    const bytes = new TextEncoder().encode(page);
-    writeFileAtomic(path, (sink) => sink.write(bytes));
-    return { path, bytes: bytes.length, clips: shown.length, height };
+    return { path, bytes: writeTextAtomic(path, page), clips: shown.length, height };
   } finally {
     store.close();
   }

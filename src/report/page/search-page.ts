@@ -1,7 +1,7 @@
 /** What a search found, as one HTML page: every query and its nearest clips, moving. */
 import { ClipStore } from "../../data/store/store.ts";
 import type { SearchedQuery, SearchReport, SearchResult } from "../../hico/judge/search.ts";
-import { writeFileAtomic } from "../../io/byte-sink.ts";
+import { writeTextAtomic } from "../../io/byte-sink.ts";
 import { GALLERY_SCRIPT, PLAYER_SCRIPT } from "./clip-script.ts";
 import type { GalleryData, PlayableClip } from "./gallery.ts";
 import { playable, skeletonOf } from "./gallery.ts";
@@ -13,9 +13,7 @@ export function writeSearchReport(path: string, { report, clips }: SearchResult)
   if (!path.endsWith(".html")) throw new Error(`search: the report ${path} must end in .html`);
   const store = ClipStore.open(report.data);
   try {
-    const bytes = new TextEncoder().encode(searchPage(report, galleryOf(store, report.queries, clips)));
-    writeFileAtomic(path, (sink) => sink.write(bytes));
-    return bytes.length;
+    return writeTextAtomic(path, searchPage(report, galleryOf(store, report.queries, clips)));
   } finally {
     store.close();
   }

@@ -41,7 +41,8 @@ export interface Loop {
 }
 
 /** The time of the k-th step that runs. */
-export const timeOf = ({ steps, reverse }: Loop, k: number): number => (reverse ? steps - 1 - k : k);
+export const timeOf = ({ steps, reverse }: Pick<Loop, "steps" | "reverse">, k: number): number =>
+  reverse ? steps - 1 - k : k;
 
 /** A leaf without a value, for which something stands in when the body runs. */
 export function placeholder({ shape, dtype }: ValueSpec): Node {

@@ -38,14 +38,3 @@ export interface ConformanceCase {
   /** Cases of few elements, tried where this one fails until a list of them has some that fail too. */
   readonly smaller?: () => readonly (readonly ConformanceCase[])[];
 }
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-
-/** The shape that operands of an elementwise operation come to. */
-export function broadcast(shapes: readonly (readonly number[])[]): number[] {
-  const rank = Math.max(...shapes.map(({ length }) => length));
-  return Array.from({ length: rank }, (_, axis) => {
-    const sizes = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1);
-    return sizes.find((size) => size !== 1) ?? 1;
-  });
-}

@@ -1,9 +1,9 @@
 /** The cases of elementwise operations. */
+import { broadcastShapes, sizeOf } from "../../../tensor/shape.ts";
 import { Numbers } from "../draw.ts";
 import type { EngineStep, PlainArray } from "../protocol.ts";
 import { plain } from "../protocol.ts";
 import type { Aspect, ConformanceCase } from "./case.ts";
-import { broadcast, sizeOf } from "./case.ts";
 import { ELEMENTWISE_ROWS } from "./elementwise.ts";
 
 /** Both zeros and infinities, NaN, whole and half numbers, the largest and small ones of float32. */
@@ -148,7 +148,7 @@ export function elementwiseCases(seed: number, stream: number, operation: string
   cases.push(slopes("gradients", "in its domain", points));
   for (const list of shapes) {
     const inputs = drawn(list);
-    const result = broadcast(list);
+    const result = broadcastShapes("conformance", ...list);
     if (sizeOf(result) === 0) continue;
     const cotangents = [plain(draw.weights(sizeOf(result)), result)];
     const gradient = { of: [...row.domain.keys()], cotangents };
