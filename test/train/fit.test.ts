@@ -1,6 +1,6 @@
 /** A whole training: parts in their order, resumed bits, early ends, guards, and what is written. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -205,6 +205,10 @@ describe("fit", () => {
       files.filter((name) => name.endsWith("safetensors")),
       ["best.safetensors", "step-00000012.safetensors", "step-00000018.safetensors"],
     );
+    // A process that is killed after it wrote a checkpoint leaves the oldest one to the next.
+    copyFileSync(join(run, "step-00000018.safetensors"), join(run, "step-00000006.safetensors"));
+    await training({ checkpoints: run, epochs: 3, resume: true }).run();
+    assert.ok(!readdirSync(run).includes("step-00000006.safetensors"));
     const events = readTensorBoard(join(run, files.find((name) => name.startsWith("events"))!));
     const tags = new Set(events.flatMap(({ scalars }) => Object.keys(scalars ?? {})));
     for (const tag of ["train/loss", "train/learning-rate", "epoch/accuracy", "evaluation/loss"])

@@ -136,7 +136,11 @@ async function pretrainLocked({
   folder.create();
   folder.writeSettings(settings);
   folder.writeStore(store);
-  if (resume) folder.rewindMetrics(begun.step);
+  if (resume) {
+    folder.rewindMetrics(begun.step);
+    // A process that was killed after it wrote a checkpoint left the oldest one to the next.
+    if (latest) folder.prune(settings.keep);
+  }
   const device = await defaultDevice();
   const { epochs } = settings;
   onEvent?.({

@@ -36,6 +36,8 @@ export class KeptCheckpoints {
     await this.#load(name);
     this.#saved = Number(STEP.exec(name)![1]);
     this.latest = this.#shown(name);
+    // A process that was killed after it wrote one left the oldest to the next.
+    await this.#prune();
   }
 
   /** Writes one, unless that of this step is there. @throws NonFiniteError where a tensor is not finite, if asked to look */
@@ -48,6 +50,11 @@ export class KeptCheckpoints {
     await this.#store.write(name, encodeSafetensors(tensors, metadata));
     this.#saved = step;
     this.latest = this.#shown(name);
+    await this.#prune();
+  }
+
+  /** Removes all but the last ones. */
+  async #prune(): Promise<void> {
     for (const old of (await this.#steps()).slice(this.#keep)) await this.#store.remove(old);
   }
 

@@ -1,7 +1,7 @@
 /** Pretraining runs: what they leave behind, and that interruption, resumption and errors are what they should be. */
 import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CpuDevice } from "../../../src/device/cpu/cpu-device.ts";
 import type { PretrainEvent, PretrainReport, RunSettings } from "../../../src/hico/index.ts";
@@ -225,6 +225,19 @@ describe("damaged checkpoints", () => {
     const resumed = await run(settings, { run: path, resume: true, skipDamaged: true });
     assert.ok(readFileSync(resumed.checkpoint).equals(readFileSync(whole.checkpoint)));
     assert.ok(existsSync(`${last.path}.damaged`));
+  });
+
+  test("what was killed before it removed the oldest one leaves it to the next start, also at the end of the run", async () => {
+    const settings = tinySettings(data, { keep: 1 });
+    const path = join(folder, "unpruned");
+    const { step, checkpoint } = await run(settings, { run: path });
+    const older = new RunFolder(path).checkpointPath(step - 1);
+    copyFileSync(checkpoint, older);
+    await run(settings, { run: path, resume: true });
+    assert.deepEqual(
+      new RunFolder(path).checkpoints().map(({ step }) => step),
+      [step],
+    );
   });
 
   test("where none is whole, nothing is begun anew over it", async () => {
