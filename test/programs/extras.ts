@@ -6,9 +6,10 @@
  */
 import { constant, pointwise } from "./eager.ts";
 import { pick, same, type Kind } from "./kind.ts";
-import { uniformly, type PlainState } from "./plain-state.ts";
+import type { PlainState } from "./plain-state.ts";
 import type { Scope } from "./program.ts";
 import { refused } from "./refused.ts";
+import { steps, varied } from "./sequences.ts";
 import { draw, integer, special, typed } from "./values.ts";
 import type { EngineTensor } from "./worlds.ts";
 
@@ -236,28 +237,6 @@ const deep: Kind = (scope, a, b) => {
   };
 };
 
-/** A compiled function that depends on a mode, a live scalar and draws. */
-const varied: Kind = (scope, a) => {
-  const x = pick(scope.values(), a)!;
-  const t = scope.fresh("t");
-  scope.tensors.set(t, scope.shapeOf(x));
-  return {
-    line: `const ${t} = (await varied(${x})).detach();`,
-    plain: (w) => {
-      const { training, live } = w.state;
-      const [noise] = uniformly(w.state, 1, -1, 1);
-      w.set(
-        t,
-        constant(
-          w.value(x).shape,
-          w.value(x).data.map((v) => (training ? 2 * v : v + 1) * live + noise),
-        ),
-      );
-    },
-    engine: async (w) => w.set(t, (await w.varied(w.value(x))).detach()),
-  };
-};
-
 /** A read that fails while an assignment waits. */
 const failing: Kind = (scope, a, b) => {
   const v = pick([...scope.variables.keys()], a)!;
@@ -311,10 +290,11 @@ const disposed: Kind = (scope, a) => {
 export const INSIDE: readonly Kind[] = [draw, modal, live, partial, quiet, gradOf];
 const OUTSIDE: readonly Kind[] = [
   ...[typed, integer, special, draw, reseed, mode, modal, turnLive, partial, save, load, reset, elsewhere, foreign],
-  ...[gradOf, quiet, deep, disposed, refused, refused, varied, varied, failing],
+  ...[gradOf, quiet, deep, disposed, refused, refused, varied, varied, steps, steps, failing],
 ];
 
 export function extra(scope: Scope, kinds: readonly Kind[] | undefined, a: number, b: number, c: number) {
-  const made = pick(kinds ?? OUTSIDE, a)!(scope, Math.floor(a / 23), b, c);
+  const from = kinds ?? OUTSIDE;
+  const made = pick(from, a)!(scope, Math.floor(a / from.length), b, c);
   return made && { kind: "extra" as const, extra: made };
 }

@@ -44,6 +44,8 @@ export interface EngineOptimizer {
   step(): void;
   zeroGrad(): void;
   reset(): void;
+  torchState(): Promise<unknown>;
+  loadTorchState(state: unknown): void;
 }
 
 export interface EngineModule {
