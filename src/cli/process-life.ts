@@ -2,7 +2,8 @@
  * The life of a `hico` process: signals and exit codes, standard error that may fail, temporary files, and the parent
  * that started it. Every command is a user of this module; none listens to signals of its own.
  *
- * The first signal asks for an end after what is saved, the second ends at once. A log that takes no more words (a full
+ * The first signal asks for an end after what is saved, a second Ctrl-C ends at once. Further words of a scheduler say the
+ * same again: Slurm and systemd signal every process of a job, a shell passes the signal on, and npm's end follows it. A log that takes no more words (a full
  * disk, a `tee` that died, a terminal that was closed) ends no work: the words go to a file of the run instead.
  */
 import { appendFileSync } from "node:fs";
@@ -26,12 +27,18 @@ interface Interruption {
   done(): void;
 }
 
-/** Aborted by the first Ctrl-C, SIGTERM or SIGHUP, or by the end of npx; a second one ends the process at once. */
+/**
+ * Aborted by the first Ctrl-C, SIGTERM or SIGHUP, or by the end of npx. A Ctrl-C after it ends the process at once; one
+ * wish to stop may reach a process as several SIGTERMs, none of which takes the time to save.
+ */
 export function interruption(): Interruption {
   const controller = new AbortController();
   let code = exitCodeOf("SIGINT");
   const stop = (name: Stopping): void => {
-    if (controller.signal.aborted) process.exit(exitCodeOf(name));
+    if (controller.signal.aborted) {
+      if (name === "SIGINT") process.exit(exitCodeOf(name));
+      return;
+    }
     code = exitCodeOf(name);
     process.stderr.write("\nstopping after this step; press Ctrl-C again to stop at once\n");
     controller.abort(new Error("interrupted"));

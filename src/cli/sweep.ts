@@ -1,10 +1,13 @@
 /** `hico sweep`: a grid of pretraining runs, judged, and the table of what came of them. */
+import { spawnSync } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defaultWorkers } from "../data/batches/loader.ts";
 import type { Grid, SweepEvent, SweepProgress } from "../sweep/index.ts";
 import {
+  arrayTasks,
   kubernetesJob,
   readGrid,
   readResult,
@@ -21,6 +24,7 @@ import {
   writeSweepFile,
   writeSweepFiles,
 } from "../sweep/index.ts";
+import { flagOf } from "../hico/run/settings.ts";
 import { environmentVariable } from "../device/environment.ts";
 import { gpuChoices } from "../device/index.ts";
 import { defineHicoCommand } from "./command.ts";
@@ -87,25 +91,32 @@ export default defineHicoCommand({
       // Where the device is left open, a task that finds no GPU computes on its cores.
       const gpu = args.device === "webgpu";
       const own = [process.execPath, ...process.execArgv, MAIN];
-      const options = { folder, common, jobs, gpu, image: args.image, claim: args.claim };
+      const threads = wholeOption("threads", args.threads);
+      const options = { folder, common, jobs, gpu, threads, program: own, image: args.image, claim: args.claim };
+      if (grid.runs.some(({ settings }) => settings.data === ""))
+        throw new Error("no data is named, and every task would end with this; give the clip store with --data");
       const scripts: readonly (readonly [name: string, text: string])[] =
         cluster === "slurm"
-          ? slurmScripts(grid, { ...options, program: own }).map((text, i) => [
+          ? slurmScripts(grid, options, arrayTasks(slurmConfig())).map((text, i) => [
               i === 0 ? "sweep.slurm.sh" : `sweep.slurm-${i + 1}.sh`,
               text,
             ])
           : [["sweep.k8s.json", kubernetesJob(grid, options)]];
       // Slurm does not make the folder of its logs.
       writeSweepFile(join(folder, "logs"), ".keep", "");
-      const program = cluster === "slurm" ? own : ["npx", "--no", "hico"];
-      writeSweepFile(folder, TASKS_FILE, taskScript(grid, { ...options, program }));
+      writeSweepFile(folder, TASKS_FILE, taskScript(grid, options));
+      // Arrays of a larger grid that was emitted here before.
+      if (cluster === "slurm")
+        for (const name of readdirSync(folder)) if (/^sweep\.slurm-\d+\.sh$/.test(name)) rmSync(join(folder, name));
       const paths = scripts.map(([name, text]) => writeSweepFile(folder, name, text));
       const submit = cluster === "slurm" ? "sbatch" : "kubectl apply -f";
       const tasks = grid.runs.length;
-      const table = shellLine(["hico", "sweep", args.grid, "--folder", folder, "--table"]);
+      const given = Object.entries(givenSettings(args)).map(([name, value]) => `--${flagOf(name)}=${String(value)}`);
+      const table = shellLine(["hico", "sweep", args.grid, "--folder", folder, ...given, "--table"]);
+      const volume = cluster === "k8s" ? ` (the claim ${args.claim} must hold ${folder} and the data)` : "";
       print(
         () =>
-          `${paths.join(", ")}: ${tasks} tasks; ${paths.map((path) => shellLine([...submit.split(" "), path])).join("; ")}, and ${table} for what is finished`,
+          `${paths.join(", ")}: ${tasks} tasks; ${paths.map((path) => shellLine([...submit.split(" "), path])).join("; ")}${volume}, and ${table} for what is finished`,
         { path: paths[0], paths, tasks },
       );
       return;
@@ -169,6 +180,12 @@ export default defineHicoCommand({
     }
   },
 });
+
+/** What the cluster says of itself, where this machine belongs to one. */
+function slurmConfig(): string | undefined {
+  const { status, stdout } = spawnSync("scontrol", ["show", "config"], { encoding: "utf8", timeout: 5000 });
+  return status === 0 ? stdout : undefined;
+}
 
 /** The GPUs that runs side by side may have one each, by name; none where a device or an adapter is named. */
 async function adaptersToSpreadOver(args: {

@@ -14,10 +14,12 @@ import type { Grid } from "./grid.ts";
 interface EmitOptions extends CommandOptions {
   /** Tasks at once. */
   readonly jobs?: number;
-  /** Program and arguments that the arguments of `hico` follow, by absolute paths. */
+  /** Program and arguments that the arguments of `hico` follow, by absolute paths; the last is the program's file. */
   readonly program: readonly string[];
   /** Whether a task needs a GPU. */
   readonly gpu?: boolean;
+  /** Threads of a task, and so its CPUs; without it, what the scheduler gives. */
+  readonly threads?: number;
 }
 
 /** The file of the tasks' commands. */
@@ -27,23 +29,50 @@ export const TASKS_FILE = "sweep.tasks.sh";
 const ARRAY_TASKS = 1000;
 
 /**
- * `bash sweep.tasks.sh NUMBER`: the commands of a task. The shell passes SIGTERM on to the command and waits for it to
- * save, then starts no other.
+ * Tasks that one array of a cluster may have.
+ * @param config what `scontrol show config` says there; undefined where no cluster can be asked
+ */
+export function arrayTasks(config: string | undefined): number {
+  const limit = Number(/^MaxArraySize\s*=\s*(\d+)/m.exec(config ?? "")?.[1] ?? ARRAY_TASKS);
+  return limit > 0 ? Math.min(limit, ARRAY_TASKS) : ARRAY_TASKS;
+}
+
+/** A path as it holds in the working folder, wherever that is mounted; one outside of it stays as it is. */
+function fromHere(path: string): string {
+  const within = relative(process.cwd(), resolve(path));
+  return isAbsolute(path) && within !== "" && !within.startsWith("..") ? within : path;
+}
+
+/**
+ * `bash sweep.tasks.sh NUMBER`: the commands of a task, to be run in the working folder. The shell is the commands'
+ * parent itself: it passes SIGTERM on to the one under way, waits for it to save, then starts no other.
  */
 export function taskScript(grid: Grid, options: EmitOptions): string {
+  const { program } = options;
+  const folder = fromHere(options.folder);
   const entries = grid.runs.map((run, i) => {
-    const lines = stagesOf(grid, run, options).map(({ args }) => `    run ${shellLine([...options.program, ...args])}`);
-    return `  ${i})\n${lines.join("\n")}\n    ;;\n`;
+    const { data } = run.given;
+    const given = typeof data === "string" ? { ...run.given, data: fromHere(data) } : run.given;
+    const stages = stagesOf(grid, { ...run, given }, { ...options, folder });
+    return `  ${i})\n${stages.map(({ args }) => `    run ${shellLine(args)}`).join("\n")}\n    ;;\n`;
   });
   return `#!/bin/bash
 set -uo pipefail
+hico=(${shellLine(program)})
+# Where those files are not, as in a container: the package of this folder, else of the machine. Nothing is fetched.
+if [ ! -x ${shellLine([program[0]!])} ] || [ ! -f ${shellLine([program.at(-1)!])} ]; then
+  hico=("$(PATH="$PWD/node_modules/.bin:$PATH"; command -v hico)") || {
+    echo "hico-webgpu is installed neither in $PWD nor on this machine: npm i hico-webgpu" >&2
+    exit 127
+  }
+fi
 child=
 stopped=
 stop() { stopped=$1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null; }
 trap 'stop 143' TERM
 trap 'stop 130' INT
 run() {
-  "$@" &
+  "\${hico[@]}" "$@" &
   child=$!
   [ -z "$stopped" ] || kill -TERM "$child"
   wait "$child"; code=$?
@@ -54,7 +83,7 @@ run() {
   [ "$code" = 0 ] || exit "$code"
 }
 case "\${1:-}" in
-${entries.join("")}  *) echo "there is no task \${1:-}" >&2; exit 2 ;;
+${entries.join("")}  *) echo "there is no task \${1:-}; there are 0 to ${grid.runs.length - 1}" >&2; exit 2 ;;
 esac
 `;
 }
@@ -84,12 +113,16 @@ function sbatchPath(path: string): string {
 /** Seconds that a task gets to save before its time is up. */
 const GRACE = 120;
 
-/** Scripts for `sbatch`, one an array, to be run from the folder that is the working one now. Options of sbatch stand over their own. */
-export function slurmScripts(grid: Grid, options: EmitOptions): string[] {
+/**
+ * Scripts for `sbatch`, one an array, to be run from the folder that is the working one now. Options of sbatch stand over
+ * their own.
+ * @param most tasks of one array
+ */
+export function slurmScripts(grid: Grid, options: EmitOptions, most = ARRAY_TASKS): string[] {
   const folder = sbatchPath(resolve(options.folder));
   const scripts: string[] = [];
-  for (let first = 0; first < grid.runs.length; first += ARRAY_TASKS) {
-    const last = Math.min(ARRAY_TASKS, grid.runs.length - first) - 1;
+  for (let first = 0; first < grid.runs.length; first += most) {
+    const last = Math.min(most, grid.runs.length - first) - 1;
     scripts.push(
       [
         "#!/bin/bash",
@@ -99,8 +132,10 @@ export function slurmScripts(grid: Grid, options: EmitOptions): string[] {
         "#SBATCH --open-mode=append",
         `#SBATCH --signal=B:TERM@${GRACE}`,
         ...(options.gpu ? ["#SBATCH --gres=gpu:1"] : []),
+        ...(options.threads === undefined ? [] : [`#SBATCH --cpus-per-task=${options.threads}`]),
         `#SBATCH --output=${folder}/logs/%A_%a.log`,
         `cd ${shellLine([process.cwd()])} || exit 1`,
+        `[[ "\${SLURM_ARRAY_TASK_ID:-}" =~ ^[0-9]{1,9}$ ]] || { echo "SLURM_ARRAY_TASK_ID is '\${SLURM_ARRAY_TASK_ID:-}', not a task's number: submit this script with sbatch" >&2; exit 2; }`,
         `exec bash ${shellLine([`${folder}/${TASKS_FILE}`])} "$((SLURM_ARRAY_TASK_ID + ${first}))"`,
         "",
       ].join("\n"),
@@ -118,23 +153,42 @@ interface KubernetesOptions extends Omit<EmitOptions, "program"> {
 
 const MOUNT = "/work";
 
-/** Where the volume holds the sweep's folder. @throws Error for a folder outside the working one, which is the volume. */
-function onVolume(folder: string): string {
-  const within = isAbsolute(folder) ? relative(process.cwd(), folder) : relative(".", folder);
-  if (within !== "" && !within.startsWith("..")) return within;
+/** Where the volume holds what lies at `path` here. @throws Error for one outside the working folder, which is the volume. */
+function onVolume(option: string, path: string, within: string): string {
+  const found = relative(process.cwd(), resolve(path));
+  if (found !== "" && !found.startsWith("..")) return found;
   throw new Error(
-    `--folder ${folder} is outside of the working folder, and would be outside of the volume: name one within (sweeps/NAME)`,
+    `--${option} ${path} is outside of the working folder, and would be outside of the volume: name one within (${within})`,
   );
+}
+
+/** An image's reference: a registry, a path of small letters, a tag, a digest (the distribution project's grammar, without its limits). */
+const IMAGE = /^[a-z0-9]+([._/:-]+[a-zA-Z0-9]+)*(@sha256:[0-9a-f]{64})?$/;
+
+/** The name of an object: a DNS subdomain (RFC 1123). */
+const OBJECT = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+
+/** @throws Error for names that the cluster would refuse, or a pod wait for in vain. */
+function checkNames({ image, claim }: KubernetesOptions): void {
+  if (!IMAGE.test(image))
+    throw new Error(`--image ${JSON.stringify(image)} names no image; registry.example/hico-webgpu:1 would`);
+  if (!OBJECT.test(claim))
+    throw new Error(
+      `--claim ${JSON.stringify(claim)} names no volume claim: small letters, digits and dashes, such as hico-data`,
+    );
 }
 
 /**
  * A manifest for `kubectl apply -f`; JSON is one of the forms it takes. The commands are read from the sweep's folder on
  * the volume, which must hold what `--emit` wrote: neither an argument (128 KiB) nor a ConfigMap (1 MiB) has room for
  * thousands of runs.
+ * @throws Error for a name that Kubernetes refuses, and for data or a folder that the volume would not hold
  */
 export function kubernetesJob(grid: Grid, options: KubernetesOptions): string {
-  const tasks = `${MOUNT}/${onVolume(options.folder)}/${TASKS_FILE}`;
-  const amounts = { cpu: "2", memory: "4Gi" };
+  checkNames(options);
+  const tasks = `${MOUNT}/${onVolume("folder", options.folder, "sweeps/NAME")}/${TASKS_FILE}`;
+  for (const { settings } of grid.runs) if (settings.data !== "") onVolume("data", settings.data, "NAME.clips");
+  const amounts = { cpu: String(options.threads ?? 2), memory: "4Gi" };
   const gpu = options.gpu ? { "nvidia.com/gpu": "1" } : {};
   const container = {
     name: "hico",
@@ -142,6 +196,8 @@ export function kubernetesJob(grid: Grid, options: KubernetesOptions): string {
     workingDir: MOUNT,
     // The script is process 1 itself, with the task's number as its argument: it hears SIGTERM and passes it on.
     command: ["bash", "-c", 'exec bash "$0" "$JOB_COMPLETION_INDEX"', tasks],
+    // The CPUs that are asked for, not all of the node's.
+    env: [{ name: "HICO_THREADS", valueFrom: { resourceFieldRef: { resource: "requests.cpu" } } }],
     resources: { requests: amounts, limits: { memory: amounts.memory, ...gpu } },
     volumeMounts: [{ name: "work", mountPath: MOUNT }],
   };
@@ -161,6 +217,10 @@ export function kubernetesJob(grid: Grid, options: KubernetesOptions): string {
       parallelism: options.jobs ?? 1,
       backoffLimitPerIndex: 3,
       maxFailedIndexes: grid.runs.length,
+      // A node that is drained or taken back is no failure of the task's.
+      podFailurePolicy: {
+        rules: [{ action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] }],
+      },
       template: {
         spec: {
           restartPolicy: "Never",

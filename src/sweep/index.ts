@@ -7,7 +7,7 @@ export { readResult, spreadOf, summarize } from "./results.ts";
 export type { RunResult, SweepSummary } from "./results.ts";
 export { csvTable, markdownTable, SORT_ORDERS, tableNote, tableRows } from "./table.ts";
 export { sweepChart } from "./plot.ts";
-export { clusterName, kubernetesJob, slurmScripts, TASKS_FILE, taskScript } from "./emit.ts";
+export { arrayTasks, clusterName, kubernetesJob, slurmScripts, TASKS_FILE, taskScript } from "./emit.ts";
 export { writeSweepFile, writeSweepFiles } from "./files.ts";
 export { runSweep } from "./run-sweep.ts";
 export type { SweepEvent, SweepOutcome, SweepProgress } from "./run-sweep.ts";

@@ -80,6 +80,20 @@ describe("a signal", () => {
     });
   }
 
+  test("the same SIGTERM by several ways, as Slurm and npm send it, leaves the time to save", async () => {
+    const line = (run: string): string =>
+      `exec ${hico} pretrain --data tiny.clips --run ${run} --epochs 100000 --save-every 100000 ${TINY}`;
+    let sent = 0;
+    const again = (signals: readonly NodeJS.Signals[]) => (text: string, pid: number) => {
+      // The next one comes when the one before was heard.
+      const heard = sent === 0 ? /steps an epoch/ : /stopping after this step/;
+      if (sent < signals.length && heard.test(text)) process.kill(pid, signals[sent++]);
+    };
+    const stopped = await bash(line("several"), { onStderr: again(["SIGTERM", "SIGTERM", "SIGHUP"]) });
+    assert.equal(stopped.code, 143, stopped.stderr);
+    assert.equal(new RunFolder(at("several")).checkpoints().length, 1);
+  });
+
   test("a demo told to stop while it judges stops, with the signal's exit code, and ends when called again", async () => {
     const line = `exec ${hico} demo --folder demo --epochs 1 --subjects 2 --repetitions 5`;
     // The first loss that is told of comes after the first checkpoint of one epoch: what follows is judgement.
