@@ -7,7 +7,8 @@ import { bar, percent, type ProgressLine } from "./progress.ts";
 export function pretrainProgress(line: ProgressLine): (event: PretrainEvent) => void {
   let steps = 1;
   return (event) => {
-    if (event.kind === "start") {
+    if (event.kind === "waiting") line.print(event.words);
+    else if (event.kind === "start") {
       line.print(`${event.device}: ${event.clips} clips, ${event.perEpoch} steps an epoch, ${event.epochs} epochs`);
       if (event.checkpoint !== undefined) line.print(`resumed at step ${event.resumedAt} from ${event.checkpoint}`);
       steps = event.steps;

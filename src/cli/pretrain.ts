@@ -79,6 +79,10 @@ export default defineHicoCommand({
         );
       }
       if (!report.finished) process.exitCode = stop.code();
+    } catch (error) {
+      if (!stop.signal.aborted || error !== stop.signal.reason) throw error;
+      console.error("stopped before anything was begun");
+      process.exitCode = stop.code();
     } finally {
       stop.done();
       line.clear();

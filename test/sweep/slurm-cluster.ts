@@ -102,6 +102,15 @@ export class SlurmCluster {
     return Number(/(\d+)/.exec(this.run("sbatch", [script], cwd))![1]);
   }
 
+  /** What Slurm has understood of a script, by its names of fields: submitted, held, and cancelled. */
+  held(script: string, cwd: string): Record<string, string> {
+    const job = Number(/(\d+)/.exec(this.run("sbatch", ["--hold", script], cwd))![1]);
+    const fields = this.run("scontrol", ["show", "job", String(job)]).matchAll(/(?:^|\s)(\w+)=(.*?)(?=\s+\w+=|\s*$)/gm);
+    const found = Object.fromEntries([...fields].map(([, name, value]) => [name!, value!]));
+    this.run("scancel", [String(job)]);
+    return found;
+  }
+
   /** States of a job's tasks by number, such as COMPLETED. */
   states(job: number): Map<number, string> {
     const text = this.run("scontrol", ["--oneliner", "show", "job", String(job)]);

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { generatedSource } from "../../src/data/sources/generated.ts";
 import { prepareStore } from "../../src/data/sources/prepare.ts";
+import { clusterName, readGrid, slurmScripts } from "../../src/sweep/index.ts";
 import { runHico } from "../cli/run-hico.ts";
 import { TINY_SIZES } from "../hico/run/run-helpers.ts";
 import { SlurmCluster, whyNoSlurm } from "./slurm-cluster.ts";
@@ -22,7 +23,9 @@ const hico = async (...args: string[]): Promise<string> => {
 };
 
 // A grid is named as its file is: what sbatch and shells would read as something else, but for the names that jobs get.
-const FILE = "two words %j 'quo\"ted\n#SBATCH --wrap=id.json";
+const FILE = "two words %j 'quo\"ted $(touch x) `touch y` -- ÄÖ\n#SBATCH --wrap=id.json";
+/** Letters that are no ASCII may stand in an #SBATCH line. */
+const CLUSTER = "clusterÄÖ";
 const GRID = {
   settings: {
     data: "tiny.clips",
@@ -34,6 +37,19 @@ const GRID = {
   seeds: [0, 1, 2, 3],
   eval: { linear: { epochs: 3 }, knn: { k: 3 } },
 };
+
+const NAMES = [
+  "two words",
+  "%j",
+  "a\n#SBATCH --wrap=id",
+  "'quo\"ted",
+  "$(touch x)",
+  "`touch y`",
+  "--",
+  "ÄÖ",
+  "\\",
+  "#",
+];
 
 /** Processes of `hico pretrain` in a run's folder. */
 function processesOf(run: string): number[] {
@@ -55,38 +71,53 @@ test("four tasks on a real Slurm, one killed, one requeued: equal to plain runs"
   writeFileSync(join(folder, FILE), JSON.stringify(GRID));
   await hico("sweep", FILE, "--folder", "plain");
 
-  const emitted = await hico("sweep", FILE, "--folder", "cluster", "--emit", "slurm", "--device", "cpu", "--json");
+  const emitted = await hico("sweep", FILE, "--folder", CLUSTER, "--emit", "slurm", "--device", "cpu", "--json");
   const { path, tasks } = JSON.parse(emitted) as { path: string; tasks: number };
   assert.equal(tasks, 4);
   const runs = (of: string): string[] => readdirSync(join(folder, of, "runs")).sort();
   const names = runs("plain");
   const saved = (name: string): boolean => {
-    const checkpoints = join(folder, "cluster", "runs", name, "checkpoints");
+    const checkpoints = join(folder, CLUSTER, "runs", name, "checkpoints");
     return existsSync(checkpoints) && readdirSync(checkpoints).some((file) => file.startsWith("step-"));
   };
 
   const cluster = await SlurmCluster.start(mkdtempSync(join(tmpdir(), "slurm-")));
   try {
+    // Names one by one: what sbatch makes of the script's lines, without running it.
+    for (const name of NAMES) {
+      const script = join(folder, "held.sh");
+      writeFileSync(script, slurmScripts({ ...readGrid(join(folder, FILE)), name }, { folder, program: ["x"] })[0]!);
+      const held = cluster.held(script, folder);
+      assert.deepEqual(
+        [held.JobName, held.StdOut, held.Command, held.Requeue],
+        [clusterName(name), `${folder}/logs/%A_%a.log`, script, "1"],
+        JSON.stringify(name),
+      );
+    }
     const job = cluster.submit(path, folder);
     await cluster.until("the first task has saved", () => saved(names[0]!));
-    for (const pid of processesOf(`cluster/runs/${names[0]}`)) process.kill(pid, "SIGKILL");
+    for (const pid of processesOf(`${CLUSTER}/runs/${names[0]}`)) process.kill(pid, "SIGKILL");
     await cluster.until("the killed task has failed", () => cluster.states(job).get(0) === "FAILED");
     cluster.run("scontrol", ["requeue", `${job}_0`]);
 
     await cluster.until("the second task has saved", () => saved(names[1]!));
     cluster.run("scontrol", ["requeue", `${job}_1`]);
+    const log = join(folder, CLUSTER, "logs", `${job}_1.log`);
+    await cluster.until("the requeued task has saved what it had", () =>
+      /interrupted at step \d+ of/.test(readFileSync(log, "utf8")),
+    );
     await cluster.until("all tasks have ended", () => {
       const states = [...cluster.states(job).values()];
       assert.ok(!states.includes("FAILED") || states.filter((state) => state === "FAILED").length <= 1);
       return states.length === 4 && states.every((state) => state === "COMPLETED");
     });
     for (const name of names)
-      assert.deepEqual(processesOf(`cluster/runs/${name}`), [], "no task left a process behind");
+      assert.deepEqual(processesOf(`${CLUSTER}/runs/${name}`), [], "no task left a process behind");
   } finally {
     cluster.stop();
   }
 
-  assert.deepEqual(runs("cluster"), names);
+  assert.deepEqual(runs(CLUSTER), names);
   for (const name of names) {
     const last = (of: string): Buffer => {
       const checkpoints = join(folder, of, "runs", name, "checkpoints");
@@ -96,7 +127,7 @@ test("four tasks on a real Slurm, one killed, one requeued: equal to plain runs"
         .at(-1)!;
       return readFileSync(join(checkpoints, file));
     };
-    assert.ok(last("plain").equals(last("cluster")), `${name}: the last checkpoints are equal, byte for byte`);
+    assert.ok(last("plain").equals(last(CLUSTER)), `${name}: the last checkpoints are equal, byte for byte`);
   }
   const measures = async (of: string): Promise<unknown> => {
     const { rows } = JSON.parse(await hico("sweep", FILE, "--folder", of, "--table", "--json")) as {
@@ -104,6 +135,6 @@ test("four tasks on a real Slurm, one killed, one requeued: equal to plain runs"
     };
     return rows.map((row) => [row.labels, row.measures]);
   };
-  assert.deepEqual(await measures("cluster"), await measures("plain"));
-  assert.ok(!existsSync(join(folder, "id")), "no line of the grid's name ran");
+  assert.deepEqual(await measures(CLUSTER), await measures("plain"));
+  for (const name of ["id", "x", "y"]) assert.ok(!existsSync(join(folder, name)), "no part of the grid's name ran");
 });

@@ -51,8 +51,12 @@ interface RunStart {
   readonly checkpoint?: string;
 }
 
-/** `losses` comes after losses were read; times count from the end of this process's first step. */
+/**
+ * `waiting` comes where a process of another machine may hold the folder; `losses` after losses were read; times count
+ * from the end of this process's first step.
+ */
 export type PretrainEvent =
+  | { readonly kind: "waiting"; readonly words: string }
   | ({ readonly kind: "start" } & RunStart)
   | ({ readonly kind: "losses" | "epoch" } & Logged)
   | { readonly kind: "checkpoint"; readonly step: number; readonly path: string; readonly best: boolean };
@@ -90,7 +94,11 @@ export interface PretrainReport extends Measures, Pace {
 /** Milliseconds after which losses are read, however few steps they are of. */
 const READ_AFTER = 1000;
 
-/** Runs, or goes on with, a pretraining run. */
+/**
+ * Runs, or goes on with, a pretraining run.
+ * @throws Error naming what cannot be: a folder that another process writes to, settings of another run, a full disk;
+ * the signal's reason where it came before anything was begun.
+ */
 export async function pretrain({
   settings: asked,
   run,
@@ -105,23 +113,19 @@ export async function pretrain({
   if (resume && force)
     throw new Error("resume goes on with what is there, force begins anew over it; give one of them");
   checkFolder(folder, settings, resume, force);
-  const unlock = lockRun(run);
+  const lock = await lockRun(run, { signal, onWait: (words) => onEvent?.({ kind: "waiting", words }) });
   try {
     if (force) folder.clear();
-    return await pretrainLocked({ settings, run, resume, skipDamaged, signal, onEvent });
+    return await pretrainLocked({ settings, run, resume, skipDamaged, signal, onEvent }, () => lock.requireHeld());
   } finally {
-    unlock();
+    lock.release();
   }
 }
 
-async function pretrainLocked({
-  settings,
-  run,
-  resume,
-  skipDamaged,
-  signal,
-  onEvent,
-}: PretrainOptions): Promise<PretrainReport> {
+async function pretrainLocked(
+  { settings, run, resume, skipDamaged, signal, onEvent }: PretrainOptions,
+  requireHeld: () => void,
+): Promise<PretrainReport> {
   const folder = new RunFolder(run);
   // Once more: a process that has just ended may have begun the run.
   checkFolder(folder, settings, resume === true);
@@ -179,6 +183,7 @@ async function pretrainLocked({
   };
   const save = async (): Promise<void> => {
     if (done === folder.checkpoints()[0]?.step) return;
+    requireHeld();
     log.sync();
     const state = await readRunState(trainer);
     // A last update can spoil weights after a loss that was finite.

@@ -2,7 +2,17 @@
 import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { generatedSource } from "../../../src/data/sources/generated.ts";
@@ -116,28 +126,99 @@ describe("a run and its store", () => {
 
 describe("a run's folder", () => {
   test("is locked while it is written, and free afterwards", async () => {
-    const unlock = lockRun(at("locked"));
+    const lock = await lockRun(at("locked"));
     const settings = tinySettings(data, { epochs: 1 });
     await assert.rejects(
       pretrain({ settings, run: at("locked") }),
       new RegExp(`being written by process ${process.pid}`),
     );
-    unlock();
+    lock.release();
     assert.equal((await pretrain({ settings, run: at("locked") })).finished, true);
     assert.equal(existsSync(at(`locked/${LOCK_FILE}`)), false);
   });
 
-  test("a lock of a dead process is taken over, one of another machine is not", () => {
-    const { pid } = spawnSync(process.execPath, ["-e", ""]);
-    mkdirSync(at("stale"));
-    const lock = at(`stale/${LOCK_FILE}`);
-    writeFileSync(lock, JSON.stringify({ pid, host: hostname() }));
-    lockRun(at("stale"))();
-    // The number of a living process that started at another time is a dead one's.
-    writeFileSync(lock, JSON.stringify({ pid: process.pid, host: hostname(), started: "1" }));
-    if (existsSync("/proc/self/stat")) lockRun(at("stale"))();
-    writeFileSync(lock, JSON.stringify({ pid, host: "elsewhere.example" }));
-    assert.throws(() => lockRun(at("stale")), /process \d+ on elsewhere\.example/);
+  const lockOf = (name: string): string => at(`${name}/${LOCK_FILE}`);
+  /** A folder with the file of another process, touched so many seconds ago. */
+  const heldBy = (name: string, holder: unknown, ago = 0): string => {
+    mkdirSync(at(name), { recursive: true });
+    writeFileSync(lockOf(name), typeof holder === "string" ? holder : JSON.stringify(holder));
+    const time = Date.now() / 1000 - ago;
+    utimesSync(lockOf(name), time, time);
+    return at(name);
+  };
+  const { pid: dead } = spawnSync(process.execPath, ["-e", ""]);
+  const elsewhere = { pid: dead, host: "elsewhere.example" };
+  const SHORT = { touch: 50, dead: 1000 };
+
+  test("left locked by a process of this machine that is dead is taken at once, also where its number lives again", async () => {
+    (await lockRun(heldBy("stale", { pid: dead, host: hostname() }))).release();
+    const numbered = { pid: process.pid, host: hostname(), started: "1" };
+    if (existsSync("/proc/self/stat")) (await lockRun(heldBy("stale", numbered))).release();
+    assert.deepEqual(readdirSync(at("stale")), []);
+  });
+
+  test("of another machine's process is taken when that has shown no sign of life for two minutes", async () => {
+    (await lockRun(heldBy("lost", elsewhere, 121))).release();
+    // So is a file that was cut off, and one of another container that shares this machine's name.
+    (await lockRun(heldBy("lost", "", 121))).release();
+    (await lockRun(heldBy("lost", { ...elsewhere, host: hostname(), space: "pid:[1]" }, 121))).release();
+    const told: string[] = [];
+    const lock = await lockRun(heldBy("lost", elsewhere), { times: SHORT, onWait: (words) => told.push(words) });
+    assert.equal(told.length, 1);
+    assert.match(told[0]!, /waiting for a sign of life of process \d+ on elsewhere\.example/);
+    lock.requireHeld();
+    lock.release();
+    assert.deepEqual(readdirSync(at("lost")), []);
+  });
+
+  test("of another machine's process that lives is refused by its name, and a stop ends the wait", async () => {
+    heldBy("living", elsewhere, 1);
+    let time = Date.now() / 1000;
+    const life = setInterval(() => utimesSync(lockOf("living"), ++time, time), 20);
+    try {
+      await assert.rejects(
+        lockRun(at("living"), { times: { touch: 50, dead: 60_000 } }),
+        /living is being written by process \d+ on elsewhere\.example; .* or remove .*run\.lock if it is no more/,
+      );
+    } finally {
+      clearInterval(life);
+    }
+    const stop = new AbortController();
+    const reason = new Error("stopped");
+    heldBy("waited", elsewhere);
+    await assert.rejects(lockRun(at("waited"), { signal: stop.signal, onWait: () => stop.abort(reason) }), reason);
+    assert.deepEqual(readdirSync(at("waited")), [LOCK_FILE]);
+  });
+
+  test("is kept by touching it; a process that finds it taken over writes nothing more", async () => {
+    const lock = await lockRun(at("kept"), { times: SHORT });
+    const past = new Date(1000);
+    utimesSync(lockOf("kept"), past, past);
+    while (statSync(lockOf("kept")).mtimeMs === past.getTime()) await new Promise((done) => setTimeout(done, 20));
+    lock.requireHeld();
+    lock.release();
+
+    const run = at("over");
+    let steps: number[] = [];
+    await assert.rejects(
+      pretrain({
+        settings: tinySettings(data, { epochs: 4 }),
+        run,
+        onEvent: (event) => {
+          if (event.kind !== "checkpoint") return;
+          steps = new RunFolder(run).checkpoints().map(({ step }) => step);
+          // As another process takes it: that one's file in place of this one's.
+          rmSync(lockOf("over"));
+          heldBy("over", elsewhere);
+        },
+      }),
+      /over was taken over while this process stood still: run\.lock is another process's/,
+    );
+    assert.deepEqual(
+      steps,
+      new RunFolder(run).checkpoints().map(({ step }) => step),
+    );
+    assert.equal(JSON.parse(readFileSync(lockOf("over"), "utf8")).host, elsewhere.host);
   });
 });
 
