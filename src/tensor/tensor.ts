@@ -384,7 +384,7 @@ export class Tensor {
   sum(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("sum", this, axes, keepDims);
   }
-  /** Product over `axes`; shapes as for `sum`. */
+  /** Product over `axes`, 1 of no element; shapes as for `sum`. */
   prod(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("prod", this, axes, keepDims);
   }
@@ -396,7 +396,7 @@ export class Tensor {
   min(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("min", this, axes, keepDims);
   }
-  /** Mean over `axes`; shapes as for `sum`. */
+  /** Mean over `axes`, NaN of no element as in PyTorch; shapes as for `sum`. */
   mean(axes?: Axes, keepDims = false): Tensor {
     return reductions.mean(this, axes, keepDims);
   }

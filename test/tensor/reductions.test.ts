@@ -6,7 +6,7 @@ import type { Backend } from "../../src/tensor/backend.ts";
 import type { DType } from "../../src/tensor/dtype.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import type { Shape } from "../../src/tensor/shape.ts";
-import { type Tensor, tensor } from "../../src/tensor/index.ts";
+import { setDefaultDevice, type Tensor, tensor } from "../../src/tensor/index.ts";
 import type { Draw } from "../support/draw.ts";
 import {
   devicesAgree,
@@ -241,10 +241,26 @@ describe("reductions", () => {
       return devicesAgree(devices, cases);
     }));
 
-  test("a mean of nothing and a maximum of nothing are errors at the call", () => {
+  test("nothing has sum 0, product 1, a mean and a variance that are not numbers", async () => {
+    for (const device of devices) {
+      setDefaultDevice(device);
+      const empty = (data: Float32Array | Int32Array) => tensor(data, { shape: [3, 0] });
+      const x = empty(new Float32Array(0));
+      const results = [x.sum(1), x.prod(1), x.mean(1), x.variance(1), x.mean(), x.variance(), x.sum(), x.prod()];
+      const expected = [0, 1, NaN, NaN, NaN, NaN, 0, 1];
+      for (const [i, y] of results.entries())
+        assert.ok(
+          (await y.read()).every((v) => Object.is(v, expected[i])),
+          `${i}`,
+        );
+      assert.deepEqual([...(await tensor(new Int32Array(0)).mean().read())], [NaN]);
+    }
+    setDefaultDevice(undefined);
+  });
+
+  test("a maximum of nothing is an error at the call", () => {
     const empty = tensor(new Float32Array(0), { shape: [3, 0] });
     assert.throws(() => empty.max(1), /max: axes \[1\] of \[3, 0\] hold no element, and max of nothing is undefined/);
-    assert.throws(() => empty.mean(1), /mean: axes of \[3, 0\] hold no element/);
     assert.throws(() => empty.argmin(1), /argmin: axis 1 of \[3, 0\] is empty/);
     assert.equal(empty.max(0).size, 0);
   });

@@ -289,15 +289,19 @@ export class WgslPrinter {
     return { text: row.wgsl(WIDTHS[lanes], texts[0], texts[1] ?? "", texts[2] ?? "", dtype), lanes };
   }
 
-  /** 0 · x, 0 / x and x / ∞, which compilers take for 0 whatever x is. */
+  /** 0 · x, 0 / x and x / ∞, which compilers take for 0 whatever x is; and x / 0, which lavapipe does. */
   #vanishing({ name, args }: Expr & { kind: "apply" }): Printed | undefined {
     if (name !== "mul" && name !== "div") return undefined;
-    const at = args.findIndex(
-      (a, i) => a.kind === "constant" && (name === "div" && i === 1 ? 1 / a.value : a.value) === 0,
-    );
+    const helperOf = (value: number, i: number): string | undefined => {
+      if (name === "div" && i === 1) return value === 0 ? "over_zero" : 1 / value === 0 ? "times_zero" : undefined;
+      if (value !== 0) return undefined;
+      return name === "div" ? "zero_over" : "times_zero";
+    };
+    const helpers = args.map((a, i) => (a.kind === "constant" ? helperOf(a.value, i) : undefined));
+    const at = helpers.findIndex((h) => h !== undefined);
     const known = args[at];
     if (known?.kind !== "constant" || registerType(known.dtype) !== "f32") return undefined;
-    const helper = name === "div" && at === 0 ? "zero_over" : "times_zero";
+    const helper = helpers[at]!;
     this.helpers.add(helper);
     const x = this.print(args[1 - at]);
     const negative = known.value < 0 || Object.is(known.value, -0);

@@ -82,6 +82,17 @@ fn zero_over_${n}(x: ${f}) -> ${f} {
 }`;
 });
 
+/** x / 0: infinite with the sign of x; not a number where x is none or 0. */
+const OVER_ZERO = bothWidths((n, f) => {
+  const [u, word] = words(n);
+  return `
+fn over_zero_${n}(x: ${f}) -> ${f} {
+  let bits = bitcast<${u}>(x);
+  let lost = ((bits & ${word(0x7fffffff)}) - ${word(1)}) >= ${word(0x7f800000)};
+  return bitcast<${f}>((bits & ${word(0x80000000)}) | select(${word(0x7f800000)}, ${word(0x7fc00000)}, lost));
+}`;
+});
+
 const EXPM1 = bothWidths(
   (n, f, s) => `
 fn expm1_${n}(x: ${f}) -> ${f} {
@@ -132,7 +143,7 @@ fn largest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(max(x, y), x, $
 fn smallest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(min(x, y), x, ${nanTest(n, "x")}), y, ${nanTest(n, "y")}); }`,
 );
 
-/** x^y by C's rules. What is special is decided on bits. */
+/** x^y by C's rules. What is special is decided on bits; x¹, x² and x⁻¹ are rounded once. */
 const POWER = bothWidths((n, f, s, b) => {
   const [u, word] = words(n);
   return `
@@ -160,7 +171,11 @@ fn power_${n}(x: ${f}, y: ${f}) -> ${f} {
   let none: ${b} = undefined_here | (x_bits > ${word(0x7f800000)}) | (y_bits > ${word(0x7f800000)});
   size = select(size, ${word(0x7fc00000)}, none);
   let one: ${b} = (y_bits < ${word(0x800000)}) | (bitcast<${u}>(x) == ${word(0x3f800000)});
-  return bitcast<${f}>(select(size, ${word(0x3f800000)}, one));
+  let rounded = bitcast<${f}>(select(size, ${word(0x3f800000)}, one));
+  let ordinary: ${b} = (x_bits - ${word(0x800000)}) < ${word(0x7f000000)};
+  let plain = select(rounded, x, bitcast<${u}>(y) == ${word(0x3f800000)});
+  let squared = select(plain, x * x, ordinary & (bitcast<${u}>(y) == ${word(0x40000000)}));
+  return select(squared, ${s("1.0f")} / x, ordinary & (bitcast<${u}>(y) == ${word(0xbf800000)}));
 }`;
 });
 
@@ -215,6 +230,7 @@ const HELPERS: Record<string, string> = {
   expm1: EXPM1,
   times_zero: TIMES_ZERO,
   zero_over: ZERO_OVER,
+  over_zero: OVER_ZERO,
   log1p: LOG1P,
   power: POWER,
   log: LOG,

@@ -49,22 +49,23 @@ export function argExtreme(name: "max" | "min", x: Tensor, axis: number): Tensor
   return (isFloat(x.dtype) ? equal.or(x.detach().isNaN()) : equal).where(positions.expand(x.shape), size - 1).min(at);
 }
 
+/** Of no element it is not a number, as in PyTorch: 0 · ∞. */
 export function mean(x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
   const count = sizeOf(normalizeAxes("mean", axes, x.rank).map((a) => x.shape[a]));
-  if (count === 0) throw new Error(`mean: axes of ${formatShape(x.shape)} hold no element`);
   if (!isFloat(x.dtype)) return x.cast("f32").sum(axes, keepDims).div(count);
   return x.sum(axes, keepDims).mul(1 / count);
 }
 
+/** Of no element it is not a number, as in PyTorch. */
 export function variance(x: Tensor, axes: Axes | undefined, keepDims: boolean, correction: number): Tensor {
   const count = sizeOf(normalizeAxes("variance", axes, x.rank).map((a) => x.shape[a]));
   requireNumber("variance", "correction", correction);
-  if (!(count > correction)) throw new Error(`variance: ${count} elements with correction ${correction}`);
+  if (count > 0 && !(count > correction)) throw new Error(`variance: ${count} elements with correction ${correction}`);
   return asFloat(x)
     .sub(x.mean(axes, true))
     .square()
     .sum(axes, keepDims)
-    .mul(1 / (count - correction));
+    .mul(1 / Math.max(0, count - correction));
 }
 
 /** A floating tensor as it is, others as f32. */

@@ -80,6 +80,16 @@ const LOG_TAIL = [0.6666666564, 0.4000033758, 0.285371455, 0.2358544067];
 
 /** log of positive numbers, plus `low`; zero, negative, infinite and NaN arguments get their special values. */
 function logPlus(f: FunctionBuilder, features: WasmFeatures, given: Value, low?: Value): Value {
+  return logParts(f, features, given, low).value;
+}
+
+/** The same with what rounding its last sum has lost, for positive normal numbers. */
+function logParts(
+  f: FunctionBuilder,
+  features: WasmFeatures,
+  given: Value,
+  low?: Value,
+): { readonly value: Value; readonly lost: Value } {
   // Subnormal numbers are scaled to normal ones.
   const tiny = f.name(f32x4.lt(given, constant(2 ** -126)));
   const x = f.name(v128.bitselect(mul(given, constant(2 ** 23)), given, tiny));
@@ -95,11 +105,14 @@ function logPlus(f: FunctionBuilder, features: WasmFeatures, given: Value, low?:
   const half = f.name(mul(mul(part, constant(0.5)), part));
   const least = low ? multiplyAdd(features, e, constant(LN2_LOW), low) : mul(e, constant(LN2_LOW));
   const rest = multiplyAdd(features, s, add(half, tail), least);
-  const sum = multiplyAdd(features, e, constant(LN2_HIGH), sub(part, sub(half, rest)));
+  const fraction = f.name(sub(part, sub(half, rest)));
+  const sum = f.name(multiplyAdd(features, e, constant(LN2_HIGH), fraction));
   // 0 → −∞, negative → NaN, ∞ → ∞, NaN → NaN.
   const ordinary = v128.and(f32x4.gt(given, constant(0)), f32x4.lt(given, INFINITY));
   const special = v128.bitselect(constant(-Infinity), f32x4.sqrt(given), f32x4.eq(given, constant(0)));
-  return f.name(v128.bitselect(sum, special, ordinary));
+  // The whole part is exact, and where it is not 0 it is the larger one.
+  const lost = v128.and(sub(fraction, sub(sum, mul(e, constant(LN2_HIGH)))), f32x4.ne(e, constant(0)));
+  return { value: f.name(v128.bitselect(sum, special, ordinary)), lost };
 }
 
 /** Natural logarithm: 1 ULP. −∞ at 0, NaN below. */
@@ -224,12 +237,43 @@ export const atan: VectorFunction = (f, features, given) => {
   return f.name(withSign(v128.bitselect(complement, value, large), x));
 };
 
+/** The largest float32. */
+const MOST = (2 - 2 ** -23) * 2 ** 127;
+/** ln of what is rounded to 2¹²⁸, in two parts: from here on a power is infinite. */
+const POWER_END = Math.fround(128 * Math.LN2);
+const POWER_END_REST = 128 * Math.LN2 - 2 ** -25 - POWER_END;
+/** Splits a number in two of 12 bits, whose products are exact (Dekker, Numerische Mathematik 18, 1971). */
+const SPLITTER = 2 ** 12 + 1;
+
+function halves(f: FunctionBuilder, x: Value): readonly [Value, Value] {
+  const scaled = f.name(mul(x, constant(SPLITTER)));
+  const high = f.name(sub(scaled, sub(scaled, x)));
+  return [high, f.name(sub(x, high))];
+}
+
 /**
- * x^y: relative error (3 + 2·|y·ln x|)·2⁻²⁴. Negative x with whole y as C's pow, NaN where y is not whole; x⁰ is 1.
+ * A power near the largest floats, where an error of its exponent would decide whether it is infinite: y·(log + lost) is
+ * formed in two parts and compared with the end of the range.
+ */
+function heldFinite(f: FunctionBuilder, size: Value, y: Value, log: Value, lost: Value): Value {
+  const product = f.name(mul(y, log));
+  const [[y1, y2], [l1, l2]] = [halves(f, y), halves(f, log)];
+  const rounding = add(add(add(sub(mul(y1, l1), product), mul(y1, l2)), mul(y2, l1)), mul(y2, l2));
+  const over = f.name(add(sub(product, constant(POWER_END)), add(rounding, mul(y, lost))));
+  const near = f32x4.lt(f32x4.abs(over), constant(0.5));
+  const value = v128.bitselect(INFINITY, pmin(size, constant(MOST)), f32x4.ge(over, constant(POWER_END_REST)));
+  return f.name(v128.bitselect(value, size, near));
+}
+
+/**
+ * x^y: relative error (3 + 2·|y·ln x|)·2⁻²⁴, and rounded once for the exponents 1, 2, −1 and, of positive x, ½. Negative x
+ * with whole y as C's pow, NaN where y is not whole; x⁰ is 1. Infinite where x^y is above the largest float, decided to
+ * within |y|·2⁻²⁴.
  */
 export function pow(f: FunctionBuilder, features: WasmFeatures, base: Value, exponent: Value): Value {
   const [x, y] = [f.name(base), f.name(exponent)];
-  const size = exp(f, features, mul(y, log(f, features, f32x4.abs(x))));
+  const { value: log, lost } = logParts(f, features, f.name(f32x4.abs(x)));
+  const size = heldFinite(f, exp(f, features, mul(y, log)), y, log, lost);
   const half = f.name(mul(y, constant(0.5)));
   const whole = f.name(f32x4.eq(f32x4.nearest(y), y));
   const odd = v128.and(whole, f32x4.ne(f32x4.floor(half), half));
@@ -240,5 +284,13 @@ export function pow(f: FunctionBuilder, features: WasmFeatures, base: Value, exp
   // 1 to any power, and ±1 to an infinite one.
   const steep = v128.and(f32x4.eq(f32x4.abs(y), INFINITY), f32x4.eq(x, constant(-1)));
   const one = v128.or(v128.or(f32x4.eq(y, constant(0)), f32x4.eq(x, constant(1))), steep);
-  return f.name(v128.bitselect(constant(1), v128.or(signed, undefinedHere), one));
+  const exact: readonly (readonly [Value, Value])[] = [
+    [x, f32x4.eq(y, constant(1))],
+    [mul(x, x), f32x4.eq(y, constant(2))],
+    [div(constant(1), x), f32x4.eq(y, constant(-1))],
+    [f32x4.sqrt(x), v128.and(f32x4.eq(y, constant(0.5)), f32x4.gt(x, constant(0)))],
+  ];
+  let value = v128.bitselect(constant(1), v128.or(signed, undefinedHere), one);
+  for (const [rounded, here] of exact) value = v128.bitselect(rounded, value, here);
+  return f.name(value);
 }

@@ -189,6 +189,51 @@ for (const [build, features] of builds) {
       });
     });
 
+    test("pow of exponents 1, 2, −1 and ½ is rounded once", () => {
+      const bases = [3.4028234663852886e38, 1.8446743e19, 1.8446744073709552e19, 1.17e-38, 1e-40, 0.1, 3, 7e-30, 5e33];
+      const xs = Float32Array.from(bases.flatMap((x) => [x, -x]));
+      for (const y of [1, 2, -1, 0.5]) {
+        compiled(math.pow, features)(
+          xs,
+          xs.map(() => y),
+        ).forEach((value, i) => {
+          assert.ok(Object.is(value, Math.fround(xs[i] ** y)), `${xs[i]}^${y} is ${value}`);
+        });
+      }
+    });
+
+    test("pow is infinite above the largest float, and only there", () => {
+      const [xs, ys]: [number[], number[]] = [[], []];
+      for (let i = 0; i < 400; i++) {
+        const x = Math.fround(2 ** ((i % 127) + 1 + ((i * 37) % 100) / 100));
+        const y = Math.fround((128 * Math.LN2) / Math.log(x));
+        for (const ulps of [-3, -1, 0, 1, 3]) {
+          xs.push(x, 1 / x);
+          ys.push(Math.fround(y * (1 + ulps * 2 ** -23)), -Math.fround(y * (1 + ulps * 2 ** -23)));
+        }
+      }
+      // 2¹²⁸ and its likes, exactly at the end.
+      for (const n of [1, 2, 4, 8, 16, 32, 64]) {
+        xs.push(2 ** n, 2 ** -n);
+        ys.push(128 / n, -128 / n);
+      }
+      const bases = Float32Array.from(xs);
+      const exponents = Float32Array.from(ys);
+      const values = compiled(math.pow, features)(bases, exponents);
+      let infinite = 0;
+      values.forEach((value, i) => {
+        const exact = bases[i] ** exponents[i];
+        const wanted = Math.fround(exact);
+        infinite += Number(value === Infinity);
+        // So near the end that the logarithm's own error decides.
+        if (Math.abs(exact / 2 ** 128 - 1) < 1e-7 + Math.abs(exponents[i]) * 2 ** -24) return;
+        const right = wanted === Infinity ? value === Infinity : Math.abs(value - wanted) <= 2e-5 * wanted;
+        assert.ok(right, `${bases[i]}^${exponents[i]} is ${value}, not ${exact}`);
+      });
+      assert.ok(infinite > 100 && infinite < values.length - 100, `${infinite} of ${values.length}`);
+      for (const i of [1, 2, 3]) assert.equal(values.at(-i), Infinity);
+    });
+
     test("pow at the edges, as Math.pow", () => {
       const run = compiled(math.pow, features);
       for (const [x, y] of [
