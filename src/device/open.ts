@@ -13,7 +13,7 @@ import { environmentVariable } from "./environment.ts";
 import { devices } from "./info.ts";
 import { ReferenceDevice } from "./reference/reference.ts";
 import { listAdapters, resolveAdapterOptions } from "./webgpu/gpu/adapter.ts";
-import { adapterChoices, fittingAdapters } from "./webgpu/gpu/describe.ts";
+import { spreadChoices } from "./webgpu/gpu/describe.ts";
 import type { WebGpuOptions } from "./webgpu/webgpu-device.ts";
 import { WebGpuDevice } from "./webgpu/webgpu-device.ts";
 
@@ -47,11 +47,8 @@ export async function device(name?: string, options: DeviceOptions = {}): Promis
  * to spread processes over them.
  */
 export async function gpuChoices(): Promise<string[]> {
-  const found = await listAdapters({ realOnly: true }).then(
-    (list) => fittingAdapters(list.map(({ info }) => info)),
-    () => [],
-  );
-  return adapterChoices(found).filter((_, i) => !found[i]!.isSoftware && !found[i]!.hiddenBehind);
+  const found = await listAdapters({ realOnly: true }).catch(() => []);
+  return spreadChoices(found.map(({ info }) => info));
 }
 
 /** Opens a device and makes it the default. */

@@ -84,6 +84,11 @@ export function readFileBytes(path: string): Uint8Array {
   return withSource(path, undefined, (source) => source.read(0, source.size, "the file"));
 }
 
+/** A regular file as UTF-8. @throws FormatError as {@link readFileBytes} does. */
+export function readFileText(path: string): string {
+  return new TextDecoder().decode(readFileBytes(path));
+}
+
 function checkRange(source: ByteSource, offset: number, length: number, what: string): void {
   if (!(offset >= 0 && length >= 0 && offset + length <= source.size)) {
     throw new FormatError(

@@ -16,6 +16,9 @@ const folder = mkdtempSync(join(tmpdir(), "hico-limits-"));
 after(() => rmSync(folder, { recursive: true }));
 before(() => prepareStore(generatedSource({ subjects: 2, repetitions: 1 }), join(folder, "tiny.clips")));
 
+/** A class's name that would set a terminal's title, clear its line and colour what follows. */
+const EVIL = "walk\x1b]0;title\x07\x1b[2Jing\x00\x9b31m";
+
 const posix = process.platform === "win32" ? "needs a POSIX shell" : false;
 
 test("a pipe in place of a file is refused by every command that opens one, and waits for nobody", {
@@ -27,6 +30,8 @@ test("a pipe in place of a file is refused by every command that opens one, and 
     ["pretrain", "--data", "pipe", "--run", "r"],
     ["import", "pipe", "--run", "r", "--data", "tiny.clips"],
     ["verify", "pipe"],
+    ["sweep", "pipe"],
+    ["pretrain", "--data", "tiny.clips", "--config", "pipe", "--run", "r"],
   ];
   for (const words of commands) {
     const { status, stderr } = spawnSync(HICO[0]!, [...HICO.slice(1), ...words], {
@@ -65,10 +70,19 @@ test("a run's name fits a file system, however long its case's is, and names sta
   }
 });
 
-test("names out of data do not command the terminal", () => {
-  const name = "walk\x1b]0;title\x07\x1b[2Jing\x00\x9b31m";
+test("names out of data do not command the terminal", async () => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it looks for.
-  assert.ok(!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(printable(name)), JSON.stringify(printable(name)));
+  assert.ok(!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(printable(EVIL)), JSON.stringify(printable(EVIL)));
+  const source = generatedSource({ subjects: 2, repetitions: 1 });
+  const classes = source.classes.map((name, i) => (i === 0 ? EVIL : name));
+  await prepareStore({ ...source, classes }, join(folder, "evil.clips"));
+  const { stdout } = spawnSync(HICO[0]!, [...HICO.slice(1), "data", "info", "evil.clips"], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  assert.match(stdout, /classes: walk\ufffd/);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are what it looks for.
+  assert.ok(!/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(stdout), JSON.stringify(stdout));
   const plain = "ä\t1\n\r\x1b[2K\x1b[31mred\x1b[0m";
   assert.equal(printable(plain), plain);
 });

@@ -12,6 +12,7 @@ import {
   givenFirst,
   pickAdapter,
   profileOf,
+  spreadChoices,
   usefulLimits,
 } from "../../src/device/webgpu/gpu/describe.ts";
 
@@ -141,6 +142,38 @@ describe("descriptions", () => {
     assert.throws(
       () => chooseDevice({ adapter: "geforce:2", adapters: all, devices }),
       /no WebGPU adapter fits "geforce:2".*RTX 3080:0".*RTX 3080:1"/,
+    );
+  });
+
+  test("runs are spread over real GPUs that can be opened, by names that choose each of them", () => {
+    /** As WebGPU describes an adapter, Dawn's name beside it. */
+    const described = (device: string, vendor: string): AdapterDescription =>
+      describeAdapter(
+        { info: { vendor, device: "" }, features: new Set(), limits: {} } as unknown as GPUAdapter,
+        device,
+        "vulkan",
+      );
+    const found = [
+      described("NVIDIA H200", "nvidia"),
+      described("llvmpipe (LLVM 15.0.6, 256 bits)", "mesa"),
+      described("NVIDIA H200", "nvidia"),
+      described("NVIDIA L4", "nvidia"),
+    ];
+    const names = spreadChoices(found);
+    assert.deepEqual(names, ["NVIDIA H200:0", "NVIDIA H200:1", "NVIDIA L4"]);
+    assert.deepEqual(
+      names.map((name) => pickAdapter(found, name)),
+      [found[0], found[2], found[3]],
+    );
+    const hidden = found.map((info, i) => (i === 2 ? { ...info, hiddenBehind: 1 } : info));
+    assert.deepEqual(spreadChoices(hidden), ["NVIDIA H200:0", "NVIDIA L4"]);
+    assert.deepEqual(spreadChoices([found[1]!]), []);
+  });
+
+  test("an adapter's number that there is not is refused by name, with those that there are", () => {
+    assert.throws(
+      () => chooseDevice({ adapter: "nvidia:9", adapters: [geforce, radeon], devices }),
+      /no WebGPU adapter fits "nvidia:9": there is "NVIDIA GeForce RTX 3080", "AMD Radeon RX 7800 XT"/,
     );
   });
 

@@ -82,9 +82,8 @@ export class SlurmCluster {
       const options = Object.entries({ ...munge, ...more }).map(([name, file]) => `--${name}=${at(file)}`);
       cluster.run("munged", ["--force", ...options]);
       for (const daemon of ["slurmctld", "slurmd"]) cluster.run(daemon, ["-f", at("slurm.conf")]);
-      await cluster.until("the node is idle", () =>
-        cluster.run("sinfo", ["--noheader", "-o", "%t"]).startsWith("idle"),
-      );
+      const idle = (): boolean => cluster.run("sinfo", ["--noheader", "-o", "%t"]).startsWith("idle");
+      await cluster.until("the node is idle", idle, 3);
     } catch (error) {
       cluster.stop();
       throw error;
@@ -105,7 +104,9 @@ export class SlurmCluster {
   /** What Slurm has understood of a script, by its names of fields: submitted, held, and cancelled. */
   held(script: string, cwd: string): Record<string, string> {
     const job = Number(/(\d+)/.exec(this.run("sbatch", ["--hold", script], cwd))![1]);
-    const fields = this.run("scontrol", ["show", "job", String(job)]).matchAll(/(?:^|\s)(\w+)=(.*?)(?=\s+\w+=|\s*$)/gm);
+    const fields = this.run("scontrol", ["show", "job", String(job)]).matchAll(
+      /(?:^|\s)([\w/]+)=(.*?)(?=\s+[\w/:]+=|\s*$)/gm,
+    );
     const found = Object.fromEntries([...fields].map(([, name, value]) => [name!, value!]));
     this.run("scancel", [String(job)]);
     return found;
@@ -122,14 +123,17 @@ export class SlurmCluster {
     return states;
   }
 
-  /** Waits for a state of the cluster. @throws Error after three minutes, with the daemons' last words. */
-  async until(what: string, is: () => boolean): Promise<void> {
-    for (const end = Date.now() + 180_000; Date.now() < end; await sleep(200)) if (is()) return;
+  /**
+   * Waits for a state of the cluster. @throws Error with the daemons' last words after so many minutes: a loaded machine
+   * takes its time over work.
+   */
+  async until(what: string, is: () => boolean, minutes = 20): Promise<void> {
+    for (const end = Date.now() + minutes * 60_000; Date.now() < end; await sleep(200)) if (is()) return;
     const logs = ["slurmctld.log", "slurmd.log"]
       .map((name) => join(this.#folder, name))
       .filter((path) => existsSync(path));
     throw new Error(
-      `after three minutes it is not so that ${what}:\n${logs.map((path) => readFileSync(path, "utf8").slice(-2000)).join("\n")}`,
+      `after ${minutes} minutes it is not so that ${what}:\n${logs.map((path) => readFileSync(path, "utf8").slice(-2000)).join("\n")}`,
     );
   }
 

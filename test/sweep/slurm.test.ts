@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { generatedSource } from "../../src/data/sources/generated.ts";
 import { prepareStore } from "../../src/data/sources/prepare.ts";
-import { clusterName, readGrid, slurmScripts } from "../../src/sweep/index.ts";
+import { clusterName, parseGrid, slurmScripts } from "../../src/sweep/index.ts";
 import { runHico } from "../cli/run-hico.ts";
 import { TINY_SIZES } from "../hico/run/run-helpers.ts";
 import { SlurmCluster, whyNoSlurm } from "./slurm-cluster.ts";
@@ -66,6 +66,26 @@ function processesOf(run: string): number[] {
   return found;
 }
 
+test("what a real sbatch makes of a script's lines, whatever its grid is called", { skip: whyNoSlurm() }, async () => {
+  const cluster = await SlurmCluster.start(mkdtempSync(join(tmpdir(), "slurm-")));
+  try {
+    const script = join(folder, "held.sh");
+    for (const name of NAMES) {
+      const grid = { ...parseGrid({ seeds: [0, 1] }, "g.json", {}), name };
+      writeFileSync(script, slurmScripts(grid, { folder, jobs: 2, threads: 1, program: ["x"] })[0]!);
+      const held = cluster.held(script, folder);
+      assert.deepEqual(
+        [held.JobName, held.Command, held.Requeue, held.ArrayTaskId, held["CPUs/Task"]],
+        [clusterName(name), script, "1", "0-1%2", "1"],
+        JSON.stringify(name),
+      );
+      assert.ok(held.StdOut!.startsWith(`${folder}/logs/`) && held.StdErr === held.StdOut, held.StdOut);
+    }
+  } finally {
+    cluster.stop();
+  }
+});
+
 test("four tasks on a real Slurm, one killed, one requeued: equal to plain runs", { skip: whyNoSlurm() }, async () => {
   await prepareStore(generatedSource({ subjects: 2, repetitions: 1 }), join(folder, "tiny.clips"));
   writeFileSync(join(folder, FILE), JSON.stringify(GRID));
@@ -83,17 +103,6 @@ test("four tasks on a real Slurm, one killed, one requeued: equal to plain runs"
 
   const cluster = await SlurmCluster.start(mkdtempSync(join(tmpdir(), "slurm-")));
   try {
-    // Names one by one: what sbatch makes of the script's lines, without running it.
-    for (const name of NAMES) {
-      const script = join(folder, "held.sh");
-      writeFileSync(script, slurmScripts({ ...readGrid(join(folder, FILE)), name }, { folder, program: ["x"] })[0]!);
-      const held = cluster.held(script, folder);
-      assert.deepEqual(
-        [held.JobName, held.StdOut, held.Command, held.Requeue],
-        [clusterName(name), `${folder}/logs/%A_%a.log`, script, "1"],
-        JSON.stringify(name),
-      );
-    }
     const job = cluster.submit(path, folder);
     await cluster.until("the first task has saved", () => saved(names[0]!));
     for (const pid of processesOf(`${CLUSTER}/runs/${names[0]}`)) process.kill(pid, "SIGKILL");

@@ -6,8 +6,9 @@
  * `names.json` or `names.npy`. Frames after `num_frame[i]` are padding; without that file, frames after the last in
  * which anybody is present.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { readFileText } from "../../io/byte-source.ts";
 import { toFloat32, toIntegers } from "../../io/host-tensor.ts";
 import type { NpyFile } from "../../io/numpy/npy.ts";
 import { openNpy, readNpy, readNpyArray } from "../../io/numpy/npy.ts";
@@ -183,7 +184,7 @@ function optionalColumn(
 
 function readNames(path: string, count: number): string[] {
   const names: unknown = guarded(path, () =>
-    path.endsWith(".json") ? JSON.parse(readFileSync(path, "utf8")) : readNpyArray(path).data,
+    path.endsWith(".json") ? JSON.parse(readFileText(path)) : readNpyArray(path).data,
   );
   if (!Array.isArray(names) || names.length !== count || !names.every((name) => typeof name === "string")) {
     throw new DataError(path, "shape", `is not a list of ${count} names, one per clip`);

@@ -4,8 +4,9 @@
  * Each rule looks for what only its data set has. A user who gives no kind is told what was seen; one who gives the
  * kind of another data set is stopped before clips get the wrong labels.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { readFileText } from "../../io/byte-source.ts";
 import { openNpy, readNpy } from "../../io/numpy/npy.ts";
 import { toIntegers } from "../../io/host-tensor.ts";
 import { formatShape } from "../../tensor/shape.ts";
@@ -167,7 +168,7 @@ function packed(folder: string): Detected | undefined {
 
 function firstName(path: string): string | undefined {
   try {
-    const names: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const names: unknown = JSON.parse(readFileText(path));
     return Array.isArray(names) && typeof names[0] === "string" ? names[0] : undefined;
   } catch {
     return undefined;

@@ -3,9 +3,10 @@
  *
  * A folder holds the files that `skeleton-npy.ts` describes, and may hold `class_names.json` and `split.npy`.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { toIntegers } from "../../io/host-tensor.ts";
+import { readFileText } from "../../io/byte-source.ts";
 import { readNpy } from "../../io/numpy/npy.ts";
 import { DataError } from "../errors.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
@@ -125,7 +126,7 @@ function readClasses(folder: string, labels: string): string[] {
   if (existsSync(path)) {
     let names: unknown;
     try {
-      names = JSON.parse(readFileSync(path, "utf8"));
+      names = JSON.parse(readFileText(path));
     } catch (cause) {
       throw new DataError(path, "format", `not JSON: ${(cause as Error).message}`, { cause });
     }

@@ -25,6 +25,8 @@ import {
 } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { requireWritableFolder, writeTextAtomic } from "../../io/byte-sink.ts";
+import { readFileText } from "../../io/byte-source.ts";
+import { FormatError } from "../../io/format-error.ts";
 import type { ClipStore } from "../../data/store/store.ts";
 import type { RunSettings } from "./settings.ts";
 import { resolveSettings } from "./settings.ts";
@@ -256,7 +258,7 @@ export function hex(checksum: number): string {
 }
 
 function readJson(path: string): unknown {
-  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+  return existsSync(path) ? JSON.parse(readFileText(path)) : undefined;
 }
 
 export function writeJson(path: string, value: unknown): void {
@@ -267,8 +269,9 @@ export function writeJson(path: string, value: unknown): void {
 export function readConfig(path: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(path, "utf8"));
+    value = JSON.parse(readFileText(path));
   } catch (error) {
+    if (error instanceof FormatError) throw error;
     throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
   }
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;

@@ -7,6 +7,7 @@
  */
 import { builtin } from "../builtin.ts";
 import { maskedCrc32c } from "./crc32c.ts";
+import { readFileBytes } from "../byte-source.ts";
 import { FormatError } from "../format-error.ts";
 import { BYTES, fieldsOf, FIXED32, FIXED64, Message, VARINT } from "./protobuf.ts";
 
@@ -111,7 +112,7 @@ export function decodeRecords(bytes: Uint8Array, name = "<bytes>"): Uint8Array[]
 
 /** The events of a file. @throws FormatError where a checksum does not match. */
 export function readTensorBoard(path: string): TensorBoardEvent[] {
-  return decodeRecords(fs(path).readFileSync(path), path).map((record) => decodeEvent(record, path));
+  return decodeRecords(readFileBytes(path), path).map((record) => decodeEvent(record, path));
 }
 
 export function encodeEvent({ wallTime, step, fileVersion, scalars, sessionStart }: TensorBoardEvent): Uint8Array {

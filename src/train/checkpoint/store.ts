@@ -1,5 +1,6 @@
 /** Where a training's checkpoints lie: a folder, memory, or whatever has the same four functions. */
 import { writeFileAtomic } from "../../io/byte-sink.ts";
+import { readFileBytes } from "../../io/byte-source.ts";
 import { builtin } from "../../io/builtin.ts";
 
 /** Bytes by name. A write must appear whole or not at all. In a browser it may stand before IndexedDB or OPFS. */
@@ -35,7 +36,7 @@ export class FolderStore implements CheckpointStore {
   }
   /** The bytes of a file. */
   read(name: string): Uint8Array {
-    return this.#files.readFileSync(this.#join(this.path, name));
+    return readFileBytes(this.#join(this.path, name));
   }
   /** Written under another name, flushed to the disk and renamed: whole or not at all. */
   write(name: string, bytes: Uint8Array): void {

@@ -151,6 +151,12 @@ export function adapterChoices(adapters: readonly AdapterDescription[]): string[
   });
 }
 
+/** The names of the real GPUs that processes can be spread over: one each, those of one name that cannot be opened left out. */
+export function spreadChoices(adapters: readonly AdapterDescription[]): string[] {
+  const found = fittingAdapters(adapters);
+  return adapterChoices(found).filter((_, i) => !found[i]!.isSoftware && !found[i]!.hiddenBehind);
+}
+
 /** Why an adapter that stands behind another of its name cannot be had, and what helps. */
 export function onlyFirstOf(info: AdapterDescription): string {
   return (
