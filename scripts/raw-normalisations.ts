@@ -2,9 +2,10 @@
  * What raw coordinates reach under each normalisation, and how far bodies lean in it: 1-NN by cosine of clips resampled
  * to 64 frames, as `hico eval knn` prints it, on the data sets of ../shared/data. Prints the table of docs/results.md.
  *
- *     node --import tsx scripts/raw-normalisations.ts [nw-ucla|utd-mhad|sbu ...] [--lose 0.3]
+ *     node --import tsx scripts/raw-normalisations.ts [nw-ucla|utd-mhad|sbu ...] [--default] [--lose 0.3 --draws 5]
  *
- * With `--lose` that share of the joints is planted as lost, in bursts, before anything else is done.
+ * With `--lose` that share of the joints is planted as lost, in bursts, before anything else is done; so many draws of
+ * them give a line each. `--default` leaves out what is not prepared by default.
  */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,15 +46,20 @@ const UPRIGHT = 45;
 setDefaultDevice(await device("cpu"));
 const folder = mkdtempSync(join(tmpdir(), "hico-normalisations-"));
 try {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { lose: { type: "string" } } });
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { lose: { type: "string" }, draws: { type: "string", default: "1" }, default: { type: "boolean" } },
+  });
   const lost = Number(values.lose ?? 0);
+  const forms = values.default ? FORMS.slice(0, 1) : FORMS;
+  const draws = Array.from({ length: Number(values.draws) }, (_, i) => i + 1);
   console.log("| set | normalisation | raw 1-NN | lean |\n|---|---|---|---|");
   for (const name of (positionals.length > 0 ? positionals : Object.keys(SETS)) as SetName[]) {
     const from = join(DATA, SETS[name]);
     if (!existsSync(from)) throw new Error(`${from}: no such folder; HICO_DATA names the folder of the data sets`);
-    const upright = await leansOf(name, from, { normalize: "centre" }, 0);
-    for (const form of FORMS) {
-      const { store, close } = await prepared(name, from, form, lost);
+    const upright = await leansOf(name, from, { normalize: "centre" });
+    for (const [form, draw] of forms.flatMap((form) => draws.map((draw) => [form, draw] as const))) {
+      const { store, close } = await prepared(name, from, form, lost, draw);
       const { normalization, normalizedPer } = store.header;
       const words = form.normalize === true ? `by default: ${normalization}` : normalization;
       const per = perClipOrFrame(normalization) ? `, per ${normalizedPer}` : "";
@@ -73,10 +79,11 @@ async function prepared(
   from: string,
   form: PrepareOptions,
   share: number,
+  draw: number,
 ): Promise<{ store: ClipStore; close: () => void }> {
   const { source, map } = openSourceOf(name, from);
   const path = join(folder, `${name}.clips`);
-  await prepareStore(share > 0 ? loseInBursts(source, share, 1) : source, path, { ...form, map });
+  await prepareStore(share > 0 ? loseInBursts(source, share, draw) : source, path, { ...form, map });
   const store = ClipStore.open(path);
   return { store, close: () => store.close() };
 }
@@ -95,8 +102,8 @@ async function neighbours(store: ClipStore): Promise<number> {
   return sum / store.header.protocols.length;
 }
 
-async function leansOf(name: SetName, from: string, form: PrepareOptions, share: number): Promise<number[][]> {
-  const { store, close } = await prepared(name, from, form, share);
+async function leansOf(name: SetName, from: string, form: PrepareOptions): Promise<number[][]> {
+  const { store, close } = await prepared(name, from, form, 0, 1);
   const leans = leansIn(store);
   close();
   return leans;

@@ -38,6 +38,11 @@ export interface UprightOptions {
   readonly per?: NormalizedPer;
   /** The sensor's upright axis. Default y, as Kinect and BVH have it. */
   readonly up?: "y" | "z";
+  /**
+   * For every joint how much of it was lost and is filled, 0 to 1 in its x, in frames as they stand once empty ones are
+   * filled. A frame tells of the camera's tilt by as much of the spine as was seen in it. Default: all seen.
+   */
+  readonly filled?: Clip;
 }
 
 type Pair = readonly [left: number, right: number];
@@ -67,7 +72,7 @@ export function yawClip(clip: Clip, layout: SkeletonLayout, options: UprightOpti
 /** A copy that is centred, levelled by the main person's long spine over the clip, and turned as `yawClip` turns. */
 export function uprightClip(clip: Clip, layout: SkeletonLayout, options: UprightOptions = {}): Clip {
   const out = centreClip(clip, layout, options);
-  level(out, layout);
+  level(out, layout, options.filled);
   return turned(out, layout, options);
 }
 
@@ -75,11 +80,21 @@ export function uprightClip(clip: Clip, layout: SkeletonLayout, options: Upright
 const BENT = 45;
 
 /** Turns all bodies, in place, by the least turn that takes the main person's median long spine upright. */
-function level(clip: Clip, layout: SkeletonLayout): void {
-  const spines = mainFrames(clip).flatMap((t) => spineOf(clip, t, layout) ?? []);
-  const standing = spines.filter(([, , z]) => z > Math.cos((BENT * Math.PI) / 180));
+function level(clip: Clip, layout: SkeletonLayout, filled: Clip | undefined): void {
+  const ends = spineEnds(layout);
+  const spines = mainFrames(clip).flatMap((t) => {
+    const spine = spineOf(clip, t, ends);
+    return spine ? [{ spine, weight: seenShare(clip, t, ends.flat(), filled) }] : [];
+  });
+  const standing = spines.filter(({ spine: [, , z] }) => z > Math.cos((BENT * Math.PI) / 180));
   if (standing.length === 0) return;
-  const up = [0, 1, 2].map((c) => median(standing.map((spine) => spine[c])));
+  const weights = standing.map(({ weight }) => weight);
+  const up = [0, 1, 2].map((c) =>
+    median(
+      standing.map(({ spine }) => spine[c]),
+      weights,
+    ),
+  );
   const length = Math.hypot(...up);
   const [x, y, z] = up.map((value) => value / length);
   // Rodrigues' turn from (x, y, z) to (0, 0, 1).
@@ -92,12 +107,29 @@ function level(clip: Clip, layout: SkeletonLayout): void {
   });
 }
 
-/** The direction from the middle of the hips to that of the shoulders, by the joints that are there. */
-function spineOf(clip: Clip, t: number, layout: SkeletonLayout): Vector[] | undefined {
+/**
+ * The hips and the shoulders, with the ends of the spine between them where the layout has such: more joints, so that one
+ * that is lost and guessed turns less. Where there are none of two sides, what the layout's upright axis goes between.
+ */
+function spineEnds(layout: SkeletonLayout): readonly [low: readonly number[], high: readonly number[]] {
   const [trunk] = sidePairs(layout);
   const joints = (word: RegExp): number[] => trunk.filter(([left]) => word.test(layout.joints[left])).flat();
   const [hips, shoulders] = [joints(/hip/i), joints(/shoulder/i)];
-  const named = hips.length > 0 && shoulders.length > 0;
+  if (hips.length === 0 || shoulders.length === 0) return layout.axes.up;
+  const between = (...names: string[]): number[] =>
+    layout.joints.flatMap((joint, v) => (names.includes(joint.toLowerCase()) ? [v] : []));
+  return [
+    [...hips, ...between("spinebase", "hipcenter", "pelvis")],
+    [...shoulders, ...between("spineshoulder", "shouldercenter")],
+  ];
+}
+
+/** The direction from the middle of the low end to that of the high one, by the joints that are there. */
+function spineOf(
+  clip: Clip,
+  t: number,
+  [from, to]: readonly [readonly number[], readonly number[]],
+): Vector | undefined {
   const start = (t * clip.persons + mainPerson(clip)) * clip.joints * 3;
   const middle = (all: readonly number[]): Vector | undefined => {
     const there = all.filter((v) => !isLost(clip.data, start + v * 3));
@@ -106,12 +138,11 @@ function spineOf(clip: Clip, t: number, layout: SkeletonLayout): Vector[] | unde
       (c) => there.reduce((sum, v) => sum + clip.data[start + v * 3 + c], 0) / there.length,
     ) as Vector;
   };
-  const [from, to] = named ? [hips, shoulders] : layout.axes.up;
   const [low, high] = [middle(from), middle(to)];
   if (!low || !high) return undefined;
   const spine = high.map((value, c) => value - low[c]);
   const length = Math.hypot(...spine);
-  return length < 1e-6 ? undefined : [spine.map((value) => value / length) as Vector];
+  return length < 1e-6 ? undefined : (spine.map((value) => value / length) as Vector);
 }
 
 /** The clip, turned in place about the upright axis until the main person's right lies along +x. */
@@ -185,6 +216,17 @@ function mainPerson(clip: Clip): number {
 
 const mainFrames = (clip: Clip): number[] => presentFrames(clip, mainPerson(clip));
 
+/** Filled joints are guesses, but better than nothing where none was seen. */
+const LEAST = 1e-3;
+
+/** How much of some of the main person's joints was seen in a frame rather than filled, 0 to 1. */
+function seenShare(clip: Clip, t: number, joints: readonly number[], filled: Clip | undefined): number {
+  if (!filled) return 1;
+  const start = (t * clip.persons + mainPerson(clip)) * clip.joints * 3;
+  const lost = joints.reduce((sum, v) => sum + filled.data[start + v * 3], 0);
+  return Math.max(LEAST, 1 - lost / Math.max(1, joints.length));
+}
+
 /** The median of each coordinate over a clip, or the vector of the nearest known frame. */
 function overTime(
   clip: Clip,
@@ -205,10 +247,17 @@ function overTime(
   return (t) => nearest[t];
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+/** The value on both sides of which weights are alike: the plain median where all are. */
+function median(values: readonly number[], weights: readonly number[] = values.map(() => 1)): number {
+  const order = values.map((_, i) => i).sort((a, b) => values[a] - values[b]);
+  const half = order.reduce((sum, i) => sum + weights[i], 0) / 2;
+  let below = 0;
+  for (const [at, i] of order.entries()) {
+    below += weights[i];
+    if (below === half) return (values[i] + values[order[at + 1]]) / 2;
+    if (below > half) return values[i];
+  }
+  return values[order.at(-1)!];
 }
 
 function standAlongZ(clip: Clip): void {

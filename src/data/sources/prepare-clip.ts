@@ -44,17 +44,17 @@ export function prepareClip(
   const mapped = (one: Clip): Clip => (map ? mapClip(one, map) : one);
   const placed = mapped(persons(clip));
   const seen = flags ? { ...layout, axes: axesSeen(placed, layout) } : layout;
-  const upright = { per: normalizedPer, up };
+  const marks = flags && mapped(persons(asClip(flags, clip)));
+  const moved = marks && normalization !== "none" ? takeFrames(marks, frameOrders(placed)) : marks;
+  const upright = { per: normalizedPer, up, filled: moved };
   let out = placed;
   if (normalization === "full") out = normalizeClip(placed, seen.axes);
   else if (normalization === "yaw") out = yawClip(placed, seen, upright);
   else if (normalization === "upright") out = uprightClip(placed, seen, upright);
   else if (normalization === "centre") out = centreClip(placed, seen, upright);
-  if (!flags) return { clip: out, missing, inTime };
+  if (!moved) return { clip: out, missing, inTime };
   if (out === clip) out = { ...clip, data: clip.data.slice() };
   fillFromBody(out, layout.parents);
-  const marks = mapped(persons(asClip(flags, clip)));
-  const moved = normalization === "none" ? marks : takeFrames(marks, frameOrders(placed));
   return { clip: out, lost: fromClip(moved, out), missing, inTime };
 }
 

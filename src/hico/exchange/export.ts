@@ -3,6 +3,7 @@
  * alone with what is to know of it (`safetensors`), and the query encoder as a graph that any ONNX runtime runs (`onnx`).
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { basename, isAbsolute, posix, relative, resolve, sep } from "node:path";
 import type { HostTensor } from "../../io/host-tensor.ts";
 import { writeOnnx } from "../../io/protobuf/onnx.ts";
 import { writeSafetensors } from "../../io/safetensors.ts";
@@ -73,7 +74,7 @@ export async function exportRun(options: ExportOptions): Promise<ExportReport> {
 
   const temporal = [sizes.spatialInput / 3, sizes.temporalInput] as const;
   const spatial = [sizes.temporalInput / 3, sizes.spatialInput] as const;
-  const metadata = metadataOf(settings, sizes, checkpoint);
+  const metadata = metadataOf(settings, sizes, nameOf(checkpoint, run));
   if (format === "pth") await saveCheckpoint(out, trainer, epoch);
   else {
     const state = await queryState(model);
@@ -99,6 +100,13 @@ async function queryState(model: HiCo): Promise<Map<string, HostTensor>> {
       .filter(([name]) => name.startsWith(QUERY))
       .map(([name, value]) => [name.slice(QUERY.length), value]),
   );
+}
+
+/** A checkpoint's name in its run, from the run's folder on: where that lies on this machine is nobody else's business. */
+function nameOf(checkpoint: string, run: string): string {
+  const within = relative(resolve(run), resolve(checkpoint));
+  const inside = !within.startsWith("..") && !isAbsolute(within);
+  return inside ? posix.join(basename(resolve(run)), ...within.split(sep)) : basename(checkpoint);
 }
 
 /** What it takes to make the inputs and the network again. */

@@ -7,7 +7,7 @@ import { after, describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BatchMaker } from "../../../src/data/batches/inputs.ts";
 import type { EvaluationBatch } from "../../../src/data/batches/inputs.ts";
@@ -144,6 +144,8 @@ describe("checkpoints that are written here", () => {
 
       await exportRun({ run, out: at("network.safetensors") });
       const { tensors, metadata } = readSafetensors(at("network.safetensors"));
+      // Where the run lies on this machine is not written into what is handed on.
+      assert.equal(metadata.get("checkpoint"), `${basename(run)}/checkpoints/${basename(checkpoint)}`);
       new HiCoNetwork(trainer.model.config).loadStateDict(tensors);
       assert.deepEqual(tensors.get("clip_proj.0.weight"), stateOf(file).get("encoder_q.clip_proj.0.weight"));
       const { data: __, ...settings } = JSON.parse(metadata.get("settings")!) as Record<string, unknown>;
