@@ -116,6 +116,45 @@ describe("safetensors", () => {
     assert.deepEqual([tensors.get("t7")!.shape, tensors.get("t7")!.data], [[0, 3], new Float32Array(0)]);
   });
 
+  test("entries in the usual spelling are read as any other: each with a letter changed, and the same with blanks", () => {
+    const text = `{"a":${entry(0, 2)},"b":{"dtype":"F32","shape":[3,0],"data_offsets":[2,2]}}`;
+    const outcome = (header: string): unknown => {
+      try {
+        return [...listSafetensors(file(header.padEnd(200), new Uint8Array(2))).entries];
+      } catch (error) {
+        assert.ok(error instanceof FormatError, String(error));
+        return "refused";
+      }
+    };
+    let read = 0;
+    for (let at = 0; at < text.length; at++)
+      for (const letter of [
+        "",
+        "0",
+        "1",
+        "00",
+        "-",
+        "e0",
+        ".0",
+        ",",
+        "]",
+        "}",
+        " ",
+        '"',
+        "1234567890123456",
+        "\n",
+        "U",
+      ]) {
+        const changed = text.slice(0, at) + letter + text.slice(at + 1);
+        const found = outcome(changed);
+        if (found !== "refused") read++;
+        // A blank after an entry's brace is nothing to JSON, and leaves the entry to the parser.
+        assert.deepEqual(found, outcome(changed.replaceAll(':{"', ':{ "')), changed);
+      }
+    assert.ok(read > 20, `${read} read`);
+    assert.notEqual(outcome(text), "refused");
+  });
+
   describe("refuses", () => {
     const cases: [name: string, bytes: Uint8Array, fault: RegExp][] = [
       ["nothing", new Uint8Array(0), /^truncated: the header's length needs bytes 0 to 8, the file has 0$/],
