@@ -222,12 +222,13 @@ function readTail(source: ByteSource): { header: StoreHeader; rows: IndexRow[]; 
   for (const row of rows) {
     const fits = row.persons <= header.layout.persons && row.nameEnd >= nameStart && row.nameEnd <= namesBytes;
     if (row.offset !== at || !fits) fail(`row ${names.length} of the index contradicts the rest`);
+    const name = text.decode(tail.subarray(indexBytes + nameStart, indexBytes + row.nameEnd));
     if (row.label < -1 || row.label >= header.classes.length) {
       fail(
-        `clip ${names.length} has the label ${row.label}; labels are 0 to ${header.classes.length - 1}, or -1 for none`,
+        `clip ${names.length} has the label ${row.label}; labels are 0 to ${header.classes.length - 1}, or -1 for none (it is called ${name})`,
       );
     }
-    names.push(text.decode(tail.subarray(indexBytes + nameStart, indexBytes + row.nameEnd)));
+    names.push(name);
     nameStart = row.nameEnd;
     at += recordBytes(row, header.layout);
   }

@@ -249,7 +249,7 @@ describe("clip store", () => {
     assert.equal(ClipStore.open(edited(() => {})).read(0).frames, 2);
     assert.throws(
       () => ClipStore.open(edited((view, index) => view.setInt32(index + 48 + 16, 7, true))),
-      /clip 1 has the label 7; labels are 0 to 1, or -1 for none/,
+      /clip 1 has the label 7; labels are 0 to 1, or -1 for none \(it is called clip-1\)/,
     );
     const hole = ClipStore.open(edited((view) => view.setFloat32(8 + 4 * (3 * 15 + 2), NaN, true)));
     assert.throws(() => hole.read(0), /clip 0 \(clip-0\): z is NaN in frame 0, person 1, joint 0/);
