@@ -1,6 +1,6 @@
 /** The text of docs/ops.md. */
-import { ELEMENTWISE } from "../src/tensor/elementwise.ts";
-import type { ElementwiseOp } from "../src/tensor/elementwise.ts";
+import { ELEMENTWISE } from "../src/tensor/elementwise/table.ts";
+import type { ElementwiseOp } from "../src/tensor/elementwise/row.ts";
 
 export function opsTable(): string {
   const rows = Object.entries<ElementwiseOp>(ELEMENTWISE).map(([name, row]) => {

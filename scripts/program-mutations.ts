@@ -40,7 +40,11 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
     "if (left.length > 0) settle(left);",
   ),
   // Not a number that a rectifier swallows.
-  byPrograms("src/tensor/elementwise/functions.ts", "f64: (x) => Math.max(x, 0),", "f64: (x) => (x > 0 ? x : 0),"),
+  byPrograms(
+    "src/tensor/elementwise/values.ts",
+    "relu: real((x) => Math.max(x, 0)),",
+    "relu: real((x) => (x > 0 ? x : 0)),",
+  ),
   // Gradients set while tracing, over placeholders, that are taken for values afterwards.
   byPrograms(`${PROGRAM}/trace.ts`, "if (!this.#ended) return;", "return;"),
   // A trace that serves tensors of another device.

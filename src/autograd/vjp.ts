@@ -7,7 +7,7 @@
 import * as build from "../tensor/build.ts";
 import { arange } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { elementwise } from "../tensor/elementwise.ts";
+import { elementwiseRow } from "../tensor/elementwise/table.ts";
 import type { Node } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -27,7 +27,7 @@ export function vjp(node: Node, dy: Tensor): (Tensor | undefined)[] {
   const inputs = sources.map((n) => new Tensor(n));
   switch (op.kind) {
     case "elementwise": {
-      const row = elementwise(op.name);
+      const row = elementwiseRow(op.name);
       if (!row.grad) return [];
       const cotangents = row.grad(dy, new Tensor(node), inputs[0], inputs[1], inputs[2]);
       return cotangents.map((c, i) => (c ? sumTo(c, inputs[i].shape) : undefined));

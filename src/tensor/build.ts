@@ -5,8 +5,9 @@
  */
 import type { DType, HostArray } from "./dtype.ts";
 import { castValue, isFloat } from "./dtype.ts";
-import { ELEMENTWISE, elementwise, hostForm, inClass } from "./elementwise.ts";
-import type { ElementwiseName } from "./elementwise.ts";
+import { elementwise, hostForm, inClass } from "./elementwise.ts";
+import { VALUES } from "./elementwise/values.ts";
+import type { ElementwiseName } from "./elementwise/values.ts";
 import type { FusedOp } from "./fused.ts";
 import type { Op, ReduceName } from "./node.ts";
 import { Node } from "./node.ts";
@@ -419,5 +420,5 @@ export function fused<A extends object>(op: FusedOp<A>, inputs: readonly Node[],
 }
 
 export function isElementwiseName(name: string): name is ElementwiseName {
-  return name in ELEMENTWISE;
+  return name in VALUES;
 }

@@ -7,8 +7,8 @@ import * as build from "./build.ts";
 import { describeValue, requireNumber, requireTensor } from "./door/door.ts";
 import type { DType } from "./dtype.ts";
 import { holds, INTEGER_RANGE, isFloat, numberType, resultType } from "./dtype.ts";
-import { ELEMENTWISE } from "./elementwise.ts";
-import type { ElementwiseName } from "./elementwise.ts";
+import { VALUES } from "./elementwise/values.ts";
+import type { ElementwiseName } from "./elementwise/values.ts";
 import type { Node } from "./node.ts";
 import { Tensor } from "./tensor.ts";
 import type { Operand } from "./tensor.ts";
@@ -47,7 +47,7 @@ export function unary(name: ElementwiseName, x: Tensor): Tensor {
   if (x.dtype !== "bool" && name === "relu") return binary("maximum", x, 0);
   if (x.dtype !== "bool" && name === "sign") return x.gt(0).cast(x.dtype).sub(x.lt(0).cast(x.dtype));
   if (x.dtype === "bool" && name === "square") return x.cast("i32").square();
-  const to = ELEMENTWISE[name].takes === "float" ? "f32" : x.dtype;
+  const to = VALUES[name].takes === "float" ? "f32" : x.dtype;
   return new Tensor(build.apply(name, [build.cast(x.node, to)]));
 }
 
@@ -84,7 +84,7 @@ function integerOperand(name: ElementwiseName, x: Tensor, y: number): DType {
 function inDType(name: ElementwiseName, dtype: DType, x: Node, y: (to: DType) => Node): Tensor {
   let to = dtype;
   if (!isFloat(dtype)) {
-    if (ELEMENTWISE[name].takes === "float") to = "f32";
+    if (VALUES[name].takes === "float") to = "f32";
     else if (dtype === "bool") {
       // Their order is that of 0 and 1.
       if (name === "sub") {

@@ -34,8 +34,9 @@ import {
 } from "../../src/index.ts";
 import { Tensor as TensorClass } from "../../src/index.ts";
 import { apply } from "../../src/tensor/build.ts";
-import type { ElementwiseName, ElementwiseOp } from "../../src/tensor/elementwise.ts";
-import { ELEMENTWISE } from "../../src/tensor/elementwise.ts";
+import type { ElementwiseOp } from "../../src/tensor/elementwise/row.ts";
+import type { ElementwiseName } from "../../src/tensor/elementwise/values.ts";
+import { ELEMENTWISE } from "../../src/tensor/elementwise/table.ts";
 
 export interface BatteryResult {
   readonly adapter: string;

@@ -9,8 +9,8 @@ import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import * as build from "../../src/tensor/build.ts";
-import { ELEMENTWISE, elementwise } from "../../src/tensor/elementwise.ts";
-import type { ElementwiseName } from "../../src/tensor/elementwise.ts";
+import { ELEMENTWISE, elementwiseRow } from "../../src/tensor/elementwise/table.ts";
+import type { ElementwiseName } from "../../src/tensor/elementwise/values.ts";
 import { Tensor, full, realize, setDefaultDevice, tensor } from "../../src/tensor/index.ts";
 import { logSumExp } from "../../src/ops/softmax.ts";
 import { openTestDevice } from "../support/helpers.ts";
@@ -44,7 +44,7 @@ for (const [kind, open] of Object.entries(devices)) {
     after(() => device.close());
 
     for (const name of Object.keys(ELEMENTWISE) as ElementwiseName[]) {
-      const row = elementwise(name);
+      const row = elementwiseRow(name);
       if (row.takes === "integer" || row.takes === "bool" || name === "where") continue;
       if (DRIVER_FAULTS[kind].has(name)) continue;
       test(name, async () => {
@@ -80,7 +80,7 @@ for (const [kind, open] of Object.entries(devices)) {
           return [x[name](c), x[name](all), all[name](x)].map((t) => t.cast("f32"));
         });
         await realize(results);
-        const { f64 } = elementwise(name);
+        const { f64 } = elementwiseRow(name);
         const wrong: string[] = [];
         for (const [k, t] of results.entries()) {
           const c = constants[Math.floor(k / 3)];

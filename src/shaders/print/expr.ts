@@ -18,8 +18,8 @@ import {
   substitute,
 } from "../../compiler/int-expr.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { elementwise } from "../../tensor/elementwise.ts";
-import type { WgslWidth } from "../../tensor/elementwise.ts";
+import { elementwiseRow } from "../../tensor/elementwise/table.ts";
+import type { WgslWidth } from "../../tensor/elementwise/row.ts";
 import type { BindingTable } from "./bindings.ts";
 import { literal, registerType, typeName } from "./types.ts";
 
@@ -278,7 +278,7 @@ export class WgslPrinter {
   }
 
   #apply(expr: Expr & { kind: "apply" }): Printed {
-    const row = elementwise(expr.name);
+    const row = elementwiseRow(expr.name);
     for (const helper of row.helpers ?? []) this.helpers.add(helper);
     const vanishing = this.#vanishing(expr);
     if (vanishing) return vanishing;

@@ -1,13 +1,8 @@
-/** Rows of the elementwise table: sums, products, powers, roots, and the larger or smaller of two. */
+/** WGSL, gradients and words of the elementwise table: sums, products, powers, roots, and the larger or smaller of two. */
 import { isFloat } from "../dtype.ts";
 import type { Tensor } from "../tensor.ts";
 import { carrying } from "./row.ts";
-import type { ElementwiseOp } from "./row.ts";
-
-/** x^y by C's rules, which JavaScript leaves at 1^NaN and (±1)^±∞. */
-function power(x: number, y: number): number {
-  return x === 1 || (x === -1 && Math.abs(y) === Infinity) ? 1 : x ** y;
-}
+import type { ElementwiseForm } from "./row.ts";
 
 /** Cotangents of two operands of which the winner takes all, and equal ones half each. */
 function tieSplit(dy: Tensor, first: Tensor, tie: Tensor): Tensor[] {
@@ -17,73 +12,47 @@ function tieSplit(dy: Tensor, first: Tensor, tie: Tensor): Tensor[] {
 
 export const ARITHMETIC = {
   add: {
-    arity: 2,
-    takes: "number",
     wgsl: (_, x, y) => `(${x} + ${y})`,
-    f64: (x, y) => x + y,
     grad: (dy) => [dy, dy],
     doc: "x + y",
   },
   sub: {
-    arity: 2,
-    takes: "number",
     wgsl: (_, x, y) => `(${x} - ${y})`,
-    f64: (x, y) => x - y,
     grad: (dy) => [dy, dy.neg()],
     doc: "x − y",
   },
   mul: {
-    arity: 2,
-    takes: "number",
     wgsl: (_, x, y) => `(${x} * ${y})`,
-    f64: (x, y) => x * y,
-    integer: Math.imul,
     grad: (dy, _, a, b) => [dy.mul(b), dy.mul(a)],
     doc: "x · y",
   },
   div: {
-    arity: 2,
-    takes: "float",
     wgsl: (_, x, y) => `(${x} / ${y})`,
-    f64: (x, y) => x / y,
     domain: [
       [-3, 3],
       [0.5, 3],
     ],
-    cost: 4,
     grad: (dy, q, _, b) => [dy.div(b), dy.mul(q).div(b).neg()],
     doc: "x / y",
   },
   floorDiv: {
-    arity: 2,
-    takes: "integer",
     wgsl: (w, x, y, _z, dtype) => `floor_div_${dtype}_${w.lanes}(${x}, ${y})`,
-    f64: (x, y) => (y === 0 ? 0 : Math.floor(x / y)),
-    cost: 8,
     helpers: ["floorDiv"],
     doc: "⌊x / y⌋ of integers; 0 where y is 0",
   },
   mod: {
-    arity: 2,
-    takes: "integer",
     wgsl: (w, x, y, _z, dtype) => `floor_mod_${dtype}_${w.lanes}(${x}, ${y})`,
-    f64: (x, y) => (y === 0 ? 0 : x - y * Math.floor(x / y)),
-    cost: 8,
     helpers: ["floorDiv"],
     doc: "x − y·⌊x / y⌋ of integers (the sign of y); 0 where y is 0",
   },
   pow: {
-    arity: 2,
-    takes: "float",
     wgsl: (w, x, y) => `power_${w.lanes}(${x}, ${y})`,
-    f64: power,
     helpers: ["power"],
     domain: [
       [0.3, 3],
       [-3, 3],
     ],
     bound: 2e-5,
-    cost: 24,
     // Of 0^0 both are 0, and so is that of 0^y by y > 0: where the formula would be 0 · ∞, the base is taken as 1.
     grad: (dy, p, a, b) => {
       const aside = a.eq(0).where(1, a);
@@ -93,84 +62,53 @@ export const ARITHMETIC = {
     doc: "x^y; for negative x, y must be whole",
   },
   neg: {
-    arity: 1,
-    takes: "number",
     wgsl: (w, x, _y, _z, d) => (d === "u32" ? `(~${x} + ${w.u(1)})` : `(-${x})`),
-    f64: (x) => -x,
     grad: (dy) => [dy.neg()],
     doc: "−x",
   },
   abs: {
-    arity: 1,
-    takes: "number",
     wgsl: (_, x) => `abs(${x})`,
-    f64: Math.abs,
     kinks: [0],
     grad: (dy, _, a) => [dy.mul(a.sign())],
     doc: "|x|",
   },
   sign: {
-    arity: 1,
-    takes: "float",
     wgsl: (w, x) => carrying(w, `sign(${x})`, x),
-    f64: Math.sign,
     kinks: [0],
     doc: "−1, 0 or 1",
   },
   maximum: {
-    arity: 2,
-    takes: "number",
     wgsl: (w, x, y, _z, d) => (isFloat(d) ? carrying(w, `max(${x}, ${y})`, x, y) : `max(${x}, ${y})`),
-    f64: (x, y) => Math.max(x, y),
     grad: (dy, _, a, b) => tieSplit(dy, a.gt(b), a.eq(b)),
     doc: "the larger; ties share the gradient (torch.maximum)",
   },
   minimum: {
-    arity: 2,
-    takes: "number",
     wgsl: (w, x, y, _z, d) => (isFloat(d) ? carrying(w, `min(${x}, ${y})`, x, y) : `min(${x}, ${y})`),
-    f64: (x, y) => Math.min(x, y),
     grad: (dy, _, a, b) => tieSplit(dy, a.lt(b), a.eq(b)),
     doc: "the smaller; ties share the gradient (torch.minimum)",
   },
   square: {
-    arity: 1,
-    takes: "number",
     wgsl: (_, x) => `(${x} * ${x})`,
-    f64: (x) => x * x,
-    integer: (x) => Math.imul(x, x),
     grad: (dy, _, a) => [dy.mul(a).mul(2)],
     doc: "x²",
   },
   reciprocal: {
-    arity: 1,
-    takes: "float",
     wgsl: (w, x) => `(${w.f(1)} / ${x})`,
-    f64: (x) => 1 / x,
     domain: [[0.3, 3]],
-    cost: 4,
     grad: (dy, y) => [dy.mul(y.square()).neg()],
     doc: "1 / x",
   },
   sqrt: {
-    arity: 1,
-    takes: "float",
     wgsl: (_, x) => `sqrt(${x})`,
-    f64: Math.sqrt,
     domain: [[0.1, 4]],
-    cost: 4,
     grad: (dy, y) => [dy.div(y).mul(0.5)],
     doc: "√x",
   },
   rsqrt: {
-    arity: 1,
-    takes: "float",
     wgsl: (_, x) => `inverseSqrt(${x})`,
-    f64: (x) => 1 / Math.sqrt(x),
     domain: [[0.1, 4]],
-    cost: 4,
     bound: 5e-6,
     grad: (dy, y) => [dy.mul(y).mul(y.square()).mul(-0.5)],
     doc: "1 / √x",
   },
-} as const satisfies Record<string, ElementwiseOp>;
+} as const satisfies Record<string, ElementwiseForm>;

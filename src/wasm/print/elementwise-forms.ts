@@ -4,7 +4,7 @@
  * Bools are masks: all bits of a lane, or none.
  */
 import type { DType } from "../../tensor/dtype.ts";
-import type { ElementwiseName } from "../../tensor/elementwise.ts";
+import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
 import type { WasmFeatures } from "../assembler/features.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";

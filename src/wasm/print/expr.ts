@@ -16,7 +16,7 @@ import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import { dependencies, isMultiple } from "../../compiler/int-expr.ts";
 import type { Store } from "../../compiler/kernels.ts";
-import type { ElementwiseName } from "../../tensor/elementwise.ts";
+import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
 import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { WasmFeatures } from "../assembler/features.ts";

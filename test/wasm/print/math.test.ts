@@ -2,7 +2,7 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { enableRelaxedSimd } from "../../../src/device/cpu/engine.ts";
-import { erf as erf64 } from "../../../src/tensor/elementwise/functions.ts";
+import { erf as erf64 } from "../../../src/tensor/elementwise/values.ts";
 import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import type { WasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import type { FunctionBuilder } from "../../../src/wasm/assembler/function.ts";
