@@ -67,6 +67,45 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   ),
   // Expressions of any depth in one kernel.
   edit("src/compiler/fusion/draft.ts", "const MAX_EXPRESSION = 512;", "const MAX_EXPRESSION = 1e9;", "tensor/programs"),
+  // Typed arrays of small integers taken for something else than numbers.
+  byPrograms("src/tensor/door/host-values.ts", '  return "i32";', '  return "bool";'),
+  // A number or a promise as a compiled function's result, for which {} comes back.
+  byPrograms(
+    `${PROGRAM}/compile.ts`,
+    'if (result instanceof Tensor || typeof result !== "object" || result === null || isPromise(result)) {',
+    "if (result instanceof Tensor || result === null) {",
+  ),
+  // Means of integers that are cut to integers, whole ranges of fractions.
+  edit(
+    "src/tensor/methods/reductions.ts",
+    'if (!isFloat(x.dtype)) return x.cast("f32").sum(axes, keepDims).div(count);',
+    'if (!isFloat(x.dtype)) return x.cast("f32").sum(axes, keepDims).div(count).cast(x.dtype);',
+    "tensor/dtypes",
+  ),
+  edit(
+    "src/tensor/create.ts",
+    'const wanted = dtype ?? (whole ? "i32" : "f32");',
+    'const wanted = dtype ?? (whole || count > 0 ? "i32" : "f32");',
+    "tensor/dtypes",
+  ),
+  // A shader's rectifier that swallows NaN.
+  edit(
+    "src/tensor/elementwise/functions.ts",
+    '`select(${x}, ${w.f(0)}, (bitcast<${w.type("u32")}>(${x}) - ${w.u(0x80000000)}) <= ${w.u(0x7f800000)})`',
+    "`max(${x}, ${w.f(0)})`",
+    "tensor/specials#^relu",
+  ),
+  // The upper end of a range of uniform numbers, and a range of integers that holds none.
+  edit("src/tensor/random.ts", "spread : spread.minimum(below(high))", "spread : spread", "tensor/random-ranges"),
+  edit("src/tensor/random.ts", "if (!fits || low >= high)", "if (!fits)", "tensor/random-ranges"),
+  // Labels that are ignored and refused all the same; caches without an end.
+  edit(
+    "src/tensor/bounds.ts",
+    "const { size, ignore } = bounds;",
+    "const { size } = bounds, ignore = undefined;",
+    "tensor/bounds#ignored",
+  ),
+  edit("src/device/recently-used.ts", "if (this.#entries.size > this.#most)", "if (false)", "device/recently-used"),
   // Random integers of few bits.
   byPrograms("src/tensor/random.ts", "if (count > 2 ** 16 || Math.max(-low, high) > 2 ** 24)", "if (count > 2 ** 31)"),
   // A seed that does not start again.

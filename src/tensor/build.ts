@@ -59,6 +59,9 @@ export function drawn(draw: () => HostArray, shape: Shape, dtype: DType): Node {
 
 let collected: Node[] | undefined;
 
+/** Whether draws are handed out, see {@link collectingDraws}. */
+export const collectsDraws = (): boolean => collected !== undefined;
+
 /** Runs `f`, whose draws are not repeated by a traced function but handed out: whoever asks draws for all of them. */
 export function collectingDraws<T>(f: () => T): [result: T, draws: readonly Node[]] {
   const before = collected;

@@ -7,11 +7,12 @@
  */
 import * as build from "./build.ts";
 import type { DType } from "./dtype.ts";
+import type { Node } from "./node.ts";
 import { checkShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 import { threefry2x32 } from "./threefry.ts";
-import { refusedInTrace, tracing } from "./program/trace.ts";
+import { refusedInTrace, settingInTrace, tracing } from "./program/trace.ts";
 
 /** Draws, in the order asked for. The whole state is the seed and the number of calls so far. */
 export class Generator {
@@ -19,9 +20,11 @@ export class Generator {
   #seed = 0;
   /** Calls made so far; set it to resume where another run stopped. */
   calls = 0;
+  /** The traced function that made it: every call of that makes it anew, and draws the same. */
+  readonly #maker = tracing();
 
   constructor(seed: number, calls = 0) {
-    this.reseed(seed, calls);
+    this.#start(seed, calls);
   }
 
   /** The seed it was made with. */
@@ -29,8 +32,18 @@ export class Generator {
     return this.#seed;
   }
 
-  /** Starts again from this seed; compiled functions that draw from the generator do so too. */
+  /**
+   * Starts again from this seed; compiled functions that draw from the generator do so too.
+   *
+   * @throws Error inside a compiled function, for a generator from outside.
+   */
   reseed(seed: number, calls = 0): void {
+    if (tracing() && tracing() !== this.#maker)
+      throw settingInTrace("seed", "seed before the call, or make a Generator inside the function");
+    this.#start(seed, calls);
+  }
+
+  #start(seed: number, calls: number): void {
     if (!Number.isSafeInteger(seed)) throw new Error(`Generator: the seed must be a whole number, not ${seed}`);
     this.#seed = seed;
     this.#key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
@@ -42,8 +55,15 @@ export class Generator {
     checkShape("random", shape);
     if (sizeOf(shape) === 0) return new Tensor(build.full([...shape], 0, "u32"));
     const next = () => Uint32Array.of(this.#key[0], this.#key[1], this.calls++, 0);
-    const key = build.drawn(next, [4], "u32");
+    const key = this.#maker && tracing() === this.#maker ? this.#again(next()) : build.drawn(next, [4], "u32");
     return new Tensor(build.makeNode({ kind: "bits" }, [key], [...shape], "u32"));
+  }
+
+  /** The same key at every call of the function that made the generator. */
+  #again(key: Uint32Array): Node {
+    if (build.collectsDraws())
+      throw settingInTrace("Generator", "a scan draws anew for every step: make the generator outside of the function");
+    return build.makeNode({ kind: "data", data: key }, [], [4], "u32");
   }
 
   /** Uniform in [low, high), 24 random bits each. */
@@ -148,7 +168,7 @@ function below(x: number): number {
 
 const shared = new Generator(0);
 
-/** Restarts the shared generator, for compiled functions too; see `rng`. */
+/** Restarts the shared generator, for compiled functions too, but not inside one; see `rng`. */
 export function seed(value: number): void {
   shared.reseed(value);
 }

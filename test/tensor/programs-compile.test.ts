@@ -7,6 +7,7 @@ import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { Dropout, Linear, SGD } from "../../src/nn/index.ts";
 import { Generator, compile, rng, seed, setDefaultDevice, tensor, to, variable } from "../../src/tensor/index.ts";
 import type { Tensor, Variable } from "../../src/tensor/index.ts";
+import { scan } from "../../src/ops/index.ts";
 import { numbers } from "../support/helpers.ts";
 
 let cpu: CpuDevice;
@@ -196,6 +197,16 @@ describe("what reaches a compiled function", () => {
     }
   });
 
+  onEach("a generator made inside, which draws the same at every call", async () => {
+    const run = compile((x: Tensor) => {
+      const generator = new Generator(5);
+      return generator.uniform([2]).add(generator.uniform([2]).mul(x));
+    });
+    const outside = new Generator(5);
+    const expected = await numbers(outside.uniform([2]).add(outside.uniform([2]).mul(2)));
+    for (let call = 0; call < 2; call++) assert.deepEqual(await numbers(await run(tensor([2]))), expected);
+  });
+
   test("another device's tensors, which it is traced for anew", async () => {
     const reference = new ReferenceDevice();
     setDefaultDevice(cpu);
@@ -236,6 +247,35 @@ describe("what cannot be compiled", () => {
           compile((t: Tensor) => {
             t.read().catch(() => undefined);
             return t;
+          })(x),
+      ],
+      [
+        /seed: compile is tracing a function, whose calls would not set it again/,
+        () =>
+          compile(() => {
+            seed(5);
+            return rng().uniform([2]);
+          })(),
+      ],
+      [
+        /lr: compile is tracing a function, .* set it before the call/,
+        () => {
+          const optimizer = new SGD([v], { lr: 1 });
+          return compile((t: Tensor) => {
+            optimizer.lr = 0.5;
+            return t.mul(2);
+          })(x);
+        },
+      ],
+      [
+        /Generator: .* a scan draws anew for every step/,
+        () =>
+          compile((t: Tensor) => {
+            const generator = new Generator(5);
+            return scan((s: Tensor, q: Tensor) => ({ state: s.add(q), output: generator.uniform([1]).add(q) }), {
+              state: t,
+              inputs: t.reshape([1, 1]),
+            }).state;
           })(x),
       ],
       [/Generator.shuffled: compile is tracing/, () => compile((t: Tensor) => t.mul(rng().shuffled(2)[0]))(x)],

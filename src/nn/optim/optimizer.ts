@@ -17,6 +17,7 @@ import type { Variable } from "../../tensor/variable.ts";
 import { variable } from "../../tensor/variable.ts";
 import type { StateValue } from "../state.ts";
 import { readState, tensorFor } from "../state.ts";
+import { settingInTrace, tracing } from "../../tensor/program/trace.ts";
 import { updating } from "./updating.ts";
 import { checkOptions } from "../../tensor/door/door.ts";
 
@@ -118,11 +119,13 @@ export abstract class Optimizer<S extends CommonSettings> {
     return slots;
   }
 
-  /** The learning rate of the first group. Setting it sets that of all groups. */
+  /** The learning rate of the first group. Setting it sets that of all groups; not inside a compiled function. */
   get lr(): number {
     return this.groups[0].lr;
   }
   set lr(value: number) {
+    if (tracing())
+      throw settingInTrace("lr", "set it before the call: a compiled step reads the learning rate anew at every call");
     for (const group of this.groups) group.lr = value;
   }
 

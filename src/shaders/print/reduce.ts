@@ -15,6 +15,9 @@ import type { Printed } from "./expr.ts";
 import { WgslPrinter, Block } from "./expr.ts";
 import { literal, registerType, typeName } from "./types.ts";
 
+/** Elements that a long sum adds to a part of its own: errors grow with the parts, not with the elements. */
+const SUMMED_AT_ONCE = 64;
+
 export interface ReducePlan {
   /** Which loop variable is taken in fours. */
   readonly vector: "r" | "c" | undefined;
@@ -84,10 +87,25 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, target: Redu
   const names = { place: `${prefix}place`, wanted: `${prefix}unit`, part: `${prefix}part` };
   outer.lines.push(`let ${unit} = min(${names.wanted}, ${units - 1});`);
 
+  const first = share === 1 ? "0" : names.part;
   const loop = (inner: Block) => {
     outer.lines.push(
-      `for (var ${step}: i32 = ${share === 1 ? "0" : names.part}; ${step} < ${steps}; ${step} = ${step} + ${share}) {`,
+      `for (var ${step}: i32 = ${first}; ${step} < ${steps}; ${step} = ${step} + ${share}) {`,
       ...inner.lines.map((l) => `  ${l}`),
+      "}",
+    );
+    printer.enter(outer);
+  };
+  /** The same in blocks, at whose ends `sums` are added to their totals. */
+  const loopInBlocks = (inner: Block, sums: readonly { total: string; part: string; zero: string }[]) => {
+    const [from, span] = [`${prefix}from`, share * SUMMED_AT_ONCE];
+    outer.lines.push(
+      `for (var ${from}: i32 = ${first}; ${from} < ${steps}; ${from} = ${from} + ${span}) {`,
+      ...sums.map(({ part, zero }) => `  var ${part} = ${zero};`),
+      `  for (var ${step}: i32 = ${from}; ${step} < min(${from} + ${span}, ${steps}); ${step} = ${step} + ${share}) {`,
+      ...inner.lines.map((l) => `    ${l}`),
+      "  }",
+      ...sums.map(({ total, part }) => `  ${total} = (${total} + ${part});`),
       "}",
     );
     printer.enter(outer);
@@ -96,6 +114,7 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, target: Redu
   for (const accumulators of kernel.phases) {
     const inner = new Block(new Set([unit, step]), outer);
     printer.enter(inner);
+    const sums: { total: string; part: string; zero: string }[] = [];
     const declared = accumulators.map((a) => {
       const dtype = a.value.dtype;
       const value = printer.print(a.value);
@@ -104,11 +123,17 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, target: Redu
       const name = `${prefix}a${a.number}`;
       outer.lines.push(`var ${name} = ${type}(${identity(a.name, dtype)});`);
       const operand = lanes === 4 ? printer.widen(value, dtype) : value.text;
-      inner.lines.push(`${name} = ${combine(a.name, name, operand, dtype, lanes)};`);
+      let into = name;
+      if (a.name === "sum" && isFloat(dtype) && steps > share * 4 * SUMMED_AT_ONCE) {
+        into = `${prefix}s${a.number}`;
+        sums.push({ total: name, part: into, zero: `${type}(${identity(a.name, dtype)})` });
+      }
+      inner.lines.push(`${into} = ${combine(a.name, into, operand, dtype, lanes)};`);
       if (isFloat(dtype) && (a.name === "max" || a.name === "min")) helpers.add("extremes");
       return { a, dtype, name, lanes };
     });
-    loop(inner);
+    if (sums.length > 0) loopInBlocks(inner, sums);
+    else loop(inner);
     for (const { a, dtype, name, lanes } of declared) {
       let text = name;
       let width: 1 | 4 = lanes;

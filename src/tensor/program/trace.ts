@@ -90,10 +90,19 @@ export function withTrace<T>(trace: Trace, f: () => T): T {
 
 /** The error of an operation that needs values while a function is traced. */
 export function refusedInTrace(op: string): Error {
-  const error = new Error(
+  return fault(
     `${op}: compile is tracing a function, in which nothing has a value yet; ` +
       `return the tensor from the function and use it after the call`,
   );
+}
+
+/** The error of a setting made inside a traced function, which later calls would not repeat. */
+export function settingInTrace(op: string, instead: string): Error {
+  return fault(`${op}: compile is tracing a function, whose calls would not set it again; ${instead}`);
+}
+
+function fault(message: string): Error {
+  const error = new Error(message);
   if (current) current.fault ??= error;
   return error;
 }
