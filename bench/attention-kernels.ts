@@ -31,7 +31,8 @@ import type { ValueSpec } from "../src/tensor/fused.ts";
 import { chooseTile, emitMatmul } from "../src/shaders/matmul/matmul.ts";
 import type { MatmulOperand } from "../src/shaders/matmul/product.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
-import { LoadedLowering, openRunner, seededRandom, testProfile } from "../test/shaders/lowering-runner.ts";
+import { LoadedLowering, openRunner, testProfile } from "../test/shaders/lowering-runner.ts";
+import { seededRandom } from "../test/support/draw.ts";
 
 /** One row of the table: a lowering, its operands, and the multiply-adds it cannot do without. */
 interface Variant {

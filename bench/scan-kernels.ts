@@ -13,7 +13,8 @@ import { parseArgs } from "node:util";
 import { gruBackward, gruBackwardSignature, gruForward, gruForwardSignature } from "../src/shaders/scan/gru.ts";
 import { lstmBackward, lstmBackwardSignature, lstmForward, lstmForwardSignature } from "../src/shaders/scan/lstm.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
-import { LoadedLowering, openRunner, seededRandom, testProfile } from "../test/shaders/lowering-runner.ts";
+import { LoadedLowering, openRunner, testProfile } from "../test/shaders/lowering-runner.ts";
+import { seededRandom } from "../test/support/draw.ts";
 
 const { values } = parseArgs({
   options: {

@@ -26,8 +26,11 @@ function partsOf(file: string, seen = new Set<string>()): Set<string> {
   return seen;
 }
 
-/** Tests that are long by nature: graphs of 100,000 nodes, other engines, threads that load batches. */
-const LONG = /large-graphs|test\/bench\/|batches\/loader/;
+/**
+ * Tests that are long by nature: graphs of 100,000 nodes, other engines, threads that load batches, kernels held to
+ * hundreds of decompositions in float64, training of the whole model.
+ */
+const LONG = /large-graphs|test\/bench\/|batches\/loader|wasm\/(scan|attention|info-nce)\/|hico\/model\/(model|queue)/;
 
 /** Whether a test's own text asks for what is slow: helpers may offer it to others. */
 function isSlow(file: string): boolean {

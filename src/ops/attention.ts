@@ -49,7 +49,7 @@ function attend(projections: readonly Tensor[], scale: number, mask?: Tensor, ke
  * In: q, k, v [B, T, H, D] or qkv [B, T, 3·H·D]; mask? [B, Tk]; keep? [B, H, Tq, Tk] (its columns count from the start
  * of the row's sequence). Out: [B, Tq, H, D], lse [B, H, Tq].
  */
-const ATTENTION: FusedOp<AttentionAttrs> = {
+export const ATTENTION: FusedOp<AttentionAttrs> = {
   name: "attention",
   kernels: kernels.FORWARD,
   outputs([x], { heads, packed }) {
@@ -96,7 +96,7 @@ const ATTENTION: FusedOp<AttentionAttrs> = {
 };
 
 /** In: dout, q, k, v or qkv, out, lse, mask?, keep?. Out: dq, dk, dv or dqkv. `keep` is taken as a constant. */
-const ATTENTION_BACKWARD: FusedOp<AttentionAttrs> = {
+export const ATTENTION_BACKWARD: FusedOp<AttentionAttrs> = {
   name: "attentionBackward",
   kernels: kernels.BACKWARD,
   outputs: (inputs, { packed }) => inputs.slice(1, packed ? 2 : 4),

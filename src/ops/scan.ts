@@ -89,7 +89,7 @@ const perStep = (gates: ValueSpec, width: number): ValueSpec => ({
 // --- GRU
 
 /** In: gates [T,B,D,3H], weight [D,3H,H], bias [D,3H], h0 [D,B,H], mask? [T,B]. Out: y, hn, saved [T,B,D,4H] = r,z,n,q, hPrev. */
-const GRU_SCAN: FusedOp<ScanAttrs> = {
+export const GRU_SCAN: FusedOp<ScanAttrs> = {
   name: "gruScan",
   kernels: kernels.GRU_FORWARD,
   outputs([gates, , , h0]) {
@@ -147,7 +147,7 @@ const GRU_SCAN: FusedOp<ScanAttrs> = {
 };
 
 /** In: dy, dhn, saved, hPrev, weight, mask?. Out: dgatesX, dgatesH [T,B,D,3H], dh0. */
-const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
+export const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
   name: "gruScanBackward",
   kernels: kernels.GRU_BACKWARD,
   outputs([, dhn, saved]) {
@@ -189,7 +189,7 @@ const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
 // --- LSTM
 
 /** In: gates [T,B,D,4H], weight [D,4H,H], bias [D,4H], h0, c0 [D,B,H], mask?. Out: y, hn, cn, saved [T,B,D,5H] = i,f,g,o,c, hPrev. */
-const LSTM_SCAN: FusedOp<ScanAttrs> = {
+export const LSTM_SCAN: FusedOp<ScanAttrs> = {
   name: "lstmScan",
   kernels: kernels.LSTM_FORWARD,
   outputs([gates, , , h0, c0]) {
@@ -252,7 +252,7 @@ const LSTM_SCAN: FusedOp<ScanAttrs> = {
 };
 
 /** In: dy, dhn, dcn, saved, weight, mask?. Out: dgates [T,B,D,4H], dh0, dc0. */
-const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
+export const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
   name: "lstmScanBackward",
   kernels: kernels.LSTM_BACKWARD,
   outputs([, dhn, dcn, saved]) {

@@ -2,7 +2,7 @@
 import type { HiCoBatch, HiCoOptions } from "../../src/hico/index.ts";
 import { Generator } from "../../src/tensor/random.ts";
 import { tensor } from "../../src/tensor/create.ts";
-import { seededRandom } from "../shaders/lowering-runner.ts";
+import { seededRandom } from "../support/draw.ts";
 
 export const SMALL: HiCoOptions = {
   temporalInput: 6,

@@ -205,3 +205,9 @@ export class Draw {
     return Array.from({ length: rank }, (_, i) => i);
   }
 }
+
+/** The draws of `Draw.unit`, as a function. */
+export function seededRandom(seed: number): () => number {
+  const draw = new Draw(seed);
+  return () => draw.unit();
+}

@@ -30,7 +30,7 @@ function logitsOf(q: Tensor, k: Tensor, queue: Tensor, temperature: number): [Te
 }
 
 /** In: q [N, C], k [N, P, C], queue [C, K]. Out: loss [N], and the log-sum-exps over all and over the positives [N]. */
-const INFO_NCE: FusedOp<InfoNceAttrs> = {
+export const INFO_NCE: FusedOp<InfoNceAttrs> = {
   name: "infoNce",
   kernels: kernels.FORWARD,
   outputs([q]) {
@@ -69,7 +69,7 @@ const INFO_NCE: FusedOp<InfoNceAttrs> = {
 };
 
 /** In: dloss [N], q, k, queue, and the saved log-sum-exps. Out: dq [N, C], dk [N, P, C]. */
-const INFO_NCE_BACKWARD: FusedOp<InfoNceAttrs> = {
+export const INFO_NCE_BACKWARD: FusedOp<InfoNceAttrs> = {
   name: "infoNceBackward",
   kernels: kernels.BACKWARD,
   outputs: ([, q, k]) => [q, k],

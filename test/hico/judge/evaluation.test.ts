@@ -29,7 +29,7 @@ import {
 import { probeBatch } from "../../../src/hico/judge/linear-probe.ts";
 import { readNpy } from "../../../src/io/index.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
-import { seededRandom } from "../../shaders/lowering-runner.ts";
+import { seededRandom } from "../../support/draw.ts";
 import { temporaryFolder, tinySettings, tinyStore } from "../run/run-helpers.ts";
 
 setDefaultDevice(new ReferenceDevice());

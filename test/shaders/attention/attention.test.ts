@@ -1,32 +1,14 @@
-/**
- * Attention kernels of both profiles against plain float64 loops, and those loops against finite differences.
- */
+/** Attention kernels of both profiles against the op's decomposition in float64. */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  attentionBackward,
-  attentionBackwardInputs,
-  attentionBackwardOutputs,
-  attentionForward,
-  attentionForwardInputs,
-  attentionForwardOutputs,
-} from "../../../src/shaders/attention/attention.ts";
-import type { AttentionSpec } from "../../../src/shaders/attention/attention.ts";
+import { attentionBackward, attentionForward } from "../../../src/shaders/attention/attention.ts";
 import type { AttentionTile } from "../../../src/shaders/attention/blocks.ts";
 import { cpuAttentionBackward, cpuAttentionForward } from "../../../src/shaders/attention/cpu.ts";
+import type { AttentionSpec } from "../../../src/specs/attention.ts";
 import type { Lowering } from "../../../src/shaders/kernel.ts";
-import { sizeOf } from "../../../src/tensor/shape.ts";
-import {
-  assertClose,
-  f32,
-  operandsOf,
-  pack,
-  referenceBackward,
-  referenceForward,
-  specOf,
-  specs,
-} from "./attention-reference.ts";
+import type { AttentionProblem } from "../../specs/attention-problem.ts";
+import { assertAttention, attentionProblem, operandsOf, specOf, specs } from "../../specs/attention-problem.ts";
 import { runLowering, testProfile } from "../lowering-runner.ts";
 
 interface Check {
@@ -38,89 +20,30 @@ interface Check {
   readonly mostBytes?: number;
 }
 
-async function checkKernels(
-  spec: AttentionSpec,
-  kind: "cpu" | "gpu",
-  seed: number,
-  { bound = 1e-5, tile, mostBytes }: Check = {},
-): Promise<void> {
-  const profile = testProfile(kind);
-  const lowerings: Lowering[] = [attentionForward(spec, profile)!, attentionBackward(spec, profile)!];
-  if (tile) {
-    lowerings[0] = { ...lowerings[0], kernels: [cpuAttentionForward(spec, tile)] };
-    const { kernels, scratch } = cpuAttentionBackward(spec, tile, mostBytes);
-    lowerings[1] = { kernels, scratch: scratch.map((size) => ({ shape: [size], dtype: "f32" })) };
-  }
-  const x = operandsOf(spec, seed);
-  const width = spec.heads * spec.dim;
-  const forward = referenceForward(spec, x);
-  const backward = referenceBackward(spec, x);
-  const projections = spec.packed ? [pack([x.q, x.k, x.v], width)] : [x.q, x.k, x.v];
-  const options = [x.mask, x.keep].filter((a) => a !== undefined);
-  const name = `${kind} ${JSON.stringify(spec)}`;
-
-  const forwardInputs = [...projections, ...options];
-  assert.deepEqual(
-    forwardInputs.map((a) => a.length),
-    attentionForwardInputs(spec).map((s) => sizeOf(s.shape)),
-  );
-  const [out, lse] = await runLowering(
-    lowerings[0],
-    forwardInputs.map(f32),
-    attentionForwardOutputs(spec).map((s) => sizeOf(s.shape)),
-  );
-  assertClose(`out of ${name}`, out, forward.out, forward.out, bound);
-  assertClose(`lse of ${name}`, lse, forward.lse, undefined, bound);
-
-  // The reference's own out and lse are given, so that a wrong backward cannot hide behind a wrong forward.
-  const backwardInputs = [x.dout, ...projections, forward.out, forward.lse, ...options];
-  assert.deepEqual(
-    backwardInputs.map((a) => a.length),
-    attentionBackwardInputs(spec).map((s) => sizeOf(s.shape)),
-  );
-  const gradients = await runLowering(
-    lowerings[1],
-    backwardInputs.map(f32),
-    attentionBackwardOutputs(spec).map((s) => sizeOf(s.shape)),
-  );
-  const expected = [backward.dq, backward.dk, backward.dv];
-  const terms = [backward.terms.dq, backward.terms.dk, backward.terms.dv];
-  if (spec.packed) assertClose(`dqkv of ${name}`, gradients[0], pack(expected, width), pack(terms, width), bound);
-  else expected.forEach((g, i) => assertClose(`gradient ${i} of ${name}`, gradients[i], g, terms[i], bound));
+/** out, lse, and the gradients. */
+async function runKernels(
+  [forward, backward]: readonly Lowering[],
+  problem: AttentionProblem,
+): Promise<Float32Array[]> {
+  return [
+    ...(await runLowering(forward, problem.forward.inputs, problem.forward.sizes)),
+    ...(await runLowering(backward, problem.backward.inputs, problem.backward.sizes)),
+  ];
 }
 
-describe("attention, float64 reference", () => {
-  test("its gradient agrees with central differences", () => {
-    fc.assert(
-      fc.property(fc.nat(), fc.boolean(), fc.boolean(), (seed, mask, keep) => {
-        const spec = specOf({ queries: 3, keys: 4, dim: 3, mask, keep });
-        const x = operandsOf(spec, seed);
-        const loss = (): number => {
-          const { out } = referenceForward(spec, x);
-          return out.reduce((a, y, i) => a + y * x.dout[i], 0);
-        };
-        const analytic = referenceBackward(spec, x);
-        for (const operand of ["q", "k", "v"] as const) {
-          const values = x[operand];
-          const gradient = analytic[`d${operand}`];
-          const scale = Math.max(1, ...gradient.map(Math.abs));
-          for (let i = 0; i < values.length; i++) {
-            const [kept, eps] = [values[i], 1e-5];
-            values[i] = kept + eps;
-            const above = loss();
-            values[i] = kept - eps;
-            const below = loss();
-            values[i] = kept;
-            const difference = (above - below) / (2 * eps);
-            const error = Math.abs(difference - gradient[i]);
-            assert.ok(error <= 1e-6 * scale, `d${operand}[${i}]: ${gradient[i]} vs ${difference}`);
-          }
-        }
-      }),
-      { numRuns: 8 },
-    );
-  });
-});
+function loweringsOf(spec: AttentionSpec, kind: "cpu" | "gpu", { tile, mostBytes }: Check = {}): Lowering[] {
+  if (!tile) return [attentionForward, attentionBackward].map((lower) => lower(spec, testProfile(kind))!);
+  const { kernels, scratch } = cpuAttentionBackward(spec, tile, mostBytes);
+  return [
+    { kernels: [cpuAttentionForward(spec, tile)], scratch: [] },
+    { kernels, scratch: scratch.map((size) => ({ shape: [size], dtype: "f32" })) },
+  ];
+}
+
+async function checkKernels(spec: AttentionSpec, kind: "cpu" | "gpu", seed: number, check?: Check): Promise<void> {
+  const problem = await attentionProblem(spec, operandsOf(spec, seed));
+  assertAttention(problem, await runKernels(loweringsOf(spec, kind, check), problem), check?.bound);
+}
 
 for (const kind of ["cpu", "gpu"] as const) {
   describe(`attention kernels, ${kind} profile`, () => {
@@ -156,23 +79,10 @@ for (const kind of ["cpu", "gpu"] as const) {
       const x = operandsOf(spec, 9);
       x.mask!.fill(0, 0, spec.keys);
       x.mask!.fill(1, spec.keys);
-      const forward = referenceForward(spec, x);
-      const [out, lse] = await runLowering(
-        attentionForward(spec, testProfile(kind))!,
-        [x.q, x.k, x.v, x.mask!].map(f32),
-        attentionForwardOutputs(spec).map((s) => sizeOf(s.shape)),
-      );
-      assert.ok(out.subarray(0, out.length / 2).every((y) => y === 0));
-      assertClose("out", out, forward.out);
-      assertClose("lse", lse, forward.lse);
-      const gradients = await runLowering(
-        attentionBackward(spec, testProfile(kind))!,
-        [x.dout, x.q, x.k, x.v, forward.out, forward.lse, x.mask!].map(f32),
-        attentionBackwardOutputs(spec).map((s) => sizeOf(s.shape)),
-      );
-      const expected = referenceBackward(spec, x);
-      const { dq, dk, dv, terms } = expected;
-      [dq, dk, dv].forEach((g, i) => assertClose(`gradient ${i}`, gradients[i], g, [terms.dq, terms.dk, terms.dv][i]));
+      const problem = await attentionProblem(spec, x);
+      const results = await runKernels(loweringsOf(spec, kind), problem);
+      assertAttention(problem, results);
+      assert.ok(results[0].subarray(0, results[0].length / 2).every((y) => y === 0));
     });
 
     test("scores far beyond the range of exp stay finite", async () => {

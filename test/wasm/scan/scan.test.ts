@@ -1,5 +1,5 @@
 /**
- * The recurrent scans as WebAssembly against the float64 loops of test/shaders, and their results' independence of how
+ * The recurrent scans as WebAssembly against the ops' decompositions in float64, and their results' independence of how
  * units are dealt out.
  */
 import { after, describe, test } from "node:test";
@@ -19,9 +19,10 @@ import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import { gruBackward, gruForward } from "../../../src/wasm/scan/gru.ts";
 import type { WasmLowering } from "../../../src/wasm/kernel.ts";
 import { lstmBackward, lstmForward } from "../../../src/wasm/scan/lstm.ts";
-import { seededRandom } from "../../shaders/lowering-runner.ts";
-import type { ScanCell, ScanPass } from "../../shaders/scan/scan-problem.ts";
-import { GRU, LSTM, assertPass, scanProblem } from "../../shaders/scan/scan-problem.ts";
+import type { ScanCell } from "../../specs/scan-problem.ts";
+import { GRU, LSTM, assertPass, scanProblem } from "../../specs/scan-problem.ts";
+import type { Pass } from "../../support/decomposition.ts";
+import { seededRandom } from "../../support/draw.ts";
 import { runLowering } from "../run-lowering.ts";
 
 interface Scan extends ScanCell {
@@ -34,10 +35,10 @@ const scans: readonly Scan[] = [
   { ...LSTM, forward: lstmForward, backward: lstmBackward },
 ];
 
-function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): void {
-  const { forward, backward } = scanProblem(scan, spec, seed, scale);
+async function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): Promise<void> {
+  const { forward, backward } = await scanProblem(scan, spec, seed, scale);
   const label = `${scan.name} ${JSON.stringify(spec)}`;
-  const run = (lowering: WasmLowering, pass: ScanPass): Float32Array[] => {
+  const run = (lowering: WasmLowering, pass: Pass): Float32Array[] => {
     const outputs = runLowering(lowering, pass.inputs, pass.sizes);
     assertPass(label, pass, outputs);
     for (const split of [1, 3]) {
@@ -75,42 +76,42 @@ const specs: fc.Arbitrary<ScanSpec> = fc
 
 for (const scan of scans) {
   describe(`${scan.name} scan as WebAssembly`, () => {
-    test("random sizes", () => {
+    test("random sizes", async () => {
       const seeds = fc.integer({ min: 1, max: 1e6 });
-      fc.assert(
-        fc.property(specs, seeds, (spec, seed) => check(scan, spec, seed)),
+      await fc.assert(
+        fc.asyncProperty(specs, seeds, (spec, seed) => check(scan, spec, seed)),
         { numRuns: 40 },
       );
     });
 
-    test("a weight larger than the caches of one core", () => {
-      check(scan, { steps: 2, batch: 22, directions: 2, hidden: 301, masked: true }, 5);
-      check(scan, { steps: 4, batch: 18, directions: 2, hidden: 211, masked: false, segments: [1, 3] }, 6);
+    test("a weight larger than the caches of one core", async () => {
+      await check(scan, { steps: 2, batch: 22, directions: 2, hidden: 301, masked: true }, 5);
+      await check(scan, { steps: 4, batch: 18, directions: 2, hidden: 211, masked: false, segments: [1, 3] }, 6);
     });
 
-    test("few rows: every shape of the panels", () => {
+    test("few rows: every shape of the panels", async () => {
       for (const batch of [1, 2, 3]) {
         for (const hidden of [1, 8, 9, 31, 40]) {
-          check(scan, { steps: 3, batch, directions: 2, hidden, masked: batch === 2 }, hidden);
+          await check(scan, { steps: 3, batch, directions: 2, hidden, masked: batch === 2 }, hidden);
         }
       }
     });
 
-    test("saturated gates give finite values", () => {
-      check(scan, { steps: 3, batch: 2, directions: 1, hidden: 6, masked: false }, 3, 500);
+    test("saturated gates give finite values", async () => {
+      await check(scan, { steps: 3, batch: 2, directions: 1, hidden: 6, masked: false }, 3, 500);
     });
 
-    test("without fused multiply-add", () => {
+    test("without fused multiply-add", async () => {
       const spec: ScanSpec = { steps: 4, batch: 9, directions: 2, hidden: 21, masked: true };
-      const { forward, backward } = scanProblem(scan, spec, 8);
+      const { forward, backward } = await scanProblem(scan, spec, 8);
       const features = { ...wasmFeatures(), relaxedSimd: false };
       assertPass("forward", forward, runLowering(scan.forward(spec), forward.inputs, forward.sizes, { features }));
       assertPass("backward", backward, runLowering(scan.backward(spec), backward.inputs, backward.sizes, { features }));
     });
 
-    test("what stands at masked steps does not matter, NaN neither", () => {
+    test("what stands at masked steps does not matter, NaN neither", async () => {
       const spec: ScanSpec = { steps: 6, batch: 5, directions: 2, hidden: 10, masked: true };
-      const { forward, backward } = scanProblem(scan, spec, 21);
+      const { forward, backward } = await scanProblem(scan, spec, 21);
       for (const [pass, lowering, spoiled] of [
         [forward, scan.forward(spec), ["gates"]],
         [backward, scan.backward(spec), ["dy", "saved"]],
