@@ -151,7 +151,7 @@ test("a cluster's task is one run by ordinary commands", async () => {
   writeFileSync(at("grid.json"), JSON.stringify({ ...GRID, cases: { "it's all": {}, none: {} } }));
   assert.match(
     (await hico([...args, "--emit", "slurm", "--jobs", "4"])).stdout,
-    /cluster\/sweep\.slurm\.sh: 2 tasks; sbatch cluster/,
+    /cluster\/sweep\.slurm\.sh: 2 tasks; sbatch cluster.*hico sweep grid\.json --folder cluster --epochs=1 --table/,
   );
   const script = readFileSync(at("cluster/sweep.slurm.sh"), "utf8");
   assert.match(script, /^#SBATCH --array=0-1%4$/m);

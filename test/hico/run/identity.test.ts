@@ -154,6 +154,9 @@ describe("a run's folder", () => {
     (await lockRun(heldBy("stale", { pid: dead, host: hostname() }))).release();
     const numbered = { pid: process.pid, host: hostname(), started: "1" };
     if (existsSync("/proc/self/stat")) (await lockRun(heldBy("stale", numbered))).release();
+    // What a process leaves that is killed while it takes the folder goes with the next.
+    writeFileSync(`${lockOf("stale")}.0badcafe.tmp`, "");
+    (await lockRun(at("stale"))).release();
     assert.deepEqual(readdirSync(at("stale")), []);
   });
 
