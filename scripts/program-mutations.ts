@@ -98,6 +98,8 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   // The upper end of a range of uniform numbers, and a range of integers that holds none.
   edit("src/tensor/random.ts", "spread : spread.minimum(below(high))", "spread : spread", "tensor/random-ranges"),
   edit("src/tensor/random.ts", "if (!fits || low >= high)", "if (!fits)", "tensor/random-ranges"),
+  // Long sums in one chain of additions.
+  edit("src/shaders/print/reduce.ts", "steps > share * 4 * SUMMED_AT_ONCE", "steps > 1e9", "compiler/long#one number"),
   // Labels that are ignored and refused all the same; caches without an end.
   edit(
     "src/tensor/bounds.ts",
