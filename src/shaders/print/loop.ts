@@ -3,15 +3,27 @@ import type { LoopKernel } from "../../compiler/kernels.ts";
 import type { BindingTable } from "./bindings.ts";
 import { WgslPrinter, Block } from "./expr.ts";
 
-export function printLoop(
-  kernel: LoopKernel,
-  bindings: BindingTable,
-  scope: Block,
-  workgroup: string,
-  prefix: string,
-  helpers: Set<string>,
-  workgroupSize: number,
-): void {
+/** A kernel as a part of a program's main function. */
+export interface PrintedPart {
+  readonly lines: readonly string[];
+  /** Functions that are called. */
+  readonly helpers: ReadonlySet<string>;
+  /** Declarations of workgroup memory. */
+  readonly shared: ReadonlySet<string>;
+}
+
+/** Where a part stands in its program. */
+export interface PartPlace {
+  readonly bindings: BindingTable;
+  /** The number of the workgroup, as an expression. */
+  readonly workgroup: string;
+  readonly workgroupSize: number;
+  /** Makes names of this kernel differ from those of others in the same function. */
+  readonly prefix: string;
+}
+
+export function printLoop(kernel: LoopKernel, { bindings, workgroup, workgroupSize, prefix }: PartPlace): PrintedPart {
+  const helpers = new Set<string>();
   const vector = kernel.size % 4 === 0 ? { name: "i", quarter: "i4", size: kernel.size } : undefined;
   const counter = vector ? vector.quarter : "i";
   const units = vector ? kernel.size / 4 : kernel.size;
@@ -20,11 +32,12 @@ export function printLoop(
   // All values first: a value stored in place may be read by another store.
   const values = kernel.stores.map((s) => printer.print(s.value));
   kernel.stores.forEach((s, k) => printer.store(s.target, s.index, values[k], s.target.dtype));
-  scope.lines.push(
+  const lines = [
     `let ${counter} = ${workgroup} * ${workgroupSize} + local;`,
     `if (${counter} < ${units}) {`,
     ...body.parent!.lines.map((l) => `  ${l}`),
     ...body.lines.map((l) => `  ${l}`),
     "}",
-  );
+  ];
+  return { lines, helpers, shared: new Set() };
 }

@@ -9,7 +9,6 @@ import type { AdapterProfile } from "../kernel.ts";
 import type { MatmulTile } from "../matmul/product.ts";
 import { BindingTable } from "./bindings.ts";
 import type { MemoryOf } from "./bindings.ts";
-import { Block } from "./expr.ts";
 import { helperText } from "./helpers.ts";
 import { printLoop } from "./loop.ts";
 import { printMatmul, printMatmulGroup } from "./matmul.ts";
@@ -65,17 +64,16 @@ export function printMembers(name: string, members: readonly DispatchMember[], m
     ];
     let first = 0;
     members.forEach((member, k) => {
-      const scope = new Block(new Set());
-      const lines: string[] = [];
       const origin = first === 0 ? "workgroup" : `(workgroup - ${first})`;
-      if (member.kernel.kind === "loop")
-        printLoop(member.kernel, bindings, scope, origin, `s${k}_`, helpers, WORKGROUP);
-      else {
-        const target = { bindings, block: scope, workgroup: origin, workgroupSize: WORKGROUP, helpers, shared };
-        printReduce(member.kernel, member.reduce!, { ...target, prefix: `s${k}_` });
-      }
+      const place = { bindings, workgroup: origin, workgroupSize: WORKGROUP, prefix: `s${k}_` };
+      const part =
+        member.kernel.kind === "loop"
+          ? printLoop(member.kernel, place)
+          : printReduce(member.kernel, member.reduce!, place);
+      const { lines } = part;
+      for (const helper of part.helpers) helpers.add(helper);
+      for (const declaration of part.shared) shared.add(declaration);
       first += member.workgroups;
-      lines.push(...scope.lines);
       if (members.length === 1) body.push(...lines);
       else {
         body.push(

@@ -10,7 +10,7 @@ import type { DType } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { ReduceName } from "../../tensor/node.ts";
 import type { AdapterProfile } from "../kernel.ts";
-import type { BindingTable } from "./bindings.ts";
+import type { PartPlace, PrintedPart } from "./loop.ts";
 import type { Printed } from "./expr.ts";
 import { WgslPrinter, Block } from "./expr.ts";
 import { literal, registerType, typeName } from "./types.ts";
@@ -43,22 +43,9 @@ export function planReduce(kernel: ReduceKernel, profile: AdapterProfile, workgr
   return { vector, units, unitsPerWorkgroup, share };
 }
 
-/** The function that a reduction is printed into. */
-interface ReduceTarget {
-  readonly bindings: BindingTable;
-  readonly block: Block;
-  /** The number of the workgroup, as an expression. */
-  readonly workgroup: string;
-  readonly workgroupSize: number;
-  /** Makes names of this kernel differ from those of others in the same function. */
-  readonly prefix: string;
-  /** Functions that are called, and workgroup memory that is declared: more are added. */
-  readonly helpers: Set<string>;
-  readonly shared: Set<string>;
-}
-
-export function printReduce(kernel: ReduceKernel, plan: ReducePlan, target: ReduceTarget): void {
-  const { bindings, block: scope, workgroup, workgroupSize, prefix, helpers, shared } = target;
+export function printReduce(kernel: ReduceKernel, plan: ReducePlan, place: PartPlace): PrintedPart {
+  const { bindings, workgroup, workgroupSize, prefix } = place;
+  const [helpers, shared] = [new Set<string>(), new Set<string>()];
   const { rows, columns } = kernel;
   const { vector, units, unitsPerWorkgroup, share } = plan;
   const unit = vector === "r" ? "r4" : "r";
@@ -76,7 +63,7 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, target: Redu
   const printer = new WgslPrinter(kernel.exprs, bindings, vectorVariable, results, outer, prefix, helpers);
 
   // Neighbouring invocations take neighbouring elements: of a row where columns are neighbours, else of several rows.
-  const [part, place] =
+  const [part, within] =
     share === 1
       ? ["0", "local"]
       : kernel.trailing
@@ -193,13 +180,14 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, target: Redu
     );
   }
 
-  scope.lines.push(
-    `let ${names.place} = ${place};`,
+  const lines = [
+    `let ${names.place} = ${within};`,
     ...(share > 1 ? [`let ${names.part} = ${part};`] : []),
     `let ${names.wanted} = ${workgroup} * ${unitsPerWorkgroup} + ${names.place};`,
     ...outer.parent!.lines,
     ...(share === 1 ? [`if (${mine}) {`, ...outer.lines.map((l) => `  ${l}`), "}"] : outer.lines),
-  );
+  ];
+  return { lines, helpers, shared };
 }
 
 function identity(name: ReduceName, dtype: DType): string {
