@@ -35,8 +35,8 @@ interface LoopResults {
   readonly left: Tensor[];
 }
 
-/** Runs `body`, whose roots are the next carries and then what a step leaves. */
-export function runLoop(body: Body, operands: LoopOperands, steps: number, reverse: boolean): LoopResults {
+/** Runs `body`, whose roots are the next carries and then what a step leaves; `cpu` is how that device lays it out. */
+export function runLoop(body: Body, operands: LoopOperands, steps: number, reverse: boolean, cpu: object): LoopResults {
   const { constants, xs, carries } = operands;
   const kept = keptResults(body);
   const whole: Body = {
@@ -51,6 +51,7 @@ export function runLoop(body: Body, operands: LoopOperands, steps: number, rever
     constants: constants.length,
     xs: xs.length,
     carries: carries.length,
+    cpu,
   };
   const given = [...constants, ...xs, ...carries].map((t) => t.node);
   const attrs = {
@@ -197,6 +198,7 @@ function backward(
     },
     steps,
     !reverse,
+    loop.cpu,
   );
   const stacked = (node: Node): Tensor => xsOf.get(node) ?? left[asked.length + sums.left.indexOf(node)];
   const total = (i: number): Tensor => last[flowing.length + i];

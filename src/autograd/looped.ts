@@ -28,6 +28,8 @@ interface LoopedStep {
   readonly steps: number;
   /** Whether the last step comes first. */
   readonly reverse: boolean;
+  /** How the device `cpu` lays the loop out. */
+  readonly cpu: object;
   /** The next carries, of the shapes and dtypes of those before, and what the step leaves. */
   step(
     xs: readonly Tensor[],
@@ -36,7 +38,7 @@ interface LoopedStep {
 }
 
 /** Runs a step over time: the last carries, and what all steps left, [T, …]. */
-export function looped({ xs, carries, steps, reverse, step }: LoopedStep): { last: Tensor[]; left: Tensor[] } {
+export function looped({ xs, carries, steps, reverse, cpu, step }: LoopedStep): { last: Tensor[]; left: Tensor[] } {
   const trace = new Trace();
   const place = (spec: ValueSpec, what: string): Node => {
     const own = placeholder(spec);
@@ -69,7 +71,7 @@ export function looped({ xs, carries, steps, reverse, step }: LoopedStep): { las
   const varying = new Set([...xPlaces, ...draws, ...sPlaces]);
   const made = traced(roots, varying);
   trace.end();
-  if (made.unchecked) return unrolled({ xs, carries, steps, reverse, step });
+  if (made.unchecked) return unrolled({ xs, carries, steps, reverse, cpu, step });
   const given = [...xs, ...drawn].map((x, i) => {
     const leaf = [...xPlaces, ...draws][i];
     const demand = made.demands.get(leaf);
@@ -77,7 +79,7 @@ export function looped({ xs, carries, steps, reverse, step }: LoopedStep): { las
   });
   const constants = made.constants.map((n) => new Tensor(n));
   const body: Body = bodyOf(roots, [...made.constants, ...xPlaces, ...draws, ...sPlaces], made.enter);
-  return runLoop(body, { constants, xs: given, carries }, steps, reverse);
+  return runLoop(body, { constants, xs: given, carries }, steps, reverse, cpu);
 }
 
 interface Traced {

@@ -12,6 +12,7 @@ import { checkOptions, describeValue } from "../tensor/door/door.ts";
 import { arange, tensor } from "../tensor/create.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { WASM_LOOPS } from "../wasm/loop-layout.ts";
 
 /** One step of a recurrence: from the state before, this step's input and the weights to the state after and an output. */
 export type ScanCell<S extends Tree, X extends Tree, W, O extends Tree> = (
@@ -90,6 +91,7 @@ export function scan<S extends Tree, X extends Tree, W, O extends Tree>(
     carries: leavesOf(state),
     steps,
     reverse,
+    cpu: WASM_LOOPS,
     step(xs, carries) {
       let [x, s] = [0, 0];
       const next = step(

@@ -3,8 +3,6 @@ import { buildGraph } from "../../compiler/graph.ts";
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import type { CanLower } from "../../compiler/decompose.ts";
-import type { LoopParts } from "../../compiler/loop-plan.ts";
-import { loopParts } from "../../compiler/loop-plan.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { makePlan } from "../../compiler/plan.ts";
 import type { Assignment } from "../../tensor/backend.ts";
@@ -44,10 +42,8 @@ export class CpuPlanner {
   }
 
   /** A loop's body; loops within it are unrolled. */
-  loop(kernel: FusedKernel): LoopParts {
-    return loopParts(kernel, (outputs) =>
-      this.#graph(outputs, [], (op, node) => op.loop === undefined && this.#lowerings.canLower(op, node)),
-    );
+  loopGraph(outputs: readonly Node[]): Graph {
+    return this.#graph(outputs, [], (op, node) => op.loop === undefined && this.#lowerings.canLower(op, node));
   }
 
   plan(graph: Graph): Plan {

@@ -8,10 +8,8 @@
  */
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, Kernel } from "../../compiler/kernels.ts";
-import type { LoopLeaf, LoopParts } from "../../compiler/loop-plan.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
-import { timeOf } from "../../tensor/program/body.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import { codeKey } from "../../wasm/print/expr-kernel.ts";
@@ -21,24 +19,13 @@ import { loopKernel } from "../../wasm/print/loop.ts";
 import type { ProgramEntry } from "../../wasm/program.ts";
 import { reduceKernel } from "../../wasm/print/reduce.ts";
 import { matmulKernel } from "../../wasm/print/matmul.ts";
-import { i32 } from "../../wasm/assembler/instructions.ts";
-import type { Call, Phase, Stage } from "../../wasm/work-sharing.ts";
-import { joinPhases, phasesOf } from "../../wasm/work-sharing.ts";
+import type { LaidOutLoop, Location, LoopRows, WasmLoops } from "../../wasm/loop-layout.ts";
+import type { Call, Stage } from "../../wasm/work-sharing.ts";
+import { joinPhases } from "../../wasm/work-sharing.ts";
 
-/** Where an entry of the table points: `offset` bytes into the arena, a leaf or an output. */
-export type Location =
-  | { readonly kind: "arena"; readonly offset: number }
-  | { readonly kind: "leaf"; readonly leaf: number; readonly offset?: number }
-  | { readonly kind: "output"; readonly output: number; readonly offset?: number };
-
-/** The part of the table that a loop uses: a row for every step. */
-interface LoopTable {
-  /** The first entry. */
+/** The part of the table that a loop uses, from its first entry on. */
+interface LoopTable extends LoopRows {
   readonly first: number;
-  /** Of every entry which of `bases` it is counted from, and how many bytes it lies behind it. */
-  readonly base: Uint32Array;
-  readonly offset: Uint32Array;
-  readonly bases: readonly Location[];
 }
 
 export interface ProgramLayout {
@@ -88,7 +75,8 @@ interface Lowered {
 /** What a layout asks of the planner. */
 interface Lowerings {
   lower(kernel: FusedKernel): WasmLowering;
-  loop(kernel: FusedKernel): LoopParts;
+  /** The graph of a loop's body. */
+  loopGraph(outputs: readonly Node[]): Graph;
   plan(graph: Graph): Plan;
 }
 
@@ -163,25 +151,24 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
   const functions = new Functions();
   const pending: { loop: LaidOutLoop; stage: { table: number } }[] = [];
   const emitLoop = (kernel: FusedKernel, temporary: Arena): Stage[] => {
-    const parts = lowerings.loop(kernel);
-    const loop = layOutLoop(parts, lowerings, functions, temporary, {
+    const { parts, later, layOut, copiesAfter } = kernel.fused.loop!.cpu as WasmLoops;
+    const of = parts(kernel, (outputs) => lowerings.loopGraph(outputs));
+    const loop = layOut(of, {
       operand: (i) => locate(kernel.inputs[i]),
       result: (i) => locate(kernel.outputs[i].node!),
+      plan: (graph) => lowerings.plan(graph),
+      place: (size) => temporary.place(size),
+      steps(plan, row, find) {
+        const { stages, bytes } = layOutSteps(plan, lowerings, functions, row, temporary.bytes, find);
+        temporary.bytes = bytes;
+        return stages;
+      },
     });
-    const stage = { body: loop.stages, times: parts.loop.steps, table: 0, row: 4 * loop.width };
+    const stage = { body: loop.stages, times: of.loop.steps, table: 0, row: 4 * loop.width };
     pending.push({ loop, stage });
-    const copies = parts.copies.map(({ from, to, lastOnly }): Call => {
-      const [source, target] = [from, to].map((i) => kernel.outputs[i]);
-      const bytes = nodeBytes(target);
-      const at = lastOnly ? bytes * timeOf(parts.loop, parts.loop.steps - 1) : 0;
-      const first = table.push(later(locate(source.node!), at), locate(target.node!)) - 2;
-      const number = functions.numberOf(`copy ${bytes}`, () => ({
-        kernel: copyKernel(bytes),
-        inputs: [0],
-        outputs: [1],
-        scratch: [],
-      }));
-      return { kernel: number, units: 1, table: 4 * first };
+    const copies = copiesAfter(of, (i) => kernel.outputs[i].node!).map(({ entry, bytes, from, to, at }): Call => {
+      const first = table.push(later(locate(from), at), locate(to)) - 2;
+      return { kernel: functions.numberOf(`copy ${bytes}`, () => entry), units: 1, table: 4 * first };
     });
     return copies.length > 0 ? [stage, { kernels: copies }] : [stage];
   };
@@ -226,93 +213,6 @@ function placeOf(plan: Plan, slots: readonly number[], node: Node): Location {
     default:
       throw new Error(`internal: a ${node.op.kind} node has no memory`);
   }
-}
-
-/** `bytes` further on. */
-const later = (location: Location, bytes: number): Location => ({
-  ...location,
-  offset: (location.offset ?? 0) + bytes,
-});
-
-interface LaidOutLoop {
-  readonly stages: Phase[];
-  /** Entries of a row. */
-  readonly width: number;
-  readonly table: Omit<LoopTable, "first">;
-}
-
-/** The body of a loop as phases, and where its operands lie at every step. */
-function layOutLoop(
-  { loop, graph, leaves, values }: LoopParts,
-  lowerings: Lowerings,
-  functions: Functions,
-  temporary: Arena,
-  at: { operand(i: number): Location; result(i: number): Location },
-): LaidOutLoop {
-  const plan = lowerings.plan(graph);
-  const slots = plan.slots.map((bytes) => temporary.place(bytes));
-  const carriedIn = values.map(({ carried, kept, bytes }) =>
-    carried && kept.length === 0 ? [0, 1].map((): Location => ({ kind: "arena", offset: temporary.place(bytes) })) : [],
-  );
-  /** Where a value is written at the k-th step. */
-  const written = (value: number, k: number): Location => {
-    const { kept, last, bytes } = values[value];
-    if (kept.length > 0) return later(at.result(kept[0]), bytes * timeOf(loop, k));
-    if (k === loop.steps - 1 && last.length > 0) return at.result(last[0]);
-    return carriedIn[value][k % 2];
-  };
-  const read = (leaf: LoopLeaf, k: number): Location => {
-    if (leaf.kind === "whole") return at.operand(leaf.operand);
-    if (leaf.kind === "step") return later(at.operand(leaf.operand), leaf.bytes * timeOf(loop, k));
-    return k === 0 ? at.operand(leaf.operand) : written(leaf.value, k - 1);
-  };
-  const valueNumber = new Map(values.map(({ node }, i) => [node, i]));
-  const row: Location[] = [];
-  /** Entries of a row that point elsewhere at every step. */
-  const moving = new Map<Location, (k: number) => Location>();
-  const locate = (operand: ExprOperand): Location => {
-    if (operand === "parameters") throw new Error("internal: a loop's body has parameters");
-    const place = plan.placeOf.get(operand);
-    const fixed: Location = { kind: "arena", offset: 0 };
-    if (place?.kind === "slot") return { kind: "arena", offset: slots[place.slot] };
-    const column =
-      place?.kind === "leaf"
-        ? (k: number) => read(leaves[place.leaf], k)
-        : (k: number) => written(valueNumber.get(operand)!, k);
-    moving.set(fixed, column);
-    return fixed;
-  };
-  const { stages, bytes } = layOutSteps(plan, lowerings, functions, row, temporary.bytes, locate);
-  temporary.bytes = bytes;
-  const columns = row.map((location) => moving.get(location) ?? (() => location));
-
-  const bases: Location[] = [];
-  const numbers = new Map<string, number>();
-  const base = new Uint32Array(loop.steps * row.length);
-  const offset = new Uint32Array(loop.steps * row.length);
-  for (let k = 0; k < loop.steps; k++) {
-    columns.forEach((column, i) => {
-      const location = column(k);
-      const start: Location = { ...location, offset: 0 };
-      const key =
-        location.kind + (location.kind === "leaf" ? location.leaf : location.kind === "output" ? location.output : "");
-      let number = numbers.get(key);
-      if (number === undefined) numbers.set(key, (number = bases.push(start) - 1));
-      base[k * row.length + i] = number;
-      offset[k * row.length + i] = location.offset ?? 0;
-    });
-  }
-  return { stages: phasesOf(stages), width: row.length, table: { base, offset, bases } };
-}
-
-/** Copies input 0 to output 0. */
-function copyKernel(bytes: number): WasmKernel {
-  return {
-    name: "copy",
-    units: 1,
-    threadBytes: 0,
-    emit: (f, { input, output }) => f.copyBytes(output(0), input(0), i32.const(bytes)),
-  };
 }
 
 /** Operands in the order in which they stand in the table. */

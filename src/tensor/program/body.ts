@@ -38,6 +38,8 @@ export interface Loop {
   readonly constants: number;
   readonly xs: number;
   readonly carries: number;
+  /** How the device `cpu` lays it out; the room of that device's kernels says what it is. */
+  readonly cpu: object;
 }
 
 /** The time of the k-th step that runs. */
