@@ -69,7 +69,7 @@ export function commandsOf(made: Made, encoder: string, epochs: number, device: 
     torch: onModel((run, at) => ["export", run, join(at, "model.pth.tar")], forced),
     import: { words: (at) => ["import", published, "--run", join(at, "run"), "--data", data, ...on] },
     report: onModel((run, at) => ["report", run, "--svg", join(at, "figures")], forced),
-    look: { words: (at) => ["data", "look", data, join(at, "look.html")], ...forced },
+    look: { words: (at) => ["data", "look", data, "--out", join(at, "look.html")], ...forced },
     prepare: {
       words: (at) => ["data", "prepare", recordings, join(at, "own.clips"), "--layout", join(recordings, "arm.json")],
       ...forced,

@@ -22,11 +22,14 @@ export function defineHicoCommand<const Args extends ArgsDef>(definition: {
   readonly meta: { readonly name: string; readonly description: string };
   readonly examples: readonly string[];
   readonly args: Args;
+  /** The last positional argument may be given several times; `args._` has them all. Default false. */
+  readonly several?: boolean;
   readonly run: (context: CommandContext<Args>) => Promise<void>;
 }): HicoCommand<Args> {
   const run = async (context: CommandContext<Args>): Promise<void> => {
     try {
       refuseUnknownOptions(definition.args, context.args);
+      if (!definition.several) refuseMorePlaces(definition.args, context.args);
       await definition.run(context);
     } catch (error) {
       tellError(error);
@@ -163,4 +166,15 @@ function refuseUnknownOptions(known: ArgsDef, given: object): void {
       .map((name) => `--${name}`)
       .join(", ")}`,
   );
+}
+
+/** What is given beyond the arguments that have a place would be passed by without a word. */
+function refuseMorePlaces(known: ArgsDef, { _: given }: { readonly _: readonly string[] }): void {
+  const places = Object.entries(known).flatMap(([name, { type }]) =>
+    type === "positional" ? [name.toUpperCase()] : [],
+  );
+  const more = given[places.length];
+  if (more === undefined) return;
+  const words = ["no argument without an option's name is", `${places[0]} alone is`][places.length];
+  throw new Error(`"${more}" has no place: ${words ?? `${places.join(" and ")} alone are`} taken; see --help`);
 }

@@ -41,6 +41,7 @@ export default defineHicoCommand({
     ...FORCE_ARG,
     ...JSON_ARG,
   },
+  several: true,
   run: async ({ args }) => {
     const { checkpoint, data, protocol } = args;
     const weights =

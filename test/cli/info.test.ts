@@ -77,4 +77,7 @@ test("help has examples; an unknown option is refused and the known ones are nam
   assert.equal(unknown.code, 1);
   assert.match(unknown.stderr, /^hico: unknown option --jsno; there is --device, --adapter, --threads, --json$/m);
   assert.equal(unknown.stdout, "");
+  const more = await hico(["info", "cpu"]);
+  assert.equal(more.code, 1);
+  assert.match(more.stderr, /^hico: "cpu" has no place: no argument without an option's name is taken; see --help$/m);
 });

@@ -17,6 +17,7 @@ export default defineHicoCommand({
     "hico eval knn runs/seed-0 runs/seed-1 runs/seed-2     each alone, and their mean",
   ],
   args: { ...EVALUATION_ARGS, k: { type: "string", description: "Neighbours that vote (1)" } },
+  several: true,
   run: async ({ args }) => {
     const k = wholeOption("k", args.k);
     const device = await useDevice(args.device, deviceOptions(args));

@@ -18,6 +18,7 @@ export default defineHicoCommand({
     "hico eval linear runs/sbu-1 runs/sbu-2 runs/sbu-3 runs/sbu-4 runs/sbu-5 --protocol all   a run a fold, and their mean",
   ],
   args: { ...EVALUATION_ARGS, ...PROBE_ARGS },
+  several: true,
   run: async ({ args }) => {
     const probe = probeSettings(args);
     const device = await useDevice(args.device, deviceOptions(args));
