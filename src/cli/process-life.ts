@@ -2,9 +2,10 @@
  * The life of a `hico` process: signals and exit codes, standard error that may fail, temporary files, and the parent
  * that started it. Every command is a user of this module; none listens to signals of its own.
  *
- * The first signal asks for an end after what is saved, a second Ctrl-C ends at once. Further words of a scheduler say the
- * same again: Slurm and systemd signal every process of a job, a shell passes the signal on, and npm's end follows it. A log that takes no more words (a full
- * disk, a `tee` that died, a terminal that was closed) ends no work: the words go to a file of the run instead.
+ * The first signal asks for an end after what is saved, a second Ctrl-C ends at once. Further words of a scheduler say
+ * the same again: Slurm and systemd signal every process of a job, a shell passes the signal on, and npm's end follows
+ * it. A log that takes no more words (a full disk, a `tee` that died, a terminal that was closed) ends no work: the words
+ * go to a file of the run instead.
  */
 import { appendFileSync } from "node:fs";
 import { constants } from "node:os";

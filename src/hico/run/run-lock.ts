@@ -18,6 +18,7 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { hostname } from "node:os";
@@ -98,14 +99,17 @@ function take(folder: string, path: string, every: number): RunLock | undefined 
     started: startOf(process.pid),
   } satisfies Holder);
   const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
-  const file = openSync(temporary, "wx");
+  let file = openSync(temporary, "wx");
   const touch = (): void => {
     writeSync(file, own, 0);
     fdatasyncSync(file);
   };
   try {
     touch();
-    linkSync(temporary, path);
+    if (!appear(temporary, path, own)) {
+      closeSync(file);
+      file = openSync(path, "r+");
+    }
   } catch (error) {
     closeSync(file);
     // Another process that took the folder removes what it finds of others, which then begin again.
@@ -138,6 +142,22 @@ function take(folder: string, path: string, every: number): RunLock | undefined 
       if (held()) rmSync(path, { force: true });
     },
   };
+}
+
+/**
+ * Gives the file its name, with its content.
+ * @returns false on disks without links (exFAT, some of networks), where a file of its own is written under that name
+ */
+function appear(temporary: string, path: string, content: string): boolean {
+  try {
+    linkSync(temporary, path);
+    return true;
+  } catch (error) {
+    if (!["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP"].includes((error as NodeJS.ErrnoException).code ?? ""))
+      throw error;
+    writeFileSync(path, content, { flag: "wx" });
+    return false;
+  }
 }
 
 /** The file, and milliseconds since it was touched by the clock of its own disk. */
