@@ -71,7 +71,7 @@ export function commandsOf(made: Made, encoder: string, epochs: number, device: 
     report: onModel((run, at) => ["report", run, "--svg", join(at, "figures")], forced),
     look: { words: (at) => ["data", "look", data, "--out", join(at, "look.html")], ...forced },
     prepare: {
-      words: (at) => ["data", "prepare", recordings, join(at, "own.clips"), "--layout", join(recordings, "arm.json")],
+      words: (at) => ["data", "prepare", "csv", recordings, join(at, "own.clips"), "--spec", join(recordings, "spec.json")],
       ...forced,
     },
     generate: { words: (at) => ["data", "generate", join(at, "made.clips"), "--subjects=2"], ...forced },
@@ -99,17 +99,12 @@ export function commandsOf(made: Made, encoder: string, epochs: number, device: 
   };
 }
 
-/** Forty recordings of a skeleton of five joints, with its layout. */
+/** Forty recordings of a skeleton of five joints, with what describes them. */
 export function makeRecordings(recordings: string): void {
   mkdirSync(recordings);
   const joints = ["hip", "chest", "head", "hand", "foot"];
-  const bones = [
-    [0, 1],
-    [1, 2],
-    [1, 3],
-    [0, 4],
-  ];
-  writeFileSync(join(recordings, "arm.json"), JSON.stringify({ name: "arm", joints, bones, persons: 1 }));
+  const layout = { name: "arm", joints, parents: [-1, 0, 1, 1, 0], persons: 1 };
+  writeFileSync(join(recordings, "spec.json"), JSON.stringify({ layout, fields: ["x", "y", "z"] }));
   const columns = joints.flatMap((joint) => ["x", "y", "z"].map((axis) => `${joint}_${axis}`));
   for (let file = 0; file < 40; file++) {
     const rows = Array.from({ length: 100 }, (_, t) =>

@@ -10,6 +10,8 @@
  *       "axes": { "centre": ["left_hip", "right_hip"],               // a joint, or the mean of several
  *                 "up": [["left_hip", "right_hip"], "nose"],
  *                 "across": ["left_shoulder", "right_shoulder"] } }
+ *
+ * Without `axes` nothing can be turned: such clips are centred about their roots, or left where they are.
  */
 import { readFileBytes } from "../../io/byte-source.ts";
 import { DataError } from "../errors.ts";
@@ -23,6 +25,11 @@ export interface BodyAxes {
   readonly centre: Anchor;
   readonly up: readonly [Anchor, Anchor];
   readonly across: readonly [Anchor, Anchor];
+}
+
+/** Whether a layout says which way a body stands and faces: without that nothing can be turned. */
+export function hasAxes({ axes: { up, across } }: SkeletonLayout): boolean {
+  return [...up, ...across].every((anchor) => anchor.length > 0);
 }
 
 /** The joints of a skeleton: their names, what each is attached to, and which of them say how a body stands. */
@@ -182,7 +189,7 @@ export function parseLayout(value: unknown, file = "layout"): SkeletonLayout {
     return fail(`"persons" must be a positive integer, is ${JSON.stringify(persons)}`);
   }
   const parents = readParents(record.parents, joints, index, fail);
-  return { name, joints, parents, persons, axes: readAxes(record.axes, index, fail) };
+  return { name, joints, parents, persons, axes: readAxes(record.axes, parents, index, fail) };
 }
 
 type Fail = (detail: string) => never;
@@ -223,7 +230,11 @@ function readParents(value: unknown, joints: readonly string[], index: JointInde
   return parents;
 }
 
-function readAxes(value: unknown, index: JointIndex, fail: Fail): BodyAxes {
+/** Without axes the roots are the centre, and there are no directions. */
+function readAxes(value: unknown, parents: readonly number[], index: JointIndex, fail: Fail): BodyAxes {
+  const roots = parents.flatMap((parent, v) => (parent < 0 ? [v] : []));
+  const without: BodyAxes = { centre: roots, up: [[], []], across: [[], []] };
+  if (value === undefined) return without;
   if (typeof value !== "object" || value === null) {
     return fail(`"axes" must be an object with centre, up and across: the joints that pre-normalisation looks at`);
   }
@@ -233,6 +244,9 @@ function readAxes(value: unknown, index: JointIndex, fail: Fail): BodyAxes {
     if (list.length === 0) return fail(`${where}: an empty list of joints`);
     return list.map((one) => index(one, where));
   };
+  // As a store has it of a layout without any.
+  if (JSON.stringify([axes.up, axes.across]) === JSON.stringify([without.up, without.across]))
+    return { ...without, centre: anchor(axes.centre, `"axes.centre"`) };
   const direction = (key: "up" | "across"): [Anchor, Anchor] => {
     const ends = axes[key];
     if (!Array.isArray(ends) || ends.length !== 2) return fail(`"axes.${key}" must be a pair [from, to] of joints`);

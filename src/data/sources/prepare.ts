@@ -12,6 +12,7 @@ import type { BadInput } from "../errors.ts";
 import { DataError } from "../errors.ts";
 import type { LayoutMap } from "../skeleton/layout-map.ts";
 import type { SkeletonLayout } from "../skeleton/layout.ts";
+import { hasAxes } from "../skeleton/layout.ts";
 import { perClipOrFrame, type Normalization, type NormalizedPer } from "../skeleton/upright.ts";
 import type { PreparedClip } from "./prepare-clip.ts";
 import { prepareClip } from "./prepare-clip.ts";
@@ -114,7 +115,7 @@ export async function prepareStore(
     );
   }
   const { classes, protocols } = source;
-  const { normalization, normalizedPer } = normalizationOf(source, options);
+  const { normalization, normalizedPer } = normalizationOf(source, layout, options);
   const normalized = normalization !== "none";
   const writer = new ClipStoreWriter(path, {
     layout,
@@ -284,22 +285,28 @@ function nobodys(protocols: readonly Protocol[], clips: readonly ClipFacts[]): R
   ];
 }
 
-/** As asked, else as the source has it, else the published form. */
+/** As asked, else as the source has it, else the published form; a layout without axes is only ever centred. */
 function normalizationOf(
-  { normalization: own = { kind: "full" } }: ClipSource,
+  { normalization = { kind: "full" } }: ClipSource,
+  layout: SkeletonLayout,
   { normalize = true, normalizePer }: PrepareOptions,
 ): { readonly normalization: Normalization; readonly normalizedPer?: NormalizedPer } {
-  const normalization = normalize === true ? own.kind : normalize === false ? "none" : normalize;
-  if (perClipOrFrame(normalization)) {
+  const turns = (kind: Normalization): boolean => kind !== "none" && kind !== "centre";
+  const own = turns(normalization.kind) && !hasAxes(layout) ? ({ kind: "centre" } as const) : normalization;
+  const kind = normalize === true ? own.kind : normalize === false ? "none" : normalize;
+  if (turns(kind) && !hasAxes(layout))
+    throw new Error(
+      `prepare: ${kind} turns bodies by the axes of their layout, and "${layout.name}" names none; ` +
+        "add axes (centre, up and across) to it, or take centre or none",
+    );
+  if (perClipOrFrame(kind)) {
     return {
-      normalization,
-      normalizedPer: normalizePer ?? (normalization === own.kind ? own.per : undefined) ?? "clip",
+      normalization: kind,
+      normalizedPer: normalizePer ?? (kind === own.kind ? own.per : undefined) ?? "clip",
     };
   }
-  if (normalizePer === undefined) return { normalization };
-  throw new Error(
-    `prepare: ${normalization} is the same for clips and frames; per clip or frame go centre, yaw and upright`,
-  );
+  if (normalizePer === undefined) return { normalization: kind };
+  throw new Error(`prepare: ${kind} is the same for clips and frames; per clip or frame go centre, yaw and upright`);
 }
 
 function storedLayout(source: ClipSource, { map, persons = source.layout.persons }: PrepareOptions): SkeletonLayout {

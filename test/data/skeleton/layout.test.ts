@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { newClip } from "../../../src/data/skeleton/clip.ts";
 import { DataError } from "../../../src/data/errors.ts";
-import { KINECT_V1_20, loadLayout, NTU25, parseLayout, SBU15 } from "../../../src/data/skeleton/layout.ts";
+import { hasAxes, KINECT_V1_20, loadLayout, NTU25, parseLayout, SBU15 } from "../../../src/data/skeleton/layout.ts";
 import { layoutNamed, LAYOUTS } from "../../../src/data/skeleton/layouts.ts";
 import {
   KINECT_V1_20_TO_NTU25,
@@ -74,6 +74,14 @@ describe("layouts", () => {
     );
   });
 
+  test("without axes the roots are the centre and there are no directions, in a store as well", () => {
+    const { axes: _, ...plain } = COCO;
+    const layout = parseLayout(plain);
+    assert.deepEqual([hasAxes(layout), hasAxes(parseLayout(COCO))], [false, true]);
+    assert.deepEqual(layout.axes.centre, [0]);
+    assert.deepEqual(parseLayout(JSON.parse(JSON.stringify(layout))), layout);
+  });
+
   test("a user's layout: names or indices, parents by child, axes through means of joints", () => {
     const layout = parseLayout(COCO);
     assert.deepEqual(layout.parents, [-1, 0, 0, 1]);
@@ -105,7 +113,8 @@ describe("layouts", () => {
     wrong({ parents: [-1, 2, 9, 0] }, /9 is neither a joint name nor an index below 4/);
     wrong({ parents: 3 }, /must be a list/);
     wrong({ persons: 0 }, /positive integer/);
-    wrong({ axes: undefined }, /"axes" must be/);
+    wrong({ axes: "up" }, /"axes" must be/);
+    wrong({ axes: { up: [[], []], across: [[], []] } }, /"axes.centre"|empty list/);
     wrong({ axes: { ...COCO.axes, up: ["nose"] } }, /"axes.up" must be a pair/);
     wrong({ axes: { ...COCO.axes, centre: ["knee"] } }, /"axes.centre": "knee" is neither/);
     wrong({ axes: { ...COCO.axes, centre: [] } }, /empty list/);

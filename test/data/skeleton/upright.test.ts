@@ -135,6 +135,22 @@ describe("upright normalisation", () => {
     assert.ok(made.data.every((x, i) => Number.isFinite(x) || gone.includes(Math.floor(i / 3) % 25)));
   });
 
+  test("a layout without axes is centred, and turned only by an error that says what it lacks", async () => {
+    const source = generatedSource({ subjects: 2, repetitions: 1 });
+    const plain = {
+      ...source,
+      layout: { ...source.layout, name: "plain", axes: { centre: [0], up: [[], []], across: [[], []] } as const },
+    };
+    const path = join(folder, "plain.clips");
+    await prepareStore(plain, path);
+    assert.deepEqual([describeStore(path).normalization, describeStore(path).layout], ["centre", "plain"]);
+    for (const normalize of ["yaw", "upright", "full"] as const)
+      await assert.rejects(
+        prepareStore(plain, join(folder, "turned.clips"), { normalize }),
+        /by the axes of their layout, and "plain" names none; add axes .* or take centre or none/,
+      );
+  });
+
   test("the store says how it was normalised; one that does not say is in the published form", async () => {
     for (const normalize of NORMALIZATIONS) {
       const path = join(folder, `${normalize}.clips`);
