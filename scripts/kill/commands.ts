@@ -71,7 +71,15 @@ export function commandsOf(made: Made, encoder: string, epochs: number, device: 
     report: onModel((run, at) => ["report", run, "--svg", join(at, "figures")], forced),
     look: { words: (at) => ["data", "look", data, "--out", join(at, "look.html")], ...forced },
     prepare: {
-      words: (at) => ["data", "prepare", "csv", recordings, join(at, "own.clips"), "--spec", join(recordings, "spec.json")],
+      words: (at) => [
+        "data",
+        "prepare",
+        "csv",
+        recordings,
+        join(at, "own.clips"),
+        "--spec",
+        join(recordings, "spec.json"),
+      ],
       ...forced,
     },
     generate: { words: (at) => ["data", "generate", join(at, "made.clips"), "--subjects=2"], ...forced },
