@@ -2,8 +2,9 @@
  * HICO_TRACE=FILE: what a program does on its devices, as a trace that Chrome (chrome://tracing) and Perfetto
  * (ui.perfetto.dev) draw. The form is the array of Chrome's "Trace Event Format".
  *
- * Every write ends with the array's closing bracket, which the next one overwrites: the file is JSON at any moment, and
- * a process that is killed loses the last tenth of a second.
+ * Every write ends with the array's closing bracket, which the next one overwrites: the file is JSON between writes, and
+ * a process that is killed loses the last tenth of a second. Killed within a write, it leaves whole lines before the one
+ * that is cut; the form lets viewers do without the bracket.
  */
 import { environmentVariable } from "./environment.ts";
 
