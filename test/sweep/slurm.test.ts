@@ -30,7 +30,8 @@ const GRID = {
   settings: {
     data: "tiny.clips",
     ...TINY_SIZES,
-    epochs: 25,
+    // Some seconds: long enough to be stopped on a fast machine.
+    epochs: 150,
     saveEvery: 1,
     logEvery: 1,
   },
@@ -104,14 +105,15 @@ test("four tasks on a real Slurm, one killed, one requeued: equal to plain runs"
   const cluster = await SlurmCluster.start(mkdtempSync(join(tmpdir(), "slurm-")));
   try {
     const job = cluster.submit(path, folder);
+    await cluster.until("the second task has saved", () => saved(names[1]!));
+    cluster.run("scontrol", ["requeue", `${job}_1`]);
+    const log = join(folder, CLUSTER, "logs", `${job}_1.log`);
+
     await cluster.until("the first task has saved", () => saved(names[0]!));
     for (const pid of processesOf(`${CLUSTER}/runs/${names[0]}`)) process.kill(pid, "SIGKILL");
     await cluster.until("the killed task has failed", () => cluster.states(job).get(0) === "FAILED");
     cluster.run("scontrol", ["requeue", `${job}_0`]);
 
-    await cluster.until("the second task has saved", () => saved(names[1]!));
-    cluster.run("scontrol", ["requeue", `${job}_1`]);
-    const log = join(folder, CLUSTER, "logs", `${job}_1.log`);
     await cluster.until("the requeued task has saved what it had", () =>
       /interrupted at step \d+ of/.test(readFileSync(log, "utf8")),
     );
