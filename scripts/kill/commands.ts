@@ -99,7 +99,7 @@ export function commandsOf(made: Made, encoder: string, epochs: number, device: 
       words: (at) => ["demo", "--folder", join(at, "demo"), "--epochs=1", "--subjects=2", "--repetitions=5", ...on],
     },
     bench: {
-      words: (at) => ["bench", "--quick", "--only=elementwise", "--no-peers", "--json", join(at, "bench.json"), ...on],
+      words: (at) => ["bench", "--quick", "--only=softmax", "--no-peers", "--json", join(at, "bench.json"), ...on],
       timed: /bench\.json$/,
       ...forced,
     },
