@@ -6,7 +6,8 @@
  * reaches a line that a scheduler reads but its name, with every letter out that such a line cannot hold.
  */
 import { createHash } from "node:crypto";
-import { isAbsolute, relative, resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
+import { pathWithin } from "../io/path-within.ts";
 import type { CommandOptions } from "./commands.ts";
 import { shellLine, stagesOf } from "./commands.ts";
 import type { Grid } from "./grid.ts";
@@ -39,8 +40,7 @@ export function arrayTasks(config: string | undefined): number {
 
 /** A path as it holds in the working folder, wherever that is mounted; one outside of it stays as it is. */
 function fromHere(path: string): string {
-  const within = relative(process.cwd(), resolve(path));
-  return isAbsolute(path) && within !== "" && !within.startsWith("..") ? within : path;
+  return (isAbsolute(path) ? pathWithin(process.cwd(), path) : undefined) ?? path;
 }
 
 /**
@@ -155,8 +155,8 @@ const MOUNT = "/work";
 
 /** Where the volume holds what lies at `path` here. @throws Error for one outside the working folder, which is the volume. */
 function onVolume(option: string, path: string, within: string): string {
-  const found = relative(process.cwd(), resolve(path));
-  if (found !== "" && !found.startsWith("..")) return found;
+  const found = pathWithin(process.cwd(), path);
+  if (found !== undefined) return found;
   throw new Error(
     `--${option} ${path} is outside of the working folder, and would be outside of the volume: name one within (${within})`,
   );

@@ -2,6 +2,7 @@
  * Runs a fused op's WebAssembly kernels on given inputs, one thread, and hands back the outputs: for tests of one family
  * without a device around it.
  */
+import type { Pass } from "../support/decomposition.ts";
 import { enableRelaxedSimd } from "../../src/device/cpu/engine.ts";
 import { wasmFeatures } from "../../src/wasm/assembler/features.ts";
 import type { WasmFeatures } from "../../src/wasm/assembler/features.ts";
@@ -76,4 +77,24 @@ export function runLowering(
   return sizes.map(
     (size, i) => new Float32Array(memory.buffer.slice(at[inputs.length + i], at[inputs.length + i] + 4 * size)),
   );
+}
+
+/** How kernels are run: units a call, and instructions and widths other than this machine's. */
+export interface Run {
+  readonly split?: number;
+  readonly relaxedSimd?: boolean;
+  readonly wide?: boolean;
+}
+
+/** The outputs of a forward and a backward kernel, each in one run of its own. */
+export function runPasses(
+  [forward, backward]: readonly [WasmLowering, WasmLowering],
+  passes: { readonly forward: Pass; readonly backward: Pass },
+  { split, relaxedSimd, wide }: Run = {},
+): Float32Array[] {
+  const features = { ...wasmFeatures(), ...(relaxedSimd === undefined ? {} : { relaxedSimd }), wide };
+  return [
+    ...runLowering(forward, passes.forward.inputs, passes.forward.sizes, { split, features }),
+    ...runLowering(backward, passes.backward.inputs, passes.backward.sizes, { split, features }),
+  ];
 }

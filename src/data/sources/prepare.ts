@@ -291,10 +291,10 @@ function normalizationOf(
   layout: SkeletonLayout,
   { normalize = true, normalizePer }: PrepareOptions,
 ): { readonly normalization: Normalization; readonly normalizedPer?: NormalizedPer } {
-  const turns = (kind: Normalization): boolean => kind !== "none" && kind !== "centre";
-  const own = turns(normalization.kind) && !hasAxes(layout) ? ({ kind: "centre" } as const) : normalization;
+  const fits = (kind: Normalization): boolean => kind === "none" || kind === "centre" || hasAxes(layout);
+  const own = fits(normalization.kind) ? normalization : ({ kind: "centre" } as const);
   const kind = normalize === true ? own.kind : normalize === false ? "none" : normalize;
-  if (turns(kind) && !hasAxes(layout))
+  if (!fits(kind))
     throw new Error(
       `prepare: ${kind} turns bodies by the axes of their layout, and "${layout.name}" names none; ` +
         "add axes (centre, up and across) to it, or take centre or none",

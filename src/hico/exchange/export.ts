@@ -3,7 +3,8 @@
  * alone with what is to know of it (`safetensors`), and the query encoder as a graph that any ONNX runtime runs (`onnx`).
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { basename, isAbsolute, posix, relative, resolve, sep } from "node:path";
+import { basename, posix, resolve, sep } from "node:path";
+import { pathWithin } from "../../io/path-within.ts";
 import type { HostTensor } from "../../io/host-tensor.ts";
 import { writeOnnx } from "../../io/protobuf/onnx.ts";
 import { writeSafetensors } from "../../io/safetensors.ts";
@@ -104,9 +105,8 @@ async function queryState(model: HiCo): Promise<Map<string, HostTensor>> {
 
 /** A checkpoint's name in its run, from the run's folder on: where that lies on this machine is nobody else's business. */
 function nameOf(checkpoint: string, run: string): string {
-  const within = relative(resolve(run), resolve(checkpoint));
-  const inside = !within.startsWith("..") && !isAbsolute(within);
-  return inside ? posix.join(basename(resolve(run)), ...within.split(sep)) : basename(checkpoint);
+  const within = pathWithin(run, checkpoint);
+  return within === undefined ? basename(checkpoint) : posix.join(basename(resolve(run)), ...within.split(sep));
 }
 
 /** What it takes to make the inputs and the network again. */

@@ -107,8 +107,9 @@ function take(folder: string, path: string, every: number): RunLock | undefined 
   try {
     touch();
     if (!appear(temporary, path, own)) {
+      const named = openSync(path, "r+");
       closeSync(file);
-      file = openSync(path, "r+");
+      file = named;
     }
   } catch (error) {
     closeSync(file);

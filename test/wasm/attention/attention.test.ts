@@ -8,25 +8,14 @@ import fc from "fast-check";
 import type { AttentionSpec } from "../../../src/specs/attention.ts";
 import { keyGroups } from "../../../src/wasm/attention/backward.ts";
 import { attentionBackward, attentionForward } from "../../../src/wasm/attention/attention.ts";
-import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import type { AttentionProblem, Operands } from "../../specs/attention-problem.ts";
 import { assertAttention, attentionProblem, operandsOf, specOf, specs } from "../../specs/attention-problem.ts";
-import { runLowering } from "../run-lowering.ts";
-
-type Run = { readonly split?: number; readonly relaxedSimd?: boolean; readonly wide?: boolean };
+import type { Run } from "../run-lowering.ts";
+import { runPasses } from "../run-lowering.ts";
 
 /** out, lse, and the gradients, in one run of each lowering. */
-function runKernels(
-  spec: AttentionSpec,
-  { forward, backward }: AttentionProblem,
-  { split, relaxedSimd, wide }: Run = {},
-): Float32Array[] {
-  const features = { ...wasmFeatures(), ...(relaxedSimd === undefined ? {} : { relaxedSimd }), wide };
-  return [
-    ...runLowering(attentionForward(spec), forward.inputs, forward.sizes, { split, features }),
-    ...runLowering(attentionBackward(spec), backward.inputs, backward.sizes, { split, features }),
-  ];
-}
+const runKernels = (spec: AttentionSpec, problem: AttentionProblem, run?: Run): Float32Array[] =>
+  runPasses([attentionForward(spec), attentionBackward(spec)], problem, run);
 
 async function checkKernels(
   spec: AttentionSpec,

@@ -7,26 +7,15 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { InfoNceSpec } from "../../../src/specs/info-nce.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
-import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import { infoNceBackward, infoNceForward } from "../../../src/wasm/info-nce/info-nce.ts";
 import type { InfoNceProblem } from "../../specs/info-nce-problem.ts";
 import { assertInfoNce, infoNceProblem, specOf, specs } from "../../specs/info-nce-problem.ts";
-import { runLowering } from "../run-lowering.ts";
-
-type Run = { readonly split?: number; readonly relaxedSimd?: boolean; readonly wide?: boolean };
+import type { Run } from "../run-lowering.ts";
+import { runPasses } from "../run-lowering.ts";
 
 /** loss, all, some, dq, dk. */
-function runKernels(
-  spec: InfoNceSpec,
-  { forward, backward }: InfoNceProblem,
-  { split, relaxedSimd, wide }: Run = {},
-): Float32Array[] {
-  const features = { ...wasmFeatures(), ...(relaxedSimd === undefined ? {} : { relaxedSimd }), wide };
-  return [
-    ...runLowering(infoNceForward(spec), forward.inputs, forward.sizes, { split, features }),
-    ...runLowering(infoNceBackward(spec), backward.inputs, backward.sizes, { split, features }),
-  ];
-}
+const runKernels = (spec: InfoNceSpec, problem: InfoNceProblem, run?: Run): Float32Array[] =>
+  runPasses([infoNceForward(spec), infoNceBackward(spec)], problem, run);
 
 async function checkKernels(
   spec: InfoNceSpec,
