@@ -49,7 +49,14 @@ function ingredients(): string[] {
       : statSync(path).isDirectory()
         ? readdirSync(path).flatMap((name) => below(join(path, name)))
         : [path];
-  const made = ["src", "package.json", "tsconfig.json", "tsconfig.build.json", "scripts/build.mjs"];
+  const made = [
+    "src",
+    "package.json",
+    "tsconfig.json",
+    "tsconfig.build.json",
+    "scripts/build.mjs",
+    "scripts/line-maps.mjs",
+  ];
   return [...made, ...manifest.files.filter((file) => file !== "dist")].flatMap((file) => below(join(root, file)));
 }
 

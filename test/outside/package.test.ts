@@ -1,10 +1,10 @@
-/** The package as npm installs it: its size, and life without the optional dependency. */
+/** The package as npm installs it: its size, its source maps, and life without the optional dependency. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { emptyProject, manifest, NAME } from "./installed.ts";
+import { emptyProject, manifest, NAME, root } from "./installed.ts";
 
 let project: string;
 before(() => {
@@ -12,15 +12,14 @@ before(() => {
 });
 after(() => rmSync(project, { recursive: true, force: true }));
 
-/** Bytes of a package and of what it depends on, each once. */
+/** Bytes of a package and of what it depends on, each once, as `du -sb` counts: folders take room too. */
 function installedBytes(folder: string, seen = new Set<string>()): number {
   const real = realpathSync(folder);
   if (seen.has(real)) return 0;
   seen.add(real);
   const own = readdirSync(real, { recursive: true, encoding: "utf8" })
     .filter((file) => !file.split("/").includes("node_modules"))
-    .map((file) => statSync(join(real, file)))
-    .reduce((sum, entry) => sum + (entry.isFile() ? entry.size : 0), 0);
+    .reduce((sum, file) => sum + statSync(join(real, file)).size, statSync(real).size);
   const { dependencies = {} } = JSON.parse(readFileSync(join(real, "package.json"), "utf8")) as {
     dependencies?: Record<string, string>;
   };
@@ -30,9 +29,43 @@ function installedBytes(folder: string, seen = new Set<string>()): number {
     .reduce((sum, bytes) => sum + bytes, own);
 }
 
+/** The API reference, some 960 kB, is in a tarball of `npm pack` and in a working tree only where it was built. */
+const REFERENCE = existsSync(join(root, "docs/api")) ? 0 : 1_000_000;
+
 test("without its optional dependency the package takes at most 6 MB", () => {
-  const bytes = installedBytes(join(project, "node_modules", NAME));
+  const bytes = installedBytes(join(project, "node_modules", NAME)) + REFERENCE;
   assert.ok(bytes < 6_000_000, `${bytes} bytes`);
+});
+
+test("a stack trace names a file of src and the line that throws", () => {
+  const program = `import { tensor } from "${NAME}";\ntry { tensor([1, 2]).reshape([3]); } catch (error) { console.log(error.stack); }\n`;
+  writeFileSync(join(project, "trace.mjs"), program);
+  const said = execFileSync(process.execPath, ["--enable-source-maps", "trace.mjs"], {
+    cwd: project,
+    encoding: "utf8",
+  });
+  const places = [...said.matchAll(/\(.*node_modules\/hico-webgpu\/(src\/\S+\.ts):(\d+):\d+\)/g)];
+  const lines = places.map(([, file, line]) => readFileSync(join(root, file), "utf8").split("\n")[Number(line) - 1]);
+  assert.match(lines[0] ?? said, /throw new|throw |Error\(/);
+  assert.match(lines[1] ?? said, /build\.reshape\(this\.node, shape\)/);
+});
+
+test("every compiled file has its map, and what was taken in from other packages its licence", () => {
+  const dist = join(project, "node_modules", NAME, "dist");
+  const files = readdirSync(dist, { recursive: true, encoding: "utf8" });
+  const compiled = files.filter(
+    (file) => file.endsWith(".js") && existsSync(join(root, "src", file.replace(/js$/, "ts"))),
+  );
+  assert.ok(compiled.length > 400);
+  assert.deepEqual(
+    compiled.filter((file) => !files.includes(`${file}.map`)),
+    [],
+  );
+  assert.match(
+    readFileSync(join(dist, "report/charts/d3-scale.LICENSES"), "utf8"),
+    /^d3-array[^]*Copyright[^]*\nd3-scale\n/,
+  );
+  assert.match(readFileSync(join(dist, "report/page/uPlot.LICENSE"), "utf8"), /MIT/);
 });
 
 test("no script of the package runs when it is installed, of which npm would warn", () => {
