@@ -22,10 +22,13 @@ export default defineHicoCommand({
     "hico check-engine hico                          this engine's cpu device",
     "hico check-engine jax-js --markdown jax-js.md   jax-js as the project has it, on its wasm backend",
     "hico check-engine jax-js --only softplus,pow    some operations",
+    "hico check-engine tfjs --backend cpu            TensorFlow.js as the project has it",
+    "hico check-engine torch --python .venv/bin/python   PyTorch of a Python, over a pipe",
   ],
   args: {
     engine: { type: "positional", description: `The engine: ${ENGINES.join(", ")}`, required: true },
     backend: { type: "string", description: "Where it computes, by the engine's own names" },
+    python: { type: "string", description: "For torch: the Python that has PyTorch (python3)" },
     only: { type: "string", description: "Operations by parts of their names, with commas" },
     seed: { type: "string", description: "Of the operands that are drawn (0)" },
     json: { type: "string", description: "Write every finding to this file" },
@@ -36,7 +39,9 @@ export default defineHicoCommand({
     for (const file of [args.json, args.markdown]) requireNew(file, args.force);
     const seed = wholeOption("seed", args.seed, 0);
     const only = (args.only ?? "").split(",").filter((part) => part !== "");
-    const engine = await openEngine(choiceOption("engine", args.engine, ENGINES)!, { backend: args.backend });
+    const engine = await openEngine(choiceOption("engine", args.engine, ENGINES)!, {
+      ...{ backend: args.backend, python: args.python },
+    });
     const line = new ProgressLine();
     let timer: ProgressTimer | undefined;
     const report = await checkEngine(engine, {
@@ -50,9 +55,10 @@ export default defineHicoCommand({
           return `${bar(done / of)} ${done} of ${of} cases${left}  ${operation}`;
         });
       },
+    }).finally(async () => {
+      line.clear();
+      await engine.close?.();
     });
-    line.clear();
-    await engine.close?.();
     console.log(conformanceText(report));
     if (args.json) writeTextAtomic(args.json, `${JSON.stringify(report, null, 2)}\n`);
     if (args.markdown) writeTextAtomic(args.markdown, conformanceMarkdown(report));

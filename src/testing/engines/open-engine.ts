@@ -2,27 +2,32 @@
 import { CpuDevice } from "../../device/cpu/cpu-device.ts";
 import { hicoEngine } from "./adapters/hico.ts";
 import { jaxJsEngine } from "./adapters/jax-js.ts";
+import { tfjsEngine } from "./adapters/tfjs.ts";
+import { torchEngine } from "./adapters/torch.ts";
 import type { EngineAdapter } from "./protocol.ts";
 
 /** Names of engines that `openEngine` knows. */
-export const ENGINES = ["hico", "jax-js"] as const;
+export const ENGINES = ["hico", "jax-js", "tfjs", "torch"] as const;
 
 /** A name among `ENGINES`. */
 export type EngineName = (typeof ENGINES)[number];
 
 /**
- * The adapter of an engine: this package's cpu device, or a library that the user's project has (found from the folder
- * where the process was started).
+ * The adapter of an engine: this package's cpu device; jax-js or TensorFlow.js as the user's project has it (found from
+ * the folder where the process was started); or the PyTorch of a Python, in a process of its own that `close` ends.
  *
- * `backend`: where it computes, by the engine's own names (jax-js: wasm, cpu, webgpu).
+ * `backend`: where it computes, by the engine's own names (jax-js: wasm, cpu, webgpu; tfjs: wasm, cpu; torch: cpu, cuda,
+ * mps). `python`: the Python that has PyTorch; default `python3`.
  *
  * @throws Error where the engine is not installed, saying what installs it.
  */
 export async function openEngine(
   name: EngineName,
-  options: { readonly backend?: string } = {},
+  options: { readonly backend?: string; readonly python?: string } = {},
 ): Promise<EngineAdapter> {
   if (name === "jax-js") return jaxJsEngine(options.backend);
+  if (name === "tfjs") return tfjsEngine(options.backend);
+  if (name === "torch") return torchEngine(options);
   const device = await CpuDevice.open();
   return { ...hicoEngine(device, ""), close: () => device.close() };
 }

@@ -1,7 +1,8 @@
 /** Libraries that this package does not depend on, looked for in the user's project. */
 import { builtin } from "../../../io/builtin.ts";
 
-interface Resolver {
+/** `require` of some folder. */
+export interface Resolver {
   resolve(specifier: string): string;
   (specifier: string): unknown;
 }
@@ -34,6 +35,16 @@ export function versionOf(require: Resolver, name: string): string {
     }
   }
   return "";
+}
+
+/** Whether the project has a package. */
+export function has(require: Resolver, name: string): boolean {
+  try {
+    require.resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Says what to install where the project has it not. */

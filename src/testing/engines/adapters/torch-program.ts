@@ -1,0 +1,107 @@
+/**
+ * The Python side of the adapter for PyTorch: reads a request a line, computes, and writes an answer a line, all JSON;
+ * arrays are base64 of their bytes. It ends when there is nothing more to read.
+ */
+export const TORCH_PROGRAM = String.raw`
+import array, base64, json, os, sys
+
+# What libraries print must not get between the answers.
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+def say(**line):
+    answers.write(json.dumps(line) + "\n")
+    answers.flush()
+
+try:
+    import torch
+    import torch.nn.functional as F
+    from torch.autograd.functional import vjp
+except ImportError as error:
+    say(lacking=str(error))
+    sys.exit()
+
+DTYPES = {"f32": (torch.float32, "f"), "i32": (torch.int32, "i"), "bool": (torch.bool, "B")}
+OPERATIONS = {
+    "logAddExp": torch.logaddexp,
+    "isNaN": torch.isnan,
+    "isFinite": torch.isfinite,
+    "logSigmoid": F.logsigmoid,
+    "leakyRelu": lambda x: F.leaky_relu(x, 0.125),
+    "geluTanh": lambda x: F.gelu(x, approximate="tanh"),
+}
+for home, names in [
+    (torch, "add sub mul div pow maximum minimum atan2 hypot eq ne lt le gt ge neg abs sign square reciprocal sqrt"),
+    (torch, "rsqrt exp expm1 log log1p exp2 log2 log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"),
+    (torch, "erf sigmoid relu floor ceil trunc round"),
+    (F, "softplus relu6 elu selu silu gelu mish"),
+]:
+    OPERATIONS.update({name: getattr(home, name) for name in names.split() if hasattr(home, name)})
+
+device = sys.argv[1]
+try:
+    torch.zeros(1, device=device)
+except Exception as error:
+    say(refused=str(error))
+    sys.exit()
+
+def tensor(given):
+    dtype, code = DTYPES[given["dtype"]]
+    numbers = array.array(code)
+    numbers.frombytes(base64.b64decode(given["data"]))
+    return torch.tensor(numbers.tolist(), dtype=dtype, device=device).reshape(given["shape"])
+
+def plain(result):
+    name = next((name for name, (dtype, _) in DTYPES.items() if dtype == result.dtype), None)
+    if name is None:
+        raise TypeError("the result is of " + str(result.dtype))
+    numbers = array.array(DTYPES[name][1], result.detach().reshape(-1).tolist())
+    return {"shape": list(result.shape), "dtype": name, "data": base64.b64encode(numbers.tobytes()).decode()}
+
+def values(steps, given):
+    known = list(given)
+    for step in steps:
+        known.append(OPERATIONS[step["op"]](*[known[n] for n in step["of"]]))
+    return known
+
+# Outputs, gradients and second derivatives of a request's program.
+def once(request, inputs, cotangents, directions):
+    def f(*moved):
+        given = list(inputs)
+        for n, x in zip(request["gradient"]["of"] if moved else [], moved):
+            given[n] = x
+        known = values(request["steps"], given)
+        return tuple(known[n] for n in request["outputs"])
+    if "gradient" not in request:
+        return f(), (), ()
+    point = tuple(inputs[n] for n in request["gradient"]["of"])
+    if not directions:
+        return (*vjp(f, point, cotangents), ())
+    first = lambda *moved: vjp(f, moved, cotangents, create_graph=True)[1]
+    return (f(*point), *vjp(first, point, directions))
+
+def answer(request):
+    inputs = [tensor(one) for one in request["inputs"]]
+    gradient = request.get("gradient", {})
+    cotangents = tuple(tensor(one) for one in gradient.get("cotangents", []))
+    directions = tuple(tensor(one) for one in gradient.get("directions", []))
+    if "updates" not in request:
+        outputs, slopes, seconds = once(request, inputs, cotangents, directions)
+        return {"outputs": outputs, "gradients": slopes, "seconds": seconds}
+    updates, found = request["updates"], []
+    for _ in range(updates["times"]):
+        outputs, slopes, _ = once(request, inputs, cotangents, ())
+        found += outputs
+        known = values(updates["steps"], [*values(request["steps"], inputs), *slopes])
+        carried = {one["input"]: known[one["value"]] for one in updates["next"]}
+        inputs = [carried.get(n, x) for n, x in enumerate(inputs)]
+    return {"outputs": [*found, *(inputs[one["input"]] for one in updates["next"])]}
+
+say(version=torch.__version__, operations=list(OPERATIONS))
+for line in sys.stdin:
+    request = json.loads(line)
+    try:
+        say(id=request["id"], **{key: [plain(x) for x in list_] for key, list_ in answer(request).items()})
+    except Exception as error:
+        say(id=request["id"], refused=type(error).__name__ + ": " + str(error))
+`;
