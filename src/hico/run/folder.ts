@@ -133,9 +133,15 @@ export class RunFolder {
     return this.#at("checkpoints", "best.safetensors");
   }
 
-  /** Removes all but the `keep` latest checkpoints, and what killed processes left half-written. */
-  prune(keep: number): void {
-    for (const { path } of this.checkpoints().slice(keep)) rmSync(path, { force: true });
+  /**
+   * Removes all checkpoints but the latest and, `keep` in all, the last of those that are written in turn, and what killed
+   * processes left half-written. One that a stop asked for between two turns goes with the next, so that a run that was
+   * stopped leaves what one that was not leaves.
+   */
+  prune(keep: number, inTurn: (step: number) => boolean): void {
+    const [, ...others] = this.checkpoints();
+    const turns = others.filter(({ step }) => inTurn(step)).slice(0, keep - 1);
+    for (const other of others) if (!turns.includes(other)) rmSync(other.path, { force: true });
     const folder = this.#at("checkpoints");
     for (const name of readdirSync(folder)) if (/^\..*\.tmp$/.test(name)) rmSync(join(folder, name), { force: true });
   }

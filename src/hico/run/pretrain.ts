@@ -132,6 +132,7 @@ async function pretrainLocked(
   const { plan, shape, layout, store } = planOf(settings);
   const perEpoch = batchesOf(plan);
   const steps = perEpoch * settings.epochs;
+  const saves = (step: number): boolean => step % (perEpoch * settings.saveEvery) === 0 || step === steps;
 
   const generator = new StepGenerator(settings.seed);
   const { lr: firstRate, momentum, weightDecay } = settings;
@@ -143,7 +144,7 @@ async function pretrainLocked(
   if (resume) {
     folder.rewindMetrics(begun.step);
     // A process that was killed after it wrote a checkpoint left the oldest one to the next.
-    if (latest) folder.prune(settings.keep);
+    if (latest) folder.prune(settings.keep, saves);
   }
   const device = await defaultDevice();
   const { epochs } = settings;
@@ -197,7 +198,7 @@ async function pretrainLocked(
     const path = folder.checkpointPath(done);
     writeRun(path, state, progress, settings);
     checkpoint = path;
-    folder.prune(settings.keep);
+    folder.prune(settings.keep, saves);
     onEvent?.({ kind: "checkpoint", step: done, path, best: isBest });
   };
 
@@ -218,7 +219,7 @@ async function pretrainLocked(
         timer.step(at);
       },
       onValues: record,
-      stopsAt: (at) => at % (perEpoch * settings.saveEvery) === 0,
+      stopsAt: saves,
       onStop: save,
     });
     const measures = log.measures(done);

@@ -96,7 +96,7 @@ function take(folder: string, path: string, every: number): RunLock | undefined 
     pid: process.pid,
     host: hostname(),
     space: processSpace(),
-    started: startOf(process.pid),
+    started: statOf(process.pid)?.started,
   } satisfies Holder);
   const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
   let file = openSync(temporary, "wx");
@@ -225,8 +225,10 @@ function isAlive({ pid, host, space, started }: Holder): boolean | undefined {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
   }
-  const now = startOf(pid);
-  return started === undefined || now === undefined || started === now;
+  const now = statOf(pid);
+  if (now === undefined) return true;
+  // What has given its memory back writes no more, also where nobody has asked yet how it ended (a zombie).
+  return now.bytes > 0 && (started === undefined || started === now.started);
 }
 
 /** The numbering that processes here share (Linux). */
@@ -238,8 +240,10 @@ function processSpace(): string | undefined {
   }
 }
 
-/** Where the system tells it (Linux): the time a process started, in ticks since boot. */
-function startOf(pid: number): string | undefined {
+/** Where the system tells it (Linux): the time a process started, in ticks since boot, and the memory that it can reach. */
+function statOf(pid: number): { readonly started: string; readonly bytes: number } | undefined {
   const stat = contentOf(`/proc/${pid}/stat`);
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  if (stat === undefined) return undefined;
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { started: fields[19]!, bytes: Number(fields[20]) };
 }

@@ -91,7 +91,7 @@ export const SETTINGS: { readonly [Name in keyof RunSettings]: Setting<RunSettin
   warmup: number(0, { least: 0 }, "Epochs over which the rate rises from 0"),
   seed: whole(0, 0, "Seed of first values, order, augmentation and dropout"),
   saveEvery: free(whole(5, 1, "Epochs between checkpoints")),
-  keep: free(whole(2, 1, "Last checkpoints kept, besides the best")),
+  keep: free(whole(2, 1, "Last checkpoints kept, besides the best; one that a stop asked for goes with the next")),
   logEvery: free(whole(10, 1, "Steps between readings of the losses")),
   workers: free(whole(-1, -1, "Loader threads; 0: none, -1: by the number of cores")),
   prefetch: free(whole(4, 1, "Batches made ahead of time")),

@@ -1,7 +1,7 @@
 /** What a run and its results are of: other data, a second process and files in the way are refused by name. */
 import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   copyFileSync,
   existsSync,
@@ -158,6 +158,21 @@ describe("a run's folder", () => {
     writeFileSync(`${lockOf("stale")}.0badcafe.tmp`, "");
     (await lockRun(at("stale"))).release();
     assert.deepEqual(readdirSync(at("stale")), []);
+  });
+
+  const noProc = !existsSync("/proc/self/stat") && "only Linux tells of processes that nobody has waited for";
+  test("left by a dead process that nobody has waited for is taken at once", { skip: noProc }, async () => {
+    // The shell becomes a program that knows nothing of the child it then has.
+    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    try {
+      const pid = Number(await new Promise((done) => parent.stdout.once("data", done)));
+      const state = (): string => readFileSync(`/proc/${pid}/stat`, "utf8");
+      while (!/\) Z /.test(state())) await new Promise((done) => setTimeout(done, 5));
+      const started = state().split(" ")[21];
+      (await lockRun(heldBy("unwaited", { pid, host: hostname(), started }))).release();
+    } finally {
+      parent.kill();
+    }
   });
 
   test("of another machine's process is taken when that has shown no sign of life for two minutes", async () => {

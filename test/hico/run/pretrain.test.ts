@@ -240,6 +240,18 @@ describe("damaged checkpoints", () => {
     );
   });
 
+  test("what a stop asked for between two epochs goes with the next, so that the same are left as without it", async () => {
+    const settings = tinySettings(data, { epochs: 2 });
+    const path = join(folder, "stopped");
+    const steps = (): number[] => new RunFolder(path).checkpoints().map(({ step }) => step);
+    await interrupted(settings, 4, path);
+    assert.deepEqual(steps(), [4, 3]);
+    await interrupted(settings, 5, path);
+    assert.deepEqual(steps(), [5, 3]);
+    await run(settings, { run: path, resume: true });
+    assert.deepEqual(steps(), [6, 3]);
+  });
+
   test("where none is whole, nothing is begun anew over it", async () => {
     const path = join(folder, "lost");
     await interrupted(tinySettings(data, { keep: 1 }), 4, path);
