@@ -1,13 +1,15 @@
 /**
  * Runs the tests: `npm test` all of them, `npm run test:fast` those that need no browser, no software GPU and no
- * process of their own, for daily work. Prints node:test's report and, at the end, the ten files that took longest.
+ * process of their own, for daily work. Words name parts of paths: `npm test -- hico/run io`. Prints node:test's report
+ * and, at the end, the ten files that took longest.
  *
- * What a test needs is read from its text and from the helpers it imports, so a new test finds its place by itself.
+ * What a test needs is read from its text and from the helpers it imports, so that each finds its place by itself.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundleTests } from "./test-bundle.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -30,7 +32,8 @@ function partsOf(file: string, seen = new Set<string>()): Set<string> {
  * Tests that are long by nature: graphs of 100,000 nodes, other engines, threads that load batches, kernels held to
  * hundreds of decompositions in float64, training of the whole model.
  */
-const LONG = /large-graphs|test\/bench\/|batches\/loader|wasm\/(scan|attention|info-nce)\/|hico\/model\/(model|queue)/;
+const LONG =
+  /large-graphs|test\/io\/fuzz|docs\/api|test\/bench\/|batches\/loader|wasm\/(scan|attention|info-nce)\/|hico\/model\/(model|queue)/;
 
 /** Whether a test's own text asks for what is slow: helpers may offer it to others. */
 function isSlow(file: string): boolean {
@@ -39,17 +42,21 @@ function isSlow(file: string): boolean {
 }
 
 const fast = process.argv.includes("--fast");
+/** Words of paths: the files of a part of the project. */
+const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const all = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })
-  .filter((f) => f.endsWith(".test.ts"))
+  .filter((f) => f.endsWith(".test.ts") && (words.length === 0 || words.some((word) => f.includes(word))))
   .map((f) => join(root, "test", f))
   .sort();
 const files = fast ? all.filter((file) => !isSlow(file)) : all;
 if (fast) console.log(`${files.length} of ${all.length} test files; npm test runs the others too`);
 
+const run = await bundleTests(root, files, join(root, ".cache/tests"));
 const reporter = join(root, "scripts/slowest-reporter.mjs");
 const args = [
-  "--import",
-  "tsx",
+  "--enable-source-maps",
+  // Threads and programs that a test starts may be sources.
+  ...(fast ? [] : ["--import", "tsx"]),
   "--test",
   "--test-concurrency=2",
   `--test-reporter=${process.stdout.isTTY ? "spec" : "tap"}`,
@@ -57,12 +64,7 @@ const args = [
 ];
 const child = spawn(
   process.execPath,
-  [
-    ...args,
-    `--test-reporter=${reporter}`,
-    "--test-reporter-destination=stdout",
-    ...files.map((f) => relative(root, f)),
-  ],
+  [...args, `--test-reporter=${reporter}`, "--test-reporter-destination=stdout", ...run.map((f) => relative(root, f))],
   { cwd: root, stdio: "inherit" },
 );
 child.on("exit", (code) => {
