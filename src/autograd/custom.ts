@@ -91,7 +91,7 @@ function withVjp<I extends readonly Tensor[]>(
         given[at] = cotangents[k] ?? given[at];
       });
       const xs = all.slice(0, inputs.length);
-      return checked(title, vjp(given, xs as unknown as I, outputs), xs);
+      return cotangentsOf(title, vjp(given, xs as unknown as I, outputs), xs);
     },
   };
   const operands = [...inputs, ...floating.map((i) => values[i])].map((t) => t.node);
@@ -101,8 +101,8 @@ function withVjp<I extends readonly Tensor[]>(
   return values;
 }
 
-/** What a vjp gave, as one gradient an input. */
-function checked(title: string, result: unknown, inputs: readonly Tensor[]): (Tensor | undefined)[] {
+/** What a vjp gave, as one gradient an input. @throws Error naming the input whose gradient is wrong */
+export function cotangentsOf(title: string, result: unknown, inputs: readonly Tensor[]): (Tensor | undefined)[] {
   const found: readonly unknown[] = result instanceof Tensor ? [result] : Array.isArray(result) ? result : [];
   if (!(result instanceof Tensor) && !Array.isArray(result)) {
     throw new TypeError(
@@ -130,7 +130,7 @@ function checked(title: string, result: unknown, inputs: readonly Tensor[]): (Te
 }
 
 /** Throws where a gradient would have flowed to something besides the inputs: it would be silently missing. */
-function refuseCaptured(title: string, ys: readonly Tensor[], own: readonly Tensor[]): void {
+export function refuseCaptured(title: string, ys: readonly Tensor[], own: readonly Tensor[]): void {
   const mine = new Set(own.map((t) => t.node));
   const first = Math.min(...own.map((t) => t.node.id));
   const order = topologicalOrder(

@@ -42,6 +42,8 @@ function bytesOf(write: (view: DataView) => void, length: number): number[] {
   return [...new Uint8Array(view.buffer)];
 }
 
+const hex = (opcode: readonly number[]): string => opcode.map((byte) => `0x${byte.toString(16)}`).join(" ");
+
 function operation(
   type: ValueType,
   opcode: readonly number[],
@@ -51,7 +53,9 @@ function operation(
   const code: number[] = [];
   args.forEach((arg, i) => {
     if (arg.type !== takes[i])
-      throw new Error(`internal: operand ${i} of opcode ${opcode.join()} is ${arg.type}, not ${takes[i]}`);
+      throw new TypeError(
+        `operand ${i} of WebAssembly's instruction ${hex(opcode)} is ${arg.type}; it takes ${takes.join(", ")}`,
+      );
     for (const byte of arg.code) code.push(byte);
   });
   for (const byte of opcode) code.push(byte);
