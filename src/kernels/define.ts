@@ -110,6 +110,12 @@ export interface FusedOpDefinition<A extends object, O extends Tensor | readonly
   flops?(inputs: readonly ValueSpec[], attrs: A): number;
 }
 
+/** What `defineFusedOp` makes: a function of input tensors, and of attributes where the op has some. */
+export type FusedFunction<A extends object, O extends Tensor | readonly Tensor[]> = (
+  inputs: readonly Tensor[],
+  ...attrs: object extends A ? [attrs?: A] : [attrs: A]
+) => O;
+
 /** Shapes of outputs that are remembered for an op. */
 const REMEMBERED = 256;
 
@@ -132,7 +138,7 @@ const taken = new Map<string, number>();
  */
 export function defineFusedOp<A extends object, O extends Tensor | readonly Tensor[]>(
   definition: FusedOpDefinition<A, O>,
-): (inputs: readonly Tensor[], ...attrs: object extends A ? [attrs?: A] : [attrs: A]) => O {
+): FusedFunction<A, O> {
   const { name } = definition;
   if (typeof name !== "string" || !/^[A-Za-z][\w.-]*$/.test(name))
     throw new TypeError(`defineFusedOp: name must be letters, digits, "_", "." and "-", not ${describeValue(name)}`);

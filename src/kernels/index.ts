@@ -8,6 +8,7 @@
  */
 export { defineFusedOp } from "./define.ts";
 export type {
+  FusedFunction,
   FusedOpDefinition,
   WasmBody,
   WasmContext,
