@@ -164,9 +164,14 @@ export function elementwiseCases(seed: number, stream: number, operation: string
   const few = points.slice(0, 5);
   const directions = row.domain.map(() => plain(draw.weights(few.length), [few.length]));
   const cotangents = [plain(draw.weights(few.length), [few.length])];
+  const gradient = { of: [...row.domain.keys()], cotangents, directions };
+  const second = { operation, aspect: "second", relative: 5e-5, absolute: 5e-6 } as const;
+  cases.push({ ...second, name: "in its domain", request: { inputs: columns(few), steps, outputs, gradient } });
+  // Where the operation's own share is lost, the product's is left, and nothing is refused.
+  const product: EngineStep[] = [...steps, { op: "mul", of: [0, arity] }];
   cases.push({
-    ...{ operation, aspect: "second", name: "in its domain", relative: 5e-5, absolute: 5e-6 },
-    request: { inputs: columns(few), steps, outputs, gradient: { of: [...row.domain.keys()], cotangents, directions } },
+    ...{ ...second, name: "times its operand", scaled: true },
+    request: { inputs: columns(few), steps: product, outputs: [arity + 1], gradient },
   });
   return cases;
 }
