@@ -47,6 +47,19 @@ export function importLate<Module>(specifier: string): Promise<Module> {
   return import(/* webpackIgnore: true */ /* @vite-ignore */ specifier) as Promise<Module>;
 }
 
+/**
+ * The user's home folder; undefined where the program may not know it: under Deno with neither `--allow-sys=homedir` nor
+ * `--allow-env=HOME`.
+ */
+export async function homeFolder(): Promise<string | undefined> {
+  const os = await importLate<typeof import("node:os")>("node:os");
+  try {
+    return os.homedir();
+  } catch {
+    return environmentVariable("HOME");
+  }
+}
+
 /** HICO_DEBUG as a number: 0 (quiet) to 4 (WGSL of every kernel). */
 export function debugLevel(): number {
   const level = Number(environmentVariable("HICO_DEBUG") ?? 0);

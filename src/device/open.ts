@@ -36,7 +36,11 @@ export async function device(name?: string, options: DeviceOptions = {}): Promis
   const realOnly = adapter === undefined && options.software === undefined && !options.forceFallback;
   const adapters = await listAdapters({ ...resolved, realOnly }).then(
     (found) => found.map((f) => f.info),
-    () => [],
+    (error: unknown) => {
+      // Why there are no adapters matters to whom asked for one: it says what to install.
+      if (!realOnly) throw error;
+      return [];
+    },
   );
   const choice = chooseDevice({ device: asked, adapter: adapter ?? options.software, adapters, devices });
   return choice.device === "webgpu" ? WebGpuDevice.open(resolved) : CpuDevice.open(options);

@@ -10,7 +10,7 @@
  * Which driver the loader uses is decided by `VK_ICD_FILENAMES`, read whenever a Vulkan instance is made. The variable
  * is set for just that long, so that a process can open a software adapter and a real one.
  */
-import { environmentVariable, hasProcess, importLate, isNode, isDeno } from "./environment.ts";
+import { environmentVariable, hasProcess, homeFolder, importLate, isDeno, isNode } from "./environment.ts";
 import { setNativeEnvironment } from "./native-environment.ts";
 
 type FileSystem = typeof import("node:fs");
@@ -79,8 +79,12 @@ export async function cacheFolder(): Promise<string> {
   const path = await importLate<Path>("node:path");
   const caches = environmentVariable("XDG_CACHE_HOME");
   if (caches !== undefined) return path.join(caches, "hico-webgpu");
-  const os = await importLate<typeof import("node:os")>("node:os");
-  return path.join(os.homedir(), ".cache", "hico-webgpu");
+  const home = await homeFolder();
+  if (home !== undefined) return path.join(home, ".cache", "hico-webgpu");
+  throw new Error(
+    "the folder for unpacked drivers is not known: this program may not ask for the home folder; " +
+      "allow it with --allow-env (HOME, or HICO_CACHE set to a folder) or --allow-sys=homedir",
+  );
 }
 
 /** `node_modules/@sparticuz/chromium/bin/swiftshader.tar.br`, in the nearest `node_modules` that has it. */

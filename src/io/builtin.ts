@@ -12,6 +12,15 @@ export function builtinOrNone<Module>(name: string): Module | undefined {
   return host?.getBuiltinModule?.(name) as Module | undefined;
 }
 
+/** This machine's name; undefined where the program may not know it (Deno without `--allow-sys=hostname`). */
+export function machineName(): string | undefined {
+  try {
+    return builtinOrNone<typeof import("node:os")>("node:os")?.hostname();
+  } catch {
+    return undefined;
+  }
+}
+
 /** Node's module of this name. @throws Error that says what to hand in instead, in browsers */
 export function builtin<Module>(name: string, path: string): Module {
   const found = builtinOrNone<Module>(name);

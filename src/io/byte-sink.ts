@@ -5,7 +5,7 @@
  * renamed over the target, which POSIX does in one step: a crash, a full disk or a killed process leaves the previous
  * file as it was, so a training run always has a readable last checkpoint.
  */
-import { builtin } from "./builtin.ts";
+import { builtin, machineName } from "./builtin.ts";
 
 const fs = (path: string) => builtin<typeof import("node:fs")>("node:fs", path);
 const paths = () => builtin<typeof import("node:path")>("node:path", "");
@@ -51,24 +51,29 @@ export function removeTemporaries(): void {
   unfinished.clear();
 }
 
-/** This machine, in a few letters: on a shared disk, a process's number means nothing on another machine. */
-function machine(): string {
+/**
+ * This machine, in a few letters: on a shared disk, a process's number means nothing on another machine. Undefined where
+ * the program may not know it.
+ */
+function machine(): string | undefined {
   const { createHash } = builtin<typeof import("node:crypto")>("node:crypto", "");
-  const { hostname } = builtin<typeof import("node:os")>("node:os", "");
-  return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+  const name = machineName();
+  return name === undefined ? undefined : createHash("sha256").update(name).digest("hex").slice(0, 8);
 }
 
 /** `.NAME.MACHINE-PROCESS.RANDOM.tmp` beside `path`. */
 function temporaryOf(path: string): string {
   const { basename, dirname, join } = paths();
   const random = builtin<typeof import("node:crypto")>("node:crypto", path).randomBytes(6).toString("hex");
-  return join(dirname(path), `.${basename(path)}.${machine()}-${process.pid}.${random}.tmp`);
+  return join(dirname(path), `.${basename(path)}.${machine() ?? "unknown"}-${process.pid}.${random}.tmp`);
 }
 
 /** Removes what killed processes of this machine left of `path`. */
 function removeLeftOver(path: string): void {
   const { basename, dirname, join } = paths();
-  const start = `.${basename(path)}.${machine()}-`;
+  const own = machine();
+  if (own === undefined) return;
+  const start = `.${basename(path)}.${own}-`;
   for (const name of fs(path).readdirSync(dirname(path))) {
     if (!name.startsWith(start)) continue;
     const [, pid] = /^(\d+)\.[0-9a-f]{12}\.tmp$/.exec(name.slice(start.length)) ?? [];
@@ -82,7 +87,8 @@ function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    // Another user's process lives too, and so may one that this program is not allowed to ask for (Deno).
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
   }
 }
 

@@ -13,12 +13,11 @@ import {
   isNumberArray,
   isTypedValues,
 } from "./door/host-values.ts";
-import type { HostValues, TypedValues } from "./door/host-values.ts";
+import type { HostValues, NestedValues, TypedTexts, TypedValues } from "./door/host-values.ts";
 import { constant } from "./promotion.ts";
 import { readValues, realize } from "./program/realize.ts";
 import { checkShape, formatShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
-import type { NestedArray } from "./methods/arguments.ts";
 import { Tensor } from "./tensor.ts";
 
 /** Shape, dtype and ownership of a tensor made from host data. */
@@ -40,9 +39,11 @@ export interface TensorOptions {
  *
  * Besides arrays it takes what readers of files give (dtype, shape and data), and a tensor, whose values it takes over
  * without its history (torch.tensor).
+ *
+ * @throws Error where nested arrays are not of one length an axis, an element is no number, or a file's array is of text
  */
 export function tensor(
-  values: HostValues | TypedValues | Tensor | NestedArray | boolean | readonly boolean[],
+  values: HostValues | TypedValues | TypedTexts | Tensor | NestedValues,
   options: TensorOptions = {},
 ): Tensor {
   checkOptions("tensor", options, ["shape", "dtype", "copy"]);

@@ -14,7 +14,7 @@ export { realize } from "./program/realize.ts";
 export { setDefaultDevice } from "./backend.ts";
 export type { Backend, Storage } from "./backend.ts";
 export type { DType, HostArray, HostArrayOf } from "./dtype.ts";
-export type { HostValues, TypedValues } from "./door/host-values.ts";
+export type { HostValues, NestedValues, TypedTexts, TypedValues } from "./door/host-values.ts";
 export type { Shape } from "./shape.ts";
 export { ELEMENTWISE } from "./elementwise/table.ts";
 export type { ElementwiseOp } from "./elementwise/row.ts";

@@ -11,12 +11,13 @@ const candidates = [
   join(cache, "deno/node_modules/.bin/deno"),
   fileURLToPath(new URL("../../node_modules/.bin/deno", import.meta.url)),
 ];
-const executable = candidates.find((file) => existsSync(file)) ?? candidates[0];
+/** Deno's program; see {@link denoUnavailable}. */
+export const denoExecutable = candidates.find((file) => existsSync(file)) ?? candidates[0];
 const runner = fileURLToPath(new URL("./deno-run.ts", import.meta.url));
 
 /** Why Deno cannot run here, or undefined. */
 export function denoUnavailable(): string | undefined {
-  return existsSync(executable) ? undefined : "there is no Deno; scripts/deno.sh gets it";
+  return existsSync(denoExecutable) ? undefined : "there is no Deno; scripts/deno.sh gets it";
 }
 
 /**
@@ -33,7 +34,7 @@ export function runInDeno<Result>(
   if (argument !== undefined) args.push(JSON.stringify(argument));
   return new Promise((resolve, reject) => {
     const options = { env: { ...process.env, ...environment }, timeout: 300_000, maxBuffer: 2 ** 26 };
-    execFile(executable, args, options, (error, stdout, stderr) => {
+    execFile(denoExecutable, args, options, (error, stdout, stderr) => {
       const line = stdout.split("\n").findLast((text) => text.startsWith("RESULT "));
       if (error === null && line !== undefined) resolve(JSON.parse(line.slice("RESULT ".length)) as Result);
       else {

@@ -284,6 +284,16 @@ describe("state", () => {
       const sgd = new SGD(p, { lr: 0.1, momentum: 0.9 });
       assert.throws(() => sgd.loadTorchState({}), /SGD: loadTorchState: there is no list "param_groups"/);
       assert.throws(
+        () =>
+          sgd.loadTorchState(
+            new Map<string, unknown>([
+              ["model", new Map()],
+              ["optimizer", new Map()],
+            ]),
+          ),
+        /no list "param_groups", only model, optimizer; give the entry that has it/,
+      );
+      assert.throws(
         () => sgd.loadTorchState({ param_groups: [{ params: [0] }] }),
         /parameters in groups of \[1\]; the optimizer has \[2\]/,
       );

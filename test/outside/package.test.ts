@@ -85,3 +85,13 @@ test("without the package webgpu, auto takes cpu, and webgpu says how to add it"
   const said = execFileSync(process.execPath, ["devices.mjs"], { cwd: project, encoding: "utf8", env: environment });
   assert.match(said, /^cpu\n.*"webgpu".* is not installed: npm i webgpu\./);
 });
+
+test("a software driver that is named and missing says how to add it, also where the device is left to auto", {
+  skip: (process.platform !== "linux" || process.arch !== "x64") && "SwiftShader from npm is for Linux x64",
+}, () => {
+  const program = `import { useDevice } from "${NAME}";\nconsole.log(await useDevice().catch((error) => error.message));\n`;
+  writeFileSync(join(project, "driver.mjs"), program);
+  const environment = { ...process.env, HICO_DEVICE: "", HICO_ADAPTER: "swiftshader" };
+  const said = execFileSync(process.execPath, ["driver.mjs"], { cwd: project, encoding: "utf8", env: environment });
+  assert.match(said, /npm install --save-dev @sparticuz\/chromium@/);
+});

@@ -52,6 +52,11 @@ const REFUSALS: readonly Refusal[] = [
   // shapes and elements
   ["ragged arrays", () => tensor([[1, 2], [3]]), /tensor: ragged array: axis 1 has rows of 1 and of 2 elements/],
   ["numbers beside arrays", () => tensor([[1], 2 as never]), /tensor: ragged array: 2 stands where axis 1 has arrays/],
+  [
+    "text of a file",
+    () => tensor({ dtype: "str", shape: [2], data: ["a", "b"] }),
+    /tensor: the data is no number: an array of text, str\[2\]; number its words first/,
+  ],
   ["elements that are no numbers", () => tensor(["a" as never]), /tensor: an element is no number: the string "a"/],
   [
     "a shape of another size",

@@ -8,6 +8,7 @@
  */
 import type { MatmulProblem, MatmulTile } from "../../shaders/matmul/product.ts";
 import { formatTile, parseTile } from "../../shaders/matmul/matmul.ts";
+import { environmentVariable, hasProcess, homeFolder, importLate } from "../environment.ts";
 
 /** Runs a tile's kernel once and returns milliseconds. May throw where the tile does not compile. */
 type MeasureTile = (tile: MatmulTile) => Promise<number>;
@@ -73,7 +74,7 @@ export class Autotuner {
     if (!Number.isInteger(runs) || runs < 1) {
       throw new Error(`autotune: runs is ${runs}; it must be a whole number, 1 or more`);
     }
-    const text = options.tile ?? environment("HICO_MATMUL_TILE");
+    const text = options.tile ?? environmentVariable("HICO_MATMUL_TILE");
     let override: MatmulTile | undefined;
     try {
       override = text === undefined ? undefined : parseTile(text);
@@ -175,26 +176,6 @@ function tryParse(text: unknown): MatmulTile | undefined {
   }
 }
 
-interface ProcessLike {
-  readonly env: Record<string, string | undefined>;
-  readonly pid: number;
-  readonly versions?: { readonly node?: string };
-}
-
-/** Node and Deno have files and an environment; browsers have neither. */
-const host = (globalThis as { readonly process?: ProcessLike }).process;
-const hasFiles = host?.versions?.node !== undefined;
-
-function environment(name: string): string | undefined {
-  const value = hasFiles ? host!.env[name] : undefined;
-  return value === "" ? undefined : value;
-}
-
-/** The specifier is no literal, so that bundlers for browsers leave it alone. */
-function importLate<Module>(specifier: string): Promise<Module> {
-  return import(/* webpackIgnore: true */ /* @vite-ignore */ specifier) as Promise<Module>;
-}
-
 /** The JSON file of choices. */
 class ChoiceFile {
   readonly #fs: typeof import("node:fs/promises");
@@ -211,14 +192,15 @@ class ChoiceFile {
 
   /** The file in a folder, or in the default one; undefined where there are no files. */
   static async at(folder: string | undefined): Promise<ChoiceFile | undefined> {
-    if (!hasFiles) return undefined;
-    const [fs, path, os] = await Promise.all([
+    if (!hasProcess) return undefined;
+    const [fs, path, home] = await Promise.all([
       importLate<typeof import("node:fs/promises")>("node:fs/promises"),
       importLate<typeof import("node:path")>("node:path"),
-      importLate<typeof import("node:os")>("node:os"),
+      homeFolder(),
     ]);
-    const caches = environment("XDG_CACHE_HOME") ?? path.join(os.homedir(), ".cache");
-    const where = folder ?? environment("HICO_CACHE") ?? path.join(caches, "hico-webgpu");
+    const caches = environmentVariable("XDG_CACHE_HOME") ?? (home && path.join(home, ".cache"));
+    const where = folder ?? environmentVariable("HICO_CACHE") ?? (caches && path.join(caches, "hico-webgpu"));
+    if (where === undefined) return undefined;
     return new ChoiceFile(fs, where, path.join(where, FILE));
   }
 
@@ -241,7 +223,7 @@ class ChoiceFile {
    */
   add(adapter: string, signature: string, tile: string): Promise<void> {
     this.#writing = this.#writing.then(async () => {
-      const temporary = `${this.#path}.${host!.pid}.${Math.random().toString(36).slice(2)}`;
+      const temporary = `${this.#path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
       try {
         const { choices } = await this.read();
         const merged: Remembered = {

@@ -5,7 +5,7 @@
  * holds one `Event` message of tensorflow/core/util/event.proto in protocol-buffer encoding. Only the handful of fields
  * that scalars need are written and read. A record cut off by a kill is passed over by readers.
  */
-import { builtin } from "../builtin.ts";
+import { builtin, machineName } from "../builtin.ts";
 import { maskedCrc32c } from "./crc32c.ts";
 import { readFileBytes } from "../byte-source.ts";
 import { FormatError } from "../format-error.ts";
@@ -36,11 +36,10 @@ export class TensorBoardWriter {
   /** @param resumedAt the step that training goes on from. */
   constructor(folder: string, resumedAt?: number) {
     const { join } = builtin<typeof import("node:path")>("node:path", folder);
-    const { hostname } = builtin<typeof import("node:os")>("node:os", folder);
     const seconds = Math.floor(Date.now() / 1000);
     this.path = join(
       folder,
-      `events.out.tfevents.${String(seconds).padStart(10, "0")}.${hostname()}.${process.pid}.${counter++}`,
+      `events.out.tfevents.${String(seconds).padStart(10, "0")}.${machineName() ?? "localhost"}.${process.pid}.${counter++}`,
     );
     this.#descriptor = fs(this.path).openSync(this.path, "wx");
     this.#append({ wallTime: Date.now() / 1000, step: 0, fileVersion: "brain.Event:2" });

@@ -98,7 +98,7 @@ export function readPickle(input: BytesOrPath | ByteStream, name?: string): Pyth
 
 /**
  * The state dict inside a checkpoint's value, as named tensors: `value` itself, or its item `key` (default
- * "state_dict") if there is one. Throws `FormatError`, naming `file`, when that is not a dict of tensors.
+ * "state_dict"; other programs say "model" or "model_state_dict") if there is one. Throws `FormatError`, naming `file`, when that is not a dict of tensors.
  */
 export function stateDictOf(value: PythonValue, key = "state_dict", file = "<checkpoint>"): Map<string, HostTensor> {
   const found = value instanceof Map && value.has(key) ? (value.get(key) as PythonValue) : value;
@@ -109,7 +109,8 @@ export function stateDictOf(value: PythonValue, key = "state_dict", file = "<che
       throw new FormatError(
         file,
         `state dict has ${typeof name === "string" ? quoteForError(name) : `a ${pythonTypeName(name)} as a key`}: ` +
-          `${pythonTypeName(tensor)}; it takes names and tensors only`,
+          `${pythonTypeName(tensor)}; it takes names and tensors only` +
+          (tensor instanceof Map && found === value ? `; name the entry that is one, stateDictOf(value, "model")` : ""),
       );
     }
     result.set(name, tensor);

@@ -220,7 +220,12 @@ export abstract class Optimizer<S extends CommonSettings> {
   loadTorchState(source: unknown): void {
     const name = `${this.constructor.name}: loadTorchState`;
     const groups = field(source, "param_groups");
-    if (!Array.isArray(groups)) throw new Error(`${name}: there is no list "param_groups"`);
+    if (!Array.isArray(groups)) {
+      const keys = source instanceof Map ? [...source.keys()] : Object.keys((source ?? {}) as object);
+      const hint =
+        keys.length > 0 ? `, only ${keys.slice(0, 8).map(String).join(", ")}; give the entry that has it` : "";
+      throw new Error(`${name}: there is no list "param_groups"${hint}`);
+    }
     const sizes = (list: readonly unknown[]) =>
       formatShape(list.map((g) => (field(g, "params") as unknown[] | undefined)?.length ?? 0));
     if (sizes(groups) !== sizes(this.groups)) {

@@ -8,6 +8,7 @@ import { describeValue } from "./door.ts";
 import type { DType, HostArray } from "../dtype.ts";
 import { castValue, hostArray } from "../dtype.ts";
 import { bf16ToFloat32, f16ToFloat32 } from "../float16.ts";
+import { formatShape } from "../shape.ts";
 
 /** Every typed array that a tensor can be made of. */
 export type HostValues =
@@ -28,6 +29,16 @@ export interface TypedValues {
   readonly shape: readonly number[];
   readonly data: HostValues;
 }
+
+/** An array of text, as readers of npy and npz give it where a file holds names. It has no numbers to be a tensor of. */
+export interface TypedTexts {
+  readonly dtype: "str";
+  readonly shape: readonly number[];
+  readonly data: readonly string[];
+}
+
+/** Numbers or booleans in nested arrays of one length an axis. */
+export type NestedValues = number | boolean | readonly NestedValues[];
 
 /** Whether a value has the form of {@link TypedValues}. */
 export function isTypedValues(value: unknown): value is TypedValues {
@@ -128,6 +139,9 @@ export function fromNested(values: unknown): { flat: number[]; shape: number[]; 
 
 function refusal(value: unknown): string {
   if (isNumberArray(value)) return `a ${value.constructor.name}; join the rows into one array and give its shape`;
+  const { dtype, shape } = (value ?? {}) as Partial<TypedTexts>;
+  if (dtype === "str" && Array.isArray(shape))
+    return `an array of text, str${formatShape(shape)}; number its words first`;
   const said = describeValue(value);
   return /^(Tensor|Variable)\(/.test(said) ? `${said} is a tensor already; stack([…]) joins several` : said;
 }
