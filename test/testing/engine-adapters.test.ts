@@ -1,12 +1,14 @@
 /** Adapters of other engines: they ask what was meant, and say what they lack. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { hicoEngine } from "../../src/testing/engines/adapters/hico.ts";
+import { TORCH_PROGRAM } from "../../src/testing/engines/adapters/torch-program.ts";
 import { checkEngine, faultsOf, openEngine } from "../../src/testing/index.ts";
 import type { EngineAdapter, EngineRequest, PlainArray } from "../../src/testing/index.ts";
 
@@ -95,6 +97,11 @@ test("PyTorch over a pipe: as asked, and nothing differs", { skip: noTorch }, as
   await engine.close?.();
 });
 
+test("a backend or a Python that an engine has no use for is refused", async () => {
+  await assert.rejects(openEngine("hico", { backend: "abacus" }), /hico has no backend abacus here; there is cpu/);
+  await assert.rejects(openEngine("tfjs", { python: "python3" }), /tfjs needs no Python: --python is for torch/);
+});
+
 test("a Python that is not there, has no PyTorch, or dies is named", async (context) => {
   const folder = mkdtempSync(join(tmpdir(), "hico-python-"));
   context.after(() => rmSync(folder, { recursive: true }));
@@ -125,4 +132,18 @@ test("a Python that is not there, has no PyTorch, or dies is named", async (cont
     );
   }
   await engine.close?.();
+});
+
+const noPython = spawnSync("python3", ["-c", ""]).status !== 0 && "no python3";
+test("the Python ends with who asks it, also while it loads PyTorch", { skip: noPython }, async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), "hico-python-"));
+  context.after(() => rmSync(folder, { recursive: true }));
+  writeFileSync(
+    join(folder, "torch.py"),
+    "import sys, time\nprint('loading', file=sys.stderr, flush=True)\ntime.sleep(600)\n",
+  );
+  const child = spawn("python3", ["-c", TORCH_PROGRAM, "cpu"], { env: { ...process.env, PYTHONPATH: folder } });
+  await once(child.stderr, "data");
+  child.stdin.end();
+  assert.deepEqual(await once(child, "exit"), [0, null]);
 });

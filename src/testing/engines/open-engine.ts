@@ -19,15 +19,19 @@ export type EngineName = (typeof ENGINES)[number];
  * `backend`: where it computes, by the engine's own names (jax-js: wasm, cpu, webgpu; tfjs: wasm, cpu; torch: cpu, cuda,
  * mps). `python`: the Python that has PyTorch; default `python3`.
  *
- * @throws Error where the engine is not installed, saying what installs it.
+ * @throws Error where the engine is not installed, saying what installs it; where it has no such backend; where `python`
+ * is named for an engine that needs none.
  */
 export async function openEngine(
   name: EngineName,
   options: { readonly backend?: string; readonly python?: string } = {},
 ): Promise<EngineAdapter> {
+  const { backend = "cpu", python } = options;
+  if (python !== undefined && name !== "torch") throw new Error(`${name} needs no Python: --python is for torch`);
   if (name === "jax-js") return jaxJsEngine(options.backend);
   if (name === "tfjs") return tfjsEngine(options.backend);
   if (name === "torch") return torchEngine(options);
+  if (backend !== "cpu") throw new Error(`hico has no backend ${backend} here; there is cpu`);
   const device = await CpuDevice.open();
   return { ...hicoEngine(device, ""), close: () => device.close() };
 }

@@ -1,9 +1,9 @@
 /**
  * The Python side of the adapter for PyTorch: reads a request a line, computes, and writes an answer a line, all JSON;
- * arrays are base64 of their bytes. It ends when there is nothing more to read.
+ * arrays are base64 of their bytes. It ends as soon as there is nothing more to read, whatever it is at.
  */
 export const TORCH_PROGRAM = String.raw`
-import array, base64, json, os, sys
+import array, base64, ctypes, json, os, queue, signal, sys, threading
 
 # What libraries print must not get between the answers.
 answers = os.fdopen(os.dup(1), "w")
@@ -13,13 +13,27 @@ def say(**line):
     answers.write(json.dumps(line) + "\n")
     answers.flush()
 
+# Requests are read beside the work: whoever asks may be gone while PyTorch is loaded, or computes. Where what it is at
+# lets no thread in, Linux ends it with its parent (PR_SET_PDEATHSIG).
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+lines = queue.SimpleQueue()
+
+def read():
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+threading.Thread(target=read, daemon=True).start()
+
 try:
     import torch
     import torch.nn.functional as F
     from torch.autograd.functional import vjp
 except ImportError as error:
     say(lacking=str(error))
-    sys.exit()
+    os._exit(0)
 
 DTYPES = {"f32": (torch.float32, "f"), "i32": (torch.int32, "i"), "bool": (torch.bool, "B")}
 OPERATIONS = {
@@ -43,7 +57,7 @@ try:
     torch.zeros(1, device=device)
 except Exception as error:
     say(refused=str(error))
-    sys.exit()
+    os._exit(0)
 
 def tensor(given):
     dtype, code = DTYPES[given["dtype"]]
@@ -98,8 +112,8 @@ def answer(request):
     return {"outputs": [*found, *(inputs[one["input"]] for one in updates["next"])]}
 
 say(version=torch.__version__, operations=list(OPERATIONS))
-for line in sys.stdin:
-    request = json.loads(line)
+while True:
+    request = json.loads(lines.get())
     try:
         say(id=request["id"], **{key: [plain(x) for x in list_] for key, list_ in answer(request).items()})
     except Exception as error:

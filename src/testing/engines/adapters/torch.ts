@@ -121,7 +121,7 @@ class TorchProcess {
 
   async close(): Promise<void> {
     this.#child.stdin!.end();
-    this.#child.kill();
+    this.#child.kill("SIGKILL");
     await this.#closed;
   }
 
