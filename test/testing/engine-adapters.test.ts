@@ -80,9 +80,14 @@ test("TensorFlow.js, on both of its backends: as asked, and what it lacks is abs
   );
 });
 
-test("TensorFlow.js: the gradient of maximum does not broadcast", async () => {
-  const report = await checkEngine(await openEngine("tfjs"), { only: ["maximum"] });
-  const [first] = faultsOf(report).filter(({ aspect }) => aspect === "gradients");
+test("TensorFlow.js: the gradient of maximum does not broadcast, and a product with tanh loses a share of its second", async () => {
+  const faults = faultsOf(await checkEngine(await openEngine("tfjs"), { only: ["maximum", "tanh"] }));
+  const seconds = faults.filter(({ operation, aspect }) => operation === "tanh" && aspect === "second");
+  assert.deepEqual(
+    seconds.map(({ case: name, kind }) => `${name}: ${kind}`),
+    ["in its domain: refusal", "times its operand: gradient"],
+  );
+  const [first] = faults.filter(({ aspect }) => aspect === "gradients");
   assert.equal(first.kind, "refusal");
   assert.match(first.message, /Error in gradient for op Maximum. The gradient of input 'b' has shape '3,5'/);
 });
