@@ -22,7 +22,7 @@ rmSync(out, { recursive: true, force: true });
 const tsc = join(modules, "typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", out], { cwd: root, stdio: "inherit" });
 
-const wrapped = /import\(__rewriteRelativeImportExtension\((.*specifier)\)\)/g;
+const wrapped = "__rewriteRelativeImportExtension(";
 const helper = /^var __rewriteRelativeImportExtension = [\s\S]*?^};\n/m;
 let found = 0;
 for (const name of readdirSync(out, { recursive: true, encoding: "utf8" })) {
@@ -31,13 +31,24 @@ for (const name of readdirSync(out, { recursive: true, encoding: "utf8" })) {
   const text = name.endsWith(".js") ? readFileSync(file, "utf8") : "";
   if (!text.includes("__rewriteRelativeImportExtension")) continue;
   found++;
-  const plain = text.replace(wrapped, "import($1)").replace(helper, (lines) => "\n".repeat(lines.split("\n").length - 1));
+  const plain = unwrapped(text).replace(helper, (lines) => "\n".repeat(lines.split("\n").length - 1));
   if (plain.includes("__rewrite")) throw new Error(`${name}: an import() that scripts/build.mjs does not expect`);
   writeFileSync(file, plain);
 }
 if (found === 0) throw new Error("no file has an import() of what is no literal: scripts/build.mjs has nothing to mend");
 await takeIn();
 chmodSync(join(out, "cli/main.js"), 0o755);
+
+/** The text with `import(wrapper(ARGUMENT))` as `import(ARGUMENT)`. */
+function unwrapped(text) {
+  for (let at = text.indexOf(`import(${wrapped}`); at >= 0; at = text.indexOf(`import(${wrapped}`)) {
+    const from = at + "import(".length + wrapped.length;
+    let to = from;
+    for (let depth = 1; depth > 0; to++) depth += text[to] === "(" ? 1 : text[to] === ")" ? -1 : 0;
+    text = text.slice(0, at + "import(".length) + text.slice(from, to - 1) + text.slice(to);
+  }
+  return text;
+}
 
 /** Cuts a map to lines. An empty text as the source's tells tools not to look for a file that is not installed. */
 function shorten(file, name) {
