@@ -7,6 +7,7 @@
 import { ARITHMETIC } from "../src/tensor/elementwise/arithmetic.ts";
 import { FUNCTIONS } from "../src/tensor/elementwise/functions.ts";
 import { CPU_MUTATIONS } from "./cpu-mutations.ts";
+import { GRADIENT_MUTATIONS } from "./gradient-mutations.ts";
 import { LAYER_MUTATIONS } from "./layer-mutations.ts";
 import { PROGRAM_MUTATIONS } from "./program-mutations.ts";
 
@@ -358,5 +359,6 @@ export const MUTATIONS: readonly Mutation[] = [
 
   ...CPU_MUTATIONS,
   ...LAYER_MUTATIONS,
+  ...GRADIENT_MUTATIONS,
   ...PROGRAM_MUTATIONS,
 ];

@@ -261,7 +261,7 @@ function loweringToWgsl(
             "share them out along x and y, or compute more elements in each",
         );
     for (const { role, index } of bindings)
-      if (!(index in Array.from({ length: counts[role] ?? 0 })))
+      if (!Number.isInteger(index) || index < 0 || index >= (counts[role] ?? 0))
         throw new RangeError(`${title}: there is no ${role} ${index} to bind; the op has ${counts[role] ?? 0} of them`);
     if (bindings.length > adapter.maxStorageBuffers)
       throw new RangeError(
