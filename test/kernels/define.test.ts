@@ -87,6 +87,19 @@ describe("an operation of one's own", () => {
     assert.deepEqual(await grad((t: Tensor) => scaled(2)([t])[1].sum())(x).toArray(), [-1, -1]);
   });
 
+  test("a gradient of several outputs is given a cotangent for each, zeros where nothing depends on one", async () => {
+    const both = defineFusedOp({
+      name: "both",
+      decompose: ([x]: readonly Tensor[]) => [x.square(), x.mul(3)] as const,
+      vjp: ([a, b], [x]) => [a.mul(x).mul(2).add(b.mul(3))],
+    });
+    const slope = (f: (outputs: readonly [Tensor, Tensor]) => Tensor): Promise<unknown> =>
+      grad((x: Tensor) => f(both([x])).sum())(tensor([1, 4])).toArray();
+    assert.deepEqual(await slope(([a, b]) => a.add(b)), [5, 11]);
+    assert.deepEqual(await slope(([, b]) => b), [3, 3]);
+    assert.deepEqual(await slope(([a]) => a), [2, 8]);
+  });
+
   test("another dtype, and a kernel that declines, run the meaning", async () => {
     const declining = defineFusedOp({ ...definition, name: "declining", wasm: () => undefined });
     const x = tensor([1, 2, 3], { shape: [1, 3] });
