@@ -24,6 +24,8 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -60,6 +62,8 @@ const program = values.npx
 const signal = `SIG${values.signal}` as NodeJS.Signals;
 const how = `${signal}${values.npx ? " to npx" : ""}`;
 const folder = mkdtempSync(join(tmpdir(), "hico-kill-"));
+/** Where npx finds the program as in a project that has installed the package. */
+const project = join(folder, "project");
 const made = {
   data: join(folder, "data.clips"),
   recordings: join(folder, "recordings"),
@@ -99,7 +103,7 @@ function attempt(words: readonly string[], when?: When, count?: string): Promise
     let [errors, seconds, sent] = ["", 0, false];
     const calls = count !== undefined || (when && "call" in when);
     const child = spawn(program[0]!, [...program.slice(1), ...words], {
-      cwd: root,
+      cwd: values.npx ? project : root,
       stdio: ["ignore", "ignore", "pipe"],
       env: {
         ...process.env,
@@ -255,6 +259,9 @@ const strange = names.find((name) => !(name in COMMANDS));
 if (strange !== undefined) throw new Error(`no command "${strange}"; there is ${Object.keys(COMMANDS).join(", ")}`);
 let failed = true;
 try {
+  mkdirSync(join(project, "node_modules/.bin"), { recursive: true });
+  writeFileSync(join(project, "package.json"), "{}");
+  symlinkSync(join(root, "dist/cli/main.js"), join(project, "node_modules/.bin/hico"));
   await prepareStore(generatedSource({ subjects: 2, repetitions: 1 }), made.data);
   makeRecordings(made.recordings);
   await attempt(commandsOf(made, values.encoder, 1, values.device).pretrain!.words(folder));
