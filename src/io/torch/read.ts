@@ -98,7 +98,8 @@ export function readPickle(input: BytesOrPath | ByteStream, name?: string): Pyth
 
 /**
  * The state dict inside a checkpoint's value, as named tensors: `value` itself, or its item `key` (default
- * "state_dict"; other programs say "model" or "model_state_dict") if there is one. Throws `FormatError`, naming `file`, when that is not a dict of tensors.
+ * "state_dict"; other programs say "model" or "model_state_dict") if there is one. Throws `FormatError`, naming `file`,
+ * when that is not a dict of tensors.
  */
 export function stateDictOf(value: PythonValue, key = "state_dict", file = "<checkpoint>"): Map<string, HostTensor> {
   const found = value instanceof Map && value.has(key) ? (value.get(key) as PythonValue) : value;
