@@ -20,13 +20,18 @@ export async function bundleTests(root: string, files: readonly string[], folder
     plugins: [
       {
         name: "place of the source",
-        setup: ({ onLoad }) =>
+        setup({ onLoad, onResolve }) {
+          // A path of a server, which a browser asks for.
+          onResolve({ filter: /^\// }, ({ path, kind }) =>
+            kind === "dynamic-import" ? { path, external: true } : undefined,
+          );
           onLoad({ filter: /\.ts$/ }, ({ path }) => {
             const text = readFileSync(path, "utf8");
             const place = `const sourcePlace = ${JSON.stringify(pathToFileURL(path).href)};`;
             const contents = text.includes("import.meta.url") ? place + text.replace(/^#!.*/, "") : text;
             return { contents, loader: "ts" };
-          }),
+          });
+        },
       },
     ],
   });
