@@ -78,8 +78,7 @@ export async function defaultDevice(): Promise<Backend> {
   if (current) return current;
   if (!opener) {
     throw new Error(
-      "no device is open, and this bundle was built without what opens one by itself: call await useDevice() first, " +
-        "or for the CPU alone setDefaultDevice(await CpuDevice.open())",
+      "no device is open, and nothing here opens one: call await useDevice(), or setDefaultDevice(await CpuDevice.open())",
     );
   }
   current = await opener();

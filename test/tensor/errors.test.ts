@@ -55,7 +55,7 @@ const REFUSALS: readonly Refusal[] = [
   [
     "text of a file",
     () => tensor({ dtype: "str", shape: [2], data: ["a", "b"] }),
-    /tensor: the data is no number: an array of text, str\[2\]; number its words first/,
+    /tensor: the data is no number: an array of text; number its words first/,
   ],
   ["elements that are no numbers", () => tensor(["a" as never]), /tensor: an element is no number: the string "a"/],
   [

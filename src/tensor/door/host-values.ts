@@ -8,7 +8,6 @@ import { describeValue } from "./door.ts";
 import type { DType, HostArray } from "../dtype.ts";
 import { castValue, hostArray } from "../dtype.ts";
 import { bf16ToFloat32, f16ToFloat32 } from "../float16.ts";
-import { formatShape } from "../shape.ts";
 
 /** Every typed array that a tensor can be made of. */
 export type HostValues =
@@ -139,9 +138,7 @@ export function fromNested(values: unknown): { flat: number[]; shape: number[]; 
 
 function refusal(value: unknown): string {
   if (isNumberArray(value)) return `a ${value.constructor.name}; join the rows into one array and give its shape`;
-  const { dtype, shape } = (value ?? {}) as Partial<TypedTexts>;
-  if (dtype === "str" && Array.isArray(shape))
-    return `an array of text, str${formatShape(shape)}; number its words first`;
+  if ((value as Partial<TypedTexts> | null)?.dtype === "str") return "an array of text; number its words first";
   const said = describeValue(value);
   return /^(Tensor|Variable)\(/.test(said) ? `${said} is a tensor already; stack([…]) joins several` : said;
 }

@@ -4,6 +4,7 @@
 import type { Value, ValueType } from "./instructions.ts";
 import { i32, unsignedLeb } from "./instructions.ts";
 
+/** A local variable of a function: `set` gives it a value, and as a value it is what it then holds. */
 export interface Local extends Value {
   readonly index: number;
 }

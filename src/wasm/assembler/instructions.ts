@@ -42,8 +42,6 @@ function bytesOf(write: (view: DataView) => void, length: number): number[] {
   return [...new Uint8Array(view.buffer)];
 }
 
-const hex = (opcode: readonly number[]): string => opcode.map((byte) => `0x${byte.toString(16)}`).join(" ");
-
 function operation(
   type: ValueType,
   opcode: readonly number[],
@@ -53,9 +51,7 @@ function operation(
   const code: number[] = [];
   args.forEach((arg, i) => {
     if (arg.type !== takes[i])
-      throw new TypeError(
-        `operand ${i} of WebAssembly's instruction ${hex(opcode)} is ${arg.type}; it takes ${takes.join(", ")}`,
-      );
+      throw new TypeError(`WebAssembly's instruction ${opcode.join()}: operand ${i} is ${arg.type}, not ${takes[i]}`);
     for (const byte of arg.code) code.push(byte);
   });
   for (const byte of opcode) code.push(byte);
@@ -109,6 +105,10 @@ const folded = (
   };
 };
 
+/**
+ * Values of 32-bit integers, addresses among them, by WebAssembly's instructions: `S` takes operands as signed, `U` as
+ * unsigned. What is known of constants is computed at once.
+ */
 export const i32 = {
   const: integer,
   add: folded(
@@ -194,6 +194,7 @@ export const i64 = {
     operation("i64", [0xfe, 0x49, ...access(3, offset)], ["i32", "i64", "i64"], [address, expected, to]),
 };
 
+/** Values of float32, by WebAssembly's instructions. Comparisons give an i32, 1 or 0. */
 export const f32 = {
   const: (value: number): Value => ({ type: "f32", code: [0x43, ...bytesOf((v) => v.setFloat32(0, value, true), 4)] }),
   add: binary("f32", "f32", 0x92),
@@ -224,6 +225,7 @@ export const f32 = {
 
 const vectorLoad = (align: number, opcode: number) => load("v128", align, ...simd(opcode));
 
+/** Values of 128 bits whose lanes have no type: memory, bits and the order of lanes, by WebAssembly's instructions. */
 export const v128 = {
   const: (words: readonly number[]): Value => ({
     type: "v128",
@@ -260,6 +262,7 @@ export const v128 = {
     ),
 };
 
+/** Values of four i32 lanes, by WebAssembly's instructions. Comparisons give all bits of a lane 1, or 0. */
 export const i32x4 = {
   const: (value: number): Value => v128.const([value, value, value, value]),
   splat: unary("v128", "i32", ...simd(0x11)),
@@ -294,6 +297,7 @@ export const i32x4 = {
   truncSatF32x4U: vector1(0xf9),
 };
 
+/** Values of four float32 lanes, by WebAssembly's instructions. Comparisons give all bits of a lane 1, or 0. */
 export const f32x4 = {
   const: (value: number): Value => {
     const word = bytesOf((v) => v.setFloat32(0, value, true), 4);
