@@ -29,11 +29,19 @@ function partsOf(file: string, seen = new Set<string>()): Set<string> {
 }
 
 /**
- * Tests that are long by nature: graphs of 100,000 nodes, other engines, threads that load batches, kernels held to
- * hundreds of decompositions in float64, training of the whole model.
+ * Tests that are long by nature: graphs of 100,000 nodes, hundreds of drawn programs, files that are changed at random,
+ * functions on dense grids, whole generated data sets, the reference of all exported names, other engines, threads that
+ * load batches, kernels held to hundreds of decompositions in float64, training of the whole model.
  */
-const LONG =
-  /large-graphs|test\/io\/fuzz|docs\/api|test\/bench\/|batches\/loader|wasm\/(scan|attention|info-nce)\/|hico\/model\/(model|queue)/;
+const LONG = new RegExp(
+  [
+    ["large-graphs", "programs/programs", "autograd/checkpoint", "io/fuzz", "docs/api", "test/bench/", "print/math"],
+    ["sources/prepare", "synthetic/generator", "batches/loader"],
+    ["wasm/(scan|attention|info-nce)/", "hico/model/(model|queue)"],
+  ]
+    .flat()
+    .join("|"),
+);
 
 /** Whether a test's own text asks for what is slow: helpers may offer it to others. */
 function isSlow(file: string): boolean {
