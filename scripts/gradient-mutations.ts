@@ -1,12 +1,7 @@
 /** Planted errors in gradients of one's own, forward mode, checkpoints, cells of a scan and kernels of one's own. */
+import { edit } from "./layer-mutations.ts";
 import type { Mutation } from "./mutations.ts";
 
-const edit = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
-  file: `src/${file}.ts`,
-  find,
-  replace,
-  tests,
-});
 const custom = (find: string, replace: string): Mutation => edit("autograd/custom", find, replace, "autograd/custom");
 const forward = (find: string, replace: string): Mutation =>
   edit("autograd/forward", find, replace, "autograd/forward");

@@ -1,7 +1,8 @@
 /** Planted errors in layers: their gradients, their edges, and how products on `cpu` read windows. */
 import type { Mutation } from "./mutations.ts";
 
-const edit = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
+/** An edit of `src/FILE.ts`. */
+export const edit = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
   file: `src/${file}.ts`,
   find,
   replace,

@@ -5,7 +5,7 @@
 import { relative } from "node:path";
 
 /** The source of a translated test (test-bundle.ts). */
-const sourceOf = (file) => relative(process.cwd(), file).replace(/^\.cache\/tests\/(.*)\.js$/, "$1.ts");
+const sourceOf = (file) => relative(process.cwd(), file).replace(/^\.cache\/tests\/\d+\/(.*)\.js$/, "$1.ts");
 
 export default async function* slowest(events) {
   const seconds = new Map();

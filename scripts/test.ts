@@ -6,7 +6,7 @@
  * What a test needs is read from its text and from the helpers it imports, so that each finds its place by itself.
  */
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundleTests } from "./test-bundle.ts";
@@ -34,13 +34,8 @@ function partsOf(file: string, seen = new Set<string>()): Set<string> {
  * load batches, kernels held to hundreds of decompositions in float64, training of the whole model.
  */
 const LONG = new RegExp(
-  [
-    ["large-graphs", "programs/programs", "autograd/checkpoint", "io/fuzz", "docs/api", "test/bench/", "print/math"],
-    ["sources/prepare", "synthetic/generator", "batches/loader"],
-    ["wasm/(scan|attention|info-nce)/", "hico/model/(model|queue)"],
-  ]
-    .flat()
-    .join("|"),
+  "large-graphs|programs/programs|autograd/checkpoint|io/fuzz|docs/api|test/bench/|print/math|sources/prepare|" +
+    "synthetic/generator|batches/loader|wasm/(scan|attention|info-nce)/|hico/model/(model|queue)",
 );
 
 /** Whether a test's own text asks for what is slow: helpers may offer it to others. */
@@ -59,7 +54,10 @@ const all = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" 
 const files = fast ? all.filter((file) => !isSlow(file)) : all;
 if (fast) console.log(`${files.length} of ${all.length} test files; npm test runs the others too`);
 
-const run = await bundleTests(root, files, join(root, ".cache/tests"));
+if (files.length === 0) throw new Error(`no test file has ${words.join(" or ")} in its path`);
+// A folder of its own, so that two runs do not take each other's.
+const bundles = join(root, `.cache/tests/${process.pid}`);
+const run = await bundleTests(root, files, bundles);
 const reporter = join(root, "scripts/slowest-reporter.mjs");
 const args = [
   "--enable-source-maps",
@@ -76,5 +74,6 @@ const child = spawn(
   { cwd: root, stdio: "inherit" },
 );
 child.on("exit", (code) => {
+  rmSync(bundles, { recursive: true, force: true });
   process.exitCode = code ?? 1;
 });

@@ -48,16 +48,26 @@ export function importLate<Module>(specifier: string): Promise<Module> {
 }
 
 /**
- * The user's home folder; undefined where the program may not know it: under Deno with neither `--allow-sys=homedir` nor
- * `--allow-env=HOME`.
+ * The folder for what is kept from run to run: `HICO_CACHE`, else `$XDG_CACHE_HOME/hico-webgpu`, else
+ * `~/.cache/hico-webgpu`. Undefined where the program may not know the home folder: under Deno with neither
+ * `--allow-sys=homedir` nor `--allow-env=HOME`.
  */
-export async function homeFolder(): Promise<string | undefined> {
-  const os = await importLate<typeof import("node:os")>("node:os");
+export async function cacheFolder(): Promise<string | undefined> {
+  const given = environmentVariable("HICO_CACHE");
+  if (given !== undefined) return given;
+  const [path, os] = await Promise.all([
+    importLate<typeof import("node:path")>("node:path"),
+    importLate<typeof import("node:os")>("node:os"),
+  ]);
+  const caches = environmentVariable("XDG_CACHE_HOME");
+  if (caches !== undefined) return path.join(caches, "hico-webgpu");
+  let home: string | undefined;
   try {
-    return os.homedir();
+    home = os.homedir();
   } catch {
-    return environmentVariable("HOME");
+    home = environmentVariable("HOME");
   }
+  return home && path.join(home, ".cache", "hico-webgpu");
 }
 
 /** HICO_DEBUG as a number: 0 (quiet) to 4 (WGSL of every kernel). */

@@ -10,7 +10,7 @@
  * Which driver the loader uses is decided by `VK_ICD_FILENAMES`, read whenever a Vulkan instance is made. The variable
  * is set for just that long, so that a process can open a software adapter and a real one.
  */
-import { environmentVariable, hasProcess, homeFolder, importLate, isDeno, isNode } from "./environment.ts";
+import { cacheFolder, environmentVariable, hasProcess, importLate, isDeno, isNode } from "./environment.ts";
 import { setNativeEnvironment } from "./native-environment.ts";
 
 type FileSystem = typeof import("node:fs");
@@ -72,15 +72,10 @@ export function readTar(archive: Uint8Array): TarEntry[] {
   return entries;
 }
 
-/** The folder for unpacked drivers: `HICO_CACHE`, else `$XDG_CACHE_HOME/hico-webgpu`, else `~/.cache/hico-webgpu`. */
-export async function cacheFolder(): Promise<string> {
-  const given = environmentVariable("HICO_CACHE");
-  if (given !== undefined) return given;
-  const path = await importLate<Path>("node:path");
-  const caches = environmentVariable("XDG_CACHE_HOME");
-  if (caches !== undefined) return path.join(caches, "hico-webgpu");
-  const home = await homeFolder();
-  if (home !== undefined) return path.join(home, ".cache", "hico-webgpu");
+/** The folder for unpacked drivers. @throws Error where the program may not know it */
+export async function driverFolder(): Promise<string> {
+  const folder = await cacheFolder();
+  if (folder !== undefined) return folder;
   throw new Error(
     "the folder for unpacked drivers is not known: this program may not ask for the home folder; " +
       "allow it with --allow-env (HOME, or HICO_CACHE set to a folder) or --allow-sys=homedir",
@@ -120,7 +115,7 @@ export async function swiftShader(): Promise<VulkanDriver> {
   const path = await importLate<Path>("node:path");
   const archive = await swiftShaderArchive();
   // The archive's length names the folder, so another version of the package unpacks beside it.
-  const folder = path.join(await cacheFolder(), `swiftshader-${fs.statSync(archive).size}`);
+  const folder = path.join(await driverFolder(), `swiftshader-${fs.statSync(archive).size}`);
   if (!fs.existsSync(folder)) {
     const zlib = await importLate<typeof import("node:zlib")>("node:zlib");
     fs.mkdirSync(path.dirname(folder), { recursive: true });
@@ -159,7 +154,7 @@ export async function lavapipe(): Promise<VulkanDriver> {
     if (!fs.existsSync(given)) throw new Error(`HICO_LAVAPIPE=${given}: there is no such file`);
     return { name: "lavapipe", manifest: given, loader: undefined };
   }
-  const cached = path.join(await cacheFolder(), "lavapipe");
+  const cached = path.join(await driverFolder(), "lavapipe");
   // Dawn needs the newer Mesa in the cache. wgpu takes the system's too, which compiles kernels many times faster.
   const folders = isDeno ? [...manifestFolders, cached] : [cached, ...manifestFolders];
   for (const folder of folders) {
@@ -233,7 +228,7 @@ export function withSoftwareDriver<Result>(driver: VulkanDriver, body: () => Pro
     };
     if (driver.name === "lavapipe") {
       variables.MESA_SHADER_CACHE_DIR =
-        environmentVariable("MESA_SHADER_CACHE_DIR") ?? path.join(await cacheFolder(), "mesa-shaders");
+        environmentVariable("MESA_SHADER_CACHE_DIR") ?? path.join(await driverFolder(), "mesa-shaders");
     }
     if (driver.loader !== undefined) await loadVulkanLoader(driver.loader);
     // Mesa opens its shader cache when a device is made, so its folder must outlive this call.

@@ -247,7 +247,7 @@ function loweringToWgsl(
     ...outputs.map((_, index) => ({ role: "out", index, access: "read_write" }) as const),
   ];
   const sources = kernels.map((kernel, i): KernelSource => {
-    const title = `${name}${kernel.name ? `.${kernel.name}` : kernels.length > 1 ? `.${i}` : ""}`;
+    const title = titleOf(name, kernels, i);
     const { code: wgsl, bindings = usual } = kernel;
     if (typeof wgsl !== "string" || !/@compute/.test(wgsl))
       throw new TypeError(
@@ -289,7 +289,7 @@ function loweringToWasm(
   return {
     scratch,
     kernels: kernels.map((kernel, i) => {
-      const title = `${name}${kernel.name ? `.${kernel.name}` : kernels.length > 1 ? `.${i}` : ""}`;
+      const title = titleOf(name, kernels, i);
       const { units, threadBytes = 0 } = kernel;
       if (!Number.isInteger(units) || units < 1)
         throw new RangeError(`${title}: units are ${describeValue(units)}; they must be a whole number above 0`);
@@ -315,6 +315,12 @@ function loweringToWasm(
       };
     }),
   };
+}
+
+/** How errors and HICO_DEBUG call the i-th of an op's kernels. */
+function titleOf(name: string, kernels: readonly { readonly name?: string }[], i: number): string {
+  const own = kernels[i].name ?? "";
+  return own !== "" ? `${name}.${own}` : kernels.length > 1 ? `${name}.${i}` : name;
 }
 
 /** @throws Error where an output is bound by no kernel: its elements would be whatever lay there */

@@ -8,7 +8,7 @@
  */
 import type { MatmulProblem, MatmulTile } from "../../shaders/matmul/product.ts";
 import { formatTile, parseTile } from "../../shaders/matmul/matmul.ts";
-import { environmentVariable, hasProcess, homeFolder, importLate } from "../environment.ts";
+import { cacheFolder, environmentVariable, hasProcess, importLate } from "../environment.ts";
 
 /** Runs a tile's kernel once and returns milliseconds. May throw where the tile does not compile. */
 type MeasureTile = (tile: MatmulTile) => Promise<number>;
@@ -193,13 +193,11 @@ class ChoiceFile {
   /** The file in a folder, or in the default one; undefined where there are no files. */
   static async at(folder: string | undefined): Promise<ChoiceFile | undefined> {
     if (!hasProcess) return undefined;
-    const [fs, path, home] = await Promise.all([
+    const [fs, path, where] = await Promise.all([
       importLate<typeof import("node:fs/promises")>("node:fs/promises"),
       importLate<typeof import("node:path")>("node:path"),
-      homeFolder(),
+      folder ?? cacheFolder(),
     ]);
-    const caches = environmentVariable("XDG_CACHE_HOME") ?? (home && path.join(home, ".cache"));
-    const where = folder ?? environmentVariable("HICO_CACHE") ?? (caches && path.join(caches, "hico-webgpu"));
     if (where === undefined) return undefined;
     return new ChoiceFile(fs, where, path.join(where, FILE));
   }

@@ -50,12 +50,7 @@ export function has(require: Resolver, name: string): boolean {
 /** Says what to install where the project has it not. */
 export function resolvePeer(require: Resolver, engine: string, names: readonly string[]): void {
   for (const name of names) {
-    try {
-      require.resolve(name);
-    } catch (cause) {
-      throw new Error(`${engine} needs ${name}, which this project does not have: npm i -D ${names.join(" ")}`, {
-        cause,
-      });
-    }
+    if (!has(require, name))
+      throw new Error(`${engine} needs ${name}, which this project does not have: npm i -D ${names.join(" ")}`);
   }
 }
