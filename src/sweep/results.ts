@@ -66,16 +66,16 @@ export function readResult(grid: Grid, run: SweepRun, folder: string): RunResult
     seconds: number;
     device: string;
   };
-  const byNeighbours = grid.evaluation.knn && evaluationOf(place, "knn", grid.evaluation);
-  const byClassifier = grid.evaluation.linear && evaluationOf(place, "linear", grid.evaluation);
-  const knn = byNeighbours && byNeighbours.results.pretrained;
-  const linear = byClassifier && byClassifier.results.pretrained;
+  const byNeighbours = grid.evaluation.knn ? evaluationOf(place, "knn", grid.evaluation) : undefined;
+  const byClassifier = grid.evaluation.linear ? evaluationOf(place, "linear", grid.evaluation) : undefined;
+  const knn = byNeighbours?.results.pretrained;
+  const linear = byClassifier?.results.pretrained;
   const judgement = byNeighbours || byClassifier;
   const judged = EVALUATION_KINDS.every((kind) => !grid.evaluation[kind] || (kind === "knn" ? knn : linear));
   return {
     ...head,
     state: judged ? "done" : "begun",
-    testClips: judgement ? judgement.testClips : undefined,
+    testClips: judgement?.testClips,
     loss,
     contrastive: accuracy,
     seconds,

@@ -9,6 +9,7 @@ import {
   fitsAdapter,
   namesSoftware,
   adapterChoices,
+  givenButNotHad,
   givenFirst,
   pickAdapter,
   profileOf,
@@ -199,6 +200,23 @@ describe("descriptions", () => {
         { info: { ...geforce, hiddenBehind: 1 } },
       ]),
       geforce,
+    );
+  });
+
+  test("a GPU that Slurm gave and that cannot be had is an error where the process sees several", () => {
+    const second = { ...radeon };
+    const why = (number: string, list: Parameters<typeof givenButNotHad>[0]): string | undefined =>
+      givenButNotHad(list, (name) => ({ SLURM_JOB_ID: "7", CUDA_VISIBLE_DEVICES: number })[name]);
+    assert.match(
+      why("5", [swiftShader, geforce, second])!,
+      /CUDA_VISIBLE_DEVICES=5.*none of the 2 GPUs.*HICO_ADAPTER \("NVIDIA GeForce RTX 3080", "AMD Radeon RX 7800 XT"\)/,
+    );
+    assert.match(why("1", [geforce, { ...geforce, hiddenBehind: 1 }])!, /2 or more are called.*--gres=gpu:1/);
+    assert.equal(why("1", [geforce, second]), undefined);
+    assert.equal(why("5", [swiftShader, geforce]), undefined);
+    assert.equal(
+      givenButNotHad([geforce, second], (name) => ({ CUDA_VISIBLE_DEVICES: "5" })[name]),
+      undefined,
     );
   });
 

@@ -92,9 +92,12 @@ function unread(sources: Sources, entries: readonly string[]): string[] {
 
 /** Sources of the package's entries, of package.json's `exports` and `bin`. */
 function packageEntries(): string[] {
-  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const built = [...Object.values(manifest.bin), ...Object.values(manifest.exports).map((e: any) => e.default ?? e)];
-  return (built as string[])
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    readonly bin: Record<string, string>;
+    readonly exports: Record<string, string | { readonly default: string }>;
+  };
+  const entries = Object.values(manifest.exports).map((entry) => (typeof entry === "string" ? entry : entry.default));
+  return [...Object.values(manifest.bin), ...entries]
     .map((path) => path.replace(/^(\.\/)?dist\/(.*)\.js$/, "src/$2.ts"))
     .filter((path) => path.endsWith(".ts"));
 }

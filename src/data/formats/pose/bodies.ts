@@ -49,7 +49,7 @@ export function clipOfBodies(
   kept.forEach(({ track }, m) => {
     for (let t = 0; t < frames.length; t++) {
       const body = track[t];
-      if (!body || !body.joints.some((x) => !Number.isNaN(x))) continue;
+      if (!body?.joints.some((x) => !Number.isNaN(x))) continue;
       for (let v = 0; v < joints; v++) {
         const at = ((t * count + m) * joints + v) * 3;
         const place = body.joints.subarray(v * 3, v * 3 + 3);

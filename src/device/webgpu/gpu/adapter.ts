@@ -6,7 +6,7 @@
 import { environmentVariable, importLate, isNode } from "../../environment.ts";
 import { isWorkerThread } from "../../native-environment.ts";
 import type { SoftwareDriver } from "../../software-vulkan.ts";
-import { adapterChoices, describeAdapter, givenFirst, onlyFirstOf, pickAdapter } from "./describe.ts";
+import { adapterChoices, describeAdapter, givenButNotHad, givenFirst, onlyFirstOf, pickAdapter } from "./describe.ts";
 import type { AdapterDescription } from "./describe.ts";
 import { GpuError } from "./errors.ts";
 import { gpuFileHere, vulkanLoaderHere } from "./vulkan-loader.ts";
@@ -151,14 +151,14 @@ export async function requestAdapter(given: AdapterOptions = {}): Promise<FoundA
   // Where the machine was not asked for adapters, the package may be missing as well.
   if (isNode && found.length === 0) await loadDawn();
   const wanted = options.software ?? options.adapter;
-  const picked = pickAdapter(
-    found.map(({ info }) => info),
-    wanted,
-  );
+  const infos = found.map(({ info }) => info);
+  const notHad = wanted === undefined ? givenButNotHad(infos, environmentVariable) : undefined;
+  if (notHad !== undefined) throw new GpuError(notHad);
+  const picked = pickAdapter(infos, wanted);
   const chosen = found.find(({ info }) => info === picked);
   if (chosen?.info.hiddenBehind) throw new GpuError(`adapter "${wanted}": ${onlyFirstOf(chosen.info)}`);
   if (chosen !== undefined) return chosen;
-  const choices = adapterChoices(found.map(({ info }) => info));
+  const choices = adapterChoices(infos);
   const there = choices.length === 0 ? "there is none" : `there is ${choices.map((name) => `"${name}"`).join(", ")}`;
   const oldMesa = options.software === "lavapipe" && isNode;
   const worker = isNode && options.software !== undefined && (await isWorkerThread());

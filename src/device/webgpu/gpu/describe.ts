@@ -165,6 +165,12 @@ export function onlyFirstOf(info: AdapterDescription): string {
   );
 }
 
+/** The number in CUDA_VISIBLE_DEVICES, by which Slurm gives a job its GPU; undefined outside a Slurm job. */
+function givenNumber(environment: (name: string) => string | undefined): number | undefined {
+  const given = /^\d+/.exec(environment("CUDA_VISIBLE_DEVICES") ?? "")?.[0];
+  return given === undefined || environment("SLURM_JOB_ID") === undefined ? undefined : Number(given);
+}
+
 /**
  * The adapters with the one first that a scheduler gave this process: Slurm numbers a job's GPUs in
  * CUDA_VISIBLE_DEVICES. Where the process sees no more than its own, there is nothing to choose.
@@ -173,8 +179,26 @@ export function givenFirst<Info extends { readonly info: AdapterDescription }>(
   found: readonly Info[],
   environment: (name: string) => string | undefined,
 ): Info[] {
-  const given = /^\d+/.exec(environment("CUDA_VISIBLE_DEVICES") ?? "")?.[0];
-  if (given === undefined || environment("SLURM_JOB_ID") === undefined) return [...found];
-  const own = found.filter(({ info }) => !info.isSoftware)[Number(given)];
+  const own = found.filter(({ info }) => !info.isSoftware)[givenNumber(environment) ?? -1];
   return own === undefined || own.info.hiddenBehind ? [...found] : [own, ...found.filter((other) => other !== own)];
+}
+
+/**
+ * Why the GPU that a scheduler gave this process cannot be had where it sees several: taking another in its place would
+ * crowd two jobs onto one. Undefined where it can be had, or where there is nothing to choose.
+ */
+export function givenButNotHad(
+  adapters: readonly AdapterDescription[],
+  environment: (name: string) => string | undefined,
+): string | undefined {
+  const number = givenNumber(environment);
+  const real = adapters.filter((info) => !info.isSoftware);
+  if (number === undefined || real.length < 2) return undefined;
+  const named = `CUDA_VISIBLE_DEVICES=${number}, as Slurm set it`;
+  const own = real[number];
+  if (own === undefined) {
+    const choices = adapterChoices(real).map((name) => `"${name}"`);
+    return `${named}, is none of the ${real.length} GPUs that this process sees: choose one by HICO_ADAPTER (${choices.join(", ")})`;
+  }
+  return own.hiddenBehind ? `${named}: ${onlyFirstOf(own)}` : undefined;
 }
