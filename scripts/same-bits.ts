@@ -9,15 +9,13 @@
  */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { parseArgs, promisify } from "node:util";
+import { cached } from "../test/environments/cached.ts";
 import { startChromium } from "../test/environments/chromium.ts";
 import type { CpuTraining, CpuTrainingOptions } from "../test/environments/cpu-training.ts";
 import { denoUnavailable, runInDeno } from "../test/environments/deno.ts";
 
-const cache = process.env.HICO_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "hico-webgpu");
-const newest = join(cache, "node/node_modules/node/bin/node");
+const newest = cached("node/node_modules/node/bin/node");
 const { values } = parseArgs({
   options: {
     nodes: { type: "string", default: existsSync(newest) ? newest : "" },

@@ -3,6 +3,7 @@
  * this machine, and the choice of device.
  */
 import type { AdapterProfile } from "../shaders/kernel.ts";
+import { fusesMultiplyAdd } from "../wasm/assembler/features.ts";
 import type { DeviceChoice, DeviceName } from "./choose.ts";
 import { chooseDevice } from "./choose.ts";
 import { chooseThreads, prepareEngine } from "./cpu/engine.ts";
@@ -32,10 +33,10 @@ export interface SystemDescription {
   /** Why there is no list of adapters, where WebGPU itself failed. */
   readonly adapterError: string | undefined;
   readonly softwareDrivers: Awaited<ReturnType<typeof surveySoftwareDrivers>>;
-  /** The cpu device here: threads it takes, fused multiply-add (relaxed SIMD), memory shared between threads, width. */
+  /** The cpu device here: threads it takes, multiply-add in one rounding, memory shared between threads, width. */
   readonly cpu: {
     readonly threads: number;
-    readonly relaxedSimd: boolean;
+    readonly fusedMultiplyAdd: boolean;
     readonly sharedMemory: boolean;
     /** Whether pairs of 128-bit vectors are computed as ones of 256, and why. */
     readonly width: Width;
@@ -92,9 +93,13 @@ export async function describeSystem(
 
 async function describeCpu(threads?: number): Promise<SystemDescription["cpu"]> {
   const features = await prepareEngine();
-  const { relaxedSimd, threads: sharedMemory } = features;
   const width = await chooseWidth(features);
-  return { threads: await chooseThreads(threads, features), relaxedSimd, sharedMemory, width };
+  return {
+    threads: await chooseThreads(threads, features),
+    fusedMultiplyAdd: fusesMultiplyAdd(features),
+    sharedMemory: features.threads,
+    width,
+  };
 }
 
 function formatLimit(name: LimitName, value: number): string {
@@ -144,7 +149,7 @@ export function formatSystem(system: SystemDescription): string {
     "",
     `The cpu device takes ${cpu.threads} thread${cpu.threads === 1 ? "" : "s"} (HICO_THREADS or --threads; ` +
       `${cpu.sharedMemory ? "memory can be shared" : "this engine shares no memory"}), ` +
-      `relaxed SIMD: ${cpu.relaxedSimd ? "yes" : "no"}`,
+      `fused multiply-add: ${cpu.fusedMultiplyAdd ? "yes" : "no (results differ from engines that have it in the last bits)"}`,
     `It computes in vectors of ${cpu.width.wide ? 256 : 128} bits: ${cpu.width.reason}`,
     "",
     `Devices of this build: ${system.devices.join(", ")}`,

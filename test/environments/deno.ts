@@ -1,14 +1,12 @@
 /** Deno, from its npm package, to run a module on wgpu instead of Dawn. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cached } from "./cached.ts";
 
-const cache = process.env.HICO_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "hico-webgpu");
 /** Where scripts/deno.sh puts it, or a Deno that was installed into the project by hand. */
 const candidates = [
-  join(cache, "deno/node_modules/.bin/deno"),
+  cached("deno/node_modules/.bin/deno"),
   fileURLToPath(new URL("../../node_modules/.bin/deno", import.meta.url)),
 ];
 /** Deno's program; see {@link denoUnavailable}. */

@@ -5,15 +5,13 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { cached } from "./cached.ts";
 import type { CpuTraining } from "./cpu-training.ts";
 
-const cache = process.env.HICO_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "hico-webgpu");
 /** Where scripts/node-versions.sh puts it. */
-const newest = join(cache, "node/node_modules/node/bin/node");
+const newest = cached("node/node_modules/node/bin/node");
 const training = new URL("./cpu-training.ts", import.meta.url).href;
 
 async function train(node: string, threads: number, wide: 0 | 1): Promise<CpuTraining> {

@@ -9,14 +9,14 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { cached } from "../environments/cached.ts";
 
-const cache = process.env.HICO_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "hico-webgpu");
 /** Where scripts/node-versions.sh puts it. */
-const newest = join(cache, "node/node_modules/node/bin/node");
+const newest = cached("node/node_modules/node/bin/node");
 const kernels = fileURLToPath(new URL("./joined-kernels.ts", import.meta.url));
 /** V8 of Node 24 is the first that joins fused multiply-adds. */
 const node = Number(process.versions.node.split(".")[0]) >= 24 ? process.execPath : newest;

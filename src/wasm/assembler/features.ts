@@ -2,8 +2,8 @@
  * What this engine's WebAssembly can do, and the operations that depend on it.
  */
 import type { Value } from "./instructions.ts";
-import { f32x4 } from "./instructions.ts";
-import { ModuleBuilder } from "./module.ts";
+import { f32x4, i32, v128 } from "./instructions.ts";
+import { MAX_PAGES, ModuleBuilder } from "./module.ts";
 
 export interface WasmFeatures {
   /** Fused multiply-add of the relaxed SIMD proposal. */
@@ -28,6 +28,31 @@ export function wasmFeatures(): WasmFeatures {
     relaxedSimd: accepts(f32x4.relaxedMadd(one, one, one), false),
     threads: typeof SharedArrayBuffer !== "undefined" && accepts(one, true),
   };
+}
+
+/**
+ * Whether x·y + z is rounded once: relaxed SIMD leaves it to the engine. V8 and SpiderMonkey round once where the
+ * processor can; JavaScriptCore, Bun's and Safari's, rounds twice on x64. Results have the same bits among engines that agree.
+ */
+export function fusesMultiplyAdd(features: WasmFeatures): boolean {
+  const [x, y, z] = [0, 16, 32];
+  const module = new ModuleBuilder();
+  module.function(
+    { parameters: [] },
+    (f) => {
+      const [a, b, c] = [x, y, z].map((at) => v128.load(i32.const(at)));
+      f.store(i32.const(z), multiplyAdd(features, a!, b!, c!));
+    },
+    "run",
+  );
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES });
+  const numbers = new Float32Array(memory.buffer);
+  // (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴, which the rounding of the product takes away.
+  numbers.fill(1 + 2 ** -12, 0, 8);
+  numbers.fill(-(1 + 2 ** -11), 8, 12);
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.encode(false)), { env: { memory } });
+  (exports.run as () => void)();
+  return numbers[8] === 2 ** -24;
 }
 
 /** x·y + z: one rounding where the engine has it, else two. */
