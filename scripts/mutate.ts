@@ -1,19 +1,32 @@
 /**
- * Planted errors: does the suite notice? `npm run mutate [-- --only TEXT] [-- --jobs N] [-- --list] [-- --check]`.
+ * Planted errors: does the suite notice?
+ * `npm run mutate [-- --only TEXT] [-- --jobs N] [-- --list] [-- --check] [-- --tally FILE]`.
  *
  * Every mutation of mutations.ts is one edit, applied to a copy of the tree; a test named with it must then fail. The
  * same tests are run once on the tree as it is, and must pass: else everything would count as caught. Draws are on a
  * fixed seed, so that the answer is the same each time. Prints a line a mutation and `N caught, M survived`; exit code 1
- * when any survives. `--check` only looks whether every edit applies and leaves code that loads.
+ * when any survives. `--check` only looks whether every edit applies and leaves code that loads. `--tally` names a
+ * file that gets a line for every mutation that was caught: those it tells of are not planted again, so that a run of
+ * hours may be stopped and go on.
  */
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { MUTATIONS } from "./mutations.ts";
 import type { Mutation } from "./mutations.ts";
+import { bundleTests } from "./test-bundle.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({
@@ -22,6 +35,7 @@ const { values } = parseArgs({
     jobs: { type: "string", default: "2" },
     list: { type: "boolean" },
     check: { type: "boolean" },
+    tally: { type: "string" },
   },
 });
 
@@ -43,9 +57,23 @@ function node(folder: string, args: readonly string[]): Promise<Outcome> {
   });
 }
 
-function runTest(folder: string, test: string): Promise<Outcome> {
-  const [file, pattern] = test.split("#");
-  return node(folder, ["--test", ...(pattern ? ["--test-name-pattern", pattern] : []), `test/${file}.test.ts`]);
+const fileOf = (test: string): string => `test/${test.split("#")[0]}.test.ts`;
+let translations = 0;
+
+/** Runs tests of a copy of the tree one by one, until one does not pass; undefined where the library does not load. */
+async function runTests(folder: string, tests: readonly string[]): Promise<Outcome | undefined> {
+  const sources = ["src/index.ts", ...new Set(tests.map(fileOf))];
+  const entries = sources.map((file) => join(folder, file));
+  const translated = await bundleTests(folder, entries, join(folder, ".cache", String(translations++))).catch(() => []);
+  if (translated.length === 0 || (await node(folder, [translated[0]!])) !== "passed") return undefined;
+  if (values.check) return "passed";
+  for (const test of tests) {
+    const pattern = test.split("#")[1];
+    const named = pattern ? ["--test-name-pattern", pattern] : [];
+    const outcome = await node(folder, ["--test", ...named, translated[sources.indexOf(fileOf(test))]!]);
+    if (outcome !== "passed") return outcome;
+  }
+  return "passed";
 }
 
 /** A copy of the tree that shares the installed packages. */
@@ -66,14 +94,10 @@ async function plant(mutation: Mutation): Promise<string> {
       path,
       readFileSync(path, "utf8").replace(mutation.find, () => mutation.replace),
     );
-    if ((await node(folder, ["-e", `await import("./src/index.ts")`])) !== "passed") return "BROKEN  ";
+    const outcome = await runTests(folder, mutation.tests);
+    if (outcome === undefined) return "BROKEN  ";
     if (values.check) return "applies ";
-    for (const test of mutation.tests) {
-      const outcome = await runTest(folder, test);
-      if (outcome === "timeout") return "TIMEOUT ";
-      if (outcome === "failed") return "caught  ";
-    }
-    return "SURVIVED";
+    return outcome === "timeout" ? "TIMEOUT " : outcome === "failed" ? "caught  " : "SURVIVED";
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -88,21 +112,32 @@ async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): P
   await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worker));
 }
 
-const chosen = MUTATIONS.filter(
-  (m) => values.only === undefined || `${m.file} ${m.find} ${m.tests.join(" ")}`.includes(values.only),
+const titleOf = ({ file, find, replace }: Mutation): string => `${file}: ${find}  →  ${replace || "(nothing)"}`;
+const fits = (m: Mutation): boolean =>
+  values.only === undefined || `${m.file} ${m.find} ${m.tests.join(" ")}`.includes(values.only);
+/** Titles of those that an earlier run has caught, each as JSON on a line of its own: a find may have several. */
+const told = new Set(
+  values.tally !== undefined && existsSync(values.tally)
+    ? readFileSync(values.tally, "utf8")
+        .split("\n")
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as string)
+    : [],
 );
+const asked = MUTATIONS.filter(fits);
+const chosen = asked.filter((m) => !told.has(titleOf(m)));
 for (const { file, find } of chosen) {
   if (!readFileSync(join(root, file), "utf8").includes(find))
     throw new Error(`${file} has no "${find}": the list is out of date`);
 }
 if (values.list) {
-  for (const m of chosen) console.log(`${m.file}: ${m.find}  →  ${m.replace || "(nothing)"}`);
+  for (const m of chosen) console.log(titleOf(m));
 } else {
   if (!values.check) {
     const folder = copyTree();
     const wrong: string[] = [];
     await each([...new Set(chosen.flatMap((m) => m.tests))], async (test) => {
-      if ((await runTest(folder, test)) !== "passed") wrong.push(test);
+      if ((await runTests(folder, [test])) !== "passed") wrong.push(test);
     });
     rmSync(folder, { recursive: true, force: true });
     if (wrong.length > 0) throw new Error(`mutate: without any planted error these do not pass: ${wrong.join(", ")}`);
@@ -111,9 +146,11 @@ if (values.list) {
   await each(chosen, async (m) => {
     const outcome = await plant(m);
     count.set(outcome, (count.get(outcome) ?? 0) + 1);
-    console.log(`${outcome}  ${m.file}: ${m.find}  →  ${m.replace || "(nothing)"}`);
+    console.log(`${outcome}  ${titleOf(m)}`);
+    if (values.tally !== undefined && outcome === "caught  ")
+      appendFileSync(values.tally, `${JSON.stringify(titleOf(m))}\n`);
   });
-  const caught = (count.get("caught  ") ?? 0) + (count.get("applies ") ?? 0);
-  console.log(`${caught} ${values.check ? "apply" : "caught"}, ${chosen.length - caught} survived`);
-  process.exitCode = caught === chosen.length ? 0 : 1;
+  const caught = (count.get("caught  ") ?? 0) + (count.get("applies ") ?? 0) + asked.length - chosen.length;
+  console.log(`${caught} ${values.check ? "apply" : "caught"}, ${asked.length - caught} survived`);
+  process.exitCode = caught === asked.length ? 0 : 1;
 }
