@@ -89,7 +89,11 @@ export const FUNCTIONS = {
 
   // --- activations
   sigmoid: {
-    wgsl: (w, x) => carrying(w, `(${w.f(1)} / (${w.f(1)} + exp(-clamp(${x}, ${w.f(-80)}, ${w.f(80)}))))`, x),
+    // Below −87.3 the value is no normal number, and drivers need not have the infinity that eˣ comes to.
+    wgsl: (w, x) => {
+      const value = `(${w.f(1)} / (${w.f(1)} + exp(-clamp(${x}, ${w.f(-87.3)}, ${w.f(80)}))))`;
+      return carrying(w, `select(${value}, ${w.f(0)}, ${x} < ${w.f(-87.3)})`, x);
+    },
     bound: 1e-5,
     grad: (dy, y) => [dy.mul(y).mul(y.neg().add(1))],
     doc: "1 / (1 + e⁻ˣ)",
