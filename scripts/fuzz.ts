@@ -1,9 +1,10 @@
 /**
- * npm run fuzz -- --graphs 10000 [--seed S] [--device webgpu|cpu|reference] [--minutes M] [--thorough N]
+ * npm run fuzz -- --graphs 10000 [--seed S] [--device webgpu|cpu|reference] [--minutes M] [--thorough N] [--second]
  *
  * Random graphs (test/support/random-graph.ts) on a device against the float64 evaluation of the same graph. Graph i of a
  * run has seed S + i, so a failure is repeated with `--seed THAT --graphs 1`. Every Nth graph (default 4) is also
- * replayed from the plan cache, compiled, and checked on the reference device. Exit code 1 where anything disagreed.
+ * replayed from the plan cache, compiled, and checked on the reference device. With `--second` every graph has gradients,
+ * tangents along drawn ones (`jvp`) and second derivatives; without it, some have. Exit code 1 where anything disagreed.
  */
 import { parseArgs } from "node:util";
 import { device } from "../src/device/index.ts";
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     device: { type: "string", default: "webgpu" },
     minutes: { type: "string" },
     thorough: { type: "string", default: "4" },
+    second: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
 });
@@ -42,7 +44,7 @@ for (; done < graphs && Date.now() < until; done++) {
     opened.close();
     opened = await open();
   }
-  const program = drawProgram(first + done);
+  const program = drawProgram(first + done, values.second);
   const thorough = every > 0 && done % every === 0;
   const outcome = await runProgram(program, opened, thorough);
   const failures = [...outcome.failures, ...(thorough ? await checkReference(program) : [])];

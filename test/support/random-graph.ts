@@ -50,6 +50,8 @@ export interface Program {
   readonly outputs: readonly number[];
   /** Leaves the gradient of a weighted sum of all floating outputs is taken of. */
   readonly gradients: readonly number[];
+  /** Whether derivatives go on: tangents of the outputs along drawn ones of those leaves, and gradients of the gradients. */
+  readonly second: boolean;
   readonly assignments: readonly { readonly variable: number; readonly value: number }[];
 }
 
@@ -652,8 +654,8 @@ function drawRule(draw: Draw): Rule {
   return ALL_RULES[0][2];
 }
 
-/** The program of a seed. */
-export function drawProgram(seed: number): Program {
+/** The program of a seed; with `second` every one that has gradients has tangents and second derivatives too. */
+export function drawProgram(seed: number, second = false): Program {
   const draw = new Draw(seed);
   const d = new Drawer(draw);
   const elements = draw.pick([12, 40, 40, 100, 300]);
@@ -683,13 +685,15 @@ export function drawProgram(seed: number): Program {
   const floats = d.steps.flatMap((s, i) =>
     s.leaf && d.known[i].dtype === "f32" && d.known[i].exact.length > 0 ? [i] : [],
   );
-  const wantGradients = draw.chance(0.6) && outputs.some((o) => d.known[o].dtype === "f32");
+  const possible = outputs.some((o) => d.known[o].dtype === "f32");
+  const wantGradients = (draw.chance(0.6) || second) && possible;
   return {
     seed,
     steps: d.steps,
     outputs,
     assignments,
     gradients: wantGradients ? draw.shuffled(floats).slice(0, 3) : [],
+    second: draw.chance(0.3) || second,
   };
 }
 
@@ -725,16 +729,20 @@ export function buildProgram(program: Program, live: boolean, inputs?: ReadonlyM
   const floats = wanted.filter((w) => w.tensor.dtype === "f32").map((w) => w.tensor);
   if (program.gradients.length > 0 && floats.length > 0) {
     const draw = new Draw(program.seed ^ 0x5bd1e995);
-    const weights = floats.map((t) => {
-      const leaf = draw.data(t.shape, { domain: [-1, 1] });
-      return leafTensor(leaf.data, t.shape, "f32");
-    });
-    const found = gradients(
-      floats,
-      weights,
-      program.gradients.map((i) => values[i]),
-    );
+    const drawLike = (t: Tensor): Tensor => leafTensor(draw.data(t.shape, { domain: [-1, 1] }).data, t.shape, "f32");
+    const weights = floats.map(drawLike);
+    const leaves = program.gradients.map((i) => values[i]);
+    const found = gradients(floats, weights, leaves);
     found.forEach((tensor, k) => wanted.push({ name: `gradient of step ${program.gradients[k]}`, tensor }));
+    if (program.second) {
+      // The gradients are Jᵀ·weights: what is linear in the weights gives J·v, as `jvp` does it, and the rest H·v.
+      const derived = gradients(found, leaves.map(drawLike), [...weights, ...leaves]);
+      derived.forEach((tensor, k) => {
+        const leaf = k - weights.length;
+        const name = leaf < 0 ? `tangent of float output ${k}` : `second derivative of step ${program.gradients[leaf]}`;
+        wanted.push({ name, tensor });
+      });
+    }
   }
   if (live) {
     for (const { variable, value } of program.assignments) {
@@ -815,6 +823,7 @@ export function withoutUnused(program: Program): Program {
     steps: program.steps.filter((_, i) => needed.has(i)).map((s) => ({ ...s, inputs: s.inputs.map(at) })),
     outputs: program.outputs.map(at),
     gradients: program.gradients.map(at),
+    second: program.second,
     assignments: program.assignments.map((a) => ({ variable: at(a.variable), value: at(a.value) })),
   };
 }
@@ -833,6 +842,7 @@ export async function shrink(program: Program, fails: (p: Program) => Promise<bo
   for (let i = 0; i < best.steps.length; i++) {
     if (await attempt({ ...best, outputs: [i], gradients: [], assignments: [] })) break;
   }
+  if (best.second) await attempt({ ...best, second: false });
   for (let changed = true; changed; ) {
     changed = false;
     for (const key of ["gradients", "outputs", "assignments"] as const) {
@@ -862,7 +872,11 @@ export function printProgram(program: Program): string {
   });
   const ends = [
     `outputs ${program.outputs.map((i) => `%${i}`).join(", ")}`,
-    ...(program.gradients.length > 0 ? [`gradients of ${program.gradients.map((i) => `%${i}`).join(", ")}`] : []),
+    ...(program.gradients.length > 0
+      ? [
+          `gradients${program.second ? ", tangents and second derivatives" : ""} of ${program.gradients.map((i) => `%${i}`).join(", ")}`,
+        ]
+      : []),
     ...program.assignments.map((a) => `%${a.variable} := %${a.value}`),
   ];
   return [...lines, ...ends.map((l) => `  ${l}`)].join("\n");

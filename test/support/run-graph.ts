@@ -46,7 +46,7 @@ async function compiledValues(program: Program): Promise<HostArray[]> {
   const data = inputs.map((i) => {
     const { leaf } = program.steps[i];
     return buildProgram(
-      { seed: 0, steps: [{ name: "", inputs: [], leaf }], outputs: [0], gradients: [], assignments: [] },
+      { seed: 0, steps: [{ name: "", inputs: [], leaf }], outputs: [0], gradients: [], second: false, assignments: [] },
       false,
     ).values[0];
   });
