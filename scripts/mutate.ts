@@ -6,7 +6,7 @@
  * same tests are run once on the tree as it is, and must pass: else everything would count as caught. Draws are on a
  * fixed seed, so that the answer is the same each time. Prints a line a mutation and `N caught, M survived`; exit code 1
  * when any survives. `--check` only looks whether every edit applies and leaves code that loads. `--tally` names a
- * file that gets a line for every mutation that was caught: those it tells of are not planted again, so that a run of
+ * file that gets a line for every mutation that was caught and every test that passes on the tree as it is: those it tells of are not planted again, so that a run of
  * hours may be stopped and go on.
  */
 import { spawn } from "node:child_process";
@@ -115,7 +115,7 @@ async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): P
 const titleOf = ({ file, find, replace }: Mutation): string => `${file}: ${find}  →  ${replace || "(nothing)"}`;
 const fits = (m: Mutation): boolean =>
   values.only === undefined || `${m.file} ${m.find} ${m.tests.join(" ")}`.includes(values.only);
-/** Titles of those that an earlier run has caught, each as JSON on a line of its own: a find may have several. */
+/** What an earlier run has seen, each as JSON on a line of its own: titles of caught ones, and tests that pass. */
 const told = new Set(
   values.tally !== undefined && existsSync(values.tally)
     ? readFileSync(values.tally, "utf8")
@@ -124,6 +124,10 @@ const told = new Set(
         .map((line) => JSON.parse(line) as string)
     : [],
 );
+const tell = (what: string): void => {
+  if (values.tally !== undefined) appendFileSync(values.tally, `${JSON.stringify(what)}\n`);
+};
+const passing = (test: string): string => `passes: ${test}`;
 const asked = MUTATIONS.filter(fits);
 const chosen = asked.filter((m) => !told.has(titleOf(m)));
 for (const { file, find } of chosen) {
@@ -136,8 +140,10 @@ if (values.list) {
   if (!values.check) {
     const folder = copyTree();
     const wrong: string[] = [];
-    await each([...new Set(chosen.flatMap((m) => m.tests))], async (test) => {
-      if ((await runTests(folder, [test])) !== "passed") wrong.push(test);
+    const tests = [...new Set(chosen.flatMap((m) => m.tests))].filter((test) => !told.has(passing(test)));
+    await each(tests, async (test) => {
+      if ((await runTests(folder, [test])) === "passed") tell(passing(test));
+      else wrong.push(test);
     });
     rmSync(folder, { recursive: true, force: true });
     if (wrong.length > 0) throw new Error(`mutate: without any planted error these do not pass: ${wrong.join(", ")}`);
@@ -147,8 +153,7 @@ if (values.list) {
     const outcome = await plant(m);
     count.set(outcome, (count.get(outcome) ?? 0) + 1);
     console.log(`${outcome}  ${titleOf(m)}`);
-    if (values.tally !== undefined && outcome === "caught  ")
-      appendFileSync(values.tally, `${JSON.stringify(titleOf(m))}\n`);
+    if (outcome === "caught  ") tell(titleOf(m));
   });
   const caught = (count.get("caught  ") ?? 0) + (count.get("applies ") ?? 0) + asked.length - chosen.length;
   console.log(`${caught} ${values.check ? "apply" : "caught"}, ${asked.length - caught} survived`);

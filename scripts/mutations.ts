@@ -76,7 +76,13 @@ export const MUTATIONS: readonly Mutation[] = [
   edit(`${TABLE}/arithmetic.ts`, "tie.where(0.5, 0)", "tie.where(1, 0)", "autograd/autograd"),
 
   // --- WGSL of the table and its helpers
-  form(") <= ${w.u(0x7f800000)})`,", ") <= ${w.u(0x7f700000)})`,"),
+  edit(`${TABLE}/functions.ts`, ") <= ${w.u(0x7f800000)})`,", ") <= ${w.u(0x7f700000)})`,", "tensor/specials#^relu"),
+  edit(
+    `${TABLE}/functions.ts`,
+    "${w.f(0)}, ${x} < ${w.f(-87.3)})",
+    "${value}, ${x} < ${w.f(-87.3)})",
+    "tensor/specials#^sigmoid",
+  ),
   form("`(${w.f(1)} / ${x})`", "`(${w.f(2)} / ${x})`", `${TABLE}/arithmetic.ts`),
   form("`select(${y}, ${x}, ${c})`", "`select(${x}, ${y}, ${c})`", `${TABLE}/comparisons.ts`),
   form("`(~${x} + ${w.u(1)})`", "`(~${x})`", `${TABLE}/arithmetic.ts`),
