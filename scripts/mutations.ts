@@ -41,7 +41,7 @@ const rule = (find: string, replace: string, ...tests: string[]): Mutation =>
   edit("src/autograd/vjp.ts", find, replace, ...tests);
 
 const VIEWS = "tensor/views#finite differences";
-const VIEWS_GPU = "tensor/views#webgpu against|parts so short";
+const VIEWS_GPU = "tensor/views#each device against|parts so short";
 const FUZZ = "compiler/fuzz#random graphs";
 const LIGHT = "ops/nn-ops#compositions";
 const SCANS = "ops/nn-ops#scans and attention";
@@ -232,19 +232,19 @@ export const MUTATIONS: readonly Mutation[] = [
     "src/shaders/print/reduce.ts",
     "return `(${a} * ${b})`;",
     "return `(${a} + ${b})`;",
-    "tensor/reductions#webgpu against",
+    "tensor/reductions#each device against",
   ),
   edit(
     "src/shaders/print/reduce.ts",
     "literal(-Infinity, dtype)",
     "literal(0, dtype)",
-    "tensor/reductions#webgpu against",
+    "tensor/reductions#each device against",
   ),
   edit(
     "src/shaders/print/reduce.ts",
     "pair(`${name}.z`, `${name}.w`)",
     "pair(`${name}.z`, `${name}.z`)",
-    "tensor/reductions#webgpu against",
+    "tensor/reductions#each device against",
   ),
   edit(
     "src/shaders/print/reduce.ts",
