@@ -1,12 +1,16 @@
 /** Compiled functions in programs: a call means what calling the plain function at that place would mean. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { Dropout, Linear, SGD } from "../../src/nn/index.ts";
 import { Generator, compile, rng, seed, setDefaultDevice, tensor, to, variable } from "../../src/tensor/index.ts";
 import type { Tensor, Variable } from "../../src/tensor/index.ts";
+import { tracing } from "../../src/tensor/program/trace.ts";
 import { scan } from "../../src/ops/index.ts";
 import { numbers } from "../support/helpers.ts";
 
@@ -283,4 +287,35 @@ describe("what cannot be compiled", () => {
     for (const [message, call] of cases) await assert.rejects(call(), message);
     assert.equal(await v.item(), 1);
   });
+});
+
+test("a trace that the cache let go is collected, though a later one was made over its gradients", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  setDefaultDevice(new ReferenceDevice());
+  try {
+    const w = variable(tensor([1, 2]));
+    const optimizer = new SGD([w], { lr: 0.1 });
+    const traces: WeakRef<object>[] = [];
+    const step = compile((x: Tensor) => {
+      traces.push(new WeakRef(tracing()!));
+      const loss = x.matmul(w).sum();
+      optimizer.zeroGrad();
+      loss.backward();
+      optimizer.step();
+      return loss;
+    });
+    const rows = 80;
+    for (let i = 1; i <= rows; i++) await step(tensor(new Float32Array(2 * i), { shape: [i, 2] }));
+    assert.equal(traces.length, rows);
+    const alive = (): number => traces.filter((trace) => trace.deref()).length;
+    for (let i = 0; i < 20 && alive() > 64; i++) {
+      // What a reference was asked for lives until the turn ends.
+      await setTimeout(5);
+      collect();
+    }
+    assert.equal(alive(), 64);
+  } finally {
+    setDefaultDevice(undefined);
+  }
 });

@@ -244,6 +244,8 @@ export function traceGraph<I extends readonly Tensor[]>(
   } finally {
     forget(pendingList());
     for (const [tensor, value] of scope.before) tensor.grad = value;
+    // A gradient from before may stand for one of an earlier trace: kept here, every trace would keep the one before it.
+    scope.before.clear();
     if (trace) trace.end();
   }
 }
