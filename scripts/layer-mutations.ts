@@ -75,7 +75,7 @@ export const LAYER_MUTATIONS: readonly Mutation[] = [
     "i32.and(neighbours(offsets), i32.leS(i32.add(k, i32.const(4)), end))",
     "i32.leS(i32.add(k, i32.const(4)), end)",
   ),
-  onCpu("print/matmul", 'return names?.has("k") && names.size > 1;', "return false;"),
+  edit("wasm/print/matmul", 'return names?.has("k") && names.size > 1;', "return false;", "tensor/products#one index"),
   onCpu("print/dependence", "if (this.#vector?.results) found.add(this.#vector.name);", ""),
   // --- what stands around a tensor, first values, few rows
   edit("ops/spatial/padding", "part(1, 1 + count)", "part(0, count)", "golden/edges#reference"),

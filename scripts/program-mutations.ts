@@ -15,6 +15,8 @@ const byPrograms = (file: string, find: string, replace: string): Mutation =>
   edit(file, find, replace, "programs/programs");
 
 export const PROGRAM_MUTATIONS: readonly Mutation[] = [
+  // Every trace keeps the one before it, through the gradients that it found.
+  edit(`${PROGRAM}/compile.ts`, "scope.before.clear();", "", "tensor/programs-compile#collected"),
   // A compiled call that does not see what was assigned before it: it waits until later, or is lost.
   byPrograms(
     `${PROGRAM}/compile.ts`,

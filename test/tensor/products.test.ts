@@ -200,6 +200,25 @@ describe("products", () => {
       ]);
     }));
 
+  test("operands whose rows and columns are read from one index: a transposed matrix reshaped", () =>
+    property(1, (draw) =>
+      devicesAgree(
+        devices,
+        [
+          [4, 6, 8, 3, 5],
+          [12, 32, 24, 16, 16],
+        ].map(([rows, columns, m, k, n]) => ({
+          name: `[${rows}, ${columns}] transposed and reshaped to [${m}, ${k}]`,
+          leaves: [draw.data([rows, columns], { domain: [-1, 1] }), draw.data([k, n], { domain: [-1, 1] })],
+          bound: 1e-5,
+          f: (x: Tensor, y: Tensor) => {
+            const view = x.transpose().reshape([m, k]);
+            return [view.matmul(y), y.transpose().matmul(view.transpose())];
+          },
+        })),
+      ),
+    ));
+
   test("inner size 0 gives zeros, empty results are empty", () =>
     devicesAgree(devices, [
       {
