@@ -68,7 +68,12 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
     "return leaf(convertValues(values, dtype, false), options.shape ?? [values.length], dtype);",
   ),
   // Expressions of any depth in one kernel.
-  edit("src/compiler/fusion/draft.ts", "const MAX_EXPRESSION = 512;", "const MAX_EXPRESSION = 1e9;", "tensor/programs"),
+  edit(
+    "src/compiler/fusion/draft.ts",
+    "const MAX_EXPRESSION = 512;",
+    "const MAX_EXPRESSION = 1e9;",
+    "compiler/large-graphs",
+  ),
   // Typed arrays of small integers taken for something else than numbers.
   byPrograms("src/tensor/door/host-values.ts", '  return "i32";', '  return "bool";'),
   // A number or a promise as a compiled function's result, for which {} comes back.
@@ -151,7 +156,7 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
     `${PROGRAM}/pending.ts`,
     "if (!trace && counting() && pendingAssignments.has(variable)) cutLongPrograms();",
     "if (!trace && pendingAssignments.has(variable)) cutLongPrograms();",
-    "tensor/long-programs",
+    "tensor/long-programs#midst",
   ),
   // Factors that compilers drop, and indices that WebGPU does not look at.
   edit("src/shaders/print/expr.ts", "if (vanishing) return vanishing;", "", "tensor/specials#constant"),

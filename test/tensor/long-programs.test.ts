@@ -4,7 +4,7 @@ import { after, before, describe, test } from "node:test";
 import "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import { SGD } from "../../src/nn/index.ts";
+import { Adam, SGD } from "../../src/nn/index.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { setDefaultDevice, tensor, variable } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
@@ -85,3 +85,25 @@ for (const [kind, open] of Object.entries(devices)) {
     });
   });
 }
+
+test("an update of many variables is never cut in its midst: a loop of them comes to few plans", async () => {
+  const device = await CpuDevice.open({ threads: 1 });
+  setDefaultDevice(device);
+  try {
+    const ws = Array.from({ length: 150 }, (_, i) => variable(tensor([i / 100, 1 - i / 70])));
+    const optimizer = new Adam(ws, { lr: 0.05 });
+    for (let i = 0; i < 40; i++) {
+      optimizer.zeroGrad();
+      ws.map((w) => w.square().sum())
+        .reduce((sum, term) => sum.add(term))
+        .backward();
+      optimizer.step();
+    }
+    await ws[0].read();
+    assert.ok(device.counters.runs > 10, `${device.counters.runs} runs`);
+    assert.ok(device.plans <= 4, `${device.plans} plans`);
+  } finally {
+    setDefaultDevice(undefined);
+    device.close();
+  }
+});
