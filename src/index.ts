@@ -4,6 +4,8 @@
  * ```ts
  * import { tensor, variable, compile } from "hico-webgpu";
  * ```
+ *
+ * @module hico-webgpu
  */
 export * from "./tensor/index.ts";
 export { variable } from "./autograd/variable.ts";

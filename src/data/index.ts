@@ -1,5 +1,7 @@
 /**
  * Skeleton data: formats, layouts, protocols, pre-normalisation, streams, augmentation, views.
+ *
+ * @module hico-webgpu/data
  */
 export * from "./batches/augment.ts";
 export * from "./skeleton/bodies.ts";

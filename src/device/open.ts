@@ -55,7 +55,13 @@ export async function gpuChoices(): Promise<string[]> {
   return spreadChoices(found.map(({ info }) => info));
 }
 
-/** Opens a device and makes it the default. */
+/**
+ * Opens a device and makes it the one on which tensors without a device of their own are computed.
+ *
+ * @param name `auto` (the default: a real GPU, else `cpu`), `webgpu`, `cpu` or `reference`
+ * @param options threads of `cpu`, adapter of `webgpu`, and the like
+ * @throws Error where what was asked for is not there; the message lists what is.
+ */
 export async function useDevice(name?: string, options: DeviceOptions = {}): Promise<Backend> {
   const opened = await device(name, options);
   setDefaultDevice(opened);

@@ -4,6 +4,8 @@
  * ```ts
  * import { HiCo, HiCoTrainer } from "hico-webgpu/hico";
  * ```
+ *
+ * @module hico-webgpu/hico
  */
 export { HiCo } from "./model/model.ts";
 export type { HiCoBatch, HiCoResult } from "./model/model.ts";

@@ -5,6 +5,8 @@
  *
  * Readers treat every file as untrusted: malformed input gives a {@link FormatError} that names the file and the
  * fault, in time and memory bounded by the file's size and the limits stated at each reader.
+ *
+ * @module hico-webgpu/io
  */
 export { FormatError } from "./format-error.ts";
 export { readBytes } from "./byte-source.ts";

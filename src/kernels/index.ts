@@ -5,6 +5,8 @@
  * ```ts
  * import { defineFusedOp, f32x4, i32, v128 } from "hico-webgpu/kernels";
  * ```
+ *
+ * @module hico-webgpu/kernels
  */
 export { defineFusedOp } from "./define.ts";
 export type {

@@ -4,6 +4,8 @@
  * ```ts
  * import { Linear, Sequential, SGD } from "hico-webgpu/nn";
  * ```
+ *
+ * @module hico-webgpu/nn
  */
 export { Module } from "./module.ts";
 export type { TensorModule } from "./module.ts";

@@ -77,7 +77,7 @@ export function gru(x: Tensor, weights: RecurrentWeights, options: RecurrentOpti
   return { y, hn: joined(states) };
 }
 
-/** torch.nn.LSTM: gates i, f, g, o. x [T, B, in]. */
+/** torch.nn.LSTM: gates i, f, g, o. x [T, B, in]; `weights` as {@link RecurrentWeights} describes them. */
 export function lstm(x: Tensor, weights: RecurrentWeights, options: LstmOptions = {}): LstmResult {
   const { c0, bidirectional = false } = options;
   const directions = bidirectional ? 2 : 1;

@@ -181,7 +181,7 @@ const NORMALIZE: FusedOp<NormalizeAttrs> = {
   },
 };
 
-/** x / max(‖x‖₂, ε) along `axis` (torch.nn.functional.normalize, p = 2). */
+/** x / max(‖x‖₂, `epsilon`) along `axis` (torch.nn.functional.normalize, p = 2). Any shape, which stays. */
 export function l2Normalize(x: Tensor, axis = -1, epsilon = 1e-12): Tensor {
   requireFloat("l2Normalize", x);
   const at = normalizeAxis("l2Normalize", axis, x.rank);

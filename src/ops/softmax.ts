@@ -66,17 +66,17 @@ function overAxis(op: FusedOp<AxisAttrs>, given: Tensor, axis: number): Tensor {
   return new Tensor(build.fused(op, [x.node], { axis: at })[0]);
 }
 
-/** exp(x) / Σ exp(x) along `axis` (torch.softmax). Any shape. */
+/** exp(x) / Σ exp(x) along `axis` (torch.softmax). Any shape, which stays. */
 export function softmax(x: Tensor, axis = -1): Tensor {
   return overAxis(SOFTMAX, x, axis);
 }
 
-/** The logarithm of `softmax` (torch.log_softmax). Any shape. */
+/** The logarithm of `softmax` of x along `axis`, without overflow (torch.log_softmax). Any shape, which stays. */
 export function logSoftmax(x: Tensor, axis = -1): Tensor {
   return overAxis(LOG_SOFTMAX, x, axis);
 }
 
-/** log Σ exp(x) along `axis` (torch.logsumexp). */
+/** log Σ exp(x) along `axis`, which goes unless `keepDims` keeps it as 1 (torch.logsumexp). */
 export function logSumExp(x: Tensor, axis = -1, keepDims = false): Tensor {
   const y = overAxis(LOG_SUM_EXP, x, axis);
   return keepDims ? y : y.squeeze(normalizeAxis("logSumExp", axis, x.rank));

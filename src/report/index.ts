@@ -1,4 +1,8 @@
-/** Reports of runs as single HTML files. */
+/**
+ * Reports of runs as single HTML files.
+ *
+ * @module hico-webgpu/report
+ */
 export { writeReport } from "./report.ts";
 export type { WrittenReport } from "./report.ts";
 export { collectReport } from "./collect.ts";

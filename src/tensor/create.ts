@@ -110,11 +110,11 @@ function filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
   requireNumber(op, "the value", value);
   return new Tensor(build.expand(constant(castValue(value, "f64", dtype), dtype), [...shape]));
 }
-/** Zeros, of the shape given. */
+/** Zeros of this shape and `dtype` (torch.zeros). */
 export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
   return filled("zeros", shape, 0, dtype);
 }
-/** Ones, of the shape given. */
+/** Ones of this shape and `dtype` (torch.ones). */
 export function ones(shape: Shape, dtype: DType = "f32"): Tensor {
   return filled("ones", shape, 1, dtype);
 }
@@ -160,14 +160,14 @@ export function arange(start: number, stop?: number, step = 1, dtype?: DType): T
     .cast(wanted)
     .add(from);
 }
-/** Ones on the diagonal of an [n, m] matrix. */
+/** An [n, m] matrix of `dtype` with ones on its diagonal, else zeros (torch.eye). */
 export function eye(n: number, m = n, dtype: DType = "f32"): Tensor {
   requireCount("eye", "n", n);
   requireCount("eye", "m", m);
   checkDType("eye", dtype);
   return arange(n).unsqueeze(1).eq(arange(m).unsqueeze(0)).cast(dtype);
 }
-/** 1 at `index` along a fresh last axis of `classes`. */
+/** 1 at `index`, else 0, along a fresh last axis (torch.nn.functional.one_hot): index [...] i32 or u32 → [..., classes] of `dtype`. */
 export function oneHot(index: Tensor, classes: number, dtype: DType = "f32"): Tensor {
   requireTensor("oneHot", "the index", index);
   requireCount("oneHot", "classes", classes);

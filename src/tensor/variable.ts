@@ -102,7 +102,13 @@ export class Variable extends Tensor {
   }
 }
 
-/** A variable with this first value. */
+/**
+ * A variable: a tensor of fixed shape and dtype whose value can be assigned, and to which gradients flow
+ * (torch.nn.Parameter).
+ *
+ * @param initial its first value, computed when it is first needed
+ * @param options its name in messages, and whether it is trained (default true)
+ */
 export function variable(initial: Tensor, options: VariableOptions = {}): Variable {
   return new Variable(initial, options);
 }

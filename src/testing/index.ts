@@ -5,6 +5,8 @@
  * ```ts
  * import { checkGradient } from "hico-webgpu/testing";
  * ```
+ *
+ * @module hico-webgpu/testing
  */
 import "../device/open.ts";
 

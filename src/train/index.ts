@@ -5,6 +5,8 @@
  * ```ts
  * import { DataLoader, fit, TensorDataset } from "hico-webgpu/train";
  * ```
+ *
+ * @module hico-webgpu/train
  */
 export { fit } from "./fit.ts";
 export type { EpochReport, FitOptions, FitReport, Numbers, ScalarWriter, StepReport } from "./fit.ts";

@@ -10,7 +10,7 @@ export function leakyRelu(x: Tensor, slope = 0.01): Tensor {
   return x.gt(0).where(x, x.mul(slope));
 }
 
-/** x for x > 0, else α·(eˣ − 1) (torch.nn.functional.elu). Any shape. */
+/** x for x > 0, else `alpha`·(eˣ − 1) (torch.nn.functional.elu). Any shape. */
 export function elu(x: Tensor, alpha = 1): Tensor {
   requireFloat("elu", x);
   return alpha === 1 ? x.elu() : x.gt(0).where(x, x.minimum(0).expm1().mul(alpha));

@@ -20,7 +20,18 @@ import { Variable } from "../variable.ts";
 /** What a compiled function may return. */
 export type Outputs = Tensor | readonly Tensor[] | Readonly<Record<string, Tensor>> | void;
 
-/** A function of tensors that is planned once for each combination of input shapes and dtypes. */
+/**
+ * A function of tensors that is traced and planned at its first call, and replayed at every later one with arguments of
+ * the same shapes and dtypes: forward, `backward` and updates as one plan, one submit, nothing allocated. Another shape,
+ * `train()` or `eval()` traces anew. Source: torch.compile, jax.jit.
+ *
+ * @param f gets tensors that stand for the arguments, and returns a tensor, an array or a record of tensors, or nothing,
+ *   at once (it is not async). What it reads of variables, generators and an optimizer's rate is read at every call;
+ *   numbers and branches of the host are as they were when it was traced.
+ * @returns a function of the same arguments that gives a promise of the same results; calls that are not awaited run in
+ *   the order made
+ * @throws Error where an argument is no tensor, a result is none, or `f` reads a value while it is traced
+ */
 export function compile<I extends readonly Tensor[], O extends Outputs>(
   f: (...inputs: I) => O,
 ): (...inputs: I) => Promise<O> {
