@@ -72,7 +72,10 @@ export class Dropout extends Module {
   }
 }
 
-/** Dropout of x of any shape, whether or not anything is training (torch.nn.functional.dropout). */
+/**
+ * x of any shape with each element 0 at probability `p`, else divided by 1 − p, training or not
+ * (torch.nn.functional.dropout).
+ */
 export function dropout(x: Tensor, p: number, generator: Generator = rng()): Tensor {
   requireProbability("dropout", p);
   return p === 0 ? x : x.mul(generator.dropoutMask(x.shape, p, x.dtype));

@@ -12,7 +12,10 @@ import { concat, stack } from "../tensor/methods/join.ts";
 import { dropout } from "./layers.ts";
 import { linear } from "./linear.ts";
 
-/** `weight_ih_l0` [g·H, in], `weight_hh_l0` [g·H, H], `bias_ih_l0`, `bias_hh_l0` [g·H], `…_l0_reverse`, `…_l1`, …; biases may be absent. */
+/**
+ * `weight_ih_l0` [g·H, in], `weight_hh_l0` [g·H, H], `bias_ih_l0`, `bias_hh_l0` [g·H], `…_l0_reverse`, `…_l1`, …;
+ * biases may be absent.
+ */
 export type RecurrentWeights = Readonly<Record<string, Tensor>>;
 
 /** How `gru` and `lstm` run. */

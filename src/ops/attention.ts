@@ -116,7 +116,9 @@ export interface AttentionOptions {
   readonly scale?: number;
   /** f32 [B, Tk]: keys at 0 are not attended to. */
   readonly mask?: Tensor;
-  /** f32 [B, H, Tq, Tk] multiplied onto the probabilities (a dropout mask, see `Generator.dropoutMask`); no gradient. */
+  /**
+   * f32 [B, H, Tq, Tk] multiplied onto the probabilities (a dropout mask, see `Generator.dropoutMask`); no gradient.
+   */
   readonly keep?: Tensor;
   /**
    * Self-attention only: lengths, adding up to T, of sequences that lie one after the other along T; each attends to
@@ -137,7 +139,10 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   return run([q, k, v], heads, dim, queries, keys, false, options);
 }
 
-/** Self-attention on a packed projection [B, T, 3·H·D] with blocks q, k, v (as torch.nn.MultiheadAttention packs them). */
+/**
+ * Self-attention on a packed projection [B, T, 3·H·D] with blocks q, k, v (as torch.nn.MultiheadAttention packs them), of
+ * H `heads` of width D → [B, T, H·D].
+ */
 export function packedAttention(qkv: Tensor, heads: number, options: AttentionOptions = {}): Tensor {
   const [, steps, width] = qkv.shape;
   if (qkv.rank !== 3 || !Number.isInteger(heads) || heads < 1 || width % (3 * heads) !== 0) {

@@ -1,4 +1,7 @@
-/** Layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450), its kin over groups and channels, and L2 normalisation. */
+/**
+ * Layer normalisation (Ba, Kiros, Hinton 2016, arXiv 1607.06450), its kin over groups and channels, and L2
+ * normalisation.
+ */
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { formatShape, normalizeAxis, sameShape, sizeOf } from "../tensor/shape.ts";

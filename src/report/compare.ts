@@ -50,7 +50,7 @@ export function judgementOf(found: LinearEvaluation | KnnEvaluation | undefined)
  * @throws Error where the two were not judged alike, on other data, or have other classes.
  */
 /**
- * Reads the results of two runs and puts them beside each other.
+ * Reads the results of two runs, by their folders, and puts those of `run` beside those of `against`.
  *
  * @throws Error where they were judged by nothing alike
  */

@@ -167,7 +167,10 @@ export function eye(n: number, m = n, dtype: DType = "f32"): Tensor {
   checkDType("eye", dtype);
   return arange(n).unsqueeze(1).eq(arange(m).unsqueeze(0)).cast(dtype);
 }
-/** 1 at `index`, else 0, along a fresh last axis (torch.nn.functional.one_hot): index [...] i32 or u32 → [..., classes] of `dtype`. */
+/**
+ * 1 at `index`, else 0, along a fresh last axis (torch.nn.functional.one_hot): index [...] i32 or u32 → [..., classes]
+ * of `dtype`.
+ */
 export function oneHot(index: Tensor, classes: number, dtype: DType = "f32"): Tensor {
   requireTensor("oneHot", "the index", index);
   requireCount("oneHot", "classes", classes);

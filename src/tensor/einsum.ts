@@ -6,9 +6,9 @@ import type { Tensor } from "./tensor.ts";
 import { formatShape } from "./shape.ts";
 
 /**
- * `einsum("bth,gh->btg", x, w)`: x [B, T, H] and w [G, H] → [B, T, G], a letter an axis. Letters only (no ellipsis); a letter
- * must not repeat within one operand; more than two operands are contracted from the left. Source: numpy.einsum /
- * torch.einsum.
+ * `einsum("bth,gh->btg", x, w)`: x [B, T, H] and w [G, H] → [B, T, G], a letter an axis. Letters only (no ellipsis); a
+ * letter must not repeat within one operand, and `equation` names all axes of every operand; more than two operands are
+ * contracted from the left. Source: numpy.einsum / torch.einsum.
  */
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {
   const match = /^([a-zA-Z,\s]+)->([a-zA-Z\s]*)$/.exec(equation);

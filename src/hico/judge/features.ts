@@ -92,7 +92,10 @@ function encoderOf(model: HiCo): Encoder {
   return encode;
 }
 
-/** The input itself as features: time-majored coordinates, resampled. What a representation has to beat. */
+/**
+ * The input itself as features of these `clips` of the store: time-majored coordinates, resampled. What a
+ * representation has to beat.
+ */
 export async function rawFeatures(
   store: ClipStore,
   clips: readonly number[],

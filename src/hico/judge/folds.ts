@@ -63,7 +63,9 @@ function protocolsOf(data: string): string[] {
   }
 }
 
-/** Evaluates every pairing; `accuracyOf` gives the number that counts of each subject. */
+/**
+ * Calls `evaluate` on every pairing, one after the other; `accuracyOf` gives the number that counts of each subject.
+ */
 export async function evaluatePairings<E extends EvaluationHead>(
   pairs: readonly Pairing[],
   evaluate: (pairing: Pairing) => Promise<E>,

@@ -85,7 +85,7 @@ function insert(
   }
 }
 
-/** The class that most of the k neighbours have; of equals, the one with the nearest neighbour. */
+/** Of so many `classes`, the one that most of the k neighbours have; of equals, the one with the nearest neighbour. */
 export function vote({ k, rows }: Neighbours, gallery: FeatureTable, classes: number): Int32Array {
   return Int32Array.from({ length: rows.length / k }, (_, query) => {
     const votes = new Int32Array(classes);

@@ -74,7 +74,10 @@ export function resolveProbe(settings: Partial<ProbeSettings> | undefined, clips
   return { ...PROBE_SETTINGS, ...settings, batch: settings?.batch ?? probeBatch(clips) };
 }
 
-/** Trains and judges a classifier. */
+/**
+ * Trains a linear classifier on the features of `train` and judges it on those of `test`; `classes` are names, by
+ * label.
+ */
 export async function linearProbe(
   train: FeatureTable,
   test: FeatureTable,

@@ -32,7 +32,9 @@ export function wilsonInterval(share: number, count: number): Interval {
 /** What stands below tables whose accuracies have their intervals in brackets. */
 export const INTERVAL_NOTE = "in brackets: 95 % confidence intervals (Wilson), of the test clips alone";
 
-/** Accuracy, by class and in all, of answers against labels, with the confusion matrix. */
+/**
+ * Accuracy, by class and in all, of answers against labels, with the confusion matrix; `classes` are names, by label.
+ */
 export function scoresOf(answers: ArrayLike<number>, labels: ArrayLike<number>, classes: readonly string[]): Scores {
   const confusion = classes.map(() => new Array<number>(classes.length).fill(0));
   let right = 0;

@@ -48,7 +48,7 @@ export function contrasts(
   };
 }
 
-/** The five losses, each a scalar, averaged over the batch. */
+/** The five losses at this `temperature`, each a scalar, averaged over the batch. */
 export function hierarchicalLosses(
   compared: Readonly<Record<LossPart, Contrast>>,
   temperature: number,
@@ -65,7 +65,9 @@ export function logitsOf({ query, positives, queue }: Contrast, temperature: num
   return concat([k.mul(query.unsqueeze(1)).sum(-1), query.matmul(queue)], 1).mul(1 / temperature);
 }
 
-/** Share of the batch whose positive is more similar than every negative: a scalar. With several positives, their best. */
+/**
+ * Share of the batch whose positive is more similar than every negative: a scalar. With several positives, their best.
+ */
 export function contrastiveAccuracy({ query, positives, queue }: Contrast): Tensor {
   const q = query.detach();
   const k = positives.rank === 2 ? positives.unsqueeze(1) : positives;

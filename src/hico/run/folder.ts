@@ -271,7 +271,7 @@ export function writeJson(path: string, value: unknown): void {
   writeTextAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** A configuration file: a JSON object. @throws Error naming the file and the fault. */
+/** The settings in the configuration file at `path`: a JSON object. @throws Error naming the file and the fault. */
 export function readConfig(path: string): Record<string, unknown> {
   let value: unknown;
   try {

@@ -54,7 +54,7 @@ function metadataOf(
   return { ...metadata, checksum: checksumOf(tensors, Object.entries(metadata)) };
 }
 
-/** Writes the state; the file appears whole or not at all. */
+/** Writes the state to `path`; the file appears whole or not at all. */
 export function writeRun(
   path: string,
   tensors: ReadonlyMap<string, HostTensor>,
@@ -74,7 +74,10 @@ export function isRunOf(
   return readRun(path).metadata.get("checksum") === metadataOf(tensors, progress, settings).checksum;
 }
 
-/** Takes everything back. @returns where the run was. @throws Error naming the file and what does not fit. */
+/**
+ * Takes everything back from the checkpoint at `path`. @returns where the run was. @throws Error naming the file and
+ * what does not fit.
+ */
 export function loadRun(path: string, trainer: HiCoTrainer): RunProgress {
   const contents = readRun(path);
   const progress = JSON.parse(contents.metadata.get("progress") ?? "null") as RunProgress | null;

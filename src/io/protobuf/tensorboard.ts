@@ -28,7 +28,9 @@ export interface TensorBoardEvent {
 /** SessionLog.START */
 const START = 1;
 
-/** Appends scalars to an event file of its own in `folder`, which must be there (torch.utils.tensorboard.SummaryWriter). */
+/**
+ * Appends scalars to an event file of its own in `folder`, which must be there (torch.utils.tensorboard.SummaryWriter).
+ */
 export class TensorBoardWriter {
   readonly path: string;
   #descriptor: number | undefined;
@@ -109,7 +111,7 @@ export function decodeRecords(bytes: Uint8Array, name = "<bytes>"): Uint8Array[]
   return records;
 }
 
-/** The events of a file. @throws FormatError where a checksum does not match. */
+/** The events of the file at `path`. @throws FormatError where a checksum does not match. */
 export function readTensorBoard(path: string): TensorBoardEvent[] {
   return decodeRecords(readFileBytes(path), path).map((record) => decodeEvent(record, path));
 }

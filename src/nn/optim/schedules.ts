@@ -16,13 +16,17 @@ export function stepSchedule(base: number, milestones: readonly number[], gamma 
   return (at) => base * gamma ** milestones.filter((m) => m <= at).length;
 }
 
-/** Half a cosine from `base` at 0 to `low` at `total`, and `low` from there on (Loshchilov, Hutter 2017, SGDR, eq. 5). */
+/**
+ * Half a cosine from `base` at 0 to `low` at `total`, and `low` from there on (Loshchilov, Hutter 2017, SGDR, eq. 5).
+ */
 export function cosineSchedule(base: number, total: number, low = 0): Schedule {
   requirePositive("cosineSchedule", "total", total);
   return (at) => low + ((base - low) * (1 + Math.cos(Math.PI * Math.min(at / total, 1)))) / 2;
 }
 
-/** Rises linearly from `start`·schedule(0) to schedule(0) over `length`, then follows the schedule from its beginning. */
+/**
+ * Rises linearly from `start`·schedule(0) to schedule(0) over `length`, then follows the schedule from its beginning.
+ */
 export function warmUp(length: number, schedule: Schedule, start = 0): Schedule {
   if (!(length >= 0)) throw new Error(`warmUp: length is ${length}; it must be at least 0`);
   return (at) => (at < length ? schedule(0) * (start + ((1 - start) * at) / length) : schedule(at - length));
@@ -74,7 +78,10 @@ export function oneCycleSchedule(highest: number, total: number, options: OneCyc
   };
 }
 
-/** One schedule after the other: the next begins anew at each milestone (torch.optim.lr_scheduler.SequentialLR). */
+/**
+ * One schedule after the other: at each of the `milestones`, steps, the next begins anew
+ * (torch.optim.lr_scheduler.SequentialLR).
+ */
 export function sequentialSchedule(schedules: readonly Schedule[], milestones: readonly number[]): Schedule {
   if (schedules.length !== milestones.length + 1) {
     throw new Error(

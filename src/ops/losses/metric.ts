@@ -6,8 +6,8 @@ import type { LossOptions } from "./reduction.ts";
 import { reduceLoss, requireAtLeast, requirePair } from "./reduction.ts";
 
 /**
- * x·y / (max(|x|, ε)·max(|y|, ε)) along an axis (torch.nn.functional.cosine_similarity). Both of one shape [..., D];
- * gives [...].
+ * x·y / (max(|x|, `epsilon`)·max(|y|, `epsilon`)) along `axis` (torch.nn.functional.cosine_similarity). Both of one
+ * shape [..., D]; gives [...].
  */
 export function cosineSimilarity(x: Tensor, y: Tensor, axis = -1, epsilon = 1e-8): Tensor {
   requirePair("cosineSimilarity", ["x", "y"], x, y);
@@ -49,7 +49,9 @@ export function cosineEmbeddingLoss(x: Tensor, y: Tensor, target: Tensor, option
 export interface TripletOptions extends MarginOptions {
   /** Which norm of the differences is the distance: 2 (default), or another number of at least 1. */
   readonly p?: number;
-  /** Whether the nearer of anchor and positive counts for the negative's distance (Balntas et al. 2016); default false. */
+  /**
+   * Whether the nearer of anchor and positive counts for the negative's distance (Balntas et al. 2016); default false.
+   */
   readonly swap?: boolean;
 }
 

@@ -9,8 +9,8 @@
  * @returns undefined where there are fewer than two classes, Infinity where two have the same mean
  */
 /**
- * The Davies–Bouldin index (1979) of labelled points, row by row: lower is better. Undefined for fewer than two
- * classes.
+ * The Davies–Bouldin index (1979) of points, row by row, with a class each in `labels`: lower is better. Undefined for
+ * fewer than two classes.
  */
 export function daviesBouldin(points: Float32Array, labels: ArrayLike<number>): number | undefined {
   const count = labels.length;

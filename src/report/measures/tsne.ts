@@ -27,8 +27,8 @@ const ENTROPY_TOLERANCE = 1e-5;
  * @returns float64 [count, 2], centred on 0
  */
 /**
- * Places points in the plane so that neighbours stay neighbours (t-SNE, van der Maaten and Hinton 2008): x and y,
- * point by point.
+ * Places `count` points, row by row, in the plane so that neighbours stay neighbours (t-SNE, van der Maaten and Hinton
+ * 2008): x and y, point by point.
  */
 export function tsne(points: Float32Array, count: number, options: TsneOptions = {}): Float64Array {
   if (count < 1 || points.length % count !== 0)

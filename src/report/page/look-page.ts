@@ -49,7 +49,10 @@ interface LookData {
 /** Frames of a clip on the page, at most. */
 const MOST_FRAMES = 120;
 
-/** Writes the page. @throws Error where `path` does not end in .html, or the store holds nothing to show. */
+/**
+ * Writes the page of the store `file` to `path`. @throws Error where `path` does not end in .html, or the store holds
+ * nothing to show.
+ */
 export function writeLook(path: string, file: string, options: LookOptions = {}): LookReport {
   if (!path.endsWith(".html")) throw new Error(`look: the page ${path} must end in .html`);
   const store = ClipStore.open(file);

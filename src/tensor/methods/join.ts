@@ -5,7 +5,10 @@ import { resultType } from "../dtype.ts";
 import { normalizeAxis } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 
-/** `tensors` of equal shape and dtype side by side along a fresh axis at `axis` (torch.stack): k of [...] → [..., k, ...]. */
+/**
+ * `tensors` of equal shape and dtype side by side along a fresh axis at `axis` (torch.stack): k of [...] → [..., k,
+ * ...].
+ */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   requireTensors("stack", "the list", tensors);
   const at = normalizeAxis("stack", axis, tensors[0].rank + 1);

@@ -30,8 +30,8 @@ export function accuracy(logits: Tensor, labels: Tensor, options: { readonly top
 }
 
 /**
- * How often samples of each class were taken for each: predicted and labels [N] (i32 or u32) → i32 [C, C], a row a true
- * class (sklearn.metrics.confusion_matrix). Those of several batches add up.
+ * How often samples of each of C `classes` were taken for each: predicted and labels [N] (i32 or u32) → i32 [C, C], a
+ * row a true class (sklearn.metrics.confusion_matrix). Those of several batches add up.
  */
 export function confusionMatrix(predicted: Tensor, labels: Tensor, classes: number): Tensor {
   requireTensor("confusionMatrix", "predicted", predicted);
