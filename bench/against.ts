@@ -92,8 +92,9 @@ for (const name of (values.cases ?? CASES.join(",")).split(",")) {
     trains.push(await make(tree, name));
     losses.push(await trains[i](WARM_UP));
   }
-  // Dropout may be drawn otherwise by the other tree, which moves the loss a little.
-  if (!(Math.abs(losses[0] - losses[1]) <= 1e-3 * Math.abs(losses[1]))) {
+  // The Transformer has dropout, which the other tree may draw otherwise: that moves the loss a little.
+  const bound = name.startsWith("transformer") ? 1e-3 : 1e-4;
+  if (!(Math.abs(losses[0] - losses[1]) <= bound * Math.abs(losses[1]))) {
     throw new Error(`${name}: the losses after ${WARM_UP} steps differ: ${losses.join(" and ")}`);
   }
   const { ms } = await timed(trains[0], 2);
@@ -104,7 +105,7 @@ for (const name of (values.cases ?? CASES.join(",")).split(",")) {
   }
   const ratio = (of: "ms" | "coreMs") => median(samples[0].map((sample, i) => sample[of] / samples[1][i][of]));
   const times = samples.map((list) => median(list.map((sample) => sample.ms)).toFixed(2)).join(" against ");
-  const bits = losses[0] === losses[1] ? "losses equal to the bit" : "losses equal to 1e-3";
+  const bits = losses[0] === losses[1] ? "losses equal to the bit" : `losses equal to ${bound}`;
   console.log(
     `${name.padEnd(16)} ${ratio("ms").toFixed(3)}  ${ratio("coreMs").toFixed(3)}   ${times} ms a step, ${bits}`,
   );

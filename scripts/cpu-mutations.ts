@@ -1,19 +1,9 @@
 /** Planted errors in what the cpu device runs on: WebAssembly kernels, memory, and the sharing of work among threads. */
-import type { Mutation } from "./mutations.ts";
+import { editsOf } from "./mutation.ts";
+import type { Mutation } from "./mutation.ts";
 
-/** An edit of a file of `src/wasm`. */
-const wasm = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
-  file: `src/wasm/${file}.ts`,
-  find,
-  replace,
-  tests,
-});
-const cpu = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
-  file: `src/device/cpu/${file}.ts`,
-  find,
-  replace,
-  tests,
-});
+const wasm = editsOf("src/wasm");
+const cpu = editsOf("src/device/cpu");
 
 const MATMUL = ["wasm/matmul/matmul", "wasm/print/matmul"];
 const SCANS = "wasm/scan/scan";

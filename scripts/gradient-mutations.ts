@@ -1,7 +1,8 @@
 /** Planted errors in gradients of one's own, forward mode, checkpoints, cells of a scan and kernels of one's own. */
-import { edit } from "./layer-mutations.ts";
-import type { Mutation } from "./mutations.ts";
+import { editsOf } from "./mutation.ts";
+import type { Mutation } from "./mutation.ts";
 
+const edit = editsOf("src");
 const custom = (find: string, replace: string): Mutation => edit("autograd/custom", find, replace, "autograd/custom");
 const forward = (find: string, replace: string): Mutation =>
   edit("autograd/forward", find, replace, "autograd/forward");

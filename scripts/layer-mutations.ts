@@ -1,13 +1,8 @@
 /** Planted errors in layers: their gradients, their edges, and how products on `cpu` read windows. */
-import type { Mutation } from "./mutations.ts";
+import { editsOf } from "./mutation.ts";
+import type { Mutation } from "./mutation.ts";
 
-/** An edit of `src/FILE.ts`. */
-export const edit = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
-  file: `src/${file}.ts`,
-  find,
-  replace,
-  tests,
-});
+const edit = editsOf("src");
 /** Found by the finite differences of an op. */
 const gradient = (file: string, find: string, replace: string, name: string): Mutation =>
   edit(`ops/${file}`, find, replace, `ops/nn-ops#^${name}: gradient`);

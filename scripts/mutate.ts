@@ -5,9 +5,9 @@
  * Every mutation of mutations.ts is one edit, applied to a copy of the tree; a test named with it must then fail. The
  * same tests are run once on the tree as it is, and must pass: else everything would count as caught. Draws are on a
  * fixed seed, so that the answer is the same each time. Prints a line a mutation and `N caught, M survived`; exit code 1
- * when any survives. `--check` only looks whether every edit applies and leaves code that loads. `--tally` names a
- * file that gets a line for every mutation that was caught and every test that passes on the tree as it is: those it tells of are not planted again, so that a run of
- * hours may be stopped and go on.
+ * when any survives. `--check` only looks whether every edit applies and leaves code that loads. `--tally` names a file
+ * that gets a line for every mutation that was caught and every test that passes on the tree as it is: what it tells of
+ * is not done again, so that a run of hours may be stopped and go on.
  */
 import { spawn } from "node:child_process";
 import {
@@ -24,8 +24,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import type { Mutation } from "./mutation.ts";
 import { MUTATIONS } from "./mutations.ts";
-import type { Mutation } from "./mutations.ts";
 import { bundleTests } from "./test-bundle.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -9,23 +9,10 @@ import { FUNCTIONS } from "../src/tensor/elementwise/functions.ts";
 import { CPU_MUTATIONS } from "./cpu-mutations.ts";
 import { GRADIENT_MUTATIONS } from "./gradient-mutations.ts";
 import { LAYER_MUTATIONS } from "./layer-mutations.ts";
+import { edit } from "./mutation.ts";
+import type { Mutation } from "./mutation.ts";
 import { PROGRAM_MUTATIONS } from "./program-mutations.ts";
 
-export interface Mutation {
-  readonly file: string;
-  /** Text that occurs once in the file. */
-  readonly find: string;
-  readonly replace: string;
-  /** Tests of which at least one must fail. */
-  readonly tests: readonly string[];
-}
-
-const edit = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
-  file,
-  find,
-  replace,
-  tests,
-});
 const TABLE = "src/tensor/elementwise";
 /** The file a row of the elementwise table stands in. */
 const fileOf = (row: string): string =>

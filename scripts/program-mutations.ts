@@ -2,15 +2,10 @@
  * Planted errors in what programs mean: the order of assignments, histories, calls, old values, host data, numbers that
  * meet integers, special values. Those of `byPrograms` must be found by random programs, whatever other tests say.
  */
-import type { Mutation } from "./mutations.ts";
+import { edit } from "./mutation.ts";
+import type { Mutation } from "./mutation.ts";
 
 const PROGRAM = "src/tensor/program";
-const edit = (file: string, find: string, replace: string, ...tests: string[]): Mutation => ({
-  file,
-  find,
-  replace,
-  tests,
-});
 const byPrograms = (file: string, find: string, replace: string): Mutation =>
   edit(file, find, replace, "programs/programs");
 

@@ -73,7 +73,7 @@ export function readTar(archive: Uint8Array): TarEntry[] {
 }
 
 /** The folder for unpacked drivers. @throws Error where the program may not know it */
-export async function driverFolder(): Promise<string> {
+async function driverFolder(): Promise<string> {
   const folder = await cacheFolder();
   if (folder !== undefined) return folder;
   throw new Error(

@@ -1,10 +1,13 @@
-/** What the scripts of this project keep in the cache folder for the tests: other runtimes, other versions of Node. */
-import { homedir } from "node:os";
+/**
+ * What is kept in the cache folder for the tests: other runtimes, other versions of Node, a browser, bundlers. It is the
+ * folder of the library's own drivers.
+ */
 import { join } from "node:path";
+import { cacheFolder } from "../../src/device/environment.ts";
 
-const cache = process.env.HICO_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "hico-webgpu");
+const cache = await cacheFolder();
 
 /** The path of something in the cache folder; it need not be there. */
 export function cached(path: string): string {
-  return join(cache, path);
+  return join(cache!, path);
 }

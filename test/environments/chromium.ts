@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Page } from "puppeteer-core";
-import { driverFolder } from "../../src/device/software-vulkan.ts";
+import { cached } from "./cached.ts";
 
 /** How a page is served. */
 interface PageOptions {
@@ -52,7 +52,7 @@ const wanted = [
  */
 async function unpackChromium(): Promise<string> {
   const { default: chromium } = await import("@sparticuz/chromium");
-  const folder = join(await driverFolder(), "chromium-147");
+  const folder = cached("chromium-147");
   if (!existsSync(folder)) {
     mkdirSync(dirname(folder), { recursive: true });
     const unpacking = mkdtempSync(`${folder}-unpacking-`);

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { MUTATIONS, type Mutation } from "../../scripts/mutations.ts";
+import type { Mutation } from "../../scripts/mutation.ts";
+import { MUTATIONS } from "../../scripts/mutations.ts";
 import { root } from "./house.ts";
 
 /** Why a planted error could not be planted, or by whom it could not be found; nothing where all is well. */

@@ -6,7 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { driverFolder } from "../../src/device/software-vulkan.ts";
+import { cached } from "../environments/cached.ts";
 
 /** Packages by the name they are installed under, with their exact versions. */
 export const TOOLS = {
@@ -19,7 +19,7 @@ export const TOOLS = {
 export async function toolFolder(name: keyof typeof TOOLS): Promise<{ folder: string } | { unavailable: string }> {
   const wanted = TOOLS[name];
   const versions = Object.values(wanted).map((version) => version.replace(/^.*@/, ""));
-  const folder = join(await driverFolder(), "tools", `${name}-${versions.join("-")}`);
+  const folder = cached(`tools/${name}-${versions.join("-")}`);
   if (existsSync(folder)) return { folder };
   mkdirSync(dirname(folder), { recursive: true });
   const making = mkdtempSync(join(dirname(folder), "installing-"));

@@ -654,7 +654,7 @@ function drawRule(draw: Draw): Rule {
   return ALL_RULES[0][2];
 }
 
-/** The program of a seed; with `second` every one that has gradients has tangents and second derivatives too. */
+/** The program of a seed; with `second` it has gradients, tangents and second derivatives wherever it can. */
 export function drawProgram(seed: number, second = false): Program {
   const draw = new Draw(seed);
   const d = new Drawer(draw);

@@ -6,8 +6,8 @@ import { normalizeAxis } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 
 /**
- * `tensors` of equal shape and dtype side by side along a fresh axis at `axis` (torch.stack): k of [...] → [..., k,
- * ...].
+ * `tensors` of equal shape side by side along a fresh axis, which is number `axis` of the result (torch.stack): two of
+ * [3, 4] give [2, 3, 4].
  */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   requireTensors("stack", "the list", tensors);
