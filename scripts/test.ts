@@ -48,7 +48,7 @@ const fast = process.argv.includes("--fast");
 /** Words of paths: the files of a part of the project. */
 const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const all = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" })
-  .filter((f) => f.endsWith(".test.ts") && (words.length === 0 || words.some((word) => f.includes(word))))
+  .filter((f) => f.endsWith(".test.ts") && (words.length === 0 || words.some((word) => join("test", f).includes(word))))
   .map((f) => join(root, "test", f))
   .sort();
 const files = fast ? all.filter((file) => !isSlow(file)) : all;

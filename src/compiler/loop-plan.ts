@@ -13,7 +13,7 @@ import type { FusedKernel } from "./kernels.ts";
 import type { Graph } from "./graph.ts";
 
 /** A value that every step makes. */
-interface LoopValue {
+export interface LoopValue {
   /** The node of the body's graph. */
   readonly node: Node;
   readonly bytes: number;

@@ -23,7 +23,8 @@ interface Step {
   readonly scratch: readonly Node[];
 }
 
-type Place =
+/** Where a value of the plan lies. */
+export type Place =
   | { readonly kind: "slot"; readonly slot: number }
   /** The memory of a leaf: a variable assigned in place, or an input. */
   | { readonly kind: "leaf"; readonly leaf: number }

@@ -84,7 +84,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
     const prepared = await this.#remembered(graph);
     const values = graph.leaves.map((leaf) => this.#leafValue(leaf.source, true));
     await this.#checkIndices(graph, values);
-    return this.#run("run", graph, prepared, values);
+    return this.#run("run", graph.nodes.length, prepared, values);
   }
 
   #prepare(graph: Graph): Promise<R> {
@@ -99,26 +99,29 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
   }
 
   /** @param what `step` of a compiled function, or `run` of what was asked for once */
-  #run(what: string, { nodes }: Graph, prepared: R, values: readonly (HostArray | S)[]): Promise<S[]> {
+  #run(what: string, nodes: number, prepared: R, values: readonly (HostArray | S)[]): Promise<S[]> {
     return traced(
       this.name,
       what,
       () => what,
-      { nodes: nodes.length },
+      { nodes },
       () => this.run(prepared, values),
     );
   }
 
   /** Indices that the host has, or sees in memory, before the run. */
-  async #checkIndices(graph: Graph, values: readonly (HostArray | S)[]): Promise<void> {
+  async #checkIndices(
+    { leaves, checks }: Pick<Graph, "leaves" | "checks">,
+    values: readonly (HostArray | S)[],
+  ): Promise<void> {
     const { peek }: Backend = this;
-    for (const { leaf, bounds } of graph.checks) {
+    for (const { leaf, bounds } of checks) {
       if (leaf === undefined) continue;
       const value = values[leaf];
       const known = ArrayBuffer.isView(value) ? value : peek?.call(this, value);
       if (known) checkBounds(known, bounds);
       // The plan itself looks at what it knows to be memory of the device.
-      else if (graph.leaves[leaf].source.op.kind === "data") await this.checkUnseen(value as S, bounds);
+      else if (leaves[leaf].source.op.kind === "data") await this.checkUnseen(value as S, bounds);
     }
   }
 
@@ -179,10 +182,13 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
   ): Promise<CompiledStep> {
     const graph = this.#graph(outputs, assignments);
     const prepared = await this.#prepare(graph);
+    // The graph itself is garbage from here on.
+    const { leaves, checks } = graph;
+    const nodes = graph.nodes.length;
     const inputOf = new Map(inputs.map((node, i) => [node, i]));
     // Constants of the function are uploaded once.
     const constants = new Map<Node, S>();
-    for (const { source, role } of graph.leaves) {
+    for (const { source, role } of leaves) {
       if (role === "buffer" && source.op.kind === "data" && !source.op.refresh && !inputOf.has(source)) {
         constants.set(source, this.#store(source, source.op.data));
       }
@@ -193,7 +199,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
       dispose: () => prepared.dispose(),
       run: async (given, drawn) => {
         this.checkOpen();
-        const values = graph.leaves.map(({ source }) => {
+        const values = leaves.map(({ source }) => {
           const at = inputOf.get(source);
           if (at !== undefined) return given[at] as HostArray | S;
           const fresh = drawn?.get(source);
@@ -202,8 +208,8 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
           return constants.get(source) ?? this.#leafValue(source, false);
         });
         traced = false;
-        await this.#checkIndices(graph, values);
-        return this.#run("step", graph, prepared, values);
+        await this.#checkIndices({ leaves, checks }, values);
+        return this.#run("step", nodes, prepared, values);
       },
     };
   }

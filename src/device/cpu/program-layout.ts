@@ -28,9 +28,11 @@ interface LoopTable extends LoopRows {
   readonly first: number;
 }
 
-export interface ProgramLayout {
-  /** Functions; their operands are counted from where a call's begin in the table. */
-  readonly entries: readonly ProgramEntry[];
+/**
+ * What a run needs to know: addresses, shapes and counts. Nothing here leads to the graph or to what prints kernels, so
+ * that they are garbage once the program is compiled, however many programs are remembered.
+ */
+export interface Replay {
   readonly phases: readonly Stage[];
   /** The first entries of the table; those of loops follow. */
   readonly table: readonly Location[];
@@ -38,12 +40,31 @@ export interface ProgramLayout {
   readonly tableLength: number;
   /** Bytes of the arena. */
   readonly arenaBytes: number;
-  /** Where in the arena the parameter buffer lies, if there is one. */
-  readonly parameters: number;
-  /** Where inputs from the host are put, by leaf; undefined where the plan was made for a tensor of the device. */
-  readonly staging: readonly (number | undefined)[];
-  /** Where a node of the plan lies. */
-  locate(node: Node): Location;
+  /** In the order of the graph's leaves. */
+  readonly leaves: readonly LeafPlace[];
+  readonly outputs: readonly OutputPlace[];
+  /** What is copied into a variable, by its leaf, after the phases. */
+  readonly copies: readonly { readonly from: Location; readonly leaf: number; readonly bytes: number }[];
+  readonly checks: Graph["checks"];
+}
+
+/** A leaf of the graph. */
+interface LeafPlace {
+  readonly spec: ValueSpec;
+  /** Where in the arena a small host value is put: in the parameter buffer. */
+  readonly parameter?: number;
+  /** Where in the arena a larger one is put; undefined where the plan was made for a tensor of the device. */
+  readonly staging?: number;
+}
+
+interface OutputPlace {
+  readonly spec: ValueSpec;
+  readonly at: Location;
+}
+
+export interface ProgramLayout extends Replay {
+  /** Functions; their operands are counted from where a call's begin in the table. */
+  readonly entries: readonly ProgramEntry[];
 }
 
 const ALIGN = 64;
@@ -143,9 +164,11 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
   const arena = new Arena();
   const slots = plan.slots.map((bytes) => arena.place(bytes));
   const parameters = arena.place(plan.graph.parameterWords * 4);
-  const staging = plan.graph.leaves.map(({ role, node, source }) =>
-    role === "buffer" && source.op.kind === "data" ? arena.place(nodeBytes(node)) : undefined,
-  );
+  const leaves = plan.graph.leaves.map(({ role, node, source, offset }): LeafPlace => {
+    const spec = specOf(node);
+    if (role === "parameter") return { spec, parameter: parameters + 4 * offset };
+    return role === "buffer" && source.op.kind === "data" ? { spec, staging: arena.place(nodeBytes(node)) } : { spec };
+  });
   const locate = (node: Node): Location => placeOf(plan, slots, node);
   const table: Location[] = [];
   const functions = new Functions();
@@ -196,11 +219,14 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
     loops,
     tableLength,
     arenaBytes: bytes,
-    parameters,
-    staging,
-    locate,
+    leaves,
+    outputs: plan.graph.outputs.map((node) => ({ spec: specOf(node), at: locate(node) })),
+    copies: plan.copies.map(({ from, leaf }) => ({ from: locate(from), leaf, bytes: nodeBytes(from) })),
+    checks: plan.graph.checks,
   };
 }
+
+const specOf = ({ shape, dtype }: ValueSpec): ValueSpec => ({ shape, dtype });
 
 function placeOf(plan: Plan, slots: readonly number[], node: Node): Location {
   const place = plan.placeOf.get(node);

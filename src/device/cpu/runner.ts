@@ -6,7 +6,7 @@ import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import { outside } from "../../tensor/bounds.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
-import type { Node } from "../../tensor/node.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { emitProgram } from "../../wasm/program.ts";
 import type { Phase } from "../../wasm/work-sharing.ts";
@@ -17,7 +17,7 @@ import type { CpuCounters } from "./counters.ts";
 import { reportCpuPlan } from "./debug.ts";
 import type { Block, CpuMemory } from "./memory.ts";
 import type { Location } from "../../wasm/loop-layout.ts";
-import type { ProgramLayout } from "./program-layout.ts";
+import type { ProgramLayout, Replay } from "./program-layout.ts";
 import { CpuStorage } from "./storage.ts";
 import type { ProgramExports, SharedProgram, Threads } from "./threads.ts";
 import { PhaseError } from "./threads.ts";
@@ -34,7 +34,7 @@ export interface Machine {
   /** The arena of this many bytes at least; what was in it is gone. */
   arena(bytes: number): number;
   /** A tensor with memory of its own. */
-  store(node: { readonly shape: Node["shape"]; readonly dtype: Node["dtype"] }): CpuStorage;
+  store(spec: ValueSpec): CpuStorage;
 }
 
 /** Time of one kernel, summed over runs. */
@@ -47,9 +47,10 @@ export interface CpuKernelTime {
 let programs = 0;
 
 export class CpuRunner {
-  readonly plan: Plan;
   readonly #machine: Machine;
-  readonly #layout: ProgramLayout;
+  readonly #replay: Replay;
+  /** Names of the functions. */
+  readonly #names: readonly string[];
   readonly #exports: ProgramExports;
   readonly #threadBytes: number;
   readonly #kernels: number;
@@ -57,18 +58,13 @@ export class CpuRunner {
   /** Set where several threads have something to do. */
   readonly #shared: SharedProgram | undefined;
 
-  private constructor(
-    machine: Machine,
-    plan: Plan,
-    layout: ProgramLayout,
-    instance: WebAssembly.Instance,
-    bytes: Uint8Array,
-  ) {
+  private constructor(machine: Machine, layout: ProgramLayout, instance: WebAssembly.Instance, bytes: Uint8Array) {
+    const { entries, ...replay } = layout;
     this.#machine = machine;
-    this.plan = plan;
-    this.#layout = layout;
+    this.#replay = replay;
+    this.#names = entries.map(({ kernel }) => kernel.name);
     this.#exports = instance.exports as unknown as ProgramExports;
-    this.#threadBytes = Math.max(0, ...layout.entries.map((e) => e.kernel.threadBytes));
+    this.#threadBytes = Math.max(0, ...entries.map(({ kernel }) => kernel.threadBytes));
     this.#kernels = layout.phases.reduce(
       (sum, stage) =>
         sum + phasesOf([stage]).reduce((n, p) => n + p.kernels.length, 0) * ("body" in stage ? stage.times : 1),
@@ -99,13 +95,8 @@ export class CpuRunner {
     counters.moduleBytes += bytes.length;
     reportCpuPlan(plan, layout, bytes);
     const module = await WebAssembly.compile(bytes);
-    return new CpuRunner(
-      machine,
-      plan,
-      layout,
-      new WebAssembly.Instance(module, { env: { memory: memory.memory } }),
-      bytes,
-    );
+    const instance = new WebAssembly.Instance(module, { env: { memory: memory.memory } });
+    return new CpuRunner(machine, layout, instance, bytes);
   }
 
   /**
@@ -115,13 +106,13 @@ export class CpuRunner {
    */
   run(given: readonly CpuLeafValue[], times?: Map<string, CpuKernelTime>): CpuStorage[] {
     const machine = this.#machine;
+    const replay = this.#replay;
+    const { checks, outputs } = replay;
     const values = given.map((value, i) => this.#inMemory(value, i));
     const { counters, memory, threads } = machine;
-    const { graph } = this.plan;
-    const layout = this.#layout;
     // All memory is taken before anything is written: taking may move the view of it.
-    const storages = graph.outputs.map((node) => machine.store(node));
-    const arena = machine.arena(layout.arenaBytes);
+    const storages = outputs.map(({ spec }) => machine.store(spec));
+    const arena = machine.arena(replay.arenaBytes);
     const own = threads.threadMemory(this.#threadBytes);
     const address = (location: Location): number => {
       switch (location.kind) {
@@ -131,15 +122,15 @@ export class CpuRunner {
           return storages[location.output].address + (location.offset ?? 0);
         case "leaf": {
           const value = values[location.leaf];
-          const at = value instanceof CpuStorage ? value.address : arena + layout.staging[location.leaf]!;
+          const at = value instanceof CpuStorage ? value.address : arena + replay.leaves[location.leaf].staging!;
           return at + (location.offset ?? 0);
         }
       }
     };
     this.#writeInputs(values, arena);
-    const table = new Uint32Array(memory.bytes.buffer, this.#table.address, layout.tableLength);
-    layout.table.forEach((location, i) => (table[i] = address(location)));
-    for (const { first, base, offset, bases } of layout.loops) {
+    const table = new Uint32Array(memory.bytes.buffer, this.#table.address, replay.tableLength);
+    replay.table.forEach((location, i) => (table[i] = address(location)));
+    for (const { first, base, offset, bases } of replay.loops) {
       const starts = bases.map(address);
       for (let i = 0; i < base.length; i++) table[first + i] = starts[base[i]] + offset[i];
     }
@@ -154,9 +145,9 @@ export class CpuRunner {
       throw this.#explain(error);
     }
     try {
-      for (const { output, bounds, dtype } of graph.checks) {
+      for (const { output, bounds, dtype } of checks) {
         if (output === undefined) continue;
-        const [found] = new Uint32Array(memory.bytes.buffer, address(layout.locate(graph.outputs[output])), 1);
+        const [found] = new Uint32Array(memory.bytes.buffer, address(outputs[output].at), 1);
         if (found >= bounds.size) throw outside(bounds, dtype === "i32" ? found | 0 : found);
       }
     } catch (error) {
@@ -168,23 +159,22 @@ export class CpuRunner {
       counters.copies++;
       memory.bytes.copyWithin(to, from, from + bytes);
     };
-    for (const { from, leaf } of this.plan.copies)
-      copy(address(layout.locate(from)), address({ kind: "leaf", leaf }), nodeBytes(from));
-    graph.outputs.forEach((node, i) => copy(address(layout.locate(node)), storages[i].address, nodeBytes(node)));
+    for (const { from, leaf, bytes } of replay.copies) copy(address(from), address({ kind: "leaf", leaf }), bytes);
+    outputs.forEach(({ spec, at }, i) => copy(address(at), storages[i].address, nodeBytes(spec)));
     // What only says how large indices were is not asked for by anyone.
-    return storages.filter((_, i) => graph.checks.every((c) => c.output !== i));
+    return storages.filter((_, i) => checks.every((c) => c.output !== i));
   }
 
   /** A host value that the plan has no place for, with memory of its own. */
   #inMemory(value: CpuLeafValue, leaf: number): CpuLeafValue {
-    const { role, node } = this.plan.graph.leaves[leaf];
-    if (value instanceof CpuStorage || role === "parameter" || this.#layout.staging[leaf] !== undefined) return value;
-    const storage = this.#machine.store(node);
-    this.#write(value, node, storage.address);
+    const { spec, parameter, staging } = this.#replay.leaves[leaf];
+    if (value instanceof CpuStorage || (parameter ?? staging) !== undefined) return value;
+    const storage = this.#machine.store(spec);
+    this.#write(value, spec, storage.address);
     return storage;
   }
 
-  #write(value: HostArray, { dtype }: Node, address: number): void {
+  #write(value: HostArray, { dtype }: ValueSpec, address: number): void {
     const view = toDevice(value, dtype);
     this.#machine.memory.bytes.set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength), address);
     this.#machine.counters.bytesWritten += view.byteLength;
@@ -192,12 +182,11 @@ export class CpuRunner {
 
   #writeInputs(values: readonly CpuLeafValue[], arena: number): void {
     const { bytes } = this.#machine.memory;
-    const { parameters, staging } = this.#layout;
-    this.plan.graph.leaves.forEach(({ role, node, offset }, i) => {
+    this.#replay.leaves.forEach(({ spec, parameter, staging }, i) => {
       const value = values[i];
-      const word = arena + parameters + 4 * offset;
-      if (!(value instanceof CpuStorage)) this.#write(value, node, role === "parameter" ? word : arena + staging[i]!);
-      else if (role === "parameter") bytes.copyWithin(word, value.address, value.address + nodeBytes(node));
+      if (!(value instanceof CpuStorage)) this.#write(value, spec, arena + (parameter ?? staging)!);
+      else if (parameter !== undefined)
+        bytes.copyWithin(arena + parameter, value.address, value.address + nodeBytes(spec));
     });
   }
 
@@ -208,7 +197,7 @@ export class CpuRunner {
     >;
     const runPhase = ({ kernels }: Phase, row: number): void => {
       for (const { kernel, units, table = 0 } of kernels) {
-        const { name } = this.#layout.entries[kernel].kernel;
+        const name = this.#names[kernel];
         const start = performance.now();
         functions[`kernel${kernel}`](row + table, 0, units, own);
         const time = times.get(name) ?? { name, runs: 0, milliseconds: 0 };
@@ -220,7 +209,7 @@ export class CpuRunner {
       }
     };
     const { address } = this.#table;
-    for (const stage of this.#layout.phases) {
+    for (const stage of this.#replay.phases) {
       if (!("body" in stage)) runPhase(stage, address);
       else {
         for (let k = 0; k < stage.times; k++)
@@ -232,8 +221,8 @@ export class CpuRunner {
   /** What went wrong, with the kernel's name where it is known. */
   #explain(error: unknown): unknown {
     if (error instanceof PhaseError) {
-      const { kernels } = phasesOf(this.#layout.phases)[error.phase];
-      const names = kernels.map(({ kernel }) => this.#layout.entries[kernel].kernel.name).join(" + ");
+      const { kernels } = phasesOf(this.#replay.phases)[error.phase];
+      const names = kernels.map(({ kernel }) => this.#names[kernel]).join(" + ");
       const why = error.cause instanceof Error ? `: ${error.cause.message}` : " on a worker thread";
       return new Error(`the cpu device failed in ${names}${why}`, { cause: error.cause });
     }

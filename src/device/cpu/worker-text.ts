@@ -23,8 +23,13 @@ export const JOB = {
   exit: 25,
 } as const;
 
-/** Programs a worker keeps. */
-const KEPT_PROGRAMS = 256;
+/** Programs a worker keeps: as many as a compiled function keeps traces. One it has dropped is compiled again from its bytes. */
+const KEPT_PROGRAMS = 64;
+/**
+ * Bytes of a buffer that is dropped with a program. The code of modules weighs nothing in V8's account, so that it would
+ * not collect them in a thread that allocates nothing else; buffers do, and one that nobody touches is not resident.
+ */
+const NUDGE = 1 << 24;
 /** Looks at the sequence before a worker goes to sleep: some tens of microseconds. */
 const SPINS = 5000;
 
@@ -50,7 +55,7 @@ function work({ memory, thread }) {
       const module = new WebAssembly.Module(new Uint8Array(bytes));
       exports = new WebAssembly.Instance(module, { env: { memory } }).exports;
       programs.set(program, exports);
-      if (programs.size > ${KEPT_PROGRAMS}) programs.delete(programs.keys().next().value);
+      if (programs.size > ${KEPT_PROGRAMS}) programs.delete(programs.keys().next().value), new ArrayBuffer(${NUDGE});
     }
     if (Atomics.load(words, ${JOB.sequence}) !== seen) continue;
     try {

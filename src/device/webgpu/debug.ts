@@ -5,16 +5,16 @@
  * memory of its operands too. 4: its WGSL too.
  */
 import type { Plan } from "../../compiler/plan.ts";
-import type { Node } from "../../tensor/node.ts";
 import { formatBytes } from "../bytes.ts";
 import { debugLevel } from "../environment.ts";
+import type { Placed } from "./recorded.ts";
 
 /** What is told of a dispatch. */
 interface ReportedDispatch {
   readonly name: string;
   readonly wgsl: string;
   readonly workgroups: readonly number[];
-  readonly bindings: readonly (Node | "parameters")[];
+  readonly bindings: readonly (Placed | "parameters")[];
 }
 
 export function reportGpuPlan(plan: Plan, dispatches: readonly ReportedDispatch[]): void {
@@ -29,20 +29,14 @@ export function reportGpuPlan(plan: Plan, dispatches: readonly ReportedDispatch[
   dispatches.forEach((d, i) => {
     console.error(`[hico]   ${String(i).padStart(3)}  ${d.name}  (${d.workgroups.join(" × ")} workgroups)`);
     if (level >= 3)
-      for (const [k, node] of d.bindings.entries()) console.error(`[hico]        ${k}: ${describe(plan, node)}`);
+      for (const [k, value] of d.bindings.entries()) console.error(`[hico]        ${k}: ${describe(plan, value)}`);
     if (level >= 4) console.error(d.wgsl.replaceAll(/^/gm, "         "));
   });
 }
 
-function describe(plan: Plan, node: Node | "parameters"): string {
-  if (node === "parameters") return `parameters, ${plan.graph.parameterWords} words`;
-  const place = plan.placeOf.get(node);
-  const where = !place
-    ? "scratch"
-    : place.kind === "slot"
-      ? `slot ${place.slot}`
-      : place.kind === "output"
-        ? `output ${place.output}`
-        : `leaf ${place.leaf}`;
-  return `${node.dtype}[${node.shape.join(", ")}] ${where}`;
+function describe(plan: Plan, value: Placed | "parameters"): string {
+  if (value === "parameters") return `parameters, ${plan.graph.parameterWords} words`;
+  const { spec, place } = value;
+  const where = place.kind === "slot" ? place.slot : place.kind === "output" ? place.output : place.leaf;
+  return `${spec.dtype}[${spec.shape.join(", ")}] ${place.kind} ${where}`;
 }

@@ -5,7 +5,7 @@
  * what it leaves to its place among all steps, since bindings begin at multiples of 256 bytes and steps need not.
  */
 import type { FusedKernel } from "../../compiler/kernels.ts";
-import type { LoopParts } from "../../compiler/loop-plan.ts";
+import type { LoopParts, LoopValue } from "../../compiler/loop-plan.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { Node } from "../../tensor/node.ts";
@@ -13,45 +13,61 @@ import { timeOf } from "../../tensor/program/body.ts";
 import type { BufferSlice } from "./bindings.ts";
 import type { GpuBuffer } from "./gpu/buffers.ts";
 import type { Command, Gpu } from "./gpu/gpu.ts";
-import type { RecordedDispatch } from "./recorded.ts";
+import type { Placed, RecordedDispatch } from "./recorded.ts";
 import { copyCommand, dispatchCommand } from "./recorded.ts";
 
 export class LoopRunner {
   readonly dispatches: readonly RecordedDispatch[];
   readonly #gpu: Gpu;
-  readonly #kernel: FusedKernel;
-  readonly #parts: LoopParts;
-  readonly #plan: Plan;
+  readonly #loop: LoopParts["loop"];
+  readonly #parts: Pick<LoopParts, "leaves"> & { readonly values: readonly Omit<LoopValue, "node">[] };
+  /** Operands and results of the loop in the plan that it stands in; undefined where nobody reads a result. */
+  readonly #inputs: readonly Placed[];
+  readonly #outputs: readonly (Placed | undefined)[];
+  /** The value that an output of the body's plan is. */
+  readonly #valueOf: readonly number[];
   readonly #slots: readonly GpuBuffer[];
   /** What a leaf is at the step that runs; undefined where it is a whole operand. */
   readonly #leaves: readonly (GpuBuffer | undefined)[];
   /** What the step that runs makes of every value. */
   readonly #values: readonly GpuBuffer[];
 
-  constructor(gpu: Gpu, kernel: FusedKernel, parts: LoopParts, plan: Plan, dispatches: readonly RecordedDispatch[]) {
+  /**
+   * @param plan of the body
+   * @param at where a value of the plan that the loop stands in lies
+   */
+  constructor(
+    gpu: Gpu,
+    kernel: FusedKernel,
+    { loop, graph, leaves, values }: LoopParts,
+    plan: Plan,
+    dispatches: readonly RecordedDispatch[],
+    at: (node: Node) => Placed,
+  ) {
     this.#gpu = gpu;
-    this.#kernel = kernel;
-    this.#parts = parts;
-    this.#plan = plan;
+    this.#loop = loop;
+    this.#parts = { leaves, values: values.map(({ node: _, ...value }) => value) };
+    this.#inputs = kernel.inputs.map(at);
+    this.#outputs = kernel.outputs.map(({ node }) => node && at(node));
+    const numbers = new Map(values.map(({ node }, i) => [node, i]));
+    this.#valueOf = graph.outputs.map((node) => numbers.get(node)!);
     this.dispatches = dispatches;
     this.#slots = plan.slots.map((bytes) => gpu.acquire(bytes));
-    this.#leaves = parts.leaves.map((leaf, i) =>
-      leaf.kind === "whole" ? undefined : gpu.acquire(nodeBytes(parts.graph.leaves[i].node)),
+    this.#leaves = leaves.map((leaf, i) =>
+      leaf.kind === "whole" ? undefined : gpu.acquire(nodeBytes(graph.leaves[i].node)),
     );
-    this.#values = parts.values.map(({ bytes }) => gpu.acquire(bytes));
+    this.#values = values.map(({ bytes }) => gpu.acquire(bytes));
   }
 
   /** @param sliceOf where operands and results of the loop lie */
-  commands(sliceOf: (node: Node) => BufferSlice): Command[] {
-    const { loop, leaves, values } = this.#parts;
-    const { inputs, outputs } = this.#kernel;
-    const operand = (i: number): BufferSlice => sliceOf(inputs[i]);
-    const result = (i: number): BufferSlice => sliceOf(outputs[i].node!);
-    const numbers = new Map(values.map(({ node }, i) => [node, i]));
-    const within = (node: Node): BufferSlice => {
-      const place = this.#plan.placeOf.get(node);
-      if (place?.kind === "slot") return { buffer: this.#slots[place.slot] };
-      if (place?.kind !== "leaf") return { buffer: this.#values[numbers.get(node)!] };
+  commands(sliceOf: (value: Placed) => BufferSlice): Command[] {
+    const loop = this.#loop;
+    const { leaves, values } = this.#parts;
+    const operand = (i: number): BufferSlice => sliceOf(this.#inputs[i]);
+    const result = (i: number): BufferSlice => sliceOf(this.#outputs[i]!);
+    const within = ({ place }: Placed): BufferSlice => {
+      if (place.kind === "slot") return { buffer: this.#slots[place.slot] };
+      if (place.kind === "output") return { buffer: this.#values[this.#valueOf[place.output]] };
       const leaf = leaves[place.leaf];
       return leaf.kind === "whole" ? operand(leaf.operand) : { buffer: this.#leaves[place.leaf]! };
     };

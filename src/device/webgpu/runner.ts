@@ -20,6 +20,7 @@ import {
 } from "../../shaders/print/program.ts";
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
+import type { ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { BufferSlice } from "./bindings.ts";
@@ -30,8 +31,8 @@ import { toDevice } from "../host-data.ts";
 import { workOf } from "../work.ts";
 import { spareOutputs } from "./lowerings.ts";
 import { LoopRunner } from "./loop.ts";
-import type { RecordedDispatch } from "./recorded.ts";
-import { copyCommand, dispatchCommand } from "./recorded.ts";
+import type { Placed, RecordedDispatch } from "./recorded.ts";
+import { copyCommand, dispatchCommand, placed } from "./recorded.ts";
 import type { GpuMemory } from "./storage.ts";
 import { GpuStorage, SMALL_BYTES } from "./storage.ts";
 
@@ -46,8 +47,17 @@ interface RunnerOptions {
   plan(graph: Graph): Plan;
 }
 
+/** A leaf of the plan, without its node. */
+interface LeafPlace extends Pick<Leaf, "role" | "offset"> {
+  readonly spec: ValueSpec;
+}
+
 export class WebGpuRunner {
-  readonly plan: Plan;
+  readonly #leaves: readonly LeafPlace[];
+  readonly #outputs: readonly Placed[];
+  readonly #copies: readonly { readonly from: Placed; readonly leaf: number }[];
+  readonly #parameterWords: number;
+  readonly checks: Graph["checks"];
   readonly #steps: readonly (RecordedDispatch | LoopRunner)[];
   readonly #gpu: Gpu;
   readonly #memory: GpuMemory;
@@ -67,13 +77,21 @@ export class WebGpuRunner {
   private constructor(gpu: Gpu, memory: GpuMemory, plan: Plan, steps: readonly (RecordedDispatch | LoopRunner)[]) {
     this.#gpu = gpu;
     this.#memory = memory;
-    this.plan = plan;
+    const { graph } = plan;
+    this.#leaves = graph.leaves.map(({ role, offset, node: { shape, dtype } }) => ({
+      role,
+      offset,
+      spec: { shape, dtype },
+    }));
+    this.#outputs = graph.outputs.map((node) => placed(plan, node));
+    this.#copies = plan.copies.map(({ from, leaf }) => ({ from: placed(plan, from), leaf }));
+    this.#parameterWords = graph.parameterWords;
+    this.checks = graph.checks;
     this.#steps = steps;
     this.#slots = plan.slots.map((bytes) => gpu.acquire(bytes));
-    const words = plan.graph.parameterWords;
-    this.#parameters = words > 0 ? gpu.acquire(words * 4) : undefined;
-    plan.graph.outputs.forEach((node, i) => {
-      if (nodeBytes(node) <= SMALL_BYTES) this.#results.set(i, gpu.acquire(SMALL_BYTES));
+    this.#parameters = graph.parameterWords > 0 ? gpu.acquire(graph.parameterWords * 4) : undefined;
+    this.#outputs.forEach(({ spec }, i) => {
+      if (nodeBytes(spec) <= SMALL_BYTES) this.#results.set(i, gpu.acquire(SMALL_BYTES));
     });
   }
 
@@ -89,68 +107,69 @@ export class WebGpuRunner {
   /** Runs the plan. `values` are in the order of the graph's leaves; variables get their memory here if they have none. */
   run(device: GpuStorage["device"], values: readonly WebGpuLeafValue[]): GpuStorage[] {
     const gpu = this.#gpu;
-    const { graph } = this.plan;
     const before: Command[] = [];
-    const leaves = graph.leaves.map((leaf, i) => this.#leafSlice(leaf, i, values[i], before));
+    const leaves = this.#leaves.map((leaf, i) => this.#leafSlice(leaf, i, values[i], before));
     if (this.#parameters) this.#writeParameters(values);
 
-    const storages = graph.outputs.map(
-      (node) => new GpuStorage(device, node.shape, node.dtype, this.#memory.allocate(nodeBytes(node)), this.#memory),
+    const storages = this.#outputs.map(
+      ({ spec }) =>
+        new GpuStorage(device, spec.shape, spec.dtype, this.#memory.allocate(nodeBytes(spec)), this.#memory),
     );
     const outputs = storages.map((s, i) => (this.#results.has(i) ? { buffer: this.#results.get(i)! } : s.slice));
     this.#record(leaves, outputs);
 
     const after: Command[] = [];
-    for (const { from, leaf } of this.plan.copies) {
-      after.push(copyCommand(this.#sliceOf(from, leaves, outputs), leaves[leaf]!, nodeBytes(from)));
+    for (const { from, leaf } of this.#copies) {
+      after.push(copyCommand(this.#sliceOf(from, leaves, outputs), leaves[leaf]!, nodeBytes(from.spec)));
     }
-    graph.outputs.forEach((node, i) => {
-      const from = this.#sliceOf(node, leaves, outputs);
+    this.#outputs.forEach((value, i) => {
+      const from = this.#sliceOf(value, leaves, outputs);
       const to = storages[i].slice;
-      if (from.buffer !== to.buffer || from.offset !== to.offset) after.push(copyCommand(from, to, nodeBytes(node)));
+      if (from.buffer !== to.buffer || from.offset !== to.offset)
+        after.push(copyCommand(from, to, nodeBytes(value.spec)));
     });
     gpu.submit(before.length + after.length > 0 ? [...before, ...this.#commands, ...after] : this.#commands);
     return storages;
   }
 
-  #leafSlice(leaf: Leaf, index: number, value: WebGpuLeafValue, before: Command[]): BufferSlice | undefined {
+  #leafSlice(leaf: LeafPlace, index: number, value: WebGpuLeafValue, before: Command[]): BufferSlice | undefined {
     if (leaf.role === "parameter") {
       if (value instanceof GpuStorage) {
         const to = { buffer: this.#parameters!, offset: leaf.offset * 4 };
-        before.push(copyCommand(value.slice, to, nodeBytes(leaf.node)));
+        before.push(copyCommand(value.slice, to, nodeBytes(leaf.spec)));
       }
       return undefined;
     }
     if (value instanceof GpuStorage) return value.slice;
     let buffer = this.#inputs.get(index);
-    if (!buffer) this.#inputs.set(index, (buffer = this.#gpu.acquire(nodeBytes(leaf.node))));
-    this.#gpu.write(buffer, 0, toDevice(value, leaf.node.dtype));
+    if (!buffer) this.#inputs.set(index, (buffer = this.#gpu.acquire(nodeBytes(leaf.spec))));
+    this.#gpu.write(buffer, 0, toDevice(value, leaf.spec.dtype));
     return { buffer };
   }
 
   #writeParameters(values: readonly WebGpuLeafValue[]): void {
-    const { graph } = this.plan;
-    const words = new Uint32Array(graph.parameterWords);
-    graph.leaves.forEach((leaf, i) => {
+    const words = new Uint32Array(this.#parameterWords);
+    this.#leaves.forEach((leaf, i) => {
       const value = values[i];
       if (leaf.role !== "parameter" || value instanceof GpuStorage) return;
-      const view = toDevice(value, leaf.node.dtype);
-      words.set(new Uint32Array(view.buffer, view.byteOffset, sizeOf(leaf.node.shape)), leaf.offset);
+      const view = toDevice(value, leaf.spec.dtype);
+      words.set(new Uint32Array(view.buffer, view.byteOffset, sizeOf(leaf.spec.shape)), leaf.offset);
     });
     this.#gpu.write(this.#parameters!, 0, words);
   }
 
-  #sliceOf(node: Node, leaves: readonly (BufferSlice | undefined)[], outputs: readonly BufferSlice[]): BufferSlice {
-    const place = this.plan.placeOf.get(node);
-    switch (place?.kind) {
+  #sliceOf(
+    { place }: Placed,
+    leaves: readonly (BufferSlice | undefined)[],
+    outputs: readonly BufferSlice[],
+  ): BufferSlice {
+    switch (place.kind) {
       case "slot":
         return { buffer: this.#slots[place.slot] };
       case "output":
         return outputs[place.output];
       case "leaf":
         return leaves[place.leaf]!;
-      default:
-        throw new Error(`internal: a ${node.op.kind} node has no memory`);
     }
   }
 
@@ -163,9 +182,9 @@ export class WebGpuRunner {
     const parameters = this.#parameters && {
       buffer: this.#parameters,
       offset: 0,
-      size: this.plan.graph.parameterWords * 4,
+      size: this.#parameterWords * 4,
     };
-    const sliceOf = (node: Node): BufferSlice => this.#sliceOf(node, leaves, outputs);
+    const sliceOf = (value: Placed): BufferSlice => this.#sliceOf(value, leaves, outputs);
     this.#commands = this.#steps.flatMap((s) =>
       s instanceof LoopRunner ? s.commands(sliceOf) : [dispatchCommand(this.#gpu, s, sliceOf, parameters)],
     );
@@ -210,6 +229,7 @@ async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise
     const place = plan.placeOf.get(node);
     return place?.kind === "leaf" ? plan.graph.leaves[place.leaf].node : node;
   };
+  const at = (node: Node | "parameters"): Placed | "parameters" => (node === "parameters" ? node : placed(plan, node));
   const sources: (Omit<RecordedDispatch, "pipeline"> | LoopRunner)[] = [];
   const accesses: { access: "read" | "read_write" }[][] = [];
   for (const step of plan.steps) {
@@ -225,6 +245,7 @@ async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise
           parts,
           inner,
           dispatches.filter((d): d is RecordedDispatch => !(d instanceof LoopRunner)),
+          (node) => placed(plan, node),
         ),
       );
       accesses.push([]);
@@ -242,7 +263,13 @@ async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise
           b.role === "in" ? kernel.inputs[b.index] : b.role === "out" ? outputs[b.index] : scratch[b.index],
         );
         const work = { flops, bytes: bindings.reduce((sum, node) => sum + nodeBytes(node), 0) };
-        sources.push({ name: source.name, wgsl: source.wgsl, bindings, workgroups: source.workgroups, work });
+        sources.push({
+          name: source.name,
+          wgsl: source.wgsl,
+          bindings: bindings.map(at),
+          workgroups: source.workgroups,
+          work,
+        });
         flops = 0;
         accesses.push(source.bindings.map(({ access }) => ({ access })));
       }
@@ -268,7 +295,7 @@ async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise
     sources.push({
       name,
       wgsl: program.wgsl,
-      bindings: program.bindings.map((b) => b.node),
+      bindings: program.bindings.map((b) => at(b.node)),
       workgroups: program.workgroups,
       work: step.kernels.map(workOf).reduce((p, q) => ({ flops: p.flops + q.flops, bytes: p.bytes + q.bytes })),
     });

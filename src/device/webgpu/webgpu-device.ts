@@ -3,6 +3,7 @@
  */
 import { greatestOf } from "../../compiler/graph.ts";
 import type { Graph } from "../../compiler/graph.ts";
+import type { Plan } from "../../compiler/plan.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { MatmulTile } from "../../shaders/matmul/product.ts";
@@ -49,7 +50,7 @@ const RUNS_BEFORE_TUNING = 3;
 
 /** A plan that is not tuned yet. */
 interface Untuned {
-  readonly graph: Graph;
+  readonly plan: Plan;
   runs: number;
 }
 
@@ -154,14 +155,15 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
 
   protected async prepare(graph: Graph): Promise<WebGpuRunner> {
     await this.#tuner?.ready();
-    const runner = await this.#prepareRunner(graph);
-    const hasProducts = runner.plan.steps.some(({ kernels }) => kernels.some(({ kind }) => kind === "matmul"));
-    if (this.#tuner && hasProducts) this.#untuned.set(runner, { graph, runs: 0 });
+    const plan = this.#planner.plan(graph);
+    const runner = await this.#prepareRunner(plan);
+    const hasProducts = plan.steps.some(({ kernels }) => kernels.some(({ kind }) => kind === "matmul"));
+    if (this.#tuner && hasProducts) this.#untuned.set(runner, { plan, runs: 0 });
     return runner;
   }
 
-  #prepareRunner(graph: Graph): Promise<WebGpuRunner> {
-    return WebGpuRunner.prepare(this.gpu, this.#memory, this.#planner.plan(graph), {
+  #prepareRunner(plan: Plan): Promise<WebGpuRunner> {
+    return WebGpuRunner.prepare(this.gpu, this.#memory, plan, {
       lower: (kernel: FusedKernel) => this.#planner.lower(kernel),
       loop: (kernel: FusedKernel) => this.#planner.loop(kernel),
       plan: (inner: Graph) => this.#planner.plan(inner),
@@ -173,7 +175,7 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     const storages = runner.current.run(this, values);
     if (this.#tuner) this.#tuneAfter(runner, this.#tuner);
     await this.gpu.throttle();
-    return this.#indices.note(runner.plan.graph.checks, storages);
+    return this.#indices.note(runner.checks, storages);
   }
 
   protected override async checkUnseen(indices: GpuStorage, bounds: Bounds): Promise<void> {
@@ -195,8 +197,8 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     this.#untuned.delete(runner);
     void (async () => {
       try {
-        const isFaster = await tuner.tune(runner.plan, (kernel) => this.#planner.tileOf(kernel));
-        if (isFaster) runner.replace(await this.#prepareRunner(untuned.graph));
+        const isFaster = await tuner.tune(untuned.plan, (kernel) => this.#planner.tileOf(kernel));
+        if (isFaster) runner.replace(await this.#prepareRunner(this.#planner.plan(untuned.plan.graph)));
       } catch {
         // The device is gone, or memory for a second plan is: the plan stays as it is.
       }
