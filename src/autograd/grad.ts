@@ -183,7 +183,7 @@ export function valueAndGrad<X extends Tree, R extends readonly unknown[]>(
   };
 }
 
-/** `(x, …rest) => df/dx` of a scalar-valued function; apply it twice for second derivatives. Source: jax.grad. */
+/** `(x, …rest) => df/dx` of a scalar-valued function `f`; apply it twice for second derivatives. Source: jax.grad. */
 export function grad<X extends Tree, R extends readonly unknown[]>(
   f: (x: X, ...rest: R) => Tensor,
 ): (x: X, ...rest: R) => X {
@@ -207,7 +207,8 @@ function requireScalar(op: string, value: Tensor): void {
 
 /**
  * Adds the gradient of `loss` to `grad` of every trainable variable and every tensor that asked with `requireGrad()`.
- * Several calls before `grad` is cleared accumulate, as in PyTorch.
+ * Several calls before `grad` is cleared accumulate, as in PyTorch. `cotangent`, of the shape of `loss`, is the
+ * gradient with respect to `loss` itself; without it `loss` is a scalar, and that is 1.
  */
 export function backward(loss: Tensor, cotangent?: Tensor): void {
   if (!cotangent) requireScalar("backward", loss);

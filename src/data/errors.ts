@@ -34,6 +34,7 @@ export class DataError extends Error {
   readonly reason: BadInput;
   readonly detail: string;
 
+  /** @param options the `cause`, where another error is behind it. */
   constructor(file: string, reason: BadInput, detail: string, options?: ErrorOptions) {
     super(`${file}: ${reason}: ${detail}`, options);
     this.file = file;

@@ -66,7 +66,7 @@ export class CounterRandom {
     return Math.sqrt(-2 * Math.log((high + 0.5) * 2 ** -32)) * Math.cos(2 * Math.PI * low * 2 ** -32);
   }
 
-  /** `count` distinct integers of [0, from), in random order (partial Fisher-Yates). */
+  /** `count` distinct integers of `[0, from)`, in random order (partial Fisher-Yates). */
   distinct(count: number, from: number): number[] {
     if (count > from) throw new RangeError(`cannot draw ${count} distinct numbers from ${from}`);
     const pool = Array.from({ length: from }, (_, i) => i);

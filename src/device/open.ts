@@ -21,8 +21,8 @@ import { WebGpuDevice } from "./webgpu/webgpu-device.ts";
 export type DeviceOptions = WebGpuOptions & CpuOptions;
 
 /**
- * Opens a device: `auto` (a real GPU, else `cpu`), `webgpu`, `cpu` or `reference`. `HICO_DEVICE`, `HICO_ADAPTER` and
- * `HICO_THREADS` stand in for what is not given.
+ * Opens the device of this name: `auto` (a real GPU, else `cpu`), `webgpu`, `cpu` or `reference`. `HICO_DEVICE`,
+ * `HICO_ADAPTER` and `HICO_THREADS` stand in for what is not given.
  *
  * @throws Error where what was asked for is not there; the message lists what is.
  */

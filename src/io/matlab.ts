@@ -65,7 +65,10 @@ export function readMat(
   });
 }
 
-/** The array of one name. @throws FormatError naming what there is instead. */
+/**
+ * The array called `name` among the `variables` that `readMat` found in `file`. @throws FormatError naming what there
+ * is instead.
+ */
 export function matArray(variables: ReadonlyMap<string, MatVariable>, name: string, file: string): HostTensor {
   const found = variables.get(name);
   if (found === undefined) {

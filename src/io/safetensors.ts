@@ -71,7 +71,7 @@ export class SafetensorsFile {
     this.metadata = metadata;
   }
 
-  /** Opens a file and reads and checks its header. Throws `FormatError`. */
+  /** Opens a file and reads and checks its header; `name` is what errors call bytes. Throws `FormatError`. */
   static open(input: BytesOrPath, name?: string): SafetensorsFile {
     const source = openSource(input, name);
     try {
@@ -124,11 +124,13 @@ export function openSafetensors(input: BytesOrPath, name?: string): SafetensorsF
   return SafetensorsFile.open(input, name);
 }
 
-/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+/** From a Blob, a Response or a stream, called `name` in errors, when all of it is there; otherwise as from bytes. */
 export function readSafetensors(input: ByteStream, name?: string): Promise<SafetensorsContents>;
 /**
- * Reads a whole safetensors file. From bytes, tensors share their memory where they are aligned.
- * Throws `FormatError` with the file and the fault on anything malformed.
+ * Reads a whole safetensors file. From bytes, tensors share their memory where they are aligned. Throws `FormatError`
+ * with the file and the fault on anything malformed.
+ *
+ * @param name what errors call bytes that are given; a file is called by its path.
  */
 export function readSafetensors(input: BytesOrPath, name?: string): SafetensorsContents;
 export function readSafetensors(
@@ -164,7 +166,11 @@ export type NamedTensors = ReadonlyMap<string, HostTensor> | Readonly<Record<str
 /** Texts by name: a file's metadata. */
 export type NamedStrings = ReadonlyMap<string, string> | Readonly<Record<string, string>>;
 
-/** The metadata and tensor list of a file, without reading any tensor. */
+/**
+ * The metadata and tensor list of a file, without reading any tensor.
+ *
+ * @param name what errors call bytes that are given; a file is called by its path.
+ */
 export function listSafetensors(
   input: BytesOrPath,
   name?: string,

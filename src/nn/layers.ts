@@ -102,7 +102,10 @@ export class MaxPool1d extends Module {
 /** A step of a chain: a module, or a function that has no parameters, such as `(x) => x.relu()`. */
 export type SequentialStep = TensorModule | ((x: Tensor) => Tensor);
 
-/** One after the other (torch.nn.Sequential). Names are positions, and functions take one too, as PyTorch's do. */
+/**
+ * The `steps` one after the other (torch.nn.Sequential). Names are positions, and functions take one too, as PyTorch's
+ * do.
+ */
 export class Sequential extends Module {
   readonly #steps: readonly SequentialStep[];
 

@@ -21,6 +21,10 @@ export class Linear extends Module {
   readonly weight: Variable;
   readonly bias?: Variable;
 
+  /**
+   * @param inFeatures size of the last axis of x.
+   * @param outFeatures size of the last axis of the result.
+   */
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
     checkOptions("Linear", options, ["bias", "dtype", "generator"]);

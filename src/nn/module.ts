@@ -88,7 +88,7 @@ export abstract class Module {
     return loadState(this.stateDict(), source, { name: this.constructor.name, ...options });
   }
 
-  /** Switches dropout and the like on, here and in all modules below. */
+  /** Switches dropout and the like on, or where `on` is false off, here and in all modules below. */
   train(on = true): this {
     for (const module of this.modules()) module.#training = on;
     return this;

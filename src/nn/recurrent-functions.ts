@@ -69,7 +69,10 @@ interface LayerInputs {
   readonly segments?: readonly number[];
 }
 
-/** torch.nn.GRU: gates r, z, n, the reset gate applied after the recurrent product. x [T, B, in]. */
+/**
+ * torch.nn.GRU: gates r, z, n, the reset gate applied after the recurrent product. x [T, B, in]; `weights` as {@link
+ * RecurrentWeights} describes them.
+ */
 export function gru(x: Tensor, weights: RecurrentWeights, options: RecurrentOptions = {}): GruResult {
   const states: Tensor[] = [];
   const y = overLayers("gru", 3, x, weights, options, (layer) => {

@@ -84,6 +84,10 @@ abstract class Recurrent extends Module {
 
 /** Gated recurrent unit (Cho et al. 2014) in cuDNN's form, as torch.nn.GRU. Parameters: see `RecurrentWeights`. */
 export class GRU extends Recurrent {
+  /**
+   * @param inputSize features of x at a step, `in`.
+   * @param hiddenSize H, the features of a state.
+   */
   constructor(inputSize: number, hiddenSize: number, settings: RecurrentSettings = {}) {
     super(3, inputSize, hiddenSize, settings);
   }
@@ -98,6 +102,10 @@ export class GRU extends Recurrent {
 export class LSTM extends Recurrent {
   protected override readonly inputs = ["h0", "c0", "mask", "segments"];
 
+  /**
+   * @param inputSize features of x at a step, `in`.
+   * @param hiddenSize H, the features of a state.
+   */
   constructor(inputSize: number, hiddenSize: number, settings: RecurrentSettings = {}) {
     super(4, inputSize, hiddenSize, settings);
   }

@@ -38,7 +38,7 @@ export interface LoadReport {
   readonly unexpected: string[];
 }
 
-/** Assigns each variable the value of its name. See `Module.loadStateDict`. */
+/** Assigns each of the `variables`, by their names, the value of its name. See `Module.loadStateDict`. */
 export function loadState(
   variables: ReadonlyMap<string, Variable>,
   source: StateSource,

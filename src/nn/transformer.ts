@@ -71,6 +71,10 @@ export class MultiHeadAttention extends Module {
   readonly #batchFirst: boolean;
   readonly #generator: Generator | undefined;
 
+  /**
+   * @param width features of x and of the result; a multiple of `heads`.
+   * @param heads how many attend side by side, each to width / heads features.
+   */
   constructor(width: number, heads: number, settings: AttentionSettings = {}) {
     super();
     checkOptions("MultiHeadAttention", settings, ["dropout", "bias", "batchFirst", "dtype", "generator"]);
@@ -219,6 +223,10 @@ export class TransformerEncoderLayer extends Module {
   readonly #activate: (x: Tensor) => Tensor;
   readonly #normFirst: boolean;
 
+  /**
+   * @param width features of x and of the result; a multiple of `heads`.
+   * @param heads how many attend side by side, each to width / heads features.
+   */
   constructor(width: number, heads: number, settings: EncoderLayerSettings = {}) {
     super();
     checkOptions("TransformerEncoderLayer", settings, LAYER_SETTINGS);

@@ -95,8 +95,8 @@ export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOpt
 }
 
 /**
- * Largest of each window of the last axis; the first of equals takes the gradient (torch.nn.functional.max_pool1d).
- * The third argument is the stride (default `size`) or all of the options.
+ * Largest of each window of the last axis of x; the first of equals takes the gradient
+ * (torch.nn.functional.max_pool1d). The third argument is the stride (default `size`) or all of the options.
  */
 export function maxPool1d(x: Tensor, size: number, options: number | MaxPoolOptions = size): Tensor {
   if (typeof options !== "number") return maxPool("maxPool1d", x, size, options, 1);
@@ -117,7 +117,9 @@ export function maxPoolAxis(x: Tensor, axis: number, size: number, stride = size
   return largest;
 }
 
-/** Linear interpolation of the last axis to `size` points (torch interpolate, mode "linear", align_corners=False). */
+/**
+ * Linear interpolation of the last axis of x to `size` points (torch interpolate, mode "linear", align_corners=False).
+ */
 export function interpolateLinear(x: Tensor, size: number): Tensor {
   const length = x.shape[x.rank - 1];
   if (!Number.isInteger(size) || size < 1 || x.rank === 0 || length === 0) {

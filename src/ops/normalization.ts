@@ -48,7 +48,7 @@ export interface LayerNormOptions {
   readonly shape?: Shape;
 }
 
-/** Layer normalisation over the last axis, or the last axes together (torch.nn.functional.layer_norm). */
+/** Layer normalisation of x over its last axis, or the last axes together (torch.nn.functional.layer_norm). */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   requireFloat("layerNorm", x);
   checkOptions("layerNorm", options, ["weight", "bias", "epsilon", "shape"]);

@@ -52,7 +52,7 @@ const TOP_K: FusedOp<TopKAttrs> = {
   },
 };
 
-/** The `k` largest of the last axis, largest first, with their indices (torch.topk). NaN counts as the largest. */
+/** The `k` largest of the last axis of x, largest first, with their indices (torch.topk). NaN counts as the largest. */
 export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
   const n = x.shape[x.rank - 1] ?? 0;
   if (!Number.isInteger(k) || k < 1 || k > n)

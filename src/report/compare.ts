@@ -46,13 +46,10 @@ export function judgementOf(found: LinearEvaluation | KnnEvaluation | undefined)
 }
 
 /**
- * @param ours how the run was judged, by kind; default: what is in its folder
- * @throws Error where the two were not judged alike, on other data, or have other classes.
- */
-/**
  * Reads the results of two runs, by their folders, and puts those of `run` beside those of `against`.
  *
- * @throws Error where they were judged by nothing alike
+ * @param ours how `run` was judged, by kind; default: what is in its folder.
+ * @throws Error where the two were not judged alike, on other data, or have other classes.
  */
 export function compareRuns(
   run: string,

@@ -44,7 +44,10 @@ export interface Backend {
   supports(dtype: DType): boolean;
   /** Computes the nodes and the assignments in one plan; storages of `outputs` in their order. */
   realize(outputs: readonly Node[], assignments: readonly Assignment[]): Promise<Storage[]>;
-  /** Plans once for many runs. `inputs` are `data` leaves of the graph that change from run to run. */
+  /**
+   * Plans once for many runs, each of which computes `outputs` and runs `assignments` as `realize` does. `inputs` are
+   * `data` leaves of the graph that change from run to run.
+   */
   compile(inputs: readonly Node[], outputs: readonly Node[], assignments: readonly Assignment[]): Promise<CompiledStep>;
   /** A copy of the values on the host, in row-major order. */
   read(storage: Storage): Promise<HostArray>;

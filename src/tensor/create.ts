@@ -182,7 +182,7 @@ export function oneHot(index: Tensor, classes: number, dtype: DType = "f32"): Te
   return checked.unsqueeze(-1).eq(arange(classes).cast(index.dtype)).cast(dtype);
 }
 
-/** The tensor's value on another device: the same shape and dtype. */
+/** The value of x on another device: the same shape and dtype. */
 export async function to(x: Tensor, device: Backend): Promise<Tensor> {
   requireTensor("to", "x", x);
   if (typeof (device as Partial<Backend> | undefined)?.realize !== "function") {

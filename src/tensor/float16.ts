@@ -33,7 +33,7 @@ export function f16ToFloat32(bits: Uint16Array): Float32Array {
   return result;
 }
 
-/** float32 to binary16 bits, rounding to nearest even. Past ±65520 gives ±infinity. */
+/** The `values`, as float32, to binary16 bits, rounding to nearest even. Past ±65520 gives ±infinity. */
 export function float32ToF16(values: ArrayLike<number>): Uint16Array {
   const result = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
@@ -70,7 +70,7 @@ export function bf16ToFloat32(bits: Uint16Array): Float32Array {
   return result;
 }
 
-/** float32 to bfloat16 bits, rounding to nearest even. */
+/** The `values`, as float32, to bfloat16 bits, rounding to nearest even. */
 export function float32ToBf16(values: ArrayLike<number>): Uint16Array {
   const result = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {

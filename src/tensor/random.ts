@@ -33,7 +33,7 @@ export class Generator {
   }
 
   /**
-   * Starts again from this seed; compiled functions that draw from the generator do so too.
+   * Starts again from this seed, as after `calls` draws; compiled functions that draw from the generator do so too.
    *
    * @throws Error inside a compiled function, for a generator from outside.
    */
@@ -168,7 +168,9 @@ function below(x: number): number {
 
 const shared = new Generator(0);
 
-/** Restarts the shared generator, for compiled functions too, but not inside one; see `rng`. */
+/**
+ * Restarts the shared generator with `value` as its seed, for compiled functions too, but not inside one; see `rng`.
+ */
 export function seed(value: number): void {
   shared.reseed(value);
 }

@@ -31,7 +31,7 @@ export const hooks: {
   backward?: (loss: Tensor, cotangent?: Tensor) => void;
 } = {};
 
-/** A lazy array: methods describe what to compute, `read` and its like compute it. */
+/** A lazy array, the value of a graph's `node`: methods describe what to compute, `read` and its like compute it. */
 export class Tensor {
   #node: Node;
   #grad: Tensor | undefined;
@@ -206,11 +206,11 @@ export class Tensor {
   ge(y: Operand): Tensor {
     return binary("ge", this, y);
   }
-  /** Both, of bools. */
+  /** Whether this and `y` both hold, of bools. */
   and(y: Tensor): Tensor {
     return binary("and", this, y);
   }
-  /** Either, of bools. */
+  /** Whether this or `y` holds, or both, of bools. */
   or(y: Tensor): Tensor {
     return binary("or", this, y);
   }
@@ -384,23 +384,23 @@ export class Tensor {
   sum(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("sum", this, axes, keepDims);
   }
-  /** Product over `axes`, 1 of no element; shapes as for `sum`. */
+  /** Product over `axes`, 1 of no element; `keepDims` as for `sum`. */
   prod(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("prod", this, axes, keepDims);
   }
-  /** Ties share the gradient (torch.amax). */
+  /** Largest over `axes`, `keepDims` as for `sum`; ties share the gradient (torch.amax). */
   max(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("max", this, axes, keepDims);
   }
-  /** Smallest over `axes`; ties share the gradient (torch.amin). */
+  /** Smallest over `axes`, `keepDims` as for `sum`; ties share the gradient (torch.amin). */
   min(axes?: Axes, keepDims = false): Tensor {
     return reductions.reduction("min", this, axes, keepDims);
   }
-  /** Mean over `axes`, NaN of no element as in PyTorch; shapes as for `sum`. */
+  /** Mean over `axes`, NaN of no element as in PyTorch; `keepDims` as for `sum`. */
   mean(axes?: Axes, keepDims = false): Tensor {
     return reductions.mean(this, axes, keepDims);
   }
-  /** Population variance (`correction` 0) or the sample's (1, PyTorch's default for torch.var). */
+  /** Population variance (`correction` 0) or the sample's (1, as torch.var); `axes`, `keepDims` as for `sum`. */
   variance(axes?: Axes, keepDims = false, correction = 0): Tensor {
     return reductions.variance(this, axes, keepDims, correction);
   }
@@ -412,11 +412,11 @@ export class Tensor {
   argmin(axis = -1): Tensor {
     return reductions.argExtreme("min", this, axis);
   }
-  /** Whether any element is not 0 (bool); false for none. */
+  /** Whether any element is not 0 (bool), false for none; `axes` and `keepDims` as for `sum`. */
   any(axes?: Axes, keepDims = false): Tensor {
     return reductions.holding("any", this, axes, keepDims);
   }
-  /** Whether no element is 0 (bool); true for none. */
+  /** Whether no element is 0 (bool), true for none; `axes` and `keepDims` as for `sum`. */
   all(axes?: Axes, keepDims = false): Tensor {
     return reductions.holding("all", this, axes, keepDims);
   }
@@ -436,7 +436,7 @@ export class Tensor {
   permute(order: readonly number[]): Tensor {
     return views.permute(this, order);
   }
-  /** Two axes exchanged; the last two by default. */
+  /** Axes `a` and `b` exchanged; the last two by default. */
   transpose(a = -2, b = -1): Tensor {
     return views.transpose(this, a, b);
   }
@@ -454,8 +454,8 @@ export class Tensor {
     return views.unsqueeze(this, axis);
   }
   /**
-   * Basic indexing, axis by axis; missing axes are taken whole. A number drops its axis; negative positions count from
-   * the end; `[start, stop, step]` follows Python's slices (a negative step flips).
+   * Basic indexing by `ranges`, axis by axis; missing axes are taken whole. A number drops its axis; negative
+   * positions count from the end; `[start, stop, step]` follows Python's slices (a negative step flips).
    */
   slice(...ranges: Range[]): Tensor {
     return views.slice(this, ranges);
@@ -464,11 +464,11 @@ export class Tensor {
   flip(axes?: Axes): Tensor {
     return views.flip(this, axes);
   }
-  /** Zeros before and after each axis: `[[before, after], …]`. */
+  /** Zeros before and after each axis: `widths` are `[[before, after], …]`. */
   pad(widths: readonly (readonly [number, number])[]): Tensor {
     return views.pad(this, widths);
   }
-  /** Sliding windows along `axis`; a last axis of `size` is added (torch.Tensor.unfold). */
+  /** Windows of `size` elements, `dilation` apart, every `stride` of `axis`, as a last axis (torch.Tensor.unfold). */
   window(axis: number, size: number, stride = 1, dilation = 1): Tensor {
     return views.window(this, axis, size, stride, dilation);
   }
@@ -479,7 +479,7 @@ export class Tensor {
 
   // --- products and indexing
 
-  /** Matrix product (NumPy's rules: 1-D operands are row and column vectors, batch axes broadcast). */
+  /** Matrix product with `y` (NumPy's rules: 1-D operands are row and column vectors, batch axes broadcast). */
   matmul(y: Tensor): Tensor {
     return indexing.matmul(this, y);
   }

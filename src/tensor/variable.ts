@@ -27,7 +27,10 @@ export interface VariableOptions {
   readonly device?: Backend;
 }
 
-/** A tensor with memory of its own that is assigned in place: a parameter, a buffer, a queue. */
+/**
+ * A tensor with memory of its own that is assigned in place: a parameter, a buffer, a queue. `initial` is its first
+ * value, and gives it shape and dtype.
+ */
 export class Variable extends Tensor {
   readonly state: VariableState;
   #trainable: boolean;

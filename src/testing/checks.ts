@@ -101,7 +101,8 @@ export interface DeviceCheckOptions extends DrawOptions {
 }
 
 /**
- * Values and gradients of `f` on a device against the same graph in float64 on the reference device.
+ * Values and gradients of `f` on a device against the same graph in float64 on the reference device. `inputs` are
+ * described as for `checkGradient`.
  *
  * @throws CheckError with the smallest failing input as code, and where it differs.
  */
@@ -117,7 +118,7 @@ export async function checkOp(f: Checked, inputs: readonly Input[], options: Dev
 
 /**
  * Values and gradients of a kernel on a device against what it is meant to compute, written in ordinary operations and
- * run in float64 on the reference device.
+ * run in float64 on the reference device. `inputs` are described as for `checkGradient`.
  *
  * @throws CheckError with the smallest failing input as code, and where it differs.
  */
@@ -138,6 +139,7 @@ export async function checkKernel(
 
 /**
  * Values and gradients of `f` on a device are the same bits however often they are computed, each time by a new plan.
+ * `inputs` are described as for `checkGradient`.
  *
  * @throws CheckError with the smallest failing input as code, and where it differs.
  */

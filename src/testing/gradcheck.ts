@@ -45,7 +45,9 @@ export interface GradcheckResult {
   readonly largestError: number;
 }
 
-/** Reverse mode and differences disagree at one element. */
+/**
+ * Reverse mode and differences disagree at one element; `message` says at which, by how much, and how it was compared.
+ */
 export class GradcheckError extends Error {
   override readonly name = "GradcheckError";
   constructor(
@@ -54,8 +56,11 @@ export class GradcheckError extends Error {
     readonly input: string,
     /** Index of the element, one number an axis. */
     readonly index: readonly number[],
+    /** The derivative by reverse mode. */
     readonly analytic: number,
+    /** The derivative by central differences. */
     readonly numeric: number,
+    /** 1: a first derivative. 2: a second one. */
     readonly order: 1 | 2,
   ) {
     super(message);
@@ -172,7 +177,10 @@ export async function gradcheck(
   return { checked, largestError };
 }
 
-/** `gradcheck` of first and second derivatives. Source: torch.autograd.gradgradcheck. */
+/**
+ * `gradcheck` of first and second derivatives, of the same `f` at the same `inputs`. Source:
+ * torch.autograd.gradgradcheck.
+ */
 export const gradgradcheck = ((f: never, inputs: never, options: GradcheckOptions = {}) =>
   gradcheck(f, inputs, { ...options, order: 2 })) as typeof gradcheck;
 

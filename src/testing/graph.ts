@@ -57,7 +57,9 @@ const OPERATIONS: Operations = { ...UNARY, ...ROWS, ...BINARY };
 /** A drawn program: `graph.f(...graph.inputs.map((i) => i.tensor()))` runs it, `graph.code` is its text. */
 export class Graph {
   constructor(
+    /** What `f` takes: the first values. */
     readonly inputs: readonly Operand[],
+    /** What is computed, one after the other: each makes one more value, of earlier ones. */
     readonly steps: readonly GraphStep[],
   ) {}
 

@@ -21,11 +21,13 @@ export interface DrawOptions {
 export class CheckError extends Error {
   override readonly name = "CheckError";
   constructor(
+    /** What failed on which input, and what happened. */
     message: string,
     /** The smallest failing input that was found, as a program around the same call. */
     readonly code: string,
     /** Draws the same inputs again. */
     readonly seed: number,
+    /** What the check threw on that input. */
     cause: unknown,
   ) {
     super(message, { cause });

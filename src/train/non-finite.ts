@@ -10,6 +10,7 @@ export class NonFiniteError extends Error {
     readonly step: number,
     /** What is not finite, in words. */
     readonly what: string,
+    /** NaN, or an infinity. */
     readonly value: number,
     /** The last good checkpoint; undefined where there is none. */
     readonly checkpoint: string | undefined,

@@ -48,7 +48,10 @@ export class ProgressTimer {
   }
 }
 
-/** A line for people: `step 120/600, 35.2 steps/s, 14 s left, loss 0.4312`. */
+/**
+ * A line for people, with the `measures` by their names at its end: `step 120/600, 35.2 steps/s, 14 s left,
+ * loss 0.4312`.
+ */
 export function progressLine(progress: Progress, measures: Readonly<Record<string, number>> = {}): string {
   const { done, total, perSecond, secondsLeft } = progress;
   const parts = [

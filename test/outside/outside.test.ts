@@ -100,7 +100,7 @@ describe("README and docs", () => {
     assert.deepEqual(broken, []);
   });
 
-  test("every exported name is described, every method, and the shapes of tensors", () => {
+  test("every exported name is described, every method and parameter, and the shapes of tensors", () => {
     assert.deepEqual(undescribed(surface), []);
   });
 });
@@ -192,7 +192,7 @@ describe("what is planted is found", () => {
     assert.deepEqual(misquoted(quote, "const a = 1;\n"), ['p.md:1: src/a.ts has no line "const b = 2;"']);
   });
 
-  test("a name that is not exported, and one that is not described", () => {
+  test("a name that is not exported, one that is not described, a parameter without a meaning", () => {
     const row = "| import | holds |\n|---|---|\n| `hico-webgpu/nn` | `Linear`, `Quadratic` |\n";
     assert.deepEqual(unkept("p.md", row, surface), [
       "p.md: hico-webgpu/nn is said to hold Quadratic, which it does not export",
@@ -216,6 +216,24 @@ describe("what is planted is found", () => {
     assert.deepEqual(undescribed(surfaceOf(home)), [
       "p: twice() takes or gives tensors and says nothing of their shapes (i.d.ts)",
       "p: Tensor.ranks() has no description (i.d.ts)",
+    ]);
+    const parameters =
+      "/** How far to go. */\nexport interface Reach { metres: number }\n" +
+      "/** Goes from one end by steps. */\n" +
+      "export declare function walk(step: number, from: number, reach: Reach, pace: number): void;\n" +
+      "/** Runs with its `runners`. @param at when it starts */\n" +
+      "export declare function run(runners: string[], at: number): void;\n" +
+      "/** A race. */\nexport declare class Race {\n/** @param laps at most */\n" +
+      "constructor(laps: number, name: string);\n/** Waits. */\nwait(untilDark: boolean): void;\n" +
+      "/** Rests until dark. */\nrest(untilDark: boolean): void;\n" +
+      "/** Opens one. */\nstatic open(path: string): Race;\n}\n";
+    writeFileSync(join(home, "i.d.ts"), parameters);
+    assert.deepEqual(undescribed(surfaceOf(home)), [
+      "p: walk(from) is neither described nor named (i.d.ts)",
+      "p: walk(pace) is neither described nor named (i.d.ts)",
+      "p: new Race(name) is neither described nor named (i.d.ts)",
+      "p: Race.wait(untilDark) is neither described nor named (i.d.ts)",
+      "p: Race.open(path) is neither described nor named (i.d.ts)",
     ]);
   });
 });

@@ -12,7 +12,10 @@ export interface Exported {
   readonly description: string;
   /** Public members of classes, interfaces and constants. */
   readonly members: ReadonlySet<string>;
-  /** Methods and accessors of classes, and parameters of functions that say neither shape nor meaning. */
+  /**
+   * Methods and accessors without a description, tensors without a shape, and parameters of functions, constructors and
+   * methods that nothing tells the meaning of.
+   */
   readonly unsaid: readonly string[];
 }
 
@@ -48,7 +51,11 @@ export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
       name: alias.name,
       file: at?.getSourceFile().fileName.slice(home.length + 1) ?? "",
       description: ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim(),
-      unsaid: [...unsaidMethods(symbol, checker), ...unsaidTensors(symbol, checker)],
+      unsaid: [
+        ...unsaidMethods(symbol, checker),
+        ...unsaidTensors(symbol, checker),
+        ...unsaidParameters(symbol, checker),
+      ],
       members: new Set(types.flatMap((type) => checker.getPropertiesOfType(type).map((member) => member.name))),
     };
   };
@@ -64,19 +71,29 @@ export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
 const described = (symbol: ts.Symbol, checker: ts.TypeChecker): string =>
   ts.displayPartsToString(symbol.getDocumentationComment(checker)).trim();
 
+/** Everything said of it: its description and what its tags say, of all its declarations. */
+function allSaid(of: ts.Symbol | ts.Signature, checker: ts.TypeChecker): string {
+  const tags = "declaration" in of ? of.getJsDocTags() : (of as ts.Symbol).getJsDocTags(checker);
+  return ts.displayPartsToString([...of.getDocumentationComment(checker), ...tags.flatMap((tag) => tag.text ?? [])]);
+}
+
+/** Whether it is of TypeScript's own libraries. */
+const isForeign = (at: ts.Node | undefined): boolean => !at || at.getSourceFile().fileName.includes("/typescript/");
+
+/** Members of a type of the package that anybody may use. */
+const publicMembers = (type: ts.Type, checker: ts.TypeChecker): ts.Symbol[] =>
+  checker.getPropertiesOfType(type).filter((member) => {
+    const [at] = member.declarations ?? [];
+    if (!at || isForeign(at) || member.name.startsWith("__")) return false;
+    return !(ts.getCombinedModifierFlags(at) & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected));
+  });
+
 /** Public methods and accessors of a class of the package that nothing is said of, here or where they are inherited from. */
 function unsaidMethods(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {
   if (!(symbol.flags & ts.SymbolFlags.Class)) return [];
-  const spoken = (member: ts.Symbol): boolean => {
-    const [at] = member.declarations ?? [];
-    const hidden = at && ts.getCombinedModifierFlags(at) & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected);
-    const calls = member.flags & (ts.SymbolFlags.Method | ts.SymbolFlags.Accessor);
-    const foreign = !at || at.getSourceFile().fileName.includes("/typescript/") || member.name.startsWith("__");
-    return !calls || !!hidden || foreign || described(member, checker) !== "";
-  };
-  return checker
-    .getPropertiesOfType(checker.getDeclaredTypeOfSymbol(symbol))
-    .filter((member) => !spoken(member))
+  const calls = ts.SymbolFlags.Method | ts.SymbolFlags.Accessor;
+  return publicMembers(checker.getDeclaredTypeOfSymbol(symbol), checker)
+    .filter((member) => member.flags & calls && described(member, checker) === "")
     .map((member) => `${symbol.name}.${member.name}() has no description`);
 }
 
@@ -96,15 +113,81 @@ function unsaidTensors(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {
   return SHAPED.test(said) ? [] : [`${symbol.name}() takes or gives tensors and says nothing of their shapes`];
 }
 
+/** One way to call what is exported. */
+interface Call {
+  /** `f`, `new C` or `C.method`. */
+  readonly name: string;
+  readonly signature: ts.Signature;
+  /** Whose docstring tells of the call besides the signature's own: the function, the class, the method. */
+  readonly of: ts.Symbol;
+}
+
+/** A function's overloads; a class's constructors, public methods and static ones. */
+function callsOf(symbol: ts.Symbol, checker: ts.TypeChecker): Call[] {
+  const [at] = symbol.declarations ?? [];
+  if (!at || !(symbol.flags & ts.SymbolFlags.Value)) return [];
+  const type = checker.getTypeOfSymbolAtLocation(symbol, at);
+  const calls = (name: string, of: ts.Symbol, signatures: readonly ts.Signature[]): Call[] =>
+    signatures.filter(({ declaration }) => !isForeign(declaration)).map((signature) => ({ name, signature, of }));
+  if (!(symbol.flags & ts.SymbolFlags.Class)) return calls(symbol.name, symbol, type.getCallSignatures());
+  const methods = [checker.getDeclaredTypeOfSymbol(symbol), type]
+    .flatMap((side) => publicMembers(side, checker))
+    .filter((member) => member.flags & ts.SymbolFlags.Method);
+  return [
+    ...calls(`new ${symbol.name}`, symbol, type.getConstructSignatures()),
+    ...methods.flatMap((method) =>
+      calls(`${symbol.name}.${method.name}`, method, checker.getTypeOfSymbol(method).getCallSignatures()),
+    ),
+  ];
+}
+
+/** Whether a type, or a part of a union of them, is a described one of the package. One tensor is like another. */
+function isTelling(type: ts.Type, checker: ts.TypeChecker): boolean {
+  const parts = [type, ...(type.isUnionOrIntersection() ? type.types : [])];
+  return parts.some((part) => {
+    const symbol = part.aliasSymbol ?? (part.getSymbol() as ts.Symbol | undefined);
+    if (!symbol || isForeign(symbol.declarations?.[0]) || ["Tensor", "Variable"].includes(symbol.name)) return false;
+    return described(symbol, checker) !== "";
+  });
+}
+
+/** Names that stand in any sentence: only in backticks are they names. */
+const EVERYDAY = /^(?:an?|as|at|by|for|from|how|in|of|on|to|what|which|with)$/;
+
+/** Whether a text names a parameter: as it is written, or as words, of which there may be several. */
+function isNamed(parameter: string, said: string): boolean {
+  const words = parameter.replace(/([a-z])([A-Z])/g, "$1 $2");
+  const name = new RegExp(`\\b(?:${parameter}|${words})(?:e?s)?\\b`, "i");
+  const code = [...said.matchAll(/`([^`]*)`/g)].map(([, inside]) => inside);
+  return EVERYDAY.test(parameter) ? code.some((inside) => name.test(inside)) : name.test(said);
+}
+
+/**
+ * Parameters of functions, constructors and methods whose meaning is nowhere: they have no `@param`, the docstring does
+ * not name them, and their type is none that is described. One that is taken apart in the declaration has no name.
+ */
+function unsaidParameters(symbol: ts.Symbol, checker: ts.TypeChecker): string[] {
+  return callsOf(symbol, checker).flatMap(({ name, signature, of }) => {
+    const said = `${allSaid(of, checker)} ${allSaid(signature, checker)}`;
+    const isTold = (parameter: ts.Symbol): boolean =>
+      parameter.name.startsWith("__") ||
+      described(parameter, checker) !== "" ||
+      isNamed(parameter.name, said) ||
+      isTelling(checker.getTypeOfSymbol(parameter), checker);
+    const silent = signature.parameters.filter((parameter) => !isTold(parameter));
+    return silent.map((parameter) => `${name}(${parameter.name}) is neither described nor named`);
+  });
+}
+
 type Surface = ReturnType<typeof surfaceOf>;
 
-/** Exported names without a description, methods without one, and tensors without a shape, in words. */
+/** Exported names and methods without a description, tensors without a shape, parameters without a meaning, in words. */
 export function undescribed(surface: Surface): string[] {
   const missing = new Map<string, string>();
   for (const [entry, names] of surface) {
     for (const { name, file, description, unsaid } of names.values()) {
       if (description === "") missing.set(`${file} ${name}`, `${entry}: ${name} (${file}) has no description`);
-      for (const what of unsaid) missing.set(what, `${entry}: ${what} (${file})`);
+      for (const what of unsaid) missing.set(`${file} ${what}`, `${entry}: ${what} (${file})`);
     }
   }
   return [...missing.values()];

@@ -46,7 +46,7 @@ export function temporalCrop(clip: Clip, draw: CropDraw, options: AugmentationOp
   return resizeFrames(clip, draw.start, length, options.size ?? FRAMES_IN);
 }
 
-/** The crop of evaluation: start = trunc((1 - 0.95) n / 2), frames start..n-start, resized. */
+/** The crop of evaluation: start = trunc((1 - 0.95) n / 2), frames start..n-start, resized to `size` frames. */
 export function evaluationCrop(clip: Clip, size = FRAMES_IN): Clip {
   const start = Math.trunc(((1 - EVALUATION_SCALE) * clip.frames) / 2);
   return resizeFrames(clip, start, clip.frames - 2 * start, size);
@@ -89,7 +89,7 @@ export function shearPose(clip: Clip, draw: ShearDraw): void {
   }
 }
 
-/** A turn about z, in place. */
+/** Turns the clip about z by an `angle` in radians, in place. */
 export function turnPose(clip: Clip, angle: number): void {
   const { data } = clip;
   const [c, s] = [Math.cos(angle), Math.sin(angle)];
@@ -101,7 +101,10 @@ export function turnPose(clip: Clip, angle: number): void {
   }
 }
 
-/** One pretraining input: crop, turn, corrupt or shear, then the stream. A fresh clip of `size` frames. */
+/**
+ * One pretraining input: crop, turn, corrupt or shear, then the stream. A fresh clip of `size` frames. `parents` has
+ * each joint's parent, -1 for a root.
+ */
 export function augmentClip(
   clip: Clip,
   draw: AugmentationDraw,
@@ -116,7 +119,10 @@ export function augmentClip(
   return toStream(cropped, stream, parents);
 }
 
-/** One evaluation input: the centre crop, then the stream. */
+/**
+ * One evaluation input: the centre crop, resized to `size` frames, then the stream. `parents` has each joint's parent,
+ * -1 for a root.
+ */
 export function evaluationClip(clip: Clip, stream: Stream, parents: readonly number[], size = FRAMES_IN): Clip {
   return toStream(evaluationCrop(clip, size), stream, parents);
 }

@@ -61,7 +61,7 @@ export function cropLength(frames: number, scale: number, minFrames = FRAMES_IN)
   return Math.min(Math.max(Math.floor(frames * scale), minFrames), frames);
 }
 
-/** The shear matrix of its six off-diagonal entries, row by row. */
+/** The row-major 3x3 shear matrix whose six off-diagonal entries are those of `s`, row by row. */
 export function shearMatrix(s: readonly number[]): number[] {
   return [1, s[0], s[1], s[2], 1, s[3], s[4], s[5], 1];
 }
@@ -94,8 +94,8 @@ export function drawAugmentation(
 }
 
 /**
- * The generator of one view of one clip in one epoch: the same draws whichever thread asks, in whatever order.
- * `view` is 0 for the query and 1 for the key.
+ * The generator of one view of one clip in one epoch of a run with this `seed`: the same draws whichever thread asks,
+ * in whatever order. `view` is 0 for the query and 1 for the key.
  */
 export function augmentationRandom(seed: number, epoch: number, clip: number, view: number): CounterRandom {
   return CounterRandom.fromSeed(seed).fold(epoch, clip, view);

@@ -101,7 +101,7 @@ export function batchesOf({ kind, clips, batch }: BatchPlan): number {
   return kind === "pretrain" ? Math.floor(clips.length / batch) : Math.ceil(clips.length / batch);
 }
 
-/** The clips of an epoch in its own order. */
+/** The `clips` in the order of this epoch, which follows from the `seed` and the epoch's number. */
 export function epochOrder(seed: number, epoch: number, clips: readonly number[]): number[] {
   return CounterRandom.fromSeed(seed)
     .fold(epoch)

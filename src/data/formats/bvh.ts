@@ -33,11 +33,10 @@ const MAX_JOINTS = 1024;
 /** A body taller than so many units is not in metres. */
 const TALLEST = 10;
 
-/** @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
 /**
- * Reads a BVH text (Biovision hierarchy) and places its joints by forward kinematics.
+ * Reads a BVH text (Biovision hierarchy) and places its joints by forward kinematics; `file` names it in errors.
  *
- * @throws DataError where it is malformed
+ * @throws DataError: `format`, `shape`, `not-finite`, `empty`.
  */
 export function parseBvh(text: string, file: string): BvhClip {
   const words = text.split(/\s+/).filter((word) => word !== "");

@@ -50,7 +50,11 @@ const KEYS: Readonly<Record<keyof CsvSpec, readonly [fits: (value: unknown) => b
   zeros: [(v) => v === "lost" || v === "place", '"lost" or "place": what (0, 0, 0) is'],
 };
 
-/** A CSV specification from a JSON file. @throws DataError naming the file, the key and what it must hold */
+/**
+ * A CSV specification from the JSON file at `path`.
+ *
+ * @throws DataError naming the file, the key and what it must hold.
+ */
 export function loadCsvSpec(path: string): CsvSpec {
   let text: string;
   try {
@@ -61,7 +65,10 @@ export function loadCsvSpec(path: string): CsvSpec {
   return parseCsvSpec(parseJson(text, path), path);
 }
 
-/** Checks a CSV specification read from JSON; `path` is where layouts are looked for beside it. */
+/**
+ * Checks a CSV specification read from JSON, the `value`; `path` is the file it is from: layouts are looked for beside
+ * it, and errors name it.
+ */
 export function parseCsvSpec(value: unknown, path: string): CsvSpec {
   const fail = (detail: string): never => {
     throw new DataError(path, "format", detail);

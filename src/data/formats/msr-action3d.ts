@@ -27,8 +27,11 @@ export function parseMsrName(name: string): ClipFacts | undefined {
   return { name: match[1], label: action - 1, subject: Number(match[3]) };
 }
 
-/** @throws DataError: `shape`, `format`, `not-finite`, `empty`. */
-/** Reads a skeleton file of MSR Action3D: 20 lines a frame, one a joint. @throws DataError where it is malformed */
+/**
+ * Reads the text of a skeleton file of MSR Action3D: 20 lines a frame, one a joint; `file` names it in errors.
+ *
+ * @throws DataError: `format`, `shape`, `not-finite`, `empty`.
+ */
 export function parseMsrAction3d(text: string, file: string): Clip {
   const lines = splitLines(text).filter((line) => line.trim() !== "");
   if (lines.length === 0 || lines.length % 20 !== 0)

@@ -57,7 +57,7 @@ const NTU_ACTIONS: readonly string[] = [
   ...["take a photo", "follow", "whisper", "exchange things", "support somebody", "rock-paper-scissors"],
 ];
 
-/** The classes of NTU RGB+D: number and name, "A001 drink water". */
+/** The classes of NTU RGB+D, the first 60 `actions` or all 120: number and name, "A001 drink water". */
 export function ntuClasses(actions: 60 | 120): string[] {
   return NTU_ACTIONS.slice(0, actions).map((name, i) => `A${String(i + 1).padStart(3, "0")} ${name}`);
 }
@@ -88,8 +88,9 @@ export function parseNtuName(path: string, actions: 60 | 120 = 120): NtuSample {
 }
 
 /**
- * The names in a list of samples to leave out: one a line, with or without `.skeleton`; other lines (the published
- * list has a heading) are passed over. @throws DataError `format` where there is not one name.
+ * The names in the text of a list of samples to leave out: one a line, with or without `.skeleton`; other lines (the
+ * published list has a heading) are passed over. `file` names it in errors. @throws DataError `format` where there is
+ * not one name.
  */
 export function parseMissingList(text: string, file: string): Set<string> {
   const names = new Set<string>();

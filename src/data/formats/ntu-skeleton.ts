@@ -141,7 +141,9 @@ function distance(a: Float32Array, b: Float32Array): number {
 }
 
 /**
- * The clip of a recording: its `persons` main bodies, most energetic first; fewer leave zeros.
+ * The clip of a recording: its `options.persons` main bodies, most energetic first; fewer leave zeros.
+ * `options.tracking` says how tracks are joined. `file` names the recording in errors.
+ *
  * @throws DataError `empty` where no frame has a body.
  */
 export function ntuClip(

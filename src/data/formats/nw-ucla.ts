@@ -37,7 +37,11 @@ export function parseNwUclaName(name: string): ClipFacts | undefined {
   return { name, label: ACTIONS.indexOf(Number(match[1])), subject: Number(match[2]), camera: Number(match[4]) };
 }
 
-/** One file. @throws DataError: `format`, `shape`, `not-finite`, `label`, `empty`. */
+/**
+ * Reads the text of one file of NW-UCLA; `file` names it in errors.
+ *
+ * @throws DataError: `format`, `shape`, `not-finite`, `label`, `empty`.
+ */
 export function parseNwUcla(text: string, file: string): { facts: ClipFacts; clip: Clip } {
   const value = parseJson(text, file);
   if (typeof value !== "object" || value === null || !("skeletons" in value)) {

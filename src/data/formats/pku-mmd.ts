@@ -45,7 +45,10 @@ export const PKU_CLASS_NAMES: readonly string[] = PKU_ACTIONS.map(
 const PERSONS = 2;
 const COLUMNS = PERSONS * NTU25.joints.length * 3;
 
-/** A whole recording, (frames, 2, 25, 3), persons as in the file. @throws DataError. */
+/**
+ * The text of a whole recording as a clip, (frames, 2, 25, 3), persons as they stand there; `file` names it in errors.
+ * @throws DataError.
+ */
 export function parsePkuSkeleton(text: string, file: string): Clip {
   const lines = splitLines(text);
   while (lines.length > 0 && lines[lines.length - 1].trim() === "") lines.pop();
@@ -72,7 +75,10 @@ export interface PkuAction {
   readonly confidence: number;
 }
 
-/** The actions of a label file. @throws DataError `format`, or `label` for a class or an interval that cannot be. */
+/**
+ * The actions in the text of a label file; `file` names it in errors. @throws DataError `format`, or `label` for a
+ * class or an interval that cannot be.
+ */
 export function parsePkuLabels(text: string, file: string): PkuAction[] {
   const actions: PkuAction[] = [];
   splitLines(text).forEach((line, i) => {
@@ -104,8 +110,8 @@ export interface PkuClip {
 
 /**
  * The frames of one action, main person first. An `end` past the recording (labels were made on the video, which may
- * run on) is held to its last frame. @throws DataError `label` where the action starts after the recording's end,
- * `empty` where nobody is tracked in it.
+ * run on) is held to its last frame. `name` stands for the clip in errors. @throws DataError `label` where the action
+ * starts after the recording's end, `empty` where nobody is tracked in it.
  */
 export function cutPkuAction(recording: Clip, action: PkuAction, name: string): Clip {
   if (action.start >= recording.frames) {
@@ -116,7 +122,10 @@ export function cutPkuAction(recording: Clip, action: PkuAction, name: string): 
   return mainBodies(cut, PERSONS);
 }
 
-/** The clips of a recording, in the order of its label file; what is wrong with one is told to `onBad`, not thrown. */
+/**
+ * The clips of a recording, one for each of the `actions` of its label file, in their order, named `recordingName` and
+ * the action's number; what is wrong with one is told to `onBad`, not thrown.
+ */
 export function cutPkuRecording(
   recording: Clip,
   actions: readonly PkuAction[],
@@ -144,8 +153,11 @@ export interface PkuName {
   readonly subject?: number;
 }
 
-/** @throws DataError `label` where the name is of neither phase. */
-/** What the file name of a PKU-MMD recording says. @throws DataError where it is no such name */
+/**
+ * What the name of the file at `path`, a PKU-MMD recording, says.
+ *
+ * @throws DataError `label` where it is of neither phase.
+ */
 export function parsePkuName(path: string): PkuName {
   const name = stem(path, ".txt");
   const match = /^(?:(\d{4})|A\d{2}N(\d{2}))-([LMR])$/.exec(name);

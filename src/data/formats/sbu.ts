@@ -23,7 +23,7 @@ const JOINTS = 15;
 /** Numbers of a frame. */
 const WIDTH = PERSONS * JOINTS * 3;
 
-/** What the folders above a `skeleton_pos.txt` say; undefined where they are none of this data set. */
+/** What the folders in the path `file` of a `skeleton_pos.txt` say; undefined where they are none of this data set. */
 export function parseSbuPath(file: string): ClipFacts | undefined {
   if (!/^skeleton_pos\.txt$/i.test(basename(file))) return undefined;
   const take = dirname(file);
@@ -34,11 +34,10 @@ export function parseSbuPath(file: string): ClipFacts | undefined {
   return { name: match[0].toLowerCase(), label };
 }
 
-/** @throws DataError: `shape`, `format`, `not-finite`, `empty`. */
 /**
- * Reads a skeleton file of SBU Kinect: a line a frame, two persons of 15 joints.
+ * Reads the text of a skeleton file of SBU Kinect: a line a frame, two persons of 15 joints; `file` names it in errors.
  *
- * @throws DataError where it is malformed
+ * @throws DataError: `format`, `shape`, `not-finite`, `empty`.
  */
 export function parseSbu(text: string, file: string): Clip {
   const lines = splitLines(text)

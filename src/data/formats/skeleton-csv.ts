@@ -73,7 +73,7 @@ interface JointColumns {
 }
 
 /**
- * Reads a recording out of a CSV text as the specification says.
+ * Reads a recording out of a CSV text as the specification says; `file` names it in errors.
  *
  * @throws DataError naming the line; Error where the specification itself is wrong
  */

@@ -8,7 +8,11 @@ import { basename } from "node:path";
 import { readFileBytes } from "../../io/byte-source.ts";
 import { DataError } from "../errors.ts";
 
-/** The whole file. @throws DataError `unreadable`, or `empty` where it holds nothing but white space. */
+/**
+ * The text of the whole file at `path`.
+ *
+ * @throws DataError `unreadable`, or `empty` where it holds nothing but white space.
+ */
 export function readText(path: string): string {
   let text: string;
   try {
@@ -27,7 +31,9 @@ function decodeText(bytes: Uint8Array): string {
   return new TextDecoder(encoding).decode(bytes);
 }
 
-/** Lines without their line ends (LF, CRLF, or CR alone). The file's last line end does not start another line. */
+/**
+ * The lines of a text without their line ends (LF, CRLF, or CR alone). The last line end does not start another line.
+ */
 export function splitLines(text: string): string[] {
   const lines = text.split(text.includes("\n") ? "\n" : "\r");
   if (lines[lines.length - 1] === "") lines.pop();
@@ -35,7 +41,11 @@ export function splitLines(text: string): string[] {
   return lines;
 }
 
-/** A finite number from a token; `line` counts from 1. @throws DataError `not-finite` or `format`. */
+/**
+ * A finite number from a token; errors name the `file` and the `line`, which counts from 1.
+ *
+ * @throws DataError `not-finite` or `format`.
+ */
 export function parseFinite(token: string, file: string, line: number): number {
   const value = Number(token);
   if (Number.isFinite(value) && token !== "") return value;
@@ -46,7 +56,10 @@ export function parseFinite(token: string, file: string, line: number): number {
   throw new DataError(file, "format", `line ${line}: ${JSON.stringify(word.slice(0, 40))} is not a number`);
 }
 
-/** A non-negative integer that is the only thing on its line. */
+/**
+ * A non-negative integer that is the only thing on its line; `text` is that line, undefined past the end. Errors name
+ * the `file`, the `line`, which counts from 1, and `what` should stand there. @throws DataError `format`.
+ */
 export function parseCount(text: string | undefined, what: string, file: string, line: number): number {
   if (text === undefined) throw new DataError(file, "format", `cut off: line ${line} should hold the ${what}`);
   const trimmed = text.trim();
@@ -57,7 +70,7 @@ export function parseCount(text: string | undefined, what: string, file: string,
   return Number(trimmed);
 }
 
-/** File name without folder and the given extension, in capitals or not. */
+/** The name of the file at `path` without folder and the given extension, in capitals or not. */
 export function stem(path: string, extension: string): string {
   const name = basename(path);
   return name.toLowerCase().endsWith(extension.toLowerCase()) ? name.slice(0, -extension.length) : name;

@@ -54,7 +54,11 @@ export function parseUtdMhadName(name: string): ClipFacts | undefined {
   return { name, label: action - 1, subject: Number(match[2]) };
 }
 
-/** The skeleton of one file. @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
+/**
+ * The skeleton in the bytes of one .mat file; `file` names it in errors.
+ *
+ * @throws DataError: `format`, `shape`, `not-finite`, `empty`.
+ */
 export function parseUtdMhad(bytes: Uint8Array, file: string): Clip {
   try {
     const { shape, data } = matArray(readMat(bytes, file), "d_skel", file);

@@ -28,7 +28,7 @@ export interface UtKinectAction {
 
 const letters = (name: string): string => name.replace(/[^a-z]/gi, "").toLowerCase();
 
-/** `actionLabel.txt`. @throws DataError: `label`, `format`. */
+/** The actions in the text of `actionLabel.txt`; `file` names it in errors. @throws DataError: `label`, `format`. */
 export function parseUtKinectLabels(text: string, file: string): UtKinectAction[] {
   const actions: UtKinectAction[] = [];
   let recording: string | undefined;
@@ -56,7 +56,11 @@ export function parseUtKinectLabels(text: string, file: string): UtKinectAction[
   return actions;
 }
 
-/** A recording: its frame numbers, ascending, each with 60 coordinates. @throws DataError: `shape`, `format`. */
+/**
+ * The text of a recording: its frame numbers, ascending, each with 60 coordinates; `file` names it in errors.
+ *
+ * @throws DataError: `shape`, `format`.
+ */
 export function parseUtKinect(text: string, file: string): ReadonlyMap<number, readonly number[]> {
   const frames = new Map<number, readonly number[]>();
   splitLines(text).forEach((line, i) => {
@@ -74,7 +78,7 @@ export function parseUtKinect(text: string, file: string): ReadonlyMap<number, r
   return frames;
 }
 
-/** One action's frames. @throws DataError: `empty`. */
+/** One action's frames out of those of its recording, which `file` names in errors. @throws DataError: `empty`. */
 export function cutUtKinect(
   frames: ReadonlyMap<number, readonly number[]>,
   action: UtKinectAction,

@@ -18,17 +18,20 @@ export interface Clip {
   readonly joints: number;
 }
 
-/** A zeroed clip. */
+/** A zeroed clip of so many `frames`, `persons` in each and `joints` of each person. */
 export function newClip(frames: number, persons: number, joints: number): Clip {
   return { data: new Float32Array(frames * persons * joints * 3), frames, persons, joints };
 }
 
-/** Numbers in one frame of one person. */
+/** Numbers in one frame of one person of a clip: three a joint. */
 export function personStride(clip: { readonly joints: number }): number {
   return clip.joints * 3;
 }
 
-/** A clip from `source` in the order (C=3, T, V, M). Only the first `frames` of its `storedFrames` are taken. */
+/**
+ * A clip from `source` in the order (C=3, T, V, M), T being `storedFrames`, V `joints` and M `persons`. Only the first
+ * `frames` are taken, all by default.
+ */
 export function fromChannelsFirst(
   source: ArrayLike<number>,
   storedFrames: number,
@@ -102,8 +105,8 @@ export function sliceFrames(clip: Clip, start: number, end: number): Clip {
 export const MAX_FRAMES = 300;
 
 /**
- * The clip with at most `most` frames: its first ones (`cut`), or as many spread evenly over it (`thin`; frames are
- * picked and not mixed, so that an absent person stays absent).
+ * The clip with at most `most` frames. `how`: its first ones (`cut`), or as many spread evenly over it (`thin`; frames
+ * are picked and not mixed, so that an absent person stays absent).
  */
 export function limitFrames(clip: Clip, most = MAX_FRAMES, how: "cut" | "thin" = "cut"): Clip {
   if (clip.frames <= most) return clip;
@@ -132,6 +135,8 @@ export function withPersons(clip: Clip, persons: number): Clip {
 
 /**
  * Refuses a clip that cannot be learned from. Lost joints, NaN in all three coordinates, are none of its faults.
+ *
+ * @param file names the clip in errors.
  * @throws DataError `empty` (no frames, or nobody in any of them) or `not-finite` (with the first place of it).
  */
 export function checkClip(clip: Clip, file: string): void {
@@ -161,9 +166,11 @@ export function checkClip(clip: Clip, file: string): void {
 const REACH = 50;
 
 /**
- * Refuses a clip with a joint far from its body: mostly a lost joint that was written as a number (9999). A body's size is
- * how far three quarters of its joints lie from its middle, over the clip.
- * @throws DataError `range`, with the first place of it
+ * Refuses a clip with a joint far from its body: mostly a lost joint that was written as a number (9999). A body's size
+ * is how far three quarters of its joints lie from its middle, over the clip.
+ *
+ * @param file names the clip in errors.
+ * @throws DataError `range`, with the first place of it.
  */
 export function checkReach({ data, frames, persons, joints }: Clip, file: string): void {
   const away = new Float64Array(frames * persons * joints);

@@ -20,7 +20,7 @@ export interface LayoutMap {
   readonly sources: readonly (readonly (readonly [joint: number, weight: number])[])[];
 }
 
-/** A map from a user's JSON file. @throws DataError naming the file and the rule. */
+/** A map between two layouts from a user's JSON file at `path`. @throws DataError naming the file and the rule. */
 export function loadLayoutMap(path: string, from: SkeletonLayout, to: SkeletonLayout): LayoutMap {
   let text: string;
   try {
@@ -31,7 +31,10 @@ export function loadLayoutMap(path: string, from: SkeletonLayout, to: SkeletonLa
   return parseLayoutMap(parseJson(text, path), from, to, path);
 }
 
-/** Checks a map read from JSON: one entry per target joint, source joints that exist, weights that sum to 1. */
+/**
+ * Checks a map read from JSON, the `value`: one entry per joint of `to`, joints of `from` that exist, weights that sum
+ * to 1. `file` names it in errors. @throws DataError naming the rule.
+ */
 export function parseLayoutMap(value: unknown, from: SkeletonLayout, to: SkeletonLayout, file = "map"): LayoutMap {
   const fail = (detail: string): never => {
     throw new DataError(file, "format", detail);

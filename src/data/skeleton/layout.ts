@@ -151,7 +151,7 @@ export const SMPL22: SkeletonLayout = {
   axes: { centre: [0], up: [[0], [9]], across: [[16], [17]] },
 };
 
-/** A layout from a user's JSON file. @throws DataError naming the file and the rule. */
+/** A layout from a user's JSON file at `path`. @throws DataError naming the file and the rule. */
 export function loadLayout(path: string): SkeletonLayout {
   let text: string;
   try {
@@ -162,7 +162,10 @@ export function loadLayout(path: string): SkeletonLayout {
   return parseLayout(parseJson(text, path), path);
 }
 
-/** Checks a layout read from JSON. Joints are named or numbered; see the header for the form. */
+/**
+ * Checks a layout read from JSON, the `value`. Joints are named or numbered; see the header for the form. `file` names
+ * it in errors. @throws DataError naming the rule.
+ */
 export function parseLayout(value: unknown, file = "layout"): SkeletonLayout {
   const fail = (detail: string): never => {
     throw new DataError(file, "format", detail);

@@ -86,7 +86,8 @@ const ROUNDS = 3;
  * neighbours along the bones and to the middle of the body, so that it goes where the body goes; before the first and
  * after the last frame in which it was seen that relation is held. A joint that is lost in all frames stays lost. Of
  * several persons, one of whom nothing is seen at either end of the clip is absent there; one of whom nothing is ever
- * seen is absent.
+ * seen is absent. `parents` has each joint's parent, -1 for a root.
+ *
  * @returns how many joints were filled
  */
 export function fillInTime(clip: Clip, parents: readonly number[]): number {
@@ -186,7 +187,9 @@ function middleOf(tracks: readonly Float64Array[]): Float64Array {
 
 /**
  * Fills what is still lost in place, frame by frame: the mean of the nearest joints that are there in each direction
- * along the bones, weighted by one over the bones between; of the whole body where no bone leads to one.
+ * along the bones, weighted by one over the bones between; of the whole body where no bone leads to one. `parents` has
+ * each joint's parent, -1 for a root.
+ *
  * @returns how many joints were filled
  */
 export function fillFromBody(clip: Clip, parents: readonly number[]): number {
@@ -209,7 +212,10 @@ export function fillFromBody(clip: Clip, parents: readonly number[]): number {
   return filled;
 }
 
-/** The first joint that is there in each direction along the bones from `v`, and how many bones away. */
+/**
+ * The first joint that is there in each direction along the bones from `v`, and how many bones away. `parents` has each
+ * joint's parent, -1 for a root; `isThere` says of a joint whether it is there.
+ */
 export function nearestJoints(
   v: number,
   parents: readonly number[],

@@ -54,7 +54,10 @@ export function frameOrders(clip: Clip): number[][] {
   });
 }
 
-/** The clip with so many frames, each person's in its own order. */
+/**
+ * The clip with so many frames. `orders` has for each person the numbers of the frames to take, again from the first
+ * where there are too few; a person without any stays 0.
+ */
 export function takeFrames(clip: Clip, orders: readonly (readonly number[])[], frames = clip.frames): Clip {
   const out = newClip(frames, clip.persons, clip.joints);
   const stride = personStride(clip);

@@ -16,7 +16,7 @@ import { fillEmptyFrames } from "./normalize.ts";
 
 /** How clips are normalised; `full` is the published form for NTU RGB+D. */
 export const NORMALIZATIONS = ["none", "centre", "yaw", "upright", "full"] as const;
-/** Those whose centre and heading go by clip or by frame. */
+/** Whether normalisation of this `kind` takes centre and heading by clip or by frame. */
 export const perClipOrFrame = (kind: Normalization): boolean => kind !== "none" && kind !== "full";
 /** How clips are pre-normalised. */
 export type Normalization = (typeof NORMALIZATIONS)[number];
@@ -26,7 +26,7 @@ export const NORMALIZED_PER = ["clip", "frame"] as const;
 /** Whether a clip is placed by its first frame or every frame by itself. */
 export type NormalizedPer = (typeof NORMALIZED_PER)[number];
 
-/** What was done to clips, in words. */
+/** What a `normalization` did to clips, in words, `per` clip or per frame. */
 export function normalizationWords(normalization: Normalization, per: NormalizedPer = "clip"): string {
   if (normalization === "none") return "not normalised";
   const each = !perClipOrFrame(normalization) ? "" : per === "frame" ? ", frame by frame" : ", clip by clip";

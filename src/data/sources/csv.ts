@@ -38,7 +38,10 @@ function extensionIn(folder: string): string {
   return filesBelow(folder, ".csv").length === 0 && filesBelow(folder, ".tsv").length > 0 ? ".tsv" : ".csv";
 }
 
-/** One recording, without a label: what to search with. */
+/**
+ * The recording in one CSV `file`, without a label: what to search with. Of the options, `spec` says how columns are
+ * read, `windows` how the recording is cut.
+ */
 export function csvFileSource(file: string, options: Pick<CsvSourceOptions, "spec" | "windows"> = {}): ClipSource {
   const spec = options.spec ?? KINECT_V2_CSV;
   const windows = windowsAt(options.windows, spec.rate);

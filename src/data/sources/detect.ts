@@ -41,7 +41,7 @@ export function detectKind(folder: string): Detected | undefined {
   return undefined;
 }
 
-/** As `detectKind`; where nothing is recognised, an error that says what was there. */
+/** As `detectKind` of this `folder`; where nothing is recognised, an error that says what was there. */
 export function requireKind(folder: string): Detected {
   const found = detectKind(folder);
   if (found) return found;

@@ -12,7 +12,7 @@ import { ACROSS_VIEWS, ONE_CAMERA } from "./npy.ts";
 import { perFileSource, publishedProtocols, readBytes } from "./per-file.ts";
 import type { ClipSource } from "./source.ts";
 
-/** NW-UCLA's `all_sqe`. */
+/** The clips of NW-UCLA's `all_sqe` in `folder`. */
 export function nwUclaSource(folder: string): ClipSource {
   return perFileSource(folder, {
     extension: ".json",
@@ -61,7 +61,7 @@ export function sbuSource(folder: string): ClipSource {
   });
 }
 
-/** MSR-Action3D's text files, split as its users do: odd subjects train. */
+/** MSR-Action3D's text files in `folder`, split as its users do: odd subjects train. */
 export function msrAction3dSource(folder: string): ClipSource {
   const rule = "odd subjects train, even subjects test";
   return perFileSource(folder, {

@@ -74,8 +74,8 @@ const TAKES: Readonly<Record<SourceKind, readonly (keyof SourceKindOptions)[]>> 
 };
 
 /**
- * Opens raw data of a kind: its clips, and the map to the layout that results are published in, where that is
- * another.
+ * Opens the raw data of a kind in `folder`: its clips, and the map to the layout that results are published in, where
+ * that is another.
  *
  * @throws Error for an option that the kind does not take; DataError naming the file that is wrong
  */
@@ -155,7 +155,7 @@ function sourceOf(kind: SourceKind, folder: string, options: SourceKindOptions):
   }
 }
 
-/** One CSV recording by itself, read as `openSourceOf("csv", …)` reads a folder of them. */
+/** One CSV `file`, a recording by itself, read with the options as `openSourceOf("csv", …)` reads a folder of them. */
 export function openRecording(
   file: string,
   options: Pick<SourceKindOptions, "spec" | "map" | "window" | "hop" | "units">,

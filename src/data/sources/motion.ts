@@ -33,7 +33,10 @@ export function bvhSource(folder: string, options: RecordingOptions = {}): ClipS
   });
 }
 
-/** HumanML3D's `new_joints` of SMPL's first 22 joints in metres, and MotionBERT's (T, 17, 3) of Human3.6M's joints. */
+/**
+ * The npy files in `folder`: HumanML3D's `new_joints` of SMPL's first 22 joints in metres, or MotionBERT's (T, 17, 3)
+ * of Human3.6M's joints.
+ */
 export function smplSource(folder: string, options: RecordingOptions = {}): ClipSource {
   requireFolder(folder);
   const [first] = someFilesBelow(folder, ".npy", "there is one file a recording");

@@ -54,14 +54,16 @@ export interface NpySourceOptions {
   readonly origins?: readonly number[];
 }
 
-/** A data set of `NPY_SETS`. */
+/** The data set of this `name` in `NPY_SETS`, out of the npy files in `folder`. */
 export function namedNpySource(name: string, folder: string): ClipSource {
   const { layout, protocols, normalization } = NPY_SETS[name];
   const published = PROTOCOLS.filter((protocol) => protocol.name.startsWith(protocols));
   return { ...npySource(folder, { layout, protocols: published, origins: [] }, false), normalization };
 }
 
-/** Any folder of npy files. `split.npy`, where there is one, becomes the protocol `given`. */
+/**
+ * Any folder of npy files. `split.npy`, where there is one, becomes the protocol `given`, unless `useSplit` is false.
+ */
 export function npySource(folder: string, options: NpySourceOptions = {}, useSplit = true): ClipSource {
   requireFolder(folder);
   const files = npyFilesIn(folder);

@@ -18,7 +18,7 @@ export interface NtuSourceOptions {
   readonly tracking?: Tracking;
 }
 
-/** `actions` is 60 or 120: the first or both parts of the data set. */
+/** The `.skeleton` files of NTU RGB+D in `folder`. `actions` is 60 or 120: the first or both parts of the data set. */
 export function ntuSource(folder: string, actions: 60 | 120, options: NtuSourceOptions = {}): ClipSource {
   requireFolder(folder);
   const missing =

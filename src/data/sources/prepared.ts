@@ -30,7 +30,7 @@ interface Entry {
   readonly read: () => Clip;
 }
 
-/** ST-GCN's form: `*_data*.npy` (N, 3, T, V, M), `*_label.pkl` (names, labels), `*_num_frame.npy`. */
+/** A `folder` in ST-GCN's form: `*_data*.npy` (N, 3, T, V, M), `*_label.pkl` (names, labels), `*_num_frame.npy`. */
 export function stGcnSource(folder: string): ClipSource {
   requireFolder(folder);
   const labels = someFilesBelow(folder, "_label.pkl", "ST-GCN's form has train_label.pkl beside train_data_joint.npy");
@@ -86,7 +86,7 @@ function stGcnParts(labels: readonly string[], closes: (() => void)[], close: ()
   return sourceOf(entries, layout!, [given("given", splits)], labels[0], close);
 }
 
-/** CTR-GCN's form: an npz of x_train (N, T, M·V·C), y_train, x_test, y_test. */
+/** A `folder` in CTR-GCN's form: an npz of x_train (N, T, M·V·C), y_train, x_test, y_test. */
 export function ctrGcnSource(folder: string): ClipSource {
   requireFolder(folder);
   const files = someFilesBelow(folder, ".npz", "CTR-GCN's form is one npz with x_train, y_train, x_test, y_test");
@@ -123,7 +123,10 @@ export function ctrGcnSource(folder: string): ClipSource {
   return sourceOf(entries, layout!, [given("given", splits)], path);
 }
 
-/** PySKL's and MMAction2's form: a pickle of {split, annotations: [{frame_dir, label, keypoint (M, T, V, 3)}]}. */
+/**
+ * A `folder` in PySKL's and MMAction2's form: a pickle of {split, annotations: [{frame_dir, label, keypoint
+ * (M, T, V, 3)}]}.
+ */
 export function pySklSource(folder: string): ClipSource {
   requireFolder(folder);
   const path = onlyOne(someFilesBelow(folder, ".pkl", "PySKL's form is one pickle of split and annotations"), folder);

@@ -107,7 +107,7 @@ export function filesBelow(folder: string, extension: string): string[] {
     .sort();
 }
 
-/** What `filesBelow` does not give, or gives through a link. */
+/** What of a `folder` `filesBelow` does not give for this `extension` (".json"), or gives through a link. */
 export function folderRemarks(folder: string, extension: string): Remark[] {
   const { linked, broken, hidden, files } = list(folder);
   const names = (paths: readonly string[]): string[] => paths.map((path) => relative(folder, path)).sort();
@@ -122,7 +122,10 @@ export function folderRemarks(folder: string, extension: string): Remark[] {
   ].filter((remark) => remark.names.length > 0);
 }
 
-/** The files, or an error that says what was looked for. */
+/**
+ * The files below `folder` that end in `extension`. @throws DataError where there is none; `what` then says what was
+ * looked for.
+ */
 export function someFilesBelow(folder: string, extension: string, what: string): string[] {
   const files = filesBelow(folder, extension);
   if (files.length === 0) throw new DataError(folder, "empty", `holds no ${extension} file; ${what}`);
@@ -151,7 +154,8 @@ export function orBad<T>(onBad: (error: DataError) => void, read: () => T): T | 
 const MOST_CLASSES = 100_000;
 
 /**
- * Numbered names for the classes that `labels` count through from 0.
+ * Numbered names for the classes that `labels` count through from 0; errors name the file at `path`.
+ *
  * @throws DataError `label` where one is no whole number from 0, or beyond any data set.
  */
 export function numberedClasses(labels: readonly number[], path: string): string[] {

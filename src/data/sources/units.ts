@@ -27,8 +27,8 @@ export function unitBySize(size: number): Unit {
 }
 
 /**
- * The longest side of the box around each body of some frames: their median, or undefined where nobody is there. Joints at
- * (0, 0, 0) are passed over, since many files write lost ones so.
+ * The longest side of the box around each body in some frames of the `clips`: their median, or undefined where nobody
+ * is there. Joints at (0, 0, 0) are passed over, since many files write lost ones so.
  */
 export function bodySize(clips: readonly Clip[]): number | undefined {
   const sizes: number[] = [];

@@ -84,7 +84,13 @@ export const SBU_FOLDS: readonly (readonly string[])[] = [
   ["s04s02", "s04s03", "s04s06", "s06s02", "s06s03"],
 ];
 
-/** A protocol that decides by one fact, an integer from 1 to `most`. */
+/**
+ * A protocol that decides by one fact, an integer from 1 to `most`: `trains` says of a value whether its clips are
+ * trained on.
+ *
+ * @param name what the protocol is called, such as ntu60-xsub.
+ * @param rule what it does, in words for people.
+ */
 export function factProtocol(
   name: string,
   rule: string,
@@ -146,9 +152,9 @@ export function protocolNamed(name: string): Protocol {
 }
 
 /**
- * PKU-MMD's split files (`cross_subject.txt`, `cross_view.txt`, and their `_v2`): a heading, the training recordings
- * separated by commas, a heading, the validation recordings. A clip belongs where its recording does: the part of
- * its name before `_`.
+ * The text of one of PKU-MMD's split files (`cross_subject.txt`, `cross_view.txt`, and their `_v2`) as a protocol of
+ * this `name`: a heading, the training recordings separated by commas, a heading, the validation recordings. A clip
+ * belongs where its recording does: the part of its name before `_`. `file` names the text in errors.
  */
 export function parseSplitList(text: string, file: string, name = "pku-mmd-xsub"): Protocol {
   const lists: string[][] = [];

@@ -57,7 +57,10 @@ export class ClipStoreWriter {
   #namesBytes = 0;
   readonly #facts: ClipFacts[] = [];
 
-  /** @throws Error where the folder cannot be written to or there are more than 16 protocols. */
+  /**
+   * @param path the file to write.
+   * @throws Error where the folder cannot be written to or there are more than 16 protocols.
+   */
   constructor(path: string, options: StoreOptions) {
     if ((options.protocols?.length ?? 0) > MAX_PROTOCOLS) {
       throw new Error(`a clip store holds at most ${MAX_PROTOCOLS} protocols, got ${options.protocols?.length}`);

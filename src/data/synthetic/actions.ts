@@ -212,7 +212,10 @@ function embrace(pose: Pose, phase: number, w: number): void {
   pose.shift[2] += 0.22 * close;
 }
 
-/** The poses of actor and partner (absent in actions of one). */
+/**
+ * The poses of actor and partner (absent in actions of one) at a `phase`, in cycles, and a `strength`, from 0 for just
+ * standing to 1 for fully in the action.
+ */
 export function actionPoses(action: SyntheticAction, phase: number, strength: number): [Pose, Pose | undefined] {
   const actor = standing();
   action.actor(actor, phase, strength);

@@ -100,7 +100,10 @@ const JOINT = Object.fromEntries(NTU25.joints.map((name, v) => [name, v])) as Re
 /** An orthonormal frame: rows are right, up, forward in the scene. */
 type Frame = readonly [Vec3, Vec3, Vec3];
 
-/** Writes the 25 joints of `pose` into `out` at `offset` (metres; the feet stand at height `floor`). */
+/**
+ * Writes the 25 joints of `pose` into `out` at `offset` (metres; the feet stand at height `floor`). The body stands at
+ * `at` and is turned about the upright axis by `facing`, in radians.
+ */
 export function placeBody(
   out: Float32Array | Float64Array,
   offset: number,

@@ -19,7 +19,9 @@ const GROWTH_PAGES = 256;
 /** There is no memory left for a tensor or plan. */
 export class CpuOutOfMemoryError extends Error {
   constructor(
+    /** Bytes that were asked for. */
     readonly bytes: number,
+    /** Bytes in use then. */
     readonly live: number,
   ) {
     const mib = (n: number) => `${(n / 2 ** 20).toFixed(1)} MiB`;

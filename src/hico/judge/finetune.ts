@@ -136,7 +136,11 @@ export class Finetuner {
   #pretrained: Promise<Map<string, HostTensor>> | undefined;
   #held: { readonly key: string; readonly batches: HeldBatch[] } | undefined;
 
-  /** @param pretrained the model with the weights of the run; it is not changed. */
+  /**
+   * @param pretrained the model with the weights of the run; it is not changed.
+   * @param given the run's settings, the skeleton and inputs of its model, how many classes there are, and settings of
+   * the fine-tuning that differ from `FINETUNE_SETTINGS`.
+   */
   constructor(
     pretrained: HiCo,
     given: {

@@ -64,7 +64,7 @@ function protocolsOf(data: string): string[] {
 }
 
 /**
- * Calls `evaluate` on every pairing, one after the other; `accuracyOf` gives the number that counts of each subject.
+ * Calls `evaluate` on each of `pairs`, one after the other; `accuracyOf` gives the number that counts of each subject.
  */
 export async function evaluatePairings<E extends EvaluationHead>(
   pairs: readonly Pairing[],

@@ -104,7 +104,7 @@ export interface KnnResult extends Scores {
   readonly k: number;
 }
 
-/** Accuracy of k-NN with the training clips as gallery. */
+/** Accuracy of k-NN with the training clips as gallery; `classes` are names, by label. */
 export async function knnAccuracy(
   train: FeatureTable,
   test: FeatureTable,

@@ -48,12 +48,19 @@ export async function saveCheckpoint(path: string, trainer: HiCoTrainer, epoch: 
 /**
  * Loads the model from a checkpoint, strictly: a wrong encoder, size or granularity is an error that lists what does
  * not fit. Runs with the next realization.
+ *
+ * @param name what errors call the checkpoint; default: its path.
  */
 export function loadModel(model: HiCo, input: BytesOrPath, name?: string): void {
   loadInto(model, readTorchCheckpoint(input, { name }), name);
 }
 
-/** Loads model and optimizer, to go on training. @returns the epoch the checkpoint was written after. */
+/**
+ * Loads model and optimizer, to go on training.
+ *
+ * @param name what errors call the checkpoint; default: its path.
+ * @returns the epoch the checkpoint was written after.
+ */
 export function loadCheckpoint(trainer: HiCoTrainer, input: BytesOrPath, name?: string): number {
   const { model, optimizer } = trainer;
   const value = readTorchCheckpoint(input, { name });

@@ -33,7 +33,7 @@ export function normalizeProjections(z: Projections): Projections {
   return mapParts((name) => l2Normalize(z[name]));
 }
 
-/** The comparisons of normalised queries and keys. */
+/** The comparisons of normalised queries q and keys k; `queues` [C, K] hold the negatives of each part. */
 export function contrasts(
   q: Projections,
   k: Projections,
@@ -48,7 +48,7 @@ export function contrasts(
   };
 }
 
-/** The five losses at this `temperature`, each a scalar, averaged over the batch. */
+/** The five losses of what is `compared`, at this `temperature`: each a scalar, averaged over the batch. */
 export function hierarchicalLosses(
   compared: Readonly<Record<LossPart, Contrast>>,
   temperature: number,

@@ -63,6 +63,7 @@ export class HiCo extends Module {
   readonly #config: HiCoConfig;
   readonly #queues: Readonly<Record<LossPart, { readonly columns: Variable; readonly pointer: Variable }>>;
 
+  /** @param options what differs from `HICO_DEFAULTS`. */
   constructor(options: HiCoOptions = {}) {
     super();
     const config = resolveConfig(options);

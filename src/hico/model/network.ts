@@ -57,7 +57,7 @@ export class HierarchicalEncoder extends Module {
     this.#granularity = config.granularity;
   }
 
-  /** Clips as time-major tokens [N, T, M·V·C] and as space-major tokens [N, M·V, T·C]. */
+  /** Features of clips as time-major tokens `temporal` [N, T, M·V·C] and space-major tokens `spatial` [N, M·V, T·C]. */
   forward(temporal: Tensor, spatial: Tensor): Features {
     return {
       clip: this.#domain("temporal", temporal, this.t_embedding, this.t_downsample, this.t_encoder),
@@ -121,13 +121,19 @@ export class HiCoNetwork extends Module {
     this.instance_proj = head(2 * granularity * hidden, config);
   }
 
-  /** Features of both domains, one after the other: [N, 2·G·d], what evaluation uses. */
+  /**
+   * Features of clips in both domains, one after the other: [N, 2·G·d], what evaluation uses. Clips come as time-major
+   * tokens `temporal` [N, T, M·V·C] and space-major tokens `spatial` [N, M·V, T·C].
+   */
   features(temporal: Tensor, spatial: Tensor): Tensor {
     const { clip, part } = this.hi_encoder.forward(temporal, spatial);
     return concat([clip.flatten(1), part.flatten(1)], 1);
   }
 
-  /** Projections of clips in both views. */
+  /**
+   * Projections of clips in both views, as time-major tokens `temporal` [N, T, M·V·C] and as space-major tokens
+   * `spatial` [N, M·V, T·C].
+   */
   forward(temporal: Tensor, spatial: Tensor): Projections {
     const { clip, part } = this.hi_encoder.forward(temporal, spatial);
     const [t, s] = [clip.flatten(1), part.flatten(1)];

@@ -28,6 +28,7 @@ export class HiCoTrainer {
   readonly optimizer: SGD;
   readonly #step: (...batch: [Tensor, Tensor, Tensor, Tensor]) => Promise<{ loss: Tensor; parts: Tensor }>;
 
+  /** @param settings of its SGD, where they differ from `PRETRAIN_SETTINGS`. */
   constructor(model: HiCo, settings: Partial<SgdSettings> = {}) {
     this.model = model;
     this.optimizer = new SGD(model.encoder_q.parameters(), { ...PRETRAIN_SETTINGS, ...settings });

@@ -153,12 +153,12 @@ export class RunFolder {
     }
   }
 
-  /** Renames a damaged checkpoint, so that it is none any more. */
+  /** Renames the damaged checkpoint at `path`, so that it is none any more. */
   putAside(path: string): void {
     renameSync(path, `${path}.damaged`);
   }
 
-  /** A checkpoint by "last", "best" or path. @throws Error where there is none. */
+  /** The path of a checkpoint; `which` is "last", "best" or a path itself. @throws Error where there is none. */
   checkpoint(which = "last"): string {
     if (which === "last") {
       const [latest] = this.checkpoints();
@@ -195,7 +195,7 @@ export class RunFolder {
     return this.#at("eval", file);
   }
 
-  /** Writes the result of an evaluation; its path. */
+  /** Writes `value`, the result of an evaluation, as JSON under this `name`; its path. */
   writeEvaluation(name: string, value: unknown): string {
     const path = this.evaluationPath(`${name}.json`);
     mkdirSync(dirname(path), { recursive: true });
@@ -213,7 +213,7 @@ export class RunFolder {
       .sort();
   }
 
-  /** Gives a file among the results another name; does nothing where there is none. */
+  /** Renames the file `from` among the results to `to`; does nothing where there is none. */
   moveEvaluation(from: string, to: string): void {
     if (existsSync(this.evaluationPath(from))) renameSync(this.evaluationPath(from), this.evaluationPath(to));
   }
@@ -223,7 +223,7 @@ export class RunFolder {
     return readJson(this.evaluationPath(`${name}.json`));
   }
 
-  /** Writes how the pretraining ended. */
+  /** Writes the `report` of how the pretraining ended, as JSON. */
   writePretraining(report: object): void {
     writeJson(this.#at(PRETRAINING_FILE), report);
   }

@@ -54,7 +54,10 @@ function metadataOf(
   return { ...metadata, checksum: checksumOf(tensors, Object.entries(metadata)) };
 }
 
-/** Writes the state to `path`; the file appears whole or not at all. */
+/**
+ * Writes the state to `path`: the `tensors` by their names, how far the run is and its settings; the file appears whole
+ * or not at all.
+ */
 export function writeRun(
   path: string,
   tensors: ReadonlyMap<string, HostTensor>,
@@ -100,7 +103,10 @@ export function loadRun(path: string, trainer: HiCoTrainer): RunProgress {
   return progress;
 }
 
-/** Takes the model alone, strictly: another encoder or size is an error that lists what does not fit. */
+/**
+ * Takes the model alone from the checkpoint at `path`, strictly: another encoder or size is an error that lists what
+ * does not fit.
+ */
 export function loadRunModel(path: string, model: HiCo): void {
   model.loadStateDict(readRunModel(path), { strict: true, name: `the model of ${path}` });
 }

@@ -73,12 +73,14 @@ interface NpyHeader {
   readonly dataStart: number;
 }
 
-/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+/** From a Blob, a Response or a stream, called `name` in errors, when all of it is there; otherwise as from bytes. */
 export function readNpy(input: ByteStream, name?: string): Promise<HostTensor>;
 /**
  * Reads an npy file of numbers or booleans. Fortran-order arrays come in row-major order, big-endian ones in the
- * machine's. From bytes, the tensor shares their memory where it is aligned.
- * Throws `FormatError` on anything malformed, and on text (read that with {@link readNpyArray}).
+ * machine's. From bytes, the tensor shares their memory where it is aligned. Throws `FormatError` on anything
+ * malformed, and on text (read that with {@link readNpyArray}).
+ *
+ * @param name what errors call bytes that are given; a file is called by its path.
  */
 export function readNpy(input: BytesOrPath, name?: string): HostTensor;
 export function readNpy(input: BytesOrPath | ByteStream, name?: string): HostTensor | Promise<HostTensor> {
@@ -87,9 +89,13 @@ export function readNpy(input: BytesOrPath | ByteStream, name?: string): HostTen
   });
 }
 
-/** From a Blob, a Response or a stream, when all of it is there; otherwise as from bytes. */
+/** From a Blob, a Response or a stream, called `name` in errors, when all of it is there; otherwise as from bytes. */
 export function readNpyArray(input: ByteStream, name?: string): Promise<NpyArray>;
-/** Reads an npy file of numbers, booleans or text. Throws `FormatError` on anything malformed. */
+/**
+ * Reads an npy file of numbers, booleans or text. Throws `FormatError` on anything malformed.
+ *
+ * @param name what errors call bytes that are given; a file is called by its path.
+ */
 export function readNpyArray(input: BytesOrPath, name?: string): NpyArray;
 export function readNpyArray(input: BytesOrPath | ByteStream, name?: string): NpyArray | Promise<NpyArray> {
   return whenRead(input, (given) => {
@@ -154,12 +160,19 @@ export class NpyFile {
   }
 }
 
-/** Opens an npy file of numbers or booleans in C order to read it by rows; `close()` it afterwards. */
+/**
+ * Opens an npy file of numbers or booleans in C order to read it by rows; `close()` it afterwards.
+ *
+ * @param name what errors call bytes that are given; a file is called by its path.
+ */
 export function openNpy(input: BytesOrPath, name?: string): NpyFile {
   return NpyFile.open(input, name);
 }
 
-/** Writes an npy file (version 1.0, C order, little-endian), whole or not at all. bf16 has no npy type and throws. */
+/**
+ * Writes an npy file to `path` (version 1.0, C order, little-endian), whole or not at all. bf16 has no npy type and
+ * throws.
+ */
 export function writeNpy(path: string, array: NpyArray): void {
   writeFileAtomic(path, (sink) => emitNpy(sink, array));
 }

@@ -52,7 +52,7 @@ export class NpzFile {
     return readNpy(this.#bytes(name), this.#label(name));
   }
 
-  /** An array of numbers, booleans or text. */
+  /** The array of this name, of numbers, booleans or text. A name that the file does not have throws. */
   readArray(name: string): NpyArray {
     return readNpyArray(this.#bytes(name), this.#label(name));
   }
@@ -105,12 +105,12 @@ export function readNpz(
 /** Arrays by name, for an npz file. */
 export type NamedArrays = ReadonlyMap<string, NpyArray> | Readonly<Record<string, NpyArray>>;
 
-/** Writes arrays to an npz file, whole or not at all; deflated with `{ compress: true }`. */
+/** Writes arrays to an npz file at `path`, whole or not at all; deflated with the options `{ compress: true }`. */
 export function writeNpz(path: string, arrays: NamedArrays, options: { compress?: boolean } = {}): void {
   writeFileAtomic(path, (sink) => emitNpz(sink, arrays, options.compress ?? false));
 }
 
-/** The bytes {@link writeNpz} would write. */
+/** The bytes {@link writeNpz} would write with the same options. */
 export function encodeNpz(arrays: NamedArrays, options: { compress?: boolean } = {}): Uint8Array {
   return collectBytes((sink) => emitNpz(sink, arrays, options.compress ?? false));
 }

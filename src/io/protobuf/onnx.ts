@@ -63,7 +63,7 @@ const DATA_TYPES: Readonly<Partial<Record<HostDType, number>>> = {
 /** Readers take protocol buffers up to this many bytes. */
 const MAX_BYTES = 2 ** 31 - 1;
 
-/** The file appears whole or not at all. @throws Error as `encodeOnnx`. */
+/** Writes the model to `path`; the file appears whole or not at all. @throws Error as `encodeOnnx`. */
 export function writeOnnx(path: string, model: OnnxModel): void {
   const bytes = encodeOnnx(model);
   writeFileAtomic(path, (sink) => sink.write(bytes));

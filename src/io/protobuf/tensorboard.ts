@@ -48,13 +48,19 @@ export class TensorBoardWriter {
     if (resumedAt !== undefined) this.#append({ wallTime: Date.now() / 1000, step: resumedAt, sessionStart: true });
   }
 
-  /** In a folder that is made where it is not there. */
+  /**
+   * As the constructor, in a folder that is made where it is not there; `resumedAt` is the step that training goes on
+   * from.
+   */
   static inFolder(folder: string, resumedAt?: number): TensorBoardWriter {
     fs(folder).mkdirSync(folder, { recursive: true });
     return new TensorBoardWriter(folder, resumedAt);
   }
 
-  /** Adds the values of a step by their tags, such as `train/loss`. */
+  /**
+   * Adds the `scalars` of a step by their tags, such as `train/loss`. `wallTime` is in seconds since 1970; default:
+   * now.
+   */
   scalars(step: number, scalars: Readonly<Record<string, number>>, wallTime = Date.now() / 1000): void {
     this.#append({ wallTime, step, scalars });
   }

@@ -52,7 +52,9 @@ export class TorchDType {
 /** A device as a value, `torch.device("cuda", 0)`. It names where a tensor was; nothing is placed there. */
 export class TorchDevice {
   constructor(
+    /** The kind of device: "cpu", "cuda". */
     readonly type: string,
+    /** Which of several, from 0; undefined where none is named. */
     readonly index?: number,
   ) {}
 }

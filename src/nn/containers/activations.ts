@@ -26,6 +26,7 @@ export class LeakyReLU extends Module {
 /** x for x > 0, else α·(eˣ − 1) (torch.nn.ELU). */
 export class ELU extends Module {
   readonly #alpha: number;
+  /** @param alpha α: far below 0 the result is −α. Default 1. */
   constructor(alpha = 1) {
     super();
     this.#alpha = alpha;
@@ -38,6 +39,7 @@ export class ELU extends Module {
 /** x·Φ(x) (torch.nn.GELU). */
 export class GELU extends Module {
   readonly #approximate: "none" | "tanh";
+  /** @param approximate `"tanh"`: PyTorch's approximation of Φ; `"none"`, the default, is exact. */
   constructor(approximate: "none" | "tanh" = "none") {
     super();
     this.#approximate = approximate;

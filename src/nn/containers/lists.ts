@@ -19,19 +19,19 @@ export class ModuleList<M extends Module = Module> extends Module implements Ite
   get length(): number {
     return this.#list.length;
   }
-  /** The module at a position; negative ones count from the end. */
+  /** The module at position `index`, from 0; negative ones count from the end. */
   at(index: number): M {
     const module = this.#list.at(index);
     if (!module) throw new Error(`ModuleList: there is no module ${index} of ${this.length}`);
     return module;
   }
-  /** Adds one at the end. */
+  /** Adds a module at the end. */
   append(module: M): this {
     requireModule("ModuleList", String(this.length), module);
     this.#list.push(module);
     return this;
   }
-  /** Adds several at the end. */
+  /** Adds several modules at the end. */
   extend(modules: Iterable<M>): this {
     for (const module of modules) this.append(module);
     return this;
@@ -79,7 +79,7 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
     if (!module) throw new Error(`ModuleDict: there is no "${name}"; there are ${[...this.#byName.keys()].join(", ")}`);
     return module;
   }
-  /** Adds a module, or puts it in another's place. */
+  /** Adds a module under a name, or puts it in the place of the one that has it. */
   set(name: string, module: M): this {
     requireModule("ModuleDict", name, module);
     if (name === "" || name.includes(".")) {
@@ -90,7 +90,7 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
     this.#byName.set(name, module);
     return this;
   }
-  /** Takes a module out; whether there was one. */
+  /** Takes out the module of this name; whether there was one. */
   delete(name: string): boolean {
     return this.#byName.delete(name);
   }

@@ -37,6 +37,10 @@ interface Corrections {
 export class Adam extends Optimizer<AdamSettings> {
   readonly #corrections = new WeakMap<Tensor, Corrections>();
 
+  /**
+   * @param params variables to train, or groups of them with settings of their own.
+   * @param settings for what a group does not set itself; `lr` is 1e-3 by default.
+   */
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<AdamSettings>[],
     settings: Partial<AdamSettings> = {},
@@ -93,6 +97,10 @@ export class Adam extends Optimizer<AdamSettings> {
 
 /** Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as torch.optim.AdamW. */
 export class AdamW extends Adam {
+  /**
+   * @param params variables to train, or groups of them with settings of their own.
+   * @param settings for what a group does not set itself; `lr` is 1e-3 by default.
+   */
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<AdamSettings>[],
     settings: Partial<AdamSettings> = {},

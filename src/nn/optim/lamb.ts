@@ -18,6 +18,10 @@ const DEFAULTS: LambSettings = { lr: 1e-3, betas: [0.9, 0.999], epsilon: 1e-6, w
 
 /** LAMB (You et al., 2020), for large batches. */
 export class LAMB extends Optimizer<LambSettings> {
+  /**
+   * @param params variables to train, or groups of them with settings of their own.
+   * @param settings for what a group does not set itself; `lr` is 1e-3 by default.
+   */
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<LambSettings>[],
     settings: Partial<LambSettings> = {},

@@ -21,6 +21,10 @@ const DEFAULTS: LionSettings = { lr: 1e-4, betas: [0.9, 0.99], weightDecay: 0 };
 
 /** Lion (Chen et al., 2023): steps of one size, along the sign of a momentum. It takes a tenth of Adam's rate. */
 export class Lion extends Optimizer<LionSettings> {
+  /**
+   * @param params variables to train, or groups of them with settings of their own.
+   * @param settings for what a group does not set itself; `lr` is 1e-4 by default.
+   */
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<LionSettings>[],
     settings: Partial<LionSettings> = {},

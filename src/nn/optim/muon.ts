@@ -46,6 +46,10 @@ const [A, B, C] = [3.4445, -4.775, 2.0315];
 
 /** Muon (Jordan et al., 2024), as torch.optim.Muon, in float32. Of matrices only: give the others to AdamW. */
 export class Muon extends Optimizer<MuonSettings> {
+  /**
+   * @param params variables to train, or groups of them with settings of their own.
+   * @param settings for what a group does not set itself; `lr` is 1e-3 by default.
+   */
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<MuonSettings>[],
     settings: Partial<MuonSettings> = {},

@@ -68,6 +68,8 @@ export abstract class Optimizer<S extends CommonSettings> {
 
   /**
    * @param params a list of variables, or groups of them with settings of their own.
+   * @param defaults settings of groups that do not have them; `lr` among them.
+   * @param slotNames PyTorch's names of the variables kept for each parameter, such as `exp_avg`.
    * @param counts whether updates need the number of the step.
    */
   protected constructor(
@@ -212,8 +214,9 @@ export abstract class Optimizer<S extends CommonSettings> {
   }
 
   /**
-   * Takes over slots, step counts and settings from `torchState()`, or from the "optimizer" of a checkpoint of PyTorch's
-   * optimizer of the same name. Slots that the file does not have (PyTorch makes them at the first step) become 0.
+   * Takes over slots, step counts and settings from `source`: what `torchState()` gave, or the "optimizer" of a
+   * checkpoint of PyTorch's optimizer of the same name. Slots that the file does not have (PyTorch makes them at the
+   * first step) become 0.
    *
    * @throws Error listing everything that does not fit; nothing is changed then.
    */

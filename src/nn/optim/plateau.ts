@@ -41,7 +41,10 @@ export class PlateauSchedule {
   readonly #options: Required<PlateauOptions>;
   #state: PlateauState;
 
-  /** @throws Error naming an option out of range. */
+  /**
+   * @param base the learning rate to begin with.
+   * @throws Error naming an option out of range.
+   */
   constructor(base: number, options: PlateauOptions = {}) {
     checkOptions("PlateauSchedule", options, [
       ...["mode", "factor", "patience", "threshold", "thresholdMode", "cooldown", "least", "epsilon"],

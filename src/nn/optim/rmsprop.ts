@@ -36,6 +36,10 @@ const DEFAULTS: RmsPropSettings = {
 
 /** RMSprop (Tieleman and Hinton, 2012), as torch.optim.RMSprop. */
 export class RMSprop extends Optimizer<RmsPropSettings> {
+  /**
+   * @param params variables to train, or groups of them with settings of their own.
+   * @param settings for what a group does not set itself; `lr` is 1e-2 by default.
+   */
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<RmsPropSettings>[],
     settings: Partial<RmsPropSettings> = {},

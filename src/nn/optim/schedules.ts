@@ -79,7 +79,7 @@ export function oneCycleSchedule(highest: number, total: number, options: OneCyc
 }
 
 /**
- * One schedule after the other: at each of the `milestones`, steps, the next begins anew
+ * The `schedules` one after the other: at each of the `milestones`, steps, the next begins anew
  * (torch.optim.lr_scheduler.SequentialLR).
  */
 export function sequentialSchedule(schedules: readonly Schedule[], milestones: readonly number[]): Schedule {

@@ -26,6 +26,10 @@ export interface SgdSettings extends CommonSettings {
 
 /** Stochastic gradient descent with momentum, as torch.optim.SGD. */
 export class SGD extends Optimizer<SgdSettings> {
+  /**
+   * @param params variables to train, or groups of them with settings of their own.
+   * @param settings for what a group does not set itself; `lr` must be there.
+   */
   constructor(
     params: readonly Variable[] | readonly ParameterGroup<SgdSettings>[],
     settings: Partial<SgdSettings> & CommonSettings,

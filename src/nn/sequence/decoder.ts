@@ -37,6 +37,10 @@ export class TransformerDecoderLayer extends Module {
   readonly #activate: (x: Tensor) => Tensor;
   readonly #normFirst: boolean;
 
+  /**
+   * @param width features of x and of the result; a multiple of `heads`.
+   * @param heads how many attend side by side, each to width / heads features.
+   */
   constructor(width: number, heads: number, settings: EncoderLayerSettings = {}) {
     super();
     checkOptions("TransformerDecoderLayer", settings, LAYER_SETTINGS);

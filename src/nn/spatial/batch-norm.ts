@@ -30,6 +30,7 @@ abstract class BatchNorm extends ChannelNorm {
   readonly #momentum: number | null;
   readonly #channels: number;
 
+  /** @param channels C, the size of axis 1 of x. */
   constructor(channels: number, settings: BatchNormSettings = {}) {
     checkOptions(new.target.name, settings, ["dtype", "epsilon", "momentum", "affine", "trackRunningStats"]);
     const { dtype = "f32", epsilon = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = settings;

@@ -110,6 +110,11 @@ abstract class Conv extends Module {
 /** Convolution along the last axis (torch.nn.Conv1d): x [N, in, L] or [in, L] → [N, out, L']. */
 export class Conv1d extends Conv {
   protected readonly convolve = conv1d;
+  /**
+   * @param inChannels channels of x.
+   * @param outChannels channels of the result.
+   * @param size of the kernel, along its axis.
+   */
   constructor(inChannels: number, outChannels: number, size: PerAxis, settings: ConvSettings = {}) {
     super(1, inChannels, outChannels, size, settings);
   }
@@ -118,6 +123,11 @@ export class Conv1d extends Conv {
 /** Convolution of images (torch.nn.Conv2d): x [N, in, H, W] or [in, H, W] → [N, out, H', W']. */
 export class Conv2d extends Conv {
   protected readonly convolve = conv2d;
+  /**
+   * @param inChannels channels of x.
+   * @param outChannels channels of the result.
+   * @param size of the kernel: one number for both axes, or one for each.
+   */
   constructor(inChannels: number, outChannels: number, size: PerAxis, settings: ConvSettings = {}) {
     super(2, inChannels, outChannels, size, settings);
   }
@@ -161,6 +171,11 @@ abstract class ConvTranspose extends Module {
 /** Transposed convolution along the last axis (torch.nn.ConvTranspose1d): x [N, in, L] → [N, out, L']. */
 export class ConvTranspose1d extends ConvTranspose {
   protected readonly convolve = convTranspose1d;
+  /**
+   * @param inChannels channels of x.
+   * @param outChannels channels of the result.
+   * @param size of the kernel, along its axis.
+   */
   constructor(inChannels: number, outChannels: number, size: PerAxis, settings: ConvTransposeSettings = {}) {
     super(1, inChannels, outChannels, size, settings);
   }
@@ -169,6 +184,11 @@ export class ConvTranspose1d extends ConvTranspose {
 /** Transposed convolution of images (torch.nn.ConvTranspose2d): x [N, in, H, W] → [N, out, H', W']. */
 export class ConvTranspose2d extends ConvTranspose {
   protected readonly convolve = convTranspose2d;
+  /**
+   * @param inChannels channels of x.
+   * @param outChannels channels of the result.
+   * @param size of the kernel: one number for both axes, or one for each.
+   */
   constructor(inChannels: number, outChannels: number, size: PerAxis, settings: ConvTransposeSettings = {}) {
     super(2, inChannels, outChannels, size, settings);
   }

@@ -26,6 +26,7 @@ export class GroupNorm extends Module {
   readonly #epsilon: number;
 
   constructor(
+    /** How many groups, of equally many channels, are normalised each by itself. */
     readonly groups: number,
     channels: number,
     settings: GroupNormSettings = {},
@@ -69,6 +70,7 @@ abstract class InstanceNorm extends ChannelNorm {
   /** Of a batch; an unbatched x has one axis less. */
   protected abstract readonly rank: number;
 
+  /** @param channels C, the size of axis 1 of x [N, C, ...]. */
   constructor(channels: number, settings: InstanceNormSettings = {}) {
     checkOptions(new.target.name, settings, ["dtype", "epsilon", "momentum", "affine", "trackRunningStats"]);
     const { dtype = "f32", epsilon = 1e-5, momentum = 0.1, affine = false, trackRunningStats = false } = settings;

@@ -44,6 +44,7 @@ export class MaxPool2d extends Module {
 export class AvgPool1d extends Module {
   constructor(
     readonly size: PerAxis,
+    /** How windows lie and what counts in their means. */
     readonly options: Omit<AvgPoolOptions, "divisorOverride"> = {},
   ) {
     super();
@@ -122,7 +123,10 @@ export class Flatten extends Module {
 /** Dropout of whole channels of x [N, C, ...] (`rank` spatial axes) or, unbatched, [C, ...]. */
 abstract class ChannelDropout extends Module {
   protected abstract readonly rank: number;
-  /** @param generator default: the shared one at the time of the call. */
+  /**
+   * @param p how probable it is that a channel becomes 0; default 0.5.
+   * @param generator default: the shared one at the time of the call.
+   */
   constructor(
     readonly p = 0.5,
     readonly generator?: Generator,

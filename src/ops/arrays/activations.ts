@@ -42,7 +42,7 @@ export function hardSwish(x: Tensor): Tensor {
   return x.ge(3).where(x, x.le(-3).where(x.mul(0), curved));
 }
 
-/** The first half of an axis times the sigmoid of the second (torch.nn.functional.glu; Dauphin et al. 2017). */
+/** The first half of an axis of x times the sigmoid of the second (torch.nn.functional.glu; Dauphin et al. 2017). */
 export function glu(x: Tensor, axis = -1): Tensor {
   requireFloat("glu", x);
   const size = x.shape[normalizeAxis("glu", axis, x.rank)];

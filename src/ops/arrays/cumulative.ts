@@ -55,12 +55,12 @@ function along(op: string, name: Name, x: Tensor, axis: number): Tensor {
   return running(name, counted.transpose(at, -1)).transpose(at, -1);
 }
 
-/** Sums of all elements up to each along `axis` (torch.cumsum). Bools count as i32. */
+/** Sums of all elements of x up to each along `axis` (torch.cumsum). Bools count as i32. */
 export function cumsum(x: Tensor, axis: number): Tensor {
   return along("cumsum", "sum", x, axis);
 }
 
-/** Products of all elements up to each along `axis` (torch.cumprod). Bools count as i32. */
+/** Products of all elements of x up to each along `axis` (torch.cumprod). Bools count as i32. */
 export function cumprod(x: Tensor, axis: number): Tensor {
   return along("cumprod", "prod", x, axis);
 }

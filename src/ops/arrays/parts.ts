@@ -10,7 +10,7 @@ import { sliceAxis } from "../../tensor/methods/views.ts";
 import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 
-/** Parts of an axis, of `size` elements each (the last may have fewer) or of the sizes listed (torch.split). */
+/** Parts of x along an axis, of `size` elements each (the last may have fewer) or of the sizes listed (torch.split). */
 export function split(x: Tensor, size: number | readonly number[], axis = 0): Tensor[] {
   const at = normalizeAxis("split", axis, x.rank);
   const length = x.shape[at];
@@ -33,7 +33,7 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
   return sizes.map((n) => sliceAxis(x, at, [from, (from += n)]));
 }
 
-/** At most `count` parts of equal size along `axis`, the last may have less (torch.chunk). */
+/** At most `count` parts of x of equal size along `axis`, the last may have less (torch.chunk). */
 export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
   if (!Number.isInteger(count) || count < 1) throw new Error(`chunk: ${count} parts; it must be at least 1`);
   const length = x.shape[normalizeAxis("chunk", axis, x.rank)];
@@ -46,12 +46,12 @@ function triangle(op: string, x: Tensor, keep: (row: Tensor, column: Tensor) => 
   return x.mask(keep(arange(rows).unsqueeze(1), arange(columns).unsqueeze(0)).expand(x.shape));
 }
 
-/** The last two axes up to diagonal number `diagonal`, 0 above (torch.tril). */
+/** The last two axes of x up to diagonal number `diagonal`, 0 above (torch.tril). */
 export function tril(x: Tensor, diagonal = 0): Tensor {
   return triangle("tril", x, (row, column) => column.le(row.add(diagonal)));
 }
 
-/** The last two axes from diagonal number `diagonal` on, 0 below (torch.triu). */
+/** The last two axes of x from diagonal number `diagonal` on, 0 below (torch.triu). */
 export function triu(x: Tensor, diagonal = 0): Tensor {
   return triangle("triu", x, (row, column) => column.ge(row.add(diagonal)));
 }
@@ -76,7 +76,9 @@ export function linspace(start: number, end: number, steps: number, dtype: DType
   return place.lt(Math.floor(steps / 2)).where(forward, backward);
 }
 
-/** Elements moved `shift` places along axes, those that leave at the end coming in at the start (torch.roll). */
+/**
+ * The elements of x moved `shift` places along axes, those that leave at the end coming in at the start (torch.roll).
+ */
 export function roll(x: Tensor, shift: number | readonly number[], axes?: Axes): Tensor {
   const shifts = typeof shift === "number" ? [shift] : shift;
   if (axes === undefined) {
@@ -183,7 +185,10 @@ export async function unique(x: Tensor): Promise<{ values: HostArray; inverse: I
   return { values, inverse, counts: Int32Array.from(counts) };
 }
 
-/** Indices of the elements that are not 0, a row each, on the host (torch.nonzero, and torch.where of one argument). */
+/**
+ * Indices of the elements of x that are not 0, a row each, on the host (torch.nonzero, and torch.where of one
+ * argument).
+ */
 export async function nonzero(x: Tensor): Promise<number[][]> {
   const data = await x.read();
   const rows: number[][] = [];

@@ -92,7 +92,7 @@ export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
   return at === x.rank - 1 ? order : order.transpose(at, -1);
 }
 
-/** The elements of an axis in order, and where they stood (torch.sort, stable). */
+/** The elements of x along an axis in order, and where they stood (torch.sort, stable). */
 export function sort(x: Tensor, options: SortOptions = {}): { values: Tensor; indices: Tensor } {
   if (x.size === 0) return { values: x, indices: argsort(x, options) };
   const indices = argsort(x, options).contiguous();

@@ -116,7 +116,7 @@ export function infoNCE(q: Tensor, positives: Tensor, queue: Tensor, options: Co
   return reduceLoss(new Tensor(loss), options.reduction ?? "mean");
 }
 
-/** NT-Xent of two views a, b [N, C] of the same clips; the vectors are normalised here (SimCLR, eq. 1). */
+/** NT-Xent of two views `a`, `b` [N, C] of the same clips; the vectors are normalised here (SimCLR, eq. 1). */
 export function ntXent(a: Tensor, b: Tensor, options: ContrastiveOptions): Tensor {
   checkOptions("ntXent", options, ["temperature", "reduction"]);
   checkTemperature("ntXent", options.temperature);

@@ -19,9 +19,9 @@ export interface VicRegOptions {
 }
 
 /**
- * VICReg of two views' embeddings, both [N, D] with N of at least 2 (Bardes, Ponce, LeCun 2022, eqs. 1–6, as the authors'
- * code has it: the variance term is the mean of both views' hinges, halved; covariances are summed over both views).
- * A scalar.
+ * VICReg of two views' embeddings, `first` and `second`, both [N, D] with N of at least 2 (Bardes, Ponce, LeCun 2022,
+ * eqs. 1–6, as the authors' code has it: the variance term is the mean of both views' hinges, halved; covariances are
+ * summed over both views). A scalar.
  */
 export function vicReg(first: Tensor, second: Tensor, options: VicRegOptions = {}): Tensor {
   checkOptions("vicReg", options, ["similarity", "variance", "covariance", "epsilon"]);
@@ -64,8 +64,9 @@ export interface BarlowTwinsOptions {
 }
 
 /**
- * Barlow Twins of two views' embeddings, both [N, D] with N of at least 2: Σ (1 − Cᵢᵢ)² + λ·Σ_{i≠j} Cᵢⱼ², where C is the
- * correlation of the columns, normalised over the batch (Zbontar et al. 2021, eqs. 1 and 2). A scalar.
+ * Barlow Twins of two views' embeddings, `first` and `second`, both [N, D] with N of at least 2: Σ (1 − Cᵢᵢ)² +
+ * λ·Σ_{i≠j} Cᵢⱼ², where C is the correlation of the columns, normalised over the batch (Zbontar et al. 2021, eqs. 1 and
+ * 2). A scalar.
  */
 export function barlowTwins(first: Tensor, second: Tensor, options: BarlowTwinsOptions = {}): Tensor {
   checkOptions("barlowTwins", options, ["lambda", "epsilon"]);

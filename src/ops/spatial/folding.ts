@@ -40,7 +40,7 @@ export function unfold(x: Tensor, kernelSize: PerAxis, options: FoldOptions = {}
 }
 
 /**
- * Columns [N, C·kH·kW, windows] or [C·kH·kW, windows] summed into images [N, C, H, W] where windows overlap
+ * Columns x [N, C·kH·kW, windows] or [C·kH·kW, windows] summed into images [N, C, H, W] where windows overlap
  * (torch.nn.functional.fold); the adjoint of `unfold`.
  */
 export function fold(x: Tensor, outputSize: PerAxis, kernelSize: PerAxis, options: FoldOptions = {}): Tensor {

@@ -153,7 +153,10 @@ function avgPool(op: string, x: Tensor, size: PerAxis, options: AvgPoolOptions, 
   }, sums);
 }
 
-/** The mean of each window of the last axis (torch.nn.functional.avg_pool1d): x [..., L] → [..., L']. */
+/**
+ * The mean of each window of the last axis (torch.nn.functional.avg_pool1d): x [..., L] → [..., L']. The options are
+ * those of `AvgPoolOptions` without `divisorOverride`.
+ */
 export function avgPool1d(x: Tensor, size: PerAxis, options: Omit<AvgPoolOptions, "divisorOverride"> = {}): Tensor {
   return avgPool("avgPool1d", x, size, options, 1);
 }

@@ -89,7 +89,8 @@ export function seriesColor(i: number): string {
 }
 
 /**
- * The SVG document of a chart, or of several, `columns` a row (default all in one).
+ * The SVG document of a chart, or of several, `options.columns` a row (default all in one).
+ *
  * @throws RangeError where a value cannot lie on a logarithmic axis, or bars do not fit the categories
  */
 export function svgChart(charts: Chart | readonly Chart[], options: { readonly columns?: number } = {}): string {

@@ -16,8 +16,8 @@ export type EngineName = (typeof ENGINES)[number];
  * The adapter of an engine: this package's cpu device; jax-js or TensorFlow.js as the user's project has it (found from
  * the folder where the process was started); or the PyTorch of a Python, in a process of its own that `close` ends.
  *
- * `backend`: where it computes, by the engine's own names (jax-js: wasm, cpu, webgpu; tfjs: wasm, cpu; torch: cpu, cuda,
- * mps). `python`: the Python that has PyTorch; default `python3`.
+ * `options.backend`: where it computes, by the engine's own names (jax-js: wasm, cpu, webgpu; tfjs: wasm, cpu; torch:
+ * cpu, cuda, mps). `options.python`: the Python that has PyTorch; default `python3`.
  *
  * @throws Error where the engine is not installed, saying what installs it; where it has no such backend; where `python`
  * is named for an engine that needs none.

@@ -63,15 +63,16 @@ export async function encodeCheckpoint(parts: CheckpointParts): Promise<Uint8Arr
   return encodeSafetensors(tensors, metadata);
 }
 
-/** Writes `encodeCheckpoint(parts)` to a file, which appears whole or not at all. Node, Bun and Deno. */
+/** Writes `encodeCheckpoint(parts)` to a file at `path`, which appears whole or not at all. Node, Bun and Deno. */
 export async function saveCheckpoint(path: string, parts: CheckpointParts): Promise<void> {
   const bytes = await encodeCheckpoint(parts);
   writeFileAtomic(path, (sink) => sink.write(bytes));
 }
 
 /**
- * Takes all parts back from a file's path, its bytes, a Blob, a Response or a stream. The parts must be those that were
- * saved, by name and kind; tensors must fit by name and shape. Variables change at the next computation, as by `assign`.
+ * Takes all parts back from the `input`: a file's path, its bytes, a Blob, a Response or a stream. The parts must be
+ * those that were saved, by name and kind; tensors must fit by name and shape. Variables change at the next
+ * computation, as by `assign`.
  *
  * @throws DamagedCheckpointError where the bytes are not those that were written; Error naming everything that does not
  * fit, and nothing is changed then.

@@ -21,8 +21,11 @@ export class DamagedCheckpointError extends Error {
   override readonly name = "DamagedCheckpointError";
 
   constructor(
+    /** The file. */
     readonly path: string,
+    /** What does not fit, in words that go on from "is damaged:". */
     readonly fault: string,
+    /** The `cause`, where another error is behind it. */
     options?: ErrorOptions,
   ) {
     super(`${path} is damaged: ${fault}`, options);

@@ -38,12 +38,12 @@ export class FolderStore implements CheckpointStore {
   read(name: string): Uint8Array {
     return readFileBytes(this.#join(this.path, name));
   }
-  /** Written under another name, flushed to the disk and renamed: whole or not at all. */
+  /** Writes the bytes under another name, flushes them to the disk and renames the file: whole or not at all. */
   write(name: string, bytes: Uint8Array): void {
     this.#files.mkdirSync(this.path, { recursive: true });
     writeFileAtomic(this.#join(this.path, name), (sink) => sink.write(bytes));
   }
-  /** Deletes a file; one that is not there is none. */
+  /** Deletes the file of this name; one that is not there is none. */
   remove(name: string): void {
     this.#files.rmSync(this.#join(this.path, name), { force: true });
   }

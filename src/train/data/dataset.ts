@@ -29,7 +29,7 @@ export interface Dataset<Sample> {
 export interface BatchedDataset<Batch> {
   /** How many samples there are. */
   readonly length: number;
-  /** The samples of these numbers as one batch; `epoch` is counted from 0. */
+  /** The samples at these `indices` as one batch; `epoch` is counted from 0. */
   batch(indices: readonly number[], epoch: number): Batch | Promise<Batch>;
 }
 
@@ -70,7 +70,7 @@ export class TensorDataset<Columns extends readonly Column[]>
     this.length = lengths[0];
   }
 
-  /** Copies of the rows of these numbers, one tensor a column. */
+  /** Copies of the rows at these `indices`, one tensor a column. */
   async batch(indices: readonly number[]): Promise<{ [K in keyof Columns]: Tensor }> {
     this.#values ??= Promise.all(this.#columns.map(valuesOf));
     const values = await this.#values;

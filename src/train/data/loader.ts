@@ -135,7 +135,7 @@ export class DataLoader<Batch = readonly Tensor[]> implements AsyncIterable<Batc
     if (this.#state.epoch === epoch && this.#state.batch === from) this.#state = { epoch: epoch + 1, batch: 0 };
   }
 
-  /** Batches of an epoch from one on, with their places; the loader's own place stays as it is. */
+  /** Batches of an epoch from number `from` on, with their places; the loader's own place stays as it is. */
   async *placed(epoch = 0, from = 0): AsyncGenerator<PlacedBatch<Batch>, void, undefined> {
     const { length } = this;
     const batches = length === undefined ? this.#ofStream(epoch, from) : this.#ofDataset(epoch, from, length);

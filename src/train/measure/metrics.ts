@@ -6,7 +6,8 @@ import type { Tensor } from "../../tensor/tensor.ts";
 
 /**
  * The share of samples whose largest logit is that of their label: logits [N, C], labels [N] (i32 or u32) → a scalar.
- * With `topK` a sample is right where its label is among the k largest (torchmetrics' Accuracy with top_k).
+ * With the options `{ topK: k }` a sample is right where its label is among the k largest (torchmetrics' Accuracy with
+ * top_k).
  */
 export function accuracy(logits: Tensor, labels: Tensor, options: { readonly topK?: number } = {}): Tensor {
   requireTensor("accuracy", "logits", logits);

@@ -19,7 +19,11 @@ interface Parameter {
   readonly at: number;
 }
 
-/** The markers of a C3D file, in metres. @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
+/**
+ * The markers in the bytes of a C3D file, in metres; `file` names it in errors.
+ *
+ * @throws DataError: `format`, `shape`, `not-finite`, `empty`.
+ */
 export function parseC3d(bytes: Uint8Array, file: string): MarkerRecording {
   const fail = (detail: string): never => {
     throw new DataError(file, "format", detail);

@@ -11,7 +11,11 @@ import { markMissing } from "../../skeleton/missing.ts";
 import { parseFinite, splitLines } from "../text.ts";
 import { metresIn, MOST_MARKERS, type MarkerRecording } from "./markers.ts";
 
-/** The markers of a TRC file, in metres. @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
+/**
+ * The markers in the text of a TRC file, in metres; `file` names it in errors.
+ *
+ * @throws DataError: `format`, `shape`, `not-finite`, `empty`.
+ */
 export function parseTrc(text: string, file: string): MarkerRecording {
   const lines = splitLines(text);
   const fail = (detail: string): never => {

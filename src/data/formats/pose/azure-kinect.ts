@@ -17,7 +17,11 @@ const CONFIDENCES = ["joint_confidences", "joint_confidence", "confidence_levels
 /** Millimetres to metres, and the turn. */
 const FACTORS = [-0.001, -0.001, 0.001];
 
-/** A recording. @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
+/**
+ * The clip in the JSON text of a recording; `file` names it in errors.
+ *
+ * @throws DataError: `format`, `shape`, `not-finite`, `empty`.
+ */
 export function parseAzureKinect(text: string, file: string): Clip {
   const value = parseJson(text, file);
   const frames = listOf(isObject(value) ? value.frames : undefined, `"frames" of an Azure Kinect file`, file);

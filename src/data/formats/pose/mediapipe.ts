@@ -21,7 +21,11 @@ const PERSONS = 2;
 const WORLD = ["worldLandmarks", "world_landmarks", "pose_world_landmarks", "poseWorldLandmarks"];
 const PICTURE = ["landmarks", "pose_landmarks", "poseLandmarks", "keypoints"];
 
-/** A recording. @throws DataError: `format`, `shape`, `not-finite`, `empty`. */
+/**
+ * The clip in the JSON text of a recording, and whether it is of `world` landmarks; `file` names it in errors.
+ *
+ * @throws DataError: `format`, `shape`, `not-finite`, `empty`.
+ */
 export function parseMediaPipe(text: string, file: string): { clip: Clip; world: boolean } {
   const value = parseJson(text, file);
   const frames = listOf(isObject(value) ? value.frames : value, "the frames of a MediaPipe file", file);

@@ -49,7 +49,7 @@ export function parseOpenPoseFrame(text: string, file: string): OpenPoseFrame {
   return { joints, bodies };
 }
 
-/** The clip of a recording's frames, in order. @throws DataError: `empty`, `shape`. */
+/** The clip of a recording's frames, in order; `file` names it in errors. @throws DataError: `empty`, `shape`. */
 export function clipOfOpenPose(frames: readonly OpenPoseFrame[], file: string): { clip: Clip; layout: SkeletonLayout } {
   const joints = frames.find((frame) => frame.joints > 0)?.joints ?? 25;
   if (frames.some((frame) => frame.joints > 0 && frame.joints !== joints))

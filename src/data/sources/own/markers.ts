@@ -110,7 +110,7 @@ export function utKinectSource(folder: string): ClipSource {
   };
 }
 
-/** s01_e01 of joints_s01_e01.txt. */
+/** The recording that a file `name` stands for, s01_e01 of joints_s01_e01.txt; undefined of other names. */
 export function utKinectName(name: string): string | undefined {
   return /^joints_(s\d\d_e\d\d)\.txt$/i.exec(name)?.[1].toLowerCase();
 }

@@ -16,7 +16,7 @@ import { recordingOf, windowsAt } from "../windows.ts";
 import { labelFiles } from "./labelling.ts";
 import { cut, recordingsSource, type RecordingOptions } from "./recordings.ts";
 
-/** MediaPipe's landmarks, one JSON file a recording. */
+/** MediaPipe's landmarks in `folder`, one JSON file a recording. */
 export function mediaPipeSource(folder: string, options: RecordingOptions = {}): ClipSource {
   return recordingsSource(folder, {
     ...options,
@@ -27,7 +27,7 @@ export function mediaPipeSource(folder: string, options: RecordingOptions = {}):
   });
 }
 
-/** Azure Kinect's body tracking, one JSON file a recording. */
+/** Azure Kinect's body tracking in `folder`, one JSON file a recording. */
 export function azureKinectSource(folder: string, options: RecordingOptions = {}): ClipSource {
   return recordingsSource(folder, {
     ...options,

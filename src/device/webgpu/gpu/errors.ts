@@ -10,6 +10,11 @@ export class GpuError extends Error {
   override readonly name: string = "GpuError";
   readonly kernels: readonly string[];
 
+  /**
+   * @param message what failed, in words.
+   * @param kernels names of the kernels that were being compiled or were in flight.
+   * @param options the `cause`, where another error is behind it.
+   */
   constructor(message: string, kernels: readonly string[] = [], options?: ErrorOptions) {
     super(message, options);
     this.kernels = kernels;
@@ -22,6 +27,11 @@ export class DeviceLostError extends GpuError {
   /** WebGPU's reason: `"destroyed"` or `"unknown"`. */
   readonly reason: string;
 
+  /**
+   * @param reason WebGPU's reason: `"destroyed"` or `"unknown"`.
+   * @param detail what the driver says of it; "" where it says nothing.
+   * @param kernels names of the kernels that were in flight.
+   */
   constructor(reason: string, detail: string, kernels: readonly string[]) {
     super(
       `the GPU device is lost (${reason}${detail === "" ? "" : `: ${detail}`}); ${inFlight(kernels)}. ` +
@@ -38,6 +48,11 @@ export class OutOfMemoryError extends GpuError {
   /** Bytes that were asked for. */
   readonly bytes: number;
 
+  /**
+   * @param bytes how many were asked for.
+   * @param message what there was no room for, in words.
+   * @param kernels names of the kernels that were in flight.
+   */
   constructor(bytes: number, message: string, kernels: readonly string[] = []) {
     super(message, kernels);
     this.bytes = bytes;
