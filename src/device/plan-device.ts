@@ -222,12 +222,14 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
 
   #graph(outputs: readonly Node[], assignments: readonly Assignment[]): Graph {
     const graph = this.graphOf(outputs, assignments);
-    for (const { dtype } of graph.nodes) {
-      const why = this.missing(dtype);
-      if (why !== undefined)
-        throw new Error(`${this.name} has no ${dtype} tensors: ${why}; cast to f32 with .cast("f32")`);
-    }
+    for (const { dtype } of graph.nodes) this.#require(dtype);
     return graph;
+  }
+
+  #require(dtype: DType): void {
+    const why = this.missing(dtype);
+    if (why !== undefined)
+      throw new Error(`${this.name} has no ${dtype} tensors: ${why}; cast to f32 with .cast("f32")`);
   }
 
   async #remembered(graph: Graph): Promise<R> {
@@ -271,8 +273,7 @@ export abstract class PlanDevice<S extends Storage, R extends Prepared> implemen
   }
 
   #store(node: ValueSpec, data: HostArray): S {
-    const why = this.missing(node.dtype);
-    if (why !== undefined) throw new Error(`${this.name} has no ${node.dtype} tensors: ${why}; cast to f32 first`);
+    this.#require(node.dtype);
     const storage = this.empty(node);
     this.write(storage, data);
     return storage;

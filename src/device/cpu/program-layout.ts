@@ -6,7 +6,7 @@
  * inputs from the host, temporary tensors of lowerings) lies at fixed places of an arena, which all plans share: they
  * never run at the same time.
  */
-import type { Graph } from "../../compiler/graph.ts";
+import type { Graph, Leaf } from "../../compiler/graph.ts";
 import type { FusedKernel, Kernel } from "../../compiler/kernels.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
@@ -51,10 +51,9 @@ export interface Replay {
 /** A leaf of the graph. */
 interface LeafPlace {
   readonly spec: ValueSpec;
-  /** Where in the arena a small host value is put: in the parameter buffer. */
-  readonly parameter?: number;
-  /** Where in the arena a larger one is put; undefined where the plan was made for a tensor of the device. */
-  readonly staging?: number;
+  readonly role: Leaf["role"];
+  /** Where in the arena a host value is put; undefined where the plan was made for a tensor of the device. */
+  readonly at: number | undefined;
 }
 
 interface OutputPlace {
@@ -165,9 +164,8 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
   const slots = plan.slots.map((bytes) => arena.place(bytes));
   const parameters = arena.place(plan.graph.parameterWords * 4);
   const leaves = plan.graph.leaves.map(({ role, node, source, offset }): LeafPlace => {
-    const spec = specOf(node);
-    if (role === "parameter") return { spec, parameter: parameters + 4 * offset };
-    return role === "buffer" && source.op.kind === "data" ? { spec, staging: arena.place(nodeBytes(node)) } : { spec };
+    const staged = role === "buffer" && source.op.kind === "data" ? arena.place(nodeBytes(node)) : undefined;
+    return { spec: specOf(node), role, at: role === "parameter" ? parameters + 4 * offset : staged };
   });
   const locate = (node: Node): Location => placeOf(plan, slots, node);
   const table: Location[] = [];

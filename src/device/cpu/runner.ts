@@ -115,17 +115,11 @@ export class CpuRunner {
     const arena = machine.arena(replay.arenaBytes);
     const own = threads.threadMemory(this.#threadBytes);
     const address = (location: Location): number => {
-      switch (location.kind) {
-        case "arena":
-          return arena + location.offset;
-        case "output":
-          return storages[location.output].address + (location.offset ?? 0);
-        case "leaf": {
-          const value = values[location.leaf];
-          const at = value instanceof CpuStorage ? value.address : arena + replay.leaves[location.leaf].staging!;
-          return at + (location.offset ?? 0);
-        }
-      }
+      const { offset = 0 } = location;
+      if (location.kind === "arena") return arena + offset;
+      if (location.kind === "output") return storages[location.output].address + offset;
+      const value = values[location.leaf];
+      return offset + (value instanceof CpuStorage ? value.address : arena + replay.leaves[location.leaf].at!);
     };
     this.#writeInputs(values, arena);
     const table = new Uint32Array(memory.bytes.buffer, this.#table.address, replay.tableLength);
@@ -167,8 +161,8 @@ export class CpuRunner {
 
   /** A host value that the plan has no place for, with memory of its own. */
   #inMemory(value: CpuLeafValue, leaf: number): CpuLeafValue {
-    const { spec, parameter, staging } = this.#replay.leaves[leaf];
-    if (value instanceof CpuStorage || (parameter ?? staging) !== undefined) return value;
+    const { spec, at } = this.#replay.leaves[leaf];
+    if (value instanceof CpuStorage || at !== undefined) return value;
     const storage = this.#machine.store(spec);
     this.#write(value, spec, storage.address);
     return storage;
@@ -182,11 +176,10 @@ export class CpuRunner {
 
   #writeInputs(values: readonly CpuLeafValue[], arena: number): void {
     const { bytes } = this.#machine.memory;
-    this.#replay.leaves.forEach(({ spec, parameter, staging }, i) => {
+    this.#replay.leaves.forEach(({ spec, role, at }, i) => {
       const value = values[i];
-      if (!(value instanceof CpuStorage)) this.#write(value, spec, arena + (parameter ?? staging)!);
-      else if (parameter !== undefined)
-        bytes.copyWithin(arena + parameter, value.address, value.address + nodeBytes(spec));
+      if (!(value instanceof CpuStorage)) this.#write(value, spec, arena + at!);
+      else if (role === "parameter") bytes.copyWithin(arena + at!, value.address, value.address + nodeBytes(spec));
     });
   }
 

@@ -50,10 +50,9 @@ function work({ memory, thread }) {
     if (program === 0) continue;
     let exports = programs.get(program);
     if (!exports) {
-      const bytes = new Uint8Array(memory.buffer).slice(at >>> 0, (at >>> 0) + size);
+      const bytes = new Uint8Array(memory.buffer, at >>> 0, size).slice();
       if (Atomics.load(words, ${JOB.sequence}) !== seen) continue;
-      const module = new WebAssembly.Module(new Uint8Array(bytes));
-      exports = new WebAssembly.Instance(module, { env: { memory } }).exports;
+      exports = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports;
       programs.set(program, exports);
       if (programs.size > ${KEPT_PROGRAMS}) programs.delete(programs.keys().next().value), new ArrayBuffer(${NUDGE});
     }
