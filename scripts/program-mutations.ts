@@ -171,4 +171,17 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
     "return;",
     "tensor/old-values",
   ),
+  // A plan that is remembered keeps the graph it was made from.
+  edit(
+    "src/device/webgpu/recorded.ts",
+    "return { spec: { shape, dtype }, place };",
+    "return { spec: node ?? { shape, dtype }, place };",
+    "device/remembered-plans",
+  ),
+  edit(
+    "src/device/cpu/program-layout.ts",
+    "const specOf = ({ shape, dtype }: ValueSpec): ValueSpec => ({ shape, dtype });",
+    "const specOf = (value: ValueSpec): ValueSpec => value;",
+    "device/remembered-plans",
+  ),
 ];
