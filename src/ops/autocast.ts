@@ -5,6 +5,7 @@
  * The casts are nodes of the graph like any other: gradients come back to parameters in the parameters' own dtype, and a
  * gradient taken after `f` is of what `f` has built. Ops ask for a mode through `narrowed` and `widened`.
  */
+import { currentDefault } from "../tensor/backend.ts";
 import { checkOptions, describeValue } from "../tensor/door/door.ts";
 import type { Trace } from "../tensor/program/trace.ts";
 import { tracing } from "../tensor/program/trace.ts";
@@ -66,10 +67,23 @@ export function autocast<T>(f: () => T, options: AutocastOptions = {}): T {
 
 /** An operand of a product: in f16 within `autocast`. */
 export function narrowed<T extends Tensor | undefined>(x: T): T | Tensor {
-  return x && x.dtype === "f32" && active() ? x.cast("f16") : x;
+  if (x?.dtype !== "f32" || !active()) return x;
+  requireHalf(x);
+  return x.cast("f16");
+}
+
+/** Throws where a tensor in memory, or a variable that is to have some, is on a device without f16. */
+function requireHalf({ node: { op } }: Tensor): void {
+  if (op.kind !== "storage" && op.kind !== "variable") return;
+  const device = op.kind === "storage" ? op.storage.device : (op.variable.device ?? currentDefault());
+  if (!device || device.supports("f16")) return;
+  throw new Error(
+    `autocast: ${device.name} has no f16 tensors; leave it out there (enabled: false, or enabled: device.supports("f16")), ` +
+      "or take a GPU whose adapter has shader-f16",
+  );
 }
 
 /** An operand of what needs the range and digits of f32, within `autocast`. */
 export function widened<T extends Tensor | undefined>(x: T): T | Tensor {
-  return x && x.dtype === "f16" && active() ? x.cast("f32") : x;
+  return x?.dtype === "f16" && active() ? x.cast("f32") : x;
 }
