@@ -29,6 +29,10 @@ export { Muon } from "./optim/muon.ts";
 export type { MuonSettings } from "./optim/muon.ts";
 export { RMSprop } from "./optim/rmsprop.ts";
 export type { RmsPropSettings } from "./optim/rmsprop.ts";
+export { GradScaler } from "./optim/grad-scaler.ts";
+export type { GradScalerOptions } from "./optim/grad-scaler.ts";
+export { autocast } from "../ops/autocast.ts";
+export type { AutocastOptions } from "../ops/autocast.ts";
 export { PlateauSchedule } from "./optim/plateau.ts";
 export type { PlateauOptions, PlateauState } from "./optim/plateau.ts";
 export {

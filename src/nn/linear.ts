@@ -9,6 +9,7 @@ import type { LayerOptions } from "./initialize.ts";
 import { fanInUniform, parameter, requireCount } from "./initialize.ts";
 import { Module } from "./module.ts";
 import { checkOptions } from "../tensor/door/door.ts";
+import { narrowed } from "../ops/autocast.ts";
 
 /** Settings of a `Linear` layer. */
 export interface LinearOptions extends LayerOptions {
@@ -44,6 +45,9 @@ export class Linear extends Module {
 
 /** x [..., in] · weight [out, in]ᵀ + bias [out] (torch.nn.functional.linear). */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  x = narrowed(x);
+  weight = narrowed(weight);
+  bias = narrowed(bias);
   const features = x.shape[x.rank - 1];
   if (weight.rank !== 2 || features !== weight.shape[1]) {
     throw new Error(

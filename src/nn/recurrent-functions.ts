@@ -11,6 +11,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { concat, stack } from "../tensor/methods/join.ts";
 import { dropout } from "./layers.ts";
 import { linear } from "./linear.ts";
+import { autocast, widened } from "../ops/autocast.ts";
 
 /**
  * `weight_ih_l0` [g·H, in], `weight_hh_l0` [g·H, H], `bias_ih_l0`, `bias_hh_l0` [g·H], `…_l0_reverse`, `…_l1`, …;
@@ -85,7 +86,8 @@ export function gru(x: Tensor, weights: RecurrentWeights, options: RecurrentOpti
 
 /** torch.nn.LSTM: gates i, f, g, o. x [T, B, in]; `weights` as {@link RecurrentWeights} describes them. */
 export function lstm(x: Tensor, weights: RecurrentWeights, options: LstmOptions = {}): LstmResult {
-  const { c0, bidirectional = false } = options;
+  const { bidirectional = false } = options;
+  const c0 = widened(options.c0);
   const directions = bidirectional ? 2 : 1;
   const states: Tensor[] = [];
   const cells: Tensor[] = [];
@@ -106,7 +108,9 @@ function overLayers(
   options: LstmOptions,
   scan: (layer: LayerInputs, k: number) => Tensor,
 ): Tensor {
-  const { numLayers = 1, bidirectional = false, batchFirst = false, h0, c0, segments, generator } = options;
+  const { numLayers = 1, bidirectional = false, batchFirst = false, segments, generator } = options;
+  const [h0, c0] = [widened(options.h0), widened(options.c0)];
+  x = widened(x);
   if (x.rank !== 3)
     throw new Error(
       `${op}: x ${formatShape(x.shape)} must be ${batchFirst ? "[batch, steps, in]" : "[steps, batch, in]"}`,
@@ -135,7 +139,8 @@ function overLayers(
     const rows = gateCount * hidden[0].shape[1];
     checkLayer(op, k, input, hidden, rows, y.shape[2]);
     const [steps, batch] = y.shape;
-    const gates = linear(y, joined(input), biased ? joined(of("bias_ih")) : undefined);
+    const bias = biased ? joined(of("bias_ih")) : undefined;
+    const gates = autocast(() => linear(y, joined(input), bias), { enabled: false });
     y = scan(
       {
         gates: gates.reshape([steps, batch, directions, rows]),

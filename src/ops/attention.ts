@@ -12,6 +12,7 @@ import { concat } from "../tensor/methods/join.ts";
 import { checkOptions } from "../tensor/door/door.ts";
 import type { AttentionAttrs } from "./kernels/attention.ts";
 import * as kernels from "./kernels/attention.ts";
+import { widened } from "./autocast.ts";
 
 /** q, k, v [B, T, H, D] out of the op's operands, then mask and keep. */
 function operandsOf(inputs: readonly Tensor[], attrs: AttentionAttrs) {
@@ -136,7 +137,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
       `attention: q ${formatShape(q.shape)} must be [B, Tq, H, D], and k ${formatShape(k.shape)}, v ${formatShape(v.shape)} [B, Tk, H, D]`,
     );
   }
-  return run([q, k, v], heads, dim, queries, keys, false, options);
+  return run([q, k, v].map(widened), heads, dim, queries, keys, false, options);
 }
 
 /**
@@ -148,7 +149,7 @@ export function packedAttention(qkv: Tensor, heads: number, options: AttentionOp
   if (qkv.rank !== 3 || !Number.isInteger(heads) || heads < 1 || width % (3 * heads) !== 0) {
     throw new Error(`packedAttention: ${formatShape(qkv.shape)} must be [B, T, 3·H·D] for ${heads} heads`);
   }
-  return run([qkv], heads, width / (3 * heads), steps, steps, true, options);
+  return run([widened(qkv)], heads, width / (3 * heads), steps, steps, true, options);
 }
 
 function run(
@@ -161,7 +162,8 @@ function run(
   options: AttentionOptions,
 ): Tensor {
   checkOptions("attention", options, ["mask", "keep", "segments", "scale"]);
-  const { mask, keep, segments, scale = 1 / Math.sqrt(dim) } = options;
+  const { segments, scale = 1 / Math.sqrt(dim) } = options;
+  const [mask, keep] = [widened(options.mask), widened(options.keep)];
   const batch = operands[0].shape[0];
   if (mask && !sameShape(mask.shape, [batch, keys])) {
     throw new Error(`attention: mask has shape ${formatShape(mask.shape)}, not [${batch}, ${keys}]`);

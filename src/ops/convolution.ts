@@ -9,6 +9,7 @@ import { Tensor } from "../tensor/tensor.ts";
 import type { MaxPoolOptions } from "./spatial/pooling.ts";
 import { larger, maxPool } from "./spatial/pooling.ts";
 import { checkOptions } from "../tensor/door/door.ts";
+import { narrowed } from "./autocast.ts";
 
 /** Settings of `depthwiseConv1d`. */
 export interface DepthwiseOptions {
@@ -80,7 +81,10 @@ function everyNth(x: Tensor, axis: number, start: number, count: number, step: n
  */
 export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOptions = {}): Tensor {
   checkOptions("depthwiseConv1d", options, ["bias", "stride", "padding", "axis"]);
-  const { bias, stride = 1, padding = 0, axis = 1 } = options;
+  const { stride = 1, padding = 0, axis = 1 } = options;
+  const bias = narrowed(options.bias);
+  x = narrowed(x);
+  weight = narrowed(weight);
   const [channels, , size] = weight.shape;
   const fits =
     weight.rank === 3 && channels === x.shape[x.rank - 1] && weight.shape[1] === 1 && axis >= 0 && axis < x.rank - 1;

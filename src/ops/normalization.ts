@@ -8,6 +8,7 @@ import { formatShape, normalizeAxis, sameShape, sizeOf } from "../tensor/shape.t
 import type { Shape } from "../tensor/shape.ts";
 import { checkOptions, requireFloat } from "../tensor/door/door.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { widened } from "./autocast.ts";
 
 interface EpsilonAttrs {
   readonly epsilon: number;
@@ -51,6 +52,7 @@ export interface LayerNormOptions {
 /** Layer normalisation of x over its last axis, or the last axes together (torch.nn.functional.layer_norm). */
 export function layerNorm(x: Tensor, options: LayerNormOptions = {}): Tensor {
   requireFloat("layerNorm", x);
+  x = widened(x);
   checkOptions("layerNorm", options, ["weight", "bias", "epsilon", "shape"]);
   const { weight, bias, epsilon = 1e-5, shape = x.shape.slice(-1) } = options;
   const axes = x.shape.slice(x.rank - shape.length);
@@ -102,6 +104,7 @@ export type GroupNormOptions = Omit<LayerNormOptions, "shape">;
  */
 export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions = {}): Tensor {
   requireFloat("groupNorm", x);
+  x = widened(x);
   checkOptions("groupNorm", options, ["weight", "bias", "epsilon"]);
   const [n, channels] = x.shape;
   const row = sizeOf(x.shape.slice(1)) / groups;
@@ -124,6 +127,7 @@ export function groupNorm(x: Tensor, groups: number, options: GroupNormOptions =
  */
 export function instanceNorm(x: Tensor, options: GroupNormOptions = {}): Tensor {
   requireFloat("instanceNorm", x);
+  x = widened(x);
   checkOptions("instanceNorm", options, ["weight", "bias", "epsilon"]);
   if (x.rank < 3 || x.shape[1] === 0 || sizeOf(x.shape.slice(2)) < 2) {
     throw new Error(`instanceNorm: x ${formatShape(x.shape)} must be [N, C, ...] with more than one place a channel`);
@@ -143,6 +147,7 @@ export interface RmsNormOptions {
 /** x / √(mean of x² over the last axis + ε) (torch.nn.functional.rms_norm; Zhang, Sennrich 2019, arXiv 1910.07467). */
 export function rmsNorm(x: Tensor, options: RmsNormOptions = {}): Tensor {
   requireFloat("rmsNorm", x);
+  x = widened(x);
   checkOptions("rmsNorm", options, ["weight", "epsilon"]);
   const { weight, epsilon = { f16: 2 ** -10, f32: 2 ** -23, f64: 2 ** -52 }[x.dtype as "f16" | "f32" | "f64"] } =
     options;
@@ -187,6 +192,7 @@ const NORMALIZE: FusedOp<NormalizeAttrs> = {
 /** x / max(‖x‖₂, `epsilon`) along `axis` (torch.nn.functional.normalize, p = 2). Any shape, which stays. */
 export function l2Normalize(x: Tensor, axis = -1, epsilon = 1e-12): Tensor {
   requireFloat("l2Normalize", x);
+  x = widened(x);
   const at = normalizeAxis("l2Normalize", axis, x.rank);
   return new Tensor(build.fused(NORMALIZE, [x.node], { axis: at, epsilon })[0]);
 }

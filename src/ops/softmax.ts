@@ -10,6 +10,7 @@ import { requireTensor } from "../tensor/door/door.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { normalizeAxis } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { widened } from "./autocast.ts";
 
 interface AxisAttrs {
   readonly axis: number;
@@ -60,7 +61,7 @@ const LOG_SUM_EXP: FusedOp<AxisAttrs> = {
 /** Integers and bools are taken as f32. */
 function overAxis(op: FusedOp<AxisAttrs>, given: Tensor, axis: number): Tensor {
   requireTensor(op.name, "x", given);
-  const x = isFloat(given.dtype) ? given : given.cast("f32");
+  const x = isFloat(given.dtype) ? widened(given) : given.cast("f32");
   const at = normalizeAxis(op.name, axis, x.rank);
   if (x.shape[at] === 0) throw new Error(`${op.name}: axis ${axis} of [${x.shape.join(", ")}] is empty`);
   return new Tensor(build.fused(op, [x.node], { axis: at })[0]);

@@ -130,7 +130,7 @@ export interface FitOptions<B extends readonly Tensor[]> extends Omit<TrainStepO
 
 const OPTIONS = (
   "model optimizer batches loss epochs schedule scheduleBy evaluate evaluateEvery monitor mode earlyStopping restoreBest " +
-  "checkpoints saveEvery keep resume state readEvery onStep onEpoch log tensorBoard signal accumulate clipGradNorm guard after"
+  "checkpoints saveEvery keep resume state readEvery onStep onEpoch log tensorBoard signal accumulate clipGradNorm scaler guard after"
 ).split(" ");
 
 /** What a checkpoint holds of the training itself. */
@@ -204,8 +204,9 @@ class Training<B extends readonly Tensor[]> {
     const total = length === undefined ? undefined : length * options.epochs;
     const timer = new ProgressTimer(total, this.#step);
     const board = boardOf(options.tensorBoard, resumedAt);
-    const { model, accumulate, clipGradNorm, guard, after } = options;
-    const step = trainStep<B>(options.optimizer, options.loss, { model, accumulate, clipGradNorm, guard, after });
+    const { model, accumulate, clipGradNorm, scaler, guard, after } = options;
+    const settings = { model, accumulate, clipGradNorm, scaler, guard, after };
+    const step = trainStep<B>(options.optimizer, options.loss, settings);
     let placed: PlacedBatch<Readonly<B>> | undefined;
     try {
       await trainLoop<PlacedBatch<Readonly<B>>>({
@@ -256,13 +257,14 @@ class Training<B extends readonly Tensor[]> {
 
   /** Everything that a checkpoint holds. */
   #parts(): CheckpointParts {
-    const { model, optimizer, schedule, state = {} } = this.#options;
+    const { model, optimizer, schedule, scaler, state = {} } = this.#options;
     const own = {
       model,
       optimizer,
       rng: rng(),
       fit: this.#own(),
       ...(schedule instanceof PlateauSchedule && { schedule }),
+      ...(scaler?.enabled && { scaler }),
     };
     for (const name of Object.keys(state)) {
       if (name in own) throw new Error(`fit: state has a part "${name}", which is fit's own; choose another name`);

@@ -6,6 +6,7 @@
  */
 import { clipGradNorm } from "../nn/optim/clip.ts";
 import type { Module } from "../nn/module.ts";
+import type { GradScaler } from "../nn/optim/grad-scaler.ts";
 import type { CommonSettings, Optimizer } from "../nn/optim/optimizer.ts";
 import { noGrad } from "../autograd/grad.ts";
 import { waitingFor } from "../autograd/waiting.ts";
@@ -32,8 +33,13 @@ export interface TrainStepOptions {
   /** The largest Euclidean norm of all gradients together, see `clipGradNorm`; the norm before is measured as `gradNorm`. */
   readonly clipGradNorm?: number;
   /**
+   * Scales the loss for gradients in f16: where gradients are not finite, the update is left out and the scale comes down,
+   * and that is no error. The scale of each step is measured as `lossScale`.
+   */
+  readonly scaler?: GradScaler;
+  /**
    * What is held to be finite: the loss and the gradient of every parameter ("gradients", default), the loss alone, or
-   * nothing (false). Gradients cost a sum over each.
+   * nothing (false). Gradients cost a sum over each; with a `scaler`, which looks at them itself, it is the loss alone.
    */
   readonly guard?: "gradients" | "loss" | false;
   /** What else the step assigns, after the update: `() => emaUpdate(target, model, 0.99)`. */
@@ -58,7 +64,7 @@ export interface TrainStep<B extends readonly Tensor[]> {
   measure(...batch: B): Promise<Record<string, number>>;
 }
 
-const OPTIONS = ["model", "accumulate", "clipGradNorm", "guard", "after"] as const;
+const OPTIONS = ["model", "accumulate", "clipGradNorm", "scaler", "guard", "after"] as const;
 
 /**
  * A step that minimises what `loss` gives of a batch, compiled at its first call for each shape of batches.
@@ -77,23 +83,26 @@ export function trainStep<B extends readonly Tensor[]>(
   options: TrainStepOptions = {},
 ): TrainStep<B> {
   checkOptions("trainStep", options, OPTIONS);
-  const { accumulate = 1, guard = "gradients", after } = options;
+  const { accumulate = 1, guard = "gradients", after, scaler } = options;
   requireCount("trainStep", "accumulate", accumulate, 1);
   if (guard !== "gradients" && guard !== "loss" && guard !== false) {
     throw new Error(`trainStep: guard is ${describeValue(guard)}; it must be "gradients", "loss" or false`);
   }
+  const guardsGradients = guard === "gradients" && !scaler?.enabled;
   let names: readonly string[] = [];
   let guarded: readonly string[] = [];
   let calls = 0;
 
   const compiled = compile((...batch: B) => {
     optimizer.zeroGrad();
+    const lossScale = scaler?.stateDict().get("scale")?.detach();
     const found = microBatches(batch, accumulate).map((part, i) => {
       // A part begins when the gradients of the one before are there, and nothing of it is needed any more.
       const before = i === 0 ? [] : optimizer.parameters.flatMap((p) => p.grad ?? []);
       const late = before.length > 0 ? waitingFor(before) : (x: Tensor): Tensor => x;
       const measured = recordOf(loss(...(part.map(late) as unknown as B)));
-      (accumulate === 1 ? measured.loss : measured.loss.div(accumulate)).backward();
+      const share = accumulate === 1 ? measured.loss : measured.loss.div(accumulate);
+      (scaler?.scale(share) ?? share).backward();
       return measured;
     });
     names = Object.keys(found[0]);
@@ -104,14 +113,22 @@ export function trainStep<B extends readonly Tensor[]>(
         "trainStep: no parameter of the optimizer gets a gradient; is the loss that of another model, or detached?",
       );
     }
-    guarded = guard === "gradients" ? trained.map((p) => nameOf(p, options.model)) : [];
+    guarded = guardsGradients ? trained.map((p) => nameOf(p, options.model)) : [];
+    scaler?.unscale(optimizer);
     // The same sums as those of the norm, which are computed once.
-    const squares = noGrad(() => (guard === "gradients" ? trained.map((p) => p.grad!.square().sum()) : []));
+    const squares = noGrad(() => (guardsGradients ? trained.map((p) => p.grad!.square().sum()) : []));
     if (options.clipGradNorm !== undefined) {
       names = [...names, "gradNorm"];
       measured.push(clipGradNorm(trained, options.clipGradNorm));
     }
-    optimizer.step();
+    if (lossScale) {
+      names = [...names, "lossScale"];
+      measured.push(lossScale);
+    }
+    if (scaler) {
+      scaler.step(optimizer);
+      scaler.update();
+    } else optimizer.step();
     optimizer.zeroGrad();
     if (after) noGrad(after);
     return concat([...measured, ...squares].map((x) => x.cast("f32").reshape([1])));

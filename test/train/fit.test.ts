@@ -5,7 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
-import { AdamW, BatchNorm1d, crossEntropy, Dropout, Linear, PlateauSchedule, Sequential } from "../../src/nn/index.ts";
+import {
+  AdamW,
+  BatchNorm1d,
+  crossEntropy,
+  Dropout,
+  GradScaler,
+  Linear,
+  PlateauSchedule,
+  Sequential,
+} from "../../src/nn/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { Generator, tensor } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
@@ -119,6 +128,22 @@ describe("fit", () => {
     const done = training({ checkpoints: store, resume: true });
     assert.deepEqual([(await done.run()).step, await done.bits()], [24, await whole.bits()]);
     await assert.rejects(training({ checkpoints: store }).run(), /go on from it with resume: true/);
+  });
+
+  test("a scaler is part of what is resumed", async () => {
+    const scaler = (): GradScaler => new GradScaler({ initScale: 4, growthInterval: 5 });
+    const [own, store] = [scaler(), new MemoryStore()];
+    const whole = training({ scaler: own });
+    await whole.run();
+    const controller = new AbortController();
+    const stop = ({ step }: StepReport): void => void (step >= 8 && controller.abort());
+    const options = { checkpoints: store, saveEvery: 1, resume: true, readEvery: 1 };
+    await training({ ...options, scaler: scaler(), signal: controller.signal, onStep: stop }).run();
+    const other = scaler();
+    const last = training({ ...options, scaler: other });
+    assert.ok((await last.run()).resumedAt >= 8);
+    assert.deepEqual(await last.bits(), await whole.bits());
+    assert.deepEqual([await other.getScale(), await own.getScale()], [4 * 2 ** 4, 4 * 2 ** 4]);
   });
 
   test("ends early, and gives the weights of the best epoch back", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
-import { AdamW, crossEntropy, emaUpdate, Linear, Sequential, SGD } from "../../src/nn/index.ts";
+import { AdamW, crossEntropy, emaUpdate, GradScaler, Linear, Sequential, SGD } from "../../src/nn/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { Generator, tensor } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
@@ -98,6 +98,30 @@ describe("trainStep", () => {
     await assert.rejects(steep("gradients").measure(x), /gradient of "2\.bias" is .* at step 1/);
     assert.equal(Math.abs((await steep("loss").measure(x)).loss!), 0);
     assert.ok(Number.isNaN((await training({ guard: false }).step.measure(x.mul(NaN), y)).loss));
+  });
+
+  test("with a scaler it is the step without where gradients are finite, and none where they are not", async () => {
+    const wanted = training({ clipGradNorm: 0.05 });
+    const scaler = new GradScaler({ initScale: 256, growthInterval: 2 });
+    const scaled = training({ clipGradNorm: 0.05, accumulate: 2, scaler });
+    for (const lossScale of [256, 256, 512]) {
+      const [one, found] = [await wanted.step.measure(x, y), await scaled.step.measure(x, y)];
+      assert.deepEqual(Object.keys(found), ["loss", "gradNorm", "lossScale"]);
+      assert.equal(found.lossScale, lossScale);
+      assert.ok(Math.abs(found.loss! - one.loss!) < 1e-6 && Math.abs(found.gradNorm! - one.gradNorm!) < 1e-6);
+    }
+    assert.ok(furthest(await scaled.weight(), await wanted.weight()) < 1e-6);
+    await assert.rejects(scaled.step.measure(x.mul(Infinity), y), /the loss/);
+
+    // The root's slope at 0 is infinite, while the loss is finite.
+    const { model, weight } = training({});
+    const before = await weight();
+    const loss = (a: Tensor): Tensor => model.forward(a).add(model.parameters()[3]!.mul(0).sqrt()).sum();
+    const steep = trainStep(new SGD(model.parameters(), { lr: 1 }), loss, { model, clipGradNorm: 1, scaler });
+    const scale = await scaler.getScale();
+    assert.ok(!Number.isFinite((await steep.measure(x)).gradNorm));
+    assert.deepEqual(await weight(), before);
+    assert.equal(await scaler.getScale(), scale / 2);
   });
 
   test("runs what comes after the update in the same plan", async () => {

@@ -131,36 +131,54 @@ export abstract class Optimizer<S extends CommonSettings> {
     for (const group of this.groups) group.lr = value;
   }
 
-  /** Updates every parameter that has a gradient. Lazy: it runs with the next realization, or in the compiled step. */
-  step(): void {
+  /**
+   * Updates every parameter that has a gradient. Lazy: it runs with the next realization, or in the compiled step.
+   *
+   * @param when a bool scalar on the device: where it is false, parameters, slots and step counts stay as they are. What
+   *   an update assigns is then chosen element by element, so nothing is read and a NaN in it goes nowhere.
+   */
+  step(when?: Tensor): void {
     updating(() => {
-      const moved = this.parameters.map((p) => (p.grad ? 1 : 0));
-      const steps = moved.includes(1) ? this.#counts?.add(stepsOf(moved)).contiguous() : undefined;
-      let place = 0;
-      for (const settings of this.groups) {
-        const rates = new Map<DType, Tensor>();
-        const counts = new Map<DType, Tensor>();
-        for (const p of settings.params) {
-          const at = place++;
-          if (!p.grad) continue;
-          const { dtype } = p;
-          if (!rates.has(dtype))
-            rates.set(
-              dtype,
-              liveScalar(() => settings.lr, dtype),
-            );
-          if (steps && !counts.has(dtype)) counts.set(dtype, steps.cast(dtype));
-          this.update(p, p.grad, {
-            settings,
-            slots: this.#slotsOf(p),
-            lr: rates.get(dtype)!,
-            counts: counts.get(dtype),
-            own: (each) => each.slice([at, at + 1]).reshape([]),
-          });
-        }
-      }
-      if (steps) this.#counts!.assign(steps);
+      const held = when ? this.#held() : [];
+      this.#update();
+      for (const [v, old] of held) v.assign(when!.where(v, old));
     });
+  }
+
+  /** Every variable that a step may assign, with its value before. */
+  #held(): [Variable, Tensor][] {
+    const moved = this.parameters.filter((p) => p.grad);
+    const all = [...moved, ...moved.flatMap((p) => Object.values(this.#slotsOf(p)))];
+    return [...all, ...(this.#counts ? [this.#counts] : [])].map((v) => [v, new Tensor(v.node)]);
+  }
+
+  #update(): void {
+    const moved = this.parameters.map((p) => (p.grad ? 1 : 0));
+    const steps = moved.includes(1) ? this.#counts?.add(stepsOf(moved)).contiguous() : undefined;
+    let place = 0;
+    for (const settings of this.groups) {
+      const rates = new Map<DType, Tensor>();
+      const counts = new Map<DType, Tensor>();
+      for (const p of settings.params) {
+        const at = place++;
+        if (!p.grad) continue;
+        const { dtype } = p;
+        if (!rates.has(dtype))
+          rates.set(
+            dtype,
+            liveScalar(() => settings.lr, dtype),
+          );
+        if (steps && !counts.has(dtype)) counts.set(dtype, steps.cast(dtype));
+        this.update(p, p.grad, {
+          settings,
+          slots: this.#slotsOf(p),
+          lr: rates.get(dtype)!,
+          counts: counts.get(dtype),
+          own: (each) => each.slice([at, at + 1]).reshape([]),
+        });
+      }
+    }
+    if (steps) this.#counts!.assign(steps);
   }
 
   /** Clears the gradients of all parameters. */

@@ -8,6 +8,7 @@ import { arange, full } from "../../tensor/create.ts";
 import { normalizeAxis } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";
+import { widened } from "../autocast.ts";
 
 type Name = "sum" | "prod";
 
@@ -49,7 +50,7 @@ function running(name: Name, x: Tensor): Tensor {
 }
 
 function along(op: string, name: Name, x: Tensor, axis: number): Tensor {
-  const counted = x.dtype === "bool" ? x.cast("i32") : x;
+  const counted = x.dtype === "bool" ? x.cast("i32") : widened(x);
   const at = normalizeAxis(op, axis, x.rank);
   if (at === x.rank - 1) return running(name, counted);
   return running(name, counted.transpose(at, -1)).transpose(at, -1);

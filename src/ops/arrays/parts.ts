@@ -9,6 +9,7 @@ import { concat } from "../../tensor/methods/join.ts";
 import { sliceAxis } from "../../tensor/methods/views.ts";
 import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { widened } from "../autocast.ts";
 
 /** Parts of x along an axis, of `size` elements each (the last may have fewer) or of the sizes listed (torch.split). */
 export function split(x: Tensor, size: number | readonly number[], axis = 0): Tensor[] {
@@ -141,6 +142,7 @@ export interface NormOptions {
 /** (Σ |x|ᵖ)^(1/p) over axes (torch.linalg.vector_norm). The derivative at a norm of 0 is 0. */
 export function norm(x: Tensor, options: NormOptions = {}): Tensor {
   requireFloat("norm", x);
+  x = widened(x);
   checkOptions("norm", options, ["p", "axes", "keepDims"]);
   const { p = 2, keepDims = false } = options;
   const axes = normalizeAxes("norm", options.axes, x.rank);

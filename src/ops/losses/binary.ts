@@ -3,6 +3,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 import type { LossOptions } from "./reduction.ts";
 import { reduceLoss, requireAtLeast, requirePair } from "./reduction.ts";
+import { widened } from "../autocast.ts";
 
 /** Options of `binaryCrossEntropy`. */
 export interface BinaryCrossEntropyOptions extends LossOptions {
@@ -35,6 +36,8 @@ export function binaryCrossEntropy(
   checkOptions("binaryCrossEntropy", options, ["reduction", "weight"]);
   const { reduction, weight } = options;
   requirePair("binaryCrossEntropy", ["probabilities", "target"], probabilities, target);
+  probabilities = widened(probabilities);
+  target = widened(target);
   const yes = target.mul(cutLog(probabilities));
   const no = target
     .neg()
@@ -56,6 +59,8 @@ export function binaryCrossEntropyWithLogits(
   const { reduction, weight, posWeight } = options;
   const op = "binaryCrossEntropyWithLogits";
   requirePair(op, ["logits", "target"], logits, target);
+  logits = widened(logits);
+  target = widened(target);
   // −log sigmoid(x) = softplus(−x), and −log(1 − sigmoid(x)) = x + softplus(−x).
   const cost = logits.neg().softplus();
   let factor = cost;
@@ -82,6 +87,8 @@ export function focalLoss(logits: Tensor, target: Tensor, options: FocalOptions 
   checkOptions("focalLoss", options, ["reduction", "alpha", "gamma"]);
   const { reduction, alpha = 0.25, gamma = 2 } = options;
   requirePair("focalLoss", ["logits", "target"], logits, target);
+  logits = widened(logits);
+  target = widened(target);
   requireAtLeast("focalLoss", "gamma", gamma, 0);
   if (!(alpha <= 1)) throw new Error(`focalLoss: alpha is ${alpha}; it must be at most 1 (below 0: no weights)`);
   const cross = binaryCrossEntropyWithLogits(logits, target, { reduction: "none" });

@@ -19,6 +19,7 @@ import { LOWEST } from "../../specs/lowest.ts";
 import { checkOptions } from "../../tensor/door/door.ts";
 import type { InfoNceAttrs } from "../kernels/info-nce.ts";
 import * as kernels from "../kernels/info-nce.ts";
+import { widened } from "../autocast.ts";
 
 /** Logits of the positives [N, P] and of the queue [N, K], over the temperature. */
 function logitsOf(q: Tensor, k: Tensor, queue: Tensor, temperature: number): [Tensor, Tensor] {
@@ -102,6 +103,9 @@ export interface ContrastiveOptions {
 export function infoNCE(q: Tensor, positives: Tensor, queue: Tensor, options: ContrastiveOptions): Tensor {
   checkOptions("infoNCE", options, ["temperature", "reduction"]);
   checkTemperature("infoNCE", options.temperature);
+  q = widened(q);
+  positives = widened(positives);
+  queue = widened(queue);
   const k = positives.rank === 2 ? positives.unsqueeze(1) : positives;
   const [n, c] = q.shape;
   const fits =

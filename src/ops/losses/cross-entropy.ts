@@ -8,6 +8,7 @@ import { logSumExp } from "../softmax.ts";
 import { classShare } from "./divergence.ts";
 import type { Reduction } from "./reduction.ts";
 import { reduceLoss } from "./reduction.ts";
+import { widened } from "../autocast.ts";
 
 /** Settings of `crossEntropy`. */
 export interface CrossEntropyOptions {
@@ -26,6 +27,7 @@ export interface CrossEntropyOptions {
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   requireFloat("crossEntropy", logits);
+  logits = widened(logits);
   checkOptions("crossEntropy", options, ["weight", "labelSmoothing", "reduction", "ignoreIndex"]);
   const { weight, labelSmoothing = 0, reduction = "mean", ignoreIndex = -100 } = options;
   if (!sameShape(logits.shape.slice(0, -1), labels.shape) || logits.rank === 0) {

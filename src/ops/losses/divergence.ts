@@ -6,6 +6,7 @@ import { checkOptions, requireTensor, requireFloat } from "../../tensor/door/doo
 import { Tensor } from "../../tensor/tensor.ts";
 import type { LossOptions, Reduction } from "./reduction.ts";
 import { reduceLoss, requirePair } from "./reduction.ts";
+import { widened } from "../autocast.ts";
 
 /** Options of `nllLoss`. */
 export interface NllOptions extends LossOptions {
@@ -25,6 +26,7 @@ export function nllLoss(logProbabilities: Tensor, labels: Tensor, options: NllOp
   requireTensor("nllLoss", "logProbabilities", logProbabilities);
   requireTensor("nllLoss", "labels", labels);
   requireFloat("nllLoss", logProbabilities);
+  logProbabilities = widened(logProbabilities);
   const rows = logProbabilities.shape.slice(0, -1);
   if (logProbabilities.rank === 0 || !sameShape(rows, labels.shape)) {
     throw new Error(
@@ -79,6 +81,8 @@ export function klDivergence(input: Tensor, target: Tensor, options: KlOptions =
   checkOptions("klDivergence", options, ["logTarget", "reduction"]);
   const { logTarget = false, reduction = "mean" } = options;
   requirePair("klDivergence", ["input", "target"], input, target);
+  input = widened(input);
+  target = widened(target);
   const nothing = target.eq(0);
   const each = logTarget
     ? target.exp().mul(target.sub(input))

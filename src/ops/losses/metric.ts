@@ -4,6 +4,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { checkOptions, requireTensor, requireFloat } from "../../tensor/door/door.ts";
 import type { LossOptions } from "./reduction.ts";
 import { reduceLoss, requireAtLeast, requirePair } from "./reduction.ts";
+import { widened } from "../autocast.ts";
 
 /**
  * x·y / (max(|x|, `epsilon`)·max(|y|, `epsilon`)) along `axis` (torch.nn.functional.cosine_similarity). Both of one
@@ -11,6 +12,8 @@ import { reduceLoss, requireAtLeast, requirePair } from "./reduction.ts";
  */
 export function cosineSimilarity(x: Tensor, y: Tensor, axis = -1, epsilon = 1e-8): Tensor {
   requirePair("cosineSimilarity", ["x", "y"], x, y);
+  x = widened(x);
+  y = widened(y);
   // The root is of a sum that is at least ε², so that its gradient at a vector of zeros is one of finite numbers.
   const length = (v: Tensor): Tensor =>
     v
@@ -69,6 +72,9 @@ export function tripletMarginLoss(
   const { reduction, margin = 1, p = 2, swap = false } = options;
   requirePair("tripletMarginLoss", ["anchor", "positive"], anchor, positive);
   requirePair("tripletMarginLoss", ["anchor", "negative"], anchor, negative);
+  anchor = widened(anchor);
+  positive = widened(positive);
+  negative = widened(negative);
   requireAtLeast("tripletMarginLoss", "p", p, 1);
   const near = distance(anchor, positive, p);
   const far = distance(anchor, negative, p);
@@ -97,6 +103,8 @@ export function marginRankingLoss(first: Tensor, second: Tensor, target: Tensor,
   checkOptions("marginRankingLoss", options, ["reduction", "margin"]);
   const { reduction, margin = 0 } = options;
   requirePair("marginRankingLoss", ["first", "second"], first, second);
+  first = widened(first);
+  second = widened(second);
   requireTensor("marginRankingLoss", "target", target);
   requireFloat("marginRankingLoss", target);
   return reduceLoss(first.sub(second).mul(target.neg()).add(margin).relu(), reduction);

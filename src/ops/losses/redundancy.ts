@@ -5,6 +5,7 @@ import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { meanSquaredError } from "./regression.ts";
 import { requireAtLeast, requirePair } from "./reduction.ts";
+import { widened } from "../autocast.ts";
 
 /** Options of `vicReg`. */
 export interface VicRegOptions {
@@ -27,6 +28,8 @@ export function vicReg(first: Tensor, second: Tensor, options: VicRegOptions = {
   checkOptions("vicReg", options, ["similarity", "variance", "covariance", "epsilon"]);
   const { similarity = 25, variance = 25, covariance = 1, epsilon = 1e-4 } = options;
   requireViews("vicReg", first, second);
+  first = widened(first);
+  second = widened(second);
   const sides = [first, second].map((view) => view.sub(view.mean(0)));
   const spread = sides.map((centred) => {
     const deviation = centred
@@ -72,6 +75,8 @@ export function barlowTwins(first: Tensor, second: Tensor, options: BarlowTwinsO
   checkOptions("barlowTwins", options, ["lambda", "epsilon"]);
   const { lambda = 0.0051, epsilon = 1e-5 } = options;
   requireViews("barlowTwins", first, second);
+  first = widened(first);
+  second = widened(second);
   requireAtLeast("barlowTwins", "lambda", lambda, 0);
   const [rows, width] = first.shape as [number, number];
   const [x, y] = [first, second].map((view) => {

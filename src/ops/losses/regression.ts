@@ -3,12 +3,15 @@ import { checkOptions } from "../../tensor/door/door.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { LossOptions, Reduction } from "./reduction.ts";
 import { reduceLoss, requireAbove, requireAtLeast, requirePair } from "./reduction.ts";
+import { widened } from "../autocast.ts";
 
 const NAMES = ["prediction", "target"] as const;
 
 /** (prediction − target)², averaged by default (torch.nn.functional.mse_loss). Both of one shape. */
 export function meanSquaredError(prediction: Tensor, target: Tensor, reduction: Reduction = "mean"): Tensor {
   requirePair("meanSquaredError", NAMES, prediction, target);
+  prediction = widened(prediction);
+  target = widened(target);
   return reduceLoss(prediction.sub(target).square(), reduction);
 }
 
@@ -17,6 +20,8 @@ export function l1Loss(prediction: Tensor, target: Tensor, options: LossOptions 
   checkOptions("l1Loss", options, ["reduction"]);
   const { reduction } = options;
   requirePair("l1Loss", NAMES, prediction, target);
+  prediction = widened(prediction);
+  target = widened(target);
   return reduceLoss(prediction.sub(target).abs(), reduction);
 }
 
@@ -34,6 +39,8 @@ export function huberLoss(prediction: Tensor, target: Tensor, options: HuberOpti
   checkOptions("huberLoss", options, ["reduction", "delta"]);
   const { reduction, delta = 1 } = options;
   requirePair("huberLoss", NAMES, prediction, target);
+  prediction = widened(prediction);
+  target = widened(target);
   requireAbove("huberLoss", "delta", delta, 0);
   const distance = prediction.sub(target);
   const size = distance.abs();
@@ -55,6 +62,8 @@ export function smoothL1Loss(prediction: Tensor, target: Tensor, options: Smooth
   checkOptions("smoothL1Loss", options, ["reduction", "beta"]);
   const { reduction, beta = 1 } = options;
   requirePair("smoothL1Loss", NAMES, prediction, target);
+  prediction = widened(prediction);
+  target = widened(target);
   requireAtLeast("smoothL1Loss", "beta", beta, 0);
   const distance = prediction.sub(target);
   const size = distance.abs();

@@ -8,6 +8,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";
 import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { LOWEST } from "../../specs/lowest.ts";
+import { widened } from "../autocast.ts";
 
 /** Settings of `scaledDotProductAttention`. */
 export interface ScaledAttentionOptions {
@@ -42,8 +43,12 @@ export function scaledDotProductAttention(
 ): Tensor {
   const op = "scaledDotProductAttention";
   requireFloat(op, q);
+  q = widened(q);
+  k = widened(k);
+  v = widened(v);
   checkOptions(op, options, ["attentionMask", "causal", "scale", "keep"]);
-  const { attentionMask, causal = false, keep } = options;
+  const { causal = false } = options;
+  const [attentionMask, keep] = [widened(options.attentionMask), widened(options.keep)];
   const fits =
     Math.min(q.rank, k.rank, v.rank) >= 2 &&
     q.shape[q.rank - 1] === k.shape[k.rank - 1] &&
@@ -107,6 +112,7 @@ export interface RotaryOptions {
  */
 export function rotaryEmbedding(x: Tensor, options: RotaryOptions = {}): Tensor {
   requireFloat("rotaryEmbedding", x);
+  x = widened(x);
   checkOptions("rotaryEmbedding", options, ["positions", "base", "interleaved"]);
   const { base = 10000, interleaved = false } = options;
   const [steps, dim] = [x.shape[x.rank - 2], x.shape[x.rank - 1]];

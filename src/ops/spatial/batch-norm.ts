@@ -4,6 +4,7 @@ import * as build from "../../tensor/build.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
 import { Tensor } from "../../tensor/tensor.ts";
+import { widened } from "../autocast.ts";
 
 interface BatchNormAttrs {
   readonly epsilon: number;
@@ -81,6 +82,7 @@ export function batchNormTraining(
   options: BatchNormOptions = {},
 ): { y: Tensor; statistics: BatchStatistics } {
   checkOptions("batchNormTraining", options, ["weight", "bias", "epsilon"]);
+  x = widened(x);
   const { weight, bias, epsilon = 1e-5 } = options;
   const c = checked("batchNorm", x, { weight, bias });
   if ((weight === undefined) !== (bias === undefined)) {
@@ -112,6 +114,7 @@ export function batchNormTraining(
 /** Normalises each channel of x [N, C, ...] with a given mean and variance [C] (batch_norm with training=False). */
 export function batchNorm(x: Tensor, mean: Tensor, variance: Tensor, options: BatchNormOptions = {}): Tensor {
   checkOptions("batchNorm", options, ["weight", "bias", "epsilon"]);
+  x = widened(x);
   const { weight, bias, epsilon = 1e-5 } = options;
   const c = checked("batchNorm", x, { mean, variance, weight, bias });
   const along = (v: Tensor) => v.reshape([1, c, ...x.shape.slice(2).map(() => 1)]);

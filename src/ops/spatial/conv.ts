@@ -6,6 +6,7 @@ import type { ConvolveAttrs } from "./convolve.ts";
 import { CONVOLVE, CONVOLVE_INPUT, apply } from "./convolve.ts";
 import type { PerAxis } from "./sizes.ts";
 import { perAxis, spanOf, windowCount } from "./sizes.ts";
+import { narrowed } from "../autocast.ts";
 
 /** Settings of `conv1d` and `conv2d`. */
 export interface ConvOptions {
@@ -81,9 +82,12 @@ export function conv2d(x: Tensor, weight: Tensor, options: ConvOptions = {}): Te
 
 function convolve(op: string, x: Tensor, weight: Tensor, options: ConvOptions, rank: number): Tensor {
   checkOptions(op, options, ["bias", "stride", "padding", "dilation", "groups"]);
+  x = narrowed(x);
+  weight = narrowed(weight);
   checkOperands(op, x, weight, rank);
   if (x.rank === rank + 1) return convolve(op, x.unsqueeze(0), weight, options, rank).squeeze(0);
-  const { bias, padding = 0, groups = 1 } = options;
+  const { padding = 0, groups = 1 } = options;
+  const bias = narrowed(options.bias);
   const stride = perAxis(op, "stride", options.stride ?? 1, rank, 1);
   const dilation = perAxis(op, "dilation", options.dilation ?? 1, rank, 1);
   perAxis(op, "groups", groups, 1, 1);
@@ -128,9 +132,12 @@ export interface ConvTransposeOptions {
 
 function convTranspose(op: string, x: Tensor, weight: Tensor, options: ConvTransposeOptions, rank: number): Tensor {
   checkOptions(op, options, ["bias", "stride", "padding", "outputPadding", "dilation", "groups"]);
+  x = narrowed(x);
+  weight = narrowed(weight);
   checkOperands(op, x, weight, rank);
   if (x.rank === rank + 1) return convTranspose(op, x.unsqueeze(0), weight, options, rank).squeeze(0);
-  const { bias, groups = 1 } = options;
+  const { groups = 1 } = options;
+  const bias = narrowed(options.bias);
   const stride = perAxis(op, "stride", options.stride ?? 1, rank, 1);
   const dilation = perAxis(op, "dilation", options.dilation ?? 1, rank, 1);
   const padding = perAxis(op, "padding", options.padding ?? 0, rank, 0);

@@ -14,6 +14,7 @@ import { hostTensor } from "../../io/host-tensor.ts";
 import { encodeSafetensors, readSafetensors } from "../../io/safetensors.ts";
 import type { SafetensorsContents } from "../../io/safetensors.ts";
 import { Module } from "../../nn/module.ts";
+import { GradScaler } from "../../nn/optim/grad-scaler.ts";
 import type { CommonSettings } from "../../nn/optim/optimizer.ts";
 import { Optimizer } from "../../nn/optim/optimizer.ts";
 import { loadState, readState } from "../../nn/state.ts";
@@ -33,6 +34,7 @@ export interface Stateful<State = unknown> {
 export type CheckpointPart =
   | Module
   | Optimizer<CommonSettings>
+  | GradScaler
   | ReadonlyMap<string, Variable>
   | Generator
   // Each takes its own state, whatever that is.
@@ -53,8 +55,8 @@ interface Described {
 const FORMAT = "hico-webgpu-checkpoint-1";
 
 /**
- * The bytes of a checkpoint of these parts: modules, optimizers, variables by name, generators, and whatever has
- * `state()` and `load(state)`. All of them are as they are at the call; await it before the next step.
+ * The bytes of a checkpoint of these parts: modules, optimizers, scalers, variables by name, generators, and whatever
+ * has `state()` and `load(state)`. All of them are as they are at the call; await it before the next step.
  *
  * @throws Error where a part is none of these, or its name holds a slash.
  */
@@ -101,7 +103,8 @@ export async function loadCheckpoint(input: BytesOrPath | ByteStream, parts: Che
   if (faults.length > 0) throw new Error(`${title} does not fit:\n  ${faults.join("\n  ")}`);
   for (const [name, part] of own) {
     const { value } = described[name]!;
-    if (part instanceof Module || part instanceof Map) loadState(variablesOf(part), tensorsOf(name), { name });
+    if (part instanceof Module || part instanceof Map || part instanceof GradScaler)
+      loadState(variablesOf(part), tensorsOf(name), { name });
     else if (part instanceof Optimizer) loadOptimizer(part, tensorsOf(name), value as readonly object[]);
     else if (part instanceof Generator) {
       const { seed, calls } = value as { seed: number; calls: number };
@@ -145,7 +148,7 @@ function readContents(input: BytesOrPath, title: string): SafetensorsContents {
 function kindOf(name: string, part: unknown): Kind {
   if (part instanceof Module) return "module";
   if (part instanceof Optimizer) return "optimizer";
-  if (part instanceof Map) return "variables";
+  if (part instanceof Map || part instanceof GradScaler) return "variables";
   if (part instanceof Generator) return "generator";
   const { state, load } = (part ?? {}) as Partial<Stateful>;
   if (typeof state === "function" && typeof load === "function") return "state";
@@ -156,14 +159,16 @@ function kindOf(name: string, part: unknown): Kind {
 }
 
 function variablesOf(part: CheckpointPart): ReadonlyMap<string, Variable> {
-  return part instanceof Map ? part : (part as Module | Optimizer<CommonSettings>).stateDict();
+  return part instanceof Map ? part : (part as Module | Optimizer<CommonSettings> | GradScaler).stateDict();
 }
 
 /** What of a part is not a tensor. */
 function settingsOf(part: CheckpointPart): unknown {
   if (part instanceof Optimizer) return part.groups.map(({ params, ...settings }) => settings);
   if (part instanceof Generator) return { seed: part.seed, calls: part.calls };
-  return part instanceof Module || part instanceof Map ? undefined : (part as Stateful).state();
+  return part instanceof Module || part instanceof Map || part instanceof GradScaler
+    ? undefined
+    : (part as Stateful).state();
 }
 
 /** What of a part's tensors is missing, left over, or of another shape. */
