@@ -48,7 +48,7 @@ export interface AutocastOptions {
  * Gradients in f16 underflow below 6e-8: scale the loss with a `GradScaler`. The device must have f16:
  * `device.supports("f16")`.
  *
- * @throws Error where `f` is async.
+ * @throws Error where `f` is async, or an operand lies on a device without f16.
  */
 export function autocast<T>(f: () => T, options: AutocastOptions = {}): T {
   checkOptions("autocast", options, ["enabled"]);

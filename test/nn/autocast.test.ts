@@ -44,7 +44,9 @@ describe("autocast", () => {
         assert.equal(y.dtype, "f32");
       for (const y of [meanSquaredError(h, x), cosineSimilarity(h, h), scaledDotProductAttention(h, h, h)])
         assert.equal(y.dtype, "f32");
-      assert.equal(new BatchNorm2d(3).forward(image.cast("f16")).dtype, "f32");
+      const norm = new BatchNorm2d(3);
+      for (const y of [norm.forward(image.cast("f16")), norm.eval().forward(image.cast("f16"))])
+        assert.equal(y.dtype, "f16");
       assert.equal(new GRU(8, 5).forward(zeros([3, 2, 8], "f16")).y.dtype, "f32");
       assert.equal(h.relu().add(1).dtype, "f16");
       assert.equal(h.add(x).dtype, "f32");

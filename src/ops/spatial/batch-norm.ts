@@ -82,6 +82,8 @@ export function batchNormTraining(
   options: BatchNormOptions = {},
 ): { y: Tensor; statistics: BatchStatistics } {
   checkOptions("batchNormTraining", options, ["weight", "bias", "epsilon"]);
+  // Within autocast it is computed in f32, and kept in the dtype of x.
+  const { dtype } = x;
   x = widened(x);
   const { weight, bias, epsilon = 1e-5 } = options;
   const c = checked("batchNorm", x, { weight, bias });
@@ -103,7 +105,7 @@ export function batchNormTraining(
     { epsilon, affine: weight !== undefined },
   );
   return {
-    y: new Tensor(y).reshape(x.shape),
+    y: new Tensor(y).reshape(x.shape).cast(dtype),
     statistics: {
       mean: new Tensor(mean).detach(),
       variance: new Tensor(variance).detach().mul(count / (count - 1)),
@@ -114,11 +116,13 @@ export function batchNormTraining(
 /** Normalises each channel of x [N, C, ...] with a given mean and variance [C] (batch_norm with training=False). */
 export function batchNorm(x: Tensor, mean: Tensor, variance: Tensor, options: BatchNormOptions = {}): Tensor {
   checkOptions("batchNorm", options, ["weight", "bias", "epsilon"]);
+  // Within autocast it is computed in f32, and kept in the dtype of x.
+  const { dtype } = x;
   x = widened(x);
   const { weight, bias, epsilon = 1e-5 } = options;
   const c = checked("batchNorm", x, { mean, variance, weight, bias });
   const along = (v: Tensor) => v.reshape([1, c, ...x.shape.slice(2).map(() => 1)]);
   const scale = variance.add(epsilon).rsqrt();
   const y = x.sub(along(mean)).mul(along(weight ? scale.mul(weight) : scale));
-  return bias ? y.add(along(bias)) : y;
+  return (bias ? y.add(along(bias)) : y).cast(dtype);
 }
