@@ -85,4 +85,24 @@ export const LAYER_MUTATIONS: readonly Mutation[] = [
   edit("nn/initializers", ".mul(gain).cast(dtype)", ".cast(dtype)", "nn/initializers"),
   edit("wasm/matmul/micro-kernel", "(4 * v + i) * bColumn", "4 * v * bColumn", "wasm/matmul/matmul"),
   edit("wasm/matmul/blocks", "n % NR === 0 && m <= MR;", "n % NR === 0 && m <= 2 * MR;", "wasm/matmul/matmul"),
+  // Mixed precision: a skipped update, the scale's growth, and what autocast leaves in f32.
+  edit(
+    "nn/optim/optimizer",
+    "for (const [v, old] of held) v.assign(when!.where(v, old));",
+    "for (const [v, old] of held.slice(1)) v.assign(when!.where(v, old));",
+    "nn/grad-scaler",
+  ),
+  edit(
+    "nn/optim/grad-scaler",
+    "this.#tracker.assign(finite.and(grows.not()).where(row, 0));",
+    "this.#tracker.assign(grows.not().where(row, 0));",
+    "nn/grad-scaler",
+  ),
+  edit(
+    "nn/optim/grad-scaler",
+    "p.grad = p.grad!.mul(inverse);",
+    "p.grad = p.grad!.mul(inverse.square());",
+    "nn/grad-scaler",
+  ),
+  edit("ops/autocast", "trace.watch(AROUND, () => mode.on);", "undefined;", "nn/autocast"),
 ];
