@@ -46,11 +46,11 @@ function work({ memory, thread }) {
     if (Atomics.load(words, ${JOB.exit})) return;
     const [program, at, size, table, run, counters, ownMemory, ownBytes] =
       [${[JOB.program, JOB.moduleAddress, JOB.moduleBytes, JOB.table, JOB.run, JOB.counters, JOB.threadMemory, JOB.threadBytes].join()}]
-        .map((word) => Atomics.load(words, word));
+        .map((word) => Atomics.load(words, word) >>> 0);
     if (program === 0) continue;
     let exports = programs.get(program);
     if (!exports) {
-      const bytes = new Uint8Array(memory.buffer, at >>> 0, size).slice();
+      const bytes = new Uint8Array(memory.buffer).slice(at, at + size);
       if (Atomics.load(words, ${JOB.sequence}) !== seen) continue;
       exports = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports;
       programs.set(program, exports);

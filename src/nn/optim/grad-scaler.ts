@@ -12,7 +12,7 @@
 import { noGrad } from "../../autograd/grad.ts";
 import { concat } from "../../tensor/methods/join.ts";
 import { zeros, scalar } from "../../tensor/create.ts";
-import { checkOptions } from "../../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import { variable } from "../../tensor/variable.ts";
@@ -89,6 +89,7 @@ export class GradScaler {
 
   /** The loss times the scale, for `backward()`. A loss in f16 becomes f32, which holds the product. */
   scale(loss: Tensor): Tensor {
+    requireTensor("GradScaler.scale", "loss", loss);
     return this.enabled ? loss.cast(loss.dtype === "f16" ? "f32" : loss.dtype).mul(this.#scale) : loss;
   }
 

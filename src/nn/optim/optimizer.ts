@@ -19,7 +19,7 @@ import type { StateValue } from "../state.ts";
 import { readState, tensorFor } from "../state.ts";
 import { settingInTrace, tracing } from "../../tensor/program/trace.ts";
 import { updating } from "./updating.ts";
-import { checkOptions } from "../../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 
 /** Settings that every optimizer has. */
 export interface CommonSettings {
@@ -136,8 +136,14 @@ export abstract class Optimizer<S extends CommonSettings> {
    *
    * @param when a bool scalar on the device: where it is false, parameters, slots and step counts stay as they are. What
    *   an update assigns is then chosen element by element, so nothing is read and a NaN in it goes nowhere.
+   * @throws Error where `when` is something else, such as a number or a closure.
    */
   step(when?: Tensor): void {
+    if (when !== undefined) {
+      requireTensor("step", "when", when);
+      if (when.dtype !== "bool" || when.rank > 0)
+        throw new Error(`step: when is ${when.dtype}${formatShape(when.shape)}; it must be one bool, of shape []`);
+    }
     updating(() => {
       const held = when ? this.#held() : [];
       this.#update();
