@@ -27,9 +27,10 @@ export const JOB = {
 const KEPT_PROGRAMS = 64;
 /**
  * Bytes of a buffer that is dropped with a program. The code of modules weighs nothing in V8's account, so that it would
- * not collect them in a thread that allocates nothing else; buffers do, and one that nobody touches is not resident.
+ * not collect them in a thread that allocates nothing else; buffers do, and one that nobody touches is not resident. Below
+ * 32 MiB glibc may take it from memory that was used before, and write zeros to all of it.
  */
-const NUDGE = 1 << 24;
+const NUDGE = 1 << 25;
 /** Looks at the sequence before a worker goes to sleep: some tens of microseconds. */
 const SPINS = 5000;
 
