@@ -174,14 +174,14 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   // A plan that is remembered keeps the graph it was made from.
   edit(
     "src/device/webgpu/recorded.ts",
-    "return { spec: { shape, dtype }, place };",
-    "return { spec: node ?? { shape, dtype }, place };",
+    "return { spec: valueSpec(node), place };",
+    "return { spec: node, place };",
     "device/remembered-plans",
   ),
   edit(
     "src/device/cpu/program-layout.ts",
-    "const specOf = ({ shape, dtype }: ValueSpec): ValueSpec => ({ shape, dtype });",
-    "const specOf = (value: ValueSpec): ValueSpec => value;",
+    "({ spec: valueSpec(node), at: locate(node) })",
+    "({ spec: node, at: locate(node) })",
     "device/remembered-plans",
   ),
 ];

@@ -3,6 +3,7 @@
  * WGSL of it is printed by `src/shaders`.
  */
 import type { FusedOp } from "../tensor/fused.ts";
+import { valueSpec } from "../tensor/fused.ts";
 import type { Node, ReduceName } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -208,7 +209,7 @@ export class KernelBuilder {
       kind: "fused",
       fused: node.op.fused,
       attrs: node.op.attrs,
-      operands: node.inputs.map((n) => ({ shape: n.shape, dtype: n.dtype })),
+      operands: node.inputs.map(valueSpec),
       inputs: node.inputs.map(producerOf),
       outputs: specs.map((spec, i) => ({ node: picks.get(i), shape: spec.shape, dtype: spec.dtype })),
     };

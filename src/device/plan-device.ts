@@ -15,7 +15,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import { traced } from "./trace.ts";
 
 /** Plans remembered; the least recently used gives its memory back. */
-const MAX_PLANS = 256;
+export const MAX_PLANS = 256;
 /** Host tensors of at most this many elements always travel with a run. */
 const SMALL_ELEMENTS = 16;
 

@@ -13,6 +13,7 @@ import { zeros } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { describeValue, requireTensor } from "../tensor/door/door.ts";
 import type { FusedOp, ValueSpec } from "../tensor/fused.ts";
+import { valueSpec } from "../tensor/fused.ts";
 import { placeholder } from "../tensor/program/body.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { multiplyAdd } from "../wasm/assembler/features.ts";
@@ -189,7 +190,7 @@ function fusedOp<A extends object, O extends Tensor | readonly Tensor[]>(
     const tensors = outputs as readonly Tensor[];
     refuseCaptured(name, tensors, places);
     if (known.size >= REMEMBERED) known.clear();
-    const made = { specs: tensors.map(({ shape, dtype }) => ({ shape, dtype })), single: !Array.isArray(given) };
+    const made = { specs: tensors.map(valueSpec), single: !Array.isArray(given) };
     known.set(key, made);
     return made;
   };

@@ -15,6 +15,9 @@ export interface ValueSpec {
   readonly dtype: DType;
 }
 
+/** Shape and dtype alone, of a node or a tensor say: what keeps them does not keep what they belong to. */
+export const valueSpec = ({ shape, dtype }: ValueSpec): ValueSpec => ({ shape, dtype });
+
 /** Kernels of a fused op for one kind of device; the room of that device's kernels says what it is given and gives. */
 type Lower = (inputs: readonly ValueSpec[], attrs: never, ...more: never[]) => object | undefined;
 

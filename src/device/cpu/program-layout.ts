@@ -11,6 +11,7 @@ import type { FusedKernel, Kernel } from "../../compiler/kernels.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
+import { valueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import { codeKey } from "../../wasm/print/expr-kernel.ts";
 import type { ExprKernels, ExprOperand } from "../../wasm/print/expr-kernel.ts";
@@ -165,7 +166,7 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
   const parameters = arena.place(plan.graph.parameterWords * 4);
   const leaves = plan.graph.leaves.map(({ role, node, source, offset }): LeafPlace => {
     const staged = role === "buffer" && source.op.kind === "data" ? arena.place(nodeBytes(node)) : undefined;
-    return { spec: specOf(node), role, at: role === "parameter" ? parameters + 4 * offset : staged };
+    return { spec: valueSpec(node), role, at: role === "parameter" ? parameters + 4 * offset : staged };
   });
   const locate = (node: Node): Location => placeOf(plan, slots, node);
   const table: Location[] = [];
@@ -218,13 +219,11 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
     tableLength,
     arenaBytes: bytes,
     leaves,
-    outputs: plan.graph.outputs.map((node) => ({ spec: specOf(node), at: locate(node) })),
+    outputs: plan.graph.outputs.map((node) => ({ spec: valueSpec(node), at: locate(node) })),
     copies: plan.copies.map(({ from, leaf }) => ({ from: locate(from), leaf, bytes: nodeBytes(from) })),
     checks: plan.graph.checks,
   };
 }
-
-const specOf = ({ shape, dtype }: ValueSpec): ValueSpec => ({ shape, dtype });
 
 function placeOf(plan: Plan, slots: readonly number[], node: Node): Location {
   const place = plan.placeOf.get(node);

@@ -3,9 +3,10 @@
  *
  * A worker gets the shared memory once, and from then on only reads words in it. It never returns to its event loop: it
  * sleeps in `Atomics.wait`. Modules come as bytes in the memory; engines that have compiled the same bytes on another
- * thread do not do so again.
+ * thread do not do so again. A worker remembers as many programs as the device does plans.
  */
 import { CONTROL } from "../../wasm/work-sharing.ts";
+import { MAX_PLANS } from "../plan-device.ts";
 
 /** Words (not bytes) of the memory that tell workers what to do. */
 export const JOB = {
@@ -23,8 +24,6 @@ export const JOB = {
   exit: 25,
 } as const;
 
-/** Programs a worker keeps: as many as a compiled function keeps traces. One it has dropped is compiled again from its bytes. */
-const KEPT_PROGRAMS = 64;
 /**
  * Bytes of a buffer that is dropped with a program. The code of modules weighs nothing in V8's account, so that it would
  * not collect them in a thread that allocates nothing else; buffers do, and one that nobody touches is not resident. Below
@@ -55,7 +54,7 @@ function work({ memory, thread }) {
       if (Atomics.load(words, ${JOB.sequence}) !== seen) continue;
       exports = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports;
       programs.set(program, exports);
-      if (programs.size > ${KEPT_PROGRAMS}) programs.delete(programs.keys().next().value), new ArrayBuffer(${NUDGE});
+      if (programs.size > ${MAX_PLANS}) programs.delete(programs.keys().next().value), new ArrayBuffer(${NUDGE});
     }
     if (Atomics.load(words, ${JOB.sequence}) !== seen) continue;
     try {

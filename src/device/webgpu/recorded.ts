@@ -2,6 +2,7 @@
 import type { Place, Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
+import { valueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import type { Work } from "../work.ts";
 import type { BufferSlice } from "./bindings.ts";
@@ -18,10 +19,9 @@ export interface Placed {
 }
 
 export function placed(plan: Plan, node: Node): Placed {
-  const { shape, dtype } = node;
   const place = plan.placeOf.get(node);
   if (!place) throw new Error(`internal: a ${node.op.kind} node has no memory`);
-  return { spec: { shape, dtype }, place };
+  return { spec: valueSpec(node), place };
 }
 
 /** One dispatch, with what is bound where. */

@@ -21,6 +21,7 @@ import {
 import type { MatmulKernel } from "../../compiler/kernels.ts";
 import type { HostArray } from "../../tensor/dtype.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
+import { valueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { BufferSlice } from "./bindings.ts";
@@ -78,11 +79,7 @@ export class WebGpuRunner {
     this.#gpu = gpu;
     this.#memory = memory;
     const { graph } = plan;
-    this.#leaves = graph.leaves.map(({ role, offset, node: { shape, dtype } }) => ({
-      role,
-      offset,
-      spec: { shape, dtype },
-    }));
+    this.#leaves = graph.leaves.map(({ role, offset, node }) => ({ role, offset, spec: valueSpec(node) }));
     this.#outputs = graph.outputs.map((node) => placed(plan, node));
     this.#copies = plan.copies.map(({ from, leaf }) => ({ from: placed(plan, from), leaf }));
     this.#parameterWords = graph.parameterWords;

@@ -4,6 +4,7 @@
  */
 import type { Backend, Storage } from "../backend.ts";
 import type { ValueSpec } from "../fused.ts";
+import { valueSpec } from "../fused.ts";
 import { Node, opKey } from "../node.ts";
 import type { Op } from "../node.ts";
 
@@ -114,7 +115,7 @@ export function bodyOf(
     return number.get(root)!;
   };
   const found = roots.map(visit);
-  const specs = leaves.map(({ shape, dtype }) => ({ shape, dtype }));
+  const specs = leaves.map(valueSpec);
   const key = `${specs.map((s) => `${s.dtype}[${s.shape.join()}]`).join()};${keys.join(";")}>${found.join()}`;
   return { leaves: specs, steps, roots: found, key };
 }
