@@ -244,6 +244,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     DEVICE,
     "device/cpu-threads",
   ),
+  cpu("worker-text", "      memory.grow(0);\n", "", "device/cpu-threads"),
 
   // --- optimizers
   {

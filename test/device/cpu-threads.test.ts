@@ -1,7 +1,11 @@
 /** The cpu device by number of threads: the same bits, also where its memory has to grow under way. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Worker } from "node:worker_threads";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
+import { JOB, workerText } from "../../src/device/cpu/worker-text.ts";
+import { i32 } from "../../src/wasm/assembler/instructions.ts";
+import { MAX_PAGES, ModuleBuilder } from "../../src/wasm/assembler/module.ts";
 import { valueAndGrad } from "../../src/autograd/grad.ts";
 import { crossEntropy, softmax } from "../../src/ops/index.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
@@ -47,4 +51,42 @@ test("one, two and three threads give the same bits; memory grows under each", a
     }
   }
   for (const other of results.slice(1)) other.forEach((bytes, i) => assert.deepEqual(bytes, results[0][i]));
+});
+
+test("a worker that has not heard of the memory's growth finds a program beyond what it knows of", async () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });
+  // The memory as a worker has it that V8 does not tell of growth: as long as it was, until it is asked to grow.
+  const unaware = `
+    const { memory } = require("node:worker_threads").workerData;
+    const { buffer } = memory;
+    Object.defineProperty(memory, "buffer", { configurable: true, value: buffer });
+    memory.grow = (pages) => {
+      delete memory.buffer;
+      return WebAssembly.Memory.prototype.grow.call(memory, pages);
+    };
+    require("node:worker_threads").parentPort.postMessage(0);
+  `;
+  const worker = new Worker(`{${unaware}}${workerText}`, { eval: true, workerData: { memory, thread: 1 } });
+  const died = new Promise<never>((_, reject) => worker.once("error", reject));
+  try {
+    await Promise.race([new Promise((started) => worker.once("message", started)), died]);
+    const program = new ModuleBuilder();
+    const parameters = Array<"i32">(6).fill("i32");
+    program.function({ parameters }, (f) => f.atomicStore(f.parameters[0], i32.const(1)), "run");
+    const bytes = program.encode(true);
+    const at = memory.buffer.byteLength;
+    memory.grow(1);
+    new Uint8Array(memory.buffer, at).set(bytes);
+    const words = new Int32Array(memory.buffer);
+    const ran = 4096;
+    words[JOB.moduleAddress] = at;
+    words[JOB.moduleBytes] = bytes.length;
+    words[JOB.table] = 4 * ran;
+    words[JOB.program] = 1;
+    Atomics.add(words, JOB.sequence, 1);
+    Atomics.notify(words, JOB.sequence);
+    while (Atomics.load(words, ran) === 0) await Promise.race([new Promise((later) => setTimeout(later, 5)), died]);
+  } finally {
+    await worker.terminate();
+  }
 });

@@ -4,6 +4,9 @@
  * A worker gets the shared memory once, and from then on only reads words in it. It never returns to its event loop: it
  * sleeps in `Atomics.wait`. Modules come as bytes in the memory; engines that have compiled the same bytes on another
  * thread do not do so again. A worker remembers as many programs as the device does plans.
+ *
+ * Growing by nothing makes the engine look how long the memory is: V8 does not tell a worker of it that receives the
+ * memory while another thread lets it grow.
  */
 import { CONTROL } from "../../wasm/work-sharing.ts";
 import { MAX_PLANS } from "../plan-device.ts";
@@ -50,6 +53,7 @@ function work({ memory, thread }) {
     if (program === 0) continue;
     let exports = programs.get(program);
     if (!exports) {
+      memory.grow(0);
       const bytes = new Uint8Array(memory.buffer).slice(at, at + size);
       if (Atomics.load(words, ${JOB.sequence}) !== seen) continue;
       exports = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory } }).exports;
