@@ -21,18 +21,33 @@ export function valueArray(dtype: DType, length: number): HostArray {
   return new Uint8Array(length);
 }
 
-/** Calls `visit(flat, index)` for every position of `shape`, in row-major order. The index array is reused. */
-function forEachIndex(shape: Shape, visit: (flat: number, index: readonly number[]) => void): void {
+/**
+ * Calls `visit(flat, place)` for every position of `shape`, in row-major order: `flat` counts them, `place` is `start` at
+ * the first and moves by `strides[axis]` with each step along an axis.
+ */
+function walk(
+  shape: Shape,
+  start: number,
+  strides: readonly number[],
+  visit: (flat: number, place: number) => void,
+): void {
   const size = sizeOf(shape);
   const index = new Array<number>(shape.length).fill(0);
+  let place = start;
   for (let flat = 0; flat < size; flat++) {
-    visit(flat, index);
+    visit(flat, place);
     for (let axis = shape.length - 1; axis >= 0; axis--) {
+      place += strides[axis];
       if (++index[axis] < shape[axis]) break;
+      place -= index[axis] * strides[axis];
       index[axis] = 0;
     }
   }
 }
+
+/** Where the element at these indices stands. */
+const placeAt = (index: readonly number[], strides: readonly number[]): number =>
+  index.reduce((sum, i, axis) => sum + i * strides[axis], 0);
 
 /** The value of `node` from those of its inputs. Leaves that live outside the graph are not handled here. */
 export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
@@ -40,12 +55,9 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
   const size = sizeOf(node.shape);
   const out = valueArray(node.dtype, size);
   const x = inputs[0];
-  /** Reads the first input at an index of its own, or gives 0 where `at` says there is none. */
-  const viewOf = (at: (index: readonly number[]) => number) => {
-    forEachIndex(node.shape, (flat, index) => {
-      const from = at(index);
-      out[flat] = from < 0 ? 0 : x[from];
-    });
+  /** Every element is the first input's at a place that moves with the index. */
+  const viewOf = (start: number, strides: readonly number[]) => {
+    walk(node.shape, start, strides, (flat, place) => (out[flat] = x[place]));
     return out;
   };
   const inShape = node.inputs[0]?.shape ?? [];
@@ -80,30 +92,19 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
       return matmul(inputs[0], inputs[1], node.inputs[0].shape, node.inputs[1].shape, out as Float64Array);
     case "gather": {
       const last = inShape[op.axis] - 1;
-      forEachIndex(node.shape, (flat, index) => {
-        let from = 0;
-        for (let a = 0; a < index.length; a++) {
-          from += inStrides[a] * (a === op.axis ? Math.min(Math.max(inputs[1][flat], 0), last) : index[a]);
-        }
-        out[flat] = x[from];
+      const stride = inStrides[op.axis];
+      const others = inStrides.map((s, axis) => (axis === op.axis ? 0 : s));
+      walk(node.shape, 0, others, (flat, place) => {
+        out[flat] = x[place + stride * Math.min(Math.max(inputs[1][flat], 0), last)];
       });
       return out;
     }
     case "concat": {
-      const offsets: number[] = [];
-      let total = 0;
-      for (const input of node.inputs) {
-        offsets.push(total);
-        total += input.shape[op.axis];
-      }
-      const strides = node.inputs.map((n) => contiguousStrides(n.shape));
-      forEachIndex(node.shape, (flat, index) => {
-        let part = node.inputs.length - 1;
-        while (index[op.axis] < offsets[part]) part--;
-        let from = 0;
-        for (let a = 0; a < index.length; a++)
-          from += strides[part][a] * (a === op.axis ? index[a] - offsets[part] : index[a]);
-        out[flat] = inputs[part][from];
+      const strides = contiguousStrides(node.shape);
+      let start = 0;
+      node.inputs.forEach(({ shape }, part) => {
+        walk(shape, start, strides, (flat, place) => (out[place] = inputs[part][flat]));
+        start += shape[op.axis] * strides[op.axis];
       });
       return out;
     }
@@ -117,43 +118,41 @@ export function evaluate(node: Node, inputs: readonly HostArray[]): HostArray {
       out.set(x as Float64Array);
       return out;
     case "permute":
-      return viewOf((index) => index.reduce((sum, i, axis) => sum + i * inStrides[op.order[axis]], 0));
+      return viewOf(
+        0,
+        op.order.map((axis) => inStrides[axis]),
+      );
     case "expand":
       if (x.length === 1) return out.fill(x[0]);
-      return viewOf((index) =>
-        index.reduce((sum, i, axis) => sum + (inShape[axis] === 1 ? 0 : i) * inStrides[axis], 0),
+      return viewOf(
+        0,
+        inStrides.map((s, axis) => (inShape[axis] === 1 ? 0 : s)),
       );
     case "slice":
-      return viewOf((index) => index.reduce((sum, i, a) => sum + (op.start[a] + i * op.step[a]) * inStrides[a], 0));
-    case "pad":
-      return viewOf((index) => {
-        let from = 0;
-        for (let a = 0; a < index.length; a++) {
-          const shifted = index[a] - op.low[a];
-          const i = shifted / op.step[a];
-          if (shifted < 0 || !Number.isInteger(i) || i >= inShape[a]) return -1;
-          from += i * inStrides[a];
-        }
-        return from;
-      });
+      return viewOf(
+        placeAt(op.start, inStrides),
+        inStrides.map((s, axis) => s * op.step[axis]),
+      );
+    case "pad": {
+      const strides = contiguousStrides(node.shape);
+      const apart = strides.map((s, axis) => s * op.step[axis]);
+      walk(inShape, placeAt(op.low, strides), apart, (flat, place) => (out[place] = x[flat]));
+      return out;
+    }
     case "window":
-      return viewOf((index) => {
-        const place = index[index.length - 1];
-        let from = 0;
-        for (let a = 0; a < inShape.length; a++) {
-          from += inStrides[a] * (a === op.axis ? index[a] * op.stride + place * op.dilation : index[a]);
-        }
-        return from;
-      });
-    case "unwindow":
-      return viewOf((index) => {
-        const place = index[index.length - 1];
-        const t = (index[op.axis] - place * op.dilation) / op.stride;
-        if (t < 0 || !Number.isInteger(t) || t >= inShape[op.axis]) return -1;
-        let from = 0;
-        for (let a = 0; a < index.length; a++) from += inStrides[a] * (a === op.axis ? t : index[a]);
-        return from;
-      });
+      return viewOf(0, [
+        ...inStrides.map((s, axis) => (axis === op.axis ? s * op.stride : s)),
+        inStrides[op.axis] * op.dilation,
+      ]);
+    case "unwindow": {
+      const strides = contiguousStrides(node.shape);
+      const apart = strides.map((s, axis) => (axis === op.axis ? s * op.stride : s));
+      apart[apart.length - 1] += strides[op.axis] * op.dilation;
+      const past = (inShape[op.axis] - 1) * op.stride + (inShape[inShape.length - 1] - 1) * op.dilation;
+      if (past >= node.shape[op.axis]) throw new Error("internal: windows reach beyond the axis they were taken of");
+      walk(inShape, 0, apart, (flat, place) => (out[place] = x[flat]));
+      return out;
+    }
     default:
       throw new Error(`internal: the reference device cannot evaluate "${op.kind}"`);
   }
@@ -177,9 +176,7 @@ function reduce(name: ReduceName, x: HostArray, shape: Shape, axes: readonly num
     out[0] = value;
     return out;
   }
-  forEachIndex(shape, (flat, index) => {
-    let to = 0;
-    for (let a = 0; a < index.length; a++) to += index[a] * strides[a];
+  walk(shape, 0, strides, (flat, to) => {
     out[to] = started[to] ? combine(out[to], x[flat]) : x[flat];
     started[to] = 1;
   });
