@@ -145,13 +145,13 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
   wasm(
     "print/reduce-columns",
-    "{ one: (at) => take(at, 0, true), two }",
-    "{ one: (at) => take(at, 0, false), two }",
+    "                  take(at, 0, true);\n",
+    "                  take(at, 0, false);\n",
     REDUCTIONS,
   ),
   wasm(
     "print/reduce-rows",
-    "v128.load(here, lineOf(a.number) + bytes)",
+    "v128.load(here, to + bytes)",
     "v128.load(here, bytes)",
     REDUCTIONS,
     "ops/nn-ops#compositions",
@@ -164,7 +164,11 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "ops/nn-ops#compositions",
     DEVICE,
   ),
-  wasm("print/combine", "float ? f32x4.const(-Infinity)", "float ? f32x4.const(0)", REDUCTIONS),
+  wasm("print/combine", "[-Infinity, f32x4.max]", "[0, f32x4.max]", REDUCTIONS),
+  wasm("print/combine", "f.if(i32.eqz(i32.and(done", "f.if(i32.and(i32.const(0), i32.and(done", "compiler/long"),
+  wasm("print/reduce-rows", "if (isCut) endBlock();", "if (isCut) void 0;", "compiler/long"),
+  wasm("print/reduce-columns", "if (isLong) endBlock();", "if (isLong) void 0;", "compiler/long"),
+  wasm("matmul/micro-kernel", "f32x4.add(v128.load(at[r], 16 * v), sum)", "sum", "wasm/matmul/matmul", DEVICE),
   wasm("print/loop", "f.name(select(i32.ltS(past, whole), past, whole))", "past", REDUCTIONS, ROWS),
 
   // --- elementwise forms, functions, indices behind guards, random bits

@@ -1,6 +1,6 @@
 /**
  * Rewrites a graph for a device: identities go, fused ops the device has no kernel for become their decomposition, and
- * very long sums and products become sums of blocks.
+ * very long sums and products become sums of parts.
  *
  * The user's nodes are never changed; the result shares what did not need rewriting.
  */
@@ -8,7 +8,8 @@ import type { Bounds } from "../tensor/bounds.ts";
 import { convertValues } from "../tensor/door/host-values.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { FusedOp } from "../tensor/fused.ts";
-import { inBlocks } from "./long.ts";
+import type { LongProduct } from "./long.ts";
+import { inPartsIfLong } from "./long.ts";
 import { Node, isMovement, topologicalOrder } from "../tensor/node.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
@@ -21,9 +22,14 @@ type OnBounds = (index: Node, bounds: Bounds) => void;
 /**
  * Nodes equal to `roots`, without `alias` and `detach`, and without fused ops that `canLower` refuses. Where
  * `bounded` is given, as devices of 32 bits do, it is told of the nodes `inBounds`, and they go too; casts of float64
- * host data are made on the host.
+ * host data are made on the host. `longProduct` is a matrix product of a long inner axis, where kernels should not do it.
  */
-export function decompose(roots: readonly Node[], canLower: CanLower, bounded?: OnBounds): Node[] {
+export function decompose(
+  roots: readonly Node[],
+  canLower: CanLower,
+  bounded?: OnBounds,
+  longProduct?: LongProduct,
+): Node[] {
   const rewritten = new Map<Node, Node>();
   /** Results of decomposed fused nodes. */
   const parts = new Map<Node, Node[]>();
@@ -52,11 +58,11 @@ export function decompose(roots: readonly Node[], canLower: CanLower, bounded?: 
         )
         .map((t) => t.node);
       // A decomposition may use fused ops in turn.
-      parts.set(node, decompose(results, canLower, bounded));
+      parts.set(node, decompose(results, canLower, bounded, longProduct));
       return node;
     }
-    const blockwise = bounded && inBlocks(node, inputs);
-    if (blockwise) return blockwise;
+    const parted = bounded && inPartsIfLong(node, inputs, longProduct);
+    if (parted) return parted;
     return inputs.every((n, i) => n === node.inputs[i]) ? node : new Node(op, inputs, node.shape, node.dtype);
   };
 

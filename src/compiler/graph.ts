@@ -17,6 +17,7 @@ import { resolve } from "./access.ts";
 import { flatten, loopVariable, unflatten } from "./int-expr.ts";
 import { decompose } from "./decompose.ts";
 import type { CanLower } from "./decompose.ts";
+import type { LongProduct } from "./long.ts";
 
 /** Host leaves of at most this many elements travel together in one small buffer. */
 export const PARAMETER_LIMIT = 16;
@@ -65,6 +66,7 @@ export interface BoundsCheck {
 
 interface GraphOptions {
   readonly canLower: CanLower;
+  readonly longProduct?: LongProduct;
   /** How many invocations keep the device busy. */
   readonly parallelism: number;
   /** How many rows, each reduced by what the device puts on one row, keep it busy. */
@@ -83,12 +85,14 @@ export function buildGraph(outputs: readonly Node[], assignments: readonly Assig
 
 function build(outputs: readonly Node[], assignments: readonly Assignment[], options: GraphOptions): Graph {
   const demands: { base: Node; bounds: Bounds }[] = [];
-  const wanted = decompose([...outputs, ...assignments.map((a) => a.value)], options.canLower, (index, bounds) => {
+  const onBounds = (index: Node, bounds: Bounds): void => {
     const base = valuesBehind(index);
     // The gradient of a lookup asks what the lookup has asked.
     const known = demands.some((d) => d.base === base && sameBounds(d.bounds, bounds));
     if (!known) demands.push({ base, bounds });
-  });
+  };
+  const asked = [...outputs, ...assignments.map((a) => a.value)];
+  const wanted = decompose(asked, options.canLower, onBounds, options.longProduct);
   const late = options.checksComputed === "read";
   const unseen = ({ op }: Node) => op.kind !== "data" && (late || (op.kind !== "storage" && op.kind !== "variable"));
   const computed = options.checksComputed === "never" ? [] : demands.filter(({ base }) => unseen(base));

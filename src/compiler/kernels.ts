@@ -201,7 +201,7 @@ export class KernelBuilder {
 
   #fused(group: Group): FusedKernel {
     const node = group.root!;
-    if (node.op.kind !== "fused") throw new Error("internal: fused group without a fused node");
+    if (node.op.kind !== "fused") throw new Error("internal: no fused node");
     const specs = node.op.fused.outputs(node.inputs, node.op.attrs);
     const picks = new Map<number, Node>();
     for (const m of group.members) if (m.op.kind === "pick") picks.set(m.op.index, m);

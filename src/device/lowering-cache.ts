@@ -40,7 +40,7 @@ export class LoweringCache<L> {
       operands,
       outputs.map(({ node }) => node !== undefined),
     );
-    if (!lowering) throw new Error(`internal: ${fused.name} has no kernels of its own`);
+    if (!lowering) throw new Error(`internal: ${fused.name} has no kernels`);
     return lowering;
   }
 

@@ -80,9 +80,7 @@ export function setDefaultOpener(open: () => Promise<Backend>): void {
 export async function defaultDevice(): Promise<Backend> {
   if (current) return current;
   if (!opener) {
-    throw new Error(
-      "no device is open, and nothing here opens one: call await useDevice(), or setDefaultDevice(await CpuDevice.open())",
-    );
+    throw new Error("no device is open: call await useDevice(), or setDefaultDevice(await CpuDevice.open())");
   }
   current = await opener();
   return current;

@@ -79,9 +79,7 @@ test("a worker that has not heard of the memory's growth finds a program beyond 
     new Uint8Array(memory.buffer, at).set(bytes);
     const words = new Int32Array(memory.buffer);
     const ran = 4096;
-    words[JOB.moduleAddress] = at;
-    words[JOB.moduleBytes] = bytes.length;
-    words[JOB.table] = 4 * ran;
+    words.set([at, bytes.length, 4 * ran], JOB.first);
     words[JOB.program] = 1;
     Atomics.add(words, JOB.sequence, 1);
     Atomics.notify(words, JOB.sequence);

@@ -39,9 +39,8 @@ function reserve(shared: boolean): WebAssembly.Memory {
     return new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared });
   } catch (error) {
     throw new Error(
-      "the cpu device got no WebAssembly memory: an engine reserves about 10 GB of addresses for one, most of which stay " +
-        "empty; raise the limit of virtual memory of this process (ulimit -v unlimited; in a batch job a limit of " +
-        "resident memory instead)",
+      "the cpu device got no WebAssembly memory: an engine reserves about 10 GB of addresses for one; raise the limit of " +
+        "addresses (ulimit -v unlimited)",
       { cause: error },
     );
   }

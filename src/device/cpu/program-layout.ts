@@ -234,7 +234,7 @@ function placeOf(plan: Plan, slots: readonly number[], node: Node): Location {
     case "output":
       return place;
     default:
-      throw new Error(`internal: a ${node.op.kind} node has no memory`);
+      throw new Error(`internal: ${node.op.kind} has no memory`);
   }
 }
 

@@ -6,6 +6,7 @@
 import { CONTROL, COUNTER_BYTES } from "../../wasm/work-sharing.ts";
 import { hasProcess, importLate } from "../environment.ts";
 import type { Block, CpuMemory } from "./memory.ts";
+import type { JobWords } from "./worker-text.ts";
 import { JOB, workerText } from "./worker-text.ts";
 
 /** What a module exports, see `emitPhases`. */
@@ -93,20 +94,13 @@ export class Threads {
     const run = this.#run;
     program.exports.reset(counters, run);
     Atomics.store(words, CONTROL.failed / 4, 0);
-    const job: [number, number][] = [
-      [JOB.moduleAddress, program.module.address],
-      [JOB.moduleBytes, program.moduleBytes],
-      [JOB.table, table],
-      [JOB.run, run],
-      [JOB.counters, counters],
-      [JOB.threadMemory, own],
-      [JOB.threadBytes, this.#threadBytes],
-      [JOB.program, program.id],
-    ];
+    const { module, moduleBytes, id } = program;
+    const job: JobWords = [module.address, moduleBytes, table, run, counters, own, this.#threadBytes];
     // While words change there is no program, and a worker that was reading before sees that the sequence has changed.
     Atomics.store(words, JOB.program, 0);
     this.#announce();
-    for (const [word, value] of job) Atomics.store(words, word, value);
+    job.forEach((value, i) => Atomics.store(words, JOB.first + i, value));
+    Atomics.store(words, JOB.program, id);
     this.#announce();
     try {
       program.exports.run(table, run, counters, 0, own, this.#mayBlock ? 1 : 0);

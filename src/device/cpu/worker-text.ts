@@ -16,16 +16,22 @@ export const JOB = {
   /** Bumped when there is something to do, last of all words. */
   sequence: 16,
   program: 17,
-  moduleAddress: 18,
-  moduleBytes: 19,
-  table: 20,
-  run: 21,
-  counters: 22,
-  threadMemory: 23,
-  threadBytes: 24,
+  /** From here on `JobWords`, in their order. */
+  first: 18,
   /** Not 0: workers shall end. */
   exit: 25,
 } as const;
+
+/** Of what a job consists besides its program. */
+export type JobWords = readonly [
+  moduleAddress: number,
+  moduleBytes: number,
+  table: number,
+  run: number,
+  counters: number,
+  threadMemory: number,
+  threadBytes: number,
+];
 
 /**
  * Bytes of a buffer that is dropped with a program. The code of modules weighs nothing in V8's account, so that it would
@@ -48,8 +54,7 @@ function work({ memory, thread }) {
     seen = Atomics.load(words, ${JOB.sequence});
     if (Atomics.load(words, ${JOB.exit})) return;
     const [program, at, size, table, run, counters, ownMemory, ownBytes] =
-      [${[JOB.program, JOB.moduleAddress, JOB.moduleBytes, JOB.table, JOB.run, JOB.counters, JOB.threadMemory, JOB.threadBytes].join()}]
-        .map((word) => Atomics.load(words, word) >>> 0);
+      Array.from({ length: 8 }, (_, i) => Atomics.load(words, ${JOB.program} + i) >>> 0);
     if (program === 0) continue;
     let exports = programs.get(program);
     if (!exports) {

@@ -6,6 +6,7 @@ import { buildGraph } from "../../compiler/graph.ts";
 import type { Graph } from "../../compiler/graph.ts";
 import type { FusedKernel, MatmulKernel } from "../../compiler/kernels.ts";
 import type { CanLower } from "../../compiler/decompose.ts";
+import { productInParts } from "../../compiler/long-products.ts";
 import type { LoopParts } from "../../compiler/loop-plan.ts";
 import { loopParts, stepsAreWords } from "../../compiler/loop-plan.ts";
 import type { MemoryAccount, Plan } from "../../compiler/plan.ts";
@@ -71,6 +72,7 @@ export class Planner {
   #graph(outputs: readonly Node[], assignments: readonly Assignment[], canLower: CanLower): Graph {
     return buildGraph(outputs, assignments, {
       canLower,
+      longProduct: productInParts,
       parallelism: PARALLELISM[this.profile.kind],
       checksComputed: this.#options.checksIndices === false ? "never" : "read",
       busyRows: BUSY_ROWS[this.profile.kind],

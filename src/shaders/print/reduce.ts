@@ -15,7 +15,7 @@ import type { Printed } from "./expr.ts";
 import { WgslPrinter, Block } from "./expr.ts";
 import { literal, registerType, typeName } from "./types.ts";
 
-/** Elements that a long sum adds to a part of its own: errors grow with the parts, not with the elements. */
+/** Elements at least that a long sum adds to a part of its own: errors grow with the parts, not with the elements. */
 const SUMMED_AT_ONCE = 64;
 
 export interface ReducePlan {
@@ -85,7 +85,8 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, place: PartP
   };
   /** The same in blocks, at whose ends `sums` are added to their totals. */
   const loopInBlocks = (inner: Block, sums: readonly { total: string; part: string; zero: string }[]) => {
-    const [from, span] = [`${prefix}from`, share * SUMMED_AT_ONCE];
+    const atOnce = Math.max(SUMMED_AT_ONCE, Math.ceil(Math.sqrt(steps / share)));
+    const [from, span] = [`${prefix}from`, share * atOnce];
     outer.lines.push(
       `for (var ${from}: i32 = ${first}; ${from} < ${steps}; ${from} = ${from} + ${span}) {`,
       ...sums.map(({ part, zero }) => `  var ${part} = ${zero};`),

@@ -204,7 +204,7 @@ function leafStorage(node: Node): Storage {
     checkVersion(node);
     return node.op.variable.storage!;
   }
-  throw new Error(`internal: node ${node.op.kind} was not realized`);
+  throw new Error(`internal: ${node.op.kind} has no value`);
 }
 
 /** A leaf of a variable can be read only until the next assignment of the variable runs. */
@@ -213,7 +213,7 @@ export function checkVersion(node: Node): void {
   if (op.kind !== "variable" || op.version === op.variable.stored) return;
   throw new Error(
     `a tensor was built from variable "${op.variable.name}" before it was assigned, and its old value is gone; ` +
-      `compute both together with realize([...]), or read the tensor before the assignment runs`,
+      "read it before the assignment runs, or compute both with realize([...])",
   );
 }
 

@@ -45,7 +45,7 @@ export class FunctionBuilder {
     const reusable = this.#free.get(type)?.pop();
     const local = localValue(type, reusable ?? this.signature.parameters.length + this.#locals.push(type) - 1);
     if (initial) this.set(local, initial);
-    else if (reusable !== undefined) throw new Error("internal: a reused local must be initialised");
+    else if (reusable !== undefined) throw new Error("internal: a local has no value");
     return local;
   }
 
@@ -72,7 +72,7 @@ export class FunctionBuilder {
   }
 
   set(local: Local, value: Value): void {
-    if (local.type !== value.type) throw new Error(`internal: ${value.type} set to a local of ${local.type}`);
+    if (local.type !== value.type) throw new Error(`internal: ${value.type} for a local of ${local.type}`);
     this.#push(value.code, [0x21, ...unsignedLeb(local.index)]);
   }
 

@@ -1,7 +1,7 @@
 /**
  * How a matrix product is cut into blocks, and which operands are packed. Figures are for caches of 32 KiB (L1) and 512
- * KiB (L2) or more. Only the number of parts k is divided into changes the bits of a result, and that follows from the
- * sizes alone.
+ * KiB (L2) or more. Only the parts and blocks that k is divided into change the bits of a result, and those follow from
+ * the sizes alone.
  */
 import { MR, NR } from "./micro-kernel.ts";
 import type { Product } from "./product.ts";
@@ -10,7 +10,7 @@ export interface Blocks {
   /** Rows and columns of C a unit computes: multiples of 4 and 8. */
   readonly rows: number;
   readonly columns: number;
-  /** Steps of k at a time: a multiple of 4. */
+  /** Steps of k at a time, each such block a sum of its own: a multiple of 4. */
   readonly depth: number;
   /** Parts of k that are summed up separately, each by units of its own. */
   readonly parts: number;

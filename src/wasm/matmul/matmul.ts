@@ -11,7 +11,8 @@
  *
  * Where C is small and k long (gradients of weights), parts of k are units too; a second kernel adds their sums up.
  *
- * Each element is one chain of multiply-adds a part, in the order of k, however blocks are cut and units shared out.
+ * Each element is one chain of multiply-adds a block of k, in the order of k, however rows and columns are cut and units
+ * shared out.
  */
 import type { ValueSpec } from "../../tensor/fused.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
@@ -271,6 +272,6 @@ function firstOf(
   batch: Value,
   first: Value,
 ): Value {
-  if (!plain || !("address" in operand)) throw new Error("internal: computed elements have no address");
+  if (!plain || !("address" in operand)) throw new Error("internal: no address");
   return i32.add(operand.address(f, context, batch), i32.mul(first, i32.const(plain.outer)));
 }

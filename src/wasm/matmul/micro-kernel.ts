@@ -9,7 +9,8 @@
  * Where V8 joins neighbouring vectors into one of 256 bits (`WasmFeatures.wide`), 4 rows × 16 columns are 8
  * accumulators again; those of 4 × 8 would be 4, too few chains to hide the latency of a multiply-add.
  *
- * Every element of C is one chain of multiply-adds in the order of k: the result does not depend on the tile.
+ * Every element of C is one chain of multiply-adds in the order of k for each block of k: the result does not depend on the
+ * tile.
  */
 import { multiplyAdd } from "../assembler/features.ts";
 import type { WasmFeatures } from "../assembler/features.ts";
@@ -134,16 +135,8 @@ export function strip(context: KernelContext, { rows, columns, strides, accumula
         const at = [c, ...pointers];
         f.set(aAt, a);
         f.set(bAt, b);
-        const tile = emitTile(
-          f,
-          context.features,
-          aAt,
-          bAt,
-          bEnd,
-          { rows, vectors: columns / 4, strides, unrolled: columns > NR },
-          accumulate ? (r, v) => v128.load(at[r], 16 * v) : undefined,
-        );
-        tile.forEach((row, r) => row.forEach((sum, v) => f.store(at[r], sum, 16 * v)));
+        const shape = { rows, vectors: columns / 4, strides, unrolled: columns > NR };
+        storeTile(f, emitTile(f, context.features, aAt, bAt, bEnd, shape), at, accumulate);
         f.set(a, i32.add(a, aPanel));
         f.set(c, i32.add(at[rows - 1], stride));
         f.set(panels, i32.sub(panels, i32.const(1)));
@@ -175,9 +168,7 @@ export function rowTile(context: KernelContext, { rows, aRow, aStep, bColumn, ac
       const at = [c];
       for (let r = 1; r < rows; r++) at.push(f.local("i32", i32.add(at[r - 1], stride)));
       const vectors = [0, 1];
-      const tile = at.map((row) =>
-        vectors.map((v) => f.local("v128", accumulate ? v128.load(row, 16 * v) : f32x4.const(0))),
-      );
+      const tile = at.map(() => vectors.map(() => f.local("v128", f32x4.const(0))));
       const multiply = (step: number, columns: readonly Value[]): void =>
         tile.forEach((row, r) => {
           const element = f.name(v128.load32Splat(a, step * aStep + r * aRow));
@@ -219,7 +210,18 @@ export function rowTile(context: KernelContext, { rows, aRow, aStep, bColumn, ac
           advance(1);
         },
       );
-      tile.forEach((row, r) => row.forEach((sum, v) => f.store(at[r], sum, 16 * v)));
+      storeTile(f, tile, at, accumulate);
     }),
   );
+}
+
+/**
+ * Stores a tile's rows at these addresses, or adds them to what stands there: each block of k is a chain of its own, so
+ * that rounding errors do not grow with the whole length. A row is read before it is written, for V8 to join its vectors.
+ */
+function storeTile(f: FunctionBuilder, tile: readonly Local[][], at: readonly Value[], accumulate: boolean): void {
+  tile.forEach((row, r) => {
+    if (accumulate) row.forEach((sum, v) => f.set(sum, f32x4.add(v128.load(at[r], 16 * v), sum)));
+    row.forEach((sum, v) => f.store(at[r], sum, 16 * v));
+  });
 }

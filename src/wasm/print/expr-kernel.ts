@@ -41,7 +41,7 @@ export function memoryOf(operands: readonly ExprOperand[], context: KernelContex
   return {
     address: (node) => {
       const at = operands.indexOf(node);
-      if (at < 0) throw new Error("internal: a kernel uses a tensor that is none of its operands");
+      if (at < 0) throw new Error("internal: no such operand");
       return context.input(at);
     },
     parameters: parameters < 0 ? undefined : { address: context.input(parameters), words },

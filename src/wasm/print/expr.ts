@@ -211,7 +211,7 @@ export class WasmPrinter {
     if (expr.kind === "constant") return constantVector(expr.value, expr.dtype);
     if (expr.kind === "result") {
       const value = this.#scopes.variable(resultName(expr.number));
-      if (!value) throw new Error("internal: a reduction is used before it is computed");
+      if (!value) throw new Error("internal: a reduction has no value");
       return value;
     }
     return this.#scopes.once(`value ${expr.id}`, this.variablesOf(expr), () => this.#compute(expr));

@@ -75,8 +75,7 @@ export class IndexPrinter {
     const levels = new Map<number, Term[]>();
     for (const term of resolved.terms) {
       const depth = this.#scopes.depthOf(this.#dependence.termVariables(term));
-      if (depth === Infinity && which === "all")
-        throw new Error(`internal: index ${resolved.key} before its variables are bound`);
+      if (depth === Infinity && which === "all") throw new Error(`internal: ${resolved.key} has no value`);
       if (depth !== Infinity) levels.set(depth, [...(levels.get(depth) ?? []), term]);
     }
     let sum = i32.add(base, i32.const(unit * resolved.constant));
@@ -113,7 +112,7 @@ export class IndexPrinter {
     switch (atom.kind) {
       case "variable": {
         const value = this.#scopes.variable(atom.name);
-        if (!value) throw new Error(`internal: loop variable ${atom.name} has no value`);
+        if (!value) throw new Error(`internal: ${atom.name} has no value`);
         return value;
       }
       case "value": {

@@ -13,7 +13,7 @@ import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { chooseUnits, forNeighbours, forPairs, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
-import { combine, identity } from "./combine.ts";
+import { LONG, combine, identity, inBlocks } from "./combine.ts";
 import { WasmPrinter } from "./expr.ts";
 
 const CHAINS = 4;
@@ -42,6 +42,7 @@ export function columnsKernel(
       vector: { name: inner, size: split.length },
       substitution: new Map([["c", splitIndex(split)]]),
     });
+    const add = (a: Accumulator, sum: Local, value: Value): void => f.set(sum, combine(a, sum, value));
     const rowValues = rowStores.map((s) => s.value);
     const elementValues = elementStores.map((s) => s.value);
     printer.hoist([...phases.flat().map((a) => a.value), ...elementValues]);
@@ -54,6 +55,17 @@ export function columnsKernel(
           const values = accumulators.map((a) => a.value);
           const sums = accumulators.map((a) => accumulatorLocals(f, a, chains));
           const joins = wide && chains > 1 && printer.canPair(values);
+          const rounds = (split.rows * split.length) / (4 * chains);
+          const isLong = rounds > LONG;
+          const totals = isLong ? accumulators.map((a) => accumulatorLocals(f, a, chains)) : sums;
+          const endBlock = (): void =>
+            accumulators.forEach((a, k) =>
+              sums[k].forEach((sum, chain) => {
+                add(a, totals[k][chain], sum);
+                f.set(sum, identity(a));
+              }),
+            );
+          const ended = isLong ? inBlocks(f, rounds, endBlock) : () => {};
           printer.hoist(values);
           f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) =>
             printer.scope({ [outer]: outerAt }, () => {
@@ -67,23 +79,19 @@ export function columnsKernel(
                     if (last && rest > 0) {
                       const kept = f.local("v128", value);
                       const mask = v128.const([0, 1, 2, 3].map((lane) => (lane < rest ? -1 : 0)));
-                      const masked = () => f.set(kept, v128.bitselect(kept, identity(a.name, a.value.dtype), mask));
+                      const masked = () => f.set(kept, v128.bitselect(kept, identity(a), mask));
                       if (split.length < 4) masked();
                       else f.if(i32.gtS(at, i32.const(split.length - 4)), masked);
                       value = kept;
                     }
-                    f.set(sum, combine(a.name, a.value.dtype, sum, value));
+                    add(a, sum, value);
                   });
                 });
               /** A round of all chains, whose vectors are neighbours. */
               const takeChains = (at: Value) =>
                 printer.scope({ [inner]: at }, () => {
                   const taken = printer.pair(values, [], () => values.map((v) => f.name(printer.value(v))), chains);
-                  taken.forEach((vectors, chain) =>
-                    accumulators.forEach((a, k) => {
-                      f.set(sums[k][chain], combine(a.name, a.value.dtype, sums[k][chain], vectors[k]));
-                    }),
-                  );
+                  taken.forEach((vectors, chain) => accumulators.forEach((a, k) => add(a, sums[k][chain], vectors[k])));
                 });
               const chained = Math.floor(split.length / (4 * chains)) * 4 * chains;
               if (chains === 1) {
@@ -93,28 +101,33 @@ export function columnsKernel(
                   accumulators.forEach((_, k) =>
                     taken.forEach((vectors, i) => f.store(context.threadMemory, vectors[k], 32 * k + 16 * i)),
                   );
-                  accumulators.forEach((a, k) =>
-                    taken.forEach((vectors) =>
-                      f.set(sums[k][0], combine(a.name, a.value.dtype, sums[k][0], vectors[k])),
-                    ),
-                  );
+                  for (const vectors of taken) {
+                    accumulators.forEach((a, k) => add(a, sums[k][0], vectors[k]));
+                    ended();
+                  }
                 };
-                const range = [i32.const(0), i32.const(split.length)] as const;
                 const costly = wide && split.price > CHAINED_PRICE && printer.canPair(values);
-                forPairs(f, printer, inner, range, costly, { one: (at) => take(at, 0, true), two });
+                const one = (at: Value) => {
+                  take(at, 0, true);
+                  ended();
+                };
+                forPairs(f, printer, inner, [i32.const(0), i32.const(split.length)], costly, { one, two });
               } else {
                 f.for(i32.const(0), i32.const(chained), 4 * chains, (at) => {
-                  if (joins) return takeChains(at);
-                  for (let chain = 0; chain < chains; chain++)
-                    take(chain === 0 ? at : f.name(i32.add(at, i32.const(4 * chain))), chain, false);
+                  if (joins) takeChains(at);
+                  else
+                    for (let chain = 0; chain < chains; chain++)
+                      take(chain === 0 ? at : f.name(i32.add(at, i32.const(4 * chain))), chain, false);
+                  ended();
                 });
                 if (joins) sums.forEach((own) => throughMemory(f, context.threadMemory, own));
                 f.for(i32.const(chained), i32.const(split.length), 4, (at) => take(at, 0, true));
               }
             }),
           );
+          if (isLong) endBlock();
           accumulators.forEach((a, k) => {
-            const value = overLanes(f, a, joined(f, a, sums[k]));
+            const value = overLanes(f, a, joined(f, a, totals[k]));
             printer.setResult(
               a.number,
               wide ? splatted(f, context.threadMemory, value, resultsAt + 4 * a.number) : value,
@@ -157,18 +170,18 @@ function throughMemory(f: FunctionBuilder, place: Value, vectors: readonly Local
 }
 
 function accumulatorLocals(f: FunctionBuilder, a: Accumulator, chains: number): Local[] {
-  return Array.from({ length: chains }, () => f.local("v128", identity(a.name, a.value.dtype)));
+  return Array.from({ length: chains }, () => f.local("v128", identity(a)));
 }
 
 function joined(f: FunctionBuilder, a: Accumulator, sums: readonly Value[]): Value {
   if (sums.length === 1) return sums[0];
-  const join = (x: Value, y: Value) => f.name(combine(a.name, a.value.dtype, x, y));
+  const join = (x: Value, y: Value) => f.name(combine(a, x, y));
   return join(join(sums[0], sums[1]), join(sums[2], sums[3]));
 }
 
 /** All lanes combined, in every lane. */
 function overLanes(f: FunctionBuilder, a: Accumulator, given: Value): Value {
   const x = f.name(given);
-  const halves = f.name(combine(a.name, a.value.dtype, x, v128.shuffle32(x, x, [2, 3, 0, 1])));
-  return f.name(combine(a.name, a.value.dtype, halves, v128.shuffle32(halves, halves, [1, 0, 3, 2])));
+  const halves = f.name(combine(a, x, v128.shuffle32(x, x, [2, 3, 0, 1])));
+  return f.name(combine(a, halves, v128.shuffle32(halves, halves, [1, 0, 3, 2])));
 }

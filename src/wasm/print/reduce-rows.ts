@@ -6,7 +6,7 @@
  * Values that are the same for all elements of a row are computed once and kept beside the accumulators.
  */
 import type { Expr } from "../../compiler/expr.ts";
-import type { ReduceKernel, Store } from "../../compiler/kernels.ts";
+import type { Accumulator, ReduceKernel, Store } from "../../compiler/kernels.ts";
 import { dependencies } from "../../compiler/int-expr.ts";
 import type { ExprOperand } from "./expr-kernel.ts";
 import { memoryOf } from "./expr-kernel.ts";
@@ -18,7 +18,7 @@ import type { Units } from "./loop.ts";
 import { UNIT_PRICE, forPairs, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
-import { combine, identity } from "./combine.ts";
+import { LONG, combine, identity, inBlocks } from "./combine.ts";
 import { indicesOf } from "./dependence.ts";
 import { WasmPrinter } from "./expr.ts";
 
@@ -58,7 +58,10 @@ export function rowsKernel(
   const kept = keptValues(passes, (id) => exprs.byId(id));
   // One line of the block for each accumulator, kept value, and value of a row that waits to be stored.
   const lineBytes = 4 * Math.ceil(units.piece / 4) * 4;
-  const lines = accumulators.length + kept.length + rowStores.length;
+  const ends = accumulators.length + kept.length + rowStores.length;
+  // Sums of floats have blocks of columns where there are many, and a line more.
+  const long = accumulators.filter((a) => columns > LONG && a.name === "sum" && a.value.dtype === "f32");
+  const lines = ends + long.length;
 
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new WasmPrinter({
@@ -138,18 +141,37 @@ export function rowsKernel(
 
         phases.forEach((phase, pass) => {
           keep(pass);
-          forBlock(
-            available,
-            phase.map((a) => ({ into: () => identity(a.name, a.value.dtype), line: lineOf(a.number) })),
-          );
+          /** The line that elements are added to. */
+          const partLine = (a: Accumulator): number =>
+            long.includes(a) ? lineBytes * (ends + long.indexOf(a)) : lineOf(a.number);
+          const start = (a: Accumulator, line: number) => ({ into: () => identity(a), line });
+          const sums = phase.filter((a) => long.includes(a));
+          forBlock(available, [
+            ...phase.map((a) => start(a, partLine(a))),
+            ...sums.map((a) => start(a, lineOf(a.number))),
+          ]);
+          const add = (a: Accumulator, to: number, value: BlockValue["into"]) => ({
+            into: (given: Value | undefined, here: Value, bytes: number) =>
+              combine(a, v128.load(here, to + bytes), value(given, here, bytes)),
+            line: to,
+          });
           const values = phase.map((a) => a.value);
-          const added = phase.map((a) => ({
-            value: a.value,
-            into: (value: Value | undefined, here: Value, bytes: number) =>
-              combine(a.name, a.value.dtype, v128.load(here, lineOf(a.number) + bytes), value!),
-            line: lineOf(a.number),
-          }));
-          forColumns(values, [], () => forBlock(available, added));
+          const added = phase.map((a) => ({ value: a.value, ...add(a, partLine(a), itself) }));
+          const endBlock = () =>
+            forBlock(
+              available,
+              sums.flatMap((a) => [
+                add(a, lineOf(a.number), (_, here, bytes) => v128.load(here, partLine(a) + bytes)),
+                start(a, partLine(a)),
+              ]),
+            );
+          const isCut = sums.length > 0;
+          const ended = inBlocks(f, columns, endBlock);
+          forColumns(values, [], () => {
+            forBlock(available, added);
+            if (isCut) ended();
+          });
+          if (isCut) endBlock();
         });
         keep(phases.length);
         // What elements need is read before rows are stored, and rows' values before elements are: both may be in place.
