@@ -111,6 +111,20 @@ export function tableEngine<T>(table: EngineTable<T>): EngineAdapter {
   return { name: table.name, version: table.version, operations, run, close: table.close?.bind(table) };
 }
 
+/** Elementwise functions as operations of a table: they are told nothing besides their operands. */
+export function ofOperands<T>(
+  functions: Readonly<Record<string, (...operands: T[]) => T>>,
+): EngineTable<T>["operations"] {
+  return Object.fromEntries(
+    Object.entries(functions).map(([name, f]) => [name, (_: EngineAttributes, ...operands: T[]) => f(...operands)]),
+  );
+}
+
+/** [begin, end] of each axis that a slice takes. */
+export function rangesOf({ begin, end }: EngineAttributes): [number, number][] {
+  return (begin as number[]).map((from, axis) => [from, (end as number[])[axis]]);
+}
+
 function sum(list: readonly number[]): number {
   return list.reduce((a, b) => a + b, 0);
 }
