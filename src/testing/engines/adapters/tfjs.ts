@@ -14,6 +14,9 @@ interface TfTensor {
   readonly dtype: string;
   data(): Promise<ArrayLike<number>>;
 }
+interface TfVariable extends TfTensor {
+  assign(value: TfTensor): void;
+}
 type Fn = (...operands: TfTensor[]) => TfTensor;
 interface Tf extends Readonly<Record<(typeof SAME)[number], Fn>> {
   setBackend(name: string): Promise<boolean>;
@@ -22,9 +25,11 @@ interface Tf extends Readonly<Record<(typeof SAME)[number], Fn>> {
     endScope(): void;
     readonly registryFactory: object;
     readonly registry: Record<string, unknown>;
+    disposeVariables(): void;
   };
   getGradient(kernel: string): unknown;
   tensor(data: ArrayLike<number>, shape: readonly number[], dtype: string): TfTensor;
+  variable(initial: TfTensor): TfVariable;
   valueAndGrads(f: Fn): (args: TfTensor[], dy?: TfTensor) => { value: TfTensor; grads: TfTensor[] };
   notEqual: Fn;
   equal: Fn;
@@ -86,9 +91,16 @@ export async function tfjsEngine(backend?: string): Promise<EngineAdapter> {
           .reduce((a, b) => tf.add(a, b));
       return { outputs: f(inputs), gradients: tf.valueAndGrads(total)([...inputs]).grads };
     },
+    variables: {
+      make: (initial) => tf.variable(initial),
+      assign: (variable, value) => (variable as TfVariable).assign(value),
+    },
     begin() {
       tf.engine().startScope();
-      return () => tf.engine().endScope();
+      return () => {
+        tf.engine().endScope();
+        tf.engine().disposeVariables();
+      };
     },
   });
   return {
