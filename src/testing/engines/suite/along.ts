@@ -24,6 +24,19 @@ const SPECIAL_ROWS: readonly (readonly number[])[] = [
   [1e-30, -1e-30, 1e-30],
 ];
 
+/** Rows whose exponentials overflow or vanish. */
+export const LARGE_ROWS: readonly (readonly number[])[] = [
+  [1000, 1001, 999],
+  [-1000, -1001, -1000.5],
+  [88, 89, 90],
+  [0, -200, 200],
+  [-Infinity, 1, 2],
+  [3e38, 1, -3e38],
+];
+
+export const total = (row: readonly number[]): number => row.reduce((a, b) => a + b, 0);
+export const average = (row: readonly number[]): number => total(row) / row.length;
+
 /** A formula of rows for matrices, along their last axis. */
 export function byRows(formula: RowFormula): ArrayRow["plain"] {
   return (attributes: EngineAttributes, { shape, data }: PlainArray) => {
@@ -77,5 +90,5 @@ export function alongRows(
 export function shared(row: readonly number[], { data }: PlainArray): boolean {
   const parts = Array.from(data);
   const inside = parts.every((x, n) => (row[n] === row[0] ? x >= 0 && x <= 1 : x === 0));
-  return inside && Math.abs(parts.reduce((a, b) => a + b, 0) - 1) < 1e-6;
+  return inside && Math.abs(total(parts) - 1) < 1e-6;
 }

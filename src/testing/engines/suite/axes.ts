@@ -2,18 +2,9 @@
 import { cumprod, cumsum, layerNorm, logSoftmax, softmax } from "../../../ops/index.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { EngineAttributes } from "../protocol.ts";
-import { alongRows, byRows } from "./along.ts";
+import { alongRows, average, byRows, LARGE_ROWS } from "./along.ts";
 import type { ArrayRow, ArrayRows, Question } from "./array-row.ts";
 import { numberOf } from "./array-row.ts";
-
-const LARGE: readonly (readonly number[])[] = [
-  [1000, 1001, 999],
-  [-1000, -1001, -1000.5],
-  [88, 89, 90],
-  [0, -200, 200],
-  [-Infinity, 1, 2],
-  [3e38, 1, -3e38],
-];
 
 const SHAPES: readonly Question[] = [
   { of: [[5]], with: { axis: 0 } },
@@ -44,8 +35,6 @@ function running(row: readonly number[], join: (a: number, b: number) => number)
   return found;
 }
 
-const average = (row: readonly number[]): number => row.reduce((a, b) => a + b, 0) / row.length;
-
 /** Over the last axis, with an addend to the variance of 1e-5. */
 const NORM_SHAPES: readonly Question[] = [
   { of: [[5]] },
@@ -69,7 +58,7 @@ export const AXIS_ROWS: ArrayRows = {
       const { shifts, sum } = shifted(row);
       return shifts.map((x) => Math.exp(x) / sum);
     }),
-    questions: [...alongRows({ axis: 1 }, { far: LARGE }), ...SHAPES],
+    questions: [...alongRows({ axis: 1 }, { far: LARGE_ROWS }), ...SHAPES],
   },
   logSoftmax: {
     meaning: along(logSoftmax),
@@ -77,7 +66,7 @@ export const AXIS_ROWS: ArrayRows = {
       const { shifts, sum } = shifted(row);
       return shifts.map((x) => x - Math.log(sum));
     }),
-    questions: [...alongRows({ axis: 1 }, { far: LARGE }), ...SHAPES],
+    questions: [...alongRows({ axis: 1 }, { far: LARGE_ROWS }), ...SHAPES],
   },
   cumsum: {
     meaning: along(cumsum),

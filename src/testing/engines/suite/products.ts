@@ -93,6 +93,20 @@ export const PRODUCT_ROWS: ArrayRows = {
       },
       {
         of: [
+          [4, 4],
+          [4, 4],
+        ],
+        second: true,
+      },
+      {
+        of: [
+          [8, 16],
+          [16, 12],
+        ],
+        second: true,
+      },
+      {
+        of: [
           [17, 33],
           [33, 65],
         ],

@@ -2,7 +2,7 @@
 import { logSumExp } from "../../../ops/index.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { EngineAttributes } from "../protocol.ts";
-import { alongRows, byRows } from "./along.ts";
+import { alongRows, average, byRows, LARGE_ROWS, total } from "./along.ts";
 import type { ArrayRow, ArrayRows, Interval, Question } from "./array-row.ts";
 import { listOf, numberOf } from "./array-row.ts";
 import type { RowFormula } from "./along.ts";
@@ -66,9 +66,7 @@ function reduction(
   };
 }
 
-const total = (row: readonly number[]): number => row.reduce((a, b) => a + b, 0);
 const product = (row: readonly number[]): number => row.reduce((a, b) => a * b, 1);
-const average = (row: readonly number[]): number => total(row) / row.length;
 
 /** The first of the largest by `of`; NaN is larger than any number. */
 function placeOf(row: readonly number[], of: (...list: number[]) => number): number {
@@ -179,14 +177,7 @@ export const REDUCTION_ROWS: ArrayRows = {
       ...alongRows(
         { axis: 1 },
         {
-          far: [
-            [1000, 1001, 999],
-            [-1000, -1001, -1000.5],
-            [88, 89, 90],
-            [0, -200, 200],
-            [-Infinity, 1, 2],
-            [3e38, 1, -3e38],
-          ],
+          far: LARGE_ROWS,
         },
       ),
       { of: [[5]], with: { axis: 0 } },
