@@ -1,7 +1,7 @@
 /** This engine as the suite sees it: the self check runs on a device, the oracle on the reference device in float64. */
 import { gradients } from "../../../autograd/grad.ts";
 import type { Backend } from "../../../tensor/backend.ts";
-import { tensor, to } from "../../../tensor/create.ts";
+import { tensor } from "../../../tensor/create.ts";
 import { topologicalOrder } from "../../../tensor/node.ts";
 import { compile } from "../../../tensor/program/compile.ts";
 import { readValues, realize } from "../../../tensor/program/realize.ts";
@@ -24,8 +24,8 @@ export function hicoEngine(device: Backend, version: string): EngineAdapter {
     compile(f) {
       const compiled = compile((...all) => f(all));
       return async ([first, ...rest]) => {
-        const known = [first, ...rest].some((one) => one instanceof Variable);
-        return compiled(known ? first : await to(first, device), ...rest);
+        if (![first, ...rest].some((one) => one instanceof Variable)) await place(first, device);
+        return compiled(first, ...rest);
       };
     },
   });
@@ -68,6 +68,12 @@ function table(device: Backend, version: string): EngineTable<Tensor> {
       return { outputs, gradients: gradients(outputs, cotangents, inputs) };
     },
   };
+}
+
+/** Gives an array memory on a device, which says where all that is computed with it is computed. */
+async function place({ node }: Tensor, device: Backend): Promise<void> {
+  const [storage] = await device.realize([node], []);
+  node.become({ kind: "storage", storage });
 }
 
 /** Whether a value depends on memory of a device: then it is computed there, after what waits to be assigned. */

@@ -173,25 +173,28 @@ const TRAININGS: Readonly<Record<string, (p: Program) => Carried[]>> = {
   },
 };
 
-/** All cases of programs; those of `compiled` are for engines that compile. */
-export function programCases(seed: number, stream: number): ConformanceCase[] {
-  const cases: ConformanceCase[] = [];
-  const add = (operation: string, aspect: ConformanceCase["aspect"], request: EngineRequest): void => {
+/** What one program of the suite is: it builds itself, and says what it carries, if anything. */
+type Build = (p: Program) => readonly Carried[] | void;
+
+/** By name. */
+export const PROGRAMS: Readonly<Record<string, Build>> = { ...NETWORKS, ...TRAININGS };
+
+/** All cases of a program; those of `compiled` are for engines that compile. */
+export function programCases(seed: number, stream: number, operation: string, build: Build): ConformanceCase[] {
+  const p = new Program(new Numbers(seed, stream));
+  const carried = build(p);
+  const ask = (aspect: ConformanceCase["aspect"], request: EngineRequest): ConformanceCase[] => {
     const told = { operation, aspect, scaled: true, relative: 1e-4, absolute: 1e-5 };
-    cases.push({ ...told, name: "step by step", request });
-    cases.push({ ...told, name: "compiled", request: { ...request, compiled: true } });
+    return [
+      { ...told, name: "step by step", request },
+      { ...told, name: "compiled", request: { ...request, compiled: true } },
+    ];
   };
-  for (const [n, [name, build]] of Object.entries(NETWORKS).entries()) {
-    const p = new Program(new Numbers(seed, stream + n));
-    build(p);
-    const { gradient, ...request } = p.request();
-    add(name, "programs", request);
-    add(name, "programs", { ...request, gradient });
-    add(name, "second", { ...request, gradient: { ...gradient!, directions: p.directions() } });
-  }
-  for (const [n, [name, build]] of Object.entries(TRAININGS).entries()) {
-    const p = new Program(new Numbers(seed, stream + 100 + n));
-    add(name, "updates", p.request({ carried: build(p) }));
-  }
-  return cases;
+  if (carried) return ask("updates", p.request({ carried }));
+  const { gradient, ...request } = p.request();
+  return [
+    ...ask("programs", request),
+    ...ask("programs", { ...request, gradient }),
+    ...ask("second", { ...request, gradient: { ...gradient!, directions: p.directions() } }),
+  ];
 }
