@@ -18,6 +18,126 @@ function spoiled(
 const mapped = (list: readonly PlainArray[], f: (x: number, i: number) => number): PlainArray[] =>
   list.map((one) => ({ ...one, data: Array.from(one.data, f) }));
 
+/** The attributes and the name of the operation that a request begins with. */
+const told = ({ steps }: EngineRequest) => ({ op: steps[0].op, attributes: steps[0].with ?? {} });
+
+/** Wrong engines, one or more a family, and what the suite says of each. */
+const PLANTED: readonly {
+  readonly what: string;
+  readonly only: string;
+  readonly told: RegExp;
+  readonly spoil: (answer: EngineAnswer, request: EngineRequest) => EngineAnswer;
+}[] = [
+  {
+    what: "a variance that takes NaN for nothing",
+    only: "variance",
+    told: /^variance, specials, special numbers: value$/,
+    spoil: (answer) => ({ ...answer, outputs: mapped(answer.outputs, (x) => (Number.isNaN(x) ? 0 : x)) }),
+  },
+  {
+    what: "a maximum that gives each of two equal elements the whole gradient",
+    only: "max",
+    told: /^max, edges, at the tie 3, 1, 3: gradient$/,
+    spoil: (answer) => ({ ...answer, gradients: mapped(answer.gradients ?? [], Math.ceil) }),
+  },
+  {
+    what: "a running product whose gradient divides by the element",
+    only: "cumprod",
+    told: /^cumprod, edges, .*: gradient$/,
+    spoil: (answer, { inputs }) => ({
+      ...answer,
+      gradients: mapped(answer.gradients ?? [], (x, i) => (inputs[0].data[i] === 0 ? NaN : x)),
+    }),
+  },
+  {
+    what: "a softmax that overflows",
+    only: "softmax",
+    told: /^softmax, edges, .*: value$/,
+    spoil: (answer, { inputs }) => ({
+      ...answer,
+      outputs: mapped(answer.outputs, (x, i) => (inputs[0].data[i] > 88 ? NaN : x)),
+    }),
+  },
+  {
+    what: "a product of matrices that leaves out zeros",
+    only: "matmul",
+    told: /^matmul, specials, NaN and zeros/,
+    spoil: (answer) => ({ ...answer, outputs: mapped(answer.outputs, (x) => (Number.isNaN(x) ? 0 : x)) }),
+  },
+  {
+    what: "a product of matrices whose batch comes last",
+    only: "matmul",
+    told: /^matmul, shapes, \[3,4\] \[2,4,5\]: shape$/,
+    spoil: (answer, { inputs }) => ({
+      ...answer,
+      outputs: answer.outputs.map((one) =>
+        inputs[0].shape.length < one.shape.length ? { ...one, shape: [...one.shape].reverse() } : one,
+      ),
+    }),
+  },
+  {
+    what: "a second derivative of a product that is lost",
+    only: "matmul",
+    told: /^matmul, second, .*: zero gradient$/,
+    spoil: (answer) => ({ ...answer, seconds: mapped(answer.seconds ?? [], () => 0) }),
+  },
+  {
+    what: "a taking whose gradient counts a repeated index once",
+    only: "take",
+    told: /^take, gradients, \[7\] \[3\] axis 0: gradient$/,
+    spoil: (answer, { inputs, gradient }) => ({
+      ...answer,
+      gradients: answer.gradients?.map((one) => {
+        const last = new Map(Array.from(inputs[1].data, (at, i) => [at, gradient!.cotangents[0].data[i]]));
+        return inputs[0].shape.length === 1
+          ? { ...one, data: Array.from(one.data, (_, at) => last.get(at) ?? 0) }
+          : one;
+      }),
+    }),
+  },
+  {
+    what: "padding that loses the sign of zero",
+    only: "pad",
+    told: /^pad, specials, special numbers: value$/,
+    spoil: (answer) => ({ ...answer, outputs: mapped(answer.outputs, (x) => x + 0) }),
+  },
+  {
+    what: "a convolution whose gradient forgets its dilation",
+    only: "conv2dOfGroups",
+    told: /^conv2dOfGroups, gradients, .*"?dilation \[2, 2\].*: zero gradient$/,
+    spoil: (answer, request) => ({
+      ...answer,
+      gradients: mapped(answer.gradients ?? [], (x) => (String(told(request).attributes.dilation) === "2,2" ? 0 : x)),
+    }),
+  },
+  {
+    what: "a maximum over windows that counts padding as zeros",
+    only: "maxPool2dPadded",
+    told: /^maxPool2dPadded, shapes, below zero: value$/,
+    spoil: (answer) => ({ ...answer, outputs: mapped(answer.outputs, (x) => Math.max(x, 0)) }),
+  },
+  {
+    what: "a network whose parameter in two places gets half its gradient",
+    only: "tied weights",
+    told: /^tied weights, programs, step by step: gradient$/,
+    spoil: (answer) => ({ ...answer, gradients: mapped(answer.gradients ?? [], (x) => x / 2) }),
+  },
+  {
+    what: "a parameter that shows its next value before it changes",
+    only: "a parameter read before it changes",
+    told: /^a parameter read before it changes, updates, compiled: value$/,
+    spoil: (answer, { compiled }) => ({
+      outputs: answer.outputs.map((one, n) => (compiled && n === 1 ? (answer.outputs[4] ?? one) : one)),
+    }),
+  },
+  {
+    what: "an update that is lost",
+    only: "momentum",
+    told: /^momentum, updates, step by step: value$/,
+    spoil: (answer, { inputs }) => ({ outputs: [...answer.outputs.slice(0, -1), inputs[5]] }),
+  },
+];
+
 describe("the conformance suite", () => {
   test("finds nothing in the reference device, and nothing in the cpu device", async () => {
     const only = ["exp", "maximum", "softplus", "sign", "round"];
@@ -28,6 +148,48 @@ describe("the conformance suite", () => {
       assert.ok(report.asked > 100);
     }
     await cpu.close?.();
+  });
+
+  test("finds nothing in what each family of whole arrays asks", async () => {
+    const only = ["argmin", "variance", "logSumExp", "logSoftmax", "layerNormAffine", "matmulOfVectors"];
+    only.push(
+      "sliceBy",
+      "concat",
+      "gather",
+      "where",
+      "conv2dOfGroups",
+      "maxPool2dPadded",
+      "tied weights",
+      "Adam",
+      "places",
+    );
+    const cpu = await openEngine("hico");
+    for (const engine of [right, cpu]) {
+      const report = await checkEngine(engine, { only, seed: 3 });
+      assert.deepEqual(faultsOf(report), []);
+      assert.ok(report.asked > 200);
+      assert.deepEqual(report.absent, []);
+    }
+    await cpu.close?.();
+  });
+
+  for (const { what, only, told, spoil } of PLANTED) {
+    test(`${what} is found`, async () => {
+      const faults = faultsOf(await checkEngine(spoiled(spoil), { only: [only] }));
+      const lines = faults.map(
+        ({ operation, aspect, case: name, kind }) => `${operation}, ${aspect}, ${name}: ${kind}`,
+      );
+      assert.ok(
+        lines.some((line) => told.test(line)),
+        lines.join("\n"),
+      );
+    });
+  }
+
+  test("what is to be compiled is asked of engines that compile", async () => {
+    const only = ["a running mean"];
+    assert.equal((await checkEngine(right, { only })).asked, 2);
+    assert.equal((await checkEngine({ ...right, compiles: false }, { only })).asked, 1);
   });
 
   test("a value that overflows is told with the operand at which it does", async () => {

@@ -67,6 +67,8 @@ export interface EngineAdapter {
   readonly version: string;
   /** Operations by the suite's names; cases of others are counted as absent. */
   readonly operations: ReadonlySet<string>;
+  /** Whether it has a compiler; requests that are to be compiled are not asked of others. Default false. */
+  readonly compiles?: boolean;
   /** @throws Error where the engine refuses: that is a finding. */
   run(request: EngineRequest): Promise<EngineAnswer>;
   close?(): Promise<void> | void;

@@ -28,6 +28,8 @@ export interface EngineTable<T> {
   use?(array: T): T;
   /** A compiled form of `f`. */
   compile?(f: (inputs: readonly T[]) => readonly T[]): (inputs: readonly T[]) => readonly T[] | Promise<readonly T[]>;
+  /** Arrays whose value can be assigned, in engines that have them: values that are carried lie in such. */
+  readonly variables?: { make(initial: T): T; assign(variable: T, value: T): void };
   /** Runs before the arrays of a request are made, and what it gives after they were read. */
   begin?(): () => void;
   close?(): Promise<void> | void;
@@ -84,31 +86,50 @@ export function tableEngine<T>(table: EngineTable<T>): EngineAdapter {
         );
         return { outputs, gradients, seconds };
       }
-      const results: PlainArray[] = [];
+      const { next, times } = updates;
+      const { variables } = table;
+      inputs = inputs.map((input, n) =>
+        variables && next.some((one) => one.input === n) ? variables.make(input) : input,
+      );
       const step = (all: readonly T[]): T[] => {
         const given = all.slice(0, inputs.length);
         const [outputs, gradients = []] = once(request, given.map(use), all.slice(inputs.length));
         const values = evaluate(request.steps, given.map(use));
         const more = evaluate(updates.steps, [...values, ...gradients]);
-        return [...outputs, ...updates.next.map(({ value }) => use(more[value]))];
+        if (!variables) return [...outputs, ...next.map(({ value }) => use(more[value]))];
+        for (const { input, value } of next) variables.assign(given[input], more[value]);
+        return outputs;
       };
       const f = request.compiled && table.compile ? table.compile(step) : step;
-      for (let time = 0; time < updates.times; time++) {
+      const results: PlainArray[] = [];
+      for (let time = 0; time < times; time++) {
         const found = await f([...inputs, ...rest].map(use));
         const carried = found.slice(request.outputs.length);
         results.push(...(await table.read(found.slice(0, request.outputs.length))));
-        inputs = inputs.map((input, n) => {
-          const at = updates.next.findIndex((one) => one.input === n);
-          return at < 0 ? input : carried[at];
-        });
+        for (const [at, value] of carried.entries()) inputs[next[at].input] = value;
       }
-      results.push(...(await table.read(updates.next.map(({ input }) => use(inputs[input])))));
+      results.push(...(await table.read(next.map(({ input }) => use(inputs[input])))));
       return { outputs: results };
     } finally {
       end?.();
     }
   };
-  return { name: table.name, version: table.version, operations, run, close: table.close?.bind(table) };
+  const { name, version } = table;
+  return { name, version, operations, compiles: table.compile !== undefined, run, close: table.close?.bind(table) };
+}
+
+/** Elementwise functions as operations of a table: they are told nothing besides their operands. */
+export function ofOperands<T>(
+  functions: Readonly<Record<string, (...operands: T[]) => T>>,
+): EngineTable<T>["operations"] {
+  return Object.fromEntries(
+    Object.entries(functions).map(([name, f]) => [name, (_: EngineAttributes, ...operands: T[]) => f(...operands)]),
+  );
+}
+
+/** [begin, end] of each axis that a slice takes. */
+export function rangesOf({ begin, end }: EngineAttributes): [number, number][] {
+  return (begin as number[]).map((from, axis) => [from, (end as number[])[axis]]);
 }
 
 function sum(list: readonly number[]): number {

@@ -2,8 +2,9 @@
  * jax-js (`@jax-js/jax`) as the suite sees it. It counts references: a function uses its arguments up, and `x.ref` is one
  * more use of `x`.
  */
-import type { EngineAdapter, PlainArray, PlainDType } from "../protocol.ts";
-import { tableEngine } from "../table-engine.ts";
+import type { EngineAdapter, EngineAttributes, PlainArray, PlainDType } from "../protocol.ts";
+import type { EngineTable } from "../table-engine.ts";
+import { ofOperands, rangesOf, tableEngine } from "../table-engine.ts";
 import { addressOf, projectRequire, resolvePeer, versionOf } from "./peer.ts";
 
 interface JaxArray {
@@ -12,6 +13,7 @@ interface JaxArray {
   readonly dtype: string;
   data(): Promise<ArrayLike<number>>;
   astype(dtype: string): JaxArray;
+  slice(...ranges: readonly (readonly [number, number])[]): JaxArray;
 }
 type Fn = (...operands: JaxArray[]) => JaxArray;
 /** Functions that take an array or several, then options. */
@@ -74,7 +76,8 @@ export async function jaxJsEngine(backend = "wasm"): Promise<EngineAdapter> {
   });
 }
 
-function operationsOf({ numpy: np, nn, lax }: Jax) {
+/** Operations by the suite's names. */
+function operationsOf({ numpy: np, nn, lax }: Jax): EngineTable<JaxArray>["operations"] {
   const elementwise: Readonly<Record<string, Fn>> = {
     add: np.add,
     sub: np.subtract,
@@ -137,7 +140,54 @@ function operationsOf({ numpy: np, nn, lax }: Jax) {
     isNaN: np.isnan,
     isFinite: np.isfinite,
   };
-  return Object.fromEntries(
-    Object.entries(elementwise).map(([name, f]) => [name, (_: unknown, ...operands: JaxArray[]) => f(...operands)]),
-  );
+  const arrays: EngineTable<JaxArray>["operations"] = {
+    ...reductionsOf(np),
+    argmax: ({ axis }, x) => np.argmax(x, axis),
+    argmin: ({ axis }, x) => np.argmin(x, axis),
+    logSumExp: ({ axis, keepDims }, x) => nn.logsumexp(x, axis, { keepdims: Boolean(keepDims) }),
+    softmax: ({ axis }, x) => nn.softmax(x, axis),
+    logSoftmax: ({ axis }, x) => nn.logSoftmax(x, axis),
+    cumsum: ({ axis }, x) => np.cumsum(x, axis),
+    cumprod: ({ axis }, x) => np.cumprod(x, axis),
+    layerNorm: (_, x) => nn.standardize(x, -1, { epsilon: 1e-5 }),
+    matmul: (_, x, y) => np.matmul(x, y),
+    matmulOfVectors: (_, x, y) => np.matmul(x, y),
+    reshape: ({ shape }, x) => np.reshape(x, shape),
+    permute: ({ order }, x) => np.transpose(x, order),
+    slice: (attributes, x) => x.slice(...rangesOf(attributes)),
+    concat: ({ axis }, ...list) => np.concatenate(list, axis),
+    stack: ({ axis }, ...list) => np.stack(list, axis),
+    pad: ({ widths }, x) => np.pad(x, widths),
+    expand: ({ shape }, x) => np.broadcastTo(x, shape),
+    flip: ({ axes }, x) => np.flip(x, axes),
+    take: ({ axis }, x, index) => np.take(x, index, axis),
+    gather: ({ axis }, x, index) => np.takeAlongAxis(x, index, axis),
+    where: (_, condition, x, y) => np.where(condition, x, y),
+    conv2d: convolution,
+    conv2dOfGroups: convolution,
+    maxPool2d: ({ size, stride }, x) => lax.reduceWindow(x, (window: JaxArray) => np.max(window), size, stride),
+    avgPool2d: ({ size, stride }, x) => lax.reduceWindow(x, (window: JaxArray) => np.mean(window), size, stride),
+  };
+  return { ...arrays, ...ofOperands(elementwise) };
+
+  function convolution(
+    { stride, padding, dilation, groups = 1 }: EngineAttributes,
+    x: JaxArray,
+    weight: JaxArray,
+  ): JaxArray {
+    const pairs = (padding as number[]).map((width) => [width, width]);
+    return lax.convGeneralDilated(x, weight, stride, pairs, { rhsDilation: dilation, featureGroupCount: groups });
+  }
+}
+
+/** Reductions that take axes, all by default, and options. */
+function reductionsOf(np: Library): EngineTable<JaxArray>["operations"] {
+  const over =
+    (name: string) =>
+    ({ axes, keepDims }: EngineAttributes, x: JaxArray): JaxArray =>
+      np[name](x, axes ?? null, { keepdims: Boolean(keepDims) });
+  return {
+    ...Object.fromEntries(["sum", "mean", "prod", "max", "min"].map((name) => [name, over(name)])),
+    variance: over("var_"),
+  };
 }

@@ -3,8 +3,9 @@
  * project. Gradients are `valueAndGrads`.
  */
 import { builtin } from "../../../io/builtin.ts";
-import type { EngineAdapter, PlainArray, PlainDType } from "../protocol.ts";
-import { tableEngine } from "../table-engine.ts";
+import type { EngineAdapter, EngineAttributes, PlainArray, PlainDType } from "../protocol.ts";
+import type { EngineTable } from "../table-engine.ts";
+import { ofOperands, rangesOf, tableEngine } from "../table-engine.ts";
 import { addressOf, has, projectRequire, resolvePeer, versionOf } from "./peer.ts";
 import type { Resolver } from "./peer.ts";
 
@@ -13,12 +14,22 @@ interface TfTensor {
   readonly dtype: string;
   data(): Promise<ArrayLike<number>>;
 }
+interface TfVariable extends TfTensor {
+  assign(value: TfTensor): void;
+}
 type Fn = (...operands: TfTensor[]) => TfTensor;
 interface Tf extends Readonly<Record<(typeof SAME)[number], Fn>> {
   setBackend(name: string): Promise<boolean>;
-  engine(): { startScope(): void; endScope(): void; readonly registryFactory: object };
+  engine(): {
+    startScope(): void;
+    endScope(): void;
+    readonly registryFactory: object;
+    readonly registry: Record<string, unknown>;
+    disposeVariables(): void;
+  };
   getGradient(kernel: string): unknown;
   tensor(data: ArrayLike<number>, shape: readonly number[], dtype: string): TfTensor;
+  variable(initial: TfTensor): TfVariable;
   valueAndGrads(f: Fn): (args: TfTensor[], dy?: TfTensor) => { value: TfTensor; grads: TfTensor[] };
   notEqual: Fn;
   equal: Fn;
@@ -55,7 +66,7 @@ export async function tfjsEngine(backend?: string): Promise<EngineAdapter> {
   await loadGradients(require, tf);
   const where = backend ?? (has(require, WASM) ? "wasm" : "cpu");
   await start(require, tf, where);
-  return tableEngine<TfTensor>({
+  const engine = tableEngine<TfTensor>({
     name: `${name} (${where})`,
     version: versionOf(require, name),
     operations: operationsOf(tf),
@@ -80,11 +91,30 @@ export async function tfjsEngine(backend?: string): Promise<EngineAdapter> {
           .reduce((a, b) => tf.add(a, b));
       return { outputs: f(inputs), gradients: tf.valueAndGrads(total)([...inputs]).grads };
     },
+    variables: {
+      make: (initial) => tf.variable(initial),
+      assign: (variable, value) => (variable as TfVariable).assign(value),
+    },
     begin() {
       tf.engine().startScope();
-      return () => tf.engine().endScope();
+      return () => {
+        tf.engine().endScope();
+        tf.engine().disposeVariables();
+      };
     },
   });
+  return {
+    ...engine,
+    run: (request) =>
+      engine.run(request).catch(async (error: unknown) => {
+        // What has left the backend's memory may have written over it: answers that follow must not suffer from that.
+        if (error instanceof WebAssembly.RuntimeError) {
+          delete tf.engine().registry[where];
+          await tf.setBackend(where);
+        }
+        throw error;
+      }),
+  };
 }
 
 async function start(require: Resolver, tf: Tf, backend: string): Promise<void> {
@@ -101,8 +131,9 @@ async function start(require: Resolver, tf: Tf, backend: string): Promise<void> 
 }
 
 /**
- * Gradients lie apart from the core: `@tensorflow/tfjs` brings them, and a bundler finds `register_all_gradients.js`. Node
- * does not by itself, for the file is an ES module whose package does not say so, and its imports leave out extensions.
+ * Gradients, and the methods of tensors that some of them call, lie apart from the core: `@tensorflow/tfjs` brings them,
+ * and a bundler finds their files. Node does not by itself, for these are ES modules whose package does not say so, and
+ * their imports leave out extensions.
  */
 async function loadGradients(require: Resolver, tf: Tf): Promise<void> {
   if (tf.getGradient("Exp")) return;
@@ -118,7 +149,8 @@ async function loadGradients(require: Resolver, tf: Tf): Promise<void> {
     end = () => set.deregister();
   } else register(hooks);
   try {
-    await import(addressOf(require.resolve(`${CORE}/dist/register_all_gradients.js`)));
+    for (const file of ["register_all_gradients.js", "public/chained_ops/register_all_chained_ops.js"])
+      await import(addressOf(require.resolve(`${CORE}/dist/${file}`)));
   } finally {
     end?.();
   }
@@ -133,7 +165,8 @@ export const resolve = (name, context, next) =>
 export const load = (url, context, next) => next(url, within(url) ? { ...context, format: "module" } : context);
 `;
 
-function operationsOf(tf: Tf) {
+/** Operations by the suite's names. */
+function operationsOf(tf: Tf): EngineTable<TfTensor>["operations"] {
   const elementwise: Readonly<Record<string, Fn>> = {
     ...Object.fromEntries(SAME.map((name) => [name, tf[name]])),
     eq: tf.equal,
@@ -144,7 +177,62 @@ function operationsOf(tf: Tf) {
     ge: tf.greaterEqual,
     leakyRelu: (x) => tf.leakyRelu(x, 0.125),
   };
-  return Object.fromEntries(
-    Object.entries(elementwise).map(([name, f]) => [name, (_: unknown, ...operands: TfTensor[]) => f(...operands)]),
-  );
+  return { ...arraysOf(tf as unknown as Library), ...ofOperands(elementwise) };
+}
+
+/** Functions that take an array or several, then options. */
+type Library = Readonly<Record<string, (...given: unknown[]) => TfTensor>>;
+
+/** Operations on whole arrays; images have their channels last. */
+function arraysOf(tf: Library): EngineTable<TfTensor>["operations"] {
+  const over =
+    (name: string) =>
+    ({ axes, keepDims }: EngineAttributes, x: TfTensor): TfTensor =>
+      tf[name](x, axes, Boolean(keepDims));
+  const strided = (attributes: EngineAttributes, x: TfTensor): TfTensor =>
+    tf.stridedSlice(x, attributes.begin, attributes.end, attributes.step);
+  return {
+    ...Object.fromEntries(["sum", "mean", "prod", "max", "min"].map((name) => [name, over(name)])),
+    variance: ({ axes, keepDims }, x) =>
+      (tf.moments(x, axes, Boolean(keepDims)) as unknown as { variance: TfTensor }).variance,
+    argmax: ({ axis }, x) => tf.argMax(x, axis),
+    argmin: ({ axis }, x) => tf.argMin(x, axis),
+    logSumExp: ({ axis, keepDims }, x) => tf.logSumExp(x, axis, Boolean(keepDims)),
+    softmax: ({ axis }, x) => tf.softmax(x, axis),
+    logSoftmax: ({ axis }, x) => tf.logSoftmax(x, axis),
+    cumsum: ({ axis }, x) => tf.cumsum(x, axis),
+    cumprod: ({ axis }, x) => tf.cumprod(x, axis),
+    matmul: (_, x, y) => tf.matMul(x, y),
+    reshape: ({ shape }, x) => tf.reshape(x, shape),
+    permute: ({ order }, x) => tf.transpose(x, order),
+    slice: (attributes, x) => {
+      const ranges = rangesOf(attributes);
+      return tf.slice(
+        x,
+        ranges.map(([begin]) => begin),
+        ranges.map(([begin, end]) => end - begin),
+      );
+    },
+    sliceBySteps: strided,
+    sliceBackwards: strided,
+    concat: ({ axis }, ...list) => tf.concat(list, axis),
+    stack: ({ axis }, ...list) => tf.stack(list, axis),
+    pad: ({ widths }, x) => tf.pad(x, widths),
+    expand: ({ shape }, x) => tf.broadcastTo(x, shape),
+    flip: ({ axes }, x) => tf.reverse(x, axes),
+    take: ({ axis }, x, index) => tf.gather(x, index, axis),
+    where: (_, condition, x, y) => tf.where(condition, x, y),
+    conv2dChannelsLast: ({ stride, padding, dilation }, x, weight) => {
+      const [rows, columns] = padding as number[];
+      const widths = [
+        [0, 0],
+        [rows, rows],
+        [columns, columns],
+        [0, 0],
+      ];
+      return tf.conv2d(x, weight, stride, widths, "NHWC", dilation);
+    },
+    maxPool2dChannelsLast: ({ size, stride }, x) => tf.maxPool(x, size, stride, "valid"),
+    avgPool2dChannelsLast: ({ size, stride }, x) => tf.avgPool(x, size, stride, "valid"),
+  };
 }

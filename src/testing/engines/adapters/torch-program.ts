@@ -52,6 +52,62 @@ for home, names in [
 ]:
     OPERATIONS.update({name: getattr(home, name) for name in names.split() if hasattr(home, name)})
 
+# Attributes whose names stand for something else here.
+NAMES = {"axes": "axes_"}
+
+def axes(x, given):
+    return tuple(range(x.dim())) if given is None else tuple(given)
+
+def reduced(f, **more):
+    return lambda x, axes_=None, keepDims=False: f(x, dim=axes(x, axes_), keepdim=keepDims, **more)
+
+def product(x, axes_=None, keepDims=False):
+    return torch.prod(x) if axes_ is None else torch.prod(x, axes_[0], keepDims)
+
+def sliced(x, begin, end, step=None):
+    return x[tuple(slice(*of) for of in zip(begin, end, step or [1] * len(begin)))]
+
+def convolution(x, weight, groups=1, **more):
+    return F.conv2d(x, weight, groups=groups, **more)
+
+OPERATIONS.update({
+    "sum": reduced(torch.sum),
+    "mean": reduced(torch.mean),
+    "prod": product,
+    "max": reduced(torch.amax),
+    "min": reduced(torch.amin),
+    "variance": reduced(torch.var, unbiased=False),
+    "argmax": lambda x, axis: torch.argmax(x, axis),
+    "argmin": lambda x, axis: torch.argmin(x, axis),
+    "logSumExp": lambda x, axis, keepDims=False: torch.logsumexp(x, axis, keepDims),
+    "softmax": lambda x, axis: torch.softmax(x, axis),
+    "logSoftmax": lambda x, axis: torch.log_softmax(x, axis),
+    "cumsum": lambda x, axis: torch.cumsum(x, axis),
+    "cumprod": lambda x, axis: torch.cumprod(x, axis),
+    "layerNorm": lambda x: F.layer_norm(x, x.shape[-1:]),
+    "layerNormAffine": lambda x, weight, bias: F.layer_norm(x, x.shape[-1:], weight, bias),
+    "matmul": torch.matmul,
+    "matmulOfVectors": torch.matmul,
+    "reshape": lambda x, shape: torch.reshape(x, shape),
+    "permute": lambda x, order: torch.permute(x, order),
+    "slice": sliced,
+    "sliceBySteps": sliced,
+    "concat": lambda *list_, axis: torch.cat(list_, axis),
+    "stack": lambda *list_, axis: torch.stack(list_, axis),
+    "pad": lambda x, widths: F.pad(x, [width for pair in reversed(widths) for width in pair]),
+    "expand": lambda x, shape: torch.broadcast_to(x, shape),
+    "flip": lambda x, axes_: torch.flip(x, axes_),
+    "take": lambda x, index, axis: torch.index_select(x, axis, index),
+    "gather": lambda x, index, axis: torch.gather(x, axis, index.long()),
+    "where": torch.where,
+    "conv2d": convolution,
+    "conv2dOfGroups": convolution,
+    "maxPool2d": lambda x, size, stride: F.max_pool2d(x, size, stride),
+    "maxPool2dPadded": lambda x, size, stride, padding: F.max_pool2d(x, size, stride, padding),
+    "avgPool2d": lambda x, size, stride: F.avg_pool2d(x, size, stride),
+    "avgPool2dPadded": lambda x, size, stride, padding: F.avg_pool2d(x, size, stride, padding),
+})
+
 device = sys.argv[1]
 try:
     torch.zeros(1, device=device)
@@ -66,6 +122,8 @@ def tensor(given):
     return torch.tensor(numbers.tolist(), dtype=dtype, device=device).reshape(given["shape"])
 
 def plain(result):
+    if result.dtype == torch.int64:
+        result = result.int()
     name = next((name for name, (dtype, _) in DTYPES.items() if dtype == result.dtype), None)
     if name is None:
         raise TypeError("the result is of " + str(result.dtype))
@@ -75,7 +133,8 @@ def plain(result):
 def values(steps, given):
     known = list(given)
     for step in steps:
-        known.append(OPERATIONS[step["op"]](*[known[n] for n in step["of"]]))
+        told = {NAMES.get(key, key): value for key, value in step.get("with", {}).items()}
+        known.append(OPERATIONS[step["op"]](*[known[n] for n in step["of"]], **told))
     return known
 
 # Outputs, gradients and second derivatives of a request's program.
@@ -107,8 +166,9 @@ def answer(request):
         outputs, slopes, _ = once(request, inputs, cotangents, ())
         found += outputs
         known = values(updates["steps"], [*values(request["steps"], inputs), *slopes])
-        carried = {one["input"]: known[one["value"]] for one in updates["next"]}
-        inputs = [carried.get(n, x) for n, x in enumerate(inputs)]
+        with torch.no_grad():
+            for one in updates["next"]:
+                inputs[one["input"]].copy_(known[one["value"]])
     return {"outputs": [*found, *(inputs[one["input"]] for one in updates["next"])]}
 
 say(version=torch.__version__, operations=list(OPERATIONS))
