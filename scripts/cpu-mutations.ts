@@ -166,8 +166,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
   wasm("print/combine", "[-Infinity, f32x4.max]", "[0, f32x4.max]", REDUCTIONS),
   wasm("print/combine", "f.if(i32.eqz(i32.and(done", "f.if(i32.and(i32.const(0), i32.and(done", "compiler/long"),
-  wasm("print/reduce-rows", "if (isCut) endBlock();", "if (isCut) void 0;", "compiler/long"),
-  wasm("print/reduce-columns", "if (isLong) endBlock();", "if (isLong) void 0;", "compiler/long"),
+  wasm("print/reduce-rows", "if (ended) endBlock();", "", "compiler/long"),
+  wasm("print/reduce-columns", "if (ended) endBlock();", "", "compiler/long"),
   wasm("matmul/micro-kernel", "f32x4.add(v128.load(at[r], 16 * v), sum)", "sum", "wasm/matmul/matmul", DEVICE),
   wasm("print/loop", "f.name(select(i32.ltS(past, whole), past, whole))", "past", REDUCTIONS, ROWS),
 

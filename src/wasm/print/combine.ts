@@ -43,8 +43,8 @@ export const identity = (a: Accumulator): Value => (a.value.dtype === "f32" ? f3
 /** Lane by lane. A NaN stays one. */
 export const combine = (a: Accumulator, x: Value, y: Value): Value => reductionOf(a)[1](x, y);
 
-/** More than so many are summed in blocks. */
-export const LONG = 256;
+/** Elements, or rounds of several, of which more are summed in blocks. */
+export const LONG_CHAIN = 256;
 
 /**
  * Code to come by at each of `count`, which does `endBlock` at the end of every block. Blocks have a power of two of them,

@@ -13,7 +13,7 @@ import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { chooseUnits, forNeighbours, forPairs, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
-import { LONG, combine, identity, inBlocks } from "./combine.ts";
+import { LONG_CHAIN, combine, identity, inBlocks } from "./combine.ts";
 import { WasmPrinter } from "./expr.ts";
 
 const CHAINS = 4;
@@ -56,7 +56,7 @@ export function columnsKernel(
           const sums = accumulators.map((a) => accumulatorLocals(f, a, chains));
           const joins = wide && chains > 1 && printer.canPair(values);
           const rounds = (split.rows * split.length) / (4 * chains);
-          const isLong = rounds > LONG;
+          const isLong = rounds > LONG_CHAIN;
           const totals = isLong ? accumulators.map((a) => accumulatorLocals(f, a, chains)) : sums;
           const endBlock = (): void =>
             accumulators.forEach((a, k) =>
@@ -65,7 +65,7 @@ export function columnsKernel(
                 f.set(sum, identity(a));
               }),
             );
-          const ended = isLong ? inBlocks(f, rounds, endBlock) : () => {};
+          const ended = isLong ? inBlocks(f, rounds, endBlock) : undefined;
           printer.hoist(values);
           f.for(i32.const(0), i32.const(split.rows), 1, (outerAt) =>
             printer.scope({ [outer]: outerAt }, () => {
@@ -103,13 +103,13 @@ export function columnsKernel(
                   );
                   for (const vectors of taken) {
                     accumulators.forEach((a, k) => add(a, sums[k][0], vectors[k]));
-                    ended();
+                    ended?.();
                   }
                 };
                 const costly = wide && split.price > CHAINED_PRICE && printer.canPair(values);
                 const one = (at: Value) => {
                   take(at, 0, true);
-                  ended();
+                  ended?.();
                 };
                 forPairs(f, printer, inner, [i32.const(0), i32.const(split.length)], costly, { one, two });
               } else {
@@ -118,14 +118,14 @@ export function columnsKernel(
                   else
                     for (let chain = 0; chain < chains; chain++)
                       take(chain === 0 ? at : f.name(i32.add(at, i32.const(4 * chain))), chain, false);
-                  ended();
+                  ended?.();
                 });
                 if (joins) sums.forEach((own) => throughMemory(f, context.threadMemory, own));
                 f.for(i32.const(chained), i32.const(split.length), 4, (at) => take(at, 0, true));
               }
             }),
           );
-          if (isLong) endBlock();
+          if (ended) endBlock();
           accumulators.forEach((a, k) => {
             const value = overLanes(f, a, joined(f, a, totals[k]));
             printer.setResult(

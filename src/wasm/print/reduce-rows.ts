@@ -18,7 +18,7 @@ import type { Units } from "./loop.ts";
 import { UNIT_PRICE, forPairs, forRows } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
-import { LONG, combine, identity, inBlocks } from "./combine.ts";
+import { LONG_CHAIN, combine, identity, inBlocks } from "./combine.ts";
 import { indicesOf } from "./dependence.ts";
 import { WasmPrinter } from "./expr.ts";
 
@@ -60,7 +60,7 @@ export function rowsKernel(
   const lineBytes = 4 * Math.ceil(units.piece / 4) * 4;
   const ends = accumulators.length + kept.length + rowStores.length;
   // Sums of floats have blocks of columns where there are many, and a line more.
-  const long = accumulators.filter((a) => columns > LONG && a.name === "sum" && a.value.dtype === "f32");
+  const long = accumulators.filter((a) => columns > LONG_CHAIN && a.name === "sum" && a.value.dtype === "f32");
   const lines = ends + long.length;
 
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
@@ -165,13 +165,12 @@ export function rowsKernel(
                 start(a, partLine(a)),
               ]),
             );
-          const isCut = sums.length > 0;
-          const ended = inBlocks(f, columns, endBlock);
+          const ended = sums.length > 0 ? inBlocks(f, columns, endBlock) : undefined;
           forColumns(values, [], () => {
             forBlock(available, added);
-            if (isCut) ended();
+            ended?.();
           });
-          if (isCut) endBlock();
+          if (ended) endBlock();
         });
         keep(phases.length);
         // What elements need is read before rows are stored, and rows' values before elements are: both may be in place.
