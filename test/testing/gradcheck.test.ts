@@ -60,6 +60,18 @@ describe("gradcheck", () => {
     await failure(gradcheck(off, [tensor([2.5])]));
   });
 
+  test("a function that bends too much for differences alone is no fault, and its wrong gradient is one", async () => {
+    const bent = (factor: number): ((x: Tensor) => Tensor) => {
+      const vjp: FusedOp["vjp"] = ([x], _, [dy]) => [dy!.mul(x.mul(600).cos()).mul(600 * factor)];
+      const op: FusedOp = { name: "bent", outputs: ([x]) => [x], decompose: ([x]) => [x.mul(600).sin()], vjp };
+      return (x) => new Tensor(build.fused(op, [x.node], {})[0]);
+    };
+    const x = tensor([0.001, 0.3, -0.2]);
+    await gradcheck(bent(1), [x], { order: 2 });
+    await failure(gradcheck(bent(1 + 3e-6), [x]));
+    await failure(gradcheck(bent(1 - 3e-6), [x]));
+  });
+
   test("second derivatives are checked on their own", async () => {
     // The gradient has the right value but is cut off from x.
     const detached = cube(([x], _, [dy]) => [dy!.mul(x.detach().square()).mul(3)]);
