@@ -34,13 +34,13 @@ export function inPartsIfLong(node: Node, inputs: readonly Node[], product?: Lon
 const dot: LongProduct = (a, b) => sum(a.mul(b.transpose()), [a.rank - 1]).unsqueeze(-1);
 
 function sum(x: Tensor, axes: readonly number[]): Tensor {
-  const count = sizeOf(axes.map((a) => x.shape[a])) / PART;
+  const parts = sizeOf(axes.map((a) => x.shape[a])) / PART;
   // Few parts are for one kernel.
-  if (count < 9) return x.sum(axes);
+  if (parts < 9) return x.sum(axes);
   const axis = axes.reduce((a, b) => (x.shape[b] > x.shape[a] ? b : a));
-  const cut = inParts(x, axis, Math.min(x.shape[axis], Math.ceil(count)));
-  const parts = cut.sum(axes.map((a) => (a < axis ? a : a + 1)));
-  return sum(parts, [axis - axes.filter((a) => a < axis).length]);
+  const cut = inParts(x, axis, Math.min(x.shape[axis], Math.ceil(parts)));
+  const sums = cut.sum(axes.map((a) => (a < axis ? a : a + 1)));
+  return sum(sums, [axis - axes.filter((a) => a < axis).length]);
 }
 
 /** An axis as [parts, elements of a part], filled up with zeros. */

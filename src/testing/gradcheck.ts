@@ -5,8 +5,9 @@
  * its leaves are carried over, and the same graph is evaluated at the inputs and at inputs moved a little along one
  * element. The slope (F(x + eps) − F(x − eps)) / 2·eps has an error of the order of eps², far below that of a wrong
  * gradient. Where F bends so much that this shows, the slope for eps / 2 takes it away (Richardson's extrapolation, whose
- * error is of the order of eps⁴). Besides, the transposed of reverse mode is held to it exactly: ⟨u, J v⟩ = ⟨Jᵀu, v⟩ for random u and v, which
- * fails where a gradient is not linear in its cotangent. Source: torch.autograd.gradcheck and gradgradcheck.
+ * error is of the order of eps⁴). Besides, the transposed of reverse mode is held to it exactly: ⟨u, J v⟩ = ⟨Jᵀu, v⟩ for
+ * random u and v, which fails where a gradient is not linear in its cotangent. Source: torch.autograd.gradcheck and
+ * gradgradcheck.
  */
 import { ReferenceDevice } from "../device/reference/reference.ts";
 import type { Backend, Storage } from "../tensor/backend.ts";

@@ -64,10 +64,10 @@ const isGiven = (operand: Question["of"][number]): operand is GivenOperand => !A
 /** Shapes and attributes. */
 function nameOf({ of, with: attributes = {} }: Question): string {
   const shapes = of.map((operand) => `[${isGiven(operand) ? operand.shape : operand}]`);
-  return [...shapes, ...Object.entries(attributes).map(([key, value]) => `${key} ${told(value)}`)].join(" ");
+  return [...shapes, ...Object.entries(attributes).map(([key, value]) => `${key} ${written(value)}`)].join(" ");
 }
 
-const told = (value: EngineAttributes[string]): string => JSON.stringify(value).replaceAll(",", ", ");
+const written = (value: EngineAttributes[string]): string => JSON.stringify(value).replaceAll(",", ", ");
 
 /** Without what is undefined, which would hide a default. */
 function defined<T extends object>(some: T): Partial<T> {
