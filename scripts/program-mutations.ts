@@ -44,6 +44,19 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   ),
   // Gradients set while tracing, over placeholders, that are taken for values afterwards.
   byPrograms(`${PROGRAM}/trace.ts`, "if (!this.#ended) return;", "return;"),
+  // Modes that a function sets itself: taken for what it depends on, or set at the first call alone.
+  edit(
+    `${PROGRAM}/trace.ts`,
+    "if (!this.settings.has(owner) && !this.#modes.has(owner))",
+    "if (!this.#modes.has(owner))",
+    "tensor/programs-compile",
+  ),
+  edit(
+    `${PROGRAM}/compile.ts`,
+    "for (const set of this.trace.settings.values()) set();",
+    "",
+    "tensor/programs-compile",
+  ),
   // A trace that serves tensors of another device.
   byPrograms(
     `${PROGRAM}/trace-cache.ts`,

@@ -6,6 +6,7 @@
  * reshape there and back must end as the plain loop variable. The rules are the ordinary ones of floor division of
  * non-negative numbers; ranges of the atoms decide when they apply.
  */
+import { memo } from "./memo.ts";
 
 type Atom =
   | { readonly kind: "variable"; readonly name: string; readonly max: number }
@@ -55,13 +56,7 @@ function make(terms: readonly Term[], constant: number): IntExpr {
   return { terms, constant, min, max, key };
 }
 
-const CONSTANTS = new Map<number, IntExpr>();
-
-export function int(value: number): IntExpr {
-  let expr = CONSTANTS.get(value);
-  if (!expr) CONSTANTS.set(value, (expr = make([], value)));
-  return expr;
-}
+export const int = memo(new Map<number, IntExpr>(), (value) => make([], value));
 
 function atomExpr(atom: Atom): IntExpr {
   return atom.max === 0 ? int(0) : make([{ atom, key: atomKey(atom), factor: 1 }], 0);

@@ -90,7 +90,11 @@ export abstract class Module {
 
   /** Switches dropout and the like on, or where `on` is false off, here and in all modules below. */
   train(on = true): this {
-    for (const module of this.modules()) module.#training = on;
+    for (const module of this.modules()) {
+      const set = () => void (module.#training = on);
+      tracing()?.settings.set(module, set);
+      set();
+    }
     return this;
   }
   /** Switches dropout and the like off, as `train(false)`. */

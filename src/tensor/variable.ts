@@ -66,7 +66,9 @@ export class Variable extends Tensor {
     return this.#trainable;
   }
   set trainable(on: boolean) {
-    this.#trainable = on;
+    const set = () => void (this.#trainable = on);
+    tracing()?.settings.set(this, set);
+    set();
   }
 
   #leaf: Node;

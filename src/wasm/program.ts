@@ -42,18 +42,13 @@ export function emitProgram(
       KERNEL,
       (f) => {
         const [table, begin, end, threadMemory] = f.parameters;
-        const addresses = new Map<number, Value>();
-        const address = (entry: number): Value => {
-          let value = addresses.get(entry);
-          if (!value) addresses.set(entry, (value = f.name(i32.load(table, 4 * entry))));
-          return value;
-        };
         // Loaded at the start, so that they are known wherever the kernel asks for them.
-        [...inputs, ...outputs, ...scratch].forEach(address);
+        const load = (entry: number): Value => f.name(i32.load(table, 4 * entry));
+        const [input, output, temporary] = [inputs, outputs, scratch].map((list) => list.map(load));
         const operands: Operands = {
-          input: (i) => address(inputs[i]),
-          output: (i) => address(outputs[i]),
-          scratch: (i) => address(scratch[i]),
+          input: (i) => input[i],
+          output: (i) => output[i],
+          scratch: (i) => temporary[i],
         };
         const context: KernelContext = { ...operands, features, begin, end, threadMemory, shared: sharedFunction };
         kernel.emit(f, context);

@@ -182,6 +182,38 @@ describe("what reaches a compiled function", () => {
     assert.ok((await numbers(await run(ones()))).includes(0));
   });
 
+  onEach("modes that it sets itself: set at every call, and traced once", async () => {
+    const dropout = new Dropout(0.5, new Generator(1));
+    const w = variable(tensor([3]));
+    let traces = 0;
+    const predict = compile((x: Tensor) => {
+      traces++;
+      const { training } = dropout;
+      dropout.eval();
+      const y = dropout.forward(x);
+      dropout.train(training);
+      return y;
+    });
+    const freeze = compile((x: Tensor) => {
+      traces++;
+      dropout.eval();
+      w.trainable = false;
+      return dropout.forward(x).mul(w.trainable ? 5 : w);
+    });
+    const ones = tensor(new Float32Array(64).fill(1));
+    for (let call = 0; call < 3; call++) {
+      assert.deepEqual(await numbers(await predict(ones)), Array(64).fill(1));
+      assert.ok(dropout.training);
+    }
+    for (let call = 0; call < 3; call++) {
+      assert.deepEqual(await numbers(await freeze(ones)), Array(64).fill(3));
+      assert.ok(!dropout.training && !w.trainable);
+      dropout.train();
+      w.trainable = true;
+    }
+    assert.equal(traces, 2);
+  });
+
   onEach("the seed, and draws in the order they are written", async () => {
     const body = (x: Tensor) => {
       const [a, unused, b] = [rng().uniform([2]), rng().uniform([3]), rng().uniform([2])];

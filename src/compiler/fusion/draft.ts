@@ -30,6 +30,8 @@ export class Draft {
   /** Nodes that are computed wherever they are read. */
   readonly inlined = new Set<Node>();
   readonly results: ReadonlySet<Node>;
+  /** Results that are views. */
+  readonly #views: readonly Node[];
   readonly #limits: ScheduleLimits;
   /** Non-movement readers of every non-movement node. */
   readonly #readers = new Map<Node, Node[]>();
@@ -41,6 +43,7 @@ export class Draft {
     this.graph = graph;
     this.#limits = limits;
     this.results = new Set([...graph.outputs, ...graph.assignments.map((a) => a.value)]);
+    this.#views = [...this.results].filter((result) => isMovement(result.op));
     this.#reach = new Reachability(graph.nodes.length + this.results.size);
     for (const node of graph.nodes) {
       if (isMovement(node.op)) continue;
@@ -120,17 +123,16 @@ export class Draft {
         if (group) groups.push(group);
       }
     }
-    for (const result of this.results) {
-      if (isMovement(result.op) && producerOf(result) === node) groups.push(this.groupOf.get(result)!);
-    }
-    return groups;
+    return [...groups, ...this.#viewsOf(node).map((view) => this.groupOf.get(view)!)];
+  }
+
+  #viewsOf(node: Node): Node[] {
+    return this.#views.filter((view) => producerOf(view) === node);
   }
 
   /** Whether a node is a result of the graph, or what one is a view of. */
   isResult(node: Node): boolean {
-    if (this.results.has(node)) return true;
-    for (const result of this.results) if (isMovement(result.op) && producerOf(result) === node) return true;
-    return false;
+    return this.results.has(node) || this.#viewsOf(node).length > 0;
   }
 
   /** Whether a member of a group needs memory. */

@@ -4,6 +4,7 @@ import type { Shape } from "../../tensor/shape.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { IntExpr } from "../int-expr.ts";
 import { flatten, loopVariable, unflatten } from "../int-expr.ts";
+import { memo } from "../memo.ts";
 
 export interface GroupSpace {
   /** Shape that is reduced, and the axes reduced away. */
@@ -41,21 +42,12 @@ export function sameSpace(a: GroupSpace, b: GroupSpace): boolean {
   return a.rows === b.rows && a.columns === b.columns && rowOfFlat(a).key === rowOfFlat(b).key;
 }
 
-const IDENTITIES = new Map<number, IntExpr>();
-
-/** The index of a reader that reads element "i" for its element "i". */
-export function identity(size: number): IntExpr {
-  let expr = IDENTITIES.get(size);
-  if (!expr) IDENTITIES.set(size, (expr = loopVariable("i", size)));
-  return expr;
-}
+/** The index of a reader that reads element "i" for its element "i" of that many. */
+export const identity = memo(new Map<number, IntExpr>(), (size) => loopVariable("i", size));
 
 /** The row of the space that flat element "i" of the reduced shape belongs to. */
-export function rowOfFlat(space: GroupSpace): IntExpr {
-  const index = unflatten(loopVariable("i", sizeOf(space.shape)), space.shape);
-  const kept = index.filter((_, axis) => !space.axes.includes(axis));
-  return flatten(
-    kept,
-    space.shape.filter((_, axis) => !space.axes.includes(axis)),
-  );
-}
+export const rowOfFlat = memo(new WeakMap<GroupSpace, IntExpr>(), ({ shape, axes }) => {
+  const index = unflatten(loopVariable("i", sizeOf(shape)), shape);
+  const kept = <T>(list: readonly T[]): T[] => list.filter((_, axis) => !axes.includes(axis));
+  return flatten(kept(index), kept(shape));
+});

@@ -5,6 +5,7 @@ import { sizeOf } from "../../tensor/shape.ts";
 import { producerOf, resolve } from "../access.ts";
 import type { IntExpr } from "../int-expr.ts";
 import { flatten, loopVariable, unflatten } from "../int-expr.ts";
+import { memo } from "../memo.ts";
 
 /** One read of a node: the first non-movement node behind an operand, and the place read. */
 export interface Read {
@@ -63,14 +64,15 @@ export function costOf(node: Node): number {
 }
 
 /** What a pointwise node or a reduction reads, in the space of the elements it runs over. */
-export function readsOf(node: Node): Read[] {
-  if (node.op.kind === "reduce") return [readOf(node.inputs[0], node.inputs[0])];
-  if (!isPointwise(node)) return node.inputs.map(placeUnknown);
-  const { kind } = node.op;
-  return node.inputs.map((input, k) =>
+export const readsOf = memo(new WeakMap<Node, Read[]>(), (node): Read[] => {
+  const { op, inputs } = node;
+  if (op.kind === "reduce") return [readOf(inputs[0], inputs[0])];
+  if (!isPointwise(node)) return inputs.map(placeUnknown);
+  const { kind } = op;
+  return inputs.map((input, k) =>
     kind === "bits" || kind === "concat" || (kind === "gather" && k === 0) ? placeUnknown(input) : readOf(input, node),
   );
-}
+});
 
 /** How `input` is read by what runs over the elements of `space`. */
 function readOf(input: Node, space: Node): Read {

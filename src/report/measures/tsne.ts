@@ -23,12 +23,10 @@ const EXAGGERATION = 12;
 const ENTROPY_TOLERANCE = 1e-5;
 
 /**
+ * Places points in the plane so that neighbours stay neighbours (t-SNE, van der Maaten and Hinton 2008).
+ *
  * @param points float32 [count, width], row by row
- * @returns float64 [count, 2], centred on 0
- */
-/**
- * Places `count` points, row by row, in the plane so that neighbours stay neighbours (t-SNE, van der Maaten and Hinton
- * 2008): x and y, point by point.
+ * @returns float64 [count, 2], centred on 0: x and y, point by point
  */
 export function tsne(points: Float32Array, count: number, options: TsneOptions = {}): Float64Array {
   if (count < 1 || points.length % count !== 0)
@@ -165,32 +163,10 @@ function descend(
   const rate = Math.max(50, count / EXAGGERATION);
   const velocity = new Float64Array(2 * count);
   const gains = new Float64Array(2 * count).fill(1);
-  const gradient = new Float64Array(2 * count);
-  const kernel = new Float64Array(count * count);
+  const pairs = new Pairs(p, count);
   for (let iteration = 0; iteration < iterations; iteration++) {
     const early = iteration < EARLY;
-    const factor = early ? EXAGGERATION : 1;
-    let total = 0;
-    for (let i = 0; i < count; i++) {
-      for (let j = 0; j < i; j++) {
-        const [dx, dy] = [layout[2 * i] - layout[2 * j], layout[2 * i + 1] - layout[2 * j + 1]];
-        const q = 1 / (1 + dx * dx + dy * dy);
-        kernel[i * count + j] = q;
-        total += 2 * q;
-      }
-    }
-    gradient.fill(0);
-    for (let i = 0; i < count; i++) {
-      for (let j = 0; j < i; j++) {
-        const q = kernel[i * count + j];
-        const force = 4 * (factor * p[i * count + j] - q / total) * q;
-        const [fx, fy] = [force * (layout[2 * i] - layout[2 * j]), force * (layout[2 * i + 1] - layout[2 * j + 1])];
-        gradient[2 * i] += fx;
-        gradient[2 * i + 1] += fy;
-        gradient[2 * j] -= fx;
-        gradient[2 * j + 1] -= fy;
-      }
-    }
+    const gradient = pairs.gradient(layout, early ? EXAGGERATION : 1);
     const momentum = early ? 0.5 : 0.8;
     const mean = [0, 0];
     for (let i = 0; i < layout.length; i++) {
@@ -204,4 +180,70 @@ function descend(
     onIteration?.(iteration + 1, iterations);
   }
   return layout;
+}
+
+/**
+ * The forces between all pairs of points. This is nearly all of the time: pairs lie one behind the other, each once, and
+ * coordinates in arrays of their own.
+ */
+class Pairs {
+  readonly #count: number;
+  /** Affinities of (1, 0), (2, 0), (2, 1), (3, 0), … */
+  readonly #p: Float64Array;
+  /** The Student kernel of each pair, in the same order. */
+  readonly #q: Float64Array;
+  readonly #x: Float64Array;
+  readonly #y: Float64Array;
+  readonly #gradient: Float64Array;
+
+  /** @param p affinities [count, count] */
+  constructor(p: Float64Array, count: number) {
+    this.#count = count;
+    this.#p = new Float64Array((count * (count - 1)) / 2);
+    for (let i = 1, at = 0; i < count; at += i++) this.#p.set(p.subarray(i * count, i * count + i), at);
+    this.#q = new Float64Array(this.#p.length);
+    [this.#x, this.#y, this.#gradient] = [
+      new Float64Array(count),
+      new Float64Array(count),
+      new Float64Array(2 * count),
+    ];
+  }
+
+  /** @param factor by which affinities are exaggerated */
+  gradient(layout: Float64Array, factor: number): Float64Array {
+    const [count, p, q, x, y] = [this.#count, this.#p, this.#q, this.#x, this.#y];
+    for (let i = 0; i < count; i++) [x[i], y[i]] = [layout[2 * i], layout[2 * i + 1]];
+    let total = 0;
+    for (let i = 1, at = 0; i < count; i++) {
+      const xi = x[i];
+      const yi = y[i];
+      for (let j = 0; j < i; j++, at++) {
+        const dx = xi - x[j];
+        const dy = yi - y[j];
+        const kernel = 1 / (1 + dx * dx + dy * dy);
+        q[at] = kernel;
+        total += kernel;
+      }
+    }
+    const share = 1 / (2 * total);
+    const gradient = this.#gradient.fill(0);
+    for (let i = 1, at = 0; i < count; i++) {
+      const xi = x[i];
+      const yi = y[i];
+      let gx = 0;
+      let gy = 0;
+      for (let j = 0; j < i; j++, at++) {
+        const force = 4 * (factor * p[at] - q[at] * share) * q[at];
+        const fx = force * (xi - x[j]);
+        const fy = force * (yi - y[j]);
+        gx += fx;
+        gy += fy;
+        gradient[2 * j] -= fx;
+        gradient[2 * j + 1] -= fy;
+      }
+      gradient[2 * i] += gx;
+      gradient[2 * i + 1] += gy;
+    }
+    return gradient;
+  }
 }

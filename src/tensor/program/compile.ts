@@ -98,6 +98,7 @@ class Traced {
     // What the call does to the program around it, at once and in order.
     const drawn = this.#draw();
     for (const [tensor, value] of this.#gradients) tensor.grad = value;
+    for (const set of this.trace.settings.values()) set();
     const { assignments } = this.#graph;
     const effects = assignments.map(({ variable }) => ({ variable, version: ++variable.version }));
     return exclusively(async () => {
@@ -147,8 +148,10 @@ class Traced {
     // What the function took from outside was computed once, before it.
     if (this.#captured.length > 0) await execute(this.#captured, []);
     const roots = [...outputs, ...assignments.map((a) => a.value)];
-    const device = await deviceOf([...roots, ...inputs.map((t) => t.node)]);
-    for (const { variable } of assignments) await deviceOf(roots, variable.device);
+    const device = await deviceOf(
+      [...roots, ...inputs.map((t) => t.node)],
+      assignments.map((a) => a.variable.device),
+    );
     await realizeInitials(device, roots, assignments);
     return device.compile(leaves, outputs, assignments);
   }

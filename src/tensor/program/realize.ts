@@ -137,7 +137,7 @@ async function byDevice(nodes: readonly Node[], sealed: readonly Sealed[]): Prom
   };
   for (const assignment of sealed) {
     const at = assignment.variable.device;
-    partOf(await deviceOf([assignment.value], at)).sealed.push(assignment);
+    partOf(await deviceOf([assignment.value], [at])).sealed.push(assignment);
   }
   for (const node of nodes) partOf(await deviceOf([node])).nodes.push(node);
   return [...parts.values()];
@@ -226,7 +226,7 @@ export async function realizeEarlierInitials(assignments: readonly Assignment[])
     topologicalOrder([state.initial!]).some(({ op }) => op.kind === "variable" && changing.has(op.variable)),
   );
   for (const variable of earlier)
-    await giveFirstValues(await deviceOf([variable.initial!], variable.device), [variable]);
+    await giveFirstValues(await deviceOf([variable.initial!], [variable.device]), [variable]);
 }
 
 /** Gives every variable of the graph that has no memory yet its first value. */
@@ -265,11 +265,10 @@ function homeOf({ op }: Node): Backend | undefined {
   return op.kind === "storage" ? op.storage.device : op.kind === "variable" ? op.variable.device : undefined;
 }
 
-/** The one device that the leaves of `roots` live on; the default device where none of them lives anywhere. */
-export async function deviceOf(roots: readonly Node[], home?: Backend): Promise<Backend> {
-  let found = home;
-  for (const node of topologicalOrder(roots)) {
-    const device = homeOf(node);
+/** The one device of `homes` and of the leaves of `roots`; the default device where none of them lives anywhere. */
+export async function deviceOf(roots: readonly Node[], homes: readonly (Backend | undefined)[] = []): Promise<Backend> {
+  let found: Backend | undefined;
+  for (const device of [...homes, ...topologicalOrder(roots).map(homeOf)]) {
     if (!device) continue;
     if (found && found !== device) {
       throw new Error(

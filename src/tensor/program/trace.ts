@@ -1,9 +1,9 @@
 /**
  * The function that `compile` is tracing, while it does.
  *
- * What happens in it is noted where it happens: draws, gradients set, modes read. A call of the traced function repeats
- * these effects, or traces anew where a mode has changed since. Tensors that depend on the trace's inputs have no value
- * outside it; using one afterwards is an error that names it.
+ * What happens in it is noted where it happens: draws, gradients and modes set, modes read. A call of the traced
+ * function repeats these effects, or traces anew where a mode that it reads has changed since. Tensors that depend on the
+ * trace's inputs have no value outside it; using one afterwards is an error that names it.
  */
 import type { Node } from "../node.ts";
 import { formatShape } from "../shape.ts";
@@ -22,6 +22,8 @@ export class Trace {
   readonly gradients = new Map<Tensor, Tensor | undefined>();
   /** What the same tensors' gradients were before. */
   readonly before = new Map<Tensor, Tensor | undefined>();
+  /** Modes set by the function, by owner: the last one counts. */
+  readonly settings = new Map<object, () => void>();
   readonly #modes = new Map<object, Mode>();
   readonly #names = new WeakMap<Node, string>();
   #ended = false;
@@ -42,9 +44,9 @@ export class Trace {
     this.gradients.set(tensor, value);
   }
 
-  /** Notes that the function depends on what `read` gives. */
+  /** Notes that the function depends on what `read` gives, unless the function itself has set it. */
   watch(owner: object, read: () => unknown): void {
-    if (!this.#modes.has(owner)) this.#modes.set(owner, { read, value: read() });
+    if (!this.settings.has(owner) && !this.#modes.has(owner)) this.#modes.set(owner, { read, value: read() });
   }
   /** Whether everything the function read is as it was. */
   holds(): boolean {

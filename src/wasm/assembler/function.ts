@@ -157,7 +157,7 @@ export class FunctionBuilder {
   }
 
   call(callee: Callee, args: readonly Value[]): Value | undefined {
-    const code = [...args.flatMap((a) => [...a.code]), 0x10, ...unsignedLeb(callee.index)];
+    const code = [...args.flatMap((a) => a.code), 0x10, ...unsignedLeb(callee.index)];
     if (callee.signature.result) return { type: callee.signature.result, code };
     this.#push(code);
     return undefined;
@@ -179,7 +179,7 @@ export class FunctionBuilder {
   }
 
   #push(...parts: readonly (readonly number[])[]): void {
-    for (const part of parts) for (const byte of part) this.#code.push(byte);
+    for (const byte of parts.flat()) this.#code.push(byte);
   }
 
   /** The function's entry of the code section. */
@@ -191,11 +191,8 @@ export class FunctionBuilder {
       else runs.push([1, type]);
     }
     const locals = runs.flatMap(([count, type]) => [...unsignedLeb(count), typeCode(type)]);
-    const size = unsignedLeb(runs.length).length + locals.length + this.#code.length + 1;
-    const bytes = [...unsignedLeb(size), ...unsignedLeb(runs.length), ...locals];
-    for (const byte of this.#code) bytes.push(byte);
-    bytes.push(0x0b);
-    return bytes;
+    const body = [...unsignedLeb(runs.length), ...locals, ...this.#code, 0x0b];
+    return [...unsignedLeb(body.length), ...body];
   }
 }
 

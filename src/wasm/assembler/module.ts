@@ -40,9 +40,7 @@ export class ModuleBuilder {
       }
       return index;
     });
-    const limits = shared
-      ? [0x03, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)]
-      : [0x01, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)];
+    const limits = [shared ? 0x03 : 0x01, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)];
     const memory = [...text("env"), ...text("memory"), 0x02, ...limits];
     const exported = this.#functions.flatMap(({ exported: name }, i) =>
       name === undefined ? [] : [[...text(name), 0x00, ...unsignedLeb(i)]],
@@ -57,9 +55,19 @@ export class ModuleBuilder {
         this.#functions.map(({ builder }) => builder.encode()),
       ),
     ];
-    const magicAndVersion = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
-    return Uint8Array.from([magicAndVersion, ...sections].flat());
+    const parts = [[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], ...sections.flat()];
+    const bytes = new Uint8Array(lengthOf(parts));
+    let at = 0;
+    for (const part of parts) {
+      bytes.set(part, at);
+      at += part.length;
+    }
+    return bytes;
   }
+}
+
+function lengthOf(parts: readonly (readonly number[])[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
 }
 
 function text(value: string): number[] {
@@ -67,10 +75,8 @@ function text(value: string): number[] {
   return [...unsignedLeb(bytes.length), ...bytes];
 }
 
-function section(id: number, entries: readonly (readonly number[])[]): number[] {
-  const bytes: number[] = unsignedLeb(entries.length);
-  for (const entry of entries) for (const byte of entry) bytes.push(byte);
-  const head = [id, ...unsignedLeb(bytes.length)];
-  for (const byte of bytes) head.push(byte);
-  return head;
+/** In pieces. */
+function section(id: number, entries: readonly (readonly number[])[]): readonly (readonly number[])[] {
+  const parts = [unsignedLeb(entries.length), ...entries];
+  return [[id, ...unsignedLeb(lengthOf(parts))], ...parts];
 }

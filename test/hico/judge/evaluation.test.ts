@@ -223,13 +223,20 @@ describe("features", () => {
     const clips = labelledClips(store, "test", settings);
     const model = modelFor(settings, store.header.layout);
     const inputs = inputSettings(settings);
-    const [a, b] = [
-      await encodeClips(model, store, clips, { inputs, batch: 5, workers: 0 }),
-      await encodeClips(model, store, clips, { inputs, batch: 14 }),
-    ];
+    const network = model.encoder_q;
+    const features = network.features.bind(network);
+    let traces = 0;
+    network.features = (...views) => {
+      traces++;
+      return features(...views);
+    };
+    const a = await encodeClips(model, store, clips, { inputs, batch: 5, workers: 0 });
+    await encodeClips(model, store, clips, { inputs, batch: 5, workers: 0 });
+    assert.equal(traces, 1, "planned once for all batches");
+    const b = await encodeClips(model, store, clips, { inputs, batch: 14 });
     assert.deepEqual([a.rows, a.width], [14, 2 * 2 * 8]);
     a.data.forEach((x, i) => assert.ok(Math.abs(x - b.data[i]) < 1e-6));
-    assert.ok(model.encoder_q.training);
+    assert.ok(network.training);
     const raw = await rawFeatures(store, clips, { inputs });
     assert.deepEqual([raw.rows, raw.width], [14, 16 * 150]);
     store.close();
