@@ -53,7 +53,13 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "v128.shuffle32(low, lowNext, [2, 3, 7, 6])",
     ...MATMUL,
   ),
-  wasm("blocks/copy", "select(i32.ltS(wanted, last), wanted, last)", "wanted", ATTENTION, INFO_NCE),
+  wasm(
+    "blocks/copy",
+    "f.least(i32.add(row, i32.const(r)), last)",
+    "f.name(i32.add(row, i32.const(r)))",
+    ATTENTION,
+    INFO_NCE,
+  ),
   wasm("blocks/copy", "Math.min(4, columns - at)", "4", ATTENTION, INFO_NCE),
 
   // --- products: tiles, their edges, blocks and parts of k
@@ -64,12 +70,19 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     ...MATMUL,
   ),
   wasm("matmul/micro-kernel", "f.set(c, i32.add(at[rows - 1], stride));", "f.set(c, at[rows - 1]);", ...MATMUL),
-  wasm("matmul/matmul", "i32.add(aFirst, i32.mul(panels, aPanel))", "aFirst", ...MATMUL),
-  wasm("matmul/matmul", "const tailRows = m % MR;", "const tailRows: number = 0;", ...MATMUL),
+  wasm("matmul/matmul", "i32.add(aFirst, toRow(first))", "aFirst", ...MATMUL),
+  wasm(
+    "matmul/matmul",
+    "{ height: m % MR, first: whole, past: rows },",
+    "{ height: 0, first: whole, past: rows },",
+    ...MATMUL,
+  ),
+  wasm("matmul/matmul", "i32.remU(rows, i32.const(2 * TALL))", "i32.remU(rows, i32.const(TALL))", ...MATMUL),
+  wasm("matmul/packing", "of [...groups].reverse()", "of groups", ...MATMUL),
   wasm("matmul/matmul", "() => tiles(true)", "() => tiles(false)", ...MATMUL),
   wasm(
     "matmul/matmul",
-    "least(f, i32.add(kFirst, i32.const(partSteps)), k)",
+    "f.least(i32.add(kFirst, i32.const(partSteps)), k)",
     "f.name(i32.add(kFirst, i32.const(partSteps)))",
     ...MATMUL,
   ),
@@ -79,7 +92,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "f.for(i32.const(2), i32.const(parts), 1, () => {",
     ...MATMUL,
   ),
-  wasm("matmul/matmul", ": least(f, i32.sub(i32.const(n), n0), blockColumns)", ": i32.const(blockColumns)", ...MATMUL),
+  wasm("matmul/matmul", ": f.least(i32.sub(i32.const(n), n0), blockColumns)", ": i32.const(blockColumns)", ...MATMUL),
   wasm("print/matmul", "dependencies(value.index).values", "[] as number[]", ...MATMUL, DEVICE),
   wasm(
     "print/matmul",
@@ -169,7 +182,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("print/reduce-rows", "if (ended) endBlock();", "", "compiler/long"),
   wasm("print/reduce-columns", "if (ended) endBlock();", "", "compiler/long"),
   wasm("matmul/micro-kernel", "f32x4.add(v128.load(at[r], 16 * v), sum)", "sum", "wasm/matmul/matmul", DEVICE),
-  wasm("print/loop", "f.name(select(i32.ltS(past, whole), past, whole))", "past", REDUCTIONS, ROWS),
+  wasm("print/loop", "f.least(past, whole)", "past", REDUCTIONS, ROWS),
 
   // --- elementwise forms, functions, indices behind guards, random bits
   wasm(
@@ -226,12 +239,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("info-nce/chunks", "() => f.call(add, given)", "() => f.call(set, given)", INFO_NCE),
 
   // --- the sharing of work, and memory
-  wasm(
-    "work-sharing",
-    "const end = f.name(select(i32.ltS(to, i32.const(units)), to, i32.const(units)));",
-    "const end = to;",
-    DEVICE,
-  ),
+  wasm("work-sharing", "const end = f.least(to, units);", "const end = to;", DEVICE),
   wasm(
     "work-sharing",
     'if (single && last && !("body" in last) && last.serial)',

@@ -38,17 +38,14 @@ export interface Plan {
   readonly slots: readonly number[];
   /** After the last step: values to copy into variables. */
   readonly copies: readonly { readonly from: Node; readonly leaf: number }[];
-  readonly memory: MemoryAccount;
+  readonly lives: readonly Life[];
 }
 
-/** Bytes, by the plan's own account. */
-export interface MemoryAccount {
-  /** Sum of the slots: what the plan holds for intermediates. */
-  readonly held: number;
-  /** The largest sum of values that are alive at the same time: no order-preserving plan could hold less. */
-  readonly needed: number;
-  /** Sum of all intermediates, as if none shared memory. */
-  readonly total: number;
+/** A value that lies in a slot, from the step that makes it to the last that reads it. */
+interface Life {
+  readonly bytes: number;
+  readonly from: number;
+  to: number;
 }
 
 interface PlanOptions {
@@ -101,14 +98,14 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
     unit.light = (unit.kernel.kind === "loop" || unit.kernel.kind === "reduce") && left <= LIGHT_KERNEL_BYTES;
   }
   const steps = order(units, options, memoryOf);
-  const { placeOf, slots, memory } = placeValues(graph, steps, inPlace, copies);
+  const { placeOf, slots, lives } = placeValues(graph, steps, inPlace, copies);
   return {
     graph,
     steps: steps.map((s) => ({ kernels: s.map((u) => u.kernel), scratch: s.flatMap((u) => u.scratch) })),
     placeOf,
     slots,
+    lives,
     copies,
-    memory,
   };
 }
 
@@ -363,50 +360,31 @@ function placeValues(
     if (!placeOf.has(node)) placeOf.set(node, { kind: "output", output: i });
   });
 
-  interface Life {
-    readonly node: Node;
-    readonly bytes: number;
-    readonly from: number;
-    to: number;
-  }
   const lives = new Map<Node, Life>();
+  const readAt = (node: Node, at: number): void => {
+    const life = lives.get(node);
+    if (life) life.to = at;
+  };
   steps.forEach((step, at) => {
     for (const unit of step) {
       for (const node of [...unit.writes, ...unit.scratch]) {
-        if (!placeOf.has(node)) lives.set(node, { node, bytes: nodeBytes(node), from: at, to: at });
+        if (!placeOf.has(node)) lives.set(node, { bytes: nodeBytes(node), from: at, to: at });
       }
-      for (const node of unit.reads) {
-        const life = lives.get(node);
-        if (life) life.to = at;
-      }
+      for (const node of unit.reads) readAt(node, at);
     }
   });
-  for (const { from } of copies) {
-    const life = lives.get(from);
-    if (life) life.to = steps.length;
-  }
+  for (const { from } of copies) readAt(from, steps.length);
 
   // Largest first: a slot is as large as the first value put in it.
   const slots: { bytes: number; lives: Life[] }[] = [];
-  for (const life of [...lives.values()].sort((a, b) => b.bytes - a.bytes)) {
+  for (const [node, life] of [...lives].sort(([, a], [, b]) => b.bytes - a.bytes)) {
     let slot = slots.findIndex((s) => s.lives.every((l) => l.to < life.from || l.from > life.to));
     if (slot < 0) {
       slot = slots.length;
       slots.push({ bytes: life.bytes, lives: [] });
     }
     slots[slot].lives.push(life);
-    placeOf.set(life.node, { kind: "slot", slot });
+    placeOf.set(node, { kind: "slot", slot });
   }
-  let needed = 0;
-  for (let at = 0; at < steps.length; at++) {
-    let alive = 0;
-    for (const l of lives.values()) if (l.from <= at && at <= l.to) alive += l.bytes;
-    needed = Math.max(needed, alive);
-  }
-  const memory: MemoryAccount = {
-    held: slots.reduce((sum, s) => sum + s.bytes, 0),
-    needed,
-    total: [...lives.values()].reduce((sum, l) => sum + l.bytes, 0),
-  };
-  return { placeOf, slots: slots.map((s) => s.bytes), memory };
+  return { placeOf, slots: slots.map((s) => s.bytes), lives: [...lives.values()] };
 }

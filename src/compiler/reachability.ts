@@ -3,7 +3,6 @@ export class Reachability {
   readonly #words: number;
   /** Bit d of `#ancestors[n]`: n waits for d, directly or through others. */
   readonly #ancestors: Uint32Array[] = [];
-  readonly #merged = new Map<number, number>();
 
   constructor(capacity: number) {
     this.#words = Math.ceil(Math.max(1, capacity) / 32);
@@ -39,7 +38,7 @@ export class Reachability {
   /** Whether something must run between the two, so that they cannot become one. */
   separated(a: number, b: number): boolean {
     for (let id = 0; id < this.#ancestors.length; id++) {
-      if (id === a || id === b || this.#merged.has(id)) continue;
+      if (id === a || id === b) continue;
       if (this.reaches(a, id) && this.reaches(id, b)) return true;
       if (this.reaches(b, id) && this.reaches(id, a)) return true;
     }
@@ -66,6 +65,5 @@ export class Reachability {
       clear(set, guest);
     }
     this.#ancestors[guest].fill(0);
-    this.#merged.set(guest, host);
   }
 }

@@ -6,7 +6,7 @@
  */
 import type { ValueSpec } from "../tensor/fused.ts";
 import type { Value } from "./assembler/instructions.ts";
-import { f32, f32x4, i32, i32x4, select, v128 } from "./assembler/instructions.ts";
+import { f32, f32x4, i32, i32x4, v128 } from "./assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "./kernel.ts";
 
 /** Words that a unit clears. */
@@ -30,7 +30,7 @@ export function scatterAdd(index: ValueSpec, source: ValueSpec, size: number): W
         const row = f.name(i32.divU(unit, i32.const(groups)));
         const first = f.name(i32.mul(i32.remU(unit, i32.const(groups)), i32.const(UNIT_COLUMNS)));
         const rest = f.name(i32.sub(i32.const(inner), first));
-        const columns = f.name(select(i32.ltS(rest, i32.const(UNIT_COLUMNS)), rest, i32.const(UNIT_COLUMNS)));
+        const columns = f.least(rest, UNIT_COLUMNS);
         const bytes = f.name(i32.shl(columns, i32.const(2)));
         const vectorBytes = f.name(i32.and(bytes, i32.const(-16)));
         const start = (base: Value, rows: number) =>
@@ -83,7 +83,7 @@ function clear(words: number): WasmKernel {
     threadBytes: 0,
     emit(f, { begin, end, output }) {
       const last = f.name(i32.mul(end, i32.const(CLEARED_WORDS)));
-      const stop = f.name(select(i32.ltS(last, i32.const(words)), last, i32.const(words)));
+      const stop = f.least(last, words);
       f.for(i32.mul(begin, i32.const(CLEARED_WORDS)), stop, 4, (word) =>
         f.store(i32.add(output(0), i32.shl(word, i32.const(2))), i32x4.const(0)),
       );

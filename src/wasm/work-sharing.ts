@@ -218,9 +218,7 @@ function emitPhase(
     f.if(i32.ne(runOf(claims), run), () => f.return());
     const left = f.local("i32", i32.sub(i32.const(units), first));
     f.if(i32.gtS(left, i32.const(0)), () => {
-      const count = f.name(
-        chunk === 1 ? i32.const(1) : select(i32.ltS(left, i32.const(chunk)), left, i32.const(chunk)),
-      );
+      const count = chunk === 1 ? i32.const(1) : f.least(left, chunk);
       const claimed = i64.add(claims, i64.extendI32U(count));
       f.if(i64.eq(i64.atomicCompareExchange(counter, claims, claimed), claims), () => {
         f.store(i32.shl(thread, i32.const(6)), i32.const(number), CONTROL.phaseOfThread);
@@ -278,7 +276,7 @@ function emitUnits(
     const from = at(first);
     const to = at(past);
     const begin = f.name(select(i32.gtS(from, i32.const(0)), from, i32.const(0)));
-    const end = f.name(select(i32.ltS(to, i32.const(units)), to, i32.const(units)));
+    const end = f.least(to, units);
     f.if(i32.ltS(begin, end), () => f.call(kernels[kernel], [tableOf(table, call), begin, end, threadMemory]));
     start += units;
   }

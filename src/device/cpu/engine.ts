@@ -8,7 +8,8 @@ import { chooseWidth } from "./wide.ts";
 export async function prepareEngine(): Promise<WasmFeatures> {
   await enableRelaxedSimd();
   const features = wasmFeatures();
-  return { ...features, wide: (await chooseWidth(features)).wide };
+  const { wide, tall } = await chooseWidth(features);
+  return { ...features, wide, tall };
 }
 
 /** Node 20 has fused multiply-add behind a flag; later ones have it without, and complain of the flag. */

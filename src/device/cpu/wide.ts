@@ -2,19 +2,21 @@
  * Whether kernels are written in pairs of vectors, which V8 joins into 256-bit ones on x64 with AVX2.
  *
  * V8 does so only when asked by a flag, which counts for the whole process and for modules compiled after it. What it
- * is worth is measured once a process: the 4 × 16 tile of matrix products against the 4 × 8 one, which must agree to
- * the bit. Where it is worth nothing the flag is taken back.
+ * is worth is measured once a process: tiles of matrix products of 4 × 16 and 6 × 16 against one of 4 × 8, which must
+ * agree to the bit. Where it is worth nothing the flag is taken back.
  */
 import type { WasmFeatures } from "../../wasm/assembler/features.ts";
 import { i32 } from "../../wasm/assembler/instructions.ts";
 import type { WasmKernel } from "../../wasm/kernel.ts";
-import { NR, PACKED, WIDE_NR, strip } from "../../wasm/matmul/micro-kernel.ts";
+import { MR, NR, TALL, WIDE_NR, strip } from "../../wasm/matmul/micro-kernel.ts";
 import { emitProgram } from "../../wasm/program.ts";
 import { environmentVariable, hasProcess, importLate } from "../environment.ts";
 
 /** The width of the arithmetic, and why. */
 export interface Width {
   readonly wide: boolean;
+  /** Whether products take six rows at a time. */
+  readonly tall?: boolean;
   readonly reason: string;
 }
 
@@ -29,8 +31,9 @@ type SetFlags = (flags: string) => void;
 const FLAG = "experimental-wasm-revectorize";
 /** V8 of Node 24: that of Node 22 knows the flag, and joins neither fused multiply-adds nor the loops around them. */
 const FIRST_V8 = 13;
-/** How much faster the wide tile must be. */
+/** How much faster the wide tile must be, and than it the tall one. */
 const WORTH = 1.15;
+const TALL_WORTH = 1.03;
 
 let chosen: Promise<Width> | undefined;
 
@@ -55,11 +58,19 @@ async function choose(features: WasmFeatures): Promise<Width> {
   if (asked === "1") return { wide: true, reason: "HICO_WASM_WIDE=1" };
   if (missing !== undefined) return { wide: false, reason: missing };
   if (!setFlags) return { wide: false, reason: "this runtime sets no flags of V8" };
-  const { equal, ratio } = probe(features, setFlags);
+  const { equal, rounds } = probe(features, setFlags);
+  /** Of one tile's time to another's, in the middle round: a busy moment falls on all tiles of a round. */
+  const ratioOf = (over: number, under: number): number =>
+    rounds.map((times) => times[over]! / times[under]!).sort((a, b) => a - b)[ROUNDS / 2]!;
+  const ratio = ratioOf(0, 1);
   const wide = equal && ratio >= WORTH;
   if (!wide) setFlags(`--no-${FLAG}`);
   const speed = `the wide tile ran at ${ratio.toFixed(2)} times the narrow one's speed when the device was opened`;
-  return { wide, reason: equal ? speed : "the wide tile's results differed from the narrow one's" };
+  return {
+    wide,
+    tall: wide && ratioOf(1, 2) >= TALL_WORTH,
+    reason: equal ? speed : "the wide tile's results differed from the narrow one's",
+  };
 }
 
 /** Why the flag is not even asked for: an engine that does not know it says so on its standard error. */
@@ -84,31 +95,34 @@ async function flagSetter(): Promise<SetFlags | undefined> {
 }
 
 const STEPS = 128;
-const PANELS = 4;
-const ROWS = 4 * PANELS;
-/** Addresses of A's panels, of B's for either tile, and of C's. */
+const ROWS = 4 * TALL;
+/** Addresses of A, of a panel of B, and of each tile's C. */
 const A_AT = 1024;
 const B_AT = A_AT + 4 * ROWS * STEPS;
-const WIDE_B_AT = B_AT + 4 * WIDE_NR * STEPS;
-const C_AT = WIDE_B_AT + 4 * WIDE_NR * STEPS;
+const C_AT = B_AT + 4 * WIDE_NR * STEPS;
 const C_BYTES = 4 * ROWS * WIDE_NR;
-const ROUNDS = 12;
-const REPEATS = 12;
+const ROUNDS = 24;
+const REPEATS = 16;
+/** Rows and columns. */
+const TILES = [
+  [MR, NR],
+  [MR, WIDE_NR],
+  [TALL, WIDE_NR],
+];
 
-/** Products of 16 rows by 16 columns over 128 steps: two strips of the narrow tile beside one of the wide. */
-function tileKernel(columns: number): WasmKernel {
+/** A product of 24 rows by 16 columns over 128 steps; the narrow tile takes half of B's panel at a time. */
+function tileKernel([rows, columns]: readonly number[], number: number): WasmKernel {
   return {
-    name: `probe ${columns}`,
+    name: `probe ${rows}x${columns}`,
     units: 1,
     threadBytes: 0,
     emit(f, context) {
-      const strides = { ...PACKED, bStep: 4 * columns };
-      const callee = strip(context, { rows: 4, columns, strides, accumulate: false });
+      const strides = { aRow: 4 * STEPS, aStep: 4, bStep: 4 * WIDE_NR };
+      const callee = strip(context, { rows, columns, strides, accumulate: false });
       f.for(context.begin, context.end, 1, () => {
         for (let first = 0; first < WIDE_NR; first += columns) {
-          const b = (columns === NR ? B_AT : WIDE_B_AT) + 4 * first * STEPS;
-          const c = C_AT + (columns === NR ? 0 : C_BYTES) + 4 * first;
-          const sizes = [b, b + 4 * columns * STEPS, c, 4 * WIDE_NR, PANELS, 16 * STEPS];
+          const [b, c] = [B_AT + 4 * first, C_AT + number * C_BYTES + 4 * first];
+          const sizes = [b, b + 4 * WIDE_NR * STEPS, c, 4 * WIDE_NR, ROWS / rows, 4 * rows * STEPS];
           f.call(callee, [A_AT, ...sizes].map(i32.const));
         }
       });
@@ -116,20 +130,11 @@ function tileKernel(columns: number): WasmKernel {
   };
 }
 
-function probe(features: WasmFeatures, setFlags: SetFlags): { equal: boolean; ratio: number } {
+function probe(features: WasmFeatures, setFlags: SetFlags): { equal: boolean; rounds: readonly number[][] } {
   const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536 });
   const floats = new Float32Array(memory.buffer);
-  const value = (i: number): number => ((i * 2654435761) % 1009) / 1009 - 0.5;
-  for (let i = A_AT / 4; i < B_AT / 4; i++) floats[i] = value(i);
-  for (let step = 0; step < STEPS; step++) {
-    for (let column = 0; column < WIDE_NR; column++) {
-      const x = value(step * WIDE_NR + column + 7);
-      floats[WIDE_B_AT / 4 + step * WIDE_NR + column] = x;
-      floats[B_AT / 4 + (column < NR ? 0 : NR * STEPS) + step * NR + (column % NR)] = x;
-    }
-  }
-  const kernels = [tileKernel(NR), tileKernel(WIDE_NR)];
-  const entries = kernels.map((kernel) => ({ kernel, inputs: [], outputs: [], scratch: [] }));
+  for (let i = A_AT / 4; i < C_AT / 4; i++) floats[i] = ((i * 2654435761) % 1009) / 1009 - 0.5;
+  const entries = TILES.map((tile, i) => ({ kernel: tileKernel(tile, i), inputs: [], outputs: [], scratch: [] }));
   const runs = optimised(setFlags, () => {
     const module = new WebAssembly.Module(emitProgram(entries, features, false));
     const { exports } = new WebAssembly.Instance(module, { env: { memory } });
@@ -139,18 +144,16 @@ function probe(features: WasmFeatures, setFlags: SetFlags): { equal: boolean; ra
       return run;
     });
   });
-  const best = [Infinity, Infinity];
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const i of [0, 1]) {
+  const rounds = Array.from({ length: ROUNDS }, () =>
+    runs.map((run) => {
       const start = performance.now();
-      runs[i](0, 0, REPEATS, 0);
-      best[i] = Math.min(best[i], performance.now() - start);
-    }
-  }
-  const words = new Int32Array(memory.buffer, C_AT, C_BYTES / 2);
-  const half = C_BYTES / 4;
-  const equal = words.subarray(0, half).every((word, i) => word === words[half + i]);
-  return { equal, ratio: best[0] / best[1] };
+      run(0, 0, REPEATS, 0);
+      return performance.now() - start;
+    }),
+  );
+  const words = new Int32Array(memory.buffer, C_AT, (TILES.length * C_BYTES) / 4);
+  const first = C_BYTES / 4;
+  return { equal: words.every((word, i) => word === words[i % first]), rounds };
 }
 
 /**

@@ -4,6 +4,7 @@
  * 1: a line a plan. 2: every kernel, and times by timestamp queries (see `WebGpuDevice.kernelTimes`). 3: shapes and
  * memory of its operands too. 4: its WGSL too.
  */
+import { memoryAccount } from "../../compiler/memory-account.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { formatBytes } from "../bytes.ts";
 import { debugLevel } from "../environment.ts";
@@ -20,7 +21,7 @@ interface ReportedDispatch {
 export function reportGpuPlan(plan: Plan, dispatches: readonly ReportedDispatch[]): void {
   const level = debugLevel();
   if (level === 0) return;
-  const { held, needed, total } = plan.memory;
+  const { held, needed, total } = memoryAccount(plan);
   console.error(
     `[hico] plan: ${plan.graph.nodes.length} nodes, ${dispatches.length} dispatches; intermediates hold ${formatBytes(held)} ` +
       `(alive at once ${formatBytes(needed)}, in all ${formatBytes(total)})`,

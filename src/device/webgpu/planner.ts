@@ -9,7 +9,9 @@ import type { CanLower } from "../../compiler/decompose.ts";
 import { productInParts } from "../../compiler/long-products.ts";
 import type { LoopParts } from "../../compiler/loop-plan.ts";
 import { loopParts, stepsAreWords } from "../../compiler/loop-plan.ts";
-import type { MemoryAccount, Plan } from "../../compiler/plan.ts";
+import { memoryAccount } from "../../compiler/memory-account.ts";
+import type { MemoryAccount } from "../../compiler/memory-account.ts";
+import type { Plan } from "../../compiler/plan.ts";
 import { makePlan } from "../../compiler/plan.ts";
 import type { AdapterProfile, Lowering } from "../../shaders/kernel.ts";
 import type { MatmulTile } from "../../shaders/matmul/product.ts";
@@ -143,5 +145,5 @@ export function planOf<I extends readonly Tensor[]>(
     return [kernels.map(describeKernel).join(" + ")];
   };
   const dispatches = plan.steps.flatMap(namesOf);
-  return { plan, dispatches, copies: plan.copies.length, memory: plan.memory };
+  return { plan, dispatches, copies: plan.copies.length, memory: memoryAccount(plan) };
 }

@@ -2,7 +2,7 @@
  * The body of a WebAssembly function, written statement by statement: locals, stores, loops, branches and calls.
  */
 import type { Value, ValueType } from "./instructions.ts";
-import { i32, unsignedLeb } from "./instructions.ts";
+import { i32, select, unsignedLeb } from "./instructions.ts";
 
 /** A local variable of a function: `set` gives it a value, and as a value it is what it then holds. */
 export interface Local extends Value {
@@ -53,6 +53,12 @@ export class FunctionBuilder {
   name(value: Value): Value {
     if (value.constant !== undefined || (value.code[0] === 0x20 && value.code.length <= 3)) return value;
     return this.local(value.type, value);
+  }
+
+  /** The smaller of two signed integers, in a local. */
+  least(x: Value, y: Value | number): Value {
+    const [a, b] = [this.name(x), typeof y === "number" ? i32.const(y) : this.name(y)];
+    return this.name(select(i32.ltS(a, b), a, b));
   }
 
   /**

@@ -28,7 +28,7 @@ import { blockProduct } from "../blocks/product.ts";
 import { multiplyAdd } from "../assembler/features.ts";
 import type { Callee } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { f32, f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import { f32, f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { loadLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp } from "../print/math.ts";
@@ -115,7 +115,7 @@ export function backwardKernel(spec: AttentionSpec): WasmKernel {
             dv: address("dv"),
             rows: i32.const(rows),
             begin,
-            end: select(i32.ltS(end, i32.const(columns)), end, i32.const(columns)),
+            end: f.least(end, columns),
             columns: i32.const(columns),
             memory: context.threadMemory,
           };
@@ -177,14 +177,13 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
       const [one, factor] = [f32.const(1), f32.const(scale)];
       const rowOf = (start: Value, row: Value, bytes: number) =>
         f.local("i32", i32.add(start, i32.mul(row, i32.const(bytes))));
-      const atMost = (x: Value, y: Value) => f.local("i32", select(i32.ltS(x, y), x, y));
       const [rowStep, columnStep] = [emitBlockLength(f, rows), emitBlockLength(f, columns)];
       const column = f.local("i32", begin);
 
       f.while(
         () => i32.ltS(column, end),
         () => {
-          const width = atMost(i32.sub(end, column), columnStep);
+          const width = f.least(i32.sub(end, column), columnStep);
           const [atK, atV] = [rowOf(k, column, tensorRow(spec, "k")), rowOf(v, column, tensorRow(spec, "v"))];
           f.call(packK, [atK, own.kPanels, width, i32.const(dim)]);
           f.call(packV, [atV, own.vPanels, width, i32.const(dim)]);
@@ -195,7 +194,7 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
           f.while(
             () => i32.ltS(row, rows),
             () => {
-              const height = atMost(i32.sub(rows, row), rowStep);
+              const height = f.least(i32.sub(rows, row), rowStep);
               const atDout = rowOf(dout, row, tensorRow(spec, "dout"));
               f.call(copyQ, [rowOf(q, row, tensorRow(spec, "q")), own.q, height, factor]);
               f.call(copyDout, [atDout, own.dout, height, one]);

@@ -23,7 +23,7 @@ import { ThreadLayout, copyRows, packColumns, panelBytes, storeRows } from "../b
 import { blockProduct } from "../blocks/product.ts";
 import type { Callee } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { f32, f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import { f32, f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { byCount, maxOfLanes, storeLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp, log } from "../print/math.ts";
@@ -60,7 +60,7 @@ export function forwardKernel(spec: AttentionSpec): WasmKernel {
         const done = f.local("i32", i32.mul(piece, i32.const(blockLength(rows))));
         const row = f.local("i32", i32.add(i32.const(first), done));
         const left = f.local("i32", i32.sub(i32.const(rows), done));
-        const count = select(i32.ltS(left, i32.const(blockLength(rows))), left, i32.const(blockLength(rows)));
+        const count = f.least(left, blockLength(rows));
         const key = i32.const(first);
         const args = {
           q: head.row("q", row),
@@ -131,7 +131,7 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
       f.while(
         () => i32.gtS(columns, i32.const(0)),
         () => {
-          const here = f.local("i32", select(i32.ltS(columns, step), columns, step));
+          const here = f.least(columns, step);
           f.call(packKeys, [k, keys, here, i32.const(dim)]);
           f.call(copyValues, [v, values, here, one]);
           f.call(scoreProduct, [queries, keys, scores, rows, here, i32.const(dim)]);

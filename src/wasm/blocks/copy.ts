@@ -6,7 +6,7 @@
  */
 import type { Callee, FunctionBuilder, Signature } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import { f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import { byCount, loadLanes, storeLanes, transpose } from "../assembler/lanes.ts";
 import { NR } from "../matmul/micro-kernel.ts";
@@ -247,8 +247,7 @@ export function packColumns(context: KernelContext, fromRow: number): Callee {
       const panel = f.local("i32", i32.mul(columns, i32.const(4 * NR)));
       f.for(i32.const(0), rows, 4, (row) => {
         const sources = [0, 1, 2, 3].map((r) => {
-          const wanted = f.name(i32.add(row, i32.const(r)));
-          const within = select(i32.ltS(wanted, last), wanted, last);
+          const within = f.least(i32.add(row, i32.const(r)), last);
           return f.local("i32", i32.add(from, i32.mul(within, i32.const(fromRow))));
         });
         // Rows 0–3 of eight are the left half of a panel, rows 4–7 the right.

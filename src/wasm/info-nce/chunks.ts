@@ -20,7 +20,7 @@ import {
 import { blockProduct } from "../blocks/product.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { f32, f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import { f32, f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { lanesBelow, maxOfLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp } from "../print/math.ts";
@@ -97,16 +97,15 @@ function forLogits(
   const pack = packRows(context, 4 * negatives);
   const copy = copyRows(context, { columns: channels, fromRow: 4 * channels, toRow: blockRow(channels) });
   const product = blockProduct(context, { aRow: blockRow(channels), aStep: 4, cRow: logitRow });
-  const atMost = (x: Value, y: number) => f.local("i32", select(i32.ltS(x, i32.const(y)), x, i32.const(y)));
 
   f.for(range.begin, range.end, 1, (chunk) => {
     const first = f.local("i32", i32.mul(chunk, i32.const(plan.columns)));
-    const columns = atMost(i32.sub(i32.const(negatives), first), plan.columns);
+    const columns = f.least(i32.sub(i32.const(negatives), first), plan.columns);
     const source = f.local("i32", i32.add(operands.queue, i32.shl(first, i32.const(2))));
     f.call(pack, [source, panels, i32.const(channels), columns]);
     start(source, columns);
     f.for(i32.const(0), i32.const(rows), QUERIES, (row) => {
-      const height = atMost(i32.sub(i32.const(rows), row), QUERIES);
+      const height = f.least(i32.sub(i32.const(rows), row), QUERIES);
       const from = i32.add(operands.q, i32.mul(row, i32.const(4 * channels)));
       f.call(copy, [from, q, height, f32.const(1 / temperature)]);
       f.call(product, [q, panels, logits, height, columns, i32.const(channels)]);
@@ -200,7 +199,7 @@ export function queryGradients(spec: InfoNceSpec): WasmKernel {
       f.for(context.begin, context.end, 1, (group) => {
         const begin = f.local("i32", i32.mul(group, i32.const(plan.each)));
         const wanted = f.local("i32", i32.add(begin, i32.const(plan.each)));
-        const end = f.local("i32", select(i32.ltS(wanted, i32.const(plan.chunks)), wanted, i32.const(plan.chunks)));
+        const end = f.least(wanted, plan.chunks);
         const size = 4 * plan.rows * plan.channels;
         const own = f.local("i32", i32.add(context.scratch(0), i32.mul(group, i32.const(size))));
         const operands = { q: context.input(1), queue: context.input(3) };

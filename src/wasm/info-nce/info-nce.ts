@@ -12,7 +12,7 @@ import { multiplyAdd } from "../assembler/features.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import { chunkPlan, chunkStatistics, queryGradients } from "./chunks.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import { f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel, WasmLowering } from "../kernel.ts";
 import { byCount, loadLanes, storeLanes, sumOfLanes } from "../assembler/lanes.ts";
 import { exp, log } from "../print/math.ts";
@@ -63,7 +63,7 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
           });
         for (let lane = 0; lane < 4; lane++) {
           const wanted = f.local("i32", i32.add(row, i32.const(lane)));
-          const n = f.local("i32", select(i32.ltS(wanted, i32.const(rows)), wanted, i32.const(rows - 1)));
+          const n = f.least(wanted, rows - 1);
           const q = f.local("i32", i32.add(context.input(0), i32.mul(n, i32.const(4 * channels))));
           const k = f.local("i32", i32.add(context.input(1), i32.mul(n, i32.const(4 * channels * positives))));
           overPositives((place) => {

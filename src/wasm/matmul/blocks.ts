@@ -47,7 +47,7 @@ const FEW_ROWS = 8;
 /** Bytes of rows of B that stay in the L1 cache where they stand. */
 const NEAR = 16384;
 
-const roundUp = (x: number, to: number): number => Math.ceil(x / to) * to;
+export const roundUp = (x: number, to: number): number => Math.ceil(x / to) * to;
 
 interface Cut {
   readonly rows: number;

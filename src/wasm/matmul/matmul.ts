@@ -17,12 +17,11 @@
 import type { ValueSpec } from "../../tensor/fused.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import { f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import type { Blocks } from "./blocks.ts";
-import { chooseBlocks } from "./blocks.ts";
-import type { TileStrides } from "./micro-kernel.ts";
-import { MR, NR, PACKED, WIDE_NR, rowTile, strip } from "./micro-kernel.ts";
+import { chooseBlocks, roundUp } from "./blocks.ts";
+import { MR, NR, TALL, WIDE_NR, rowTile, strip } from "./micro-kernel.ts";
 import type { PackPanel, PanelWidth } from "./packing.ts";
 import { computedBytes, packComputed, packPlain, packSeparable } from "./packing.ts";
 import type { BlockPlace, Operand, Product, Result } from "./product.ts";
@@ -72,7 +71,7 @@ function sumKernel({ name, batch, m, n, c }: Product, parts: number): WasmKernel
       f.for(context.begin, context.end, 1, (unit) => {
         const batchAt = f.name(i32.divU(unit, i32.const(blocks)));
         const m0 = f.name(i32.mul(i32.sub(unit, i32.mul(batchAt, i32.const(blocks))), i32.const(SUM_ROWS)));
-        const rows = least(f, i32.sub(i32.const(m), m0), SUM_ROWS);
+        const rows = f.least(i32.sub(i32.const(m), m0), SUM_ROWS);
         const row = i32.add(i32.mul(batchAt, i32.const(m)), m0);
         const from = f.name(i32.add(context.scratch(0), i32.mul(row, i32.const(rowBytes))));
         f.for(i32.const(0), i32.mul(rows, i32.const(rowBytes)), 16, (at) => {
@@ -88,13 +87,6 @@ function sumKernel({ name, batch, m, n, c }: Product, parts: number): WasmKernel
         c.store!(f, context, place, context.threadMemory, rowBytes);
       }),
   };
-}
-
-const roundUp = (x: number, to: number): number => Math.ceil(x / to) * to;
-
-function least(f: FunctionBuilder, x: Value, y: number): Value {
-  const named = f.name(x);
-  return f.name(select(i32.ltS(named, i32.const(y)), named, i32.const(y)));
 }
 
 function packerOf(
@@ -116,7 +108,8 @@ function packerOf(
 
 /** A thread's memory: a block of packed A, a panel of packed B, a strip that packing uses, a block of C. */
 function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, columns, depth, partSteps, a, b }: Blocks) {
-  const aBytes = a === "packed" ? 4 * rows * depth : 0;
+  // The last step of a tall panel is written beyond its end.
+  const aBytes = a === "packed" ? 4 * rows * depth + 64 : 0;
   const bBytes = b === "packed" ? 4 * WIDE_NR * depth : 0;
   const stripOf = (operand: Operand, packed: boolean, width: number): number =>
     operand.plain || operand.separable || !packed ? 0 : computedBytes(operand.lanes, width, depth);
@@ -143,8 +136,8 @@ function emitUnits(product: Product, blocks: Blocks, f: FunctionBuilder, context
     const [part, batch] = parts === 1 ? [i32.const(0), matrix] : split(matrix, product.batch);
     const m0 = f.name(i32.mul(rowBlock, i32.const(blockRows)));
     const n0 = f.name(i32.mul(columnBlock, i32.const(blockColumns)));
-    const rows = rowBlocks === 1 ? i32.const(m) : least(f, i32.sub(i32.const(m), m0), blockRows);
-    const columns = columnBlocks === 1 ? i32.const(n) : least(f, i32.sub(i32.const(n), n0), blockColumns);
+    const rows = rowBlocks === 1 ? i32.const(m) : f.least(i32.sub(i32.const(m), m0), blockRows);
+    const columns = columnBlocks === 1 ? i32.const(n) : f.least(i32.sub(i32.const(n), n0), blockColumns);
     emitBlock(product, blocks, f, context, { batch, m0, n0, rows, columns }, matrix, part);
   });
 }
@@ -171,38 +164,59 @@ function emitBlock(
       : own(layout.c),
   );
   const stripAt = f.name(own(layout.strip));
-  const packA =
-    blocks.a === "packed" ? packerOf(a, m, { elements: MR, step: MR }, depth, f, context, batch, stripAt) : undefined;
+  const packed = blocks.a === "packed";
   const packerOfB = (width: number): PackPanel | undefined =>
     blocks.b === "packed"
       ? packerOf(b, n, { elements: width, step: NR }, depth, f, context, batch, stripAt)
       : undefined;
   // A block's columns are a multiple of 8, so there is room for 16 where more than 8 are left.
-  const wide = context.features.wide === true && n > NR && blocks.columns > NR && blocks.b !== "rows";
+  const wide = context.features.wide && n > NR && blocks.columns > NR && blocks.b !== "rows";
   const widePackB = wide ? packerOfB(WIDE_NR) : undefined;
   const narrow = !wide || blocks.columns % WIDE_NR > 0 || (n % WIDE_NR > 0 && n % WIDE_NR <= NR);
   const packB = narrow ? packerOfB(NR) : undefined;
-  const aBase = f.name(packA ? own(layout.a) : firstOf(a, f, context, batch, m0));
+  const aBase = f.name(packed ? own(layout.a) : firstOf(a, f, context, batch, m0));
   const bBase = f.name(blocks.b === "packed" ? own(layout.b) : firstOf(b, f, context, batch, n0));
-  const aView = packA ? { outer: PACKED.aRow, k: PACKED.aStep } : a.plain!;
-  const panels = f.name(i32.divU(rows, i32.const(MR)));
-  const tailRows = m % MR;
+  // Panels of six rows come in pairs, so that what is left for those of four is a multiple of four. Elements that are
+  // computed come by fours.
+  const tall = context.features.tall && blocks.rows >= 2 * TALL && a.plain;
+  const tallRows = tall ? f.name(i32.sub(rows, i32.remU(rows, i32.const(2 * TALL)))) : i32.const(0);
+  const whole = f.name(i32.and(rows, i32.const(-MR)));
+  const bands = [
+    { height: tall ? TALL : 0, first: i32.const(0), past: tallRows },
+    { height: m >= MR ? MR : 0, first: tallRows, past: whole },
+    { height: m % MR, first: whole, past: rows },
+  ]
+    .filter((band) => band.height)
+    .map(({ height, first, past }) => {
+      const panel = Math.max(height, MR);
+      return {
+        height,
+        first,
+        past,
+        panels: f.name(i32.divU(i32.sub(past, first), i32.const(height))),
+        view: packed ? { outer: 4, k: 4 * panel } : a.plain!,
+        pack:
+          packed &&
+          packerOf(a, height === TALL ? TALL : m, { elements: panel, step: panel }, depth, f, context, batch, stripAt),
+      };
+    });
 
   const kBlocks = Math.ceil(partSteps / depth);
   const kFirst = f.name(i32.mul(part, i32.const(partSteps)));
   const kBlock = (k0: Value, steps: Value): void => {
     const to = i32.add(k0, steps);
-    if (packA) {
-      f.for(i32.const(0), rows, MR, (row) => {
-        const at = i32.add(aBase, i32.mul(row, i32.mul(steps, i32.const(4))));
-        packA({ first: f.name(i32.add(m0, row)), from: k0, to, at });
-      });
+    /** Bytes to row `row` of a band's panels. */
+    const toRow = (row: Value): Value =>
+      i32.mul(row, packed ? i32.mul(steps, i32.const(4)) : i32.const(a.plain!.outer));
+    for (const { height, first, past, pack } of bands) {
+      if (pack)
+        f.for(first, past, Math.max(height, MR), (row) =>
+          pack({ first: f.name(i32.add(m0, row)), from: k0, to, at: i32.add(aBase, toRow(row)) }),
+        );
     }
-    const aFirst = f.name(packA ? aBase : i32.add(aBase, i32.mul(k0, i32.const(aView.k))));
-    const aPanel = f.name(packA ? i32.mul(steps, i32.const(4 * MR)) : i32.const(MR * aView.outer));
+    const aFirst = f.name(packed ? aBase : i32.add(aBase, i32.mul(k0, i32.const(a.plain!.k))));
     const panel = (width: number, pack: PackPanel | undefined, column: Value): void => {
       const bStep = pack ? 4 * width : b.plain!.k;
-      const strides: TileStrides = { aRow: aView.outer, aStep: aView.k, bStep };
       if (pack) pack({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
       const bAt = pack
         ? bBase
@@ -211,26 +225,26 @@ function emitBlock(
       const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
       const tiles = (accumulate: boolean) => {
         if (blocks.b === "rows") {
-          const shape = { rows: m, aRow: aView.outer, aStep: aView.k, bColumn: b.plain!.outer, accumulate };
+          const [{ view }] = bands;
+          const shape = { rows: m, aRow: view.outer, aStep: view.k, bColumn: b.plain!.outer, accumulate };
           f.call(rowTile(context, shape), [aFirst, bAt, steps, cAt, i32.const(cStride)]);
           return;
         }
-        const call = (height: number, aAt: Value, to: Value, count: Value) =>
-          f.call(strip(context, { rows: height, columns: width, strides, accumulate }), [
-            aAt,
-            bAt,
-            bEnd,
-            to,
-            i32.const(cStride),
-            count,
-            aPanel,
-          ]);
-        if (m >= MR) f.if(panels, () => call(MR, aFirst, cAt, panels));
-        if (tailRows === 0) return;
-        f.if(i32.and(rows, i32.const(MR - 1)), () => {
-          const below = i32.add(cAt, i32.mul(panels, i32.const(MR * cStride)));
-          call(tailRows, i32.add(aFirst, i32.mul(panels, aPanel)), below, i32.const(1));
-        });
+        for (const { height, first, panels, view } of bands) {
+          const strides = { aRow: view.outer, aStep: view.k, bStep };
+          const shape = { rows: height, columns: width, strides, accumulate };
+          f.if(panels, () =>
+            f.call(strip(context, shape), [
+              i32.add(aFirst, toRow(first)),
+              bAt,
+              bEnd,
+              i32.add(cAt, i32.mul(first, i32.const(cStride))),
+              i32.const(cStride),
+              panels,
+              toRow(i32.const(height)),
+            ]),
+          );
+        }
       };
       if (kBlocks === 1) tiles(false);
       else
@@ -256,22 +270,16 @@ function emitBlock(
   if (kBlocks === 1 && parts === 1) {
     kBlock(i32.const(0), i32.const(k));
   } else {
-    const kLast = parts === 1 ? i32.const(k) : least(f, i32.add(kFirst, i32.const(partSteps)), k);
+    const kLast = parts === 1 ? i32.const(k) : f.least(i32.add(kFirst, i32.const(partSteps)), k);
     f.for(kFirst, kLast, depth, (k0) => {
-      kBlock(k0, k % depth === 0 ? i32.const(depth) : least(f, i32.sub(i32.const(k), k0), depth));
+      kBlock(k0, k % depth === 0 ? i32.const(depth) : f.least(i32.sub(i32.const(k), k0), depth));
     });
   }
   if (!layout.inPlace) c.store!(f, context, place, cBase, cStride);
 }
 
 /** Address of row (or column) `first` of a plain operand. */
-function firstOf(
-  { plain, ...operand }: Operand,
-  f: FunctionBuilder,
-  context: KernelContext,
-  batch: Value,
-  first: Value,
-): Value {
-  if (!plain || !("address" in operand)) throw new Error("internal: no address");
-  return i32.add(operand.address(f, context, batch), i32.mul(first, i32.const(plain.outer)));
+function firstOf(operand: Operand, f: FunctionBuilder, context: KernelContext, batch: Value, first: Value): Value {
+  if (!operand.plain) throw new Error("internal: no address");
+  return i32.add(operand.address(f, context, batch), i32.mul(first, i32.const(operand.plain.outer)));
 }

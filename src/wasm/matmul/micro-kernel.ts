@@ -7,7 +7,9 @@
  * R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 34(3), 2008.
  *
  * Where V8 joins neighbouring vectors into one of 256 bits (`WasmFeatures.wide`), 4 rows × 16 columns are 8
- * accumulators again; those of 4 × 8 would be 4, too few chains to hide the latency of a multiply-add.
+ * accumulators again; those of 4 × 8 would be 4, too few chains to hide the latency of a multiply-add. Eight hide it
+ * where nothing comes between; on some processors (`WasmFeatures.tall`) 6 rows, with twelve, are faster by a seventh, on
+ * others no faster.
  *
  * Every element of C is one chain of multiply-adds in the order of k for each block of k: the result does not depend on the
  * tile.
@@ -22,13 +24,15 @@ import type { KernelContext } from "../kernel.ts";
 
 /** Rows of a packed panel of A. */
 export const MR = 4;
+/** Rows of one where six are faster (`WasmFeatures.tall`). */
+export const TALL = 6;
 /** Columns of a packed panel of B, and what the columns of blocks are multiples of. */
 export const NR = 8;
 /** Columns of a panel of the wide tile. */
 export const WIDE_NR = 2 * NR;
 
 /** Where an operand's elements stand, in bytes. */
-export interface TileStrides {
+interface TileStrides {
   /** Between neighbours along m (A) or between rows k (B). */
   readonly aRow: number;
   readonly aStep: number;
@@ -111,7 +115,7 @@ export function emitTile(
 
 /** A kind of `strip`: its sizes and strides are compiled in. */
 interface StripShape {
-  /** Rows of a panel of A: at most MR. */
+  /** Rows of a panel of A: at most TALL. */
   readonly rows: number;
   /** Columns of a panel of B: NR or WIDE_NR. */
   readonly columns: number;

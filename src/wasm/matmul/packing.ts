@@ -8,7 +8,7 @@
  */
 import type { Callee, FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { f32x4, i32, select, v128 } from "../assembler/instructions.ts";
+import { f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import { transpose } from "../assembler/lanes.ts";
 
@@ -100,7 +100,7 @@ export function packComputed(
 ): PackPanel {
   return ({ first, from, to, at }) => {
     const start = f.name(first);
-    const end = f.name(atMost(f, i32.add(start, i32.const(width.elements)), size));
+    const end = f.least(i32.add(start, i32.const(width.elements)), size);
     const line = f.local("i32");
     if (elements.lanes === "outer") {
       f.set(line, at);
@@ -137,7 +137,7 @@ export function packSeparable(f: FunctionBuilder, width: number, size: number, v
   return ({ first, from, to, at }) => {
     // Places that do not exist repeat the last one that does.
     const rows = Array.from({ length: width }, (_, i) =>
-      f.local("i32", view.outer(atMost(f, i32.add(first, i32.const(i)), size - 1))),
+      f.local("i32", view.outer(f.least(i32.add(first, i32.const(i)), size - 1))),
     );
     const line = f.local("i32", at);
     const step = i32.const(4 * width);
@@ -206,11 +206,6 @@ export function packSeparable(f: FunctionBuilder, width: number, size: number, v
   };
 }
 
-function atMost(f: FunctionBuilder, x: Value, limit: number): Value {
-  const named = f.name(x);
-  return select(i32.ltS(named, i32.const(limit)), named, i32.const(limit));
-}
-
 /**
  * Calls `emit` with the number of rows the panel from `first` has: all, or, of the last one, what is left: more than a
  * panel less a step, since a narrower panel would do otherwise.
@@ -249,7 +244,8 @@ function packFunction(context: KernelContext, width: number, valid: number, { ou
       const gather = (group: number): Value => {
         const count = Math.min(4, valid - 4 * group);
         const at = 4 * group * outer;
-        if (outer === 4 && count === 4) return v128.load(from, at);
+        // Beyond the panel stands what is not defined.
+        if (outer === 4) return v128.load(from, at);
         let value = v128.load32Zero(from, at);
         for (let lane = 1; lane < count; lane++) value = v128.load32Lane(from, value, lane, at + lane * outer);
         return value;
@@ -259,7 +255,8 @@ function packFunction(context: KernelContext, width: number, valid: number, { ou
         f.while(
           () => i32.leU(to, last),
           () => {
-            for (const group of groups) {
+            // A last vector may be half: what it writes beyond its step is written over by the step after.
+            for (const group of [...groups].reverse()) {
               const rows = [0, 1, 2, 3].map((i) =>
                 4 * group + i < valid ? f.name(v128.load(from, (4 * group + i) * outer)) : f32x4.const(0),
               );

@@ -351,11 +351,10 @@ export class WasmPrinter {
       if (step !== undefined && step > 0 && whole) return gather((lane) => [address(0), 4 * step * lane]);
       return gather((lane) => [address(lane), 0]);
     }
-    const last = i32.const(Math.max(0, size - 1));
     const clamped = (at: Value): Value => {
       const named = f.name(at);
       const low = f.name(select(i32.gtS(named, i32.const(0)), named, i32.const(0)));
-      return f.name(i32.add(from, i32.shl(select(i32.ltS(low, last), low, last), i32.const(2))));
+      return f.name(i32.add(from, i32.shl(f.least(low, Math.max(0, size - 1)), i32.const(2))));
     };
     if (step === 0) return v128.load32Splat(clamped(this.#indices.index(resolved, 0)));
     const laneIndex = (lane: number): Value =>

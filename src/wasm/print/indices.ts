@@ -7,7 +7,7 @@ import type { IntExpr, Term } from "../../compiler/int-expr.ts";
 import { dependencies, loopVariable, substitute } from "../../compiler/int-expr.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { i32, i32x4, select } from "../assembler/instructions.ts";
+import { i32, i32x4 } from "../assembler/instructions.ts";
 import type { Dependence, LaneVariable } from "./dependence.ts";
 import type { Scopes } from "./scopes.ts";
 
@@ -62,9 +62,7 @@ export class IndexPrinter {
     const at = i32.add(first, i32.const(lane));
     const known = this.#scopes.known(`lane ${name}`, [vector.name]);
     if (known) return;
-    const last = i32.const(vector.size - 1);
-    const inside = vector.whole || vector.size % 4 === 0 ? at : select(i32.ltS(at, last), at, last);
-    const value = this.#f.name(inside);
+    const value = vector.whole || vector.size % 4 === 0 ? this.#f.name(at) : this.#f.least(at, vector.size - 1);
     this.#scopes.setValue(`lane ${name}`, value);
     // Beside the variable itself, so that it has the lifetime of its value.
     this.#scopes.setBeside(vector.name, name, value);

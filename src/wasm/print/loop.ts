@@ -5,7 +5,7 @@ import type { ExprKernels } from "./expr-kernel.ts";
 import { memoryOf, operandsOf } from "./expr-kernel.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
-import { i32, select } from "../assembler/instructions.ts";
+import { i32 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import type { Split } from "./loop-nest.ts";
 import { chooseSplit, columnName, rowName, splitIndex } from "./loop-nest.ts";
@@ -47,7 +47,7 @@ export function forRows(
   if (piecesPerRow === 1) {
     const past = f.name(i32.mul(end, i32.const(rowsPerUnit)));
     const rows = i32.const(split.rows);
-    const last = f.name(select(i32.ltS(past, rows), past, rows));
+    const last = f.least(past, rows);
     f.for(i32.mul(begin, i32.const(rowsPerUnit)), last, 1, (row) => body(row, i32.const(0), whole));
     return;
   }
@@ -56,7 +56,7 @@ export function forRows(
     const place = split.rows === 1 ? unit : f.name(i32.sub(unit, i32.mul(row, i32.const(piecesPerRow))));
     const from = f.name(i32.mul(place, i32.const(piece)));
     const past = f.name(i32.add(from, i32.const(piece)));
-    body(row, from, f.name(select(i32.ltS(past, whole), past, whole)));
+    body(row, from, f.least(past, whole));
   });
 }
 

@@ -57,7 +57,7 @@ export function rowsKernel(
   const passes = [...phases.map((phase) => phase.map((a) => a.value)), elementValues];
   const kept = keptValues(passes, (id) => exprs.byId(id));
   // One line of the block for each accumulator, kept value, and value of a row that waits to be stored.
-  const lineBytes = 4 * Math.ceil(units.piece / 4) * 4;
+  const lineBytes = 4 * units.piece;
   const ends = accumulators.length + kept.length + rowStores.length;
   // Sums of floats have blocks of columns where there are many, and a line more.
   const long = accumulators.filter((a) => columns > LONG_CHAIN && a.name === "sum" && a.value.dtype === "f32");

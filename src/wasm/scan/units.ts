@@ -86,7 +86,7 @@ export function eachUnit(
       row,
       start,
       steps: length,
-      rows: f.local("i32", select(i32.ltS(left, i32.const(rows)), left, i32.const(rows))),
+      rows: f.local("i32", f.least(left, rows)),
       stateRow: f.local("i32", i32.add(i32.mul(states, i32.const(batch)), row)),
     });
   });

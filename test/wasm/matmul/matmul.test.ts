@@ -125,12 +125,13 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
 function check(
   { product, inputs, expected }: Case,
   blocks: Blocks,
-  options: { split?: number; relaxed?: boolean; wide?: boolean } = {},
+  options: { split?: number; relaxed?: boolean; wide?: boolean; tall?: boolean } = {},
 ): Float32Array {
   const features = {
     ...wasmFeatures(),
     ...(options.relaxed === false ? { relaxedSimd: false } : {}),
     wide: options.wide ?? false,
+    tall: options.tall ?? false,
   };
   const lowering = productKernels(product, blocks);
   const [result] = runLowering(lowering, inputs, [expected.length], { split: options.split, features });
@@ -170,6 +171,7 @@ const arbitrary = fc.record({
   split: fc.integer({ min: 1, max: 5 }),
   relaxed: fc.boolean(),
   wide: fc.boolean(),
+  tall: fc.boolean(),
 });
 
 interface Drawn {
@@ -275,6 +277,22 @@ describe("matrix products of the cpu device", () => {
     assert.equal(chooseBlocks(wide.product).b, "packed");
   });
 
+  test("panels of six rows are packed from rows of memory and from columns, with the bits of panels of four", () => {
+    for (const transposed of [false, true]) {
+      for (const [m, n, k] of [
+        [12, 16, 9],
+        [31, 40, 14],
+        [64, 8, 5],
+      ] as const) {
+        const a = layout(2, m, k, transposed, 1, false);
+        const made = makeCase({ batch: 2, m, n, k }, a, layout(2, n, k, true, 0, false), false, m);
+        const blocks: Blocks = { ...chooseBlocks(made.product), a: "packed" };
+        const four = check(made, blocks);
+        for (const wide of [false, true]) assert.deepEqual(check(made, blocks, { wide, tall: true }), four);
+      }
+    }
+  });
+
   for (const [name, s, transposed] of [
     ["more rows and columns than a block", { batch: 1, m: 270, n: 530, k: 20 }, [false, true]],
     ["more steps of k than a block", { batch: 2, m: 9, n: 17, k: 1500 }, [true, false]],
@@ -288,7 +306,8 @@ describe("matrix products of the cpu device", () => {
       const b = layout(s.batch, s.n, s.k, transposed[1], 0, false);
       const made = makeCase(s, a, b, false, 7);
       const narrow = check(made, chooseBlocks(made.product));
-      assert.deepEqual(check(made, chooseBlocks(made.product), { wide: true }), narrow);
+      for (const tall of [false, true])
+        assert.deepEqual(check(made, chooseBlocks(made.product), { wide: true, tall }), narrow);
     });
   }
 });
