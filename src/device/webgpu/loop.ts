@@ -68,6 +68,7 @@ export class LoopRunner {
     const within = ({ place }: Placed): BufferSlice => {
       if (place.kind === "slot") return { buffer: this.#slots[place.slot] };
       if (place.kind === "output") return { buffer: this.#values[this.#valueOf[place.output]] };
+      if (place.kind === "own") throw new Error("internal: a loop within a loop");
       const leaf = leaves[place.leaf];
       return leaf.kind === "whole" ? operand(leaf.operand) : { buffer: this.#leaves[place.leaf]! };
     };
