@@ -25,8 +25,9 @@ export interface PersistentProgram {
   readonly name: string;
   readonly wgsl: string;
   readonly workgroups: readonly [number, number, number];
-  /** Nodes of the plan that the loop stands in, and of `memory`. */
-  readonly bindings: readonly { readonly node: Node; readonly access: "read" | "read_write" }[];
+  /** Nodes of the plan that the loop stands in, and of `memory`; the last is the number of steps. */
+  readonly bindings: readonly { readonly node: Node | "steps"; readonly access: "read" | "read_write" }[];
+  readonly steps: number;
   /** What the loop needs for itself while it runs. */
   readonly memory: readonly Node[];
   readonly before: readonly LoopCopy[];
@@ -61,18 +62,20 @@ export function persistentProgram(
     const { spotsOf, inElements } = memory;
     const { name } = kernel.fused;
     const { steps, reverse } = loop;
-    const printed = printPersistent({ name, steps, reverse, rows, stages, spotsOf, inElements }, profile);
+    const printed = printPersistent({ name, reverse, rows, stages, spotsOf, inElements }, profile);
     const bindings = printed.bindings.flatMap(({ node, access }) => (node === "parameters" ? [] : [{ node, access }]));
     const bound = new Set(bindings.map(({ node }) => node));
-    if (bindings.length <= profile.maxStorageBuffers) {
+    const excess = bindings.length + 1 - profile.maxStorageBuffers;
+    if (excess <= 0) {
       if (bindings.some(({ node }) => nodeBytes(node) > profile.maxBindingBytes)) return undefined;
       const { wgsl, workgroups } = printed;
-      return { name, wgsl, workgroups, bindings, ...memory.copies(bound, printed.mixed) };
+      const all = [...bindings, { node: "steps", access: "read" } as const];
+      return { name, wgsl, workgroups, bindings: all, steps, ...memory.copies(bound, printed.mixed) };
     }
     // The smallest are copied.
     const more = [...bound].filter((node) => outer.has(node)).sort((p, q) => nodeBytes(p) - nodeBytes(q));
     if (more.length === 0) return undefined;
-    for (const node of more.slice(0, bindings.length - profile.maxStorageBuffers)) copied.add(node);
+    for (const node of more.slice(0, excess)) copied.add(node);
   }
 }
 
@@ -98,10 +101,15 @@ export class PersistentRunner {
     this.#gpu = gpu;
     this.#inputs = kernel.inputs.map(at);
     this.#outputs = kernel.outputs.map(({ node }) => node && at(node));
-    this.#own = program.memory.map((node) => gpu.acquire(nodeBytes(node)));
+    const steps = gpu.acquire(4);
+    gpu.write(steps, 0, Int32Array.of(program.steps));
+    this.#own = [...program.memory.map((node) => gpu.acquire(nodeBytes(node))), steps];
     this.#before = program.before;
     this.#after = program.after;
     const bindings = program.bindings.map(({ node }): Placed => {
+      if (node === "steps") {
+        return { spec: { shape: [1], dtype: "i32" }, place: { kind: "own", own: program.memory.length } };
+      }
       const own = program.memory.indexOf(node);
       return own < 0 ? at(node) : { spec: valueSpec(node), place: { kind: "own", own } };
     });

@@ -23,7 +23,6 @@ import { planReduce, printReduce } from "./reduce.ts";
 /** A body that is run row by row. */
 export interface PersistentLoop {
   readonly name: string;
-  readonly steps: number;
   readonly reverse: boolean;
   readonly rows: number;
   /** Kernels of one entry do not wait for each other. */
@@ -64,8 +63,12 @@ export function divideRows(rows: number, profile: AdapterProfile): Division {
   };
 }
 
+/** Steps that a product's tile is chosen for; the text is the same for any number of them. */
+const USUAL_STEPS = 32;
+
+/** The kernel; the number of steps is in a buffer of its own, which is bound last. */
 export function printPersistent(loop: PersistentLoop, profile: AdapterProfile): ReturnType<typeof settle> {
-  const { name, steps, reverse, rows, stages, spotsOf, inElements } = loop;
+  const { name, reverse, rows, stages, spotsOf, inElements } = loop;
   const { own, invocations } = divideRows(rows, profile);
   return settle(
     (bindings) => {
@@ -86,7 +89,7 @@ export function printPersistent(loop: PersistentLoop, profile: AdapterProfile): 
               parameters: PARAMETERS,
               args: ARGS,
             };
-            const tile = ownTile(ownProblem(kernel, product), invocations, steps, profile);
+            const tile = ownTile(ownProblem(kernel, product), invocations, USUAL_STEPS, profile);
             part = productPart(name, kernel, product, tile, profile, place, functions);
           } else if (kernel.kind === "loop") part = printLoop(kernel, place);
           else if (kernel.kind === "reduce")
@@ -100,6 +103,7 @@ export function printPersistent(loop: PersistentLoop, profile: AdapterProfile): 
       }
       const wgsl = [
         bindings.declarations(),
+        `@group(0) @binding(${bindings.buffers.length}) var<storage, read> loop_steps: array<i32>;`,
         ...declarations,
         ...[...helpers].map(helperText),
         ...functions,
@@ -107,8 +111,9 @@ export function printPersistent(loop: PersistentLoop, profile: AdapterProfile): 
         "fn main(@builtin(workgroup_id) workgroup_id: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {",
         `  let ${LOOP_NAMES.workgroup} = i32(workgroup_id.x);`,
         "  let local = i32(local_index);",
-        `  for (var loop_step = 0; loop_step < ${steps}; loop_step++) {`,
-        `    let ${LOOP_NAMES.time} = ${reverse ? `${steps - 1} - loop_step` : "loop_step"};`,
+        "  let steps = loop_steps[0];",
+        "  for (var loop_step = 0; loop_step < steps; loop_step++) {",
+        `    let ${LOOP_NAMES.time} = ${reverse ? "steps - 1 - loop_step" : "loop_step"};`,
         `    let ${LOOP_NAMES.half} = loop_step & 1;`,
         ...body.map((l) => `    ${l}`),
         "  }",
