@@ -17,7 +17,8 @@ import { storesOf } from "./plan.ts";
 
 /** The counter of a kernel that its rows are a part of, and how far it goes. */
 export function rowCounter(kernel: Kernel, rows: number): { name: "i" | "r" | "b" | "m"; size: number } | undefined {
-  const fits = (name: "i" | "r" | "b" | "m", size: number) => (size > 0 && size % rows === 0 ? { name, size } : undefined);
+  const fits = (name: "i" | "r" | "b" | "m", size: number) =>
+    size > 0 && size % rows === 0 ? { name, size } : undefined;
   switch (kernel.kind) {
     case "loop":
       return fits("i", kernel.size);
@@ -83,8 +84,9 @@ function kernelIsRowLocal(
       ...("conditions" in expr ? expr.conditions.map((c) => c.expr) : []),
     ];
     return (
-      indices.every((index) => [...dependencies(index).values].every((id) => reads(kernel.exprs.byId(id), conditions))) &&
-      args.every((arg, i) => reads(arg, [...conditions, ...further, ...partOf(expr, i, byRow)]))
+      indices.every((index) =>
+        [...dependencies(index).values].every((id) => reads(kernel.exprs.byId(id), conditions)),
+      ) && args.every((arg, i) => reads(arg, [...conditions, ...further, ...partOf(expr, i, byRow)]))
     );
   };
   const values = [

@@ -38,6 +38,7 @@ function describe(plan: Plan, value: Placed | "parameters"): string {
   if (value === "parameters") return `parameters, ${plan.graph.parameterWords} words`;
   const { spec, place } = value;
   const { kind } = place;
-  const where = kind === "slot" ? place.slot : kind === "output" ? place.output : kind === "own" ? place.own : place.leaf;
+  const where =
+    kind === "slot" ? place.slot : kind === "output" ? place.output : kind === "own" ? place.own : place.leaf;
   return `${spec.dtype}[${spec.shape.join(", ")}] ${place.kind} ${where}`;
 }

@@ -51,12 +51,7 @@ export function printLoop(kernel: LoopKernel, place: PartPlace): PrintedPart {
   const head = own
     ? ownLoop(counter, { workgroup, share: ownShare(own, units), units, start: " + local", by: workgroupSize })
     : [`let ${counter} = ${workgroup} * ${workgroupSize} + local;`, `if (${counter} < ${units}) {`];
-  const lines = [
-    ...head,
-    ...body.parent!.lines.map((l) => `  ${l}`),
-    ...body.lines.map((l) => `  ${l}`),
-    "}",
-  ];
+  const lines = [...head, ...body.parent!.lines.map((l) => `  ${l}`), ...body.lines.map((l) => `  ${l}`), "}"];
   return { lines, helpers, shared: new Set() };
 }
 

@@ -152,9 +152,7 @@ function productPart(
   );
   const call = (block: string): string => `${prefix}main(vec3<u32>(${block}, 0u, 0u), local_index${ARGS});`;
   const lines =
-    x * y === 1
-      ? [call("0u")]
-      : [`for (var block = 0u; block < ${x * y}u; block++) {`, `  ${call("block")}`, "}"];
+    x * y === 1 ? [call("0u")] : [`for (var block = 0u; block < ${x * y}u; block++) {`, `  ${call("block")}`, "}"];
   if (y > 1) throw new Error("internal: more blocks than one dimension holds");
   return { lines, helpers, shared: new Set() };
 }
