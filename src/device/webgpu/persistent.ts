@@ -21,7 +21,7 @@ import type { Placed, RecordedDispatch } from "./recorded.ts";
 import { copyCommand, dispatchCommand } from "./recorded.ts";
 
 /** A loop's kernel, and what is copied before it and after. */
-export interface PersistentProgram {
+interface PersistentProgram {
   readonly name: string;
   readonly wgsl: string;
   readonly workgroups: readonly [number, number, number];

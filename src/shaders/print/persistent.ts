@@ -21,7 +21,7 @@ import { settle } from "./program.ts";
 import { planReduce, printReduce } from "./reduce.ts";
 
 /** A body that is run row by row. */
-export interface PersistentLoop {
+interface PersistentLoop {
   readonly name: string;
   readonly reverse: boolean;
   readonly rows: number;

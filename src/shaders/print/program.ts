@@ -21,7 +21,7 @@ type ProgramBinding =
   | { readonly node: Node; readonly access: "read" | "read_write" }
   | { readonly node: "parameters"; readonly access: "read" };
 
-export interface Program {
+interface Program {
   readonly name: string;
   readonly wgsl: string;
   readonly bindings: readonly ProgramBinding[];
