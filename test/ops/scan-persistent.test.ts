@@ -10,7 +10,7 @@ import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import { layerNorm, scan } from "../../src/ops/index.ts";
 import type { ScanOptions } from "../../src/ops/scan-cell.ts";
-import { Generator, compile, concat, setDefaultDevice, tensor } from "../../src/tensor/index.ts";
+import { Generator, compile, concat, ones, setDefaultDevice, tensor } from "../../src/tensor/index.ts";
 import type { HostArray } from "../../src/tensor/dtype.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { assertClose, openTestDevice } from "../support/helpers.ts";
@@ -215,6 +215,29 @@ describe("scan in one dispatch", () => {
       const problem: Problem = { cell, gates: 1, batch: 6, hidden: 4 };
       const four = await agrees(gpu, problem, 4, 1e-5);
       assert.ok((await agrees(gpu, problem, 8, 1e-5)) > four + 4);
+    }
+  });
+
+  test("a number for all rows, and rows too long for a workgroup, run step by step", async () => {
+    const cell = ({ h, n }: { h: Tensor; n: Tensor }, x: Tensor) => {
+      const next = h.mul(n.reciprocal()).add(x);
+      return { state: { h: next, n: n.add(1) }, output: next };
+    };
+    for (const [batch, size, numbers] of [
+      [4, 3, 1],
+      [2, 20000, 2],
+    ]) {
+      setDefaultDevice(reference);
+      const [x, h] = [await fixed(6, batch, size), await fixed(batch, size)];
+      const found: HostArray[] = [];
+      for (const device of [gpu, reference]) {
+        setDefaultDevice(device);
+        const start = gpu.counters.dispatches;
+        const { outputs } = scan(cell, { state: { h, n: ones([numbers, 1]) }, inputs: x });
+        found.push(await outputs.read());
+        if (device === gpu) assert.ok(gpu.counters.dispatches - start >= 6);
+      }
+      assertClose(found[0], found[1], 1e-6);
     }
   });
 

@@ -11,6 +11,7 @@ import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
 import type { Spot } from "../../shaders/print/bindings.ts";
 import type { OwnRows } from "../../shaders/print/loop.ts";
+import { ownShare } from "../../shaders/print/loop.ts";
 import { LOOP_NAMES } from "../../shaders/print/persistent.ts";
 import { storageType } from "../../shaders/print/types.ts";
 import { Node } from "../../tensor/node.ts";
@@ -108,7 +109,7 @@ export class LoopMemory {
 
   /** Elements of a value that are a workgroup's. */
   #share(node: Node): number {
-    return (sizeOf(node.shape) / this.#own.total) * this.#own.each;
+    return ownShare(this.#own, sizeOf(node.shape));
   }
 
   #memoryOf(unit: Node, mixed: ReadonlySet<Node>): Node {

@@ -10,6 +10,7 @@ import type { AdapterProfile } from "../../shaders/kernel.ts";
 import { divideRows, printPersistent } from "../../shaders/print/persistent.ts";
 import { valueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
+import { sizeOf } from "../../tensor/shape.ts";
 import type { Work } from "../work.ts";
 import type { BufferSlice } from "./bindings.ts";
 import type { GpuBuffer } from "./gpu/buffers.ts";
@@ -34,6 +35,9 @@ interface PersistentProgram {
   readonly after: readonly LoopCopy[];
 }
 
+/** Elements of a row that one workgroup computes: rows of images are better spread over all of a GPU, step by step. */
+const MOST_IN_A_ROW = 16384;
+
 /**
  * The loop as one kernel.
  *
@@ -47,10 +51,12 @@ export function persistentProgram(
   profile: AdapterProfile,
 ): PersistentProgram | undefined {
   const { loop, graph, leaves } = parts;
-  const rows = graph.outputs[0]?.shape[0];
-  if (!rows) return undefined;
+  const rows = Math.max(0, ...graph.outputs.map(({ shape }) => shape[0] ?? 0));
+  if (rows === 0) return undefined;
   const leafOf = new Map(graph.leaves.map(({ node }, i) => [node, leaves[i]]));
   const changes = (node: Node): boolean => (leafOf.get(node)?.kind ?? "carry") === "carry";
+  const widest = Math.max(...[...inner.placeOf.keys()].map((node) => (changes(node) ? sizeOf(node.shape) / rows : 0)));
+  if (widest > MOST_IN_A_ROW) return undefined;
   const stages = inner.steps.map((s) => s.kernels);
   const guarded = rowLocal(stages.flat(), rows, changes);
   if (!guarded) return undefined;

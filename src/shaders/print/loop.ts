@@ -33,7 +33,7 @@ export interface OwnRows {
 
 /** How many of `size` values, rows by rows, are a workgroup's. */
 export function ownShare({ total, each }: OwnRows, size: number): number {
-  return (size / total) * each;
+  return (size * each) / total;
 }
 
 export function printLoop(kernel: LoopKernel, place: PartPlace): PrintedPart {
