@@ -8,6 +8,9 @@ const forward = (find: string, replace: string): Mutation =>
   edit("autograd/forward", find, replace, "autograd/forward");
 const cell = (file: string, find: string, replace: string): Mutation =>
   edit(`autograd/${file}`, find, replace, "ops/scan-cell#^(?!webgpu)");
+/** A rule or an offset of a loop that is one kernel on WebGPU. */
+const persistent = (file: string, find: string, replace: string, tests = "a GRU|exchanged"): Mutation =>
+  edit(file, find, replace, `ops/scan-persistent#${tests}`);
 const own = (find: string, replace: string): Mutation => edit("kernels/define", find, replace, "kernels/define");
 
 export const GRADIENT_MUTATIONS: readonly Mutation[] = [
@@ -72,4 +75,19 @@ export const GRADIENT_MUTATIONS: readonly Mutation[] = [
     "const key = JSON.stringify([inputs.map(({ shape }) => shape.length), attrs]);",
   ),
   own("if (Number.isInteger(index) && index >= 0 && index < count) return at(index);", "return at(index);"),
+  // --- scans in one dispatch
+  persistent("compiler/row-local", "div(index, elements / rows).key === row.key", "true", "mix rows"),
+  persistent("compiler/row-local", "if (!inRow(expr.buffer, within(index, conditions))) return false;", "", "mix rows"),
+  persistent("compiler/row-local", "[kernel.a, kernel.b]", "[kernel.a]", "mix rows"),
+  persistent("compiler/row-local", 'if (expr.kind !== "choose") return [];', "return [];", "side by side"),
+  persistent("compiler/row-local", "size: expr.ends[i] - start", "size: expr.ends[i]", "side by side"),
+  persistent("shaders/print/persistent", 'body.push("storageBarrier();");', ""),
+  persistent("shaders/print/persistent", "steps - 1 - loop_step", "loop_step"),
+  persistent("shaders/print/matmul", "? `workgroup * ${mine} + ${index}`", "? index"),
+  persistent("device/webgpu/loop-memory", "`(1 - ${LOOP_NAMES.half})`", "LOOP_NAMES.half"),
+  persistent("device/webgpu/loop-memory", "2 * roundedUp(node)", "roundedUp(node)"),
+  persistent("device/webgpu/loop-memory", "loop.steps % 2", "0"),
+  persistent("device/webgpu/loop-memory", "`${LOOP_NAMES.time} * ${sizeOf(step.shape) / per}`", "LOOP_NAMES.time"),
+  persistent("device/webgpu/loop-memory", "if (!this.#bases.has(result)) return;", "return;", "few bindings"),
+  persistent("device/webgpu/loop-memory", "bytes * timeOf(loop, loop.steps - 1)", "0"),
 ];

@@ -38,6 +38,8 @@ export function reportGpuPlan(plan: Plan, dispatches: readonly ReportedDispatch[
 function describe(plan: Plan, value: Placed | "parameters"): string {
   if (value === "parameters") return `parameters, ${plan.graph.parameterWords} words`;
   const { spec, place } = value;
-  const where = place.kind === "slot" ? place.slot : place.kind === "output" ? place.output : place.leaf;
+  const { kind } = place;
+  const where =
+    kind === "slot" ? place.slot : kind === "output" ? place.output : kind === "own" ? place.own : place.leaf;
   return `${spec.dtype}[${spec.shape.join(", ")}] ${place.kind} ${where}`;
 }

@@ -1,5 +1,5 @@
 /**
- * A loop on a GPU: the dispatches of its body, recorded once a step.
+ * A loop on a GPU whose rows need each other: the dispatches of its body, recorded once a step.
  *
  * The body's pipelines and bind groups are made once. A step's own inputs are copied to where the body reads them, and
  * what it leaves to its place among all steps, since bindings begin at multiples of 256 bytes and steps need not.
@@ -68,6 +68,7 @@ export class LoopRunner {
     const within = ({ place }: Placed): BufferSlice => {
       if (place.kind === "slot") return { buffer: this.#slots[place.slot] };
       if (place.kind === "output") return { buffer: this.#values[this.#valueOf[place.output]] };
+      if (place.kind === "own") throw new Error("internal: a loop within a loop");
       const leaf = leaves[place.leaf];
       return leaf.kind === "whole" ? operand(leaf.operand) : { buffer: this.#leaves[place.leaf]! };
     };

@@ -25,6 +25,7 @@ import type { Node } from "../../tensor/node.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { LoweringCache } from "../lowering-cache.ts";
 import { lowerFusedToWgsl, spareOutputs } from "./lowerings.ts";
+import { persistentProgram } from "./persistent.ts";
 
 /** Invocations that keep a device busy, roughly. */
 const PARALLELISM = { gpu: 16384, cpu: 64 } as const;
@@ -138,7 +139,11 @@ export function planOf<I extends readonly Tensor[]>(
   const namesOf = ({ kernels }: Plan["steps"][number]): string[] => {
     const [kernel] = kernels;
     if (kernel.kind === "fused" && kernel.fused.loop) {
-      const once = planner.plan(planner.loop(kernel).graph).steps.flatMap(namesOf);
+      const parts = planner.loop(kernel);
+      const inner = planner.plan(parts.graph);
+      const program = persistentProgram(kernel, parts, inner, profile);
+      if (program) return [program.name];
+      const once = inner.steps.flatMap(namesOf);
       return Array.from({ length: kernel.fused.loop.steps }, () => once).flat();
     }
     if (kernel.kind === "fused") return planner.lower(kernel).kernels.map((k) => k.name);

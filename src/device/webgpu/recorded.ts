@@ -15,7 +15,8 @@ import type { Pipeline } from "./gpu/pipelines.ts";
  */
 export interface Placed {
   readonly spec: ValueSpec;
-  readonly place: Place;
+  /** In the plan, or in memory of a loop's own. */
+  readonly place: Place | { readonly kind: "own"; readonly own: number };
 }
 
 export function placed(plan: Plan, node: Node): Placed {

@@ -29,9 +29,11 @@ import type { GpuBuffer } from "./gpu/buffers.ts";
 import { reportGpuPlan } from "./debug.ts";
 import type { Command, Gpu } from "./gpu/gpu.ts";
 import { toDevice } from "../host-data.ts";
+import type { Work } from "../work.ts";
 import { workOf } from "../work.ts";
 import { spareOutputs } from "./lowerings.ts";
 import { LoopRunner } from "./loop.ts";
+import { PersistentRunner, persistentProgram } from "./persistent.ts";
 import type { Placed, RecordedDispatch } from "./recorded.ts";
 import { copyCommand, dispatchCommand, placed } from "./recorded.ts";
 import type { GpuMemory } from "./storage.ts";
@@ -48,6 +50,13 @@ interface RunnerOptions {
   plan(graph: Graph): Plan;
 }
 
+/** What a step of a plan is run by. */
+type Recorded = RecordedDispatch | LoopRunner | PersistentRunner;
+
+function isLoop(step: Recorded): step is LoopRunner | PersistentRunner {
+  return step instanceof LoopRunner || step instanceof PersistentRunner;
+}
+
 /** A leaf of the plan, without its node. */
 interface LeafPlace extends Pick<Leaf, "role" | "offset"> {
   readonly spec: ValueSpec;
@@ -59,7 +68,7 @@ export class WebGpuRunner {
   readonly #copies: readonly { readonly from: Placed; readonly leaf: number }[];
   readonly #parameterWords: number;
   readonly checks: Graph["checks"];
-  readonly #steps: readonly (RecordedDispatch | LoopRunner)[];
+  readonly #steps: readonly Recorded[];
   readonly #gpu: Gpu;
   readonly #memory: GpuMemory;
   readonly #slots: GpuBuffer[];
@@ -75,7 +84,7 @@ export class WebGpuRunner {
   /** The same plan with tiles that were measured, once there is one. */
   #replacement: WebGpuRunner | undefined;
 
-  private constructor(gpu: Gpu, memory: GpuMemory, plan: Plan, steps: readonly (RecordedDispatch | LoopRunner)[]) {
+  private constructor(gpu: Gpu, memory: GpuMemory, plan: Plan, steps: readonly Recorded[]) {
     this.#gpu = gpu;
     this.#memory = memory;
     const { graph } = plan;
@@ -96,7 +105,7 @@ export class WebGpuRunner {
     const steps = await recordPlan(gpu, plan, options);
     reportGpuPlan(
       plan,
-      steps.flatMap((s) => (s instanceof LoopRunner ? s.dispatches : [s])),
+      steps.flatMap((s) => (isLoop(s) ? s.dispatches : [s])),
     );
     return new WebGpuRunner(gpu, memory, plan, steps);
   }
@@ -167,6 +176,8 @@ export class WebGpuRunner {
         return outputs[place.output];
       case "leaf":
         return leaves[place.leaf]!;
+      case "own":
+        throw new Error("internal: memory of a loop outside it");
     }
   }
 
@@ -183,7 +194,7 @@ export class WebGpuRunner {
     };
     const sliceOf = (value: Placed): BufferSlice => this.#sliceOf(value, leaves, outputs);
     this.#commands = this.#steps.flatMap((s) =>
-      s instanceof LoopRunner ? s.commands(sliceOf) : [dispatchCommand(this.#gpu, s, sliceOf, parameters)],
+      isLoop(s) ? s.commands(sliceOf) : [dispatchCommand(this.#gpu, s, sliceOf, parameters)],
     );
     this.#recordedFor = key;
   }
@@ -191,7 +202,7 @@ export class WebGpuRunner {
   /** Bytes of device memory the runner keeps between runs. */
   get bytesHeld(): number {
     const own = [...this.#slots, ...this.#inputs.values(), ...this.#results.values()];
-    const loops = this.#steps.reduce((sum, s) => sum + (s instanceof LoopRunner ? s.bytesHeld : 0), 0);
+    const loops = this.#steps.reduce((sum, s) => sum + (isLoop(s) ? s.bytesHeld : 0), 0);
     return own.reduce((sum, b) => sum + b.size, loops + (this.#parameters?.size ?? 0));
   }
 
@@ -213,27 +224,41 @@ export class WebGpuRunner {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const b of [...this.#slots, ...this.#inputs.values(), ...this.#results.values()]) this.#gpu.release(b);
-    for (const s of this.#steps) if (s instanceof LoopRunner) s.dispose();
+    for (const s of this.#steps) if (isLoop(s)) s.dispose();
     if (this.#parameters) this.#gpu.release(this.#parameters);
     this.#commands = [];
   }
 }
 
+const bothOf = (p: Work, q: Work): Work => ({ flops: p.flops + q.flops, bytes: p.bytes + q.bytes });
+
 /** The dispatches of a plan, their pipelines compiled. */
-async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise<(RecordedDispatch | LoopRunner)[]> {
+async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise<Recorded[]> {
   const { profile } = gpu;
   const memoryOf = (node: Node): Node => {
     const place = plan.placeOf.get(node);
     return place?.kind === "leaf" ? plan.graph.leaves[place.leaf].node : node;
   };
   const at = (node: Node | "parameters"): Placed | "parameters" => (node === "parameters" ? node : placed(plan, node));
-  const sources: (Omit<RecordedDispatch, "pipeline"> | LoopRunner)[] = [];
+  const sources: (Omit<RecordedDispatch, "pipeline"> | LoopRunner | (() => Promise<PersistentRunner>))[] = [];
   const accesses: { access: "read" | "read_write" }[][] = [];
   for (const step of plan.steps) {
     const [kernel] = step.kernels;
     if (kernel.kind === "fused" && kernel.fused.loop) {
       const parts = options.loop(kernel);
       const inner = options.plan(parts.graph);
+      const program = persistentProgram(kernel, parts, inner, profile);
+      if (program) {
+        const { name, wgsl, bindings } = program;
+        const once = inner.steps.flatMap((s) => s.kernels.map(workOf)).reduce(bothOf);
+        const work = { flops: once.flops * parts.loop.steps, bytes: once.bytes * parts.loop.steps };
+        sources.push(async () => {
+          const pipeline = await gpu.pipeline({ name, wgsl, bindings });
+          return new PersistentRunner(gpu, kernel, program, pipeline, work, (node) => placed(plan, node));
+        });
+        accesses.push([]);
+        continue;
+      }
       const dispatches = await recordPlan(gpu, inner, options);
       sources.push(
         new LoopRunner(
@@ -241,7 +266,7 @@ async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise
           kernel,
           parts,
           inner,
-          dispatches.filter((d): d is RecordedDispatch => !(d instanceof LoopRunner)),
+          dispatches.filter((d): d is RecordedDispatch => !isLoop(d)),
           (node) => placed(plan, node),
         ),
       );
@@ -294,13 +319,14 @@ async function recordPlan(gpu: Gpu, plan: Plan, options: RunnerOptions): Promise
       wgsl: program.wgsl,
       bindings: program.bindings.map((b) => at(b.node)),
       workgroups: program.workgroups,
-      work: step.kernels.map(workOf).reduce((p, q) => ({ flops: p.flops + q.flops, bytes: p.bytes + q.bytes })),
+      work: step.kernels.map(workOf).reduce(bothOf),
     });
     accesses.push(program.bindings.map(({ access }) => ({ access })));
   }
   return Promise.all(
     sources.map(async (s, i) => {
       if (s instanceof LoopRunner) return s;
+      if (typeof s === "function") return s();
       return { ...s, pipeline: await gpu.pipeline({ name: s.name, wgsl: s.wgsl, bindings: accesses[i] }) };
     }),
   );

@@ -97,20 +97,59 @@ function registerTiles(profile: AdapterProfile): RegisterTile[] {
   return tiles;
 }
 
+/** A workgroup's work on its block. */
+function registerWork({ k, a }: Pick<MatmulProblem, "k" | "a">, tile: RegisterTile): number {
+  const {
+    rows,
+    columns,
+    workgroup: [x, y],
+  } = tile;
+  // A block that is not of 4 rows cannot use that 4 rows are neighbours in memory.
+  const scattered = a.vectorAxis === "outer" && rows % 4 !== 0 ? 0.2 : 0;
+  const each = 1 + CPU_LOAD * loadsPerProduct(rows, columns) * (1 + scattered);
+  return rows * y * columns * x * k * each + CPU_WORKGROUP;
+}
+
 function registerCost({ batch, m, n, k, a }: MatmulProblem, tile: RegisterTile): number {
   const {
     rows,
     columns,
     workgroup: [x, y],
   } = tile;
-  const blockM = rows * y;
-  const blockN = 4 * columns * x;
-  const workgroups = batch * Math.ceil(m / blockM) * Math.ceil(n / blockN);
-  // A block that is not of 4 rows cannot use that 4 rows are neighbours in memory.
-  const scattered = a.vectorAxis === "outer" && rows % 4 !== 0 ? 0.2 : 0;
-  const each = 1 + CPU_LOAD * loadsPerProduct(rows, columns) * (1 + scattered);
-  const work = blockM * columns * x * k * each + CPU_WORKGROUP;
+  const workgroups = batch * Math.ceil(m / (rows * y)) * Math.ceil(n / (4 * columns * x));
+  const work = registerWork({ k, a }, tile);
   return (roundUp(workgroups, CPU_WORKGROUPS) + CPU_TAIL) * work + CPU_COMPILE * rows * columns;
+}
+
+/** The tile of a product that one workgroup computes alone, over and over. */
+export function ownTile(
+  problem: MatmulProblem,
+  invocations: number,
+  times: number,
+  profile: AdapterProfile,
+): RegisterTile {
+  const turned = isTransposed(problem)
+    ? { ...problem, m: problem.n, n: problem.m, a: problem.b, b: problem.a }
+    : problem;
+  const { batch, m, n, k, a } = turned;
+  const cost = (tile: RegisterTile): number => {
+    const {
+      rows,
+      columns,
+      workgroup: [x, y],
+    } = tile;
+    const blocks = batch * Math.ceil(m / (rows * y)) * Math.ceil(n / (4 * columns * x));
+    return times * blocks * registerWork({ k, a }, tile) + CPU_COMPILE * rows * columns;
+  };
+  const tiles: RegisterTile[] = [];
+  for (const rows of [16, 8, 4, 2, 1]) {
+    for (const columns of profile.kind === "cpu" ? [4, 3, 2, 1] : [1]) {
+      for (let y = 1; y <= invocations; y *= 2) {
+        tiles.push({ kind: "registers", rows, columns, workgroup: [invocations / y, y] });
+      }
+    }
+  }
+  return tiles.sort((p, q) => cost(p) - cost(q))[0];
 }
 
 /** Invocations that fill a middling GPU. */

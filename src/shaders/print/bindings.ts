@@ -12,22 +12,39 @@ interface BoundBuffer {
   readonly node: Node;
   written: boolean;
   vectors: boolean;
-  scalars: boolean;
+  /** What of it is accessed one element at a time: itself, or values within it. */
+  readonly scalars: Set<Node>;
 }
 
 /** Which node's memory a node shares: a value assigned in place shares that of the variable. */
 export type MemoryOf = (node: Node) => Node;
+
+/** Where a value lies within a buffer, where that changes as the kernel runs. */
+export interface Spot {
+  readonly memory: Node;
+  /** What is accessed in vec4s or not: the value, or all of the buffer. */
+  readonly unit: Node;
+  /** Elements before the value, `per` apart, as an expression: multiples of 4 where it is accessed in vec4s. */
+  offset(per: 1 | 4): string;
+  /** Elements that may be read, where the index may be outside them: first and last, `per` apart, as expressions. */
+  within?(per: 1 | 4): readonly [first: string, last: string];
+}
+
+/** Where a node's value is written, and read from the first of them; undefined for all of a buffer. */
+export type SpotsOf = (node: Node, mixed: ReadonlySet<Node>) => readonly Spot[] | undefined;
 
 export class BindingTable {
   readonly #buffers = new Map<Node, BoundBuffer>();
   readonly #memoryOf: MemoryOf;
   /** Buffers that are accessed one element at a time somewhere, from an earlier printing. */
   readonly #mixed: ReadonlySet<Node>;
+  readonly #spotsOf: SpotsOf;
   #parameters = false;
 
-  constructor(memoryOf: MemoryOf, mixed: ReadonlySet<Node> = new Set()) {
+  constructor(memoryOf: MemoryOf, mixed: ReadonlySet<Node> = new Set(), spotsOf: SpotsOf = () => undefined) {
     this.#memoryOf = memoryOf;
     this.#mixed = mixed;
+    this.#spotsOf = spotsOf;
   }
 
   get usesParameters(): boolean {
@@ -39,52 +56,69 @@ export class BindingTable {
     return [...this.#buffers.values()];
   }
 
-  /** Buffers declared as vec4s that were also accessed in elements: print again with these as `mixed`. */
+  /** What was accessed in elements in buffers that were accessed in vec4s: print again with these as `mixed`. */
   conflicts(): Set<Node> {
-    return new Set(this.buffers.filter((b) => b.vectors && b.scalars).map((b) => b.node));
+    return new Set(this.buffers.flatMap((b) => (b.vectors ? [...b.scalars] : [])));
   }
 
-  #bind(node: Node): { buffer: BoundBuffer; name: string } {
+  #spots(node: Node): readonly Spot[] {
+    const found = this.#spotsOf(node, this.#mixed);
+    if (found) return found;
     const memory = this.#memoryOf(node);
+    return [{ memory, unit: memory, offset: () => "" }];
+  }
+
+  #bind(memory: Node): { buffer: BoundBuffer; name: string } {
     let buffer = this.#buffers.get(memory);
     if (!buffer) {
-      buffer = { node: memory, written: false, vectors: false, scalars: false };
+      buffer = { node: memory, written: false, vectors: false, scalars: new Set() };
       this.#buffers.set(memory, buffer);
     }
     return { buffer, name: `buffer${[...this.#buffers.keys()].indexOf(memory)}` };
   }
 
   loadScalar(node: Node, index: string): string {
-    const { buffer, name } = this.#bind(node);
-    buffer.scalars = true;
-    return fromStorage(`${name}[${index}]`, node.dtype, 1);
+    const [spot] = this.#spots(node);
+    const { buffer, name } = this.#bind(spot.memory);
+    buffer.scalars.add(spot.unit);
+    return fromStorage(`${name}[${place(spot, 1, inside(spot, 1, index))}]`, node.dtype, 1);
   }
 
   /** Four elements from four times `quarter`. */
   loadVector(node: Node, quarter: string): string {
-    const { buffer, name } = this.#bind(node);
-    if (this.#mixed.has(buffer.node)) {
-      buffer.scalars = true;
-      const parts = [0, 1, 2, 3].map((k) => `${name}[(${quarter}) * 4 + ${k}]`);
+    const [spot] = this.#spots(node);
+    const { buffer, name } = this.#bind(spot.memory);
+    if (this.#mixed.has(spot.unit)) {
+      buffer.scalars.add(spot.unit);
+      const parts = [0, 1, 2, 3].map((k) => `${name}[${place(spot, 1, inside(spot, 1, `(${quarter}) * 4 + ${k}`))}]`);
       return fromStorage(`vec4<${storageType(node.dtype)}>(${parts.join(", ")})`, node.dtype, 4);
     }
     buffer.vectors = true;
-    return fromStorage(`${name}[${quarter}]`, node.dtype, 4);
+    return fromStorage(`${name}[${place(spot, 4, inside(spot, 4, quarter))}]`, node.dtype, 4);
   }
 
   storeScalar(node: Node, index: string, value: string): string {
-    const { buffer, name } = this.#bind(node);
-    buffer.scalars = true;
-    buffer.written = true;
-    return `${name}[${index}] = ${toStorage(value, node.dtype, 1)};`;
+    return this.#spots(node)
+      .map((spot) => {
+        const { buffer, name } = this.#bind(spot.memory);
+        buffer.scalars.add(spot.unit);
+        buffer.written = true;
+        return `${name}[${place(spot, 1, index)}] = ${toStorage(value, node.dtype, 1)};`;
+      })
+      .join(" ");
   }
 
   storeVector(node: Node, quarter: string, value: string): string | undefined {
-    const { buffer, name } = this.#bind(node);
-    if (this.#mixed.has(buffer.node)) return undefined;
-    buffer.vectors = true;
-    buffer.written = true;
-    return `${name}[${quarter}] = ${toStorage(value, node.dtype, 4)};`;
+    const spots = this.#spots(node);
+    if (spots.some(({ unit }) => this.#mixed.has(unit))) return undefined;
+    return spots
+      .map((spot) => {
+        const { buffer, name } = this.#bind(spot.memory);
+        buffer.vectors = true;
+        buffer.written = true;
+        return `${name}[${place(spot, 4, quarter)}] = ${toStorage(value, node.dtype, 4)};`;
+      })
+      .join(" ");
   }
 
   parameter(index: string, dtype: DType): string {
@@ -118,6 +152,15 @@ export class BindingTable {
   get usesHalf(): boolean {
     return this.buffers.some((b) => b.node.dtype === "f16");
   }
+}
+
+function place(spot: Spot, per: 1 | 4, index: string): string {
+  const offset = spot.offset(per);
+  return offset === "" ? index : `${offset} + ${index}`;
+}
+
+function inside({ within }: Spot, per: 1 | 4, index: string): string {
+  return within ? `clamp(${index}, ${within(per).join(", ")})` : index;
 }
 
 function fromStorage(text: string, dtype: DType, lanes: 1 | 4): string {

@@ -20,11 +20,27 @@ export interface PartPlace {
   readonly workgroupSize: number;
   /** Makes names of this kernel differ from those of others in the same function. */
   readonly prefix: string;
+  /** In a persistent kernel, which rows are a workgroup's. */
+  readonly own?: OwnRows;
 }
 
-export function printLoop(kernel: LoopKernel, { bindings, workgroup, workgroupSize, prefix }: PartPlace): PrintedPart {
+/** A share of the rows of all values that a workgroup computes from its own rows alone. */
+export interface OwnRows {
+  readonly total: number;
+  /** Rows of a workgroup; the last has those that are left. */
+  readonly each: number;
+}
+
+/** How many of `size` values, rows by rows, are a workgroup's. */
+export function ownShare({ total, each }: OwnRows, size: number): number {
+  return (size * each) / total;
+}
+
+export function printLoop(kernel: LoopKernel, place: PartPlace): PrintedPart {
+  const { bindings, workgroup, workgroupSize, prefix, own } = place;
   const helpers = new Set<string>();
-  const vector = kernel.size % 4 === 0 ? { name: "i", quarter: "i4", size: kernel.size } : undefined;
+  const inFours = kernel.size % 4 === 0 && (!own || ownShare(own, kernel.size) % 4 === 0);
+  const vector = inFours ? { name: "i", quarter: "i4", size: kernel.size } : undefined;
   const counter = vector ? vector.quarter : "i";
   const units = vector ? kernel.size / 4 : kernel.size;
   const body = new Block(new Set([counter]), new Block(new Set()));
@@ -32,12 +48,24 @@ export function printLoop(kernel: LoopKernel, { bindings, workgroup, workgroupSi
   // All values first: a value stored in place may be read by another store.
   const values = kernel.stores.map((s) => printer.print(s.value));
   kernel.stores.forEach((s, k) => printer.store(s.target, s.index, values[k], s.target.dtype));
-  const lines = [
-    `let ${counter} = ${workgroup} * ${workgroupSize} + local;`,
-    `if (${counter} < ${units}) {`,
-    ...body.parent!.lines.map((l) => `  ${l}`),
-    ...body.lines.map((l) => `  ${l}`),
-    "}",
-  ];
+  const head = own
+    ? ownLoop(counter, { workgroup, share: ownShare(own, units), units, start: " + local", by: workgroupSize })
+    : [`let ${counter} = ${workgroup} * ${workgroupSize} + local;`, `if (${counter} < ${units}) {`];
+  const lines = [...head, ...body.parent!.lines.map((l) => `  ${l}`), ...body.lines.map((l) => `  ${l}`), "}"];
   return { lines, helpers, shared: new Set() };
+}
+
+/** The head of a loop over a workgroup's share of the units. */
+export function ownLoop(
+  counter: string,
+  {
+    workgroup,
+    share,
+    units,
+    start = "",
+    by,
+  }: { workgroup: string; share: number; units: number; start?: string; by: number },
+): string[] {
+  const end = `min(${workgroup} * ${share} + ${share}, ${units})`;
+  return [`for (var ${counter} = ${workgroup} * ${share}${start}; ${counter} < ${end}; ${counter} += ${by}) {`];
 }

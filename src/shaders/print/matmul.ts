@@ -13,6 +13,8 @@ import { sharedLines } from "../matmul/edges.ts";
 import type { BindingTable } from "./bindings.ts";
 import { WgslPrinter, Block } from "./expr.ts";
 import type { VectorVariable } from "./expr.ts";
+import type { OwnRows } from "./loop.ts";
+import { ownShare } from "./loop.ts";
 import { helperText } from "./helpers.ts";
 
 /** The sizes and layouts a tile is chosen by. */
@@ -139,8 +141,26 @@ function programText(bindings: BindingTable, helpers: ReadonlySet<string>, lines
     .join("\n");
 }
 
+/** A workgroup's part of a product in a persistent kernel. */
+export interface OwnProduct {
+  readonly rows: OwnRows;
+  /** The axis that has the rows. */
+  readonly axis: "b" | "m";
+  /** Parameters of functions, and arguments of their calls, that say which step and workgroup it is; both begin ", ". */
+  readonly parameters: string;
+  readonly args: string;
+}
+
+/** The product of a workgroup's own rows. */
+export function ownProblem(kernel: MatmulKernel, { rows, axis }: OwnProduct): MatmulProblem {
+  const problem = problemOf(kernel);
+  if (axis === "b") return { ...problem, batch: ownShare(rows, kernel.batch) };
+  const m = ownShare(rows, kernel.m);
+  return { ...problem, m, a: m % 4 !== 0 && problem.a.vectorAxis === "outer" ? { vectorAxis: "none" } : problem.a };
+}
+
 /** A product's text, and the functions it calls; names of functions begin with `prefix`. */
-function printProduct(
+export function printProduct(
   name: string,
   kernel: MatmulKernel,
   tile: MatmulTile | undefined,
@@ -148,10 +168,23 @@ function printProduct(
   bindings: BindingTable,
   helpers: Set<string>,
   prefix: string,
+  own?: OwnProduct,
 ): { text: MatmulShader; functions: string[] } {
-  const { batch, m, n, k } = kernel;
-  const problem = problemOf(kernel);
+  const problem = own ? ownProblem(kernel, own) : problemOf(kernel);
+  const { batch, m, n, k } = problem;
   const functions: string[] = [];
+  const { parameters = "", args = "" } = own ?? {};
+  const all = own && kernel[own.axis === "b" ? "batch" : "m"];
+  const mine = own && ownShare(own.rows, all!);
+  const ragged = own && all! % mine! !== 0;
+  /** An index of the whole product, from one of the workgroup's part. */
+  const whole = (axis: "b" | "m" | "n", index: string): string =>
+    own?.axis === axis ? `workgroup * ${mine} + ${index}` : index;
+  /** The same for reading: rows that are not there are read as the last. */
+  const readable = (axis: "b" | "m" | "n", index: string, width: number): string =>
+    ragged && own.axis === axis ? `min(${whole(axis, index)}, ${all! - width})` : whole(axis, index);
+  const guarded = (bi: string, mi: string, statement: string): string =>
+    ragged ? `if (${own.axis === "b" ? whole("b", bi) : whole("m", mi)} < ${all}) { ${statement} }` : statement;
 
   /** A function that evaluates an operand, one element or four along `vector`. */
   const reader = (fn: string, value: Expr, outer: string, vector: VectorVariable | undefined) => {
@@ -163,7 +196,7 @@ function printProduct(
     // A shift, not a division: signed division by 4 rounds towards 0, which costs a quarter of the speed here.
     const quarter = vector ? [`let ${vector.quarter} = ${vector.name} >> 2u;`] : [];
     functions.push(
-      `fn ${fn}(b: i32, ${outer}: i32, k: i32) -> ${vector ? "vec4<f32>" : "f32"} {`,
+      `fn ${fn}(b: i32, ${outer}: i32, k: i32${parameters}) -> ${vector ? "vec4<f32>" : "f32"} {`,
       ...[...quarter, ...scope.parent!.lines, ...scope.lines, `return ${text};`].map((l) => `  ${l}`),
       "}",
     );
@@ -171,7 +204,7 @@ function printProduct(
   const operand = (
     which: "a" | "b",
     value: Expr,
-    outer: string,
+    outer: "m" | "n",
     outerSize: number,
     axis: VectorAxis,
   ): MatmulOperand => {
@@ -184,18 +217,19 @@ function printProduct(
       vectorAxis: axis,
       load: (bi, o, ki) => {
         once(`${prefix}load_${which}`, undefined);
-        return `${prefix}load_${which}(${bi}, ${o}, ${ki})`;
+        return `${prefix}load_${which}(${readable("b", bi, 1)}, ${readable(outer, o, 1)}, ${ki}${args})`;
       },
       load4: (bi, o, ki) => {
         const vector =
           axis === "k" ? { name: "k", quarter: "k4", size: k } : { name: outer, quarter: `${outer}4`, size: outerSize };
         once(`${prefix}load4_${which}`, vector);
-        return `${prefix}load4_${which}(${bi}, ${o}, ${ki})`;
+        const at = readable(outer, o, axis === "outer" ? 4 : 1);
+        return `${prefix}load4_${which}(${readable("b", bi, 1)}, ${at}, ${ki}${args})`;
       },
     };
   };
 
-  const a = operand("a", kernel.a, "m", m, problem.a.vectorAxis);
+  const a = operand("a", kernel.a, "m", kernel.m, problem.a.vectorAxis);
   const b = operand("b", kernel.b, "n", n, problem.b.vectorAxis);
   const storeVector = n % 4 === 0;
   const storeFunction = (fn: string, vector: VectorVariable | undefined) => {
@@ -206,7 +240,7 @@ function printProduct(
     const values = kernel.stores.map((s) => printer.print(s.value));
     kernel.stores.forEach((s, i) => printer.store(s.target, s.index, values[i], s.target.dtype));
     functions.push(
-      `fn ${fn}(b: i32, m: i32, n: i32, value: ${vector ? "vec4<f32>" : "f32"}) {`,
+      `fn ${fn}(b: i32, m: i32, n: i32, value: ${vector ? "vec4<f32>" : "f32"}${parameters}) {`,
       ...(vector ? ["  let n4 = n >> 2u;"] : []),
       ...[...scope.parent!.lines, ...scope.lines].map((l) => `  ${l}`),
       "}",
@@ -226,11 +260,11 @@ function printProduct(
     declarations: "",
     store: (bi: string, mi: string, ni: string, value: string) => {
       scalarStore = true;
-      return `${prefix}store_c(${bi}, ${mi}, ${ni}, ${value});`;
+      return guarded(bi, mi, `${prefix}store_c(${whole("b", bi)}, ${whole("m", mi)}, ${ni}, ${value}${args});`);
     },
     store4: (bi: string, mi: string, ni: string, value: string) => {
       vectorStore = true;
-      return `${prefix}store4_c(${bi}, ${mi}, ${ni}, ${value});`;
+      return guarded(bi, mi, `${prefix}store4_c(${whole("b", bi)}, ${whole("m", mi)}, ${ni}, ${value}${args});`);
     },
   };
   const chosen = tile ?? chooseTile(problem, profile);

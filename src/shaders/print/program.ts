@@ -8,7 +8,7 @@ import type { Node } from "../../tensor/node.ts";
 import type { AdapterProfile } from "../kernel.ts";
 import type { MatmulTile } from "../matmul/product.ts";
 import { BindingTable } from "./bindings.ts";
-import type { MemoryOf } from "./bindings.ts";
+import type { MemoryOf, SpotsOf } from "./bindings.ts";
 import { helperText } from "./helpers.ts";
 import { printLoop } from "./loop.ts";
 import { printMatmul, printMatmulGroup } from "./matmul.ts";
@@ -126,10 +126,15 @@ export function printMatmulsProgram(
 }
 
 /** Prints, and prints again where a buffer turned out to be accessed both in elements and in vec4s. */
-function settle(print: (bindings: BindingTable) => Omit<Program, "bindings">, memoryOf: MemoryOf): Program {
-  let mixed = new Set<Node>();
+export function settle(
+  print: (bindings: BindingTable) => Omit<Program, "bindings">,
+  memoryOf: MemoryOf,
+  spotsOf?: SpotsOf,
+  inElements: ReadonlySet<Node> = new Set(),
+): Program & { readonly mixed: ReadonlySet<Node> } {
+  let mixed = inElements;
   for (;;) {
-    const bindings = new BindingTable(memoryOf, mixed);
+    const bindings = new BindingTable(memoryOf, mixed, spotsOf);
     const program = print(bindings);
     const conflicts = bindings.conflicts();
     if (conflicts.size > 0) {
@@ -141,7 +146,7 @@ function settle(print: (bindings: BindingTable) => Omit<Program, "bindings">, me
       access: b.written ? "read_write" : "read",
     }));
     if (bindings.usesParameters) list.push({ node: "parameters", access: "read" });
-    return { ...program, wgsl: withUnspelled(program.wgsl), bindings: list };
+    return { ...program, wgsl: withUnspelled(program.wgsl), bindings: list, mixed };
   }
 }
 

@@ -13,6 +13,8 @@ import type { AdapterProfile } from "../kernel.ts";
 import type { PartPlace, PrintedPart } from "./loop.ts";
 import type { Printed } from "./expr.ts";
 import { WgslPrinter, Block } from "./expr.ts";
+import type { OwnRows } from "./loop.ts";
+import { ownLoop, ownShare } from "./loop.ts";
 import { literal, registerType, typeName } from "./types.ts";
 
 /** Elements at least that a long sum adds to a part of its own: errors grow with the parts, not with the elements. */
@@ -27,9 +29,16 @@ export interface ReducePlan {
   readonly share: number;
 }
 
-export function planReduce(kernel: ReduceKernel, profile: AdapterProfile, workgroup: number): ReducePlan {
+/** @param own in a persistent kernel: the rows that are a workgroup's, which goes over them in turns */
+export function planReduce(
+  kernel: ReduceKernel,
+  profile: AdapterProfile,
+  workgroup: number,
+  own?: OwnRows,
+): ReducePlan {
   const { rows, columns, trailing } = kernel;
-  const vector = trailing ? (columns % 4 === 0 ? "c" : undefined) : rows % 4 === 0 ? "r" : undefined;
+  const inFours = rows % 4 === 0 && (!own || ownShare(own, rows) % 4 === 0);
+  const vector = trailing ? (columns % 4 === 0 ? "c" : undefined) : inFours ? "r" : undefined;
   const units = vector === "r" ? rows / 4 : rows;
   const steps = vector === "c" ? columns / 4 : columns;
   let share = 1;
@@ -39,12 +48,12 @@ export function planReduce(kernel: ReduceKernel, profile: AdapterProfile, workgr
   }
   // On a CPU, few units still have to keep every core busy.
   const unitsPerWorkgroup =
-    profile.kind === "cpu" ? Math.max(1, Math.min(workgroup, Math.ceil(units / 16))) : workgroup / share;
+    profile.kind === "cpu" && !own ? Math.max(1, Math.min(workgroup, Math.ceil(units / 16))) : workgroup / share;
   return { vector, units, unitsPerWorkgroup, share };
 }
 
 export function printReduce(kernel: ReduceKernel, plan: ReducePlan, place: PartPlace): PrintedPart {
-  const { bindings, workgroup, workgroupSize, prefix } = place;
+  const { bindings, workgroup, workgroupSize, prefix, own } = place;
   const [helpers, shared] = [new Set<string>(), new Set<string>()];
   const { rows, columns } = kernel;
   const { vector, units, unitsPerWorkgroup, share } = plan;
@@ -72,7 +81,9 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, place: PartP
   const partner = (distance: number) => `local + ${kernel.trailing ? distance : distance * unitsPerWorkgroup}`;
   const base = kernel.trailing ? `(local / ${share}) * ${share}` : `local % ${unitsPerWorkgroup}`;
   const names = { place: `${prefix}place`, wanted: `${prefix}unit`, part: `${prefix}part` };
-  outer.lines.push(`let ${unit} = min(${names.wanted}, ${units - 1});`);
+  const ownUnits = own && ownShare(own, units);
+  const limit = ownUnits !== undefined ? `min(${workgroup} * ${ownUnits} + ${ownUnits}, ${units})` : `${units}`;
+  outer.lines.push(`let ${unit} = min(${names.wanted}, ${own ? `${limit} - 1` : units - 1});`);
 
   const first = share === 1 ? "0" : names.part;
   const loop = (inner: Block) => {
@@ -156,8 +167,8 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, place: PartP
 
   const mine =
     share === 1 && unitsPerWorkgroup === workgroupSize
-      ? `${names.wanted} < ${units}`
-      : `${names.wanted} < ${units} && ${names.place} < ${unitsPerWorkgroup}`;
+      ? `${names.wanted} < ${limit}`
+      : `${names.wanted} < ${limit} && ${names.place} < ${unitsPerWorkgroup}`;
 
   // What elements need is read before rows are stored: a row may be stored in place.
   const values = kernel.rowStores.map((s) => printer.print(s.value));
@@ -184,9 +195,15 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, place: PartP
   const lines = [
     `let ${names.place} = ${within};`,
     ...(share > 1 ? [`let ${names.part} = ${part};`] : []),
-    `let ${names.wanted} = ${workgroup} * ${unitsPerWorkgroup} + ${names.place};`,
+    ...(ownUnits === undefined
+      ? [`let ${names.wanted} = ${workgroup} * ${unitsPerWorkgroup} + ${names.place};`]
+      : [
+          ...ownLoop(`${prefix}base`, { workgroup, share: ownUnits, units, by: unitsPerWorkgroup }),
+          `let ${names.wanted} = ${prefix}base + ${names.place};`,
+        ]),
     ...outer.parent!.lines,
     ...(share === 1 ? [`if (${mine}) {`, ...outer.lines.map((l) => `  ${l}`), "}"] : outer.lines),
+    ...(own ? ["}"] : []),
   ];
   return { lines, helpers, shared };
 }
