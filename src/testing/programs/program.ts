@@ -5,7 +5,9 @@
  * fast-check draws rows of small numbers; `build` turns each into a statement that makes sense where it stands, picking
  * operands among what is there. So every shortened list of rows is a program too, and failures shrink.
  */
-import fc from "fast-check";
+// biome-ignore lint/suspicious/noTsIgnore: there is an error only where fast-check is not installed.
+/** @ts-ignore: fast-check is an optional peer; without it these types are `any`. */
+import type { Arbitrary, default as FastCheck } from "fast-check";
 import { broadcast, type OpName } from "./eager.ts";
 import { extra, INSIDE } from "./extras.ts";
 import type { Extra } from "./kind.ts";
@@ -50,8 +52,11 @@ export type Program = readonly Statement[];
 /** The numbers a statement is built from. */
 export type Row = readonly [kind: number, a: number, b: number, c: number];
 
-const nat = fc.nat(997);
-export const rows = fc.array(fc.tuple(nat, nat, nat, nat), { minLength: 3, maxLength: 24 });
+/** Rows of 3 to 24 statements. */
+export function rows(fc: typeof FastCheck): Arbitrary<Row[]> {
+  const nat = fc.nat(997);
+  return fc.array(fc.tuple(nat, nat, nat, nat), { minLength: 3, maxLength: 24 });
+}
 
 const SHAPES: readonly (readonly number[])[] = [[2, 3], [3], [2, 2], [3, 2], [1], []];
 const UNARY: readonly OpName[] = ["tanh", "sigmoid", "square", "neg", "sum", "flatten", "detach"];
