@@ -50,7 +50,7 @@ async function run(device: string, first: readonly string[]): Promise<{ code: nu
   return new Promise((resolve) => {
     const env = { HICO_ADAPTER: "swiftshader", ...process.env };
     const child = spawn(process.execPath, [bundle, "--device", device, "--first", first.join()], {
-      ...{ cwd: folder, env, stdio: ["ignore", "pipe", "pipe"], timeout: 1000 * Number(values.seconds) },
+      ...{ cwd: folder, env, stdio: ["ignore", "pipe", "pipe"], timeout: 1000 * Number(values.seconds), killSignal: "SIGKILL" },
     });
     let said = "";
     for (const stream of [child.stdout, child.stderr])

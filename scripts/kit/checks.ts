@@ -20,7 +20,7 @@ import {
 } from "../../src/testing/index.ts";
 import type { KitCase, KitCases } from "./case.ts";
 import { COMPILED } from "./compiled.ts";
-import { KERNELS } from "./kernels.ts";
+import { checkRefusals, KERNELS } from "./kernels.ts";
 import { LOSSES_AND_DERIVATIVES } from "./losses.ts";
 import { OPERATIONS } from "./operations.ts";
 import { SEQUENCES } from "./sequences.ts";
@@ -53,9 +53,7 @@ function onDevice(one: KitCase, device: Backend, seed: number, sizes: number, ru
 
 /** What gives no tensor of its own: several results in one list. */
 const flat = (result: unknown): Tensor[] =>
-  result instanceof engine.Tensor
-    ? [result]
-    : Object.values(result as object).flatMap(flat);
+  result instanceof engine.Tensor ? [result] : Object.values(result as object).flatMap(flat);
 
 /** All checks, the cheap ones first; gradients in float64 are those of no device in particular. */
 function checksFor(device: Backend, seed: number): Check[] {
@@ -83,7 +81,8 @@ function checksFor(device: Backend, seed: number): Check[] {
           .filter(([, { order, gradients }]) => order !== 0 && gradients !== false)
           .map(([name, { f, inputs, order = 2 }]) => ({
             name: `gradient of ${name}`,
-            run: () => checkGradient(f, inputs, { seed, order: order as 1 | 2, runs: 2, sizes: 2, samples: 12, ...FIRST }),
+            run: () =>
+              checkGradient(f, inputs, { seed, order: order as 1 | 2, runs: 2, sizes: 2, samples: 12, ...FIRST }),
           }))),
     ...cases
       .filter(([, { large }]) => large !== 0)
@@ -115,18 +114,27 @@ function checksFor(device: Backend, seed: number): Check[] {
     ...Object.entries(COMPILED)
       .filter(([, { needs }]) => needs === undefined || device.supports(needs))
       .map(([name, { f, inputs, states, tolerance }]) => ({
-      name: `compiled ${name}`,
-      run: () => checkCompiled(f, inputs, { seed, runs: 3, states, tolerance, ...FIRST }),
-    })),
+        name: `compiled ${name}`,
+        run: () => checkCompiled(f, inputs, { seed, runs: 3, states, tolerance, ...FIRST }),
+      })),
+    // On the reference device there is no kernel to refuse.
+    ...(device.kind === "cpu" ? [{ name: "refusals", run: checkRefusals }] : []),
     { name: "programs", run: () => checkPrograms({ ...engine, ...nn }, { runs: 200, seed, ...FIRST }) },
     { name: "graphs", run: () => graphs(5, 30) },
     {
       name: "the same bits",
       run: () =>
-        checkDeterminism((a, b) => [a.matmul(b).tanh().sum(0), a.sum(), b.softplus().mean(1)], [[67, 301], [301, 130]], {
-          ...{ device, seed, runs: 1 },
-          ...FIRST,
-        }),
+        checkDeterminism(
+          (a, b) => [a.matmul(b).tanh().sum(0), a.sum(), b.softplus().mean(1)],
+          [
+            [67, 301],
+            [301, 130],
+          ],
+          {
+            ...{ device, seed, runs: 1 },
+            ...FIRST,
+          },
+        ),
     },
     { name: "suite", run: () => suite() },
     { name: "long graphs", run: () => graphs(14, 60) },
@@ -135,7 +143,11 @@ function checksFor(device: Backend, seed: number): Check[] {
       run: () =>
         fc.assert(
           fc.asyncProperty(draw.graph({ steps: 4 }), async (graph) => {
-            await gradcheck(graph.f, graph.inputs.map((operand) => operand.tensor()), { samples: 4 });
+            await gradcheck(
+              graph.f,
+              graph.inputs.map((operand) => operand.tensor()),
+              { samples: 4 },
+            );
           }),
           { numRuns: 10, seed, endOnFailure: true },
         ),

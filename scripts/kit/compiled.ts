@@ -27,7 +27,13 @@ const seeded =
 
 /** By name. */
 export const COMPILED: Readonly<Record<string, CompiledCase>> = {
-  arithmetic: { f: (x, y) => [x.matmul(y).tanh(), x.sum(), y.mul(2).add(1)], inputs: [["n", "k"], ["k", "m"]] },
+  arithmetic: {
+    f: (x, y) => [x.matmul(y).tanh(), x.sum(), y.mul(2).add(1)],
+    inputs: [
+      ["n", "k"],
+      ["k", "m"],
+    ],
+  },
   "draws of a seed": {
     f: (x) => [rng().uniform(x.shape).mul(x), rng().normal([3]), rng().integers([4], 0, 99)],
     inputs: [["n"]],
@@ -36,18 +42,24 @@ export const COMPILED: Readonly<Record<string, CompiledCase>> = {
   "dropout in its modes": {
     f: (x) => network.forward(x),
     inputs: [["n", 3]],
-    states: [true, false].map((on): CallState => (call) => {
-      network.train(on);
-      return seeded(3)(call);
-    }),
+    states: [true, false].map(
+      (on): CallState =>
+        (call) => {
+          network.train(on);
+          return seeded(3)(call);
+        },
+    ),
   },
   "a live scalar": {
     f: (x) => x.mul(liveScalar(() => live.value)),
     inputs: [["n"]],
-    states: [0.5, 2].map((value): CallState => (call) => {
-      live.value = value;
-      return call();
-    }),
+    states: [0.5, 2].map(
+      (value): CallState =>
+        (call) => {
+          live.value = value;
+          return call();
+        },
+    ),
   },
   "narrow and wide products": {
     f: (x) => layer.forward(x),

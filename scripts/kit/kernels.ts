@@ -1,4 +1,5 @@
 /** Operations of one's own with kernels of one's own. */
+import { tensor, variable } from "../../src/index.ts";
 import type { Tensor } from "../../src/index.ts";
 import { defineFusedOp, f32, f32x4, i32, v128 } from "../../src/kernels/index.ts";
 import type { WgslKernel } from "../../src/kernels/index.ts";
@@ -67,6 +68,36 @@ const negated = defineFusedOp<Factor, Tensor>({
     };
   },
 });
+
+/** Whether a call is refused: when it is made, or when its result is computed. */
+const refusals: Readonly<Record<string, () => unknown>> = {
+  "a meaning that uses what it was not given": () => {
+    const w = variable(tensor([1, 2]));
+    return defineFusedOp({ name: "captured", decompose: ([x]: readonly Tensor[]) => x.mul(w) })([tensor([1, 2])]);
+  },
+  "a kernel that reads an input it has not": () =>
+    defineFusedOp({
+      name: "outside",
+      decompose: ([x]: readonly Tensor[]) => x.mul(1),
+      wasm: () => ({
+        units: 1,
+        emit: (f, { input, output }) => f.store(output(0), f32.load(input(1))),
+      }),
+    })([tensor([1, 2])]).read(),
+};
+
+/** Throws where one of them is not refused. */
+export async function checkRefusals(): Promise<void> {
+  for (const [name, call] of Object.entries(refusals)) {
+    const refused = await Promise.resolve()
+      .then(call)
+      .then(
+        () => false,
+        () => true,
+      );
+    if (!refused) throw new Error(`${name} is not refused`);
+  }
+}
 
 /** By name. */
 export const KERNELS: KitCases = {

@@ -36,7 +36,10 @@ const narrow = (...shape: (number | string)[]) => ({ shape, domain: [-1, 1] }) a
 const labels = { shape: ["n"], dtype: "i32", domain: [0, 3] } as const;
 
 const logShares = (x: Tensor): Tensor => x.sub(x.exp().sum(-1, true).log());
-const target = (y: Tensor, smoothing: number): Tensor => oneHot(y, 4).mul(1 - smoothing).add(smoothing / 4);
+const target = (y: Tensor, smoothing: number): Tensor =>
+  oneHot(y, 4)
+    .mul(1 - smoothing)
+    .add(smoothing / 4);
 
 const LOSSES: KitCases = {
   crossEntropy: {
@@ -60,7 +63,11 @@ const LOSSES: KitCases = {
   "crossEntropy of a label outside that is ignored": {
     f: (x) => crossEntropy(x, tensor(Int32Array.of(1, -100, 3)), { reduction: "none" }),
     inputs: [[3, 4]],
-    meaning: (x) => logShares(x).mul(tensor([0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], { shape: [3, 4] })).sum(-1).neg(),
+    meaning: (x) =>
+      logShares(x)
+        .mul(tensor([0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], { shape: [3, 4] }))
+        .sum(-1)
+        .neg(),
   },
   "losses of pairs": {
     f: (x, y) => [
@@ -75,13 +82,7 @@ const LOSSES: KitCases = {
       const gap = x.sub(y).abs();
       const bent = gap.lt(0.7).where(gap.square().mul(0.5), gap.sub(0.35).mul(0.7));
       const p = y.sigmoid();
-      return [
-        gap.square().mean(),
-        gap.mean(),
-        bent.mean(),
-        bent.div(0.7),
-        x.exp().add(1).log().sub(x.mul(p)).mean(),
-      ];
+      return [gap.square().mean(), gap.mean(), bent.mean(), bent.div(0.7), x.exp().add(1).log().sub(x.mul(p)).mean()];
     },
   },
   "losses of distributions": {
@@ -93,12 +94,26 @@ const LOSSES: KitCases = {
     inputs: [["n", 4], ["n", 4], labels],
     order: 1,
   },
-  vicReg: { f: (x, y) => vicReg(x, y), inputs: [[4, 3], [4, 3]], large: 0, order: 1 },
+  vicReg: {
+    f: (x, y) => vicReg(x, y),
+    inputs: [
+      [4, 3],
+      [4, 3],
+    ],
+    large: 0,
+    order: 1,
+  },
 };
 
 const ACTIVATIONS: KitCases = {
   activations: {
-    f: (x) => [leakyRelu(x, 0.125), mish(x), hardSigmoid(x), hardSwish(x), glu(x.expand([2, ...x.shape]), 0).squeeze(0)],
+    f: (x) => [
+      leakyRelu(x, 0.125),
+      mish(x),
+      hardSigmoid(x),
+      hardSwish(x),
+      glu(x.expand([2, ...x.shape]), 0).squeeze(0),
+    ],
     inputs: [{ shape: MATRIX, domain: [-5, 5] }],
     meaning: (x) => [
       x.maximum(0).add(x.minimum(0).mul(0.125)),
@@ -112,7 +127,12 @@ const ACTIVATIONS: KitCases = {
   kinks: {
     f: (x) => [x.relu(), x.abs(), x.elu(), x.maximum(tensor([1, 0, 5]))],
     inputs: [tensor([0, 0, 2])],
-    meaning: (x) => [x.mul(tensor([0, 0, 1])), x.mul(tensor([0, 0, 1])), x, x.mul(tensor([0, 0.5, 0])).add(tensor([1, 0, 5]))],
+    meaning: (x) => [
+      x.mul(tensor([0, 0, 1])),
+      x.mul(tensor([0, 0, 1])),
+      x,
+      x.mul(tensor([0, 0.5, 0])).add(tensor([1, 0, 5])),
+    ],
     order: 0,
   },
 };
@@ -146,7 +166,14 @@ const DERIVATIVES: KitCases = {
     },
     inputs: [["n"], ["n"]],
     meaning: (x, v) => {
-      const slope = x.square().cos().mul(2).mul(x).mul(x.flip(0)).mul(v).add(x.square().sin().mul(v.flip(0)));
+      const slope = x
+        .square()
+        .cos()
+        .mul(2)
+        .mul(x)
+        .mul(x.flip(0))
+        .mul(v)
+        .add(x.square().sin().mul(v.flip(0)));
       return [f2(x), slope, slope];
     },
     order: 1,
@@ -166,7 +193,8 @@ const DERIVATIVES: KitCases = {
     ],
     inputs: [[3]],
     meaning: (x) => {
-      const diagonal = (t: Tensor): Tensor => t.unsqueeze(1).mul(tensor([1, 0, 0, 0, 1, 0, 0, 0, 1], { shape: [3, 3] }));
+      const diagonal = (t: Tensor): Tensor =>
+        t.unsqueeze(1).mul(tensor([1, 0, 0, 0, 1, 0, 0, 0, 1], { shape: [3, 3] }));
       return [
         x.mul(2),
         stack([diagonal(x.mul(0).add(1)), diagonal(x.cos()), diagonal(x.mul(0).add(3))]),
@@ -180,7 +208,14 @@ const DERIVATIVES: KitCases = {
   "tables of derivatives of few from many, and of many from few": {
     f: (x) => [
       jacobian((t: Tensor) => t.matmul(tensor([1, 2, 3, 4, 5, 6], { shape: [3, 2] })), x),
-      jacobian((t: Tensor) => t.sum(0).expand([2, 4]).mul(tensor([1, 2, 3, 4])), x.slice([0, 1])),
+      jacobian(
+        (t: Tensor) =>
+          t
+            .sum(0)
+            .expand([2, 4])
+            .mul(tensor([1, 2, 3, 4])),
+        x.slice([0, 1]),
+      ),
       jacobian((t: Tensor) => t.unsqueeze(0).mul(t.unsqueeze(1)), x),
     ],
     inputs: [[3]],
@@ -194,7 +229,7 @@ const DERIVATIVES: KitCases = {
         .mul(x.reshape([1, 3, 1]))
         .add(
           tensor(
-            Array.from({ length: 27 }, (_, at) => Number((Math.floor(at / 3) % 3) === at % 3)),
+            Array.from({ length: 27 }, (_, at) => Number(Math.floor(at / 3) % 3 === at % 3)),
             { shape: [3, 3, 3] },
           ).mul(x.reshape([3, 1, 1])),
         ),
@@ -213,11 +248,11 @@ const DERIVATIVES: KitCases = {
   },
   "gradients that are stopped": {
     f: (x, y) => [x.detach().mul(y), x.mul(x.detach()), y.detach().tanh().add(x)],
-    inputs: [["n"], ["n"]],
+    inputs: [tensor([1, 2, -3]), tensor([0.5, -1, 0.25])],
     // A constant of the same value has no gradient.
     meaning: (x, y) => {
-      const held = (t: Tensor): Tensor => t.add(t.neg()).add(t.detach());
-      return [held(x).mul(y), held(x).mul(x), held(y).tanh().add(x)];
+      const [a, b] = [tensor([1, 2, -3]), tensor([0.5, -1, 0.25])];
+      return [a.mul(y), x.mul(a), b.tanh().add(x)];
     },
     order: 0,
   },

@@ -1,5 +1,5 @@
 /** Operations of tensors: elementwise, reductions, products, views, indices, integers. */
-import { concat, einsum, full, Generator, stack, tensor, zeros } from "../../src/index.ts";
+import { arange, concat, einsum, full, Generator, stack, tensor, zeros } from "../../src/index.ts";
 import type { Tensor } from "../../src/index.ts";
 import type { KitCases } from "./case.ts";
 import { MATRIX } from "./case.ts";
@@ -56,7 +56,17 @@ const ELEMENTWISE: KitCases = {
     order: 0,
   },
   "special numbers": {
-    f: (a, b) => [a.sub(b.sign()), a.mul(b.sign()), a.maximum(b), a.relu(), a.sign(), a.abs(), a.isNaN(), a.isFinite(), a.clamp(-1, 1)],
+    f: (a, b) => [
+      a.sub(b.sign()),
+      a.mul(b.sign()),
+      a.maximum(b),
+      a.relu(),
+      a.sign(),
+      a.abs(),
+      a.isNaN(),
+      a.isFinite(),
+      a.clamp(-1, 1),
+    ],
     inputs: [
       { shape: MATRIX, specials: true },
       { shape: MATRIX, specials: true },
@@ -96,6 +106,16 @@ const ELEMENTWISE: KitCases = {
       return [x.add(0.5), a.mul(2), x.mul(0.25), x.mean(), x.mean(0), x.add(3e9), full([2], 3).add(x.sum())];
     },
     order: 0,
+  },
+  "numbers in steps": {
+    f: (a) => [arange(0, 2, 0.5).mul(a), arange(4).mul(a), arange(5, 1, -1).mul(a), arange(3)],
+    inputs: [[1]],
+    meaning: (a) => [
+      tensor([0, 0.5, 1, 1.5]).mul(a),
+      tensor([0, 1, 2, 3]).mul(a),
+      tensor([5, 4, 3, 2]).mul(a),
+      tensor(Int32Array.of(0, 1, 2)),
+    ],
   },
   "constants of one structure": {
     f: (a) => [a.add(full([2, 3], 2)), a.mul(full([2, 3], -0.5)), zeros([2, 3]).sub(a), a.add(full([2, 3], 7))],
@@ -151,7 +171,11 @@ const REDUCTIONS: KitCases = {
   "largest where all are equal": {
     f: (a) => a.mul(tensor([0, 0, 0])).max(),
     inputs: [[3]],
-    meaning: (a) => a.mul(0).sum().mul(1 / 3),
+    meaning: (a) =>
+      a
+        .mul(0)
+        .sum()
+        .mul(1 / 3),
     order: 0,
   },
 };
@@ -202,7 +226,10 @@ const PRODUCTS: KitCases = {
   },
   "long inner axes": {
     f: (a, b) => a.matmul(b),
-    inputs: [{ shape: [5, 3001], domain: [-1, 1], views: false }, { shape: [3001, 9], domain: [-1, 1], views: false }],
+    inputs: [
+      { shape: [5, 3001], domain: [-1, 1], views: false },
+      { shape: [3001, 9], domain: [-1, 1], views: false },
+    ],
     large: 0,
     order: 0,
     tolerance: 3e-6,
@@ -261,9 +288,22 @@ const MOVES: KitCases = {
   },
   pads: {
     f: (a) => [
-      a.pad([[1, 2], [0, 3]]).sin(),
-      a.pad([[0, 0], [5, 0]]).add(1),
-      a.exp().pad([[2, 0], [1, 1]]),
+      a
+        .pad([
+          [1, 2],
+          [0, 3],
+        ])
+        .sin(),
+      a
+        .pad([
+          [0, 0],
+          [5, 0],
+        ])
+        .add(1),
+      a.exp().pad([
+        [2, 0],
+        [1, 1],
+      ]),
     ],
     inputs: [MATRIX],
   },
@@ -297,12 +337,28 @@ const MOVES: KitCases = {
     large: 0,
   },
   "views read by sums": {
-    f: (a) => [a.flip(1).slice([0, 4], [1, 6]).sum(0), a.permute([1, 0]).pad([[1, 1], [0, 1]]).sum(1), a.window(1, 3).mean(2)],
+    f: (a) => [
+      a.flip(1).slice([0, 4], [1, 6]).sum(0),
+      a
+        .permute([1, 0])
+        .pad([
+          [1, 1],
+          [0, 1],
+        ])
+        .sum(1),
+      a.window(1, 3).mean(2),
+    ],
     inputs: [[5, 7]],
     large: 0,
   },
   "a view of another shape beside its own": {
-    f: (a) => [a.exp().reshape([12]).add(a.transpose().exp().reshape([12])), a.tanh().flip(0).sub(a.tanh())],
+    f: (a) => [
+      a
+        .exp()
+        .reshape([12])
+        .add(a.transpose().exp().reshape([12])),
+      a.tanh().flip(0).sub(a.tanh()),
+    ],
     inputs: [[3, 4]],
     large: 0,
   },
@@ -315,12 +371,18 @@ const INDICES: KitCases = {
     large: 0,
   },
   "elements by index": {
-    f: (a) => [a.gather(1, i32([3, 2], 0, 2, 1, 1, 3, 0)).sin(), a.gather(0, i32([2, 4], 0, 2, 1, 1, 2, 2, 0, 0)).square()],
+    f: (a) => [
+      a.gather(1, i32([3, 2], 0, 2, 1, 1, 3, 0)).sin(),
+      a.gather(0, i32([2, 4], 0, 2, 1, 1, 2, 2, 0, 0)).square(),
+    ],
     inputs: [[3, 4]],
     large: 0,
   },
   "sums by index": {
-    f: (a, b) => [a.scatterAdd(0, i32([4, 3], 1, 1, 2, 0, 1, 2, 2, 0, 1, 1, 1, 1), b).sin(), a.scatterAdd(1, i32([3, 2], 0, 0, 2, 1, 1, 1), b.slice([0, 3], [0, 2])).square()],
+    f: (a, b) => [
+      a.scatterAdd(0, i32([4, 3], 1, 1, 2, 0, 1, 2, 2, 0, 1, 1, 1, 1), b).sin(),
+      a.scatterAdd(1, i32([3, 2], 0, 0, 2, 1, 1, 1), b.slice([0, 3], [0, 2])).square(),
+    ],
     inputs: [
       [3, 3],
       [4, 3],
@@ -347,6 +409,22 @@ const DRAWS: KitCases = {
   },
 };
 
+const WITHIN: KitCases = {
+  "draws within their range": {
+    f: () => [
+      seeded().uniform([4000], 1, 1.0000002).lt(1.0000002).all(),
+      seeded().uniform([4000], -3, -2.9999998).lt(-2.9999998).all(),
+      seeded().integers([400], -2, 2).lt(2).all(),
+      seeded().integers([400], 0, 2 ** 30).mod(2).cast("f32").mean().sub(0.5).abs().lt(0.1),
+      seeded().normal([4000]).mean().abs().lt(0.1),
+    ],
+    inputs: [[1]],
+    meaning: (x) => Array.from({ length: 5 }, () => x.eq(x).all()),
+    gradients: false,
+    large: 0,
+  },
+};
+
 /** By name. */
 export const OPERATIONS: KitCases = {
   ...ELEMENTWISE,
@@ -355,4 +433,5 @@ export const OPERATIONS: KitCases = {
   ...MOVES,
   ...INDICES,
   ...DRAWS,
+  ...WITHIN,
 };

@@ -20,6 +20,11 @@ export function outside({ file, find }: Mutation): string | undefined {
 
 /** Parts of names of checks by paths of files. */
 const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
+  [
+    /tensor\/elementwise/,
+    "gradient of sums and,gradient of quotients,gradient of powers,gradient of ext,gradient of sign,gradient of exp," +
+      "gradient of angles,gradient of smooth,gradient of choices,kinks,special,smooth,angles",
+  ],
   [/(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/, "products,matmul,conv2d,attention,infoNCE"],
   [/print\/(reduce|combine)/, "sums,largest,means,many long,softmax,layerNorm"],
   [/(wasm|shaders)\/scan|ops\/scan\.ts/, "Scan"],
@@ -28,8 +33,8 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/top-k/, "topK"],
   [/autograd\/loop/, "a cell"],
   [/autograd\/forward/, "tangents,tables,hessian"],
-  [/autograd\/custom/, "a gradient of one's own,refusals"],
-  [/autograd\/(grad|vjp)/, "gradient of"],
+  [/autograd\/custom/, "a gradient of one's own,programs"],
+  [/autograd\/(grad|vjp)|history/, "equal,stopped,gradient of,programs"],
   [/kernels\/define/, "one's own,of one name,refusals"],
   [/checkpoint/, "computed again"],
   [/ops\/softmax/, "softmax,logSumExp"],
@@ -46,6 +51,8 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/random|threefry/, "draws,programs"],
   [/tensor\/(program|create|dtype|door|bounds)/, "programs,whole,compiled,refusals"],
   [/print\/(expr|access|math|loop|elementwise)|compiler/, "joins,views,windows,pads,angles,draws,choices,graphs"],
+  [/compiler\/(plan|graph)/, "variables,starts again,scaled,programs"],
+  [/compiler\/fusion/, "view of another,graphs"],
   [/work-sharing|device\/cpu/, "long,wide,products,the same bits"],
 ];
 

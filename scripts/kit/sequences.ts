@@ -140,7 +140,11 @@ const ROWS: KitCases = {
   "order of elements": {
     f: (x) => {
       const steps = x.mul(2).round();
-      return [argsort(argsort(steps)), sort(steps, { descending: true }).values, argsort(argsort(steps, { axis: 0 }), { axis: 0 })];
+      return [
+        argsort(argsort(steps)),
+        sort(steps, { descending: true }).values,
+        argsort(argsort(steps, { axis: 0 }), { axis: 0 }),
+      ];
     },
     inputs: [MATRIX],
     meaning: (x) => {
@@ -161,7 +165,11 @@ const ROWS: KitCases = {
     meaning: (x) => {
       const t = x.mul(9).round();
       const [a, b, place] = [t.unsqueeze(-1), t.unsqueeze(-2), arange(130)];
-      return b.lt(a).or(b.eq(a).and(place.unsqueeze(0).lt(place.unsqueeze(1)).unsqueeze(0))).cast("i32").sum(-1);
+      return b
+        .lt(a)
+        .or(b.eq(a).and(place.unsqueeze(0).lt(place.unsqueeze(1)).unsqueeze(0)))
+        .cast("i32")
+        .sum(-1);
     },
     order: 0,
     large: 0,
@@ -195,11 +203,7 @@ const ROWS: KitCases = {
     meaning: (x) => {
       const above = (t: Tensor, weights: Tensor): Tensor =>
         t.unsqueeze(-2).gt(t.unsqueeze(-1)).where(weights.unsqueeze(-2), 0).sum(-1);
-      return [
-        above(x, ones(x.shape)).lt(3),
-        above(x, shares(x)).lt(0.6),
-        above(x, shares(x.div(2))).lt(0.3),
-      ];
+      return [above(x, ones(x.shape)).lt(3), above(x, shares(x)).lt(0.6), above(x, shares(x.div(2))).lt(0.3)];
     },
     order: 0,
     large: 0,
@@ -232,7 +236,10 @@ interface Given {
 }
 
 /** A recurrence by its cell, every direction: y [T, B, D·H], then the last states [D, B, H]. */
-function recurrence({ gates, weight, bias, start, mask }: Given, cell: (x: Tensor, h: Tensor, state: Tensor[]) => Tensor[]) {
+function recurrence(
+  { gates, weight, bias, start, mask }: Given,
+  cell: (x: Tensor, h: Tensor, state: Tensor[]) => Tensor[],
+) {
   const [steps, batch, directions, width] = gates.shape;
   const runs = Array.from({ length: directions }, (_, d) => {
     const own = (t: Tensor): Tensor => t.slice([d, d + 1]).reshape(t.shape.slice(1));
@@ -241,7 +248,13 @@ function recurrence({ gates, weight, bias, start, mask }: Given, cell: (x: Tenso
       return { state: cell(x, state[0].matmul(own(weight).transpose()).add(own(bias)), state) };
     });
   });
-  return [concat(runs.map(({ y }) => y), 2), ...start.map((_, k) => stack(runs.map(({ state }) => state[k])))];
+  return [
+    concat(
+      runs.map(({ y }) => y),
+      2,
+    ),
+    ...start.map((_, k) => stack(runs.map(({ state }) => state[k]))),
+  ];
 }
 
 const part = (t: Tensor, k: number, of: number): Tensor => {
@@ -250,8 +263,14 @@ const part = (t: Tensor, k: number, of: number): Tensor => {
 };
 
 const gruCell = (x: Tensor, h: Tensor, [state]: Tensor[]): Tensor[] => {
-  const [r, z] = [0, 1].map((k) => part(x, k, 3).add(part(h, k, 3)).sigmoid());
-  const n = part(x, 2, 3).add(r.mul(part(h, 2, 3))).tanh();
+  const [r, z] = [0, 1].map((k) =>
+    part(x, k, 3)
+      .add(part(h, k, 3))
+      .sigmoid(),
+  );
+  const n = part(x, 2, 3)
+    .add(r.mul(part(h, 2, 3)))
+    .tanh();
   return [z.neg().add(1).mul(n).add(z.mul(state))];
 };
 const lstmCell = (x: Tensor, h: Tensor, [, c]: Tensor[]): Tensor[] => {
@@ -264,7 +283,12 @@ const lstmCell = (x: Tensor, h: Tensor, [, c]: Tensor[]): Tensor[] => {
 /** By numbers of features: few for differences, more for lanes of vectors and their rest. */
 const scans = (hidden: number, directions: number, steps: number): KitCases => {
   const [three, four] = [3 * hidden, 4 * hidden];
-  const more = { large: hidden > 3 ? 6 : 0, order: hidden > 3 ? 0 : directions === 1 ? 2 : 1, tolerance: 2e-5, gradientTolerance: 2e-4 } as const;
+  const more = {
+    large: hidden > 3 ? 6 : 0,
+    order: hidden > 3 ? 0 : directions === 1 ? 2 : 1,
+    tolerance: 2e-5,
+    gradientTolerance: 2e-4,
+  } as const;
   const of = (width: number) => [
     narrow(steps, "b", directions, width),
     narrow(directions, width, hidden),
@@ -309,12 +333,22 @@ const SEGMENTED: KitCases = {
     f: (gates, weight) => Object.values(gruScan({ gates, weight, segments: [2, 3, 1] })),
     inputs: [narrow(6, "b", 2, 15), narrow(2, 15, 5)],
     meaning: (gates, weight) => {
-      const runs = [[0, 2], [2, 5], [5, 6]].map(([from, to]) => {
+      const runs = [
+        [0, 2],
+        [2, 5],
+        [5, 6],
+      ].map(([from, to]) => {
         const own = gates.slice([from, to]);
         const start = [zeros([2, gates.shape[1], 5])];
         return recurrence({ gates: own, weight, bias: zeros([2, 15]), start }, gruCell);
       });
-      return [concat(runs.map(([y]) => y)), concat(runs.map(([, h]) => h), 1)];
+      return [
+        concat(runs.map(([y]) => y)),
+        concat(
+          runs.map(([, h]) => h),
+          1,
+        ),
+      ];
     },
     large: 4,
     order: 0,
@@ -325,7 +359,10 @@ const SEGMENTED: KitCases = {
 /** softmax(q·kᵀ·scale)·v of [B, T, H, D], a closed key with no weight; a query of closed keys alone gives 0. */
 function attended(q: Tensor, k: Tensor, v: Tensor, open?: Tensor, keep?: Tensor): Tensor {
   const [a, b, c] = [q, k, v].map((t) => t.permute([0, 2, 1, 3]));
-  const e = a.matmul(b.transpose()).mul(1 / Math.sqrt(q.shape[3])).exp();
+  const e = a
+    .matmul(b.transpose())
+    .mul(1 / Math.sqrt(q.shape[3]))
+    .exp();
   const weights = open ? e.mul(open) : e;
   const total = weights.sum(-1, true);
   const probabilities = weights.div(open ? total.gt(0).where(total, 1) : total);
@@ -366,7 +403,8 @@ const ATTENTION: KitCases = {
     inputs: [narrow("b", "n", 18), flags("b", "n")],
     meaning: (x, m) => {
       const [b, n] = x.shape;
-      const parts = (heads: number) => [0, 1, 2].map((i) => x.slice(null, null, [6 * i, 6 * i + 6]).reshape([b, n, heads, 6 / heads]));
+      const parts = (heads: number) =>
+        [0, 1, 2].map((i) => x.slice(null, null, [6 * i, 6 * i + 6]).reshape([b, n, heads, 6 / heads]));
       const [q, k, v] = parts(2);
       const [q1, k1, v1] = parts(1);
       return [attended(q, k, v, m.cast("f32").reshape([b, 1, 1, n])), attended(q1, k1, v1)];
@@ -377,7 +415,14 @@ const ATTENTION: KitCases = {
     f: (x) => packedAttention(x, 2, { segments: [2, 5, 1] }),
     inputs: [narrow("b", 8, 18)],
     meaning: (x) =>
-      concat([[0, 2], [2, 7], [7, 8]].map(([from, to]) => packedAttention(x.slice(null, [from, to]), 2)), 1),
+      concat(
+        [
+          [0, 2],
+          [2, 7],
+          [7, 8],
+        ].map(([from, to]) => packedAttention(x.slice(null, [from, to]), 2)),
+        1,
+      ),
     large: 5,
     order: 1,
   },
@@ -390,8 +435,14 @@ const ATTENTION: KitCases = {
     inputs: [narrow("b", "n", 3), narrow("b", "n", 3), narrow("b", "n", 2)],
     meaning: (q, k, v) => {
       const n = q.shape[1];
-      const below = tensor(Array.from({ length: n * n }, (_, i) => (i % n <= Math.floor(i / n) ? 1 : 0)), { shape: [n, n] });
-      const e = q.matmul(k.transpose()).mul(1 / Math.sqrt(3)).exp();
+      const below = tensor(
+        Array.from({ length: n * n }, (_, i) => (i % n <= Math.floor(i / n) ? 1 : 0)),
+        { shape: [n, n] },
+      );
+      const e = q
+        .matmul(k.transpose())
+        .mul(1 / Math.sqrt(3))
+        .exp();
       const [closed, all] = [e.mul(below), e].map((t) => t.div(t.sum(-1, true)).matmul(v));
       return [closed, closed, all];
     },
@@ -404,7 +455,10 @@ const ATTENTION: KitCases = {
       const steps = x.shape[1];
       const angle = (t: number, i: number): number => t * 10000 ** ((-2 * i) / 6);
       const table = (f: (a: number) => number): Tensor =>
-        tensor(Array.from({ length: steps * 3 }, (_, at) => f(angle(Math.floor(at / 3), at % 3))), { shape: [steps, 3] });
+        tensor(
+          Array.from({ length: steps * 3 }, (_, at) => f(angle(Math.floor(at / 3), at % 3))),
+          { shape: [steps, 3] },
+        );
       const [cos, sin] = [table(Math.cos), table(Math.sin)];
       const turned = (a: Tensor, b: Tensor) => [a.mul(cos).sub(b.mul(sin)), a.mul(sin).add(b.mul(cos))];
       const halves = turned(x.slice(null, null, [0, 3]), x.slice(null, null, [3, 6]));
@@ -417,7 +471,11 @@ const ATTENTION: KitCases = {
 
 const contrast = (q: Tensor, p: Tensor, queue: Tensor, temperature: number): Tensor => {
   const [n, c] = q.shape;
-  const near = p.reshape([n, p.size / (n * c), c]).mul(q.unsqueeze(1)).sum(-1).div(temperature);
+  const near = p
+    .reshape([n, p.size / (n * c), c])
+    .mul(q.unsqueeze(1))
+    .sum(-1)
+    .div(temperature);
   const far = q.matmul(queue).div(temperature);
   return concat([near, far], 1).exp().sum(1).log().sub(near.exp().sum(1).log());
 };

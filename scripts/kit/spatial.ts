@@ -48,7 +48,11 @@ interface Windows {
 const NONE: readonly [number, number] = [0, 0];
 
 /** [N, C, H, W] with [O, C / groups, h, w], by windows of the padded image. */
-function correlated(x: Tensor, w: Tensor, { stride = [1, 1], padding = [NONE, NONE], dilation = [1, 1], groups = 1 }: Windows): Tensor {
+function correlated(
+  x: Tensor,
+  w: Tensor,
+  { stride = [1, 1], padding = [NONE, NONE], dilation = [1, 1], groups = 1 }: Windows,
+): Tensor {
   const [n, c] = x.shape;
   const [o, , h, v] = w.shape;
   const wide = x.pad([NONE, NONE, ...padding]);
@@ -86,13 +90,26 @@ const CONVOLUTIONS: KitCases = {
     f: (x, w) => conv2d(x, w, { padding: "same", dilation: [1, 2] }),
     inputs: [narrow("n", 2, 4, 5), narrow("o", 2, 2, 2)],
     // The odd element of the padding is behind.
-    meaning: (x, w) => correlated(x, w, { padding: [[0, 1], [1, 1]], dilation: [1, 2] }),
+    meaning: (x, w) =>
+      correlated(x, w, {
+        padding: [
+          [0, 1],
+          [1, 1],
+        ],
+        dilation: [1, 2],
+      }),
     large: 6,
   },
   "conv2d of the same size with an even window": {
     f: (x, w) => conv2d(x, w, { padding: "same" }),
     inputs: [narrow("n", 2, 4, 5), narrow("o", 2, 4, 2)],
-    meaning: (x, w) => correlated(x, w, { padding: [[1, 2], [0, 1]] }),
+    meaning: (x, w) =>
+      correlated(x, w, {
+        padding: [
+          [1, 2],
+          [0, 1],
+        ],
+      }),
     large: 6,
   },
   "conv2d of many channels": {
@@ -118,11 +135,16 @@ const CONVOLUTIONS: KitCases = {
     large: 9,
   },
   depthwiseConv1d: {
-    f: (x, w, b) => [depthwiseConv1d(x, w, { bias: b, padding: 1, axis: 1 }), depthwiseConv1d(x, w, { stride: 2, axis: 1 })],
+    f: (x, w, b) => [
+      depthwiseConv1d(x, w, { bias: b, padding: 1, axis: 1 }),
+      depthwiseConv1d(x, w, { stride: 2, axis: 1 }),
+    ],
     inputs: [narrow("n", 7, "c"), narrow("c", 1, 3), narrow("c")],
     meaning: (x, w, b) => {
       const of = (options: Windows) =>
-        correlated(flat(x.transpose()), flat(w), { ...options, groups: w.shape[0] }).squeeze(2).transpose();
+        correlated(flat(x.transpose()), flat(w), { ...options, groups: w.shape[0] })
+          .squeeze(2)
+          .transpose();
       return [of({ padding: [NONE, both(1)] }).add(b), of({ stride: [1, 2] })];
     },
     large: 9,
@@ -154,7 +176,10 @@ const CONVOLUTIONS: KitCases = {
     meaning: (x, y) => {
       const columns = (image: Tensor): Tensor => {
         const [n, c] = image.shape;
-        const windows = image.pad([NONE, NONE, both(1), NONE]).window(2, 2, 2).window(3, 3, 1);
+        const windows = image
+          .pad([NONE, NONE, both(1), NONE])
+          .window(2, 2, 2)
+          .window(3, 3, 1);
         return windows.permute([0, 1, 4, 5, 2, 3]).reshape([n, c * 6, 9]);
       };
       const image = zeros([y.shape[0], 2, 4, 5]);
@@ -165,7 +190,8 @@ const CONVOLUTIONS: KitCases = {
 };
 
 const WINDOWS = (x: Tensor, size: number[], stride: number[], low: number[], high: number[]): Tensor =>
-  x.pad([...x.shape.slice(2).map(() => NONE), [low[0], high[0]] as const, [low[1], high[1]] as const])
+  x
+    .pad([...x.shape.slice(2).map(() => NONE), [low[0], high[0]] as const, [low[1], high[1]] as const])
     .window(2, size[0], stride[0])
     .window(3, size[1], stride[1]);
 
@@ -185,12 +211,20 @@ const ABOVE = 100;
 
 const POOLS: KitCases = {
   maxPool2d: {
-    f: (x) => [maxPool2d(x, 2), maxPool2d(x, [3, 2], { stride: [1, 2], padding: [1, 1] }), maxPool2d(x, 2, { ceilMode: true })],
+    f: (x) => [
+      maxPool2d(x, 2),
+      maxPool2d(x, [3, 2], { stride: [1, 2], padding: [1, 1] }),
+      maxPool2d(x, 2, { ceilMode: true }),
+    ],
     inputs: [plain("n", "c", 5, 7)],
     meaning: (x) => {
       const of = (size: number[], stride: number[], low: number[], high: number[]) =>
         WINDOWS(x.add(ABOVE), size, stride, low, high).max([-1, -2]).sub(ABOVE);
-      return [of([2, 2], [2, 2], [0, 0], [0, 0]), of([3, 2], [1, 2], [1, 1], [1, 1]), of([2, 2], [2, 2], [0, 0], [1, 1])];
+      return [
+        of([2, 2], [2, 2], [0, 0], [0, 0]),
+        of([3, 2], [1, 2], [1, 1], [1, 1]),
+        of([2, 2], [2, 2], [0, 0], [1, 1]),
+      ];
     },
     order: 0,
     large: 6,
@@ -259,7 +293,9 @@ const POOLS: KitCases = {
         const wide = x.pad([NONE, NONE, both(padding)]);
         const length = wide.shape[2];
         return stack(
-          Array.from({ length: count }, (_, i) => wide.slice(null, null, [i * stride, Math.min(i * stride + size, length)]).mean(2)),
+          Array.from({ length: count }, (_, i) =>
+            wide.slice(null, null, [i * stride, Math.min(i * stride + size, length)]).mean(2),
+          ),
           2,
         );
       };
@@ -268,7 +304,12 @@ const POOLS: KitCases = {
     large: 6,
   },
   "pools to a size": {
-    f: (x) => [adaptiveAvgPool1d(x, 3), adaptiveAvgPool1d(x, 5), adaptiveAvgPool2d(x, [2, 3]), adaptiveMaxPool2d(x, [3, 4])],
+    f: (x) => [
+      adaptiveAvgPool1d(x, 3),
+      adaptiveAvgPool1d(x, 5),
+      adaptiveAvgPool2d(x, [2, 3]),
+      adaptiveMaxPool2d(x, [3, 4]),
+    ],
     inputs: [plain("n", 4, 7)],
     meaning: (x) => {
       const mean = (t: Tensor, n: number): Tensor => cells(t, n, (c) => c.mean(-1));
@@ -301,7 +342,8 @@ const between = (x: Tensor, places: readonly number[]): Tensor => {
 };
 const centres = (length: number, size: number, step = length / size): number[] =>
   Array.from({ length: size }, (_, i) => (i + 0.5) * step - 0.5);
-const ends = (length: number, size: number): number[] => Array.from({ length: size }, (_, i) => (i * (length - 1)) / (size - 1));
+const ends = (length: number, size: number): number[] =>
+  Array.from({ length: size }, (_, i) => (i * (length - 1)) / (size - 1));
 const nearest = (x: Tensor, size: number): Tensor =>
   x.take(tensor(Int32Array.from({ length: size }, (_, i) => Math.floor((i * x.shape.at(-1)!) / size))), -1);
 
@@ -342,7 +384,8 @@ const RESAMPLED: KitCases = {
     ],
     inputs: [narrow("n", 1, 4, 5)],
     meaning: (x) => {
-      const grid = (rows: number[], columns: number[]): Tensor => between(between(x, columns).transpose(), rows).transpose();
+      const grid = (rows: number[], columns: number[]): Tensor =>
+        between(between(x, columns).transpose(), rows).transpose();
       return [
         grid(centres(4, 3), centres(5, 7)),
         grid(ends(4, 5), ends(5, 3)),
@@ -353,15 +396,39 @@ const RESAMPLED: KitCases = {
   },
   "what stands around": {
     f: (x) => [
-      pad(x, [[2, 1], [1, 3]], { mode: "reflect" }),
-      pad(x, [[2, 1], [1, 3]], { mode: "replicate" }),
-      pad(x, [[2, 1], [1, 3]], { mode: "circular" }),
+      pad(
+        x,
+        [
+          [2, 1],
+          [1, 3],
+        ],
+        { mode: "reflect" },
+      ),
+      pad(
+        x,
+        [
+          [2, 1],
+          [1, 3],
+        ],
+        { mode: "replicate" },
+      ),
+      pad(
+        x,
+        [
+          [2, 1],
+          [1, 3],
+        ],
+        { mode: "circular" },
+      ),
       pad(x, [[1, 2]], { value: 1.5 }),
     ],
     inputs: [narrow(3, 5)],
     meaning: (x) => {
       const of = (mode: string): Tensor =>
-        [[2, 1], [1, 3]].reduce((t, [low, high], axis) => {
+        [
+          [2, 1],
+          [1, 3],
+        ].reduce((t, [low, high], axis) => {
           const n = x.shape[axis];
           return t.take(tensor(Int32Array.from({ length: low + n + high }, (_, i) => AROUND[mode](i - low, n))), axis);
         }, x);
@@ -375,8 +442,14 @@ const RESAMPLED: KitCases = {
     inputs: [narrow(3, 5)],
     meaning: (x) => {
       const where = (open: (i: number, j: number) => boolean): Tensor =>
-        x.mul(tensor(Array.from({ length: 15 }, (_, at) => Number(open(Math.floor(at / 5), at % 5))), { shape: [3, 5] }));
-      const turned = (t: Tensor, by: number): Tensor => concat([t.slice(null, [5 - by, 5]), t.slice(null, [0, 5 - by])], 1);
+        x.mul(
+          tensor(
+            Array.from({ length: 15 }, (_, at) => Number(open(Math.floor(at / 5), at % 5))),
+            { shape: [3, 5] },
+          ),
+        );
+      const turned = (t: Tensor, by: number): Tensor =>
+        concat([t.slice(null, [5 - by, 5]), t.slice(null, [0, 5 - by])], 1);
       const lifted = concat([x.slice([1, 3]), x.slice([0, 1])], 0);
       return [where((i, j) => j <= i), where((i, j) => j > i), where((i, j) => j < i), turned(x, 2), turned(lifted, 3)];
     },
@@ -390,7 +463,10 @@ const RESAMPLED: KitCases = {
       const written = (t: Tensor, source: Tensor): Tensor => {
         let y = t;
         for (let i = 0; i < at.shape[0]; i++) {
-          const here = arange(5).unsqueeze(1).expand([5, 3]).eq(at.slice([i, i + 1]).expand([5, 3]));
+          const here = arange(5)
+            .unsqueeze(1)
+            .expand([5, 3])
+            .eq(at.slice([i, i + 1]).expand([5, 3]));
           y = here.where(source.slice([i, i + 1]).expand([5, 3]), y);
         }
         return y;
@@ -432,7 +508,11 @@ const NORMS: KitCases = {
   batchNorm: {
     f: (x, m, v, w) => batchNorm(x, m, v, { weight: w }),
     inputs: [narrow("n", "c", 3), narrow("c"), { shape: ["c"], domain: [0.5, 3] }, narrow("c")],
-    meaning: (x, m, v, w) => x.sub(along(m, 1)).div(along(v.add(1e-5).sqrt(), 1)).mul(along(w, 1)),
+    meaning: (x, m, v, w) =>
+      x
+        .sub(along(m, 1))
+        .div(along(v.add(1e-5).sqrt(), 1))
+        .mul(along(w, 1)),
     large: 9,
   },
 };

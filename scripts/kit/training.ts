@@ -52,7 +52,10 @@ export const LAYERS: Readonly<Record<string, readonly [make: () => Layer, inputs
     [["n", 3]],
   ],
   Conv1d: [() => new Conv1d(2, 3, 3, { padding: 1, ...from() }), [["n", 2, 5]]],
-  Conv2d: [() => new Conv2d(2, 4, 3, { padding: "same", groups: 2, paddingMode: "reflect", ...from() }), [["n", 2, 4, 5]]],
+  Conv2d: [
+    () => new Conv2d(2, 4, 3, { padding: "same", groups: 2, paddingMode: "reflect", ...from() }),
+    [["n", 2, 4, 5]],
+  ],
   ConvTranspose2d: [() => new ConvTranspose2d(2, 3, 3, { stride: 2, ...from() }), [["n", 2, 3, 2]]],
   BatchNorm2d: [() => new BatchNorm2d(2), [[3, 2, 3, 2]]],
   GroupNorm: [() => new GroupNorm(2, 4), [[2, 4, 3]]],
@@ -91,7 +94,13 @@ const MODES: KitCases = {
     meaning: (x) => {
       const { mean, variance, unit } = statisticsOf(x);
       const count = x.shape[0] * 5;
-      const [m, v] = [mean.mul(0.1), variance.mul(count / (count - 1)).mul(0.1).add(0.9)];
+      const [m, v] = [
+        mean.mul(0.1),
+        variance
+          .mul(count / (count - 1))
+          .mul(0.1)
+          .add(0.9),
+      ];
       return [unit, m.flatten(), v.flatten(), x.sub(m).div(v.add(1e-5).sqrt())];
     },
     ...state,
@@ -104,7 +113,20 @@ const MODES: KitCases = {
       const again = layer.forward(ones([100, 100]));
       layer.eval();
       const share = dropped.eq(0).cast("f32").mean();
-      return [dropped.eq(0).or(dropped.sub(4 / 3).abs().lt(1e-5)).all(), share.sub(0.25).abs().lt(0.02), again.ne(dropped).any(), layer.forward(x)];
+      return [
+        dropped
+          .eq(0)
+          .or(
+            dropped
+              .sub(4 / 3)
+              .abs()
+              .lt(1e-5),
+          )
+          .all(),
+        share.sub(0.25).abs().lt(0.02),
+        again.ne(dropped).any(),
+        layer.forward(x),
+      ];
     },
     inputs: [["n", 3]],
     meaning: (x) => [x.eq(x).all(), x.eq(x).all(), x.eq(x).all(), x],
@@ -116,14 +138,23 @@ const MODES: KitCases = {
       return layer.forward(at).sub(layer.weight.take(at.flatten()).reshape([...at.shape, 3]));
     },
     inputs: [{ shape: ["n", "m"], dtype: "i32", domain: [0, 6] }],
-    meaning: (at) => at.unsqueeze(-1).expand([...at.shape, 3]).cast("f32").mul(0),
+    meaning: (at) =>
+      at
+        .unsqueeze(-1)
+        .expand([...at.shape, 3])
+        .cast("f32")
+        .mul(0),
     ...state,
   },
   "attention step by step from a cache": {
     f: (x) => {
       const layer = new MultiHeadAttention(4, 2, { batchFirst: true, ...from() });
       const cache = new KeyValueCache({ layers: 1, batch: x.shape[0], heads: 2, steps: 6, dim: 2 });
-      const parts = [[0, 2], [2, 3], [3, 5]].map(([begin, end]) => {
+      const parts = [
+        [0, 2],
+        [2, 3],
+        [3, 5],
+      ].map(([begin, end]) => {
         const y = layer.forward(x.slice(null, [begin, end]), { cache: cache.layers[0] });
         cache.advance(end - begin);
         return y;
@@ -134,7 +165,11 @@ const MODES: KitCases = {
     meaning: (x) => {
       const layer = new MultiHeadAttention(4, 2, { batchFirst: true, ...from() });
       const y = layer.forward(x, { causal: true });
-      return [[0, 2], [2, 3], [3, 5]].map(([begin, end]) => y.slice(null, [begin, end]));
+      return [
+        [0, 2],
+        [2, 3],
+        [3, 5],
+      ].map(([begin, end]) => y.slice(null, [begin, end]));
     },
     ...state,
   },
@@ -183,8 +218,19 @@ const adam =
     const g = outside ? slope : slope.add(p.mul(decay));
     const mean = m.mul(0.8).add(g.mul(0.2));
     const square = v.mul(0.9).add(g.square().mul(0.1));
-    const root = square.div(1 - 0.9 ** t).sqrt().add(1e-6);
-    return [p.sub(mean.div(1 - 0.8 ** t).div(root).mul(0.1)), [mean, square]];
+    const root = square
+      .div(1 - 0.9 ** t)
+      .sqrt()
+      .add(1e-6);
+    return [
+      p.sub(
+        mean
+          .div(1 - 0.8 ** t)
+          .div(root)
+          .mul(0.1),
+      ),
+      [mean, square],
+    ];
   };
 
 const sgd =
@@ -194,6 +240,44 @@ const sgd =
     const next = b.mul(momentum).add(g.mul(t === 1 ? 1 : 1 - dampening));
     return [p.sub((nesterov ? g.add(next.mul(momentum)) : next).mul(0.1)), [next]];
   };
+
+/** The old value stands wherever it was read; the new one is made of the old one as it was. */
+const ASSIGNED: KitCases = {
+  "variables assigned what is made of themselves": {
+    f: (p) => {
+      const v = variable(p);
+      const before = v.mul(3);
+      v.assign(v.flip(0).mul(2).add(v.transpose().reshape(v.shape)));
+      const between = v.mul(1);
+      v.assign(v.flip(1));
+      return [before, between, v.mul(1)];
+    },
+    meaning: (p) => {
+      const next = p.flip(0).mul(2).add(p.transpose().reshape(p.shape));
+      return [p.mul(3), next, next.flip(1)];
+    },
+    inputs: [["n", "m"]],
+    ...state,
+    large: 60,
+  },
+  "variables that change places": {
+    f: (p, q) => {
+      const [v, w] = [variable(p), variable(q)];
+      const [a, b] = [v.mul(1), w.mul(1)];
+      const sum = v.matmul(w.transpose()).sum(0);
+      v.assign(b);
+      w.assign(a.add(1));
+      return [sum, v.mul(1), w.mul(1), a.sub(b)];
+    },
+    meaning: (p, q) => [p.matmul(q.transpose()).sum(0), q.mul(1), p.add(1), p.sub(q)],
+    inputs: [
+      ["n", "m"],
+      ["n", "m"],
+    ],
+    ...state,
+    large: 60,
+  },
+};
 
 const OPTIMIZERS: KitCases = {
   SGD: {
@@ -308,13 +392,25 @@ const OPTIMIZERS: KitCases = {
 
 /** Whether draws lie in ±bound, reach nearly all of it, and have a mean near 0. */
 const uniformly = (w: Tensor, bound: number): Tensor[] => [
-  w.abs().max().le(bound * 1.00001),
-  w.abs().max().ge(bound * 0.98),
-  w.mean().abs().le(bound * 0.05),
+  w
+    .abs()
+    .max()
+    .le(bound * 1.00001),
+  w
+    .abs()
+    .max()
+    .ge(bound * 0.98),
+  w
+    .mean()
+    .abs()
+    .le(bound * 0.05),
 ];
 const normally = (w: Tensor, deviation: number): Tensor[] => [
   w.square().mean().sqrt().div(deviation).sub(1).abs().lt(0.04),
-  w.mean().abs().lt(deviation * 0.05),
+  w
+    .mean()
+    .abs()
+    .lt(deviation * 0.05),
 ];
 
 const FIRST_VALUES: KitCases = {
@@ -341,8 +437,11 @@ const FIRST_VALUES: KitCases = {
 };
 
 function eye4(n: number): Tensor {
-  return tensor(Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 4 : 0)), { shape: [n, n] });
+  return tensor(
+    Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 4 : 0)),
+    { shape: [n, n] },
+  );
 }
 
 /** By name. */
-export const TRAINING: KitCases = { ...MODES, ...OPTIMIZERS, ...FIRST_VALUES };
+export const TRAINING: KitCases = { ...MODES, ...ASSIGNED, ...OPTIMIZERS, ...FIRST_VALUES };

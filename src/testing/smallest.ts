@@ -78,7 +78,9 @@ export async function onSmallest(
     ...(seed === undefined ? {} : { seed }),
   });
   if (!found.failed) return;
-  const shorten = makeSmaller ? shortened : async (_: unknown, operands: readonly Operand[]) => ({ operands, error: undefined });
+  const shorten = makeSmaller
+    ? shortened
+    : async (_: unknown, operands: readonly Operand[]) => ({ operands, error: undefined });
   const shorter = await shorten(drawn, found.counterexample![0], async (operands) => {
     try {
       await body(tensors(given(operands)));
