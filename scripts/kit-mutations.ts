@@ -6,8 +6,9 @@
  * program of scripts/kit, which knows the engine by its public entries only, then runs on that copy until it finds
  * something. On the tree as it is it must find nothing. Errors in shaders and in what runs them are looked for on
  * `webgpu` (`HICO_ADAPTER`, default swiftshader), all others on `cpu`. Prints a line a mutation with the check that
- * found it, and `N caught, M survived`; exit code 1 when any survives. `--tally` is as in `npm run mutate`. A run that
- * does not end within `--seconds` (240) is told as TIMEOUT, and not counted as caught.
+ * found it, and `N caught, M survived`; exit code 1 when any survives. `--tally` is as in `npm run mutate`. A run
+ * ends after `--seconds` (120) of the processor, or ten times as many by the clock: it is told as TIMEOUT, and not counted
+ * as caught.
  */
 import { context } from "esbuild";
 import { spawn } from "node:child_process";
@@ -25,7 +26,7 @@ const { values } = parseArgs({
     device: { type: "string" },
     tally: { type: "string" },
     list: { type: "boolean" },
-    seconds: { type: "string", default: "240" },
+    seconds: { type: "string", default: "120" },
   },
 });
 
@@ -49,8 +50,15 @@ async function run(device: string, first: readonly string[]): Promise<{ code: nu
   if (code !== 0) return { code, said: "it does not load" };
   return new Promise((resolve) => {
     const env = { HICO_ADAPTER: "swiftshader", ...process.env };
-    const child = spawn(process.execPath, [bundle, "--device", device, "--first", first.join()], {
-      ...{ cwd: folder, env, stdio: ["ignore", "pipe", "pipe"], timeout: 1000 * Number(values.seconds), killSignal: "SIGKILL" },
+    const args = [bundle, "--device", device, "--first", first.join(), "--seconds", values.seconds];
+    const child = spawn(process.execPath, args, {
+      ...{
+        cwd: folder,
+        env,
+        stdio: ["ignore", "pipe", "pipe"],
+        timeout: 10_000 * Number(values.seconds),
+        killSignal: "SIGKILL",
+      },
     });
     let said = "";
     for (const stream of [child.stdout, child.stderr])
@@ -90,7 +98,8 @@ try {
       const takeOut = plantIn(folder, m);
       const { code, said } = await run(device, firstFor(m));
       takeOut();
-      const outcome = code === null ? "TIMEOUT " : code === 0 ? "SURVIVED" : code === 2 ? "BROKEN  " : "caught  ";
+      const outcome =
+        code === null || code === 3 ? "TIMEOUT " : code === 0 ? "SURVIVED" : code === 2 ? "BROKEN  " : "caught  ";
       if (outcome === "caught  ") tally.tell(titleOf(m));
       else survived++;
       const seconds = ((performance.now() - begun) / 1000).toFixed(1);

@@ -162,6 +162,8 @@ export interface Asked {
   readonly first?: readonly string[];
   /** Parts of names of checks that run at all; default all. */
   readonly only?: readonly string[];
+  /** Seconds of the processor after which no check begins; default: all run. */
+  readonly seconds?: number;
   /** Is told of every check what it took. */
   readonly told?: (name: string, milliseconds: number) => void;
   /** Is told of what a check finds; then the others run all the same. */
@@ -169,8 +171,18 @@ export interface Asked {
 }
 
 /** Runs checks until one finds something. */
-export async function runChecks({ device, seed, first = [], only = [], told, finds }: Asked): Promise<{
+export async function runChecks({
+  device,
+  seed,
+  first = [],
+  only = [],
+  seconds = Infinity,
+  told,
+  finds,
+}: Asked): Promise<{
   readonly checks: number;
+  /** How many did not run. */
+  readonly left?: number;
   readonly found?: { readonly check: string; readonly message: string };
 }> {
   const has = (words: readonly string[]) => (check: Check) =>
@@ -178,6 +190,8 @@ export async function runChecks({ device, seed, first = [], only = [], told, fin
   const asked = checksFor(device, seed).filter((check) => only.length === 0 || has(only)(check));
   const ordered = [...asked.filter(has(first)), ...asked.filter((check) => !has(first)(check))];
   for (const [n, check] of ordered.entries()) {
+    const { user, system } = process.cpuUsage();
+    if (user + system > 1e6 * seconds) return { checks: n, left: ordered.length - n };
     const start = performance.now();
     try {
       await check.run();

@@ -4,8 +4,8 @@
  *
  * `node --import tsx scripts/kit/main.ts [--device cpu|reference|webgpu] [--first WORDS] [--only WORDS] [--seed N]`.
  * Says what it found first and ends with exit code 1, or with 0 where there is nothing. `--first` names parts of checks
- * that run before the others, `--only` those that run at all; words are joined by commas. `--times` says what each check
- * took; `--all` goes on after what was found.
+ * that run before the others, `--only` those that run at all; words are joined by commas. `--seconds`
+ * ends after so much time of the processor, with exit code 3. `--times` says what each check took; `--all` goes on after what was found.
  */
 import { parseArgs } from "node:util";
 import { useDevice } from "../../src/index.ts";
@@ -17,20 +17,23 @@ const { values } = parseArgs({
     first: { type: "string", default: "" },
     only: { type: "string", default: "" },
     seed: { type: "string", default: "1" },
+    seconds: { type: "string", default: "Infinity" },
     times: { type: "boolean" },
     all: { type: "boolean" },
   },
 });
 const words = (text: string): string[] => text.split(",").filter(Boolean);
 const device = await useDevice(values.device as "cpu");
-const { found, checks } = await runChecks({
+const { found, checks, left } = await runChecks({
   device,
   first: words(values.first),
   only: words(values.only),
   seed: Number(values.seed),
+  seconds: Number(values.seconds),
   told: values.times ? (name, milliseconds) => console.log(`${Math.round(milliseconds)} ms  ${name}`) : undefined,
   finds: values.all ? (name, message) => console.log(`${name}: ${message.slice(0, 1500)}`) : undefined,
 });
-console.log(found ? `found by ${found.check}: ${found.message}` : `${checks} checks found nothing`);
+const nothing = `${checks} checks found nothing${left ? `, ${left} did not run` : ""}`;
+console.log(found ? `found by ${found.check}: ${found.message}` : nothing);
 // Threads of a device with a planted error may not end by themselves.
-process.exit(found ? 1 : 0);
+process.exit(found ? 1 : left ? 3 : 0);

@@ -25,9 +25,16 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
     "gradient of sums and,gradient of quotients,gradient of powers,gradient of ext,gradient of sign,gradient of exp," +
       "gradient of angles,gradient of smooth,gradient of choices,kinks,special,smooth,angles",
   ],
-  [/(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/, "products,matmul,conv2d,attention,infoNCE"],
-  [/print\/(reduce|combine)/, "sums,largest,means,many long,softmax,layerNorm"],
-  [/(wasm|shaders)\/scan|ops\/scan\.ts/, "Scan"],
+  [
+    /(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/,
+    "large matmul,large products,wide,long inner,matmul,products,conv2d,attention,infoNCE",
+  ],
+  [
+    /print\/(reduce|combine)/,
+    "many long,large sums,large largest,longer,sums,largest,means,many long,softmax,layerNorm",
+  ],
+  [/(wasm|shaders)\/scan/, "large gru,large lstm,Scan"],
+  [/ops\/scan\.ts/, "Scan of 2,gradient of gru,gradient of lstm,Scan"],
   [/attention/, "attention,rotary"],
   [/info-nce|contrastive/, "infoNCE"],
   [/top-k/, "topK"],

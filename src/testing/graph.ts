@@ -13,8 +13,14 @@ export interface GraphStep {
 }
 
 /** A column of zeros on both sides, and a row of them behind. */
-const AROUND = [[0, 0], [1, 1]] as const;
-const BEHIND = [[0, 1], [0, 0]] as const;
+const AROUND = [
+  [0, 0],
+  [1, 1],
+] as const;
+const BEHIND = [
+  [0, 1],
+  [0, 0],
+] as const;
 
 type Make = (...inputs: Tensor[]) => Tensor;
 type Operations = Readonly<Record<string, { readonly make: Make; readonly text: (...names: string[]) => string }>>;

@@ -39,7 +39,11 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
   // A gradient that would be silently missing, and one of another shape.
   [
     "customGradient((x) => x.mul(V.sum()), ([dy]) => [dy])(X)",
-    (w, x, v) => w.engine.customGradient((y) => y.mul(w.variable(v).sum()), ([dy]) => [dy])(x),
+    (w, x, v) =>
+      w.engine.customGradient(
+        (y) => y.mul(w.variable(v).sum()),
+        ([dy]) => [dy],
+      )(x),
   ],
   [
     "grad((x) => customGradient((y) => y.mul(2), ([dy]) => [dy.sum().reshape([1, 1, 1])])(x).sum())(X.detach())",

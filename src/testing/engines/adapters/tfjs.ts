@@ -234,7 +234,14 @@ function arraysOf(tf: Library): EngineTable<TfTensor>["operations"] {
     },
     conv1dChannelsLast: ({ stride, padding, dilation }, x, weight) => {
       const [step, width, apart] = [stride, padding, dilation].map((list) => (list as number[])[0]);
-      return tf.conv1d(x, weight, step, width, "NWC", apart);
+      // A number would be taken for both axes of the image that the signal is made into.
+      const widths = [
+        [0, 0],
+        [0, 0],
+        [width, width],
+        [0, 0],
+      ];
+      return tf.conv1d(x, weight, step, widths, "NWC", apart);
     },
     convTranspose2dChannelsLast: ({ stride, padding }, x, weight) => {
       const [steps, widths] = [stride as number[], padding as number[]];
