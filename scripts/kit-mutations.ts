@@ -78,7 +78,7 @@ function words(said: string): string {
 const tally = new Tally(values.tally);
 const asked = MUTATIONS.filter((m) => outside(m) === undefined)
   .map((m) => ({ m, device: isShader(m) ? "webgpu" : "cpu" }))
-  .filter(({ m, device }) => values.device === undefined || device === values.device)
+  .filter(({ device }) => values.device === undefined || device === values.device)
   .filter(({ m }) => values.only === undefined || `${m.file} ${m.find}`.includes(values.only));
 const chosen = asked.filter(({ m }) => !tally.has(titleOf(m)));
 let survived = 0;

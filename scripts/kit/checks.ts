@@ -18,11 +18,13 @@ import {
   gradcheck,
   openEngine,
 } from "../../src/testing/index.ts";
+import { ATTENTION_AND_CONTRAST } from "./attention.ts";
 import type { KitCase, KitCases } from "./case.ts";
 import { COMPILED } from "./compiled.ts";
 import { checkRefusals, KERNELS } from "./kernels.ts";
 import { LOSSES_AND_DERIVATIVES } from "./losses.ts";
 import { OPERATIONS } from "./operations.ts";
+import { RESAMPLED } from "./resampling.ts";
 import { SEQUENCES } from "./sequences.ts";
 import { SPATIAL } from "./spatial.ts";
 import { LAYERS, TRAINING } from "./training.ts";
@@ -38,8 +40,10 @@ interface Check {
 const CASES: KitCases = {
   ...OPERATIONS,
   ...SEQUENCES,
+  ...ATTENTION_AND_CONTRAST,
   ...LOSSES_AND_DERIVATIVES,
   ...SPATIAL,
+  ...RESAMPLED,
   ...TRAINING,
   ...KERNELS,
 };
@@ -104,7 +108,10 @@ function checksFor(device: Backend, seed: number): Check[] {
           await checkCompiled(f, inputs, {
             seed,
             runs: 2,
-            states: [(call) => (layer.train(), call()), (call) => (layer.train(false), call())],
+            states: [true, false].map((training) => (call) => {
+              layer.train(training);
+              return call();
+            }),
             tolerance: 1e-4,
             ...FIRST,
           });

@@ -2,7 +2,6 @@
  * Random programs on matrices of one shape, as data that shrinks and prints: every step takes earlier values by number
  * (counted round, so that any number names one) and gives a matrix of the same shape.
  */
-import { concat } from "../tensor/methods/join.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Operand } from "./operand.ts";
 
@@ -12,6 +11,7 @@ export interface GraphStep {
   readonly of: readonly number[];
 }
 
+const NOTHING = [0, 0] as const;
 /** A column of zeros on both sides, and a row of them behind. */
 const AROUND = [
   [0, 0],
@@ -45,8 +45,13 @@ export const MOVES: Operations = {
     text: (a) => `${a}.transpose().flatten().reshape(${a}.shape)`,
   },
   rolled: {
-    make: (a) => concat([a.slice([1, null]), a.slice([0, 1])]),
-    text: (a) => `concat([${a}.slice([1, null]), ${a}.slice([0, 1])])`,
+    make: (a) =>
+      a
+        .slice([1, null])
+        .pad(BEHIND)
+        .add(a.slice([0, 1]).pad([[a.shape[0] - 1, 0], NOTHING])),
+    text: (a) =>
+      `${a}.slice([1, null]).pad([[0, 1], [0, 0]]).add(${a}.slice([0, 1]).pad([[${a}.shape[0] - 1, 0], [0, 0]]))`,
   },
   smoothed: {
     make: (a) => a.pad(AROUND).window(1, 3).mean(2),

@@ -52,7 +52,7 @@ export interface EngineOptimizer {
   loadTorchState(state: unknown): void;
 }
 
-export interface EngineModule {
+interface EngineModule {
   readonly training: boolean;
   train(on?: boolean): unknown;
   stateDict(): unknown;
