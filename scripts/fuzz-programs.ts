@@ -6,10 +6,7 @@
 import { parseArgs } from "node:util";
 import * as engine from "../src/index.ts";
 import * as nn from "../src/nn/index.ts";
-import { check } from "../test/programs/check.ts";
-import { print } from "../test/programs/print.ts";
-import { build } from "../test/programs/program.ts";
-import type { Engine } from "../test/programs/run.ts";
+import { CheckError, checkPrograms } from "../src/testing/index.ts";
 
 const { values } = parseArgs({
   options: {
@@ -19,16 +16,16 @@ const { values } = parseArgs({
   },
 });
 const device = await engine.useDevice(values.device);
-const [count, seed] = [Number(values.programs), Number(values.seed)];
-console.log(`${count} programs on ${values.device}, seed ${seed}`);
+const [runs, seed] = [Number(values.programs), Number(values.seed)];
+console.log(`${runs} programs on ${values.device}, seed ${seed}`);
 
-const { programs, compared, failure } = await check({ ...engine, ...nn } as unknown as Engine, count, seed);
-if (failure) {
-  console.log(print(build(failure.rows)));
-  console.log(`\n// after ${programs} programs: ${failure.message}`);
-  console.log(`// npm run fuzz:programs -- --device ${values.device} --seed ${seed} --programs ${count}`);
-  process.exitCode = 1;
-} else {
+try {
+  const { programs, compared } = await checkPrograms({ ...engine, ...nn }, { runs, seed });
   console.log(`${programs} programs, 0 mismatches; ${programs - compared} refused as docs/semantics.md says`);
+} catch (error) {
+  if (!(error instanceof CheckError)) throw error;
+  console.log(error.message);
+  console.log(`// npm run fuzz:programs -- --device ${values.device} --seed ${seed} --programs ${runs}`);
+  process.exitCode = 1;
 }
 device.close();

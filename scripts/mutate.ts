@@ -10,20 +10,11 @@
  * is not done again, so that a run of hours may be stopped and go on.
  */
 import { spawn } from "node:child_process";
-import {
-  appendFileSync,
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { copyTree, plantIn, Tally, titleOf } from "./mutant.ts";
 import type { Mutation } from "./mutation.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { bundleTests } from "./test-bundle.ts";
@@ -89,24 +80,10 @@ async function runTests(folder: string, tests: readonly string[]): Promise<Outco
   return "passed";
 }
 
-/** A copy of the tree that shares the installed packages. */
-function copyTree(): string {
-  const folder = mkdtempSync(join(tmpdir(), "hico-mutant-"));
-  for (const name of ["src", "test", "scripts", "bench", "docs", "package.json", "tsconfig.json", "README.md"]) {
-    if (existsSync(join(root, name))) cpSync(join(root, name), join(folder, name), { recursive: true });
-  }
-  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
-  return folder;
-}
-
 async function plant(mutation: Mutation): Promise<string> {
   const folder = copyTree();
   try {
-    const path = join(folder, mutation.file);
-    writeFileSync(
-      path,
-      readFileSync(path, "utf8").replace(mutation.find, () => mutation.replace),
-    );
+    plantIn(folder, mutation);
     const outcome = await runTests(folder, mutation.tests);
     if (outcome === undefined) return "BROKEN  ";
     if (values.check) return "applies ";
@@ -125,24 +102,13 @@ async function each<T>(items: readonly T[], work: (item: T) => Promise<void>): P
   await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, worker));
 }
 
-const titleOf = ({ file, find, replace }: Mutation): string => `${file}: ${find}  →  ${replace || "(nothing)"}`;
 const fits = (m: Mutation): boolean =>
   values.only === undefined || `${m.file} ${m.find} ${m.tests.join(" ")}`.includes(values.only);
-/** What an earlier run has seen, each as JSON on a line of its own: titles of caught ones, and tests that pass. */
-const told = new Set(
-  values.tally !== undefined && existsSync(values.tally)
-    ? readFileSync(values.tally, "utf8")
-        .split("\n")
-        .filter(Boolean)
-        .map((line) => JSON.parse(line) as string)
-    : [],
-);
-const tell = (what: string): void => {
-  if (values.tally !== undefined) appendFileSync(values.tally, `${JSON.stringify(what)}\n`);
-};
+/** What an earlier run has seen: titles of caught ones, and tests that pass. */
+const tally = new Tally(values.tally);
 const passing = (test: string): string => `passes: ${test}`;
 const asked = MUTATIONS.filter(fits);
-const chosen = asked.filter((m) => !told.has(titleOf(m)));
+const chosen = asked.filter((m) => !tally.has(titleOf(m)));
 for (const { file, find } of chosen) {
   if (!readFileSync(join(root, file), "utf8").includes(find))
     throw new Error(`${file} has no "${find}": the list is out of date`);
@@ -153,9 +119,9 @@ if (values.list) {
   if (!values.check) {
     const folder = copyTree();
     const wrong: string[] = [];
-    const tests = [...new Set(chosen.flatMap((m) => m.tests))].filter((test) => !told.has(passing(test)));
+    const tests = [...new Set(chosen.flatMap((m) => m.tests))].filter((test) => !tally.has(passing(test)));
     await each(tests, async (test) => {
-      if ((await runTests(folder, [test])) === "passed") tell(passing(test));
+      if ((await runTests(folder, [test])) === "passed") tally.tell(passing(test));
       else wrong.push(test);
     });
     rmSync(folder, { recursive: true, force: true });
@@ -166,7 +132,7 @@ if (values.list) {
     const outcome = await plant(m);
     count.set(outcome, (count.get(outcome) ?? 0) + 1);
     console.log(`${outcome}  ${titleOf(m)}`);
-    if (outcome === "caught  ") tell(titleOf(m));
+    if (outcome === "caught  ") tally.tell(titleOf(m));
   });
   const caught = (count.get("caught  ") ?? 0) + (count.get("applies ") ?? 0) + asked.length - chosen.length;
   console.log(`${caught} ${values.check ? "apply" : "caught"}, ${asked.length - caught} survived`);

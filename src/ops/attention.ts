@@ -142,7 +142,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 
 /**
  * Self-attention on a packed projection `qkv` [B, T, 3·H·D] with blocks q, k, v (as torch.nn.MultiheadAttention packs
- * them), of H `heads` of width D → [B, T, H·D].
+ * them), of H `heads` of width D → [B, T, H, D].
  */
 export function packedAttention(qkv: Tensor, heads: number, options: AttentionOptions = {}): Tensor {
   const [, steps, width] = qkv.shape;

@@ -12,7 +12,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { Graph } from "./graph.ts";
 import type { GraphStep } from "./graph.ts";
-import { BINARY, ROWS, UNARY } from "./graph.ts";
+import { BINARY, MOVES, ROWS, UNARY } from "./graph.ts";
 import { LAYOUTS, Operand } from "./operand.ts";
 
 /** One tensor to be drawn: sizes that are named are drawn, and equal wherever the name stands. */
@@ -139,6 +139,7 @@ export function arbitraries(fc: typeof FastCheck): TensorArbitraries {
       const natural = fc.nat({ max: 1_000_000 });
       const step = fc.oneof(
         fc.tuple(fc.constantFrom(...Object.keys(UNARY)), natural).map(([op, a]): GraphStep => ({ op, of: [a] })),
+        fc.tuple(fc.constantFrom(...Object.keys(MOVES)), natural).map(([op, a]): GraphStep => ({ op, of: [a] })),
         fc.tuple(fc.constantFrom(...Object.keys(ROWS)), natural).map(([op, a]): GraphStep => ({ op, of: [a] })),
         fc
           .tuple(fc.constantFrom(...Object.keys(BINARY)), natural, natural)

@@ -2,19 +2,22 @@
  * Checks of functions, kernels and modules on drawn inputs. Each holds something to something else that cannot share
  * its faults: reverse mode to differences, a device to float64, a kernel to its meaning, one run to another.
  */
-import { gradients } from "../autograd/grad.ts";
+import { alias, gradients } from "../autograd/grad.ts";
 import { ReferenceDevice } from "../device/reference/reference.ts";
 import type { Backend } from "../tensor/backend.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import { tensor } from "../tensor/create.ts";
+import type { Node } from "../tensor/node.ts";
+import { topologicalOrder } from "../tensor/node.ts";
+import { readValues, realize } from "../tensor/program/realize.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import type { Input } from "./arbitraries.ts";
 import type { GradcheckOptions, GradcheckOutputs } from "./gradcheck.ts";
-import { gradcheck } from "./gradcheck.ts";
+import { carryOver, gradcheck } from "./gradcheck.ts";
 import type { DrawOptions } from "./smallest.ts";
 import { onSmallest } from "./smallest.ts";
 import { withParameters } from "./parameters.ts";
@@ -88,7 +91,7 @@ function gradcheckOptions({ eps, rtol, atol, order, samples }: GradientCheckOpti
   return { eps, rtol, atol, order, samples };
 }
 
-/** Of checks that run on a device. */
+/** Of checks that run on a device. Functions that use variables run on the default device. */
 export interface DeviceCheckOptions extends DrawOptions {
   /** The device that is checked; default: the default device. */
   readonly device?: Backend;
@@ -178,7 +181,9 @@ interface Part {
   readonly tensor: Tensor;
 }
 
-async function parts(f: Checked, tensors: readonly Tensor[], withGradients = true): Promise<Part[]> {
+async function parts(f: Checked, given: readonly Tensor[], withGradients = true): Promise<Part[]> {
+  // A view of a view is a view of what lies below: gradients with respect to what is given must not pass it by.
+  const tensors = given.map(alias);
   const result = f(...tensors);
   const outputs = result instanceof Tensor ? [result] : [...result];
   const found: Part[] = outputs.map((output, n) => ({ label: `output ${n}`, slope: false, tensor: output }));
@@ -219,10 +224,21 @@ async function agree(
 }
 
 async function valuesOf(device: Backend, list: readonly Part[]): Promise<HostArray[]> {
-  const storages = await device.realize(
-    list.map(({ tensor: { node } }) => node),
-    [],
-  );
+  const nodes = list.map(({ tensor: { node } }) => node);
+  if (topologicalOrder(nodes).some(({ op }) => op.kind === "variable")) {
+    // Variables have values after what was assigned to them, and on the default device.
+    if (device === (await defaultDevice())) {
+      const tensors = list.map(({ tensor: one }) => one);
+      await realize(tensors);
+      return Promise.all(tensors.map(readValues));
+    }
+    return readFrom(device, await carryOver(nodes, device));
+  }
+  return readFrom(device, nodes);
+}
+
+async function readFrom(device: Backend, nodes: readonly Node[]): Promise<HostArray[]> {
+  const storages = await device.realize(nodes, []);
   const values: HostArray[] = [];
   for (const storage of storages) values.push(await device.read(storage));
   for (const storage of storages) storage.dispose();

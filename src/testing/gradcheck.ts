@@ -260,7 +260,7 @@ async function run(
 }
 
 /** The graph with every leaf that has memory on another device, or changes from run to run, as host data. */
-async function carryOver(roots: readonly Node[], device: Backend): Promise<Node[]> {
+export async function carryOver(roots: readonly Node[], device: Backend): Promise<Node[]> {
   const carried = new Map<Node, Node>();
   const onHost = async (storage: Storage, node: Node) =>
     dataLeaf(await storage.device.read(storage), node.shape, node.dtype);

@@ -11,6 +11,17 @@ export interface GraphStep {
   readonly of: readonly number[];
 }
 
+const NOTHING = [0, 0] as const;
+/** A column of zeros on both sides, and a row of them behind. */
+const AROUND = [
+  [0, 0],
+  [1, 1],
+] as const;
+const BEHIND = [
+  [0, 1],
+  [0, 0],
+] as const;
+
 type Make = (...inputs: Tensor[]) => Tensor;
 type Operations = Readonly<Record<string, { readonly make: Make; readonly text: (...names: string[]) => string }>>;
 
@@ -23,7 +34,38 @@ export const UNARY: Operations = {
   log: { make: (a) => a.square().add(1).log(), text: (a) => `${a}.square().add(1).log()` },
   sin: { make: (a) => a.sin(), text: (a) => `${a}.sin()` },
   neg: { make: (a) => a.neg(), text: (a) => `${a}.neg()` },
-  flip: { make: (a) => a.flip(0), text: (a) => `${a}.flip(0)` },
+  upsideDown: { make: (a) => a.flip(0), text: (a) => `${a}.flip(0)` },
+};
+
+/** Views of one value and what is made of them, of the same shape again. */
+export const MOVES: Operations = {
+  flip: { make: (a) => a.flip(1), text: (a) => `${a}.flip(1)` },
+  turned: {
+    make: (a) => a.transpose().flatten().reshape(a.shape),
+    text: (a) => `${a}.transpose().flatten().reshape(${a}.shape)`,
+  },
+  rolled: {
+    make: (a) =>
+      a
+        .slice([1, null])
+        .pad(BEHIND)
+        .add(a.slice([0, 1]).pad([[a.shape[0] - 1, 0], NOTHING])),
+    text: (a) =>
+      `${a}.slice([1, null]).pad([[0, 1], [0, 0]]).add(${a}.slice([0, 1]).pad([[${a}.shape[0] - 1, 0], [0, 0]]))`,
+  },
+  smoothed: {
+    make: (a) => a.pad(AROUND).window(1, 3).mean(2),
+    text: (a) => `${a}.pad([[0, 0], [1, 1]]).window(1, 3).mean(2)`,
+  },
+  everyOther: {
+    make: (a) => a.pad(BEHIND).slice([0, null, 2]).sum(0, true).sub(a),
+    text: (a) => `${a}.pad([[0, 1], [0, 0]]).slice([0, null, 2]).sum(0, true).sub(${a})`,
+  },
+  doubled: {
+    make: (a) => a.unsqueeze(1).expand([a.shape[0], 2, a.shape[1]]).flatten().slice([0, a.size]).reshape(a.shape),
+    text: (a) =>
+      `${a}.unsqueeze(1).expand([${a}.shape[0], 2, ${a}.shape[1]]).flatten().slice([0, ${a}.size]).reshape(${a}.shape)`,
+  },
 };
 
 /** Operations along rows or columns, which come back to the whole shape. */
@@ -52,7 +94,7 @@ export const BINARY: Operations = {
   },
 };
 
-const OPERATIONS: Operations = { ...UNARY, ...ROWS, ...BINARY };
+const OPERATIONS: Operations = { ...UNARY, ...MOVES, ...ROWS, ...BINARY };
 
 /** A drawn program: `graph.f(...graph.inputs.map((i) => i.tensor()))` runs it, `graph.code` is its text. */
 export class Graph {

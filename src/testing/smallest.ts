@@ -15,6 +15,8 @@ export interface DrawOptions {
   readonly seed?: number;
   /** Largest of the sizes that are named; default 4. */
   readonly sizes?: number;
+  /** Whether a failing input is made smaller; default true. Where false, the first that fails is told. */
+  readonly smallest?: boolean;
 }
 
 /** A check failed: on which input, as code, and why. */
@@ -34,7 +36,8 @@ export class CheckError extends Error {
   }
 }
 
-async function fastCheck(check: string): Promise<typeof FastCheck> {
+/** The fast-check of the project; `check` is who asks. */
+export async function fastCheck(check: string): Promise<typeof FastCheck> {
   try {
     return (await import("fast-check")).default;
   } catch (cause) {
@@ -52,7 +55,7 @@ async function fastCheck(check: string): Promise<typeof FastCheck> {
 export async function onSmallest(
   check: string,
   inputs: readonly Input[],
-  { runs = 20, seed, sizes = 4 }: DrawOptions,
+  { runs = 20, seed, sizes = 4, smallest: makeSmaller = true }: DrawOptions,
   call: (inputs: string) => string,
   body: (tensors: Tensor[]) => Promise<void>,
 ): Promise<void> {
@@ -71,10 +74,14 @@ export async function onSmallest(
   });
   const found = await fc.check(property, {
     numRuns: drawn.length === 0 ? 1 : runs,
+    endOnFailure: !makeSmaller,
     ...(seed === undefined ? {} : { seed }),
   });
   if (!found.failed) return;
-  const shorter = await shortened(drawn, found.counterexample![0], async (operands) => {
+  const shorten = makeSmaller
+    ? shortened
+    : async (_: unknown, operands: readonly Operand[]) => ({ operands, error: undefined });
+  const shorter = await shorten(drawn, found.counterexample![0], async (operands) => {
     try {
       await body(tensors(given(operands)));
       return undefined;

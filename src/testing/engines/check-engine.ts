@@ -17,6 +17,8 @@ export interface CheckEngineOptions {
   readonly only?: readonly string[];
   /** Milliseconds for one answer; default 20 000. */
   readonly timeout?: number;
+  /** Ends after so many cases that were answered wrong; default: all are asked. */
+  readonly most?: number;
   /** Is told how many cases are done, of how many, and which operation is asked about. */
   readonly progress?: (done: number, of: number, operation: string) => void;
 }
@@ -28,7 +30,7 @@ export interface CheckEngineOptions {
  * @throws Error where `only` names no operation.
  */
 export async function checkEngine(engine: EngineAdapter, options: CheckEngineOptions = {}): Promise<ConformanceReport> {
-  const { seed = 0, only = [], timeout = 20_000, progress } = options;
+  const { seed = 0, only = [], timeout = 20_000, most = Infinity, progress } = options;
   const cases = conformanceCases(
     seed,
     (operation) => only.length === 0 || only.some((part) => operation.includes(part)),
@@ -53,6 +55,7 @@ export async function checkEngine(engine: EngineAdapter, options: CheckEngineOpt
   const absent = new Set<string>();
   const findings: Finding[] = [];
   let asked = 0;
+  let wrong = 0;
   for (const [n, one] of cases.entries()) {
     progress?.(n, cases.length, one.operation);
     if (one.request.compiled && !engine.compiles) continue;
@@ -70,6 +73,7 @@ export async function checkEngine(engine: EngineAdapter, options: CheckEngineOpt
     cell.of++;
     const fault = await ask(one);
     if (!fault || NOTES.has(fault.kind)) cell.passed++;
+    else wrong++;
     if (!fault) continue;
     const small = await smallest(one, fault, ask);
     findings.push(
@@ -78,6 +82,7 @@ export async function checkEngine(engine: EngineAdapter, options: CheckEngineOpt
         ...{ code: reproduction(request), request },
       })),
     );
+    if (wrong >= most) break;
   }
   progress?.(cases.length, cases.length, "");
   return {

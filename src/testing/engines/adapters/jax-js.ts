@@ -165,10 +165,19 @@ function operationsOf({ numpy: np, nn, lax }: Jax): EngineTable<JaxArray>["opera
     where: (_, condition, x, y) => np.where(condition, x, y),
     conv2d: convolution,
     conv2dOfGroups: convolution,
+    conv1d: convolution,
+    conv1dOfGroups: convolution,
+    convTranspose1d: spread,
+    convTranspose2d: spread,
     maxPool2d: ({ size, stride }, x) => lax.reduceWindow(x, (window: JaxArray) => np.max(window), size, stride),
     avgPool2d: ({ size, stride }, x) => lax.reduceWindow(x, (window: JaxArray) => np.mean(window), size, stride),
   };
   return { ...arrays, ...ofOperands(elementwise) };
+
+  function spread({ stride, padding, dilation }: EngineAttributes, x: JaxArray, weight: JaxArray): JaxArray {
+    const pairs = (padding as number[]).map((width) => [width, width]);
+    return lax.convTranspose(x, weight, stride, pairs, { rhsDilation: dilation, transposeKernel: true });
+  }
 
   function convolution(
     { stride, padding, dilation, groups = 1 }: EngineAttributes,

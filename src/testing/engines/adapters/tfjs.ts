@@ -232,6 +232,24 @@ function arraysOf(tf: Library): EngineTable<TfTensor>["operations"] {
       ];
       return tf.conv2d(x, weight, stride, widths, "NHWC", dilation);
     },
+    conv1dChannelsLast: ({ stride, padding, dilation }, x, weight) => {
+      const [step, width, apart] = [stride, padding, dilation].map((list) => (list as number[])[0]);
+      // A number would be taken for both axes of the image that the signal is made into.
+      const widths = [
+        [0, 0],
+        [0, 0],
+        [width, width],
+        [0, 0],
+      ];
+      return tf.conv1d(x, weight, step, widths, "NWC", apart);
+    },
+    convTranspose2dChannelsLast: ({ stride, padding }, x, weight) => {
+      const [steps, widths] = [stride as number[], padding as number[]];
+      const size = widths.map((width, d) => (x.shape[1 + d] - 1) * steps[d] - 2 * width + weight.shape[d]);
+      const shape = [x.shape[0], ...size, weight.shape[2]];
+      return tf.conv2dTranspose(x, weight, shape, steps, [[0, 0], ...widths.map((width) => [width, width]), [0, 0]]);
+    },
+    batchNormChannelsLast: (_, x, mean, variance, weight, bias) => tf.batchNorm(x, mean, variance, bias, weight, 1e-5),
     maxPool2dChannelsLast: ({ size, stride }, x) => tf.maxPool(x, size, stride, "valid"),
     avgPool2dChannelsLast: ({ size, stride }, x) => tf.avgPool(x, size, stride, "valid"),
   };

@@ -53,7 +53,7 @@ for home, names in [
     OPERATIONS.update({name: getattr(home, name) for name in names.split() if hasattr(home, name)})
 
 # Attributes whose names stand for something else here.
-NAMES = {"axes": "axes_"}
+NAMES = {"axes": "axes_", "outputPadding": "output_padding"}
 
 def axes(x, given):
     return tuple(range(x.dim())) if given is None else tuple(given)
@@ -99,9 +99,17 @@ OPERATIONS.update({
     "flip": lambda x, axes_: torch.flip(x, axes_),
     "take": lambda x, index, axis: torch.index_select(x, axis, index),
     "gather": lambda x, index, axis: torch.gather(x, axis, index.long()),
+    "scatterAdd": lambda x, index, source, axis: torch.scatter_add(x, axis, index.long(), source),
     "where": torch.where,
     "conv2d": convolution,
     "conv2dOfGroups": convolution,
+    "conv1d": lambda x, weight, **more: F.conv1d(x, weight, **more),
+    "conv1dOfGroups": lambda x, weight, **more: F.conv1d(x, weight, **more),
+    "convTranspose1d": lambda x, weight, **more: F.conv_transpose1d(x, weight, **more),
+    "convTranspose2d": lambda x, weight, **more: F.conv_transpose2d(x, weight, **more),
+    "convTranspose2dOfGroups": lambda x, weight, **more: F.conv_transpose2d(x, weight, **more),
+    "batchNorm": lambda x, mean, variance, weight, bias: F.batch_norm(x, mean, variance, weight, bias),
+    "batchNormTraining": lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True),
     "maxPool2d": lambda x, size, stride: F.max_pool2d(x, size, stride),
     "maxPool2dPadded": lambda x, size, stride, padding: F.max_pool2d(x, size, stride, padding),
     "avgPool2d": lambda x, size, stride: F.avg_pool2d(x, size, stride),

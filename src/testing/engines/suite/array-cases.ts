@@ -43,7 +43,8 @@ export function arrayCases(seed: number, stream: number, operation: string, row:
     if (!differentiable || gradients === null || sizeOf(shape) === 0) return cases;
     const weights = (size: number): number[] => draw.weights(size);
     const cotangent = plain(question.plainSum ? new Array(sizeOf(shape)).fill(1) : weights(sizeOf(shape)), shape);
-    const floats = [...inputs.keys()].filter((n) => inputs[n].dtype === "f32");
+    const held = (operand: Question["of"][number]): boolean => isGiven(operand) && operand.held === true;
+    const floats = [...inputs.keys()].filter((n) => inputs[n].dtype === "f32" && !held(of[n]));
     const gradient = { of: floats, cotangents: [cotangent] };
     add({ ...told, aspect: gradients, otherwise, request: { ...request, gradient } });
     if (!question.second) return cases;

@@ -14,6 +14,8 @@ export interface GivenOperand {
   readonly dtype?: PlainArray["dtype"];
   /** What is drawn; default the row's. */
   readonly interval?: Interval;
+  /** Whether no gradient is asked for with respect to it. */
+  readonly held?: boolean;
 }
 
 /** What is asked about an operation at one set of operands. */

@@ -7,6 +7,7 @@ import { ELEMENTWISE_ROWS } from "./elementwise.ts";
 import { PRODUCT_ROWS } from "./products.ts";
 import { REDUCTION_ROWS } from "./reductions.ts";
 import { SHAPE_ROWS } from "./shapes.ts";
+import { SIGNAL_ROWS } from "./signals.ts";
 import { SPATIAL_ROWS } from "./spatial.ts";
 
 /** The meaning of an operation. */
@@ -19,6 +20,7 @@ export const ARRAY_ROWS: ArrayRows = {
   ...PRODUCT_ROWS,
   ...SHAPE_ROWS,
   ...SPATIAL_ROWS,
+  ...SIGNAL_ROWS,
 };
 
 /** By the name that steps and adapters use. */

@@ -2,6 +2,7 @@
 import { concat, stack } from "../../../tensor/methods/join.ts";
 import type { Tensor } from "../../../tensor/tensor.ts";
 import type { EngineAttributes } from "../protocol.ts";
+import { plain } from "../protocol.ts";
 import type { ArrayRow, ArrayRows, GivenOperand, Question } from "./array-row.ts";
 import { listOf, numberOf } from "./array-row.ts";
 
@@ -38,6 +39,18 @@ const flags = (shape: readonly number[], ...data: number[]): GivenOperand => ({ 
 /** Many indices, most of them repeated. */
 const many = (size: number, below: number): GivenOperand =>
   index([size], ...Array.from({ length: size }, (_, i) => (i * i * 7 + i) % below));
+
+/** Sums by index in JavaScript's numbers, one addend after the other. */
+const added: ArrayRow["plain"] = (attributes, x, at, source) => {
+  const axis = numberOf(attributes, "axis");
+  const inner = x.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const data = Array.from(x.data);
+  Array.from(source.data).forEach((value, i) => {
+    const outer = Math.floor(i / (inner * source.shape[axis]));
+    data[(outer * x.shape[axis] + at.data[i]) * inner + (i % inner)] += value;
+  });
+  return plain(data, x.shape);
+};
 
 /** By name. */
 export const SHAPE_ROWS: ArrayRows = {
@@ -252,6 +265,21 @@ export const SHAPE_ROWS: ArrayRows = {
       { of: [[3, 4], index([3, 0])], with: { axis: 1 } },
     ],
   ),
+  scatterAdd: {
+    meaning: (attributes, x, at, source) => x.scatterAdd(numberOf(attributes, "axis"), at, source),
+    plain: added,
+    questions: [
+      { of: [[4, 3], index([2, 3], 2, 0, 3, 2, 0, 1), [2, 3]], with: { axis: 0 }, second: true },
+      { of: [[7], index([5], 6, 0, 6, 6, 0), [5]], with: { axis: 0 } },
+      { of: [[2, 5], index([2, 3], 4, 4, 0, 1, 1, 1), [2, 3]], with: { axis: 1 }, second: true },
+      {
+        of: [[2, 3, 2], index([2, 4, 2], 0, 2, 1, 1, 0, 0, 2, 2, 1, 1, 1, 1, 0, 2, 2, 0), [2, 4, 2]],
+        with: { axis: 1 },
+      },
+      { of: [[11], many(1030, 11), [1030]], with: { axis: 0 } },
+      { of: [[3, 4], index([3, 0]), [3, 0]], with: { axis: 1 } },
+    ],
+  },
   where: moving(
     (_, condition, x, y) => condition.where(x, y),
     [

@@ -5,6 +5,7 @@ import type { EngineAttributes } from "../protocol.ts";
 import { shared } from "./along.ts";
 import type { ArrayRow, ArrayRows, GivenOperand, Question } from "./array-row.ts";
 import { listOf, numberOf } from "./array-row.ts";
+import { convolved } from "./signals.ts";
 
 const pair = (attributes: EngineAttributes, name: string): [number, number] | undefined =>
   attributes[name] === undefined ? undefined : (listOf(attributes, name) as [number, number]);
@@ -136,8 +137,8 @@ function channelsLast(meaning: ArrayRow["meaning"], questions: readonly Question
 
 /** By name. */
 export const SPATIAL_ROWS: ArrayRows = {
-  conv2d: { meaning: convolution, questions: CONVOLUTIONS },
-  conv2dOfGroups: { meaning: convolution, questions: GROUPED },
+  conv2d: { meaning: convolution, plain: convolved, questions: CONVOLUTIONS },
+  conv2dOfGroups: { meaning: convolution, plain: convolved, questions: GROUPED },
   conv2dChannelsLast: channelsLast(convolution, CONVOLUTIONS),
   maxPool2d: { meaning: maxima, questions: [...POOLS, TIE] },
   maxPool2dPadded: { meaning: maxima, questions: [...PADDED, BELOW_ZERO] },

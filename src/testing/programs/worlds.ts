@@ -24,6 +24,10 @@ export interface Engine {
   copyParameters(target: EngineVariable[], source: EngineVariable[]): void;
   concat(tensors: readonly EngineTensor[]): EngineTensor;
   grad(f: (x: EngineTensor) => EngineTensor): (x: EngineTensor) => EngineTensor;
+  customGradient(
+    f: (x: EngineTensor) => EngineTensor,
+    vjp: (cotangents: readonly EngineTensor[]) => readonly EngineTensor[],
+  ): (x: EngineTensor) => EngineTensor;
   noGrad<T>(f: () => T): T;
   seed(value: number): void;
   rng(): Generator;
@@ -48,7 +52,7 @@ export interface EngineOptimizer {
   loadTorchState(state: unknown): void;
 }
 
-export interface EngineModule {
+interface EngineModule {
   readonly training: boolean;
   train(on?: boolean): unknown;
   stateDict(): unknown;
@@ -67,6 +71,7 @@ export type EngineTensor = {
   cast(dtype: "f32" | "i32"): EngineTensor;
   take(index: EngineTensor): EngineTensor;
   slice(range: readonly [number, number]): EngineTensor;
+  reshape(shape: readonly number[]): EngineTensor;
 } & { readonly [op in Unary | "sum" | "mean" | "max"]: () => EngineTensor } & {
   readonly [op in Binary]: (y: EngineTensor | number) => EngineTensor;
 };

@@ -4,8 +4,6 @@ import { plainState } from "./plain-state.ts";
 import type { Program, Statement } from "./program.ts";
 import type { Engine, EngineOptimizer, EngineTensor, EngineVariable, EngineWorld, PlainWorld } from "./worlds.ts";
 
-export type { Engine } from "./worlds.ts";
-
 export const LR = 0.05;
 export const MOMENTA = [0, 0.5] as const;
 

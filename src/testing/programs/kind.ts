@@ -1,5 +1,5 @@
 /** A kind of statement with all its meanings in one place, and what drawing one needs. */
-import type { Scope, Shape } from "./program.ts";
+import type { Scope, Shape } from "./scope.ts";
 import type { EngineWorld, PlainWorld } from "./worlds.ts";
 
 export interface Extra {

@@ -15,7 +15,7 @@ export function print(program: Program): string {
     return [line(s), ...more];
   });
   return [
-    `import { compile, concat, device, grad, liveScalar, noGrad, rng, seed, tensor, to, useDevice, variable } from "hico-webgpu";`,
+    `import { compile, concat, customGradient, device, grad, liveScalar, noGrad, rng, seed, tensor, to, useDevice, variable } from "hico-webgpu";`,
     `import { copyParameters, emaUpdate, Module, readState, SGD } from "hico-webgpu/nn";`,
     `const here = await useDevice(process.env.HICO_DEVICE ?? "cpu");`,
     `const other = await device(here.kind === "reference" ? "cpu" : "reference");`,

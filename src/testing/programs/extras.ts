@@ -7,7 +7,7 @@
 import { constant, pointwise } from "./eager.ts";
 import { pick, same, type Kind } from "./kind.ts";
 import type { PlainState } from "./plain-state.ts";
-import type { Scope } from "./program.ts";
+import type { Scope } from "./scope.ts";
 import { refused } from "./refused.ts";
 import { steps, varied } from "./sequences.ts";
 import { draw, integer, special, typed } from "./values.ts";

@@ -5,10 +5,14 @@
  * fast-check draws rows of small numbers; `build` turns each into a statement that makes sense where it stands, picking
  * operands among what is there. So every shortened list of rows is a program too, and failures shrink.
  */
-import fc from "fast-check";
+// biome-ignore lint/suspicious/noTsIgnore: there is an error only where fast-check is not installed.
+/** @ts-ignore: fast-check is an optional peer; without it these types are `any`. */
+import type { Arbitrary, default as FastCheck } from "fast-check";
 import { broadcast, type OpName } from "./eager.ts";
 import { extra, INSIDE } from "./extras.ts";
 import type { Extra } from "./kind.ts";
+import { Scope } from "./scope.ts";
+import type { Shape } from "./scope.ts";
 
 /** A statement; names are those that the printed program uses. */
 export type Statement =
@@ -48,60 +52,17 @@ export type Statement =
 export type Program = readonly Statement[];
 
 /** The numbers a statement is built from. */
-export type Row = readonly [kind: number, a: number, b: number, c: number];
+type Row = readonly [kind: number, a: number, b: number, c: number];
 
-const nat = fc.nat(997);
-export const rows = fc.array(fc.tuple(nat, nat, nat, nat), { minLength: 3, maxLength: 24 });
+/** Rows of 3 to 24 statements. */
+export function rows(fc: typeof FastCheck): Arbitrary<Row[]> {
+  const nat = fc.nat(997);
+  return fc.array(fc.tuple(nat, nat, nat, nat), { minLength: 3, maxLength: 24 });
+}
 
 const SHAPES: readonly (readonly number[])[] = [[2, 3], [3], [2, 2], [3, 2], [1], []];
 const UNARY: readonly OpName[] = ["tanh", "sigmoid", "square", "neg", "sum", "flatten", "detach"];
 const PAIR: readonly OpName[] = ["add", "mul", "sub"];
-
-export type Shape = readonly number[];
-
-interface Function {
-  readonly shapes: readonly Shape[];
-  readonly result: Shape;
-  /** Whether a variable leads to the result. */
-  readonly leads: boolean;
-}
-
-/** What stands at a point of a program, by name. */
-export class Scope {
-  readonly tensors = new Map<string, Shape>();
-  readonly variables = new Map<string, Shape>();
-  readonly hosts = new Map<string, number>();
-  readonly functions = new Map<string, Function>();
-  /** Tensors that a variable leads to: only they have a backward pass. */
-  readonly leads = new Set<string>();
-  /** Tensors with a compiled result in their history: `backward` through them is refused. */
-  readonly severed = new Set<string>();
-  readonly #count = new Map<string, number>();
-
-  fresh(letter: string): string {
-    const n = this.#count.get(letter) ?? 0;
-    this.#count.set(letter, n + 1);
-    return `${letter}${n}`;
-  }
-
-  /** Tensors and variables. */
-  values(fits: (shape: Shape) => boolean = () => true): string[] {
-    return [...this.variables, ...this.tensors].filter(([, shape]) => fits(shape)).map(([name]) => name);
-  }
-
-  /** Names what is made from these inputs, through which a gradient flows as it does to them. */
-  made(letter: string, shape: Shape, inputs: readonly string[]): string {
-    const name = this.fresh(letter);
-    this.tensors.set(name, shape);
-    if (inputs.some((input) => this.severed.has(input))) this.severed.add(name);
-    else if (inputs.some((input) => this.variables.has(input) || this.leads.has(input))) this.leads.add(name);
-    return name;
-  }
-
-  shapeOf(name: string): Shape {
-    return (this.tensors.get(name) ?? this.variables.get(name))!;
-  }
-}
 
 const pick = <T>(from: readonly T[], n: number): T | undefined => (from.length ? from[n % from.length] : undefined);
 const same = (a: Shape) => (b: Shape) => a.join() === b.join();

@@ -35,6 +35,26 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
       return left.mul(1).read();
     },
   ],
+  ["rng().integers([2], 3, 3)", (w) => w.engine.rng().integers([2], 3, 3)],
+  // A gradient that would be silently missing, and one of another shape.
+  [
+    "customGradient((x) => x.mul(V.sum()), ([dy]) => [dy])(X)",
+    (w, x, v) =>
+      w.engine.customGradient(
+        (y) => y.mul(w.variable(v).sum()),
+        ([dy]) => [dy],
+      )(x),
+  ],
+  [
+    "grad((x) => customGradient((y) => y.mul(2), ([dy]) => [dy.sum().reshape([1, 1, 1])])(x).sum())(X.detach())",
+    (w, x) => {
+      const wrong = w.engine.customGradient(
+        (y) => y.mul(2),
+        ([dy]) => [dy.sum().reshape([1, 1, 1])],
+      );
+      return w.engine.grad((y) => wrong(y).sum())(x.detach());
+    },
+  ],
 ];
 
 export const refused: Kind = (scope, a, b, c) => {

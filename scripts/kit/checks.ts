@@ -1,0 +1,216 @@
+/** The checks of the kit's program, cheap ones first, and what one of them finds. */
+import fc from "fast-check";
+import * as engine from "../../src/index.ts";
+import type { Backend, Tensor } from "../../src/index.ts";
+import * as nn from "../../src/nn/index.ts";
+import {
+  arbitraries,
+  checkCompiled,
+  checkDeterminism,
+  checkEngine,
+  checkGradient,
+  checkKernel,
+  checkModule,
+  checkOp,
+  checkPrograms,
+  conformanceText,
+  faultsOf,
+  gradcheck,
+  openEngine,
+} from "../../src/testing/index.ts";
+import { ATTENTION_AND_CONTRAST } from "./attention.ts";
+import type { KitCase, KitCases } from "./case.ts";
+import { COMPILED } from "./compiled.ts";
+import { checkRefusals, KERNELS } from "./kernels.ts";
+import { LOSSES_AND_DERIVATIVES } from "./losses.ts";
+import { OPERATIONS } from "./operations.ts";
+import { RESAMPLED } from "./resampling.ts";
+import { SEQUENCES } from "./sequences.ts";
+import { SPATIAL } from "./spatial.ts";
+import { LAYERS, TRAINING } from "./training.ts";
+
+/** What fails first is enough. */
+const FIRST = { smallest: false } as const;
+
+interface Check {
+  readonly name: string;
+  run(): Promise<unknown>;
+}
+
+const CASES: KitCases = {
+  ...OPERATIONS,
+  ...SEQUENCES,
+  ...ATTENTION_AND_CONTRAST,
+  ...LOSSES_AND_DERIVATIVES,
+  ...SPATIAL,
+  ...RESAMPLED,
+  ...TRAINING,
+  ...KERNELS,
+};
+
+/** Values and gradients of a case on a device, with named sizes up to `sizes`. */
+function onDevice(one: KitCase, device: Backend, seed: number, sizes: number, runs: number): Promise<void> {
+  const { f, meaning, inputs, tolerance, gradientTolerance, gradients } = one;
+  const options = { device, seed, sizes, runs, tolerance, gradientTolerance, gradients, ...FIRST };
+  return meaning ? checkKernel(f, meaning, inputs, options) : checkOp(f, inputs, options);
+}
+
+/** What gives no tensor of its own: several results in one list. */
+const flat = (result: unknown): Tensor[] =>
+  result instanceof engine.Tensor ? [result] : Object.values(result as object).flatMap(flat);
+
+/** All checks, the cheap ones first; gradients in float64 are those of no device in particular. */
+function checksFor(device: Backend, seed: number): Check[] {
+  const cases = Object.entries(CASES);
+  const named = Object.keys(LAYERS).map((name) => ({ name, layer: LAYERS[name] }));
+  const draw = arbitraries(fc);
+  const graphs = (steps: number, times: number): Promise<void> =>
+    fc.assert(
+      fc.asyncProperty(draw.graph({ steps }), async (graph) => {
+        const inputs = graph.inputs.map((operand) => operand.tensor());
+        await checkOp(graph.f, inputs, { device, tolerance: 1e-4 });
+      }),
+      { numRuns: times, seed, endOnFailure: true },
+    );
+  const suite = async (only: readonly string[] = []): Promise<void> => {
+    const under = await openEngine("hico", { backend: device.kind });
+    const report = await checkEngine(under, { most: 1, only });
+    if (faultsOf(report).length > 0) throw new Error(conformanceText(report));
+  };
+  return [
+    ...cases.map(([name, one]) => ({ name, run: () => onDevice(one, device, seed, 4, 3) })),
+    ...(device.kind === "webgpu"
+      ? []
+      : cases
+          .filter(([, { order, gradients }]) => order !== 0 && gradients !== false)
+          .map(([name, { f, inputs, order = 2 }]) => ({
+            name: `gradient of ${name}`,
+            run: () =>
+              checkGradient(f, inputs, { seed, order: order as 1 | 2, runs: 2, sizes: 2, samples: 12, ...FIRST }),
+          }))),
+    ...cases
+      .filter(([, { large }]) => large !== 0)
+      .map(([name, one]) => ({
+        name: `large ${name}`,
+        run: () => onDevice(one, device, seed + 1, one.large ?? 20, 4),
+      })),
+    ...named.flatMap(({ name, layer: [make, inputs] }) => [
+      {
+        name: `layer ${name}`,
+        run: async () => {
+          const layer = make();
+          const f = (...given: Tensor[]): Tensor[] => flat(layer.forward(...(given as never[])));
+          await checkOp(f, inputs, { device, seed, runs: 2, gradientTolerance: 1e-3, ...FIRST });
+          const functional = { forward: f as never, namedParameters: () => layer.namedParameters(), layer };
+          // Parameters of recurrences lie in a table of their own, where no other can stand for them.
+          if (device.kind !== "webgpu" && !(layer instanceof nn.GRU || layer instanceof nn.LSTM))
+            await checkModule(functional, inputs, { seed, runs: 1, samples: 8, ...FIRST });
+          await checkCompiled(f, inputs, {
+            seed,
+            runs: 2,
+            states: [true, false].map((training) => (call) => {
+              layer.train(training);
+              return call();
+            }),
+            tolerance: 1e-4,
+            ...FIRST,
+          });
+        },
+      },
+    ]),
+    ...Object.entries(COMPILED)
+      .filter(([, { needs }]) => needs === undefined || device.supports(needs))
+      .map(([name, { f, inputs, states, tolerance }]) => ({
+        name: `compiled ${name}`,
+        run: () => checkCompiled(f, inputs, { seed, runs: 3, states, tolerance, ...FIRST }),
+      })),
+    // On the reference device there is no kernel to refuse.
+    ...(device.kind === "cpu" ? [{ name: "refusals", run: checkRefusals }] : []),
+    { name: "programs", run: () => checkPrograms({ ...engine, ...nn }, { runs: 200, seed, ...FIRST }) },
+    { name: "graphs", run: () => graphs(5, 30) },
+    {
+      name: "the same bits",
+      run: () =>
+        checkDeterminism(
+          (a, b) => [a.matmul(b).tanh().sum(0), a.sum(), b.softplus().mean(1)],
+          [
+            [67, 301],
+            [301, 130],
+          ],
+          {
+            ...{ device, seed, runs: 1 },
+            ...FIRST,
+          },
+        ),
+    },
+    { name: "suite", run: () => suite() },
+    { name: "long graphs", run: () => graphs(14, 60) },
+    {
+      name: "gradient of graphs",
+      run: () =>
+        fc.assert(
+          fc.asyncProperty(draw.graph({ steps: 4 }), async (graph) => {
+            await gradcheck(
+              graph.f,
+              graph.inputs.map((operand) => operand.tensor()),
+              { samples: 4 },
+            );
+          }),
+          { numRuns: 10, seed, endOnFailure: true },
+        ),
+    },
+  ];
+}
+
+export interface Asked {
+  readonly device: Backend;
+  readonly seed: number;
+  /** Parts of names of checks that run before the others. */
+  readonly first?: readonly string[];
+  /** Parts of names of checks that run at all; default all. */
+  readonly only?: readonly string[];
+  /** Seconds of the processor after which no check begins; default: all run. */
+  readonly seconds?: number;
+  /** Is told of every check what it took. */
+  readonly told?: (name: string, milliseconds: number) => void;
+  /** Is told of what a check finds; then the others run all the same. */
+  readonly finds?: (check: string, message: string) => void;
+}
+
+/** Runs checks until one finds something. */
+export async function runChecks({
+  device,
+  seed,
+  first = [],
+  only = [],
+  seconds = Infinity,
+  told,
+  finds,
+}: Asked): Promise<{
+  readonly checks: number;
+  /** How many did not run. */
+  readonly left?: number;
+  readonly found?: { readonly check: string; readonly message: string };
+}> {
+  const has = (words: readonly string[]) => (check: Check) =>
+    words.some((word) => check.name.toLowerCase().includes(word.toLowerCase()));
+  const asked = checksFor(device, seed).filter((check) => only.length === 0 || has(only)(check));
+  const ordered = [...asked.filter(has(first)), ...asked.filter((check) => !has(first)(check))];
+  for (const [n, check] of ordered.entries()) {
+    const { user, system } = process.cpuUsage();
+    if (user + system > 1e6 * seconds) return { checks: n, left: ordered.length - n };
+    const start = performance.now();
+    try {
+      await check.run();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (finds) {
+        finds(check.name, error instanceof TypeError ? `${error.stack}` : message);
+        continue;
+      }
+      return { checks: n + 1, found: { check: check.name, message: message.slice(0, 600) } };
+    }
+    told?.(check.name, performance.now() - start);
+  }
+  return { checks: ordered.length };
+}

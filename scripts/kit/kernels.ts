@@ -1,0 +1,131 @@
+/** Operations of one's own with kernels of one's own. */
+import { tensor, variable } from "../../src/index.ts";
+import type { Tensor } from "../../src/index.ts";
+import { defineFusedOp, f32, f32x4, i32, v128 } from "../../src/kernels/index.ts";
+import type { WgslKernel } from "../../src/kernels/index.ts";
+import type { KitCases } from "./case.ts";
+
+interface Factor {
+  readonly factor: number;
+}
+
+/** factor · x · y and x − y, element by element; two results, so that either may go without a gradient. */
+const scaled = defineFusedOp<Factor, readonly Tensor[]>({
+  name: "scaled",
+  decompose: ([x, y], { factor }) => [x.mul(y).mul(factor), x.sub(y)],
+  vjp: ([dproduct, dgap], [x, y], _, { factor }) => [
+    dproduct.mul(y).mul(factor).add(dgap),
+    dproduct.mul(x).mul(factor).sub(dgap),
+  ],
+  wgsl([{ shape }], { factor }): WgslKernel {
+    const size = shape.reduce((a, b) => a * b, 1);
+    return {
+      workgroups: Math.ceil(size / 64),
+      code: `
+        @group(0) @binding(0) var<storage, read> x: array<f32>;
+        @group(0) @binding(1) var<storage, read> y: array<f32>;
+        @group(0) @binding(2) var<storage, read_write> product: array<f32>;
+        @group(0) @binding(3) var<storage, read_write> gap: array<f32>;
+        @compute @workgroup_size(64)
+        fn main(@builtin(global_invocation_id) id: vec3u) {
+          if (id.x >= ${size}u) { return; }
+          product[id.x] = x[id.x] * y[id.x] * f32(${factor});
+          gap[id.x] = x[id.x] - y[id.x];
+        }`,
+    };
+  },
+  wasm([{ shape }], { factor }) {
+    const size = shape.reduce((a, b) => a * b, 1);
+    return {
+      units: size,
+      emit(f, { begin, end, input, output }) {
+        f.for(begin, end, 1, (at) => {
+          const [x, y] = [0, 1].map((k) => f.name(f32.load(i32.add(input(k), i32.mul(at, i32.const(4))))));
+          f.store(i32.add(output(0), i32.mul(at, i32.const(4))), f32.mul(f32.mul(x, y), f32.const(factor)));
+          f.store(i32.add(output(1), i32.mul(at, i32.const(4))), f32.sub(x, y));
+        });
+      },
+    };
+  },
+});
+
+/** Another op of the same name, which is another op all the same. */
+const negated = defineFusedOp<Factor, Tensor>({
+  name: "scaled",
+  decompose: ([x], { factor }) => x.mul(-factor),
+  vjp: ([dy], _, __, { factor }) => [dy.mul(-factor)],
+  wasm([{ shape }], { factor }) {
+    const vectors = Math.ceil(shape.reduce((a, b) => a * b, 1) / 4);
+    return {
+      units: vectors,
+      emit(f, { begin, end, input, output }) {
+        f.for(begin, end, 1, (at) => {
+          const byte = f.name(i32.mul(at, i32.const(16)));
+          const x = f32x4.mul(v128.load(i32.add(input(0), byte)), f32x4.const(-factor));
+          f.store(i32.add(output(0), byte), x);
+        });
+      },
+    };
+  },
+});
+
+/** Whether a call is refused: when it is made, or when its result is computed. */
+const refusals: Readonly<Record<string, () => unknown>> = {
+  "a meaning that uses what it was not given": () => {
+    const w = variable(tensor([1, 2]));
+    return defineFusedOp({ name: "captured", decompose: ([x]: readonly Tensor[]) => x.mul(w) })([tensor([1, 2])]);
+  },
+  "a kernel that reads an input it has not": () =>
+    defineFusedOp({
+      name: "outside",
+      decompose: ([x]: readonly Tensor[]) => x.mul(1),
+      wasm: () => ({
+        units: 1,
+        emit: (f, { input, output }) => f.store(output(0), f32.load(input(1))),
+      }),
+    })([tensor([1, 2])]).read(),
+};
+
+/** Throws where one of them is not refused. */
+export async function checkRefusals(): Promise<void> {
+  for (const [name, call] of Object.entries(refusals)) {
+    const refused = await Promise.resolve()
+      .then(call)
+      .then(
+        () => false,
+        () => true,
+      );
+    if (!refused) throw new Error(`${name} is not refused`);
+  }
+}
+
+/** By name. */
+export const KERNELS: KitCases = {
+  "kernels of one's own": {
+    f: (x, y) => scaled([x, y], { factor: 3 }),
+    inputs: [
+      ["n", "m"],
+      ["n", "m"],
+    ],
+    meaning: (x, y) => [x.mul(y).mul(3), x.sub(y)],
+  },
+  "kernels of one's own with a result nobody reads": {
+    f: (x, y) => [scaled([x, y], { factor: -1 })[1].square(), scaled([x, y], { factor: 2 })[0].sin()],
+    inputs: [
+      ["n", "m"],
+      ["n", "m"],
+    ],
+    meaning: (x, y) => [x.sub(y).square(), x.mul(y).mul(2).sin()],
+  },
+  "two ops of one name": {
+    f: (x, y) => [negated([x], { factor: 3 }), scaled([x, y], { factor: 3 })[0]],
+    inputs: [["n"], ["n"]],
+    meaning: (x, y) => [x.mul(-3), x.mul(y).mul(3)],
+  },
+  "ops of one's own on several dtypes": {
+    f: (x, y) => [scaled([x, x], { factor: 3 })[0], scaled([y, y], { factor: 3 })[0]],
+    inputs: [["n"], { shape: ["n"], dtype: "i32", domain: [-9, 9] }],
+    meaning: (x, y) => [x.square().mul(3), y.mul(y).mul(3)],
+    order: 0,
+  },
+};

@@ -1,0 +1,70 @@
+/** Which planted errors concern the kit, and which checks are the likeliest to find one: these run first. */
+import type { Mutation } from "../mutation.ts";
+
+/** Edits that change no value, no gradient and no refusal: memory that is kept, and sizes of plans. */
+const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] = [
+  ["src/tensor/program/compile.ts", "scope.before.clear();", "memory: traces that are kept"],
+  ["src/device/recently-used.ts", "this.#entries.size", "memory: a cache without an end"],
+  ["src/device/webgpu/recorded.ts", "valueSpec(node)", "memory: a plan that keeps its graph"],
+  ["src/device/cpu/program-layout.ts", "valueSpec(node)", "memory: a plan that keeps its graph"],
+  ["src/device/cpu/memory.ts", "size);", "memory: what is not given back"],
+  ["src/device/cpu/memory.ts", "before !== undefined", "memory: free blocks that are not joined"],
+  ["src/tensor/program/long-programs.ts", "LONG_PROGRAM", "sizes of plans: a loop in one plan"],
+  ["src/tensor/program/pending.ts", "cutLongPrograms", "sizes of plans: where a long program is cut"],
+];
+
+/** Why an edit is none that the kit could see; undefined where it is. */
+export function outside({ file, find }: Mutation): string | undefined {
+  return OUTSIDE.find(([of, text]) => file === of && find.includes(text))?.[2];
+}
+
+/** Parts of names of checks by paths of files. */
+const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
+  [
+    /tensor\/elementwise/,
+    "gradient of sums and,gradient of quotients,gradient of powers,gradient of ext,gradient of sign,gradient of exp," +
+      "gradient of angles,gradient of smooth,gradient of choices,kinks,special,smooth,angles",
+  ],
+  [
+    /(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/,
+    "large matmul,large products,wide,long inner,matmul,products,conv2d,attention,infoNCE",
+  ],
+  [
+    /print\/(reduce|combine)/,
+    "many long,large sums,large largest,longer,sums,largest,means,many long,softmax,layerNorm",
+  ],
+  [/(wasm|shaders)\/scan/, "large gru,large lstm,Scan"],
+  [/ops\/scan\.ts/, "Scan of 2,gradient of gru,gradient of lstm,Scan"],
+  [/attention/, "attention,rotary"],
+  [/info-nce|contrastive/, "infoNCE"],
+  [/top-k/, "topK"],
+  [/autograd\/loop/, "a cell"],
+  [/autograd\/forward/, "tangents,tables,hessian"],
+  [/autograd\/custom/, "a gradient of one's own,programs"],
+  [/autograd\/(grad|vjp)|history/, "equal,stopped,gradient of,programs"],
+  [/kernels\/define/, "one's own,of one name,refusals"],
+  [/checkpoint/, "computed again"],
+  [/ops\/softmax/, "softmax,logSumExp"],
+  [/ops\/normalization/, "Norm"],
+  [/cross-entropy/, "crossEntropy"],
+  [/spatial/, "conv,pool,norm,samples,around,mean of,columns"],
+  [/ops\/convolution/, "samples,depthwise"],
+  [/ops\/arrays/, "running,order,writing,parts,activations"],
+  [/sampling/, "likeliest"],
+  [/sequence\/cache/, "cache"],
+  [/optim/, "SGD,Adam,starts again,scaled losses,programs"],
+  [/initializers/, "first values"],
+  [/autocast|module\.ts/, "compiled"],
+  [/random|threefry/, "draws,programs"],
+  [/tensor\/(program|create|dtype|door|bounds)/, "programs,whole,compiled,refusals"],
+  [/print\/(expr|access|math|loop|elementwise)|compiler/, "joins,views,windows,pads,angles,draws,choices,graphs"],
+  [/compiler\/(plan|graph)/, "variables,starts again,scaled,programs"],
+  [/compiler\/fusion/, "view of another,graphs"],
+  [/work-sharing|device\/cpu/, "long,wide,products,the same bits"],
+];
+
+/** Parts of names of checks that are likely to find an edit. */
+export function firstFor({ file, tests }: Mutation): string[] {
+  const row = tests.map((test) => /#\^(\w+)/.exec(test)?.[1]).filter((name) => name !== undefined);
+  return [...row, ...LIKELY.filter(([path]) => path.test(file)).flatMap(([, checks]) => checks.split(","))];
+}

@@ -1,0 +1,85 @@
+/** Compiled functions held to the same functions step by step. */
+import type { HostArray } from "../tensor/dtype.ts";
+import { compile } from "../tensor/program/compile.ts";
+import { formatShape } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import type { Input } from "./arbitraries.ts";
+import type { Checked } from "./checks.ts";
+import type { DrawOptions } from "./smallest.ts";
+import { onSmallest } from "./smallest.ts";
+
+/** What a call is made in: it sets something, then makes the call, as `(call) => { seed(1); return call(); }` does. */
+export type CallState = <T>(call: () => T) => T;
+
+/** Of `checkCompiled`. */
+export interface CompiledCheckOptions extends DrawOptions {
+  /** Each is what the calls of a round are made in; default: as things are. */
+  readonly states?: readonly CallState[];
+  /** Largest error, relative to the largest magnitude in the tensor or 1; default 1e-5. */
+  readonly tolerance?: number;
+}
+
+/**
+ * `compile(f)` on the default device against `f` step by step: one compiled function, called with every drawn input in
+ * every state, twice in turn. What a function reads anew at every call is set in `states`: a module's mode, a seed, an
+ * `autocast` around it. `f` assigns nothing. `inputs` are described as for `checkGradient`.
+ *
+ * @throws CheckError with the smallest failing input as code, and where it differs.
+ */
+export async function checkCompiled(
+  f: Checked,
+  inputs: readonly Input[],
+  { states = [(call) => call()], tolerance = 1e-5, ...options }: CompiledCheckOptions = {},
+): Promise<void> {
+  const whole = (...given: Tensor[]): Tensor[] => {
+    const result = f(...given);
+    return result instanceof Tensor ? [result] : [...result];
+  };
+  const compiled = compile(whole);
+  await onSmallest(
+    "checkCompiled",
+    inputs,
+    options,
+    (list) => `checkCompiled(f, ${list})`,
+    async (tensors) => {
+      for (const [round, state] of [...states, ...states].entries()) {
+        const label = `call ${round + 1}, state ${round % states.length}`;
+        const meant = state(() => whole(...tensors));
+        const expected = await valuesOf(meant);
+        const found = await state(() => compiled(...tensors));
+        if (found.length !== meant.length)
+          throw new Error(`${label}: ${found.length} results, step by step ${meant.length}`);
+        for (const [n, values] of (await valuesOf(found)).entries()) {
+          const words = difference(found[n], values, meant[n], expected[n], tolerance);
+          if (words !== undefined) throw new Error(`${label}: output ${n} ${words}`);
+        }
+      }
+    },
+  );
+}
+
+async function valuesOf(list: readonly Tensor[]): Promise<HostArray[]> {
+  const found: HostArray[] = [];
+  for (const one of list) found.push(await one.read());
+  return found;
+}
+
+/** How the compiled function's result differs; NaN equals NaN. */
+function difference(
+  got: Tensor,
+  found: HostArray,
+  meant: Tensor,
+  expected: HostArray,
+  tolerance: number,
+): string | undefined {
+  const type = (t: Tensor): string => `${t.dtype}${formatShape(t.shape)}`;
+  if (type(got) !== type(meant)) return `is ${type(got)}, step by step ${type(meant)}`;
+  let largest = 1;
+  for (const value of expected) if (Number.isFinite(value)) largest = Math.max(largest, Math.abs(value));
+  for (const [i, value] of found.entries()) {
+    if (Object.is(value, expected[i]) || Math.abs(value - expected[i]) <= tolerance * largest) continue;
+    if (value === expected[i]) continue;
+    return `${type(meant)}: element ${i} is ${value}, step by step ${expected[i]}`;
+  }
+  return undefined;
+}
