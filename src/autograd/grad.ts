@@ -8,7 +8,7 @@ import * as build from "../tensor/build.ts";
 import { ones, zerosLike } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
-import { countUsers, topologicalOrder, uncounted } from "../tensor/node.ts";
+import { countUsers, isMovement, topologicalOrder, uncounted } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { compiledResults, differentiableInputs, gradientTarget } from "../tensor/program/history.ts";
 import { assignedTo } from "../tensor/program/pending.ts";
@@ -19,13 +19,20 @@ import { leavesOf, mapTree } from "./tree.ts";
 import type { Tree } from "./tree.ts";
 import { vjp } from "./vjp.ts";
 
-/** Cotangents of `targets` from those of `outputs`; zeros where a target has no influence. */
+/**
+ * Cotangents of `targets` from those of `outputs`; zeros where a target has no influence.
+ *
+ * @throws Error where the outputs were not built on a target, but on what it is a view of, or where it is a constant
+ *   that they do not hold: views of a view and arithmetic of constants are simplified as they are built, so that a
+ *   dependence there may be, and is not seen. `grad(f)` differentiates with respect to any tensor.
+ */
 export function gradients(
   outputs: readonly Tensor[],
   cotangents: readonly Tensor[],
   targets: readonly Tensor[],
 ): Tensor[] {
   const nodes = targets.map((t) => nodesOf(t, outputs));
+  refuseSimplified(targets, outputs);
   return counting(() => {
     const found = accumulate(outputs, cotangents, new Set(nodes.flat()));
     return targets.map((t, i) => {
@@ -33,6 +40,28 @@ export function gradients(
       return parts.length > 0 ? parts.reduce((a, b) => a.add(b)) : zerosLike(t);
     });
   });
+}
+
+/** @throws Error where a target may have been simplified away between what it was made of and the outputs */
+function refuseSimplified(targets: readonly Tensor[], outputs: readonly Tensor[]): void {
+  const suspects = targets.filter(({ node }) => isMovement(node.op) || node.op.kind === "full");
+  if (suspects.length === 0) return;
+  const order = topologicalOrder(
+    outputs.map((t) => t.node),
+    differentiableInputs,
+  );
+  const held = new Set(order);
+  for (const target of suspects) {
+    const { node } = target;
+    let base = node;
+    while (isMovement(base.op)) base = base.inputs[0];
+    if (held.has(node) || (base !== node && !held.has(base))) continue;
+    const what = base === node ? "a constant" : "a view";
+    throw new Error(
+      `gradients: ${target.toString()} is ${what} that the outputs do not hold: views of a view and constants are ` +
+        `simplified as expressions are built; differentiate with grad(f), whose argument is kept`,
+    );
+  }
 }
 
 /** Of all that reverse mode builds, only what the gradients are computed from counts as a user of others. */

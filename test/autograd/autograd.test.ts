@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { alias, grad, gradients, noGrad, valueAndGrad } from "../../src/autograd/grad.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import { Tensor, setDefaultDevice, tensor, variable } from "../../src/tensor/index.ts";
+import { Tensor, ones, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import type { FusedOp } from "../../src/tensor/index.ts";
 import * as build from "../../src/tensor/build.ts";
 import { numbers } from "../support/helpers.ts";
@@ -86,6 +86,25 @@ describe("grad", () => {
       [Math.E, Math.exp(2)].map((v) => 2 * v),
     );
     (await numbers(dx)).forEach((v, i) => assert.ok(Math.abs(v - 2 * Math.exp(2 * (i + 1))) < 1e-9));
+  });
+
+  test("with respect to what was simplified away is refused, and not zeros", async () => {
+    const w = tensor([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    const x = w.transpose();
+    const one = (t: Tensor) => [ones(t.shape)];
+    const back = x.transpose().square();
+    assert.throws(() => gradients([back], one(back), [x]), /is a view that the outputs do not hold.*grad\(f\)/);
+    const zero = zeros([3]);
+    const made = zero.add(1).exp();
+    assert.throws(() => gradients([made], one(made), [zero]), /is a constant that the outputs do not hold/);
+    const kept = x.square();
+    assert.deepEqual(await numbers(gradients([kept], one(kept), [x])[0]!), [2, 8, 4, 10, 6, 12]);
+    assert.deepEqual(await numbers(grad((t: Tensor) => t.transpose().square().sum())(x)), [2, 8, 4, 10, 6, 12]);
+    // Of something else altogether the gradient is 0.
+    assert.deepEqual(await numbers(gradients([kept], one(kept), [tensor([1, 2]).reshape([2, 1])])[0]!), [0, 0]);
   });
 });
 
