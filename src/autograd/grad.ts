@@ -32,36 +32,35 @@ export function gradients(
   targets: readonly Tensor[],
 ): Tensor[] {
   const nodes = targets.map((t) => nodesOf(t, outputs));
-  refuseSimplified(targets, outputs);
   return counting(() => {
     const found = accumulate(outputs, cotangents, new Set(nodes.flat()));
     return targets.map((t, i) => {
       const parts = nodes[i].flatMap((n) => found.get(n) ?? []);
-      return parts.length > 0 ? parts.reduce((a, b) => a.add(b)) : zerosLike(t);
+      if (parts.length > 0) return parts.reduce((a, b) => a.add(b));
+      refuseSimplified(t, outputs);
+      return zerosLike(t);
     });
   });
 }
 
 /** @throws Error where a target may have been simplified away between what it was made of and the outputs */
-function refuseSimplified(targets: readonly Tensor[], outputs: readonly Tensor[]): void {
-  const suspects = targets.filter(({ node }) => isMovement(node.op) || node.op.kind === "full");
-  if (suspects.length === 0) return;
-  const order = topologicalOrder(
-    outputs.map((t) => t.node),
-    differentiableInputs,
+function refuseSimplified(target: Tensor, outputs: readonly Tensor[]): void {
+  const { node } = target;
+  let base = node;
+  while (isMovement(base.op)) base = base.inputs[0];
+  if (base === node && node.op.kind !== "full") return;
+  const held = new Set(
+    topologicalOrder(
+      outputs.map((t) => t.node),
+      differentiableInputs,
+    ),
   );
-  const held = new Set(order);
-  for (const target of suspects) {
-    const { node } = target;
-    let base = node;
-    while (isMovement(base.op)) base = base.inputs[0];
-    if (held.has(node) || (base !== node && !held.has(base))) continue;
-    const what = base === node ? "a constant" : "a view";
-    throw new Error(
-      `gradients: ${target.toString()} is ${what} that the outputs do not hold: views of a view and constants are ` +
-        `simplified as expressions are built; differentiate with grad(f), whose argument is kept`,
-    );
-  }
+  if (held.has(node) || (base !== node && !held.has(base))) return;
+  const what = base === node ? "a constant" : "a view";
+  throw new Error(
+    `gradients: ${target.toString()} is ${what} that the outputs do not hold: views of a view and constants are ` +
+      `simplified as expressions are built; differentiate with grad(f), whose argument is kept`,
+  );
 }
 
 /** Of all that reverse mode builds, only what the gradients are computed from counts as a user of others. */
