@@ -245,8 +245,16 @@ async function readFrom(device: Backend, nodes: readonly Node[]): Promise<HostAr
   return values;
 }
 
-/** Where two arrays differ by more than `bound` of the largest magnitude; NaN equals NaN, an infinity only itself. */
-function difference(found: HostArray, expected: HostArray, bound: number): string | undefined {
+/**
+ * Where two arrays differ by more than `bound` of the largest magnitude; NaN equals NaN, an infinity only itself. `other`
+ * are the words before what is expected.
+ */
+export function difference(
+  found: HostArray,
+  expected: HostArray,
+  bound: number,
+  other = "float64 gives",
+): string | undefined {
   let largest = 1;
   for (const value of expected) if (Number.isFinite(value)) largest = Math.max(largest, Math.abs(value));
   for (const [i, value] of found.entries()) {
@@ -254,7 +262,7 @@ function difference(found: HostArray, expected: HostArray, bound: number): strin
     const error = Math.abs(value - expected[i]) / largest;
     // Written so that NaN is a difference.
     if (error <= bound) continue;
-    return `element ${i} is ${value}, float64 gives ${expected[i]} (relative error ${error.toExponential(1)}, allowed ${bound})`;
+    return `element ${i} is ${value}, ${other} ${expected[i]} (relative error ${error.toExponential(1)}, allowed ${bound})`;
   }
   return undefined;
 }

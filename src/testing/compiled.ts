@@ -5,6 +5,7 @@ import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Input } from "./arbitraries.ts";
 import type { Checked } from "./checks.ts";
+import { difference } from "./checks.ts";
 import type { DrawOptions } from "./smallest.ts";
 import { onSmallest } from "./smallest.ts";
 
@@ -50,8 +51,10 @@ export async function checkCompiled(
         if (found.length !== meant.length)
           throw new Error(`${label}: ${found.length} results, step by step ${meant.length}`);
         for (const [n, values] of (await valuesOf(found)).entries()) {
-          const words = difference(found[n], values, meant[n], expected[n], tolerance);
-          if (words !== undefined) throw new Error(`${label}: output ${n} ${words}`);
+          const [got, type] = [typeOf(found[n]), typeOf(meant[n])];
+          if (got !== type) throw new Error(`${label}: output ${n} is ${got}, step by step ${type}`);
+          const words = difference(values, expected[n], tolerance, "step by step");
+          if (words !== undefined) throw new Error(`${label}: output ${n} ${type}: ${words}`);
         }
       }
     },
@@ -64,22 +67,4 @@ async function valuesOf(list: readonly Tensor[]): Promise<HostArray[]> {
   return found;
 }
 
-/** How the compiled function's result differs; NaN equals NaN. */
-function difference(
-  got: Tensor,
-  found: HostArray,
-  meant: Tensor,
-  expected: HostArray,
-  tolerance: number,
-): string | undefined {
-  const type = (t: Tensor): string => `${t.dtype}${formatShape(t.shape)}`;
-  if (type(got) !== type(meant)) return `is ${type(got)}, step by step ${type(meant)}`;
-  let largest = 1;
-  for (const value of expected) if (Number.isFinite(value)) largest = Math.max(largest, Math.abs(value));
-  for (const [i, value] of found.entries()) {
-    if (Object.is(value, expected[i]) || Math.abs(value - expected[i]) <= tolerance * largest) continue;
-    if (value === expected[i]) continue;
-    return `${type(meant)}: element ${i} is ${value}, step by step ${expected[i]}`;
-  }
-  return undefined;
-}
+const typeOf = (t: Tensor): string => `${t.dtype}${formatShape(t.shape)}`;

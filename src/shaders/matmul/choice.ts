@@ -22,9 +22,7 @@ export function chooseTile(problem: MatmulProblem, profile: AdapterProfile): Mat
  * the first ones with double buffering, which the model says nothing about.
  */
 export function candidateTiles(problem: MatmulProblem, profile: AdapterProfile, count = 6): MatmulTile[] {
-  const turned = isTransposed(problem)
-    ? { ...problem, m: problem.n, n: problem.m, a: problem.b, b: problem.a }
-    : problem;
+  const turned = oriented(problem);
   const tiles =
     profile.kind === "cpu"
       ? registerTiles(profile).map((tile) => ({ tile, cost: registerCost(turned, tile) }))
@@ -53,6 +51,11 @@ export function candidateTiles(problem: MatmulProblem, profile: AdapterProfile, 
  */
 export function isTransposed(problem: { readonly m: number; readonly n: number }): boolean {
   return problem.n < 4 && problem.m > problem.n;
+}
+
+/** The product as its kernel computes it. */
+function oriented(problem: MatmulProblem): MatmulProblem {
+  return isTransposed(problem) ? { ...problem, m: problem.n, n: problem.m, a: problem.b, b: problem.a } : problem;
 }
 
 /** Loads for each multiply-add of a block of `rows` × 4·`columns`. */
@@ -97,8 +100,8 @@ function registerTiles(profile: AdapterProfile): RegisterTile[] {
   return tiles;
 }
 
-/** A workgroup's work on its block. */
-function registerWork({ k, a }: Pick<MatmulProblem, "k" | "a">, tile: RegisterTile): number {
+/** Workgroups that compute a product, and the work of one on its block. */
+function registerWork({ batch, m, n, k, a }: MatmulProblem, tile: RegisterTile): { blocks: number; each: number } {
   const {
     rows,
     columns,
@@ -106,19 +109,16 @@ function registerWork({ k, a }: Pick<MatmulProblem, "k" | "a">, tile: RegisterTi
   } = tile;
   // A block that is not of 4 rows cannot use that 4 rows are neighbours in memory.
   const scattered = a.vectorAxis === "outer" && rows % 4 !== 0 ? 0.2 : 0;
-  const each = 1 + CPU_LOAD * loadsPerProduct(rows, columns) * (1 + scattered);
-  return rows * y * columns * x * k * each + CPU_WORKGROUP;
+  const product = 1 + CPU_LOAD * loadsPerProduct(rows, columns) * (1 + scattered);
+  return {
+    blocks: batch * Math.ceil(m / (rows * y)) * Math.ceil(n / (4 * columns * x)),
+    each: rows * y * columns * x * k * product + CPU_WORKGROUP,
+  };
 }
 
-function registerCost({ batch, m, n, k, a }: MatmulProblem, tile: RegisterTile): number {
-  const {
-    rows,
-    columns,
-    workgroup: [x, y],
-  } = tile;
-  const workgroups = batch * Math.ceil(m / (rows * y)) * Math.ceil(n / (4 * columns * x));
-  const work = registerWork({ k, a }, tile);
-  return (roundUp(workgroups, CPU_WORKGROUPS) + CPU_TAIL) * work + CPU_COMPILE * rows * columns;
+function registerCost(problem: MatmulProblem, tile: RegisterTile): number {
+  const { blocks, each } = registerWork(problem, tile);
+  return (roundUp(blocks, CPU_WORKGROUPS) + CPU_TAIL) * each + CPU_COMPILE * tile.rows * tile.columns;
 }
 
 /** The tile of a product that one workgroup computes alone, over and over. */
@@ -128,18 +128,10 @@ export function ownTile(
   times: number,
   profile: AdapterProfile,
 ): RegisterTile {
-  const turned = isTransposed(problem)
-    ? { ...problem, m: problem.n, n: problem.m, a: problem.b, b: problem.a }
-    : problem;
-  const { batch, m, n, k, a } = turned;
+  const turned = oriented(problem);
   const cost = (tile: RegisterTile): number => {
-    const {
-      rows,
-      columns,
-      workgroup: [x, y],
-    } = tile;
-    const blocks = batch * Math.ceil(m / (rows * y)) * Math.ceil(n / (4 * columns * x));
-    return times * blocks * registerWork({ k, a }, tile) + CPU_COMPILE * rows * columns;
+    const { blocks, each } = registerWork(turned, tile);
+    return times * blocks * each + CPU_COMPILE * tile.rows * tile.columns;
   };
   const tiles: RegisterTile[] = [];
   for (const rows of [16, 8, 4, 2, 1]) {

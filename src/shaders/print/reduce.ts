@@ -10,10 +10,9 @@ import type { DType } from "../../tensor/dtype.ts";
 import { isFloat } from "../../tensor/dtype.ts";
 import type { ReduceName } from "../../tensor/node.ts";
 import type { AdapterProfile } from "../kernel.ts";
-import type { PartPlace, PrintedPart } from "./loop.ts";
+import type { OwnRows, PartPlace, PrintedPart } from "./loop.ts";
 import type { Printed } from "./expr.ts";
 import { WgslPrinter, Block } from "./expr.ts";
-import type { OwnRows } from "./loop.ts";
 import { ownLoop, ownShare } from "./loop.ts";
 import { literal, registerType, typeName } from "./types.ts";
 
