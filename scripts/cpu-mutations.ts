@@ -19,14 +19,14 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   // --- packing
   wasm(
     "matmul/packing",
-    "v128.load32Lane(from, value, lane, at + lane * outer)",
-    "v128.load32Lane(from, value, lane, at)",
+    "v128.load32Lane(source, value, lane, at + lane * outer)",
+    "v128.load32Lane(source, value, lane, at)",
     ...MATMUL,
   ),
   wasm(
     "matmul/packing",
-    "const count = Math.min(4, valid - 4 * group);",
-    "const count = 4 - (4 * group >= valid ? 1 : 0);",
+    "lane < Math.min(4, valid - 4 * group)",
+    "lane < 4 - (4 * group >= valid ? 1 : 0)",
     ...MATMUL,
   ),
   wasm(
@@ -43,10 +43,12 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
   wasm(
     "matmul/packing",
-    "transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group))",
-    "rows.forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group))",
+    "transpose(f, rows).forEach((column, step) => f.store(to, column, stepBytes * step + 16 * group))",
+    "rows.forEach((column, step) => f.store(to, column, stepBytes * step + 16 * group))",
     ...MATMUL,
   ),
+  wasm("matmul/packing", "16 * group + 16 > stepBytes && step + 1 === taken", "step + 1 > taken", ...MATMUL),
+  wasm("matmul/packing", "i32.add(target, panelBytes)", "i32.add(target, i32.const(4 * stepBytes))", ...MATMUL),
   wasm(
     "assembler/lanes",
     "v128.shuffle32(low, lowNext, [2, 3, 6, 7])",
@@ -214,6 +216,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("print/reduce-columns", "f.store(context.threadMemory, vectors[k], 32 * k + 16 * i)", "{}", "wasm/joined"),
   wasm("assembler/function", 'this.set(localValue("v128", start + i), this.#zero)', "{}", "wasm/joined"),
   wasm("print/loop", "i32.const(-8))", "i32.const(-4))", PAIRS),
+  wasm("print/expr", "size % 8 === 0", "size % 4 === 0", PAIRS),
   wasm("print/reduce-rows", "f.store(here, second[k], line + 16)", "f.store(here, first[k], line + 16)", PAIRS),
   wasm("print/reduce-columns", "f.set(vector, v128.load(at, 16 * i))", "f.set(vector, v128.load(at))", PAIRS),
   wasm("blocks/product", "[i32.add(panel, length)]", "[panel]", ATTENTION, INFO_NCE),

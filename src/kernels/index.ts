@@ -21,6 +21,7 @@ export type {
 } from "./define.ts";
 export type { AdapterProfile, Binding } from "../shaders/kernel.ts";
 export type { ValueSpec } from "../tensor/fused.ts";
-export { f32, f32x4, i32, i32x4, select, v128 } from "../wasm/assembler/instructions.ts";
+export { f32, f32x4, i32, i32x4 } from "../wasm/assembler/full-instructions.ts";
+export { select, v128 } from "../wasm/assembler/instructions.ts";
 export type { Value, ValueType } from "../wasm/assembler/instructions.ts";
 export type { Local } from "../wasm/assembler/function.ts";

@@ -47,6 +47,8 @@ interface Panel {
   readonly from: Value;
   readonly to: Value;
   readonly at: Value;
+  /** Panels from there on, each written behind the one before; default 1. Of plain views whose `outer` is 4 alone. */
+  readonly count?: Value;
 }
 
 /** How many rows (or columns) a panel has, and what its first is a multiple of. */
@@ -54,6 +56,8 @@ export interface PanelWidth {
   readonly elements: number;
   readonly step: number;
 }
+
+const ONE = i32.const(1);
 
 /** Writes the code that packs a panel. */
 export type PackPanel = (panel: Panel) => void;
@@ -70,10 +74,10 @@ export function packPlain(
   view: PlainView,
   base: Value,
 ): PackPanel {
-  return ({ first, from, to, at }) => {
+  return ({ first, from, to, at, count = ONE }) => {
     const source = i32.add(i32.add(base, i32.mul(first, i32.const(view.outer))), i32.mul(from, i32.const(view.k)));
     byValid(f, width, size, first, (valid) =>
-      f.call(packFunction(context, width.elements, valid, view), [source, at, i32.sub(to, from)]),
+      f.call(packFunction(context, width.elements, valid, view), [source, at, i32.sub(to, from), count]),
     );
   };
 }
@@ -126,7 +130,12 @@ export function packComputed(
       f.set(line, i32.add(line, i32.const(stride)));
     });
     byValid(f, width, size, start, (valid) =>
-      f.call(packFunction(context, width.elements, valid, { outer: stride, k: 4 }), [strip, at, i32.sub(to, begin)]),
+      f.call(packFunction(context, width.elements, valid, { outer: stride, k: 4 }), [
+        strip,
+        at,
+        i32.sub(to, begin),
+        ONE,
+      ]),
     );
   };
 }
@@ -229,54 +238,67 @@ function byValid(
     );
 }
 
-/** The function (from, to, steps): packs one panel with `valid` rows, steps ≥ 1. */
+/** The function (from, to, steps, count): packs panels with `valid` rows each, steps ≥ 1. */
 function packFunction(context: KernelContext, width: number, valid: number, { outer, k }: PlainView): Callee {
   return context.shared(`matmul.pack ${width} ${valid} ${outer} ${k}`, (module) =>
-    module.function({ parameters: ["i32", "i32", "i32"] }, (f) => {
-      const [from, to, steps] = f.parameters;
-      const end = f.local("i32", i32.add(to, i32.mul(steps, i32.const(4 * width))));
-      const advance = (count: number) => {
-        f.set(from, i32.add(from, i32.const(count * k)));
-        f.set(to, i32.add(to, i32.const(count * 4 * width)));
-      };
+    module.function({ parameters: ["i32", "i32", "i32", "i32"] }, (f) => {
+      const [from, to, steps, count] = f.parameters;
+      const stepBytes = 4 * width;
+      const panelBytes = f.name(i32.mul(steps, i32.const(stepBytes)));
+      const end = f.name(i32.add(to, panelBytes));
       const groups = Array.from({ length: Math.ceil(valid / 4) }, (_, g) => g);
-      /** One step: the elements of vector `group`. */
-      const gather = (group: number): Value => {
-        const count = Math.min(4, valid - 4 * group);
-        const at = 4 * group * outer;
-        // Beyond the panel stands what is not defined.
-        if (outer === 4) return v128.load(from, at);
-        let value = v128.load32Zero(from, at);
-        for (let lane = 1; lane < count; lane++) value = v128.load32Lane(from, value, lane, at + lane * outer);
-        return value;
-      };
-      if (k === 4 && outer !== 4) {
-        const last = f.local("i32", i32.sub(end, i32.const(16 * width)));
+      /** Repeats the body, which packs `taken` steps, for as long as so many are left. */
+      const rounds = (taken: number, body: () => void): void =>
         f.while(
-          () => i32.leU(to, last),
+          () => i32.leU(i32.add(to, i32.const(taken * stepBytes)), end),
           () => {
-            // A last vector may be half: what it writes beyond its step is written over by the step after.
-            for (const group of [...groups].reverse()) {
-              const rows = [0, 1, 2, 3].map((i) =>
-                4 * group + i < valid ? f.name(v128.load(from, (4 * group + i) * outer)) : f32x4.const(0),
-              );
-              transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group));
-            }
-            advance(4);
+            body();
+            f.set(from, i32.add(from, i32.const(taken * k)));
+            f.set(to, i32.add(to, i32.const(taken * stepBytes)));
           },
         );
-      }
-      f.while(
-        () => i32.ltU(to, end),
-        () => {
-          // All of a step before its first store: engines that join vectors need that.
-          f.forgetting(() => {
-            const step = groups.map((group) => f.local("v128", gather(group)));
-            step.forEach((vector, group) => f.store(to, vector, 16 * group));
+      /** The elements of a step's vector `group`. */
+      const gather = (source: Value, group: number, step: number): Value => {
+        const at = 4 * group * outer + step * k;
+        // Beyond the panel stands what is not defined.
+        if (outer === 4) return v128.load(source, at);
+        let value = v128.load32Zero(source, at);
+        for (let lane = 1; lane < Math.min(4, valid - 4 * group); lane++)
+          value = v128.load32Lane(source, value, lane, at + lane * outer);
+        return value;
+      };
+      /** Steps of all panels: memory is read along the rows that lie there, so that each cache line comes once. */
+      const copy = (taken: number): void =>
+        rounds(taken, () => {
+          const [source, target] = [f.local("i32", from), f.local("i32", to)];
+          f.for(i32.const(0), count, 1, () => {
+            for (let step = 0; step < taken; step++)
+              // All of a step before its first store: engines that join vectors need that.
+              f.forgetting(() =>
+                groups
+                  .map((group) => f.local("v128", gather(source, group, step)))
+                  .forEach((vector, group) => {
+                    const at = stepBytes * step + 16 * group;
+                    // A last vector may be half. Its rest is written over by the step after, where there is one.
+                    if (16 * group + 16 > stepBytes && step + 1 === taken) f.store64Lane(target, vector, 0, at);
+                    else f.store(target, vector, at);
+                  }),
+              );
+            f.set(source, i32.add(source, i32.const(stepBytes)));
+            f.set(target, i32.add(target, panelBytes));
           });
-          advance(1);
-        },
-      );
+        });
+      if (outer === 4) copy(4);
+      else if (k === 4)
+        rounds(4, () => {
+          for (const group of [...groups].reverse()) {
+            const rows = [0, 1, 2, 3].map((i) =>
+              4 * group + i < valid ? f.name(v128.load(from, (4 * group + i) * outer)) : f32x4.const(0),
+            );
+            transpose(f, rows).forEach((column, step) => f.store(to, column, stepBytes * step + 16 * group));
+          }
+        });
+      copy(1);
     }),
   );
 }

@@ -138,6 +138,11 @@ export class WasmPrinter {
 
   // --- pairs of vectors
 
+  /** Whether the vector variable's size is a multiple of eight: pairs of vectors leave nothing over. */
+  get eights(): boolean {
+    return this.#o.vector!.size % 8 === 0;
+  }
+
   /**
    * Whether all that changes from lane to lane here is computed from elements that lie side by side, within their
    * tensors: code for the next four neighbours is then the same code with memory 16 bytes further on.

@@ -86,7 +86,10 @@ export function forNeighbours(
   });
 }
 
-/** With the variable bound, calls `two` for eight neighbours at a time where it is `paired`, and `one` for each four left. */
+/**
+ * With the variable bound, calls `two` for eight neighbours at a time where it is `paired`, and `one` for each four left.
+ * `from` is a multiple of four, and of a variable of eights both ends are multiples of eight.
+ */
 export function forPairs(
   f: FunctionBuilder,
   printer: WasmPrinter,
@@ -99,9 +102,9 @@ export function forPairs(
     f.for(begin, end, step, (at) => printer.scope({ [variable]: at }, () => body(at)));
   if (!paired) return each(from, to, 4, one);
   const begin = f.name(from);
-  const whole = f.name(i32.add(begin, i32.and(i32.sub(to, begin), i32.const(-8))));
+  const whole = printer.eights ? to : f.name(i32.add(begin, i32.and(i32.sub(to, begin), i32.const(-8))));
   each(begin, whole, 8, (at) => f.forgetting(() => two(at)));
-  each(whole, to, 4, one);
+  if (!printer.eights) each(whole, to, 4, one);
 }
 
 export function loopKernel(kernel: LoopKernel): ExprKernels {

@@ -22,15 +22,22 @@ import { LONG_CHAIN, combine, identity, inBlocks } from "./combine.ts";
 import { indicesOf } from "./dependence.ts";
 import { WasmPrinter } from "./expr.ts";
 
-/** Rows of a block: enough for stretches of two cache lines at least (of one, a sum takes a fifth longer), few enough for the cache. */
+/**
+ * Rows of a block: enough for stretches of two cache lines at least, and of six where memory is all that a sum waits for
+ * (of two it takes half as long again), few enough for the cache.
+ */
 const LEAST_ROWS = 32;
+const LEAST_CHEAP_ROWS = 96;
 const MOST_ROWS = 256;
+/** Price of four elements up to which they are cheap. */
+const CHEAP = 12;
 
-function blockUnits({ rows, length, total }: Split, columns: number): Units {
+function blockUnits({ rows, length, total, price }: Split, columns: number): Units {
+  const least = price > CHEAP ? LEAST_ROWS : LEAST_CHEAP_ROWS;
   const wanted = Math.max(1, Math.min(1024, Math.round((total * columns) / UNIT_PRICE)));
   const pieces = Math.ceil(wanted / rows);
   const fair = Math.ceil(length / pieces / LEAST_ROWS) * LEAST_ROWS;
-  const piece = Math.min(MOST_ROWS, Math.max(LEAST_ROWS, fair), Math.ceil(length / 4) * 4);
+  const piece = Math.min(MOST_ROWS, Math.max(least, fair), Math.ceil(length / 4) * 4);
   const piecesPerRow = Math.ceil(length / piece);
   const rowsPerUnit = piecesPerRow > 1 ? 1 : Math.ceil(rows / Math.min(wanted, rows));
   return {
