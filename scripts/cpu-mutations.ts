@@ -23,12 +23,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "v128.load32Lane(source, value, lane, at)",
     ...MATMUL,
   ),
-  wasm(
-    "matmul/packing",
-    "lane < Math.min(4, valid - 4 * group)",
-    "lane < 4 - (4 * group >= valid ? 1 : 0)",
-    ...MATMUL,
-  ),
+  wasm("matmul/packing", "lane < Math.min(4, valid - 4 * group)", "lane < 4 - (4 * group >= valid ? 1 : 0)", ...MATMUL),
   wasm(
     "matmul/packing",
     "() => emit(width),\n      () => emit(rest)",
@@ -184,7 +179,18 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("print/reduce-rows", "if (ended) endBlock();", "", "compiler/long"),
   wasm("print/reduce-columns", "if (ended) endBlock();", "", "compiler/long"),
   wasm("matmul/micro-kernel", "f32x4.add(v128.load(at[r], 16 * v), sum)", "sum", "wasm/matmul/matmul", DEVICE),
-  wasm("print/loop", "f.least(past, whole)", "past", REDUCTIONS, ROWS),
+  wasm("print/loop", "f.least(i32.add(from, first), ", "f.least(1 << 30, ", REDUCTIONS, ROWS),
+  wasm("print/loop", "f.least(i32.mul(end, first), second)", "f.name(i32.mul(end, first))", "wasm/program"),
+  wasm("print/expr-kernel", "${e.word - firstWord}", "${e.word}", "wasm/program"),
+  wasm("print/expr", "expr.word - first,", "expr.word,", ROWS, "device/cpu-device"),
+  wasm(
+    "print/expr",
+    "f.set(at, i32.add(at, step));",
+    "f.set(at, i32.add(at, i32.const(1)));",
+    VIEWS,
+    "ops/nn-ops#compositions",
+  ),
+  wasm("assembler/module", "this.#known.set(key, index);", "", "wasm/program"),
 
   // --- elementwise forms, functions, indices behind guards, random bits
   wasm(
@@ -217,7 +223,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("assembler/function", 'this.set(localValue("v128", start + i), this.#zero)', "{}", "wasm/joined"),
   wasm("print/loop", "i32.const(-8))", "i32.const(-4))", PAIRS),
   wasm("print/expr", "size % 8 === 0", "size % 4 === 0", PAIRS),
-  wasm("print/reduce-rows", "f.store(here, second[k], line + 16)", "f.store(here, first[k], line + 16)", PAIRS),
+  wasm("print/reduce-rows", "f.store(here, vector, line + 16 * i)", "f.store(here, own[0], line + 16 * i)", PAIRS),
   wasm("print/reduce-columns", "f.set(vector, v128.load(at, 16 * i))", "f.set(vector, v128.load(at))", PAIRS),
   wasm("blocks/product", "[i32.add(panel, length)]", "[panel]", ATTENTION, INFO_NCE),
   wasm("scan/units", "of [one, second[i]])", "of [one, one])", SCANS),

@@ -75,9 +75,8 @@ export function binary(name: ElementwiseName, x: Tensor, y: Operand): Tensor {
 
 /** Bits are those of the tensor's own dtype: a number must be one of its values. */
 function integerOperand(name: ElementwiseName, x: Tensor, y: number): DType {
-  if (x.dtype === "bool" || isFloat(x.dtype) || holds(x.dtype as "i32" | "u32", y)) return x.dtype;
   // 0xffffffff and the like are the bits of an i32 too.
-  if (holds("u32", y) || holds("i32", y)) return x.dtype;
+  if (x.dtype === "bool" || isFloat(x.dtype) || holds("u32", y) || holds("i32", y)) return x.dtype;
   throw new Error(`${name}: the operand must be a whole number of 32 bits, not ${y}`);
 }
 

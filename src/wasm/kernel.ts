@@ -14,6 +14,8 @@ export interface WasmKernel {
   /** Shown by HICO_DEBUG and in errors, for example `gruScan.forward`. */
   readonly name: string;
   readonly units: number;
+  /** Numbers that the code is told when it runs: kernels that differ in these alone are one function. */
+  readonly sizes?: readonly number[];
   /** Bytes of memory that every thread needs for itself while it runs the kernel; contents undefined at the start. */
   readonly threadBytes: number;
   /** Writes the code that computes units `begin` up to but not including `end` (the caller sees to begin < end). */
@@ -31,6 +33,8 @@ export interface KernelContext extends Operands {
   readonly features: WasmFeatures;
   readonly begin: Value;
   readonly end: Value;
+  /** One of the kernel's `sizes`. */
+  size(index: number): Value;
   /** Address of this thread's memory, 64-byte aligned. */
   readonly threadMemory: Value;
   /** A function of the module that several kernels call: made once for each key. */

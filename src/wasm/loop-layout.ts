@@ -17,9 +17,10 @@ import type { ProgramEntry } from "./program.ts";
 import type { Phase, Stage } from "./work-sharing.ts";
 import { phasesOf } from "./work-sharing.ts";
 
-/** Where an entry of the table points: `offset` bytes into the arena, a leaf or an output. */
+/** Where an entry of the table points: `offset` bytes into the arena, a leaf or an output; or a number, its `offset`. */
 export type Location =
   | { readonly kind: "arena"; readonly offset: number }
+  | { readonly kind: "number"; readonly offset: number }
   | { readonly kind: "leaf"; readonly leaf: number; readonly offset?: number }
   | { readonly kind: "output"; readonly output: number; readonly offset?: number };
 
@@ -80,7 +81,7 @@ function layOutLoop({ loop, graph, leaves, values }: LoopParts, at: Around): Lai
   /** Entries of a row that point elsewhere at every step. */
   const moving = new Map<Location, (k: number) => Location>();
   const locate = (operand: ExprOperand): Location => {
-    if (operand === "parameters") throw new Error("internal: a loop's body has parameters");
+    if (typeof operand === "number") throw new Error("internal: a loop's body has parameters");
     const place = plan.placeOf.get(operand);
     const fixed: Location = { kind: "arena", offset: 0 };
     if (place?.kind === "slot") return { kind: "arena", offset: slots[place.slot] };

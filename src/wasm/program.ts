@@ -1,12 +1,12 @@
 /**
  * Kernels as one WebAssembly module. Function `kernel{i}` takes the address of a table of addresses, the first and last
- * (exclusive) unit, and the address of the calling thread's own memory.
+ * (exclusive) unit, and the address of the calling thread's own memory. Kernels of equal code are one function.
  */
 import type { WasmFeatures } from "./assembler/features.ts";
 import type { Callee, Signature } from "./assembler/function.ts";
 import type { Value } from "./assembler/instructions.ts";
 import { i32 } from "./assembler/instructions.ts";
-import type { KernelContext, Operands, WasmKernel } from "./kernel.ts";
+import type { Operands, WasmKernel } from "./kernel.ts";
 import { ModuleBuilder } from "./assembler/module.ts";
 
 /** A kernel and where its operands' addresses stand in the table. */
@@ -16,6 +16,8 @@ export interface ProgramEntry {
   readonly inputs: readonly number[];
   readonly outputs: readonly number[];
   readonly scratch: readonly number[];
+  /** Entries that hold the kernel's `sizes`; default none. */
+  readonly sizes?: readonly number[];
 }
 
 const KERNEL: Signature = { parameters: ["i32", "i32", "i32", "i32"] };
@@ -37,21 +39,28 @@ export function emitProgram(
     if (!callee) subroutines.set(key, (callee = make(module)));
     return callee;
   };
-  const kernels = entries.map(({ kernel, inputs, outputs, scratch }, number) =>
+  const kernels = entries.map(({ kernel, inputs, outputs, scratch, sizes = [] }, number) =>
     module.function(
       KERNEL,
       (f) => {
         const [table, begin, end, threadMemory] = f.parameters;
         // Loaded at the start, so that they are known wherever the kernel asks for them.
         const load = (entry: number): Value => f.name(i32.load(table, 4 * entry));
-        const [input, output, temporary] = [inputs, outputs, scratch].map((list) => list.map(load));
+        const [input, output, temporary, size] = [inputs, outputs, scratch, sizes].map((list) => list.map(load));
         const operands: Operands = {
           input: (i) => input[i],
           output: (i) => output[i],
           scratch: (i) => temporary[i],
         };
-        const context: KernelContext = { ...operands, features, begin, end, threadMemory, shared: sharedFunction };
-        kernel.emit(f, context);
+        kernel.emit(f, {
+          ...operands,
+          size: (i) => size[i],
+          features,
+          begin,
+          end,
+          threadMemory,
+          shared: sharedFunction,
+        });
       },
       `kernel${number}`,
     ),

@@ -6,7 +6,7 @@
  */
 import type { ValueSpec } from "../tensor/fused.ts";
 import type { Value } from "./assembler/instructions.ts";
-import { f32, f32x4, i32, i32x4, v128 } from "./assembler/instructions.ts";
+import { f32x4, i32, i32x4, v128 } from "./assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "./kernel.ts";
 
 /** Words that a unit clears. */
@@ -18,7 +18,7 @@ const UNIT_COLUMNS = 16;
 export function scatterAdd(index: ValueSpec, source: ValueSpec, size: number): WasmLowering {
   const [outer, length, inner] = source.shape;
   const [everyRow, everyColumn] = [index.shape[0] === 1, index.shape[2] === 1];
-  const float = source.dtype === "f32";
+  const { add } = source.dtype === "f32" ? f32x4 : i32x4;
   const groups = Math.ceil(inner / UNIT_COLUMNS);
   const kernel: WasmKernel = {
     name: "scatterAdd",
@@ -41,9 +41,7 @@ export function scatterAdd(index: ValueSpec, source: ValueSpec, size: number): W
         const indices = f.name(everyColumn ? indexRow : i32.add(indexRow, i32.shl(first, i32.const(2))));
 
         const addOne = (to: Value, from: Value): void =>
-          float
-            ? f.store(to, f32.add(f32.load(to), f32.load(from)))
-            : f.store(to, i32.add(i32.load(to), i32.load(from)));
+          f.store32Lane(to, add(v128.load32Zero(to), v128.load32Zero(from)), 0);
         f.for(i32.const(0), i32.const(length), 1, (t) => {
           const from = f.name(i32.add(sources, i32.mul(t, i32.const(4 * inner))));
           const inside = () => i32.ltU(place, i32.const(size));
@@ -53,8 +51,7 @@ export function scatterAdd(index: ValueSpec, source: ValueSpec, size: number): W
               const to = f.name(i32.add(sums, i32.mul(place, i32.const(4 * inner))));
               f.for(i32.const(0), vectorBytes, 16, (byte) => {
                 const at = f.name(i32.add(to, byte));
-                const [known, more] = [v128.load(at), v128.load(i32.add(from, byte))];
-                f.store(at, float ? f32x4.add(known, more) : i32x4.add(known, more));
+                f.store(at, add(v128.load(at), v128.load(i32.add(from, byte))));
               });
               f.for(vectorBytes, bytes, 4, (byte) => addOne(f.name(i32.add(to, byte)), f.name(i32.add(from, byte))));
             });

@@ -76,7 +76,7 @@ const FAMILIES: Readonly<Record<string, readonly WasmKernel[]>> = {
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 const entries = Object.values(FAMILIES)
   .flat()
-  .map((kernel) => ({ kernel, inputs: range(20), outputs: range(20), scratch: range(20) }));
+  .map((kernel) => ({ kernel, inputs: range(20), outputs: range(20), scratch: range(20), sizes: range(2) }));
 /** Past the last function of each family: those that its kernels share come before them. */
 const ends: Record<string, number> = {};
 const bytes = emitProgram(entries, features, false, (_, kernels) => {

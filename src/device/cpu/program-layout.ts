@@ -143,13 +143,15 @@ function layOutSteps(
       for (const node of lowered.outputs) table.push(node ? locate(node) : { kind: "arena", offset: 0 });
       for (const s of lowered.scratch)
         table.push("op" in s ? locate(s) : { kind: "arena", offset: temporary.place(nodeBytes(s)) });
-      return lowered.stages.map(
-        (stage, number): Call => ({
-          kernel: functions.numberOf(`${number} ${lowered.code}`, () => entryOf(stage, lowered)),
+      return lowered.stages.map((stage, number): Call => {
+        const sizesAt = table.length - first;
+        for (const offset of stage.sizes ?? []) table.push({ kind: "number", offset });
+        return {
+          kernel: functions.numberOf(`${number} ${lowered.code}`, () => entryOf(stage, lowered, sizesAt)),
           units: stage.units,
           table: 4 * first,
-        }),
-      );
+        };
+      });
     });
     bytes = Math.max(bytes, temporary.bytes);
     for (let stage = 0; stage < Math.max(...stages.map((s) => s.length)); stage++) {
@@ -200,7 +202,7 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
     functions,
     table,
     arena.bytes,
-    (operand) => (operand === "parameters" ? { kind: "arena", offset: parameters } : locate(operand)),
+    (operand) => (typeof operand === "number" ? { kind: "arena", offset: parameters + 4 * operand } : locate(operand)),
     emitLoop,
   );
   let tableLength = table.length;
@@ -239,13 +241,14 @@ function placeOf(plan: Plan, slots: readonly number[], node: Node): Location {
 }
 
 /** Operands in the order in which they stand in the table. */
-function entryOf(kernel: WasmKernel, { inputs, outputs, scratch }: Lowered): ProgramEntry {
+function entryOf(kernel: WasmKernel, { inputs, outputs, scratch }: Lowered, sizesAt: number): ProgramEntry {
   const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
   return {
     kernel,
     inputs: range(0, inputs.length),
     outputs: range(inputs.length, outputs.length),
     scratch: range(inputs.length + outputs.length, scratch.length),
+    sizes: kernel.sizes && range(sizesAt, kernel.sizes.length),
   };
 }
 

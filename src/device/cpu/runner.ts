@@ -116,6 +116,7 @@ export class CpuRunner {
     const own = threads.threadMemory(this.#threadBytes);
     const address = (location: Location): number => {
       const { offset = 0 } = location;
+      if (location.kind === "number") return offset;
       if (location.kind === "arena") return arena + offset;
       if (location.kind === "output") return storages[location.output].address + offset;
       const value = values[location.leaf];

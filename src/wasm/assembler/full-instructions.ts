@@ -23,12 +23,15 @@ export const i32 = {
 /** Values of float32. Comparisons give an i32, 1 or 0. */
 export const f32 = {
   ...engine.f32,
+  add: binary("f32", "f32", 0x92),
   sub: binary("f32", "f32", 0x93),
+  mul: binary("f32", "f32", 0x94),
   div: binary("f32", "f32", 0x95),
   min: binary("f32", "f32", 0x96),
   max: binary("f32", "f32", 0x97),
   copysign: binary("f32", "f32", 0x98),
   abs: unary("f32", "f32", 0x8b),
+  neg: unary("f32", "f32", 0x8c),
   ceil: unary("f32", "f32", 0x8d),
   floor: unary("f32", "f32", 0x8e),
   trunc: unary("f32", "f32", 0x8f),

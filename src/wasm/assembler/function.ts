@@ -109,10 +109,6 @@ export class FunctionBuilder {
     this.#push(address.code, vector.code, [0xfd, 0x5b, 2], unsignedLeb(offset), [lane]);
   }
 
-  atomicStore(address: Value, value: Value, offset = 0): void {
-    this.#push(address.code, value.code, [0xfe, 0x17, 2], unsignedLeb(offset));
-  }
-
   copyBytes(to: Value, from: Value, count: Value): void {
     this.#push(to.code, from.code, count.code, [0xfc, 0x0a, 0, 0]);
   }

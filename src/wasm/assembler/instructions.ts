@@ -191,9 +191,6 @@ export const i64 = {
 /** Values of float32, by WebAssembly's instructions. Comparisons give an i32, 1 or 0. */
 export const f32 = {
   const: (value: number): Value => ({ type: "f32", code: [0x43, ...bytesOf((v) => v.setFloat32(0, value, true), 4)] }),
-  add: binary("f32", "f32", 0x92),
-  mul: binary("f32", "f32", 0x94),
-  neg: unary("f32", "f32", 0x8c),
   eq: binary("i32", "f32", 0x5b),
   ge: binary("i32", "f32", 0x60),
   load: load("f32", 2, 0x2a),

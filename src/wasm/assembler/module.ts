@@ -9,23 +9,34 @@ import { unsignedLeb } from "./instructions.ts";
 export const MAX_PAGES = 65536;
 
 export class ModuleBuilder {
-  readonly #functions: { readonly builder: FunctionBuilder; readonly exported?: string }[] = [];
+  readonly #functions: { readonly signature: Signature; readonly body: readonly number[] }[] = [];
+  readonly #exports = new Map<string, number>();
+  /** Exported functions by their code. */
+  readonly #known = new Map<string, number>();
 
   /**
-   * Adds a function; `write` writes its body. With a name it is exported. Functions may call those added before, and
-   * themselves.
+   * Adds a function; `write` writes its body. With a name it is exported, and one of equal code that is has both names.
+   * Functions may call those added before, and themselves.
    */
   function(signature: Signature, write: (f: FunctionBuilder) => void, exported?: string): Callee {
     const builder = new FunctionBuilder(signature);
     write(builder);
-    return { index: this.#functions.push({ builder, exported }) - 1, signature };
+    const body = builder.encode();
+    const key = body.join();
+    const known = exported ? this.#known.get(key) : undefined;
+    const index = known ?? this.#functions.push({ signature, body }) - 1;
+    if (exported) {
+      this.#known.set(key, index);
+      this.#exports.set(exported, index);
+    }
+    return { index, signature };
   }
 
   /** @param shared whether the memory is a shared one (threads) */
   encode(shared: boolean): Uint8Array & BufferSource {
     const types: string[] = [];
     const typeBytes: number[][] = [];
-    const typeOf = this.#functions.map(({ builder: { signature } }) => {
+    const typeOf = this.#functions.map(({ signature }) => {
       const key = `${signature.parameters.join()}→${signature.result ?? ""}`;
       let index = types.indexOf(key);
       if (index < 0) {
@@ -42,9 +53,7 @@ export class ModuleBuilder {
     });
     const limits = [shared ? 0x03 : 0x01, ...unsignedLeb(1), ...unsignedLeb(MAX_PAGES)];
     const memory = [...text("env"), ...text("memory"), 0x02, ...limits];
-    const exported = this.#functions.flatMap(({ exported: name }, i) =>
-      name === undefined ? [] : [[...text(name), 0x00, ...unsignedLeb(i)]],
-    );
+    const exported = [...this.#exports].map(([name, index]) => [...text(name), 0x00, ...unsignedLeb(index)]);
     const sections = [
       section(1, typeBytes),
       section(2, [memory]),
@@ -52,7 +61,7 @@ export class ModuleBuilder {
       section(7, exported),
       section(
         10,
-        this.#functions.map(({ builder }) => builder.encode()),
+        this.#functions.map(({ body }) => body),
       ),
     ];
     const parts = [[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], ...sections.flat()];

@@ -10,8 +10,8 @@ import { sizeOf } from "../../tensor/shape.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import type { ExprMemory } from "./expr.ts";
 
-/** A node's memory, or the buffer of small host values. */
-export type ExprOperand = Node | "parameters";
+/** A node's memory, or the buffer of small host values from a word on. */
+export type ExprOperand = Node | number;
 
 /** A kernel of the compiler, lowered. */
 export interface ExprKernels {
@@ -25,39 +25,43 @@ export interface ExprKernels {
 /** Tensors that a kernel reads or writes, each once. */
 export function operandsOf(kernel: LoopKernel | ReduceKernel | MatmulKernel): ExprOperand[] {
   const operands = new Set<ExprOperand>();
+  const words: number[] = [];
   for (const expr of kernel.exprs.all) {
     if (expr.kind === "load") operands.add(expr.buffer);
-    if (expr.kind === "parameter") operands.add("parameters");
+    if (expr.kind === "parameter") words.push(expr.word);
   }
+  // Counted from the first that is used, kernels with host values of their own have the same code.
+  if (words.length > 0) operands.add(Math.min(...words));
   for (const { target } of storesOf(kernel)) operands.add(target);
   return [...operands];
 }
 
 /** The operands' addresses, where the code of a kernel asks for them. */
 export function memoryOf(operands: readonly ExprOperand[], context: KernelContext, exprs: ExprBuilder): ExprMemory {
-  const parameters = operands.indexOf("parameters");
-  let words = 0;
-  for (const e of exprs.all) if (e.kind === "parameter") words = Math.max(words, e.word + e.index.max + 1);
+  const parameters = operands.findIndex((operand) => typeof operand === "number");
+  let past = 0;
+  for (const e of exprs.all) if (e.kind === "parameter") past = Math.max(past, e.word + e.index.max + 1);
   return {
     address: (node) => {
       const at = operands.indexOf(node);
       if (at < 0) throw new Error("internal: no such operand");
       return context.input(at);
     },
-    parameters: parameters < 0 ? undefined : { address: context.input(parameters), words },
+    parameters: { address: context.input(parameters), first: operands[parameters] as number, past },
   };
 }
 
 /** Equal for kernels whose code is the same but for the addresses of their operands. */
 export function codeKey(kernel: LoopKernel | ReduceKernel | MatmulKernel, operands: readonly ExprOperand[]): string {
   const numberOf = new Map(operands.map((operand, i) => [operand, i]));
+  const firstWord = operands.find((operand) => typeof operand === "number") ?? 0;
   const exact = (value: number): string => (Object.is(value, -0) ? "-0" : String(value));
   const own = (e: Expr): string => {
     switch (e.kind) {
       case "load":
         return `${numberOf.get(e.buffer)}[${sizeOf(e.buffer.shape)}] ${e.index.key}`;
       case "parameter":
-        return `${e.word} ${e.index.key}`;
+        return `${e.word - firstWord} ${e.index.key}`;
       case "constant":
         return exact(e.value);
       case "index":

@@ -19,10 +19,10 @@ import type { Store } from "../../compiler/kernels.ts";
 import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
 import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
-import type { WasmFeatures } from "../assembler/features.ts";
-import type { FunctionBuilder } from "../assembler/function.ts";
+import type { Callee, FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, i32x4, select, v128 } from "../assembler/instructions.ts";
+import type { KernelContext } from "../kernel.ts";
 import type { LaneVariable } from "./dependence.ts";
 import { Dependence, indicesOf, resultName } from "./dependence.ts";
 import { ELEMENTWISE_FORMS } from "./elementwise-forms.ts";
@@ -34,13 +34,13 @@ import { asMemory, asRegister, cast, constantVector, gather } from "./words.ts";
 /** Where tensors lie. */
 export interface ExprMemory {
   address(node: Node): Value;
-  /** Address of the parameter buffer and how many words it has. */
-  readonly parameters?: { readonly address: Value; readonly words: number };
+  /** Address of the parameter buffer's word `first`, and past which word none is used; there where one is. */
+  readonly parameters: { readonly address: Value; readonly first: number; readonly past: number };
 }
 
 interface PrinterOptions {
   readonly f: FunctionBuilder;
-  readonly features: WasmFeatures;
+  readonly context: Pick<KernelContext, "features" | "shared">;
   readonly exprs: ExprBuilder;
   readonly memory: ExprMemory;
   readonly vector?: LaneVariable;
@@ -144,12 +144,12 @@ export class WasmPrinter {
   }
 
   /**
-   * Whether all that changes from lane to lane here is computed from elements that lie side by side, within their
-   * tensors: code for the next four neighbours is then the same code with memory 16 bytes further on.
+   * Whether vectors are joined and all that changes from lane to lane here is computed from elements that lie side by
+   * side, within their tensors: code for the next four neighbours is then the same code with memory 16 bytes further on.
    */
   canPair(exprs: readonly Expr[], stores: readonly Pick<Store, "index">[] = []): boolean {
-    const { vector } = this.#o;
-    if (!vector) return false;
+    const { vector, context } = this.#o;
+    if (!vector || !context.features.wide) return false;
     const seen = new Set<number>();
     const visit = (expr: Expr): boolean => {
       if (seen.has(expr.id) || !this.variablesOf(expr).has(vector.name)) return true;
@@ -163,15 +163,15 @@ export class WasmPrinter {
   }
 
   /**
-   * Runs `body` for the four neighbours at the vector variable and for the next four, or for more `vectors` of four. Their
-   * loads are from one address, which is computed before, and none may store: that is what an engine needs to see that it
-   * can join them. `body` is given how many bytes further on its vector lies.
+   * Runs `body` for the four neighbours at the vector variable, and for the next ones up to `vectors` of four. Their loads
+   * are from one address, which is computed before, and none may store: that is what an engine needs to see that it can
+   * join them. `body` is given how many bytes further on its vector lies.
    */
-  pair<T>(
+  neighbours<T>(
+    vectors: number,
     exprs: readonly Expr[],
     stores: readonly Pick<Store, "target" | "index">[],
     body: (bytes: number) => T,
-    vectors = 2,
   ): T[] {
     const seen = new Set<number>();
     const visit = (expr: Expr): void => {
@@ -194,8 +194,9 @@ export class WasmPrinter {
     );
   }
 
-  /** Stores a pair's vectors, of which all lanes are within the vector variable's size. */
-  storePair(target: Node, index: IntExpr, values: readonly Value[]): void {
+  /** Stores neighbouring vectors; where there are several, all their lanes are within the vector variable's size. */
+  storeNeighbours(target: Node, index: IntExpr, values: readonly Value[]): void {
+    if (values.length === 1) return this.store(target, index, values[0]);
     const f = this.#f;
     const at = f.name(this.#indices.sum(this.#o.memory.address(target), this.#dependence.resolve(index), 4, 0));
     const words = values.map((value) => f.name(asMemory(value, target.dtype)));
@@ -231,15 +232,15 @@ export class WasmPrinter {
           expr.dtype,
         );
       case "parameter": {
-        const { address, words } = this.#o.memory.parameters!;
-        return asRegister(this.#load(address, expr.index, expr.word, words - expr.word), expr.dtype);
+        const { address, first, past } = this.#o.memory.parameters;
+        return asRegister(this.#load(address, expr.index, expr.word - first, past - expr.word), expr.dtype);
       }
       case "index":
         return this.#integers(expr.index);
       case "apply": {
         const form = ELEMENTWISE_FORMS[expr.name as ElementwiseName];
         const [x, y, z] = expr.args.map((a) => f.name(this.value(a)));
-        return form({ f, features: this.#o.features }, x, y, z, expr.args[expr.args.length - 1].dtype);
+        return form({ f, features: this.#o.context.features }, x, y, z, expr.args[expr.args.length - 1].dtype);
       }
       case "cast":
         return cast(this.value(expr.args[0]), expr.args[0].dtype, expr.dtype);
@@ -356,27 +357,18 @@ export class WasmPrinter {
       if (step !== undefined && step > 0 && whole) return gather((lane) => [address(0), 4 * step * lane]);
       return gather((lane) => [address(lane), 0]);
     }
-    const clamped = (at: Value): Value => {
-      const named = f.name(at);
-      const low = f.name(select(i32.gtS(named, i32.const(0)), named, i32.const(0)));
-      return f.name(i32.add(from, i32.shl(f.least(low, Math.max(0, size - 1)), i32.const(2))));
-    };
-    if (step === 0) return v128.load32Splat(clamped(this.#indices.index(resolved, 0)));
-    const laneIndex = (lane: number): Value =>
-      step === undefined
-        ? this.#indices.index(resolved, lane)
-        : i32.add(this.#indices.index(resolved, 0), i32.const(step * lane));
-    if (step !== 1 || size < 4) return gather((lane) => [clamped(laneIndex(lane)), 0]);
+    const last = i32.const(Math.max(0, size - 1));
     const first = this.#indices.index(resolved, 0);
+    if (step === 0) return v128.load32Splat(f.name(clamped(f, from, first, last)));
+    if (step === undefined)
+      return gather((lane) => [f.name(clamped(f, from, this.#indices.index(resolved, lane), last)), 0]);
+    const each = (): Value => f.call(clampedLoad(this.#o.context), [from, first, i32.const(step), last])!;
+    if (step !== 1 || size < 4) return f.name(each());
     const result = f.local("v128", i32x4.const(0));
     f.if(
       i32.leU(first, i32.const(size - 4)),
       () => f.set(result, v128.load(i32.add(from, i32.shl(first, i32.const(2))))),
-      () =>
-        f.set(
-          result,
-          gather((lane) => [clamped(laneIndex(lane)), 0]),
-        ),
+      () => f.set(result, each()),
     );
     return result;
   }
@@ -411,4 +403,26 @@ export class WasmPrinter {
     if (vector.size < 4) return lanes(rest);
     f.if(i32.leS(this.#scopes.variable(vector.name)!, i32.const(vector.size - 4)), all, () => lanes(rest));
   }
+}
+
+/** Address of the word at an index, or at 0 or `last` where it lies beyond them. */
+function clamped(f: FunctionBuilder, from: Value, index: Value, last: Value): Value {
+  const at = f.name(index);
+  const low = f.name(select(i32.gtS(at, i32.const(0)), at, i32.const(0)));
+  return i32.add(from, i32.shl(f.least(low, last), i32.const(2)));
+}
+
+/** The function (from, first, step, last): four words from index `first` on, `step` apart, each clamped. */
+function clampedLoad({ shared }: Pick<KernelContext, "shared">): Callee {
+  return shared("clamped load", (module) =>
+    module.function({ parameters: ["i32", "i32", "i32", "i32"], result: "v128" }, (f) => {
+      const [from, at, step, last] = f.parameters;
+      let value = i32x4.const(0);
+      for (let lane = 0; lane < 4; lane++) {
+        value = f.local("v128", v128.load32Lane(clamped(f, from, at, last), value, lane));
+        f.set(at, i32.add(at, step));
+      }
+      f.result(value);
+    }),
+  );
 }

@@ -1,5 +1,4 @@
 /** Elementwise kernels: rows of neighbours, four at a time. */
-import type { Expr } from "../../compiler/expr.ts";
 import type { LoopKernel, Store } from "../../compiler/kernels.ts";
 import type { ExprKernels } from "./expr-kernel.ts";
 import { memoryOf, operandsOf } from "./expr-kernel.ts";
@@ -34,61 +33,72 @@ export function chooseUnits({ rows, length, total }: Pick<Split, "rows" | "lengt
   return { count: Math.ceil(rows / rowsPerUnit), piece: length, piecesPerRow: 1, rowsPerUnit };
 }
 
+type Rows = Pick<Split, "rows" | "length">;
+
+/** What `forRows` is told when the code runs: kernels of more rows, or of a longer one, have the same code. */
+export function sizesOf({ rows, length }: Rows, { piece, piecesPerRow, rowsPerUnit }: Units): number[] {
+  return rows === 1 ? [piece, length] : piecesPerRow === 1 ? [rowsPerUnit, rows] : [piece, piecesPerRow];
+}
+
 /** Calls `body` for every row, or piece of one, of the units of the context. */
 export function forRows(
   f: FunctionBuilder,
-  { begin, end }: KernelContext,
-  split: Pick<Split, "rows" | "length">,
+  { begin, end, size }: KernelContext,
+  split: Rows,
   units: Units,
   body: (row: Value, from: Value, to: Value) => void,
 ): void {
-  const { piece, piecesPerRow, rowsPerUnit } = units;
-  const whole = i32.const(split.length);
-  if (piecesPerRow === 1) {
-    const past = f.name(i32.mul(end, i32.const(rowsPerUnit)));
-    const rows = i32.const(split.rows);
-    const last = f.least(past, rows);
-    f.for(i32.mul(begin, i32.const(rowsPerUnit)), last, 1, (row) => body(row, i32.const(0), whole));
+  const [first, second] = [size(0), size(1)];
+  const length = i32.const(split.length);
+  if (split.rows > 1 && units.piecesPerRow === 1) {
+    const past = f.least(i32.mul(end, first), second);
+    f.for(i32.mul(begin, first), past, 1, (row) => body(row, i32.const(0), length));
     return;
   }
   f.for(begin, end, 1, (unit) => {
-    const row = split.rows === 1 ? i32.const(0) : f.name(i32.divU(unit, i32.const(piecesPerRow)));
-    const place = split.rows === 1 ? unit : f.name(i32.sub(unit, i32.mul(row, i32.const(piecesPerRow))));
-    const from = f.name(i32.mul(place, i32.const(piece)));
-    const past = f.name(i32.add(from, i32.const(piece)));
-    body(row, from, f.least(past, whole));
+    const row = split.rows === 1 ? i32.const(0) : f.name(i32.divU(unit, second));
+    const place = split.rows === 1 ? unit : i32.sub(unit, i32.mul(row, second));
+    const from = f.name(i32.mul(place, first));
+    body(row, from, f.least(i32.add(from, first), split.rows === 1 ? second : length));
   });
 }
 
 /**
- * Computes `values` and stores them for the neighbours `from` up to but not including `to`: `paired`, eight at a time and
- * the rest in fours.
+ * Computes `stores` and stores them for the neighbours `from` up to but not including `to`: eight at a time where they
+ * can be paired, and the rest in fours.
+ *
+ * @param results gives the kernel's results values, where they are not known before: first for the place of a vector or
+ * of a pair, then `bytes` further on
  */
 export function forNeighbours(
   f: FunctionBuilder,
   printer: WasmPrinter,
   variable: string,
-  [from, to]: readonly [Value, Value],
-  paired: boolean,
-  values: readonly Expr[],
+  range: readonly [Value, Value],
   stores: readonly Store[],
+  results: (at: Value) => (bytes: number) => void = () => () => {},
 ): void {
-  // All values first: one stored in place may be read by another.
-  forPairs(f, printer, variable, [from, to], paired, {
-    one: () => {
-      const printed = values.map((v) => printer.value(v));
-      stores.forEach((s, k) => printer.store(s.target, s.index, printed[k]));
-    },
-    two: () => {
-      const printed = printer.pair(values, stores, () => values.map((v) => f.name(printer.value(v))));
-      stores.forEach((s, k) => printer.storePair(s.target, s.index, [printed[0][k], printed[1][k]]));
-    },
+  const values = stores.map((s) => s.value);
+  forPairs(f, printer, variable, range, printer.canPair(values, stores), (at, vectors) => {
+    const set = results(at);
+    // All values first: one stored in place may be read by another.
+    const printed = printer.neighbours(vectors, values, stores, (bytes) => {
+      set(bytes);
+      return values.map((v) => f.name(printer.value(v)));
+    });
+    stores.forEach(({ target, index }, k) =>
+      printer.storeNeighbours(
+        target,
+        index,
+        printed.map((p) => p[k]),
+      ),
+    );
   });
 }
 
 /**
- * With the variable bound, calls `two` for eight neighbours at a time where it is `paired`, and `one` for each four left.
- * `from` is a multiple of four, and of a variable of eights both ends are multiples of eight.
+ * With the variable bound, calls `body` for two vectors of four neighbours at a time where it is `paired`, and for each
+ * that is left. `from` is a multiple of four, and of a variable of eights both ends are multiples of eight.
  */
 export function forPairs(
   f: FunctionBuilder,
@@ -96,15 +106,19 @@ export function forPairs(
   variable: string,
   [from, to]: readonly [Value, Value],
   paired: boolean,
-  { one, two }: { readonly one: (at: Value) => void; readonly two: (at: Value) => void },
+  body: (at: Value, vectors: 1 | 2) => void,
 ): void {
-  const each = (begin: Value, end: Value, step: number, body: (at: Value) => void): void =>
-    f.for(begin, end, step, (at) => printer.scope({ [variable]: at }, () => body(at)));
-  if (!paired) return each(from, to, 4, one);
+  const each = (begin: Value, end: Value, vectors: 1 | 2): void =>
+    f.for(begin, end, 4 * vectors, (at) => {
+      const run = (): void => printer.scope({ [variable]: at }, () => body(at, vectors));
+      if (vectors === 1) run();
+      else f.forgetting(run);
+    });
+  if (!paired) return each(from, to, 1);
   const begin = f.name(from);
   const whole = printer.eights ? to : f.name(i32.add(begin, i32.and(i32.sub(to, begin), i32.const(-8))));
-  each(begin, whole, 8, (at) => f.forgetting(() => two(at)));
-  if (!printer.eights) each(whole, to, 4, one);
+  each(begin, whole, 2);
+  if (!printer.eights) each(whole, to, 1);
 }
 
 export function loopKernel(kernel: LoopKernel): ExprKernels {
@@ -116,21 +130,21 @@ export function loopKernel(kernel: LoopKernel): ExprKernels {
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new WasmPrinter({
       f,
-      features: context.features,
+      context,
       exprs: kernel.exprs,
       memory: memoryOf(operands, context, kernel.exprs),
       vector: { name: column, size: split.length },
       substitution: new Map([["i", splitIndex(split)]]),
     });
     printer.hoist(values, kernel.stores);
-    const paired = context.features.wide === true && printer.canPair(values, kernel.stores);
     forRows(f, context, split, units, (rowAt, from, to) =>
       printer.scope({ [row]: rowAt }, () => {
         printer.hoist(values, kernel.stores);
-        forNeighbours(f, printer, column, [from, to], paired, values, kernel.stores);
+        forNeighbours(f, printer, column, [from, to], kernel.stores);
       }),
     );
   };
   const name = `loop ${kernel.stores.map((s) => `[${s.target.shape.join()}]`).join(" ")}`;
-  return { kernels: [{ name, units: units.count, threadBytes: 0, emit }], operands, scratch: [] };
+  const main = { name, units: units.count, sizes: sizesOf(split, units), threadBytes: 0, emit };
+  return { kernels: [main], operands, scratch: [] };
 }

@@ -22,7 +22,7 @@ import type { LaneVariable } from "./dependence.ts";
 import type { ExprMemory } from "./expr.ts";
 import { WasmPrinter } from "./expr.ts";
 import { isReliable } from "./indices.ts";
-import { forPairs } from "./loop.ts";
+import { forNeighbours } from "./loop.ts";
 
 /** Where the tensors of a kernel lie while it runs. */
 type MemoryOf = (context: KernelContext) => ExprMemory;
@@ -51,7 +51,7 @@ function printerOf(
   memory: MemoryOf,
   vector: LaneVariable | undefined,
 ): WasmPrinter {
-  return new WasmPrinter({ f, features: context.features, exprs: kernel.exprs, memory: memory(context), vector });
+  return new WasmPrinter({ f, context, exprs: kernel.exprs, memory: memory(context), vector });
 }
 
 // --- operands
@@ -181,7 +181,6 @@ function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memory:
     store: (f, context, { batch, m0, n0, rows, columns }, from, stride) => {
       const printer = printerOf(kernel, f, context, memory, { name: column, size: kernel[column], results: true });
       const values = kernel.stores.map((s) => s.value);
-      const paired = context.features.wide === true && printer.canPair(values, kernel.stores);
       printer.scope({ b: batch }, () => {
         printer.hoist(values, kernel.stores);
         f.for(i32.const(0), rows, 1, (r) =>
@@ -189,21 +188,9 @@ function result(kernel: MatmulKernel, row: "m" | "n", column: "m" | "n", memory:
             printer.hoist(values, kernel.stores);
             // Column c of the row: this line + 4·c.
             const line = f.name(i32.sub(i32.add(from, i32.mul(r, i32.const(stride))), i32.shl(n0, i32.const(2))));
-            const compute = (at: Value, bytes: number): Value[] => {
-              printer.setResult(0, v128.load(at, bytes));
-              return values.map((v) => f.name(printer.value(v)));
-            };
-            const place = (at: Value): Value => f.name(i32.add(line, i32.shl(at, i32.const(2))));
-            forPairs(f, printer, column, [n0, f.name(i32.add(n0, columns))], paired, {
-              one: (at) => {
-                const printed = compute(place(at), 0);
-                kernel.stores.forEach((s, i) => printer.store(s.target, s.index, printed[i]));
-              },
-              two: (at) => {
-                const here = place(at);
-                const [first, second] = printer.pair(values, kernel.stores, (bytes) => compute(here, bytes));
-                kernel.stores.forEach((s, i) => printer.storePair(s.target, s.index, [first[i], second[i]]));
-              },
+            forNeighbours(f, printer, column, [n0, f.name(i32.add(n0, columns))], kernel.stores, (at) => {
+              const here = f.name(i32.add(line, i32.shl(at, i32.const(2))));
+              return (bytes) => printer.setResult(0, v128.load(here, bytes));
             });
           }),
         );

@@ -10,7 +10,7 @@ import type { FunctionBuilder, Local } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
-import { chooseUnits, forNeighbours, forPairs, forRows } from "./loop.ts";
+import { chooseUnits, forNeighbours, forPairs, forRows, sizesOf } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { LONG_CHAIN, combine, identity, inBlocks } from "./combine.ts";
@@ -28,7 +28,8 @@ export function columnsKernel(
   split: Split,
 ): WasmKernel {
   const { rows, phases, rowStores, elementStores, exprs } = kernel;
-  const units = chooseUnits({ rows, length: 1, total: rows * (split.total + 16) });
+  const all = { rows, length: 1 };
+  const units = chooseUnits({ ...all, total: rows * (split.total + 16) });
   const [outer, inner] = [rowName("c"), columnName("c")];
   const chains = split.length >= CHAINED_LENGTH && split.price <= CHAINED_PRICE ? CHAINS : 1;
   // In the thread's memory: chains, or pairs of values, and behind them the results.
@@ -36,7 +37,7 @@ export function columnsKernel(
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new WasmPrinter({
       f,
-      features: context.features,
+      context,
       exprs,
       memory: memoryOf(operands, context, exprs),
       vector: { name: inner, size: split.length },
@@ -47,14 +48,13 @@ export function columnsKernel(
     const elementValues = elementStores.map((s) => s.value);
     printer.hoist([...phases.flat().map((a) => a.value), ...elementValues]);
     const wide = context.features.wide === true;
-    const paired = wide && printer.canPair(elementValues, elementStores);
 
-    forRows(f, context, { rows, length: 1 }, units, (row) =>
+    forRows(f, context, all, units, (row) =>
       printer.scope({ r: row }, () => {
         for (const accumulators of phases) {
           const values = accumulators.map((a) => a.value);
           const sums = accumulators.map((a) => accumulatorLocals(f, a, chains));
-          const joins = wide && chains > 1 && printer.canPair(values);
+          const joins = chains > 1 && printer.canPair(values);
           const rounds = (split.rows * split.length) / (4 * chains);
           const isLong = rounds > LONG_CHAIN;
           const totals = isLong ? accumulators.map((a) => accumulatorLocals(f, a, chains)) : sums;
@@ -87,17 +87,20 @@ export function columnsKernel(
                     add(a, sum, value);
                   });
                 });
+              const neighbours = (vectors: number) =>
+                printer.neighbours(vectors, values, [], () => values.map((v) => f.name(printer.value(v))));
               /** A round of all chains, whose vectors are neighbours. */
               const takeChains = (at: Value) =>
-                printer.scope({ [inner]: at }, () => {
-                  const taken = printer.pair(values, [], () => values.map((v) => f.name(printer.value(v))), chains);
-                  taken.forEach((vectors, chain) => accumulators.forEach((a, k) => add(a, sums[k][chain], vectors[k])));
-                });
+                printer.scope({ [inner]: at }, () =>
+                  neighbours(chains).forEach((vectors, chain) =>
+                    accumulators.forEach((a, k) => add(a, sums[k][chain], vectors[k])),
+                  ),
+                );
               const chained = Math.floor(split.length / (4 * chains)) * 4 * chains;
               if (chains === 1) {
                 // Two values at a time, taken one after the other; they are stored for the engine to begin at.
                 const two = () => {
-                  const taken = printer.pair(values, [], () => values.map((v) => f.name(printer.value(v))));
+                  const taken = neighbours(2);
                   accumulators.forEach((_, k) =>
                     taken.forEach((vectors, i) => f.store(context.threadMemory, vectors[k], 32 * k + 16 * i)),
                   );
@@ -106,12 +109,12 @@ export function columnsKernel(
                     ended?.();
                   }
                 };
-                const costly = wide && split.price > CHAINED_PRICE && printer.canPair(values);
-                const one = (at: Value) => {
+                const costly = split.price > CHAINED_PRICE && printer.canPair(values);
+                forPairs(f, printer, inner, [i32.const(0), i32.const(split.length)], costly, (at, vectors) => {
+                  if (vectors === 2) return two();
                   take(at, 0, true);
                   ended?.();
-                };
-                forPairs(f, printer, inner, [i32.const(0), i32.const(split.length)], costly, { one, two });
+                });
               } else {
                 f.for(i32.const(0), i32.const(chained), 4 * chains, (at) => {
                   if (joins) takeChains(at);
@@ -142,7 +145,7 @@ export function columnsKernel(
             printer.scope({ [outer]: outerAt }, () => {
               printer.hoist(elementValues, elementStores);
               const range = [i32.const(0), i32.const(split.length)] as const;
-              forNeighbours(f, printer, inner, range, paired, elementValues, elementStores);
+              forNeighbours(f, printer, inner, range, elementStores);
             }),
           );
         }
@@ -150,7 +153,8 @@ export function columnsKernel(
       }),
     );
   };
-  return { name, units: units.count, threadBytes: resultsAt + 4 * phases.flat().length, emit };
+  const threadBytes = resultsAt + 4 * phases.flat().length;
+  return { name, units: units.count, sizes: sizesOf(all, units), threadBytes, emit };
 }
 
 /**

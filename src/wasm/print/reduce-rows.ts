@@ -15,7 +15,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import type { Units } from "./loop.ts";
-import { UNIT_PRICE, forPairs, forRows } from "./loop.ts";
+import { UNIT_PRICE, forPairs, forRows, sizesOf } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { LONG_CHAIN, combine, identity, inBlocks } from "./combine.ts";
@@ -73,7 +73,7 @@ export function rowsKernel(
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new WasmPrinter({
       f,
-      features: context.features,
+      context,
       exprs,
       memory: memoryOf(operands, context, exprs),
       vector: { name: rowInner, size: split.length, results: true },
@@ -83,7 +83,6 @@ export function rowsKernel(
       ]),
     });
     printer.hoist(passes.flat());
-    const wide = context.features.wide === true;
 
     forRows(f, context, split, units, (rowAt, from, to) =>
       printer.scope({ [rowOuter]: rowAt }, () => {
@@ -104,23 +103,14 @@ export function rowsKernel(
             for (const k of needed.kept) printer.setValue(kept[k].expr, v128.load(here, keptLine(k) + bytes));
             return work.map(({ value, into }) => f.name(into(value && printer.value(value), here, bytes)));
           };
-          forPairs(f, printer, rowInner, [from, to], wide && printer.canPair(values, stores), {
-            one: (at) => {
-              const here = place(at);
-              const computed = compute(here, 0);
-              work.forEach(({ line, store }, k) =>
-                store ? printer.store(store.target, store.index, computed[k]) : f.store(here, computed[k], line),
-              );
-            },
-            two: (at) => {
-              const here = place(at);
-              const [first, second] = printer.pair(values, stores, (bytes) => compute(here, bytes));
-              work.forEach(({ line = 0, store }, k) => {
-                if (store) return printer.storePair(store.target, store.index, [first[k], second[k]]);
-                f.store(here, first[k], line);
-                f.store(here, second[k], line + 16);
-              });
-            },
+          forPairs(f, printer, rowInner, [from, to], printer.canPair(values, stores), (at, vectors) => {
+            const here = place(at);
+            const computed = printer.neighbours(vectors, values, stores, (bytes) => compute(here, bytes));
+            work.forEach(({ line = 0, store }, k) => {
+              const own = computed.map((c) => c[k]);
+              if (store) printer.storeNeighbours(store.target, store.index, own);
+              else own.forEach((vector, i) => f.store(here, vector, line + 16 * i));
+            });
           });
         };
         const forColumns = (values: readonly Expr[], stores: readonly Store[], body: () => void): void => {
@@ -212,7 +202,7 @@ export function rowsKernel(
       }),
     );
   };
-  return { name, units: units.count, threadBytes: lines * lineBytes, emit };
+  return { name, units: units.count, sizes: sizesOf(split, units), threadBytes: lines * lineBytes, emit };
 }
 
 /** What is computed for a block's rows and where it goes: to a line of the thread's memory, or where a store says. */

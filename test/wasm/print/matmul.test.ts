@@ -64,7 +64,7 @@ function run(result: Tensor): ArrayLike<number> {
   const inputs = operands
     .filter((_, i) => i !== at)
     .map((operand) => {
-      if (operand === "parameters") return parameters;
+      if (typeof operand === "number") return parameters.subarray(operand);
       if (operand.op.kind !== "data") throw new Error(`an operand is ${operand.op.kind}`);
       return words(operand.op.data as ArrayLike<number>, operand.dtype);
     });
