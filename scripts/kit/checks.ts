@@ -50,7 +50,8 @@ const CASES: KitCases = {
 
 /** Values and gradients of a case on a device, with named sizes up to `sizes`. */
 function onDevice(one: KitCase, device: Backend, seed: number, sizes: number, runs: number): Promise<void> {
-  const { f, meaning, inputs, tolerance, gradientTolerance, gradients } = one;
+  const { f, meaning, inputs, gradientTolerance, gradients } = one;
+  const tolerance = device.kind === "cpu" ? (one.onCpu ?? one.tolerance) : one.tolerance;
   const options = { device, seed, sizes, runs, tolerance, gradientTolerance, gradients, ...FIRST };
   return meaning ? checkKernel(f, meaning, inputs, options) : checkOp(f, inputs, options);
 }
@@ -58,6 +59,8 @@ function onDevice(one: KitCase, device: Backend, seed: number, sizes: number, ru
 /** What gives no tensor of its own: several results in one list. */
 const flat = (result: unknown): Tensor[] =>
   result instanceof engine.Tensor ? [result] : Object.values(result as object).flatMap(flat);
+
+const reference = new engine.ReferenceDevice();
 
 /** All checks, the cheap ones first; gradients in float64 are those of no device in particular. */
 function checksFor(device: Backend, seed: number): Check[] {
@@ -88,6 +91,13 @@ function checksFor(device: Backend, seed: number): Check[] {
             run: () =>
               checkGradient(f, inputs, { seed, order: order as 1 | 2, runs: 2, sizes: 2, samples: 12, ...FIRST }),
           }))),
+    // What an operation is without a kernel, which on this device nothing else would run.
+    ...(device.kind === "cpu" ? cases.filter(([, { meaning, gradients }]) => meaning && gradients !== false) : []).map(
+      ([name, one]) => ({
+        name: `without kernels: ${name}`,
+        run: () => onDevice(one, reference, seed, 4, 1),
+      }),
+    ),
     ...cases
       .filter(([, { large }]) => large !== 0)
       .map(([name, one]) => ({
