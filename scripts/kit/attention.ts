@@ -25,15 +25,24 @@ const uneven = (x: Tensor): Tensor => x.add(arange(x.shape.at(-1)!).square().mul
 /** softmax(q·kᵀ·scale)·v of [B, T, H, D], a closed key with no weight; a query of closed keys alone gives 0. */
 function attended(q: Tensor, k: Tensor, v: Tensor, open?: Tensor, keep?: Tensor): Tensor {
   const [a, b, c] = [q, k, v].map((t) => t.permute([0, 2, 1, 3]));
-  const e = a
-    .matmul(b.transpose())
-    .mul(1 / Math.sqrt(q.shape[3]))
-    .exp();
+  const scores = a.matmul(b.transpose()).mul(1 / Math.sqrt(q.shape[3]));
+  const e = scores.sub(scores.detach().max(-1, true)).exp();
   const weights = open ? e.mul(open) : e;
   const total = weights.sum(-1, true);
   const probabilities = weights.div(open ? total.gt(0).where(total, 1) : total);
   return (keep ? probabilities.mul(keep) : probabilities).matmul(c).permute([0, 2, 1, 3]);
 }
+
+/** Factors of keys, [1, T, 1, 1]: of the first ones the scores are as large as an exponential can no more hold. */
+const FALLING = tensor(
+  Array.from({ length: 150 }, (_, i) => 500 * 0.93 ** i),
+  { shape: [1, 150, 1, 1] },
+);
+/** A factor for each of two heads of 8 batches. */
+const HEADS = tensor(
+  Array.from({ length: 16 }, (_, i) => 1.5 - i / 16),
+  { shape: [8, 1, 2, 1] },
+);
 
 const ATTENTION: KitCases = {
   attention: {
@@ -63,6 +72,24 @@ const ATTENTION: KitCases = {
     meaning: (q, k, v) => attended(q, k, v),
     large: 0,
     order: 0,
+  },
+  // The largest score of all stands among the first keys, or among the last ones.
+  "attention over keys of falling size": {
+    f: (q, k, v) => [attention(q, k.mul(FALLING), v), attention(q, k.mul(FALLING.flip(1)), v)],
+    inputs: [narrow(1, 5, 1, 16), narrow(1, 150, 1, 16), narrow(1, 150, 1, 16)],
+    meaning: (q, k, v) => [attended(q, k.mul(FALLING), v), attended(q, k.mul(FALLING.flip(1)), v)],
+    large: 0,
+    order: 0,
+    tolerance: 3e-4,
+    gradientTolerance: 3e-3,
+  },
+  "attention of many heads over many keys": {
+    f: (q, k, v) => attention(q, k.mul(HEADS), v.mul(HEADS)),
+    inputs: [narrow(8, 5, 2, 4), narrow(1, 150, 1, 4), narrow(1, 150, 1, 4)],
+    meaning: (q, k, v) => attended(q, k.mul(HEADS), v.mul(HEADS)),
+    large: 0,
+    order: 0,
+    gradientTolerance: 2e-4,
   },
   packedAttention: {
     f: (x, m) => [packedAttention(x, 2, { mask: m.cast("f32") }), packedAttention(x, 1)],
@@ -146,6 +173,11 @@ const contrast = (q: Tensor, p: Tensor, queue: Tensor, temperature: number): Ten
   return concat([near, far], 1).exp().sum(1).log().sub(near.exp().sum(1).log());
 };
 
+const THOUSANDS = tensor(
+  Array.from({ length: 3 * 8300 }, (_, i) => ((i * 37) % 64) / 64),
+  { shape: [3, 8300] },
+);
+
 const CONTRAST: KitCases = {
   infoNCE: {
     f: (q, p, queue) => [
@@ -161,6 +193,13 @@ const CONTRAST: KitCases = {
     inputs: [narrow("n", 6), narrow("n", 6), narrow(6, 1030)],
     meaning: (q, p, queue) => contrast(q, p, queue, 0.7),
     large: 21,
+    order: 0,
+  },
+  "infoNCE against thousands": {
+    f: (q, p, queue) => infoNCE(q, p, queue.mul(THOUSANDS), { temperature: 0.7, reduction: "none" }),
+    inputs: [narrow(5, 3), narrow(5, 3), { shape: [3, 1], domain: [0.5, 1] }],
+    meaning: (q, p, queue) => contrast(q, p, queue.mul(THOUSANDS), 0.7),
+    large: 0,
     order: 0,
   },
   ntXent: {

@@ -13,6 +13,8 @@ export interface KitCase {
   /** Whether gradients on the device are compared; default true. Where false, `order` is 0. */
   readonly gradients?: boolean;
   readonly tolerance?: number;
+  /** On `cpu`, where every function is the engine's own, and no driver's; default: `tolerance`. */
+  readonly onCpu?: number;
   readonly gradientTolerance?: number;
 }
 

@@ -20,6 +20,7 @@ import {
   meanSquaredError,
   mish,
   nllLoss,
+  noGrad,
   oneHot,
   scan,
   smoothL1Loss,
@@ -247,12 +248,17 @@ const DERIVATIVES: KitCases = {
     large: 9,
   },
   "gradients that are stopped": {
-    f: (x, y) => [x.detach().mul(y), x.mul(x.detach()), y.detach().tanh().add(x)],
+    f: (x, y) => [
+      x.detach().mul(y),
+      x.mul(x.detach()),
+      y.detach().tanh().add(x),
+      noGrad(() => x.square().mul(y)).mul(x),
+    ],
     inputs: [tensor([1, 2, -3]), tensor([0.5, -1, 0.25])],
     // A constant of the same value has no gradient.
     meaning: (x, y) => {
       const [a, b] = [tensor([1, 2, -3]), tensor([0.5, -1, 0.25])];
-      return [a.mul(y), x.mul(a), b.tanh().add(x)];
+      return [a.mul(y), x.mul(a), b.tanh().add(x), a.square().mul(b).mul(x)];
     },
     order: 0,
   },

@@ -12,6 +12,9 @@ const flags = { shape: MATRIX, dtype: "bool" } as const;
 
 const i32 = (shape: readonly number[], ...values: number[]): Tensor => tensor(Int32Array.from(values), { shape });
 
+/** 0 for what is smaller than normal numbers: WGSL may take it for 0. */
+const normal = (x: Tensor): Tensor => x.abs().lt(1e-30).where(0, x);
+
 const ELEMENTWISE: KitCases = {
   "sums and products": { f: (a, b) => [a.add(b), a.sub(b), a.mul(b)], inputs: [MATRIX, MATRIX] },
   "broadcast sums and products": {
@@ -38,6 +41,16 @@ const ELEMENTWISE: KitCases = {
   "extremes of two": { f: (a, b) => [a.maximum(b), a.minimum(b), a.clamp(-0.505, 0.755)], inputs: [MATRIX, MATRIX] },
   "sign and size": { f: (a) => [a.abs(), a.neg(), a.sign(), a.relu(), a.elu()], inputs: [MATRIX] },
   exponentials: { f: (a) => [a.exp(), a.expm1(), a.softplus(), a.sigmoid(), a.tanh()], inputs: [MATRIX] },
+  "functions to the last digits": {
+    f: (a) => [
+      ...[a.exp(), a.expm1(), a.tanh(), a.sigmoid(), a.softplus(), a.erf()],
+      ...[a.sin(), a.cos(), a.tan(), a.atan(), a.add(1).log(), a.log1p()],
+    ],
+    inputs: [{ shape: MATRIX, domain: [-0.4, 0.4] }],
+    onCpu: 2e-7,
+    gradients: false,
+    order: 0,
+  },
   angles: { f: (a) => [a.sin(), a.cos(), a.atan(), a.mul(0.5).tan(), a.mul(40).sin()], inputs: [MATRIX] },
   "smooth rectifiers": { f: (a) => [a.silu(), a.gelu(), a.gelu("tanh"), a.erf()], inputs: [MATRIX] },
   rounding: { f: (a) => [a.floor(), a.ceil(), a.trunc(), a.round()], inputs: [MATRIX], order: 0 },
@@ -55,18 +68,20 @@ const ELEMENTWISE: KitCases = {
     inputs: [MATRIX, positive],
     order: 0,
   },
+  "functions far out": {
+    f: (a) => [a.sigmoid(), a.tanh(), a.erf()],
+    inputs: [{ shape: MATRIX, domain: [-100, 100], specials: true }],
+    gradients: false,
+    order: 0,
+  },
   "special numbers": {
-    f: (a, b) => [
-      a.sub(b.sign()),
-      a.mul(b.sign()),
-      a.maximum(b),
-      a.relu(),
-      a.sign(),
-      a.abs(),
-      a.isNaN(),
-      a.isFinite(),
-      a.clamp(-1, 1),
-    ],
+    f: (given, other) => {
+      const [a, b] = [normal(given), normal(other)];
+      return [
+        ...[a.sub(b.sign()), a.mul(b.sign()), a.maximum(b), a.relu(), a.sign(), a.abs()],
+        ...[a.isNaN(), a.isFinite(), a.clamp(-1, 1)],
+      ];
+    },
     inputs: [
       { shape: MATRIX, specials: true },
       { shape: MATRIX, specials: true },
@@ -124,6 +139,11 @@ const ELEMENTWISE: KitCases = {
   },
 };
 
+const TABLE = tensor(
+  Array.from({ length: 3001 * 40 }, (_, i) => ((i * 37) % 64) / 64),
+  { shape: [3001, 40] },
+);
+
 const REDUCTIONS: KitCases = {
   "sums over axes": {
     f: (a) => [a.sum(), a.sum(0), a.sum(1), a.sum([0, 2]), a.sum(-1, true), a.mean([1, 2]), a.mean(), a.variance(1)],
@@ -151,6 +171,13 @@ const REDUCTIONS: KitCases = {
     order: 0,
     tolerance: 1e-6,
   },
+  "long columns side by side": {
+    f: (a) => [TABLE.mul(a).sum(0), TABLE.sub(a).square().mean(0)],
+    inputs: [{ shape: [40], domain: [0.5, 1] }],
+    large: 0,
+    order: 0,
+    tolerance: 1e-6,
+  },
   products: { f: (a) => [a.prod(0), a.prod(1), a.prod()], inputs: [{ shape: MATRIX, domain: [0.5, 1.5] }], large: 9 },
   "largest and smallest": {
     f: (a) => [a.max(), a.min(1), a.max(0, true), a.argmax(1), a.argmin(0)],
@@ -168,17 +195,23 @@ const REDUCTIONS: KitCases = {
     f: (a) => [a.add(tensor([0, 9, 4])).max(1), a.add(tensor([0, 9, 4])).min(1)],
     inputs: [{ shape: ["n", 3], domain: [-1, 1] }],
   },
-  "largest where all are equal": {
-    f: (a) => a.mul(tensor([0, 0, 0])).max(),
-    inputs: [[3]],
-    meaning: (a) =>
-      a
-        .mul(0)
-        .sum()
-        .mul(1 / 3),
+  // Elements that share the extreme share its gradient.
+  "largest and smallest of equals": {
+    f: (a) => [a.max(), a.max(1), a.min(0)],
+    inputs: [tensor([2, 2, 1, 2, 2, 2], { shape: [2, 3] })],
+    meaning: (a) => {
+      const weighed = (...weights: number[]): Tensor => a.mul(tensor(weights, { shape: [2, 3] }));
+      return [
+        weighed(1, 1, 0, 1, 1, 1).sum().div(5),
+        weighed(3, 3, 0, 2, 2, 2).sum(1).div(6),
+        weighed(1, 1, 2, 1, 1, 0).sum(0).div(2),
+      ];
+    },
     order: 0,
   },
 };
+
+const MANY = tensor(Array.from({ length: 24_641 }, (_, i) => ((i * 37) % 64) / 64));
 
 const PRODUCTS: KitCases = {
   matmul: {
@@ -232,7 +265,39 @@ const PRODUCTS: KitCases = {
     ],
     large: 0,
     order: 0,
-    tolerance: 3e-6,
+    tolerance: 1e-4,
+    onCpu: 3e-6,
+  },
+  // So many steps that the last part of them is shorter than others by more than a block.
+  "inner axes of many parts": {
+    f: (a, b) => a.mul(MANY).matmul(b.mul(MANY.flip()).transpose()),
+    inputs: [
+      { shape: [5, 1], domain: [0.5, 1] },
+      { shape: [9, 1], domain: [0.5, 1] },
+    ],
+    large: 0,
+    gradients: false,
+    tolerance: 1e-4,
+    onCpu: 1e-5,
+  },
+  "products of rows by index": {
+    f: (a, b, i) => {
+      const chosen = a.gather(0, i.mod(4));
+      return [a.gather(0, i).matmul(b), chosen.matmul(b), b.transpose().matmul(chosen.transpose())];
+    },
+    inputs: [[4, "k"], ["k", "m"], { shape: ["n", "k"], dtype: "i32", domain: [0, 3] }],
+    large: 30,
+  },
+  "products of a matrix in the order of its columns": {
+    f: (a, b) => {
+      const turned = a.transpose().reshape([24, 16]);
+      return [turned.matmul(b), b.transpose().matmul(turned.transpose())];
+    },
+    inputs: [
+      [12, 32],
+      [16, "n"],
+    ],
+    large: 9,
   },
   "wide products": {
     f: (a, b) => a.matmul(b),
@@ -349,6 +414,24 @@ const MOVES: KitCases = {
       a.window(1, 3).mean(2),
     ],
     inputs: [[5, 7]],
+    large: 0,
+  },
+  "flat views from another place on": {
+    f: (a) => {
+      const [n, m] = a.shape;
+      const flat = (t: Tensor): Tensor => t.reshape([n * m]);
+      const later = (t: Tensor, from: number): Tensor =>
+        flat(t)
+          .slice([from, from + n * (m - 1)])
+          .reshape([m - 1, n]);
+      return [
+        later(a.transpose(), 1),
+        later(a.transpose(), n),
+        later(a.tanh(), 3).sin(),
+        flat(a.transpose()).slice([m, n * m]),
+      ];
+    },
+    inputs: [[5, 4]],
     large: 0,
   },
   "a view of another shape beside its own": {

@@ -1,7 +1,7 @@
 /** Which planted errors concern the kit, and which checks are the likeliest to find one: these run first. */
 import type { Mutation } from "../mutation.ts";
 
-/** Edits that change no value, no gradient and no refusal: memory that is kept, and sizes of plans. */
+/** Edits that change no value, no gradient and no refusal of what the engine is asked for. */
 const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] = [
   ["src/tensor/program/compile.ts", "scope.before.clear();", "memory: traces that are kept"],
   ["src/device/recently-used.ts", "this.#entries.size", "memory: a cache without an end"],
@@ -9,6 +9,24 @@ const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] =
   ["src/device/cpu/program-layout.ts", "valueSpec(node)", "memory: a plan that keeps its graph"],
   ["src/device/cpu/memory.ts", "size);", "memory: what is not given back"],
   ["src/device/cpu/memory.ts", "before !== undefined", "memory: free blocks that are not joined"],
+  [
+    "src/wasm/matmul/packing.ts",
+    "valid - 4 * group",
+    "memory: reads beside an operand, in lanes that nothing is made of",
+  ],
+  ["src/wasm/blocks/copy.ts", "f.least(i32.add(row", "memory: reads beside a tensor, in rows that nothing is made of"],
+  [
+    "src/wasm/matmul/packing.ts",
+    "[...groups].reverse()",
+    "a layout of panels that the choice of blocks never asks for",
+  ],
+  [
+    "src/wasm/print/reduce-columns.ts",
+    "f.store(context.threadMemory, vectors[k]",
+    "speed: vectors that V8 does not join",
+  ],
+  ["src/wasm/assembler/function.ts", "this.#zero", "speed: vectors that V8 does not join"],
+  ["src/device/cpu/worker-text.ts", "memory.grow(0)", "a race within V8, which only an imitation of it shows"],
   ["src/tensor/program/long-programs.ts", "LONG_PROGRAM", "sizes of plans: a loop in one plan"],
   ["src/tensor/program/pending.ts", "cutLongPrograms", "sizes of plans: where a long program is cut"],
 ];
@@ -23,7 +41,7 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [
     /tensor\/elementwise/,
     "gradient of sums and,gradient of quotients,gradient of powers,gradient of ext,gradient of sign,gradient of exp," +
-      "gradient of angles,gradient of smooth,gradient of choices,kinks,special,smooth,angles",
+      "gradient of angles,gradient of smooth,gradient of choices,kinks,far out,special,quotients,choices,bits,smooth,angles",
   ],
   [
     /(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/,
@@ -31,24 +49,36 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   ],
   [
     /print\/(reduce|combine)/,
-    "many long,large sums,large largest,longer,sums,largest,means,many long,softmax,layerNorm",
+    "many long,long columns,large sums,large largest,longer,sums,largest,means,many long,softmax,layerNorm",
   ],
-  [/(wasm|shaders)\/scan/, "large gru,large lstm,Scan"],
+  [/(wasm|shaders)\/scan\/gru/, "gruScan"],
+  [/(wasm|shaders)\/scan\/lstm/, "lstmScan"],
+  [/(wasm|shaders)\/scan/, "Scan"],
+  [/print\/helpers/, "last digits,smooth,angles,rests,division,draws,exponentials"],
+  [/print\/bindings/, "truths,choices,draws,casts"],
+  [/persistent|loop-memory|row-local|print\/matmul/, "large a cell,a cell"],
+  [/index-checks/, "programs"],
   [/ops\/scan\.ts/, "Scan of 2,gradient of gru,gradient of lstm,Scan"],
-  [/attention/, "attention,rotary"],
+  [/masked-attention/, "causal,rotary"],
+  [/attention/, "attention"],
   [/info-nce|contrastive/, "infoNCE"],
   [/top-k/, "topK"],
   [/autograd\/loop/, "a cell"],
   [/autograd\/forward/, "tangents,tables,hessian"],
   [/autograd\/custom/, "a gradient of one's own,programs"],
-  [/autograd\/(grad|vjp)|history/, "equal,stopped,gradient of,programs"],
+  [/autograd\/(grad|vjp)|history/, "of equals,stopped,several passes,gradient of,programs"],
   [/kernels\/define/, "one's own,of one name,refusals"],
   [/checkpoint/, "computed again"],
   [/ops\/softmax/, "softmax,logSumExp"],
   [/ops\/normalization/, "Norm"],
   [/cross-entropy/, "crossEntropy"],
-  [/spatial/, "conv,pool,norm,samples,around,mean of,columns"],
+  [/batch-norm/, "batch,statistics,norm"],
+  [/pooling/, "window,pool"],
+  [/convolve/, "every channel,dilation,conv"],
+  [/padding/, "around"],
+  [/spatial/, "window,conv,pool,norm,samples,around,mean of,columns"],
   [/ops\/convolution/, "samples,depthwise"],
+  [/activations/, "activations"],
   [/ops\/arrays/, "running,order,writing,parts,activations"],
   [/sampling/, "likeliest"],
   [/sequence\/cache/, "cache"],
@@ -57,7 +87,10 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/autocast|module\.ts/, "compiled"],
   [/random|threefry/, "draws,programs"],
   [/tensor\/(program|create|dtype|door|bounds)/, "programs,whole,compiled,refusals"],
-  [/print\/(expr|access|math|loop|elementwise)|compiler/, "joins,views,windows,pads,angles,draws,choices,graphs"],
+  [
+    /print\/(expr|access|math|loop|elementwise)|compiler/,
+    "last digits,joins,views,windows,pads,angles,draws,choices,special,rectifiers,graphs",
+  ],
   [/compiler\/(plan|graph)/, "variables,starts again,scaled,programs"],
   [/compiler\/fusion/, "view of another,graphs"],
   [/work-sharing|device\/cpu/, "long,wide,products,the same bits"],

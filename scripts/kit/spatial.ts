@@ -112,9 +112,15 @@ const CONVOLUTIONS: KitCases = {
     order: 0,
   },
   "conv2d of every channel by itself": {
-    f: (x, w) => conv2d(x, w, { groups: 5, stride: 2, padding: 1 }),
+    f: (x, w) => [
+      conv2d(x, w, { groups: 5, stride: 2, padding: 1 }),
+      conv2d(x, w, { groups: 5, dilation: [2, 1], padding: [2, 0] }),
+    ],
     inputs: [narrow("n", 5, 6, 5), narrow(5, 1, 3, 3)],
-    meaning: (x, w) => correlated(x, w, { groups: 5, stride: [2, 2], padding: [both(1), both(1)] }),
+    meaning: (x, w) => [
+      correlated(x, w, { groups: 5, stride: [2, 2], padding: [both(1), both(1)] }),
+      correlated(x, w, { groups: 5, dilation: [2, 1], padding: [both(2), NONE] }),
+    ],
     large: 5,
   },
   conv1d: {

@@ -279,6 +279,25 @@ const ASSIGNED: KitCases = {
   },
 };
 
+/** What `backward` leaves behind: sums, until they are taken away. */
+const LEFT: KitCases = {
+  "gradients of several passes": {
+    f: (x, y) => {
+      const v = variable(x);
+      v.mul(y).sum().backward();
+      const first = v.grad!.mul(1);
+      v.square().sum().backward();
+      const both = v.grad!.mul(1);
+      v.grad = undefined;
+      v.mul(3).sum().backward();
+      return [first, both, v.grad!.mul(1)];
+    },
+    inputs: [["n"], ["n"]],
+    meaning: (x, y) => [y.mul(1), y.add(x.mul(2)), x.mul(0).add(3)],
+    ...state,
+  },
+};
+
 const OPTIMIZERS: KitCases = {
   SGD: {
     f: stepped((p) => new SGD(p, { lr: 0.1, weightDecay: 0.2 })),
@@ -444,4 +463,4 @@ function eye4(n: number): Tensor {
 }
 
 /** By name. */
-export const TRAINING: KitCases = { ...MODES, ...ASSIGNED, ...OPTIMIZERS, ...FIRST_VALUES };
+export const TRAINING: KitCases = { ...MODES, ...ASSIGNED, ...LEFT, ...OPTIMIZERS, ...FIRST_VALUES };

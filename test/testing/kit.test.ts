@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { customGradient } from "../../src/autograd/custom.ts";
+import { device } from "../../src/device/open.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { Linear, Module, Sequential } from "../../src/nn/index.ts";
 import { softmax } from "../../src/ops/index.ts";
@@ -124,6 +125,25 @@ test("checkOp and checkKernel find a device that is wrong, a kernel that is, and
     ).message,
     /1 results, its meaning 2/,
   );
+});
+
+test("checkOp takes a large tensor from outside time and again", async () => {
+  const ready = tensor(Float32Array.from({ length: 30_000 }, (_, i) => i / 30_000));
+  const cpu = await device("cpu", { threads: 1 });
+  await checkOp((x) => x.mul(ready).sum(1), [["n", 1]], { device: cpu, runs: 3, seed: 12 });
+  cpu.close();
+});
+
+test("checkOp asks for values alone as well: they may be computed in another way", async () => {
+  const asked: number[] = [];
+  const counting = new (class extends ReferenceDevice {
+    override realize(...given: Parameters<ReferenceDevice["realize"]>): Promise<Storage[]> {
+      asked.push(given[0].length);
+      return super.realize(...given);
+    }
+  })();
+  await checkOp((x) => x.exp(), [["n"]], { device: counting, runs: 1, seed: 13 });
+  assert.deepEqual(asked, [1, 2]);
 });
 
 test("checkDeterminism finds a result that changes", async () => {

@@ -9,7 +9,7 @@ import { pick, same, type Kind } from "./kind.ts";
 import type { PlainState } from "./plain-state.ts";
 import type { Scope } from "./scope.ts";
 import { refused } from "./refused.ts";
-import { steps, varied } from "./sequences.ts";
+import { moved, steps, varied } from "./sequences.ts";
 import { draw, integer, special, typed } from "./values.ts";
 import type { EngineTensor } from "./worlds.ts";
 
@@ -290,7 +290,7 @@ const disposed: Kind = (scope, a) => {
 export const INSIDE: readonly Kind[] = [draw, modal, live, partial, quiet, gradOf];
 const OUTSIDE: readonly Kind[] = [
   ...[typed, integer, special, draw, reseed, mode, modal, turnLive, partial, save, load, reset, elsewhere, foreign],
-  ...[gradOf, quiet, deep, disposed, refused, refused, varied, varied, steps, steps, failing],
+  ...[gradOf, quiet, deep, disposed, refused, refused, varied, varied, steps, steps, failing, moved],
 ];
 
 export function extra(scope: Scope, kinds: readonly Kind[] | undefined, a: number, b: number, c: number) {

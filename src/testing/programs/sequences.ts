@@ -7,7 +7,7 @@
 import { backward, constant, OPS } from "./eager.ts";
 import { pick, same, type Kind } from "./kind.ts";
 import { uniformly } from "./plain-state.ts";
-import type { EngineWorld, PlainWorld } from "./worlds.ts";
+import type { EngineTensor, EngineWorld, PlainWorld } from "./worlds.ts";
 
 interface Change {
   readonly line: string;
@@ -110,6 +110,61 @@ export const steps: Kind = (scope, a, b, c) => {
       w.optimizer(i).step();
       await between.engine(w);
       w.optimizer(i).step();
+    },
+  };
+};
+
+interface Move {
+  readonly text: string;
+  readonly engine: (v: EngineTensor) => EngineTensor;
+  /** Where the element at a row and a column comes from. */
+  readonly from: (row: number, column: number, rows: number, columns: number) => number;
+}
+
+const MOVES: readonly Move[] = [
+  {
+    text: "flip(0)",
+    engine: (v) => v.flip(0),
+    from: (row, column, rows, columns) => (rows - 1 - row) * columns + column,
+  },
+  {
+    text: "flip(1)",
+    engine: (v) => v.flip(1),
+    from: (row, column, _, columns) => row * columns + columns - 1 - column,
+  },
+  {
+    text: "reshape([...w.shape].reverse()).transpose()",
+    engine: (v) => v.reshape([...v.shape].reverse()).transpose(),
+    from: (row, column, rows) => column * rows + row,
+  },
+];
+
+/**
+ * A variable of so many elements that a kernel still reads it while it writes, assigned what is made of its elements in
+ * another order: the new value may not stand in the old one's place.
+ */
+export const moved: Kind = (scope, a, b, c) => {
+  const [rows, columns] = [2 + (b % 11), 2 + (c % 13)];
+  const { text, engine, from } = pick(MOVES, a)!;
+  const values = Array.from({ length: rows * columns }, (_, i) => ((i * 37) % 64) / 64);
+  const name = scope.fresh("w");
+  return {
+    line:
+      `const ${name} = variable(tensor([${values.join(", ")}], { shape: [${rows}, ${columns}] })); ` +
+      `await ${name}.realize(); ${name}.assign(((w) => w.${text}.mul(0.5).add(w))(${name})); console.log(await ${name}.read());`,
+    plain: (w) =>
+      w.read(
+        name,
+        values.map((value, i) => value + values[from(Math.floor(i / columns), i % columns, rows, columns)] / 2),
+        false,
+      ),
+    engine: async (w) => {
+      const v = w.engine.variable(w.engine.tensor(Float32Array.from(values), { shape: [rows, columns] }));
+      await v.realize();
+      v.assign(engine(v).mul(0.5).add(v));
+      // What is read itself has a place of its own first; so another read makes the assignment happen.
+      await w.engine.tensor(Float32Array.of(1), {}).mul(2).read();
+      await w.read(name, v);
     },
   };
 };

@@ -72,6 +72,8 @@ export type EngineTensor = {
   take(index: EngineTensor): EngineTensor;
   slice(range: readonly [number, number]): EngineTensor;
   reshape(shape: readonly number[]): EngineTensor;
+  flip(axis: number): EngineTensor;
+  transpose(): EngineTensor;
 } & { readonly [op in Unary | "sum" | "mean" | "max"]: () => EngineTensor } & {
   readonly [op in Binary]: (y: EngineTensor | number) => EngineTensor;
 };
