@@ -27,6 +27,8 @@ const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] =
   ],
   ["src/wasm/assembler/function.ts", "this.#zero", "speed: vectors that V8 does not join"],
   ["src/device/cpu/worker-text.ts", "memory.grow(0)", "a race within V8, which only an imitation of it shows"],
+  ["src/wasm/assembler/module.ts", "this.#known.set", "sizes of modules: equal code, once"],
+  ["src/wasm/print/expr-kernel.ts", "e.word - firstWord", "sizes of programs: kernels printed once"],
   ["src/tensor/program/long-programs.ts", "LONG_PROGRAM", "sizes of plans: a loop in one plan"],
   ["src/tensor/program/pending.ts", "cutLongPrograms", "sizes of plans: where a long program is cut"],
 ];
