@@ -66,8 +66,8 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("src/shaders/print/forms.ts", "<= ${word(0x7f800000)})`", "<= ${word(0x7f700000)})`", "tensor/specials#^relu"),
   edit(
     "src/shaders/print/forms.ts",
-    "select(${value(`max(${x}, ${end})`)}, ${float(0)}, ${x} < ${end})",
-    "${value(`max(${x}, ${end})`)}",
+    "select(${value(larger(x, end))}, ${float(0)}, ${x} < ${end})",
+    "${value(larger(x, end))}",
     "tensor/specials#^sigmoid",
   ),
   form("reciprocal: (b, x) => b.div(b.const(1), x)", "reciprocal: (b, x) => b.div(b.const(2), x)", `${TABLE}/forms.ts`),

@@ -27,6 +27,9 @@ class Statements {
 
 const infix = (symbol: string) => (x: string, y: string) => `(${x} ${symbol} ${y})`;
 const call = (name: string) => (x: string) => `${name}(${x})`;
+// By selection: SwiftShader's `min` and `max` take as long as its `exp`.
+const smaller = (x: string, y: string) => `select(${x}, ${y}, ${y} < ${x})`;
+const larger = (x: string, y: string) => `select(${x}, ${y}, ${x} < ${y})`;
 
 const OPERATORS = {
   add: infix("+"),
@@ -55,7 +58,7 @@ const OPERATORS = {
   bitXor: infix("^"),
   multiplyAdd: (x: string, y: string, z: string) => `fma(${x}, ${y}, ${z})`,
   negativeMultiplyAdd: (x: string, y: string, z: string) => `fma(-${x}, ${y}, ${z})`,
-  pmin: (x: string, y: string) => `min(${x}, ${y})`,
+  pmin: smaller,
 };
 
 function wgslForms(statements: Statements, lanes: Lanes, dtype: DType): FormBuilder<string> {
@@ -70,10 +73,8 @@ function wgslForms(statements: Statements, lanes: Lanes, dtype: DType): FormBuil
   const notANumber = (x: string) => `(${size(x)} > ${word(0x7f800000)})`;
   const carrying = (value: string, x: string) => `select(${value}, ${x}, ${notANumber(x)})`;
   /** The larger or smaller of two; of floats the first that is not a number. */
-  const extreme = (chosen: string) => (x: string, y: string) => {
-    const value = `${chosen}(${x}, ${y})`;
-    return isFloat(dtype) ? carrying(carrying(value, y), x) : value;
-  };
+  const extreme = (chosen: typeof smaller) => (x: string, y: string) =>
+    isFloat(dtype) ? carrying(carrying(chosen(x, y), y), x) : chosen(x, y);
   const shift = (symbol: string) => (x: string, y: string) => `(${x} ${symbol} ${type("u32")}(${y}))`;
   /** A call of a function whose text, and what that calls, `helpers.ts` has under these names. */
   const calling = (text: string, ...needed: string[]) => {
@@ -89,8 +90,8 @@ function wgslForms(statements: Statements, lanes: Lanes, dtype: DType): FormBuil
     mod: (x, y) => calling(`floor_mod_${dtype}_${lanes}(${x}, ${y})`, "floorDiv"),
     neg: (x) => (dtype === "u32" ? `(~${x} + ${word(1)})` : `(-${x})`),
     sign: (x) => `sign(${x})`,
-    maximum: extreme("max"),
-    minimum: extreme("min"),
+    maximum: extreme(larger),
+    minimum: extreme(smaller),
     isNaN: notANumber,
     isFinite: (x) => `(${size(x)} < ${word(0x7f800000)})`,
     shiftLeft: shift("<<"),
@@ -101,9 +102,7 @@ function wgslForms(statements: Statements, lanes: Lanes, dtype: DType): FormBuil
     log1p: (x) => calling(`log1p_${lanes}(${x})`, "log", "log1p"),
     // The bits of −0 to −∞ follow each other, and what follows them is no number.
     pmax: (x, y) =>
-      y === float(0)
-        ? `select(${x}, ${y}, (${bits(x)} - ${word(0x80000000)}) <= ${word(0x7f800000)})`
-        : `max(${x}, ${y})`,
+      y === float(0) ? `select(${x}, ${y}, (${bits(x)} - ${word(0x80000000)}) <= ${word(0x7f800000)})` : larger(x, y),
     pow: (x, y) => calling(`power_${lanes}(${x}, ${y})`, "power"),
     withSign: (x, y) => fromBits(`${bits(x)} | (${bits(y)} & ${word(0x80000000)})`),
     turned: (n, quarters, odd, even) => {
@@ -116,7 +115,7 @@ function wgslForms(statements: Statements, lanes: Lanes, dtype: DType): FormBuil
     carrying,
     above: (low, x, value) => {
       const end = float(low);
-      return carrying(`select(${value(`max(${x}, ${end})`)}, ${float(0)}, ${x} < ${end})`, x);
+      return carrying(`select(${value(larger(x, end))}, ${float(0)}, ${x} < ${end})`, x);
     },
   };
 }
