@@ -27,7 +27,7 @@ class Statements {
 
 const infix = (symbol: string) => (x: string, y: string) => `(${x} ${symbol} ${y})`;
 const call = (name: string) => (x: string) => `${name}(${x})`;
-// By selection: SwiftShader's `min` and `max` take as long as its `exp`.
+// By selection, which counts subnormal numbers as 0: SwiftShader's `min` and `max` take as long as its `exp`.
 const smaller = (x: string, y: string) => `select(${x}, ${y}, ${y} < ${x})`;
 const larger = (x: string, y: string) => `select(${x}, ${y}, ${x} < ${y})`;
 
@@ -72,9 +72,11 @@ function wgslForms(statements: Statements, lanes: Lanes, dtype: DType): FormBuil
   const size = (x: string) => `(${bits(x)} & ${word(0x7fffffff)})`;
   const notANumber = (x: string) => `(${size(x)} > ${word(0x7f800000)})`;
   const carrying = (value: string, x: string) => `select(${value}, ${x}, ${notANumber(x)})`;
-  /** The larger or smaller of two; of floats the first that is not a number. */
-  const extreme = (chosen: typeof smaller) => (x: string, y: string) =>
-    isFloat(dtype) ? carrying(carrying(chosen(x, y), y), x) : chosen(x, y);
+  /** The larger or smaller of two, subnormal numbers too; of floats the first that is not a number. */
+  const extreme = (chosen: string) => (x: string, y: string) => {
+    const value = `${chosen}(${x}, ${y})`;
+    return isFloat(dtype) ? carrying(carrying(value, y), x) : value;
+  };
   const shift = (symbol: string) => (x: string, y: string) => `(${x} ${symbol} ${type("u32")}(${y}))`;
   /** A call of a function whose text, and what that calls, `helpers.ts` has under these names. */
   const calling = (text: string, ...needed: string[]) => {
@@ -90,8 +92,8 @@ function wgslForms(statements: Statements, lanes: Lanes, dtype: DType): FormBuil
     mod: (x, y) => calling(`floor_mod_${dtype}_${lanes}(${x}, ${y})`, "floorDiv"),
     neg: (x) => (dtype === "u32" ? `(~${x} + ${word(1)})` : `(-${x})`),
     sign: (x) => `sign(${x})`,
-    maximum: extreme(larger),
-    minimum: extreme(smaller),
+    maximum: extreme("max"),
+    minimum: extreme("min"),
     isNaN: notANumber,
     isFinite: (x) => `(${size(x)} < ${word(0x7f800000)})`,
     shiftLeft: shift("<<"),
