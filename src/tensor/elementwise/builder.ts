@@ -53,8 +53,8 @@ export interface FormBuilder<V> {
   shiftRight(x: V, y: V): V;
 
   /**
-   * A GPU has eˣ and the logarithm as instructions that no polynomial is as fast as, which serve eˣ − 1 too. (A form of
-   * that by the polynomial of WebAssembly took SwiftShader a third longer.)
+   * A GPU has eˣ and the logarithm as instructions that no polynomial is as fast as. They serve eˣ − 1 too: by the
+   * polynomial of WebAssembly it takes SwiftShader a third longer.
    */
   exp(x: V): V;
   expm1(x: V): V;
