@@ -1,8 +1,9 @@
 /** Planted errors in what the cpu device runs on: WebAssembly kernels, memory, and the sharing of work among threads. */
-import { editsOf } from "./mutation.ts";
+import { edit, editsOf } from "./mutation.ts";
 import type { Mutation } from "./mutation.ts";
 
 const wasm = editsOf("src/wasm");
+const FORMS = "src/tensor/elementwise/forms.ts";
 const cpu = editsOf("src/device/cpu");
 
 const MATMUL = ["wasm/matmul/matmul", "wasm/print/matmul"];
@@ -193,13 +194,13 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("assembler/module", "this.#known.set(key, index);", "", "wasm/program"),
 
   // --- elementwise forms, functions, indices behind guards, random bits
-  wasm(
-    "print/elementwise-forms",
-    "relu: plain1((x) => f32x4.pmax(x, zero))",
-    "relu: plain1((x) => f32x4.pmax(zero, x))",
+  edit(
+    FORMS,
+    "relu: (b, x) => b.pmax(x, b.const(0))",
+    "relu: (b, x) => b.pmax(b.const(0), x)",
     "device/cpu-device#NaN",
   ),
-  wasm("print/elementwise-forms", "f32x4.const(0.044715)", "f32x4.const(0.045)", ROWS),
+  edit(FORMS, "b.const(0.044715)", "b.const(0.045)", ROWS),
   wasm("print/math", "0.1666652011", "0.1666752011", "wasm/print/math"),
   wasm("print/math", "1.5 * 2 ** 23 + 126", "1.5 * 2 ** 23 + 127", "wasm/print/math"),
   wasm(
@@ -237,13 +238,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "i32.add(offset, i32.const(4 * rows))",
     INFO_NCE,
   ),
-  wasm("info-nce/info-nce", "f32x4.mul(sumPositive, e(f32x4.sub(topPositive, top)))", "sumPositive", INFO_NCE),
-  wasm(
-    "info-nce/info-nce",
-    "exp(f, features, f32x4.sub(logit, some)))",
-    "exp(f, features, f32x4.sub(logit, all)))",
-    INFO_NCE,
-  ),
+  wasm("info-nce/info-nce", "f32x4.mul(sumPositive, exp(f32x4.sub(topPositive, top)))", "sumPositive", INFO_NCE),
+  wasm("info-nce/info-nce", "exp(f32x4.sub(logit, some)))", "exp(f32x4.sub(logit, all)))", INFO_NCE),
   wasm("info-nce/chunks", "if (negatives % 4 !== 0) {", "if (negatives % 4 === 5) {", INFO_NCE),
   wasm("info-nce/chunks", "() => f.call(add, given)", "() => f.call(set, given)", INFO_NCE),
 

@@ -33,9 +33,8 @@ const { values } = parseArgs({
   },
 });
 
-/** Whether an edit is seen on WebGPU alone: shaders, their host, and the table's forms in WGSL. */
-const isShader = ({ file, find }: Mutation): boolean =>
-  /^src\/(shaders|device\/webgpu)\//.test(file) || (file.startsWith("src/tensor/elementwise/") && find.includes("${"));
+/** Whether an edit is seen on WebGPU alone: shaders and their host. */
+const isShader = ({ file }: Mutation): boolean => /^src\/(shaders|device\/webgpu)\//.test(file);
 
 const folder = copyTree();
 const bundle = join(folder, ".cache/kit.js");

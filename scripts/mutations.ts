@@ -20,8 +20,8 @@ const fileOf = (row: string): string =>
 /** A derivative of the elementwise table: found by the finite differences of its row. */
 const derivative = (row: string, find: string, replace: string): Mutation =>
   edit(fileOf(row), find, replace, `tensor/elementwise#^${row}: gradient`);
-/** A WGSL form of the table or a function it calls. */
-const form = (find: string, replace: string, file = `${TABLE}/functions.ts`): Mutation =>
+/** A form of the table, what a shader has for it, or a function it calls. */
+const form = (find: string, replace: string, file = "src/shaders/print/forms.ts"): Mutation =>
   edit(file, find, replace, "tensor/elementwise#all rows|integers: division|NaN and infinities|ends of float32");
 const helper = (find: string, replace: string): Mutation => form(find, replace, "src/shaders/print/helpers.ts");
 const rule = (find: string, replace: string, ...tests: string[]): Mutation =>
@@ -62,23 +62,24 @@ export const MUTATIONS: readonly Mutation[] = [
   derivative("where", "[undefined, dy.mask(c), dy.mask(c.not())]", "[undefined, dy.mask(c), dy.mask(c)]"),
   edit(`${TABLE}/arithmetic.ts`, "tie.where(0.5, 0)", "tie.where(1, 0)", "autograd/autograd"),
 
-  // --- WGSL of the table and its helpers
-  edit(`${TABLE}/functions.ts`, ") <= ${w.u(0x7f800000)})`,", ") <= ${w.u(0x7f700000)})`,", "tensor/specials#^relu"),
+  // --- forms of the table, and their WGSL
+  edit("src/shaders/print/forms.ts", "<= ${word(0x7f800000)})`", "<= ${word(0x7f700000)})`", "tensor/specials#^relu"),
   edit(
-    `${TABLE}/functions.ts`,
-    "${w.f(0)}, ${x} < ${w.f(-87.3)})",
-    "${value}, ${x} < ${w.f(-87.3)})",
+    "src/shaders/print/forms.ts",
+    "select(${value(larger(x, end))}, ${float(0)}, ${x} < ${end})",
+    "${value(larger(x, end))}",
     "tensor/specials#^sigmoid",
   ),
-  form("`(${w.f(1)} / ${x})`", "`(${w.f(2)} / ${x})`", `${TABLE}/arithmetic.ts`),
-  form("`select(${y}, ${x}, ${c})`", "`select(${x}, ${y}, ${c})`", `${TABLE}/comparisons.ts`),
-  form("`(~${x} + ${w.u(1)})`", "`(~${x})`", `${TABLE}/arithmetic.ts`),
-  form("${w.u(0x7fffffff)}) > ${w.u(0x7f800000)})`", "${w.u(0x7fffffff)}) >= ${w.u(0x7f800000)})`", `${TABLE}/row.ts`),
-  form("tanh(clamp(${x}, ${w.f(-9.5)}, ${w.f(9.5)}))", "tanh(clamp(${x}, ${w.f(-1.5)}, ${w.f(9.5)}))"),
-  helper("1.061405429f", "1.061505429f"),
+  form("reciprocal: (b, x) => b.div(b.const(1), x)", "reciprocal: (b, x) => b.div(b.const(2), x)", `${TABLE}/forms.ts`),
+  form("`select(${y}, ${x}, ${mask})`", "`select(${x}, ${y}, ${mask})`"),
+  form("`(~${x} + ${word(1)})`", "`(~${x})`"),
+  form("(${size(x)} > ${word(0x7f800000)})`", "(${size(x)} >= ${word(0x7f800000)})`"),
+  form("within(b, x, -TANH_END, TANH_END)", "within(b, x, -1.5, TANH_END)", `${TABLE}/mathematics.ts`),
+  form("-0.3761263498", "-0.3762263498", `${TABLE}/mathematics.ts`),
   helper('s("0.16666667f")', 's("0.16766667f")'),
   helper('s("0.33333333f")', 's("0.35333333f")'),
-  helper("-1.3887316255e-3f", "-1.4887316255e-3f"),
+  form("-0.001388731561", "-0.001488731561", `${TABLE}/mathematics.ts`),
+  form("float(1.5 * 2 ** 23 + quarters)", "float(1.5 * 2 ** 23 + quarters + 1)"),
   helper("(r != ${zero}) & ((r < ${zero}) != (d < ${zero}))", "(r < ${zero}) != (d < ${zero})"),
   edit(
     "src/shaders/print/helpers.ts",

@@ -5,16 +5,8 @@ import { after, before, describe, test } from "node:test";
 import { DeviceLostError, KernelError, OutOfMemoryError } from "../../src/device/webgpu/gpu/errors.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
 import * as build from "../../src/tensor/build.ts";
-import {
-  ELEMENTWISE,
-  Tensor,
-  compile,
-  realize,
-  setDefaultDevice,
-  tensor,
-  variable,
-  zeros,
-} from "../../src/tensor/index.ts";
+import { FORMS } from "../../src/tensor/elementwise/forms.ts";
+import { Tensor, compile, realize, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import { numbers, openTestDevice } from "../support/helpers.ts";
 import { testAdapter } from "../environments/test-gpu.ts";
 
@@ -74,10 +66,10 @@ describe("errors of the device", () => {
   test("a kernel that does not compile is named, and the next plan runs", async () => {
     const gpu = await openTestDevice();
     setDefaultDevice(gpu);
-    const row = ELEMENTWISE.atan as { wgsl: (...args: never[]) => string };
-    const { wgsl } = row;
+    const forms = FORMS as { atan: unknown };
+    const { atan } = forms;
     try {
-      row.wgsl = () => "no_such_function()";
+      forms.atan = () => "no_such_function()";
       const broken = () => tensor([1, 2, 3, 4]).atan().read();
       await assert.rejects(
         broken(),
@@ -87,7 +79,7 @@ describe("errors of the device", () => {
       assert.deepEqual(await numbers(tensor([1, 2]).add(1)), [2, 3]);
       await assert.rejects(broken(), KernelError);
     } finally {
-      row.wgsl = wgsl;
+      forms.atan = atan;
     }
     assert.ok(
       Math.abs((await numbers(tensor([1, 2, 3, 4]).atan()))[0] - Math.PI / 4) < 1e-4,

@@ -18,9 +18,9 @@ import {
   substitute,
 } from "../../compiler/int-expr.ts";
 import type { DType } from "../../tensor/dtype.ts";
-import { elementwiseRow } from "../../tensor/elementwise/table.ts";
-import type { WgslWidth } from "../../tensor/elementwise/row.ts";
+import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
 import type { BindingTable } from "./bindings.ts";
+import { formText } from "./forms.ts";
 import { literal, registerType, typeName } from "./types.ts";
 
 /** A printed value: its WGSL text, and whether it is one value or four. */
@@ -52,17 +52,6 @@ export class Block {
 const COMPONENTS = ["x", "y", "z", "w"];
 const LANE = "lane";
 const LANE_VARIABLE = loopVariable(LANE, 4);
-
-const WIDTHS: Record<1 | 4, WgslWidth> = { 1: width(1), 4: width(4) };
-
-function width(lanes: 1 | 4): WgslWidth {
-  return {
-    lanes,
-    f: (v) => (lanes === 1 ? literal(v, "f32") : `vec4<f32>(${literal(v, "f32")})`),
-    u: (v) => (lanes === 1 ? `${v >>> 0}u` : `vec4<u32>(${v >>> 0}u)`),
-    type: (scalar) => typeName(scalar, lanes),
-  };
-}
 
 /**
  * An index that may be written: in front of a padded or joined part it is negative, which is harmless (the value is not
@@ -278,15 +267,13 @@ export class WgslPrinter {
   }
 
   #apply(expr: Expr & { kind: "apply" }): Printed {
-    const row = elementwiseRow(expr.name);
-    for (const helper of row.helpers ?? []) this.helpers.add(helper);
     const vanishing = this.#vanishing(expr);
     if (vanishing) return vanishing;
     const args = expr.args.map((a) => this.print(a));
     const lanes = args.some((a) => a.lanes === 4) ? 4 : 1;
     const texts = args.map((a, i) => (lanes === 4 ? this.widen(a, expr.args[i].dtype) : a.text));
     const { dtype } = expr.args[expr.args.length - 1];
-    return { text: row.wgsl(WIDTHS[lanes], texts[0], texts[1] ?? "", texts[2] ?? "", dtype), lanes };
+    return { text: formText(expr.name as ElementwiseName, texts, lanes, dtype, this.helpers), lanes };
   }
 
   /** 0 · x, 0 / x and x / ∞, which compilers take for 0 whatever x is; and x / 0, which lavapipe does. */

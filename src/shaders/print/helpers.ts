@@ -1,4 +1,6 @@
 /** WGSL functions that printed expressions call, put into a kernel only where they are used. */
+import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
+import { formFunctions } from "./forms.ts";
 import { THREEFRY_PARITY, THREEFRY_ROTATIONS, THREEFRY_ROUNDS } from "../../tensor/threefry.ts";
 
 /** Writes a function for f32 (`name_1`) and for vec4<f32> (`name_4`). */
@@ -39,27 +41,6 @@ fn floor_mod_${type}_${lanes}(x: ${t}, y: ${t}) -> ${t} {
 }`;
 }
 
-/** Abramowitz and Stegun's formula 7.1.26 has 1.5e-7 absolute error; near 0 the series keeps relative accuracy. */
-const ERF = bothWidths(
-  (n, f, s) => `
-fn erf_${n}(x: ${f}) -> ${f} {
-  let a = abs(x);
-  let t = ${s("1.0f")} / (${s("1.0f")} + ${s("0.3275911f")} * a);
-  let p = ((((${s("1.061405429f")} * t - ${s("1.453152027f")}) * t + ${s("1.421413741f")}) * t
-    - ${s("0.284496736f")}) * t + ${s("0.254829592f")}) * t;
-  let far = sign(x) * (${s("1.0f")} - p * exp(-a * a));
-  let x2 = x * x;
-  let near = x * ${s("1.1283791671f")} * (${s("1.0f")} - x2 * (${s("0.33333333333f")} - x2 * (${s("0.1f")} - x2 * ${s("0.0238095238f")})));
-  return select(far, near, a < ${s("0.25f")});
-}`,
-);
-
-/** eˣ; not a number where x is none: drivers give numbers there. */
-const EXP = bothWidths(
-  (n, f) => `
-fn exp_${n}(x: ${f}) -> ${f} { return select(exp(x), x, ${nanTest(n, "x")}); }`,
-);
-
 /** x · 0: a zero of the sign of x; not a number where x is none or infinite. */
 const TIMES_ZERO = bothWidths((n, f) => {
   const [u, word] = words(n);
@@ -93,6 +74,7 @@ fn over_zero_${n}(x: ${f}) -> ${f} {
 }`;
 });
 
+/** By the GPU's own eˣ, which no polynomial is as fast as, and the series where that would lose. */
 const EXPM1 = bothWidths(
   (n, f, s) => `
 fn expm1_${n}(x: ${f}) -> ${f} {
@@ -102,6 +84,7 @@ fn expm1_${n}(x: ${f}) -> ${f} {
 }`,
 );
 
+/** By the GPU's own logarithm, and the series where 1 + x would lose. */
 const LOG1P = bothWidths(
   (n, f, s) => `
 fn log1p_${n}(x: ${f}) -> ${f} {
@@ -123,25 +106,6 @@ fn log_${n}(x: ${f}) -> ${f} {
   return bitcast<${f}>(select(special, bitcast<${u}>(log(select(${s("1.0f")}, x, ordinary))), ordinary));
 }`;
 });
-
-/** x / (1 + e⁻ˣ): below −80 nothing is left of it, and at −∞ it is no number. */
-const SILU = bothWidths((n, f, s) => {
-  const [u, word] = words(n);
-  return `
-fn silu_${n}(x: ${f}) -> ${f} {
-  let value = select(x / (${s("1.0f")} + exp(-clamp(x, ${s("-80.0f")}, ${s("80.0f")}))), ${s("0.0f")}, x < ${s("-80.0f")});
-  let bits = bitcast<${u}>(x);
-  let kept = select(value, x, ${nanTest(n, "x")});
-  return bitcast<${f}>(select(bitcast<${u}>(kept), ${word(0x7fc00000)}, bits == ${word(0xff800000)}));
-}`;
-});
-
-/** The larger and the smaller; not a number where either is none. */
-const EXTREMES = bothWidths(
-  (n, f) => `
-fn largest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(max(x, y), x, ${nanTest(n, "x")}), y, ${nanTest(n, "y")}); }
-fn smallest_${n}(x: ${f}, y: ${f}) -> ${f} { return select(select(min(x, y), x, ${nanTest(n, "x")}), y, ${nanTest(n, "y")}); }`,
-);
 
 /** x^y by C's rules. What is special is decided on bits; x¹, x² and x⁻¹ are rounded once. */
 const POWER = bothWidths((n, f, s, b) => {
@@ -179,27 +143,6 @@ fn power_${n}(x: ${f}, y: ${f}) -> ${f} {
 }`;
 });
 
-/**
- * Sine and cosine: the angle less a multiple of π/2, subtracted in three parts so that little is lost, then a polynomial
- * on ±π/4. Reduction and coefficients: Moshier, Cephes library (sinf.c).
- */
-const TRIGONOMETRY = bothWidths((n, f, s) => {
-  const [int, one, two] = n === "1" ? ["i32", "1", "2"] : ["vec4<i32>", "vec4<i32>(1)", "vec4<i32>(2)"];
-  return `
-fn quarter_turns_${n}(x: ${f}, turned: ${int}) -> ${f} {
-  let q = round(x * ${s("0.63661977f")});
-  let r = ((x - q * ${s("1.5703125f")}) - q * ${s("4.8375129699707031e-4f")}) - q * ${s("7.5497899548918822e-8f")};
-  let r2 = r * r;
-  let odd = r + r * r2 * (${s("-0.16666654611f")} + r2 * (${s("8.3321608736e-3f")} - r2 * ${s("1.9515295891e-4f")}));
-  let even = ${s("1.0f")} - ${s("0.5f")} * r2 + r2 * r2 * (${s("4.1666645683e-2f")} + r2 * (${s("-1.3887316255e-3f")} + r2 * ${s("2.4433157118e-5f")}));
-  let k = ${int}(q) + turned;
-  let v = select(odd, even, (k & ${one}) == ${one});
-  return select(v, -v, (k & ${two}) == ${two});
-}
-fn sine_${n}(x: ${f}) -> ${f} { return quarter_turns_${n}(x, ${int}(0)); }
-fn cosine_${n}(x: ${f}) -> ${f} { return quarter_turns_${n}(x, ${int}(1)); }`;
-});
-
 function threefry(): string {
   const lines: string[] = [];
   for (let round = 0; round < THREEFRY_ROUNDS; round++) {
@@ -225,8 +168,6 @@ fn threefry_word(k0: u32, k1: u32, index: u32, call: u32) -> u32 {
 }
 
 const HELPERS: Record<string, string> = {
-  erf: ERF,
-  exp: EXP,
   expm1: EXPM1,
   times_zero: TIMES_ZERO,
   zero_over: ZERO_OVER,
@@ -234,16 +175,11 @@ const HELPERS: Record<string, string> = {
   log1p: LOG1P,
   power: POWER,
   log: LOG,
-  silu: SILU,
-  extremes: EXTREMES,
-  trigonometry: TRIGONOMETRY,
   threefry: threefry(),
   floorDiv: (["i32", "u32"] as const).flatMap((t) => [floorDivision(t, 1), floorDivision(t, 4)]).join("\n"),
 };
 
-/** The text of a helper, in every width. */
+/** The text of a helper, or of the op of this name, in every width. */
 export function helperText(name: string): string {
-  const text = HELPERS[name];
-  if (text === undefined) throw new Error(`internal: no WGSL helper named "${name}"`);
-  return text;
+  return HELPERS[name] ?? formFunctions(name as ElementwiseName);
 }

@@ -18,6 +18,8 @@ import { literal, registerType, typeName } from "./types.ts";
 
 /** Elements at least that a long sum adds to a part of its own: errors grow with the parts, not with the elements. */
 const SUMMED_AT_ONCE = 64;
+/** The ops that reductions to an extreme repeat. */
+const REPEATED = { max: "maximum", min: "minimum" } as const;
 
 export interface ReducePlan {
   /** Which loop variable is taken in fours. */
@@ -127,7 +129,7 @@ export function printReduce(kernel: ReduceKernel, plan: ReducePlan, place: PartP
         sums.push({ total: name, part: into, zero: `${type}(${identity(a.name, dtype)})` });
       }
       inner.lines.push(`${into} = ${combine(a.name, into, operand, dtype, lanes)};`);
-      if (isFloat(dtype) && (a.name === "max" || a.name === "min")) helpers.add("extremes");
+      if (isFloat(dtype) && (a.name === "max" || a.name === "min")) helpers.add(REPEATED[a.name]);
       return { a, dtype, name, lanes };
     });
     if (sums.length > 0) loopInBlocks(inner, sums);
@@ -228,7 +230,7 @@ function combine(name: ReduceName, a: string, b: string, dtype: DType, lanes: 1 
     case "prod":
       return `(${a} * ${b})`;
     default:
-      if (isFloat(dtype)) return `${name === "max" ? "largest" : "smallest"}_${lanes}(${a}, ${b})`;
+      if (isFloat(dtype)) return `${REPEATED[name]}_${lanes}(${a}, ${b})`;
       return `${name}(${a}, ${b})`;
   }
 }

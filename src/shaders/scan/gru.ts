@@ -101,9 +101,9 @@ export function gruForward(spec: ScanSpec, profile: AdapterProfile, saves = true
 fn cell(t: u32, b: u32, d: u32, q: u32, h: vec4<f32>, sr: vec4<f32>, sz: vec4<f32>, sn: vec4<f32>) -> vec4<f32> {
   let at = (t * ${batch}u + b) * ${directions}u + d;
   let gate = at * ${3 * hidden}u;
-  let r = sigmoid4(load_gates(gate, q) + sr);
-  let z = sigmoid4(load_gates(gate + ${hidden}u, q) + sz);
-  let n = tanh4(load_gates(gate + ${2 * hidden}u, q) + r * sn);
+  let r = sigmoid_4(load_gates(gate, q) + sr);
+  let z = sigmoid_4(load_gates(gate + ${hidden}u, q) + sz);
+  let n = tanh_4(load_gates(gate + ${2 * hidden}u, q) + r * sn);
 ${saves ? store : ""}  let next = n + z * (h - n);
 ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "h")}
   store_y(at * ${hidden}u, q, next);

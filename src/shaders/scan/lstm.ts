@@ -105,12 +105,12 @@ fn cell(t: u32, b: u32, d: u32, q: u32, last: States,
   si: vec4<f32>, sf: vec4<f32>, sg: vec4<f32>, so: vec4<f32>) -> States {
   let at = (t * ${batch}u + b) * ${directions}u + d;
   let gate = at * ${4 * hidden}u;
-  let i = sigmoid4(load_gates(gate, q) + si);
-  let f = sigmoid4(load_gates(gate + ${hidden}u, q) + sf);
-  let g = tanh4(load_gates(gate + ${2 * hidden}u, q) + sg);
-  let o = sigmoid4(load_gates(gate + ${3 * hidden}u, q) + so);
+  let i = sigmoid_4(load_gates(gate, q) + si);
+  let f = sigmoid_4(load_gates(gate + ${hidden}u, q) + sf);
+  let g = tanh_4(load_gates(gate + ${2 * hidden}u, q) + sg);
+  let o = sigmoid_4(load_gates(gate + ${3 * hidden}u, q) + so);
 ${saves ? store : ""}  let c = f * last.c + i * g;
-  let h = o * tanh4(c);
+  let h = o * tanh_4(c);
 ${text.maskedReturn("store_y(at * " + hidden + "u, q, vec4<f32>());", "last")}
   store_y(at * ${hidden}u, q, h);
   return States(h, c);
@@ -184,7 +184,7 @@ fn cell(t: u32, b: u32, d: u32, q: u32, dhCarried: vec4<f32>, dcCarried: vec4<f3
     let g = ${saved(2)};
     let o = ${saved(3)};
     let c = ${saved(4)};
-    let squashed = tanh4(f * c + i * g);
+    let squashed = tanh_4(f * c + i * g);
     let dh = dhCarried + load_dy(at * ${hidden}u, q);
     let dc = dcCarried + dh * o * (1.0 - squashed * squashed);
     out.g0 = dc * g * i * (1.0 - i);

@@ -6,6 +6,7 @@
  * `rowTile` rows times `quadsPerLane` groups of four hidden units ("quads") of every gate; its sums stay in registers,
  * and what the next product reads (the state, or backward the gate gradients) lies in workgroup memory.
  */
+import { helperText } from "../print/helpers.ts";
 import type { PackedLayout } from "./pack.ts";
 import { stateRows } from "./pack.ts";
 import type { GateCount, ScanSpec } from "../../specs/scan.ts";
@@ -13,22 +14,9 @@ import { segmentsOf } from "../../specs/scan.ts";
 import type { ScanTile } from "./tile.ts";
 import { quadsOf } from "./tile.ts";
 
-/**
- * Sigmoid and tanh of a vec4. Arguments are clamped where f32 has already saturated: `exp` would overflow, and
- * SwiftShader's `tanh` is NaN from 89 on. Below −87.3, where the value is no normal number, a gate is closed: 0, so that
- * it meets an infinity as IEEE 754 has it. What is not a number stays none; the clamp may make it one.
- */
-export const ACTIVATIONS = `
-fn carrying4(value: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
-  return select(value, x, (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
-}
-fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
-  let value = 1.0 / (1.0 + exp(-clamp(x, vec4<f32>(-87.3), vec4<f32>(80.0))));
-  return carrying4(select(value, vec4<f32>(), x < vec4<f32>(-87.3)), x);
-}
-fn tanh4(x: vec4<f32>) -> vec4<f32> {
-  return carrying4(tanh(clamp(x, vec4<f32>(-15.0), vec4<f32>(15.0))), x);
-}
+/** Sigmoid and tanh, as the elementwise ops have them. */
+export const ACTIVATIONS = `${helperText("sigmoid")}
+${helperText("tanh")}
 `;
 
 /** The pieces of text a scan kernel is put together from, for one tile. */

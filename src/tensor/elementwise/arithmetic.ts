@@ -1,8 +1,6 @@
-/** WGSL, gradients and words of the elementwise table: sums, products, powers, roots, and the larger or smaller of two. */
-import { isFloat } from "../dtype.ts";
+/** Gradients and words of the elementwise table: sums, products, powers, roots, and the larger or smaller of two. */
 import type { Tensor } from "../tensor.ts";
-import { carrying } from "./row.ts";
-import type { ElementwiseForm } from "./row.ts";
+import type { ElementwiseRules } from "./row.ts";
 
 /** Cotangents of two operands of which the winner takes all, and equal ones half each. */
 function tieSplit(dy: Tensor, first: Tensor, tie: Tensor): Tensor[] {
@@ -12,22 +10,18 @@ function tieSplit(dy: Tensor, first: Tensor, tie: Tensor): Tensor[] {
 
 export const ARITHMETIC = {
   add: {
-    wgsl: (_, x, y) => `(${x} + ${y})`,
     grad: (dy) => [dy, dy],
     doc: "x + y",
   },
   sub: {
-    wgsl: (_, x, y) => `(${x} - ${y})`,
     grad: (dy) => [dy, dy.neg()],
     doc: "x − y",
   },
   mul: {
-    wgsl: (_, x, y) => `(${x} * ${y})`,
     grad: (dy, _, a, b) => [dy.mul(b), dy.mul(a)],
     doc: "x · y",
   },
   div: {
-    wgsl: (_, x, y) => `(${x} / ${y})`,
     domain: [
       [-3, 3],
       [0.5, 3],
@@ -36,18 +30,12 @@ export const ARITHMETIC = {
     doc: "x / y",
   },
   floorDiv: {
-    wgsl: (w, x, y, _z, dtype) => `floor_div_${dtype}_${w.lanes}(${x}, ${y})`,
-    helpers: ["floorDiv"],
     doc: "⌊x / y⌋ of integers; 0 where y is 0",
   },
   mod: {
-    wgsl: (w, x, y, _z, dtype) => `floor_mod_${dtype}_${w.lanes}(${x}, ${y})`,
-    helpers: ["floorDiv"],
     doc: "x − y·⌊x / y⌋ of integers (the sign of y); 0 where y is 0",
   },
   pow: {
-    wgsl: (w, x, y) => `power_${w.lanes}(${x}, ${y})`,
-    helpers: ["power"],
     domain: [
       [0.3, 3],
       [-3, 3],
@@ -62,53 +50,44 @@ export const ARITHMETIC = {
     doc: "x^y; for negative x, y must be whole",
   },
   neg: {
-    wgsl: (w, x, _y, _z, d) => (d === "u32" ? `(~${x} + ${w.u(1)})` : `(-${x})`),
     grad: (dy) => [dy.neg()],
     doc: "−x",
   },
   abs: {
-    wgsl: (_, x) => `abs(${x})`,
     kinks: [0],
     grad: (dy, _, a) => [dy.mul(a.sign())],
     doc: "|x|",
   },
   sign: {
-    wgsl: (w, x) => carrying(w, `sign(${x})`, x),
     kinks: [0],
     doc: "−1, 0 or 1",
   },
   maximum: {
-    wgsl: (w, x, y, _z, d) => (isFloat(d) ? carrying(w, `max(${x}, ${y})`, x, y) : `max(${x}, ${y})`),
     grad: (dy, _, a, b) => tieSplit(dy, a.gt(b), a.eq(b)),
     doc: "the larger; ties share the gradient (torch.maximum)",
   },
   minimum: {
-    wgsl: (w, x, y, _z, d) => (isFloat(d) ? carrying(w, `min(${x}, ${y})`, x, y) : `min(${x}, ${y})`),
     grad: (dy, _, a, b) => tieSplit(dy, a.lt(b), a.eq(b)),
     doc: "the smaller; ties share the gradient (torch.minimum)",
   },
   square: {
-    wgsl: (_, x) => `(${x} * ${x})`,
     grad: (dy, _, a) => [dy.mul(a).mul(2)],
     doc: "x²",
   },
   reciprocal: {
-    wgsl: (w, x) => `(${w.f(1)} / ${x})`,
     domain: [[0.3, 3]],
     grad: (dy, y) => [dy.mul(y.square()).neg()],
     doc: "1 / x",
   },
   sqrt: {
-    wgsl: (_, x) => `sqrt(${x})`,
     domain: [[0.1, 4]],
     grad: (dy, y) => [dy.div(y).mul(0.5)],
     doc: "√x",
   },
   rsqrt: {
-    wgsl: (_, x) => `inverseSqrt(${x})`,
     domain: [[0.1, 4]],
     bound: 5e-6,
     grad: (dy, y) => [dy.mul(y).mul(y.square()).mul(-0.5)],
     doc: "1 / √x",
   },
-} as const satisfies Record<string, ElementwiseForm>;
+} as const satisfies Record<string, ElementwiseRules>;

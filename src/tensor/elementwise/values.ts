@@ -1,7 +1,7 @@
 /**
  * What every elementwise op takes, gives, costs and comes to on the host: the part of the table that graphs are built
- * and scheduled with. Each row's WGSL, gradient and words stand in the files beside this one, which a program that
- * asks for none of them does not load.
+ * and scheduled with. Each op's form for devices, gradient and words stand in the files beside this one, which a
+ * program that asks for none of them does not load.
  */
 import type { DTypeClass, ElementwiseValue } from "./row.ts";
 

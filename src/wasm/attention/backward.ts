@@ -31,7 +31,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { f32, f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { loadLanes, sumOfLanes } from "../assembler/lanes.ts";
-import { exp } from "../print/math.ts";
+import { wasmForms } from "../print/forms.ts";
 import { inOrder, named } from "../assembler/function.ts";
 
 /** Units that keep the threads of a large machine busy. */
@@ -260,7 +260,7 @@ function keyRange(context: KernelContext, spec: AttentionSpec): Callee {
             const [atP, atDs] = [f.local("i32", i32.add(p, byte)), f.local("i32", i32.add(ds, byte))];
             const openAt = sizes.closed && f.name(i32.add(own.open, byte));
             const gradients = vectors.map(({ bytes, keep: given }) => {
-              const weight = exp(f, features, f32x4.sub(v128.load(atP, bytes), logSum));
+              const weight = wasmForms(f, features).exp(f32x4.sub(v128.load(atP, bytes), logSum));
               const share = f.name(openAt ? v128.and(weight, v128.load(openAt, bytes)) : weight);
               const gradient = v128.load(atDs, bytes);
               const inner = f32x4.sub(given ? f32x4.mul(gradient, given) : gradient, delta);

@@ -26,7 +26,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { f32, f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { byCount, maxOfLanes, storeLanes, sumOfLanes } from "../assembler/lanes.ts";
-import { exp, log } from "../print/math.ts";
+import { wasmForms } from "../print/forms.ts";
 import { LOWEST } from "../../specs/lowest.ts";
 import { inOrder, named } from "../assembler/function.ts";
 
@@ -163,7 +163,7 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
             forScores(f, features.wide === true, here, sizes, factors, (byte, vectors) => {
               const [at, openAt] = [f.name(i32.add(line, byte)), sizes.closed && f.name(i32.add(open, byte))];
               const shares = scoresOf(byte, vectors).map((score, i) => {
-                const weight = exp(f, features, f32x4.sub(score, top));
+                const weight = wasmForms(f, features).exp(f32x4.sub(score, top));
                 return f.name(openAt ? v128.and(weight, v128.load(openAt, vectors[i].bytes)) : weight);
               });
               const kept = shares.map((share, i) => {
@@ -175,7 +175,7 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
             });
             const total = f.local("v128", sumOfLanes(f, sum));
             if (before) {
-              const factor = exp(f, features, f32x4.sub(before, top));
+              const factor = wasmForms(f, features).exp(f32x4.sub(before, top));
               f.set(total, f32x4.add(total, f32x4.mul(factor, v128.load32Splat(i32.add(sums, four)))));
               const line = f.local("i32", i32.add(result, i32.mul(row, i32.const(sizes.channelRow))));
               f.for(i32.const(0), i32.const(4 * dim), 16, (byte) => {
@@ -203,7 +203,7 @@ function queryBlock(context: KernelContext, spec: AttentionSpec): Callee {
         const place = f.local("i32", i32.add(sums, four));
         const total = f.local("v128", v128.load(place));
         const nothing = f.local("v128", spec.mask ? f32x4.eq(total, f32x4.const(0)) : f32x4.const(0));
-        const all = f32x4.add(v128.load(i32.add(tops, four)), log(f, features, total));
+        const all = f32x4.add(v128.load(i32.add(tops, four)), wasmForms(f, features).log(total));
         const value = f.local("v128", v128.andNot(all, nothing));
         f.store(place, v128.andNot(f32x4.div(f32x4.const(1), total), nothing));
         const target = f.local("i32", i32.add(lse, four));

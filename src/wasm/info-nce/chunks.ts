@@ -23,7 +23,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { f32, f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import { lanesBelow, maxOfLanes, sumOfLanes } from "../assembler/lanes.ts";
-import { exp } from "../print/math.ts";
+import { wasmForms } from "../print/forms.ts";
 import { LOWEST } from "../../specs/lowest.ts";
 
 /** Most queries whose logits are computed at a time. */
@@ -159,7 +159,7 @@ export function chunkStatistics(spec: InfoNceSpec): WasmKernel {
             forVectorsOf(f, wide, bytes, (byte, vectors) => {
               const at = f.name(i32.add(line, byte));
               const weights = vectors.map((further) =>
-                exp(f, context.features, f32x4.sub(v128.load(at, further), top)),
+                wasmForms(f, context.features).exp(f32x4.sub(v128.load(at, further), top)),
               );
               // Nobody reads them: an engine that joins vectors begins at stores that are neighbours.
               if (wide) weights.forEach((weight, i) => f.store(at, weight, vectors[i]));
@@ -217,7 +217,10 @@ export function queryGradients(spec: InfoNceSpec): WasmKernel {
             forVectorsOf(f, features.wide === true, bytes, (byte, vectors) => {
               const place = f.local("i32", i32.add(line, byte));
               const weights = vectors.map((further) =>
-                f.local("v128", f32x4.mul(exp(f, features, f32x4.sub(v128.load(place, further), all)), factor)),
+                f.local(
+                  "v128",
+                  f32x4.mul(wasmForms(f, features).exp(f32x4.sub(v128.load(place, further), all)), factor),
+                ),
               );
               weights.forEach((weight, i) => f.store(place, weight, vectors[i]));
             });

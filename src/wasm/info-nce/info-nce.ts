@@ -15,7 +15,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel, WasmLowering } from "../kernel.ts";
 import { byCount, loadLanes, storeLanes, sumOfLanes } from "../assembler/lanes.ts";
-import { exp, log } from "../print/math.ts";
+import { wasmForms } from "../print/forms.ts";
 import { LOWEST } from "../../specs/lowest.ts";
 
 /** In: q [N, C], k [N, P, C], queue [C, K]. Out: loss, and the log-sum-exps over all and over the positives; [N]. */
@@ -54,7 +54,7 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
     threadBytes: 16 * positives,
     emit(f, context) {
       const { features, threadMemory } = context;
-      const e = (x: Value): Value => exp(f, features, x);
+      const { exp, log } = wasmForms(f, features);
       f.for(context.begin, context.end, 1, (unit) => {
         const row = f.local("i32", i32.shl(unit, i32.const(2)));
         const overPositives = (body: (place: Value) => void): void =>
@@ -75,7 +75,7 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
         overPositives((place) => f.set(topPositive, f32x4.pmax(topPositive, v128.load(place))));
         const sumPositive = f.local("v128", f32x4.const(0));
         overPositives((place) => {
-          f.set(sumPositive, f32x4.add(sumPositive, e(f32x4.sub(v128.load(place), topPositive))));
+          f.set(sumPositive, f32x4.add(sumPositive, exp(f32x4.sub(v128.load(place), topPositive))));
         });
 
         const first = f.local("i32", i32.shl(row, i32.const(2)));
@@ -88,13 +88,13 @@ function joinChunks(spec: InfoNceSpec): WasmKernel {
         };
         const top = f.local("v128", topPositive);
         overChunks((offset) => f.set(top, f32x4.pmax(top, v128.load(i32.add(context.scratch(0), offset)))));
-        const sum = f.local("v128", f32x4.mul(sumPositive, e(f32x4.sub(topPositive, top))));
+        const sum = f.local("v128", f32x4.mul(sumPositive, exp(f32x4.sub(topPositive, top))));
         overChunks((offset) => {
-          const factor = e(f32x4.sub(v128.load(i32.add(context.scratch(0), offset)), top));
+          const factor = exp(f32x4.sub(v128.load(i32.add(context.scratch(0), offset)), top));
           f.set(sum, multiplyAdd(features, factor, v128.load(i32.add(context.scratch(1), offset)), sum));
         });
-        const all = f.local("v128", f32x4.add(top, log(f, features, sum)));
-        const some = f.local("v128", f32x4.add(topPositive, log(f, features, sumPositive)));
+        const all = f.local("v128", f32x4.add(top, log(sum)));
+        const some = f.local("v128", f32x4.add(topPositive, log(sumPositive)));
         const loss = f.local("v128", f32x4.sub(all, some));
         byCount(f, i32.sub(i32.const(rows), row), (count) =>
           [loss, all, some].forEach((value, i) =>
@@ -134,7 +134,8 @@ function joinGradients(spec: InfoNceSpec): WasmKernel {
         const dk = rowOf(context.output(1), rowBytes * positives);
         f.for(i32.const(0), i32.const(positives), 1, () => {
           const logit = positiveLogit(f, context, spec, q, k);
-          const share = f32x4.sub(exp(f, features, f32x4.sub(logit, all)), exp(f, features, f32x4.sub(logit, some)));
+          const { exp } = wasmForms(f, features);
+          const share = f32x4.sub(exp(f32x4.sub(logit, all)), exp(f32x4.sub(logit, some)));
           const weight = f.local("v128", f32x4.mul(share, factor));
           mapRow(f, channels, dq, [k, dq], (load) => multiplyAdd(features, weight, load(0), load(1)));
           mapRow(f, channels, dk, [q], (load) => f32x4.mul(weight, load(0)));

@@ -16,6 +16,7 @@ import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import { dependencies, isMultiple } from "../../compiler/int-expr.ts";
 import type { Store } from "../../compiler/kernels.ts";
+import { formOf } from "../../tensor/elementwise/forms.ts";
 import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
 import type { Node } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
@@ -25,7 +26,7 @@ import { i32, i32x4, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import type { LaneVariable } from "./dependence.ts";
 import { Dependence, indicesOf, resultName } from "./dependence.ts";
-import { ELEMENTWISE_FORMS } from "./elementwise-forms.ts";
+import { wasmForms } from "./forms.ts";
 import { IndexPrinter, isReliable } from "./indices.ts";
 import { Scopes } from "./scopes.ts";
 import { threefry } from "./threefry.ts";
@@ -238,9 +239,9 @@ export class WasmPrinter {
       case "index":
         return this.#integers(expr.index);
       case "apply": {
-        const form = ELEMENTWISE_FORMS[expr.name as ElementwiseName];
         const [x, y, z] = expr.args.map((a) => f.name(this.value(a)));
-        return form({ f, features: this.#o.context.features }, x, y, z, expr.args[expr.args.length - 1].dtype);
+        const { dtype } = expr.args[expr.args.length - 1];
+        return formOf(wasmForms(f, this.#o.context.features, dtype), expr.name as ElementwiseName, x, y, z);
       }
       case "cast":
         return cast(this.value(expr.args[0]), expr.args[0].dtype, expr.dtype);

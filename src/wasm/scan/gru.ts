@@ -10,7 +10,8 @@ import { multiplyAdd } from "../assembler/features.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "../kernel.ts";
-import { sigmoid, tanh } from "../print/math.ts";
+import { wasmForms } from "../print/forms.ts";
+import { sigmoid, tanh } from "../../tensor/elementwise/mathematics.ts";
 import { packKernel, packedLength, productFunction, resultStride, scanPanels } from "./product.ts";
 import type { Rows } from "./units.ts";
 import {
@@ -57,14 +58,14 @@ export function gruForward(spec: ScanSpec, saves = true, wide = false): WasmLowe
           eachQuad(f, hidden, wide, ({ at, load, store, loadPadded }) => {
             const recurrent = loadPadded(at(row.sums), 4 * g * panels.padded);
             const before = f.name(f32x4.add(load(at(row.gates), g * width), recurrent));
-            store(at(row.saved), sigmoid(f, features, before), g * width);
+            store(at(row.saved), sigmoid(wasmForms(f, features), before), g * width);
           });
         }
         eachQuad(f, hidden, wide, ({ at, load, store, loadPadded }) => {
           const kept = at(row.saved);
           const q = f.name(loadPadded(at(row.sums), 8 * panels.padded));
           const before = multiplyAdd(features, load(kept), q, load(at(row.gates), 2 * width));
-          const n = f.name(tanh(f, features, f.name(before)));
+          const n = f.name(tanh(wasmForms(f, features), f.name(before)));
           if (saves) {
             store(kept, n, 2 * width);
             store(kept, q, 3 * width);

@@ -11,7 +11,8 @@ import { multiplyAdd, negativeMultiplyAdd } from "../assembler/features.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32x4, i32, v128 } from "../assembler/instructions.ts";
 import type { WasmKernel, WasmLowering } from "../kernel.ts";
-import { sigmoid, tanh } from "../print/math.ts";
+import { wasmForms } from "../print/forms.ts";
+import { sigmoid, tanh } from "../../tensor/elementwise/mathematics.ts";
 import { packKernel, packedLength, productFunction, resultStride, scanPanels } from "./product.ts";
 import type { Rows } from "./units.ts";
 import {
@@ -60,7 +61,7 @@ export function lstmForward(spec: ScanSpec, saves = true, wide = false): WasmLow
           eachQuad(f, hidden, wide, ({ at, load, store, loadPadded }) => {
             const recurrent = loadPadded(at(row.sums), 4 * g * panels.padded);
             const before = f.name(f32x4.add(load(at(row.gates), g * width), recurrent));
-            store(at(row.saved), activation(f, features, before), g * width);
+            store(at(row.saved), activation(wasmForms(f, features), before), g * width);
           }),
         );
         eachQuad(f, hidden, wide, ({ at, load, store }) => {
@@ -68,7 +69,7 @@ export function lstmForward(spec: ScanSpec, saves = true, wide = false): WasmLow
           const [i, forget, g, o] = [0, 1, 2, 3].map((part) => load(kept, part * width));
           const c = f.name(load(at(row.c)));
           const next = f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)));
-          const h = f.name(f32x4.mul(o, tanh(f, features, next)));
+          const h = f.name(f32x4.mul(o, tanh(wasmForms(f, features), next)));
           store(at(row.nextC), valid ? f.name(v128.bitselect(next, c, valid)) : next);
           store(at(row.nextH), valid ? f.name(v128.bitselect(h, load(at(row.h)), valid)) : h);
           store(at(row.y), valid ? f.name(v128.and(h, valid)) : h);
@@ -139,7 +140,9 @@ export function lstmBackward(spec: ScanSpec, wide = false): WasmLowering {
         eachQuad(f, hidden, wide, ({ at, load, store, loadPadded, storePadded }) => {
           const [carried, carriedC, kept, to] = [at(row.carryH), at(row.carryC), at(row.saved), at(row.dgates)];
           const [i, forget, g, o, c] = [0, 1, 2, 3, 4].map((part) => f.name(load(kept, part * width)));
-          const squashed = f.name(tanh(f, features, f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)))));
+          const squashed = f.name(
+            tanh(wasmForms(f, features), f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)))),
+          );
           const [before, beforeC] = [f.name(loadPadded(carried)), f.name(loadPadded(carriedC))];
           const dh = f.name(f32x4.add(before, load(at(row.dy))));
           const oneMinusSquare = (x: Value) => negativeMultiplyAdd(features, x, x, one);

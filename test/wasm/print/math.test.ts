@@ -2,34 +2,29 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { enableRelaxedSimd } from "../../../src/device/cpu/engine.ts";
+import { formOf } from "../../../src/tensor/elementwise/forms.ts";
 import { erf as erf64 } from "../../../src/tensor/elementwise/values.ts";
+import type { ElementwiseName } from "../../../src/tensor/elementwise/values.ts";
 import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
 import type { WasmFeatures } from "../../../src/wasm/assembler/features.ts";
-import type { FunctionBuilder } from "../../../src/wasm/assembler/function.ts";
-import type { Value } from "../../../src/wasm/assembler/instructions.ts";
 import { i32, v128 } from "../../../src/wasm/assembler/instructions.ts";
-import * as math from "../../../src/wasm/print/math.ts";
+import { wasmForms } from "../../../src/wasm/print/forms.ts";
 import { ModuleBuilder } from "../../../src/wasm/assembler/module.ts";
 
 await enableRelaxedSimd();
 
 type Apply = (x: Float32Array, y?: Float32Array) => Float32Array;
 
-/** The vector function as one of arrays. */
-function compiled(
-  write: (f: FunctionBuilder, features: WasmFeatures, x: Value, y: Value) => Value,
-  features: WasmFeatures,
-): Apply {
+/** The op as a function of arrays. */
+function compiled(name: ElementwiseName, features: WasmFeatures): Apply {
   const module = new ModuleBuilder();
   module.function(
     { parameters: ["i32", "i32", "i32", "i32"] },
     (f) => {
       const [x, y, out, bytes] = f.parameters;
       f.for(i32.const(0), bytes, 16, (at) => {
-        f.store(
-          i32.add(out, at),
-          write(f, features, f.name(v128.load(i32.add(x, at))), f.name(v128.load(i32.add(y, at)))),
-        );
+        const [a, b] = [x, y].map((operand) => f.name(v128.load(i32.add(operand, at))));
+        f.store(i32.add(out, at), formOf(wasmForms(f, features), name, a, b, b));
       });
     },
     "run",
@@ -69,7 +64,7 @@ function sweep(low: number, high: number, count = 200_000): Float32Array {
 const sigmoid64 = (x: number) => 1 / (1 + Math.exp(-x));
 
 interface Case {
-  readonly name: Exclude<keyof typeof math, "pow">;
+  readonly name: ElementwiseName;
   readonly exact: (x: number) => number;
   readonly range: readonly [number, number];
   /** ULP; or an absolute error. */
@@ -102,7 +97,7 @@ for (const [build, features] of builds) {
     for (const { name, exact, range, bound, absolute } of CASES) {
       test(`${name} on ${range.join("…")} within ${absolute ? bound.toExponential(1) : `${bound} ULP`}`, () => {
         const x = sweep(...range);
-        const values = compiled(math[name], features)(x);
+        const values = compiled(name, features)(x);
         let worst = { error: 0, at: NaN };
         values.forEach((value, i) => {
           const error = absolute ? Math.abs(value - exact(x[i])) : ulps(value, exact(x[i]));
@@ -115,7 +110,7 @@ for (const [build, features] of builds) {
 
     test("special values", () => {
       const check = (name: Case["name"], x: number, wanted: number) => {
-        const [value] = compiled(math[name], features)(Float32Array.of(x));
+        const [value] = compiled(name, features)(Float32Array.of(x));
         assert.ok(Object.is(value, Math.fround(wanted)), `${name}(${x}) is ${value}, not ${wanted}`);
       };
       for (const { name } of CASES) check(name, NaN, NaN);
@@ -160,7 +155,7 @@ for (const [build, features] of builds) {
     test("tanh and sigmoid stay within their bounds and never fall back by more than their error", () => {
       for (const name of ["tanh", "sigmoid"] as const) {
         const x = Float32Array.from({ length: 400_000 }, (_, i) => -20 + i * 1e-4);
-        const y = compiled(math[name], features)(x);
+        const y = compiled(name, features)(x);
         const drop = y.findIndex((v, i) => i > 0 && v < y[i - 1] * (1 - Math.sign(y[i - 1]) * 8e-7));
         assert.equal(drop, -1, `${name} falls at ${x[drop]}`);
         assert.ok(
@@ -182,7 +177,7 @@ for (const [build, features] of builds) {
       }
       const xs = Float32Array.from(x);
       const ys = Float32Array.from(y);
-      compiled(math.pow, features)(xs, ys).forEach((value, i) => {
+      compiled("pow", features)(xs, ys).forEach((value, i) => {
         const exact = xs[i] ** ys[i];
         const bound = (3 + 2 * Math.abs(ys[i] * Math.log(xs[i]))) * 2 ** -24;
         assert.ok(Math.abs(value - exact) <= bound * exact, `${xs[i]}^${ys[i]} is ${value}, not ${exact}`);
@@ -193,7 +188,7 @@ for (const [build, features] of builds) {
       const bases = [3.4028234663852886e38, 1.8446743e19, 1.8446744073709552e19, 1.17e-38, 1e-40, 0.1, 3, 7e-30, 5e33];
       const xs = Float32Array.from(bases.flatMap((x) => [x, -x]));
       for (const y of [1, 2, -1, 0.5]) {
-        compiled(math.pow, features)(
+        compiled("pow", features)(
           xs,
           xs.map(() => y),
         ).forEach((value, i) => {
@@ -219,7 +214,7 @@ for (const [build, features] of builds) {
       }
       const bases = Float32Array.from(xs);
       const exponents = Float32Array.from(ys);
-      const values = compiled(math.pow, features)(bases, exponents);
+      const values = compiled("pow", features)(bases, exponents);
       let infinite = 0;
       values.forEach((value, i) => {
         const exact = bases[i] ** exponents[i];
@@ -235,7 +230,7 @@ for (const [build, features] of builds) {
     });
 
     test("pow at the edges, as Math.pow", () => {
-      const run = compiled(math.pow, features);
+      const run = compiled("pow", features);
       for (const [x, y] of [
         [-2, 3],
         [-2, 2],
