@@ -8,7 +8,7 @@ import * as build from "../tensor/build.ts";
 import { ones, zerosLike } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
-import { countUsers, isMovement, topologicalOrder, uncounted } from "../tensor/node.ts";
+import { countUsers, producerOf, topologicalOrder, uncounted } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { compiledResults, differentiableInputs, gradientTarget } from "../tensor/program/history.ts";
 import { assignedTo } from "../tensor/program/pending.ts";
@@ -46,8 +46,7 @@ export function gradients(
 /** @throws Error where a target may have been simplified away between what it was made of and the outputs */
 function refuseSimplified(target: Tensor, outputs: readonly Tensor[]): void {
   const { node } = target;
-  let base = node;
-  while (isMovement(base.op)) base = base.inputs[0];
+  const base = producerOf(node);
   if (base === node && node.op.kind !== "full") return;
   const held = new Set(
     topologicalOrder(

@@ -92,10 +92,3 @@ export function resolve(node: Node, index: readonly IntExpr[]): { producer: Node
   }
   return { producer: at, access: { index: position, conditions } };
 }
-
-/** The first node that is no movement op, from `node` towards its inputs. */
-export function producerOf(node: Node): Node {
-  let at = node;
-  while (isMovement(at.op)) at = at.inputs[0];
-  return at;
-}

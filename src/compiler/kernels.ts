@@ -5,9 +5,10 @@
 import type { FusedOp } from "../tensor/fused.ts";
 import { valueSpec } from "../tensor/fused.ts";
 import type { Node, ReduceName } from "../tensor/node.ts";
+import { producerOf } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { producerOf, resolve } from "./access.ts";
+import { resolve } from "./access.ts";
 import type { Expr } from "./expr.ts";
 import { ExprBuilder } from "./expr.ts";
 import type { Graph, Leaf } from "./graph.ts";

@@ -8,8 +8,8 @@
  * single-use result are dissolved into the kernels that read it (the prologues).
  */
 import type { Node } from "../tensor/node.ts";
+import { producerOf } from "../tensor/node.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { producerOf } from "./access.ts";
 import type { ScheduleLimits } from "./fusion/draft.ts";
 import { Draft } from "./fusion/draft.ts";
 import type { Group } from "./fusion/group.ts";

@@ -230,6 +230,13 @@ export function isMovement(op: Op): op is MovementOp {
   }
 }
 
+/** The first node that is no movement op, from `node` towards its inputs. */
+export function producerOf(node: Node): Node {
+  let at = node;
+  while (isMovement(at.op)) at = at.inputs[0];
+  return at;
+}
+
 /** Nodes from which `roots` are computed, inputs before users, each once. Iterative: graphs can be deep. */
 export function topologicalOrder(roots: readonly Node[], inputsOf: (node: Node) => readonly Node[] = (n) => n.inputs) {
   const order: Node[] = [];

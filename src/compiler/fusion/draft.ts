@@ -3,8 +3,7 @@
  * beside this file decide; the draft keeps their decisions consistent.
  */
 import type { Node } from "../../tensor/node.ts";
-import { isMovement } from "../../tensor/node.ts";
-import { producerOf } from "../access.ts";
+import { isMovement, producerOf } from "../../tensor/node.ts";
 import type { Graph } from "../graph.ts";
 import { Reachability } from "../reachability.ts";
 import type { Group, GroupSpace } from "./group.ts";

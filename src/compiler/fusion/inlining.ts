@@ -5,8 +5,8 @@
  * other kernels leave them where what they are made from is in memory anyway.
  */
 import type { Node } from "../../tensor/node.ts";
+import { producerOf } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
-import { producerOf } from "../access.ts";
 import { PARAMETER_LIMIT } from "../graph.ts";
 import type { Draft } from "./draft.ts";
 import type { Group } from "./group.ts";

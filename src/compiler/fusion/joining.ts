@@ -6,9 +6,8 @@
  * along the elementwise work that it reads.
  */
 import type { Node } from "../../tensor/node.ts";
-import { isMovement } from "../../tensor/node.ts";
+import { isMovement, producerOf } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
-import { producerOf } from "../access.ts";
 import type { Draft } from "./draft.ts";
 import type { Group, GroupSpace } from "./group.ts";
 import { identity, levelOf, rowOfFlat, sameSpace } from "./group.ts";

@@ -1,8 +1,9 @@
 /** What a node reads, and which element of it for its own element: what decides whether two nodes may share a kernel. */
 import { elementwise } from "../../tensor/elementwise.ts";
 import type { Node } from "../../tensor/node.ts";
+import { producerOf } from "../../tensor/node.ts";
 import { sizeOf } from "../../tensor/shape.ts";
-import { producerOf, resolve } from "../access.ts";
+import { resolve } from "../access.ts";
 import type { IntExpr } from "../int-expr.ts";
 import { flatten, loopVariable, unflatten } from "../int-expr.ts";
 import { memo } from "../memo.ts";
