@@ -1,5 +1,5 @@
 /** Operations of one's own with kernels of one's own. */
-import { tensor, variable } from "../../src/index.ts";
+import { customGradient, grad, tensor, variable } from "../../src/index.ts";
 import type { Tensor } from "../../src/index.ts";
 import { defineFusedOp, f32, f32x4, i32, v128 } from "../../src/kernels/index.ts";
 import type { WgslKernel } from "../../src/kernels/index.ts";
@@ -74,6 +74,20 @@ const refusals: Readonly<Record<string, () => unknown>> = {
   "a meaning that uses what it was not given": () => {
     const w = variable(tensor([1, 2]));
     return defineFusedOp({ name: "captured", decompose: ([x]: readonly Tensor[]) => x.mul(w) })([tensor([1, 2])]);
+  },
+  "a gradient of one's own of what it was not given": () => {
+    const w = variable(tensor([1, 2]));
+    return customGradient(
+      (x: Tensor) => x.mul(w),
+      ([dy]) => [dy],
+    )(tensor([1, 2]));
+  },
+  "a gradient of one's own of another shape": () => {
+    const double = customGradient(
+      (x: Tensor) => x.mul(2),
+      ([dy]) => [dy.sum().mul(2)],
+    );
+    return grad((x: Tensor) => double(x).square().sum())(tensor([1, 2]));
   },
   "a kernel that reads an input it has not": () =>
     defineFusedOp({

@@ -144,6 +144,12 @@ const cubes = customGradient(
   ([dcube, dproduct], [x, y]) => [dcube.mul(x.square()).mul(3).add(dproduct.mul(y)), dproduct.mul(x)],
 );
 
+/** eˣ, whose slope is its result: it must keep its history for second derivatives. */
+const ownExp = customGradient(
+  (x: Tensor) => x.exp(),
+  ([dy], _, [y]) => [dy.mul(y)],
+);
+
 const f2 = (x: Tensor): Tensor => x.square().sin().mul(x.flip(0));
 
 const DERIVATIVES: KitCases = {
@@ -159,6 +165,11 @@ const DERIVATIVES: KitCases = {
     f: (x, y) => cubes(x, y)[1],
     inputs: [["n"], ["n"]],
     meaning: (x, y) => y.mul(x),
+  },
+  "a gradient of one's own, of its result": {
+    f: (x) => ownExp(x.mul(0.5)),
+    inputs: [["n"]],
+    meaning: (x) => x.mul(0.5).exp(),
   },
   tangents: {
     f: (x, v) => {

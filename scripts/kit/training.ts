@@ -379,7 +379,7 @@ const OPTIMIZERS: KitCases = {
       const optimizer = new SGD([v, w], { lr: 0.1, momentum: 0.9 });
       const scaler = new GradScaler({ initScale: 8, growthInterval: 3 });
       const seen: Tensor[] = [];
-      for (const factor of [1, 2, Infinity, 1, 1, 1]) {
+      for (const factor of [1, Infinity, 2, 1, 1, 1]) {
         optimizer.zeroGrad();
         scaler.scale(v.add(w.mul(2)).mul(x).mul(factor).sum()).backward();
         scaler.step(optimizer);
@@ -392,7 +392,7 @@ const OPTIMIZERS: KitCases = {
       let [v, b, scale, row] = [p, p.mul(0), 8, 0];
       let [w, c] = [p.mul(3), p.mul(0)];
       const seen: Tensor[] = [];
-      for (const factor of [1, 2, Infinity, 1, 1, 1]) {
+      for (const factor of [1, Infinity, 2, 1, 1, 1]) {
         if (factor === Infinity) [scale, row] = [scale / 2, 0];
         else {
           [b, c] = [b.mul(0.9).add(x.mul(factor)), c.mul(0.9).add(x.mul(2 * factor))];
