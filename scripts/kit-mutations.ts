@@ -34,7 +34,7 @@ const { values } = parseArgs({
 });
 
 /** Whether an edit is seen on WebGPU alone: shaders and their host. */
-const isShader = ({ file }: Mutation): boolean => /^src\/(shaders|device\/webgpu)\//.test(file);
+const isShader = ({ file }: Mutation): boolean => /^src\/(shaders|device\/webgpu)\/|row-local/.test(file);
 
 const folder = copyTree();
 const bundle = join(folder, ".cache/kit.js");

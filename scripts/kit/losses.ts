@@ -320,7 +320,25 @@ const cellOf = (reverse: boolean, lengths?: readonly number[]): KitCases[string]
   gradientTolerance: 1e-4,
 });
 
+/** A matrix and a bias that are read twice: each has a gradient of two parts at every step. */
+const twice = (h: Tensor, x: Tensor, w: Tensor, bias: Tensor): Tensor =>
+  h.matmul(w).add(bias).tanh().add(x.matmul(w).mul(0.5)).add(bias.mul(0.25));
+
 const CELLS: KitCases = {
+  "a cell whose weights are read twice": {
+    f: (state, inputs, w, b) => {
+      const cell = (h: Tensor, x: Tensor, weights: { readonly w: Tensor; readonly b: Tensor }) => {
+        const next = twice(h, x, weights.w, weights.b);
+        return { state: next, output: next };
+      };
+      return scan(cell, { state, inputs, weights: { w, b } }).state as Tensor;
+    },
+    inputs: [narrow(3, "h"), narrow(3, 3, "h"), narrow("h", "h"), narrow("h")],
+    meaning: (state, inputs, w, b) =>
+      [0, 1, 2].reduce((h, t) => twice(h, inputs.slice([t, t + 1]).squeeze(0), w, b), state),
+    large: 9,
+    gradientTolerance: 1e-4,
+  },
   "a cell over time": cellOf(false),
   "a cell over time, backwards": cellOf(true),
   "a cell over sequences of their own lengths": cellOf(false, [2, 4, 0]),

@@ -29,6 +29,7 @@ const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] =
   ["src/device/cpu/worker-text.ts", "memory.grow(0)", "a race within V8, which only an imitation of it shows"],
   ["src/wasm/matmul/blocks.ts", "m <= MR", "speed: which products read B where it is"],
   ["src/autograd/checkpoint.ts", "late(new Tensor(node))", "memory: when values are computed again"],
+  ["src/kernels/define.ts", "index >= 0 && index < count", "words: the engine refuses it all the same"],
   ["src/wasm/assembler/module.ts", "this.#known.set", "sizes of modules: equal code, once"],
   ["src/wasm/print/expr-kernel.ts", "e.word - firstWord", "sizes of programs: kernels printed once"],
   ["src/tensor/program/long-programs.ts", "LONG_PROGRAM", "sizes of plans: a loop in one plan"],
