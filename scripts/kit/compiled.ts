@@ -50,6 +50,26 @@ export const COMPILED: Readonly<Record<string, CompiledCase>> = {
         },
     ),
   },
+  "modes that the function sets itself": {
+    f: (x) => {
+      network.eval();
+      const sure = network.forward(x);
+      network.train();
+      const drawn = network.forward(x);
+      network.eval();
+      return [sure, drawn];
+    },
+    inputs: [["n", 3]],
+    states: [true, false, true].map(
+      (on): CallState =>
+        (call) => {
+          network.train(on);
+          const results = seeded(4)(call);
+          if (network.training) throw new Error("the function left the network in evaluation, and now it trains");
+          return results;
+        },
+    ),
+  },
   "a live scalar": {
     f: (x) => x.mul(liveScalar(() => live.value)),
     inputs: [["n"]],
