@@ -22,13 +22,12 @@ export class ModuleBuilder {
     const builder = new FunctionBuilder(signature);
     write(builder);
     const body = builder.encode();
+    const add = (): number => this.#functions.push({ signature, body }) - 1;
+    if (!exported) return { index: add(), signature };
     const key = body.join();
-    const known = exported ? this.#known.get(key) : undefined;
-    const index = known ?? this.#functions.push({ signature, body }) - 1;
-    if (exported) {
-      this.#known.set(key, index);
-      this.#exports.set(exported, index);
-    }
+    const index = this.#known.get(key) ?? add();
+    this.#known.set(key, index);
+    this.#exports.set(exported, index);
     return { index, signature };
   }
 

@@ -210,10 +210,10 @@ function emitBlock(
       i32.mul(row, packed ? i32.mul(steps, i32.const(4)) : i32.const(a.plain!.outer));
     for (const { height, first, past, panels, pack } of bands) {
       if (!pack) continue;
-      const from = (row: Value, count?: Value): void =>
+      const packAt = (row: Value, count?: Value): void =>
         pack({ first: f.name(i32.add(m0, row)), from: k0, to, at: i32.add(aBase, toRow(row)), count });
-      if (a.plain?.outer === 4) f.if(panels, () => from(first, panels));
-      else f.for(first, past, Math.max(height, MR), (row) => from(row));
+      if (a.plain?.outer === 4) f.if(panels, () => packAt(first, panels));
+      else f.for(first, past, Math.max(height, MR), (row) => packAt(row));
     }
     const aFirst = f.name(packed ? aBase : i32.add(aBase, i32.mul(k0, i32.const(a.plain!.k))));
     const panel = (width: number, pack: PackPanel | undefined, column: Value): void => {

@@ -16,6 +16,9 @@ import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import { dependencies, isMultiple } from "../../compiler/int-expr.ts";
 import type { Store } from "../../compiler/kernels.ts";
+import { memo } from "../../compiler/memo.ts";
+import type { DType } from "../../tensor/dtype.ts";
+import type { FormBuilder } from "../../tensor/elementwise/builder.ts";
 import { formOf } from "../../tensor/elementwise/forms.ts";
 import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
 import type { Node } from "../../tensor/node.ts";
@@ -57,13 +60,16 @@ export class WasmPrinter {
   readonly #scopes: Scopes;
   readonly #dependence: Dependence;
   readonly #indices: IndexPrinter;
+  /** The builder of forms for operands of a dtype: one for all that is printed. */
+  readonly #formsOf: (dtype: DType) => FormBuilder<Value>;
   /** Bytes from the lanes at the vector variable to those that code is written for: 16 in a pair's second vector. */
   #shift = 0;
 
   constructor(options: PrinterOptions) {
-    const { f, exprs, vector, substitution } = options;
+    const { f, exprs, vector, substitution, context } = options;
     this.#f = f;
     this.#o = options;
+    this.#formsOf = memo(new Map(), (dtype) => wasmForms(f, context.features, dtype));
     const scopes = (this.#scopes = new Scopes(f));
     const dependence = (this.#dependence = new Dependence(exprs, vector, substitution));
     this.#indices = new IndexPrinter({ f, exprs, vector, scopes, dependence, value: (expr) => this.value(expr) });
@@ -241,7 +247,7 @@ export class WasmPrinter {
       case "apply": {
         const [x, y, z] = expr.args.map((a) => f.name(this.value(a)));
         const { dtype } = expr.args[expr.args.length - 1];
-        return formOf(wasmForms(f, this.#o.context.features, dtype), expr.name as ElementwiseName, x, y, z);
+        return formOf(this.#formsOf(dtype), expr.name as ElementwiseName, x, y, z);
       }
       case "cast":
         return cast(this.value(expr.args[0]), expr.args[0].dtype, expr.dtype);
