@@ -14,6 +14,7 @@ const REDUCTIONS = "tensor/reductions#each device against|long reductions|share 
 const ROWS = "tensor/elementwise#all rows|NaN and infinities|integers: division";
 const VIEWS = "tensor/views#each device against|parts so short";
 const PAIRS = "device/cpu-wide#loops and reductions";
+const APART = "ops/scan-apart";
 const DEVICE = "device/cpu-device#same bits|every unit|operands that are the same";
 
 export const CPU_MUTATIONS: readonly Mutation[] = [
@@ -252,6 +253,13 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     DEVICE,
   ),
   wasm("work-sharing", "start += units;", "start += 2 * units;", DEVICE),
+  // --- loops in blocks of rows
+  wasm("loop-layout", "if (!rowLocal(kernels, rows, changes)) return undefined;", "", APART),
+  wasm("loop-layout", "cut ? nodeBytes(node) : plan.slots[slot]", "plan.slots[slot]", APART),
+  wasm("loop-layout", 'leafOf.get(b.buffer) === "whole"', "true", APART),
+  wasm("matmul/matmul", "panels ? 4 * k : (b.plain?.outer ?? 0)", "b.plain?.outer ?? 0", APART),
+  wasm("matmul/matmul", "f.if(i32.ltS(next, i32.const(n)), () => narrow(panelAt(next)));", "", APART),
+  wasm("loop-layout", "call.table += at;", "call.table += 0;", APART),
   cpu("memory", "this.#release(address, size);", "this.#release(address, size - 64);", "device/cpu-memory", DEVICE),
   cpu("memory", "if (before !== undefined) {", "if (before !== undefined && before < 0) {", "device/cpu-memory"),
   cpu(

@@ -28,6 +28,7 @@ const rule = (find: string, replace: string, ...tests: string[]): Mutation =>
   edit("src/autograd/vjp.ts", find, replace, ...tests);
 
 const VIEWS = "tensor/views#finite differences";
+const PARTS = "compiler/parts";
 const VIEWS_GPU = "tensor/views#each device against|parts so short";
 const FUZZ = "compiler/fuzz#random graphs";
 const LIGHT = "ops/nn-ops#compositions";
@@ -117,7 +118,7 @@ export const MUTATIONS: readonly Mutation[] = [
     "scatterAddZeros(inputs[0].shape, op.axis, inputs[1], dy).mul(2)",
     "tensor/indexing#finite differences",
   ),
-  edit("src/autograd/grad.ts", "before ? before.add(dy) : dy", "dy", "autograd/autograd"),
+  edit("src/autograd/grad.ts", "if (before) before.push(dy);", "if (before) before[0] = dy;", "autograd/autograd"),
   edit("src/tensor/program/history.ts", "node.stopped || ", "", "autograd/autograd"),
   edit("src/autograd/grad.ts", "target.grad ? target.grad.add(dx) : dx", "dx", "tensor/variables#sets grad"),
 
@@ -325,6 +326,18 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("src/compiler/kernels.ts", "deepest = solve(expr.number) + 1", "deepest = solve(expr.number)", LIGHT),
   edit("src/compiler/kernels.ts", "sub(e, int(start))", "e", VIEWS_GPU),
   edit("src/compiler/fusion/joining.ts", "if (read.flat.key !== expected?.key) return false;", "", FUZZ, VIEWS_GPU),
+  edit("src/compiler/fusion/parts.ts", "sizeOf(part.shape) === size && ", "", PARTS),
+  edit(
+    "src/compiler/fusion/parts.ts",
+    "flatten(access.index, producer.shape).key === identity(size).key",
+    "true",
+    PARTS,
+  ),
+  edit("src/compiler/kernels.ts", "int(k * part.shape[op.axis])", "int(k)", PARTS),
+  edit("src/autograd/total.ts", "if (low !== end) return undefined;", "", "autograd/slices"),
+  edit("src/autograd/total.ts", "if (end !== shape[axis]) return undefined;", "", "autograd/slices"),
+  edit("src/autograd/total.ts", "a !== axis && size !== shape[a]", "false", "autograd/slices"),
+  edit("src/autograd/total.ts", " || op.step.some((step) => step !== 1)", "", "autograd/slices"),
   edit(
     "src/compiler/fusion/joining.ts",
     "source !== undefined && source !== group && draft.waitsFor(source, group)",

@@ -17,6 +17,7 @@ import { tracing } from "../tensor/program/trace.ts";
 import { Variable } from "../tensor/variable.ts";
 import { leavesOf, mapTree } from "./tree.ts";
 import type { Tree } from "./tree.ts";
+import { total } from "./total.ts";
 import { vjp } from "./vjp.ts";
 
 /**
@@ -36,7 +37,7 @@ export function gradients(
     const found = accumulate(outputs, cotangents, new Set(nodes.flat()));
     return targets.map((t, i) => {
       const parts = nodes[i].flatMap((n) => found.get(n) ?? []);
-      if (parts.length > 0) return parts.reduce((a, b) => a.add(b));
+      if (parts.length > 0) return total(parts);
       refuseSimplified(t, outputs);
       return zerosLike(t);
     });
@@ -99,10 +100,11 @@ function accumulate(
   for (const node of order) {
     if (targets.has(node) || differentiableInputs(node).some((n) => reaches.has(n))) reaches.add(node);
   }
-  const cotangents = new Map<Node, Tensor>();
+  const cotangents = new Map<Node, Tensor[]>();
   const add = (node: Node, dy: Tensor) => {
     const before = cotangents.get(node);
-    cotangents.set(node, before ? before.add(dy) : dy);
+    if (before) before.push(dy);
+    else cotangents.set(node, [dy]);
   };
   /** Of fused nodes: one cotangent an output, gathered from their picks. */
   const picked = new Map<Node, Map<number, { pick: Node; dy: Tensor }>>();
@@ -126,8 +128,10 @@ function accumulate(
       if (!parts) continue;
       results = fusedVjp(node, parts);
     } else {
-      const dy = cotangents.get(node);
-      if (!dy) continue;
+      const parts = cotangents.get(node);
+      if (!parts) continue;
+      const dy = total(parts);
+      cotangents.set(node, [dy]);
       if (op.kind === "pick") {
         const parts = picked.get(inputs[0]) ?? new Map<number, { pick: Node; dy: Tensor }>();
         parts.set(op.index, { pick: node, dy });
@@ -141,7 +145,7 @@ function accumulate(
       if (dx && reaches.has(input)) add(input, dx);
     });
   }
-  return cotangents;
+  return new Map([...cotangents].map(([node, parts]) => [node, total(parts)]));
 }
 
 function fusedVjp(node: Node, parts: ReadonlyMap<number, { pick: Node; dy: Tensor }>): readonly (Tensor | undefined)[] {

@@ -13,7 +13,7 @@ import type { Expr } from "./expr.ts";
 import { ExprBuilder } from "./expr.ts";
 import type { Graph, Leaf } from "./graph.ts";
 import type { IntExpr } from "./int-expr.ts";
-import { flatten, int, loopVariable, runtimeValue, sub, unflatten } from "./int-expr.ts";
+import { add, flatten, int, loopVariable, runtimeValue, sub, unflatten } from "./int-expr.ts";
 import type { Group } from "./fusion/group.ts";
 import type { KernelSchedule } from "./schedule.ts";
 
@@ -110,12 +110,21 @@ export class KernelBuilder {
   #loop(group: Group): LoopKernel {
     const lowering = new KernelValues(group, this.#schedule, this.#leaves);
     const i = loopVariable("i", group.size);
-    const stores = this.#storedMembers(group).map((node) => ({
-      target: node,
-      index: i,
-      value: lowering.value(node, unflatten(i, node.shape)),
-    }));
+    const stores = this.#storedMembers(group).flatMap((node) => this.#storesOf(node, group.size, i, lowering));
     return { kind: "loop", exprs: lowering.exprs, size: group.size, stores };
+  }
+
+  /** Stores of a member at element `at` of the `size` that its kernel runs over: of parts, one each. */
+  #storesOf(target: Node, size: number, at: IntExpr, lowering: KernelValues): Store[] {
+    const { op, inputs, shape } = target;
+    if (op.kind !== "concat" || sizeOf(shape) === size)
+      return [{ target, index: at, value: lowering.value(target, unflatten(at, shape)) }];
+    return inputs.map((part, k) => {
+      const index = unflatten(at, part.shape);
+      const shift = int(k * part.shape[op.axis]);
+      const place = index.map((e, a) => (a === op.axis ? add(e, shift) : e));
+      return { target, index: flatten(place, shape), value: lowering.value(part, index) };
+    });
   }
 
   #storedMembers(group: Group): Node[] {
@@ -157,7 +166,7 @@ export class KernelBuilder {
       if (node.op.kind === "reduce" || sizeOf(node.shape) === rows) {
         rowStores.push({ target: node, index: r, value: lowering.value(node, unflatten(r, node.shape)) });
       } else {
-        elementStores.push({ target: node, index: flat, value: lowering.value(node, unflatten(flat, node.shape)) });
+        elementStores.push(...this.#storesOf(node, rows * columns, flat, lowering));
       }
     }
     const trailing = axes[0] === shape.length - axes.length;

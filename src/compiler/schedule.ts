@@ -15,6 +15,7 @@ import { Draft } from "./fusion/draft.ts";
 import type { Group } from "./fusion/group.ts";
 import { dissolveLoops, recomputeCheap } from "./fusion/inlining.ts";
 import { place } from "./fusion/joining.ts";
+import { storeParts } from "./fusion/parts.ts";
 import type { Graph } from "./graph.ts";
 
 export interface KernelSchedule {
@@ -30,6 +31,7 @@ export interface KernelSchedule {
 export function schedule(graph: Graph, limits: ScheduleLimits): KernelSchedule {
   const draft = new Draft(graph, limits);
   for (const node of graph.nodes) place(draft, node);
+  storeParts(draft);
   writeOutViews(draft);
   dissolveLoops(draft);
   recomputeCheap(draft);

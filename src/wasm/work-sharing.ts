@@ -30,6 +30,11 @@ export interface Phase {
 interface LoopPhase {
   readonly body: readonly Phase[];
   readonly times: number;
+  /**
+   * Set where every kernel has this many units, and units of one number need those of no other: whoever takes a number
+   * runs its units of the whole loop.
+   */
+  readonly apart?: number;
   /** Bytes into the table where the first row begins, and bytes of a row. Calls count from the beginning of a row. */
   readonly table: number;
   readonly row: number;
@@ -43,12 +48,13 @@ export function phasesOf(stages: readonly Stage[]): Phase[] {
   return stages.flatMap((stage) => ("body" in stage ? stage.body : [stage]));
 }
 
-/** Whether one thread runs the whole loop: nothing in it can be shared. */
-const isAlone = (stage: LoopPhase): boolean => stage.body.every((phase) => unitsOf(phase) === 1);
+/** Units that a whole loop is for those who share it: one where nothing in it can be shared; undefined if its phases are. */
+const unitsOfLoop = ({ body, apart }: LoopPhase): number | undefined =>
+  apart ?? (body.every((phase) => unitsOf(phase) === 1) ? 1 : undefined);
 
 /** Counters that a run needs, one for every phase each time it runs. */
 export function countersOf(stages: readonly Stage[]): number {
-  return stages.reduce((sum, s) => sum + ("body" in s && !isAlone(s) ? s.times * s.body.length : 1), 0);
+  return stages.reduce((sum, s) => sum + ("body" in s && !unitsOfLoop(s) ? s.times * s.body.length : 1), 0);
 }
 
 /** Addresses of words that all threads know. */
@@ -141,8 +147,10 @@ export function emitPhases(
           emitPhase(f, unitsOf(stage), { number, counter: first, isLast }, (from, past) =>
             emitUnits(f, kernels, stage, from, past, { table, threadMemory }),
           );
-        } else if (isAlone(stage)) {
-          emitPhase(f, 1, { number, counter: first, isLast }, () => emitAlone(f, kernels, stage, table, threadMemory));
+        } else if (unitsOfLoop(stage)) {
+          emitPhase(f, unitsOfLoop(stage)!, { number, counter: first, isLast }, (from, past) =>
+            emitAlone(f, kernels, stage, table, threadMemory, stage.apart ? [from, past] : undefined),
+          );
         } else {
           const { body, times, row } = stage;
           const here = number;
@@ -166,29 +174,33 @@ export function emitPhases(
 
 const rowsOf = (table: Value, { table: at }: LoopPhase): Value => i32.add(table, i32.const(at));
 
-/** Calls all kernels of a phase on this thread. */
+/** Calls all kernels of a phase on this thread: all of their units, or some. */
 function callAll(
   f: FunctionBuilder,
   kernels: readonly Callee[],
   phase: Phase,
   table: Value,
   threadMemory: Value,
+  units?: readonly [first: Value, past: Value],
 ): void {
-  for (const call of phase.kernels)
-    f.call(kernels[call.kernel], [tableOf(table, call), i32.const(0), i32.const(call.units), threadMemory]);
+  for (const call of phase.kernels) {
+    const [first, past] = units ?? [i32.const(0), i32.const(call.units)];
+    f.call(kernels[call.kernel], [tableOf(table, call), first, past, threadMemory]);
+  }
 }
 
-/** Runs a loop on this thread. */
+/** Runs a loop on this thread: all of it, or some units of every kernel. */
 function emitAlone(
   f: FunctionBuilder,
   kernels: readonly Callee[],
   stage: LoopPhase,
   table: Value,
   threadMemory: Value,
+  units?: readonly [first: Value, past: Value],
 ): void {
   f.for(i32.const(0), i32.const(stage.times), 1, (k) => {
     const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(stage.row))));
-    for (const phase of stage.body) callAll(f, kernels, phase, own, threadMemory);
+    for (const phase of stage.body) callAll(f, kernels, phase, own, threadMemory, units);
   });
 }
 

@@ -97,6 +97,34 @@ describe("one kernel", () => {
     assert.deepEqual(kinds(a, a.add(x).exp()), ["loop"]);
   });
 
+  test("gradients of a tensor's slices are stored in their places by the kernel that computes them", () => {
+    const x = matrix(40, 60);
+    const [a, b, c] = [0, 1, 2].map((i) => x.slice(null, [20 * i, 20 * (i + 1)]));
+    const y = a.tanh().mul(b.sigmoid()).add(c.exp());
+    const [gradient] = gradients([y], [matrix(40, 20)], [x]);
+    const { groups, stored } = scheduleOf([gradient]);
+    assert.deepEqual(
+      groups.map((g) => g.kind),
+      ["loop"],
+    );
+    assert.equal(stored.size, 1);
+    // Rows are reduced between: the kernel that does so has the parts as well.
+    const scaled = y.sub(y.sum(-1, true));
+    assert.deepEqual(
+      scheduleOf(gradients([scaled], [matrix(40, 20)], [x])).groups.map((g) => g.kind),
+      ["reduce"],
+    );
+  });
+
+  test("equal tensors that are joined are stored side by side by the kernel that computes them", () => {
+    const x = matrix(40, 60).exp();
+    assert.deepEqual(kinds(concat([x, x.sin()], 1)), ["loop"]);
+    assert.deepEqual(kinds(concat([x.sin(), x.cos()], 0), x.sin().sum(0)), ["loop", "reduce"]);
+    assert.deepEqual(kinds(concat([x.exp(), matrix(40, 60).exp()], 0)), ["loop"]);
+    assert.equal(scheduleOf([concat([x.exp(), matrix(40, 60).exp()], 0)]).stored.size, 1);
+    assert.deepEqual(kinds(concat([x.contiguous(), matrix(40, 60)], 1)), ["loop", "loop"]);
+  });
+
   test("bias and activation are the epilogue of a product", () => {
     assert.deepEqual(kinds(matrix(40, 30).matmul(matrix(30, 20)).add(matrix(20)).relu()), ["matmul"]);
   });

@@ -4,136 +4,40 @@
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { gradients } from "../../src/autograd/grad.ts";
 import { leavesOf } from "../../src/autograd/tree.ts";
-import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { WebGpuDevice } from "../../src/device/webgpu/webgpu-device.ts";
-import { layerNorm, scan } from "../../src/ops/index.ts";
-import type { ScanOptions } from "../../src/ops/scan-cell.ts";
-import { Generator, compile, concat, ones, setDefaultDevice, tensor } from "../../src/tensor/index.ts";
+import { scan } from "../../src/ops/index.ts";
+import { compile, ones, setDefaultDevice, tensor } from "../../src/tensor/index.ts";
 import type { HostArray } from "../../src/tensor/dtype.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
+import type { Problem } from "../support/cells.ts";
+import {
+  attending,
+  batchNormed,
+  fixed,
+  gru,
+  leavesFor,
+  lstm,
+  reference,
+  rowByRow,
+  shifted,
+  valuesOf,
+} from "../support/cells.ts";
 import { assertClose, openTestDevice } from "../support/helpers.ts";
 
-const reference = new ReferenceDevice();
-const draw = new Generator(11);
-const fixed = async (...shape: number[]) => tensor(Float32Array.from(await draw.normal(shape).read()), { shape });
-const partsOf = (x: Tensor, parts: number) =>
-  Array.from({ length: parts }, (_, k) => x.slice(null, [(k * x.shape[1]) / parts, ((k + 1) * x.shape[1]) / parts]));
-const oneMinus = (x: Tensor) => x.neg().add(1);
-
-interface Weights {
-  readonly w: Tensor;
-  readonly p: Tensor;
-}
-
-type State = { readonly h: Tensor; readonly c: Tensor };
-
-type Cell = (state: State, x: Tensor, weights: Weights) => { state: State; output: Tensor };
-
-/** Inputs are [T, B, H · gates], weights [H · gates, H]. */
-const gru: Cell = ({ h, c }, x, { w }) => {
-  const [xr, xz, xn] = partsOf(x, 3);
-  const [hr, hz, hn] = partsOf(h.matmul(w.transpose()), 3);
-  const z = xz.add(hz).sigmoid();
-  const n = xn.add(xr.add(hr).sigmoid().mul(hn)).tanh();
-  const next = oneMinus(z).mul(n).add(z.mul(h));
-  return { state: { h: next, c }, output: next };
-};
-const minGru: Cell = ({ h, c }, x, { w }) => {
-  const z = x.matmul(w).sigmoid();
-  const next = oneMinus(z).mul(h).add(z.mul(x));
-  return { state: { h: next, c }, output: next };
-};
-const lstm =
-  (normalised: boolean): Cell =>
-  ({ h, c }, x, { w, p }) => {
-    const sums = x.add(h.matmul(w.transpose()));
-    const [i, f, g, o] = partsOf(normalised ? layerNorm(sums) : sums, 4);
-    const peep = c.mul(p);
-    const cell = f.add(peep).sigmoid().mul(c).add(i.add(peep).sigmoid().mul(g.tanh()));
-    const hidden = o.add(cell.mul(p)).sigmoid().mul(cell.tanh());
-    return { state: { h: hidden, c: cell }, output: hidden };
-  };
-const indRnn: Cell = ({ h, c }, x, { p }) => {
-  const next = x.add(h.mul(p)).tanh();
-  return { state: { h: next, c }, output: next };
-};
-/** Input and state side by side. */
-const joined: Cell = ({ h, c }, x, { w }) => {
-  const next = concat([x.slice(null, [0, h.shape[1]]), h], 1)
-    .matmul(w)
-    .tanh();
-  return { state: { h: next, c }, output: next };
-};
-/** A mean over the batch. */
-const batchNormed: Cell = ({ h, c }, x, { w }) => {
-  const sums = x.add(h.matmul(w));
-  const next = sums.sub(sums.mean(0, true)).tanh();
-  return { state: { h: next, c }, output: next };
-};
-/** The neighbour's row. */
-const shifted: Cell = ({ h, c }, x, { p }) => {
-  const neighbour = h.slice([1, h.shape[0]]).pad([
-    [0, 1],
-    [0, 0],
-  ]);
-  const next = x.add(neighbour.mul(p)).tanh();
-  return { state: { h: next, c }, output: next };
-};
-/** All rows, weighted by how alike they are. */
-const attending: Cell = ({ h, c }, x) => {
-  const next = x.add(h.matmul(h.transpose()).sigmoid().matmul(h)).tanh();
-  return { state: { h: next, c }, output: next };
-};
-
-interface Problem {
-  readonly cell: Cell;
-  readonly gates: number;
-  readonly batch: number;
-  readonly hidden: number;
-  readonly options?: Pick<ScanOptions<never, never, never>, "reverse" | "lengths">;
-}
-
 /** Values and gradients, and how many dispatches they took. */
-async function run(device: WebGpuDevice | ReferenceDevice, leaves: readonly Tensor[], problem: Problem) {
-  setDefaultDevice(device);
-  const step = compile((x: Tensor, w: Tensor, p: Tensor, h: Tensor, c: Tensor) => {
-    const { outputs, state } = scan(problem.cell, {
-      state: { h, c },
-      inputs: x,
-      weights: { w, p },
-      ...problem.options,
-    });
-    const loss = outputs.square().sum().add(state.h.sum()).add(state.c.square().sum());
-    return [outputs, state.h, state.c, ...gradients([loss], [tensor(1)], [x, w, p, h, c])];
-  });
-  const counted = () => ("counters" in device ? device.counters.dispatches : 0);
-  const start = counted();
-  const [x, w, p, h, c] = leaves;
-  const found = await step(x, w, p, h, c);
-  const values: HostArray[] = [];
-  for (const t of found) values.push(await t.read());
-  return { values, dispatches: counted() - start };
-}
-
-async function leavesFor({ gates, batch, hidden }: Problem, steps: number): Promise<Tensor[]> {
-  setDefaultDevice(reference);
-  return [
-    await fixed(steps, batch, gates * hidden),
-    await fixed(gates * hidden, hidden),
-    await fixed(hidden),
-    await fixed(batch, hidden),
-    await fixed(batch, hidden),
-  ];
+async function run(device: WebGpuDevice, leaves: readonly Tensor[], problem: Problem) {
+  const start = device.counters.dispatches;
+  const values = await valuesOf(device, leaves, problem);
+  return { values, dispatches: device.counters.dispatches - start };
 }
 
 /** Holds the device to the reference, and gives its dispatches. */
 async function agrees(device: WebGpuDevice, problem: Problem, steps: number, bound = 2e-6): Promise<number> {
   const leaves = await leavesFor(problem, steps);
   const { values, dispatches } = await run(device, leaves, problem);
-  const wanted = await run(reference, leaves, problem);
-  values.forEach((found, i) => assertClose(found, wanted.values[i], bound));
+  const wanted = await valuesOf(reference, leaves, problem);
+  values.forEach((found, i) => assertClose(found, wanted[i], bound));
   return dispatches;
 }
 
@@ -147,14 +51,6 @@ describe("scan in one dispatch", () => {
     gpu.close();
   });
 
-  const rowByRow: [string, Cell, number][] = [
-    ["a GRU", gru, 3],
-    ["minGRU", minGru, 1],
-    ["a peephole LSTM", lstm(false), 4],
-    ["an LSTM with layer norm", lstm(true), 4],
-    ["an IndRNN", indRnn, 1],
-    ["a cell of input and state side by side", joined, 2],
-  ];
   for (const [name, cell, gates] of rowByRow) {
     test(`${name}: values and gradients of the reference, and as many dispatches for 32 steps as for 4`, async () => {
       const problem: Problem = { cell, gates, batch: 6, hidden: 4 };

@@ -70,6 +70,16 @@ export class Draft {
     this.groupOf.set(node, group);
   }
 
+  /** A node is computed in another group, which waits for no more than it did. */
+  move(node: Node, host: Group): void {
+    const from = this.groupOf.get(node)!;
+    from.members.delete(node);
+    this.join(node, host);
+    if (from.members.size > 0) return;
+    this.groups.delete(from);
+    this.#reach.merge(host.id, from.id);
+  }
+
   /** `guest` becomes part of `host`. */
   merge(host: Group, guest: Group): void {
     for (const member of guest.members) this.join(member, host);

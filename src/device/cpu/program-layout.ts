@@ -20,7 +20,7 @@ import { loopKernel } from "../../wasm/print/loop.ts";
 import type { ProgramEntry } from "../../wasm/program.ts";
 import { reduceKernel } from "../../wasm/print/reduce.ts";
 import { matmulKernel } from "../../wasm/print/matmul.ts";
-import type { LaidOutLoop, Location, LoopRows, WasmLoops } from "../../wasm/loop-layout.ts";
+import type { LaidOutLoop, Location, LoopRows, Lowered, WasmLoops } from "../../wasm/loop-layout.ts";
 import type { Call, Stage } from "../../wasm/work-sharing.ts";
 import { joinPhases } from "../../wasm/work-sharing.ts";
 
@@ -82,17 +82,6 @@ class Arena {
   }
 }
 
-/** A kernel of the plan, lowered: the stages run one after the other. */
-interface Lowered {
-  readonly stages: readonly WasmKernel[];
-  readonly inputs: readonly ExprOperand[];
-  /** Undefined where the stages do not write it. */
-  readonly outputs: readonly (Node | undefined)[];
-  readonly scratch: readonly (Node | ValueSpec)[];
-  /** Equal where the stages' code is. */
-  readonly code: string;
-}
-
 /** What a layout asks of the planner. */
 interface Lowerings {
   lower(kernel: FusedKernel): WasmLowering;
@@ -121,9 +110,11 @@ function layOutSteps(
   table: Location[],
   shared: number,
   locate: (operand: ExprOperand) => Location,
+  known?: ReadonlyMap<Kernel, Lowered>,
   emitLoop?: (kernel: FusedKernel, temporary: Arena) => Stage[],
-): { stages: Stage[]; bytes: number } {
+): { stages: Stage[]; before: Call[]; bytes: number } {
   const phases: Stage[] = [];
+  const before: Call[] = [];
   let bytes = shared;
   for (const step of plan.steps) {
     // Temporary tensors of a step lie behind everything else; those of different steps in the same place.
@@ -136,22 +127,23 @@ function layOutSteps(
       continue;
     }
     const stages = step.kernels.map((kernel) => {
-      const lowered = lowerKernel(kernel, step.scratch, (k) => lowerings.lower(k));
+      const lowered: Lowered = known?.get(kernel) ?? lowerKernel(kernel, step.scratch, (k) => lowerings.lower(k));
       const first = table.length;
       for (const operand of lowered.inputs) table.push(locate(operand));
       // A result that is neither read nor written needs no address.
       for (const node of lowered.outputs) table.push(node ? locate(node) : { kind: "arena", offset: 0 });
-      for (const s of lowered.scratch)
-        table.push("op" in s ? locate(s) : { kind: "arena", offset: temporary.place(nodeBytes(s)) });
-      return lowered.stages.map((stage, number): Call => {
+      for (const s of lowered.scratch) {
+        if ("op" in s) table.push(locate(s));
+        else table.push("kind" in s ? s : { kind: "arena", offset: temporary.place(nodeBytes(s)) });
+      }
+      const callOf = (stage: WasmKernel, name: string | number): Call => {
         const sizesAt = table.length - first;
         for (const offset of stage.sizes ?? []) table.push({ kind: "number", offset });
-        return {
-          kernel: functions.numberOf(`${number} ${lowered.code}`, () => entryOf(stage, lowered, sizesAt)),
-          units: stage.units,
-          table: 4 * first,
-        };
-      });
+        const entry = functions.numberOf(`${name} ${lowered.code}`, () => entryOf(stage, lowered, sizesAt));
+        return { kernel: entry, units: stage.units, table: 4 * first };
+      };
+      if (lowered.before) before.push(callOf(lowered.before, "before"));
+      return lowered.stages.map(callOf);
     });
     bytes = Math.max(bytes, temporary.bytes);
     for (let stage = 0; stage < Math.max(...stages.map((s) => s.length)); stage++) {
@@ -159,7 +151,7 @@ function layOutSteps(
       if (kernels.length > 0) phases.push({ kernels });
     }
   }
-  return { stages: joinPhases(phases), bytes };
+  return { stages: joinPhases(phases), before, bytes };
 }
 
 export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
@@ -173,28 +165,22 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
   const locate = (node: Node): Location => placeOf(plan, slots, node);
   const table: Location[] = [];
   const functions = new Functions();
-  const pending: { loop: LaidOutLoop; stage: { table: number } }[] = [];
+  const loops: LaidOutLoop[] = [];
   const emitLoop = (kernel: FusedKernel, temporary: Arena): Stage[] => {
-    const { parts, later, layOut, copiesAfter } = kernel.fused.loop!.cpu as WasmLoops;
-    const of = parts(kernel, (outputs) => lowerings.loopGraph(outputs));
-    const loop = layOut(of, {
-      operand: (i) => locate(kernel.inputs[i]),
-      result: (i) => locate(kernel.outputs[i].node!),
-      plan: (graph) => lowerings.plan(graph),
-      place: (size) => temporary.place(size),
-      steps(plan, row, find) {
-        const { stages, bytes } = layOutSteps(plan, lowerings, functions, row, temporary.bytes, find);
+    const loop = (kernel.fused.loop!.cpu as WasmLoops).layOut(kernel, {
+      locate,
+      lowerings,
+      arena: temporary,
+      steps(plan, row, find, lowered) {
+        const { bytes, ...laid } = layOutSteps(plan, lowerings, functions, row, temporary.bytes, find, lowered);
         temporary.bytes = bytes;
-        return stages;
+        return laid;
       },
+      table,
+      functions,
     });
-    const stage = { body: loop.stages, times: of.loop.steps, table: 0, row: 4 * loop.width };
-    pending.push({ loop, stage });
-    const copies = copiesAfter(of, (i) => kernel.outputs[i].node!).map(({ entry, bytes, from, to, at }): Call => {
-      const first = table.push(later(locate(from), at), locate(to)) - 2;
-      return { kernel: functions.numberOf(`copy ${bytes}`, () => entry), units: 1, table: 4 * first };
-    });
-    return copies.length > 0 ? [stage, { kernels: copies }] : [stage];
+    loops.push(loop);
+    return loop.stages;
   };
   const { stages, bytes } = layOutSteps(
     plan,
@@ -203,21 +189,22 @@ export function layOut(plan: Plan, lowerings: Lowerings): ProgramLayout {
     table,
     arena.bytes,
     (operand) => (typeof operand === "number" ? { kind: "arena", offset: parameters + 4 * operand } : locate(operand)),
+    undefined,
     emitLoop,
   );
   let tableLength = table.length;
-  const loops = pending.map(({ loop, stage }): LoopTable => {
+  const tables = loops.map(({ rows, begin }): LoopTable => {
     const first = tableLength;
-    stage.table = 4 * first;
-    tableLength += loop.table.base.length;
-    return { first, ...loop.table };
+    begin(4 * first);
+    tableLength += rows.base.length;
+    return { first, ...rows };
   });
   const { entries } = functions;
   return {
     entries,
     phases: stages,
     table,
-    loops,
+    loops: tables,
     tableLength,
     arenaBytes: bytes,
     leaves,

@@ -20,8 +20,11 @@ export interface Blocks {
   readonly columnBlocks: number;
   /** Read where it is, or packed. */
   readonly a: "direct" | "packed";
-  /** "rows": where it is as well, a few rows of A times columns that are rows in memory. */
-  readonly b: "direct" | "packed" | "rows";
+  /**
+   * "rows": where it is as well, a few rows of A times columns that are rows in memory. "panels": as another kernel has
+   * packed all of it.
+   */
+  readonly b: "direct" | "packed" | "rows" | "panels";
 }
 
 /** Steps of k for which a panel of A and one of 16 columns of B lie in the L1 cache with room to spare. */

@@ -22,7 +22,7 @@ import type { KernelContext, WasmKernel } from "../kernel.ts";
 import type { Blocks } from "./blocks.ts";
 import { chooseBlocks, roundUp } from "./blocks.ts";
 import { MR, NR, TALL, WIDE_NR, rowTile, strip } from "./micro-kernel.ts";
-import type { PackPanel, PanelWidth } from "./packing.ts";
+import type { PackPanel, Panel, PanelWidth } from "./packing.ts";
 import { computedBytes, packComputed, packPlain, packSeparable } from "./packing.ts";
 import type { BlockPlace, Operand, Product, Result } from "./product.ts";
 
@@ -53,6 +53,56 @@ export function productKernels(product: Product, blocks: Blocks = chooseBlocks(p
     kernels: [kernel({ ...product, c: partial }), sumKernel(product, parts)],
     scratch: [{ shape: [parts * batch * m * stride], dtype: "f32" }],
   };
+}
+
+/**
+ * The product with units of `rows` rows of C each, for a B that is packed into `bytes` of memory by a kernel of its own,
+ * `pack`: where A changes from run to run and B does not. Its address is `scratch(0)` of both. Undefined where B cannot
+ * be packed so, or k is divided into parts.
+ */
+export function productWithPanels(
+  product: Product,
+  rows: number,
+): { readonly kernel: WasmKernel; readonly pack: WasmKernel; readonly bytes: number } | undefined {
+  const { name, batch, m, n, k, b } = product;
+  const chosen = chooseBlocks(product);
+  if (batch > 1 || chosen.parts > 1 || !b.plain) return undefined;
+  const columns = roundUp(n, NR);
+  const cut = { rows, rowBlocks: Math.ceil(m / rows), columns, columnBlocks: 1, b: "panels" } as const;
+  const pack: WasmKernel = {
+    name: `pack ${name}`,
+    units: Math.ceil(n / WIDE_NR),
+    threadBytes: 0,
+    emit: (f, context) => {
+      const base = f.name(b.address(f, context, i32.const(0)));
+      const packerOf = (width: number): PackPanel =>
+        packPlain(f, context, { elements: width, step: NR }, n, b.plain, base);
+      const [narrow, wide] = [packerOf(NR), packerOf(WIDE_NR)];
+      f.for(context.begin, context.end, 1, (unit) => {
+        const panelAt = (column: Value): Panel => ({
+          first: f.name(column),
+          from: i32.const(0),
+          to: i32.const(k),
+          at: f.name(i32.add(context.scratch(0), i32.mul(column, i32.const(4 * k)))),
+        });
+        const column = f.name(i32.mul(unit, i32.const(WIDE_NR)));
+        const next = f.name(i32.add(column, i32.const(NR)));
+        // Where vectors are not joined, panels of eight columns lie where those of sixteen would.
+        const two = () => {
+          narrow(panelAt(column));
+          f.if(i32.ltS(next, i32.const(n)), () => narrow(panelAt(next)));
+        };
+        if (!context.features.wide) return two();
+        f.if(
+          i32.ltS(next, i32.const(n)),
+          () => wide(panelAt(column)),
+          () => narrow(panelAt(column)),
+        );
+      });
+    },
+  };
+  const [kernel] = productKernels(product, { ...chosen, ...cut }).kernels;
+  return { kernel, pack, bytes: 4 * k * roundUp(n, WIDE_NR) };
 }
 
 /** Rows of C that are added up at a time. */
@@ -175,7 +225,10 @@ function emitBlock(
   const narrow = !wide || blocks.columns % WIDE_NR > 0 || (n % WIDE_NR > 0 && n % WIDE_NR <= NR);
   const packB = narrow ? packerOfB(NR) : undefined;
   const aBase = f.name(packed ? own(layout.a) : firstOf(a, f, context, batch, m0));
-  const bBase = f.name(blocks.b === "packed" ? own(layout.b) : firstOf(b, f, context, batch, n0));
+  const panels = blocks.b === "panels";
+  const bBase = f.name(
+    panels ? context.scratch(0) : blocks.b === "packed" ? own(layout.b) : firstOf(b, f, context, batch, n0),
+  );
   // Panels of six rows come in pairs, so that what is left for those of four is a multiple of four. Elements that are
   // computed come by fours.
   const tall = context.features.tall && blocks.rows >= 2 * TALL && a.plain;
@@ -217,11 +270,10 @@ function emitBlock(
     }
     const aFirst = f.name(packed ? aBase : i32.add(aBase, i32.mul(k0, i32.const(a.plain!.k))));
     const panel = (width: number, pack: PackPanel | undefined, column: Value): void => {
-      const bStep = pack ? 4 * width : b.plain!.k;
+      const bStep = pack || panels ? 4 * width : b.plain!.k;
       if (pack) pack({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
-      const bAt = pack
-        ? bBase
-        : f.name(i32.add(bBase, i32.add(i32.mul(column, i32.const(b.plain!.outer)), i32.mul(k0, i32.const(bStep)))));
+      const toColumn = i32.mul(column, i32.const(panels ? 4 * k : (b.plain?.outer ?? 0)));
+      const bAt = pack ? bBase : f.name(i32.add(bBase, i32.add(toColumn, i32.mul(k0, i32.const(bStep)))));
       const bEnd = f.name(i32.add(bAt, i32.mul(steps, i32.const(bStep))));
       const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
       const tiles = (accumulate: boolean) => {

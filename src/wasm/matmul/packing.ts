@@ -42,7 +42,7 @@ export interface SeparableView {
 }
 
 /** A panel: `first` row (or column), steps `from` up to but not including `to`, and the address it is written to. */
-interface Panel {
+export interface Panel {
   readonly first: Value;
   readonly from: Value;
   readonly to: Value;

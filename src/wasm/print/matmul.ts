@@ -16,7 +16,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import type { Operand, Product, Result } from "../matmul/product.ts";
-import { productKernels } from "../matmul/matmul.ts";
+import { productKernels, productWithPanels } from "../matmul/matmul.ts";
 import type { PlainView } from "../matmul/packing.ts";
 import type { LaneVariable } from "./dependence.ts";
 import type { ExprMemory } from "./expr.ts";
@@ -31,6 +31,19 @@ export function matmulKernel(kernel: MatmulKernel): ExprKernels {
   const operands = operandsOf(kernel);
   const memory: MemoryOf = (context) => memoryOf(operands, context, kernel.exprs);
   return { ...productKernels(productOf(kernel, memory)), operands };
+}
+
+/**
+ * The product in units of `rows` rows each, its B packed once by a kernel of its own: undefined where it cannot be.
+ *
+ * @returns besides the product's kernel, which takes the packed B as its only temporary tensor, the one that packs it
+ */
+export function matmulOfRows(kernel: MatmulKernel, rows: number) {
+  const operands = operandsOf(kernel);
+  const product = productOf(kernel, (context) => memoryOf(operands, context, kernel.exprs));
+  if (product.m !== kernel.m) return undefined;
+  const found = productWithPanels(product, rows);
+  return found && { ...found, operands };
 }
 
 function productOf(kernel: MatmulKernel, memory: MemoryOf): Product {

@@ -10,6 +10,7 @@ import type { FunctionBuilder, Local } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
+import type { ChooseUnits } from "./loop.ts";
 import { chooseUnits, forNeighbours, forPairs, forRows, sizesOf } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
@@ -26,10 +27,12 @@ export function columnsKernel(
   kernel: ReduceKernel,
   operands: readonly ExprOperand[],
   split: Split,
-): WasmKernel {
+  choose?: ChooseUnits,
+): WasmKernel | undefined {
   const { rows, phases, rowStores, elementStores, exprs } = kernel;
   const all = { rows, length: 1 };
-  const units = chooseUnits({ ...all, total: rows * (split.total + 16) });
+  const units = choose ? choose(all) : chooseUnits({ ...all, total: rows * (split.total + 16) });
+  if (!units) return undefined;
   const [outer, inner] = [rowName("c"), columnName("c")];
   const chains = split.length >= CHAINED_LENGTH && split.price <= CHAINED_PRICE ? CHAINS : 1;
   // In the thread's memory: chains, or pairs of values, and behind them the results.

@@ -14,7 +14,7 @@ import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, v128 } from "../assembler/instructions.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
-import type { Units } from "./loop.ts";
+import type { ChooseUnits, Units } from "./loop.ts";
 import { UNIT_PRICE, forPairs, forRows, sizesOf } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
@@ -54,9 +54,11 @@ export function rowsKernel(
   operands: readonly ExprOperand[],
   split: Split,
   columnSplit: Split,
-): WasmKernel {
+  choose?: ChooseUnits,
+): WasmKernel | undefined {
   const { columns, phases, rowStores, elementStores, exprs } = kernel;
-  const units = blockUnits(split, columns);
+  const units = choose ? choose(split) : blockUnits(split, columns);
+  if (!units || units.piece > MOST_ROWS) return undefined;
   const [rowOuter, rowInner] = [rowName("r"), columnName("r")];
   const [columnOuter, columnInner] = [rowName("c"), columnName("c")];
   const elementValues = elementStores.map((s) => s.value);

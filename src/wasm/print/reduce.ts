@@ -10,13 +10,17 @@ import { operandsOf } from "./expr-kernel.ts";
 import type { WasmKernel } from "../kernel.ts";
 import type { LoopBody } from "./loop-nest.ts";
 import { chooseSplit } from "./loop-nest.ts";
+import type { ChooseUnits } from "./loop.ts";
 import { columnsKernel } from "./reduce-columns.ts";
 import { rowsKernel } from "./reduce-rows.ts";
 
 /** Price of combining the lanes of one accumulator. */
 const LANES_PRICE = 12;
 
-export function reduceKernel(kernel: ReduceKernel): ExprKernels {
+/** @param choose how rows are cut into units */
+export function reduceKernel(kernel: ReduceKernel): ExprKernels;
+export function reduceKernel(kernel: ReduceKernel, choose?: ChooseUnits): ExprKernels | undefined;
+export function reduceKernel(kernel: ReduceKernel, choose?: ChooseUnits): ExprKernels | undefined {
   const { rows, columns, phases, elementStores, exprs } = kernel;
   const operands = operandsOf(kernel);
   const accumulators = phases.flat();
@@ -31,9 +35,9 @@ export function reduceKernel(kernel: ReduceKernel): ExprKernels {
   // Accumulators are read and written for every element.
   const byRows = columns * (rowSplit.total + 2 * accumulators.length * rowSplit.rows * Math.ceil(rowSplit.length / 4));
   const name = `reduce ${rows}x${columns}`;
-  const main: WasmKernel =
+  const main: WasmKernel | undefined =
     byColumns <= byRows
-      ? columnsKernel(name, kernel, operands, columnSplit)
-      : rowsKernel(name, kernel, operands, rowSplit, chooseSplit(body, "c", columns));
-  return { kernels: [main], operands, scratch: [] };
+      ? columnsKernel(name, kernel, operands, columnSplit, choose)
+      : rowsKernel(name, kernel, operands, rowSplit, chooseSplit(body, "c", columns), choose);
+  return main && { kernels: [main], operands, scratch: [] };
 }
