@@ -1,7 +1,7 @@
 /** `hico pretrain`: learns representations from a clip store, without labels. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import { PRESET_NAMES } from "../hico/run/presets.ts";
 import { pretrain } from "../hico/run/pretrain.ts";
 import { CONFIG_FILE, RunFolder } from "../hico/run/folder.ts";
@@ -17,7 +17,6 @@ import { duration } from "../train/progress.ts";
 import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "pretrain", description: "Learn action representations from a clip store, without labels" },
   examples: [
     "hico pretrain --preset nw-ucla --data nw-ucla.clips --run runs/nw-ucla",
     "hico pretrain --data my.clips --run runs/mine                 sizes that fit the clips and this machine",

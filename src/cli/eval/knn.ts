@@ -1,5 +1,5 @@
 /** `hico eval knn`: accuracy of the nearest training clips by cosine similarity. */
-import { useDevice } from "../../device/index.ts";
+import { useDevice } from "../device.ts";
 import { evaluateKnn } from "../../hico/judge/evaluate.ts";
 import { defineHicoCommand } from "../command.ts";
 import { EVALUATION_ARGS, knnText, showProgress } from "./evaluation.ts";
@@ -8,7 +8,6 @@ import { deviceOptions, wholeOption } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "knn", description: "Retrieval: the class of the nearest training clips (cosine)" },
   examples: [
     "hico eval knn runs/nw-ucla                 1-NN, as the field reports it",
     "hico eval knn runs/nw-ucla --k 5           majority of five",

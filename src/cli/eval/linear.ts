@@ -1,5 +1,5 @@
 /** `hico eval linear`: accuracy of a linear classifier on a run's frozen features. */
-import { useDevice } from "../../device/index.ts";
+import { useDevice } from "../device.ts";
 import { evaluateLinear } from "../../hico/judge/evaluate.ts";
 import { defineHicoCommand } from "../command.ts";
 import { EVALUATION_ARGS, linearText, showProgress } from "./evaluation.ts";
@@ -9,7 +9,6 @@ import { PROBE_ARGS, probeSettings } from "./probe-options.ts";
 import { ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "linear", description: "A linear classifier on frozen features" },
   examples: [
     "hico eval linear runs/nw-ucla                     the paper's settings",
     "hico eval linear runs/nw-ucla --lr 0.3 --weight-decay 0.005    for sets of a few hundred clips",
