@@ -9,7 +9,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { bundleTests } from "./test-bundle.ts";
+import { bundleCommand, bundleTests } from "./test-bundle.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -58,6 +58,8 @@ if (files.length === 0) throw new Error(`no test file has ${words.join(" or ")} 
 // A folder of its own, so that two runs do not take each other's.
 const bundles = join(root, `.cache/tests/${process.pid}`);
 const run = await bundleTests(root, files, bundles);
+const commands = files.some((file) => [...partsOf(file)].some((part) => part.endsWith("run-hico.ts")));
+const command = commands ? await bundleCommand(root, join(bundles, "command")) : undefined;
 const reporter = join(root, "scripts/slowest-reporter.mjs");
 const args = [
   "--enable-source-maps",
@@ -71,7 +73,7 @@ const args = [
 const child = spawn(
   process.execPath,
   [...args, `--test-reporter=${reporter}`, "--test-reporter-destination=stdout", ...run.map((f) => relative(root, f))],
-  { cwd: root, stdio: "inherit" },
+  { cwd: root, stdio: "inherit", env: { ...process.env, ...(command && { HICO_TEST_COMMAND: command }) } },
 );
 child.on("exit", (code) => {
   rmSync(bundles, { recursive: true, force: true });

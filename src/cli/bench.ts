@@ -4,16 +4,13 @@ import { CASES } from "../bench/cases.ts";
 import { benchDevice } from "../bench/measure.ts";
 import { benchPeers } from "../bench/peers.ts";
 import { benchChart, type BenchReport, benchTable, parseReport } from "../bench/report.ts";
-import { device, gpuChoices } from "../device/index.ts";
+import { gpuChoices } from "../device/asked.ts";
+import { openDevice } from "./device.ts";
 import { writeTextAtomic } from "../io/byte-sink.ts";
 import { defineHicoCommand, packageVersion } from "./command.ts";
 import { DEVICE_ARGS, deviceOptions, FORCE_ARG, requireNew } from "./options.ts";
 
 export default defineHicoCommand({
-  meta: {
-    name: "bench",
-    description: "Measure this machine's devices: products, memory, operations, training steps",
-  },
   examples: [
     "hico bench                             every real GPU, and cpu",
     "hico bench --device cpu --threads 1    one device",
@@ -51,7 +48,7 @@ export default defineHicoCommand({
     const results = [];
     for (const adapter of choices) {
       const kind = one ? args.device : adapter === undefined ? "cpu" : "webgpu";
-      const opened = await device(kind, { ...deviceOptions(args), adapter });
+      const opened = await openDevice(kind, { ...deviceOptions(args), adapter });
       const tell = (name: string): void => void (process.stderr.isTTY && console.error(`${opened.name}: ${name}`));
       results.push(await benchDevice(opened, cases, quick, sampling, tell));
       opened.close();

@@ -19,7 +19,6 @@ type HicoCommand<Args extends ArgsDef> = CommandDef<Args> & { readonly examples:
 
 /** Defines a command. `run` may throw: the message is printed and the exit code is 1. */
 export function defineHicoCommand<const Args extends ArgsDef>(definition: {
-  readonly meta: { readonly name: string; readonly description: string };
   readonly examples: readonly string[];
   readonly args: Args;
   /** The last positional argument may be given several times; `args._` has them all. Default false. */
@@ -38,9 +37,13 @@ export function defineHicoCommand<const Args extends ArgsDef>(definition: {
   return { ...definition, run };
 }
 
-/** A subcommand whose file is loaded when it is called. */
-export function subcommand(load: () => Promise<{ readonly default: unknown }>): () => Promise<CommandDef> {
-  return async () => (await load()).default as CommandDef;
+/** A command's line in the help of the one above it, and how its file is loaded. */
+type Subcommand = (() => Promise<CommandDef>) & { readonly description: string };
+
+/** A subcommand whose file is loaded when it is called; the list of commands is told without it. */
+export function subcommand(description: string, load: () => Promise<{ readonly default: unknown }>): Subcommand {
+  const whole = async (): Promise<CommandDef> => ({ ...((await load()).default as CommandDef), meta: { description } });
+  return Object.assign(whole, { description });
 }
 
 /** Prints an error as one line (its stack as well with HICO_DEBUG), and has the process end with code 1. */
@@ -95,7 +98,16 @@ async function resolved<T>(value: T | Promise<T> | (() => T | Promise<T>) | unde
 /** citty's usage text, with the whole command in its lines, and its examples. */
 async function usageOf(command: CommandDef, path: readonly string[]): Promise<string> {
   const parent: CommandDef = { meta: { name: path.slice(0, -1).join(" ") } };
-  const text = (await renderUsage(command, path.length > 1 ? parent : undefined)).trimEnd();
+  const below = Object.entries((await resolved(command.subCommands)) ?? {}).map(([name, sub]): [string, CommandDef] => [
+    name,
+    { meta: { description: (sub as Subcommand).description } },
+  ]);
+  const shown: CommandDef = {
+    ...command,
+    meta: { ...(await resolved(command.meta)), name: path[path.length - 1] },
+    subCommands: below.length > 0 ? Object.fromEntries(below) : undefined,
+  };
+  const text = (await renderUsage(shown, path.length > 1 ? parent : undefined)).trimEnd();
   const { examples } = command as Partial<HicoCommand<ArgsDef>>;
   const more = examples ? `\n\nEXAMPLES\n\n${examples.map((line) => `  ${line}`).join("\n")}` : "";
   return withoutColours(`${text}${more}\n`, process.stdout);

@@ -1,7 +1,7 @@
 /** `hico demo`: the whole way, from generated clips to a report, without any data. */
 import { join } from "node:path";
 import { runDemo } from "../demo/index.ts";
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import type { Subject } from "../hico/judge/evaluate.ts";
 import type { RunSettings } from "../hico/run/settings.ts";
 import { defineHicoCommand } from "./command.ts";
@@ -13,10 +13,6 @@ import { duration } from "../train/progress.ts";
 import { bar, formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
-  meta: {
-    name: "demo",
-    description: "Generated clips, pretraining, evaluation and a report, in a few minutes and without data",
-  },
   examples: [
     "hico demo                                    everything in ./hico-demo; look at hico-demo/report.html",
     "hico demo --folder try --epochs 20 --seed 3  shorter, other clips",

@@ -1,5 +1,5 @@
 /** `hico embed`: features of clips as an npy file. */
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import { requireWritable } from "../io/byte-sink.ts";
 import { embed } from "../hico/exchange/embed.ts";
 import { defineHicoCommand } from "./command.ts";
@@ -7,10 +7,6 @@ import { choiceOption, DEVICE_ARGS, deviceOptions, FORCE_ARG, JSON_ARG, requireN
 import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
-  meta: {
-    name: "embed",
-    description: "Write a run's features of clips as npy, with names and labels as JSON beside it",
-  },
   examples: [
     "hico embed runs/nw-ucla features.npy                    all clips of the run's store",
     "hico embed runs/nw-ucla test.npy --split test           those that test under the run's protocol",

@@ -1,5 +1,5 @@
 /** `hico ensemble`: several runs fused, and each of them alone. */
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import type { EnsembleEvaluation } from "../hico/judge/fusion/ensemble.ts";
 import { ENSEMBLE_METHODS, evaluateEnsemble } from "../hico/judge/fusion/ensemble.ts";
 import { writeJson } from "../hico/run/folder.ts";
@@ -20,7 +20,6 @@ import { PROBE_ARGS, probeSettings } from "./eval/probe-options.ts";
 import { formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "ensemble", description: "Fuse several runs (joint, motion, bone), matched by the names of clips" },
   examples: [
     "hico ensemble runs/joint runs/motion runs/bone                        softmax scores summed",
     "hico ensemble runs/joint runs/motion runs/bone --weights 0.6,0.6,0.4",

@@ -1,14 +1,10 @@
 /** `hico export`: a run's network for other programs. */
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import { EXPORT_FORMATS, exportRun } from "../hico/exchange/export.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, FORCE_ARG, JSON_ARG, requireNew } from "./options.ts";
 
 export default defineHicoCommand({
-  meta: {
-    name: "export",
-    description: "A run's network as safetensors, as a PyTorch checkpoint, or its encoder as ONNX",
-  },
   examples: [
     "hico export runs/nw-ucla encoder.onnx               both views of clips in, the 2·G·d features out",
     "hico export runs/nw-ucla hico.pth.tar               what the published implementation loads",

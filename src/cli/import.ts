@@ -1,16 +1,12 @@
 /** `hico import`: a checkpoint of the published implementation becomes a run. */
 import { STREAMS } from "../data/skeleton/streams.ts";
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import type { ImportReport } from "../hico/exchange/import.ts";
 import { importCheckpoint } from "../hico/exchange/import.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, deviceOptions, JSON_ARG, wholeOption } from "./options.ts";
 
 export default defineHicoCommand({
-  meta: {
-    name: "import",
-    description: "A released HiCo checkpoint as a run: encoder and sizes are read off its tensors",
-  },
   examples: [
     "hico import checkpoint_0450.pth.tar --run runs/released --data ntu60.clips",
     "hico import checkpoint_0450.pth.tar --run runs/released --data ntu60.clips --heads 8    a Transformer of 8 heads",

@@ -4,10 +4,6 @@ import { defineHicoCommand } from "./command.ts";
 import { deviceOptions } from "./options.ts";
 
 export default defineHicoCommand({
-  meta: {
-    name: "info",
-    description: 'Show the WebGPU adapters and the CPU, what they can do, and the device that "auto" takes',
-  },
   examples: [
     "hico info                        what this machine has",
     "hico info --adapter swiftshader  the software driver from npm (for tests)",

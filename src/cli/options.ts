@@ -1,7 +1,7 @@
 /** Options that several commands take, and settings as command-line options. */
 import { statSync } from "node:fs";
 import type { ArgsDef } from "citty";
-import type { DeviceOptions } from "../device/index.ts";
+import type { DeviceOptions } from "../device/asked.ts";
 import type { Setting } from "../hico/model/setting.ts";
 import type { GivenSettings, RunSettings } from "../hico/run/settings.ts";
 import { flagOf, SETTING_NAMES, SETTINGS } from "../hico/run/settings.ts";

@@ -1,9 +1,8 @@
 /** `hico pretrain`: learns representations from a clip store, without labels. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import { PRESET_NAMES } from "../hico/run/presets.ts";
-import { pretrain } from "../hico/run/pretrain.ts";
 import { CONFIG_FILE, RunFolder } from "../hico/run/folder.ts";
 import { layeredSettings } from "../hico/run/setting-layers.ts";
 import { fittedBatch, fittedSettings, trainingClips } from "../hico/run/fit.ts";
@@ -16,8 +15,10 @@ import { interruption, keepWordsIn } from "./process-life.ts";
 import { duration } from "../train/progress.ts";
 import { percent, ProgressLine } from "./progress.ts";
 
+/** Loaded when there is something to train: help and mistakes in options need none of it. */
+const loadTraining = () => import("../hico/run/pretrain.ts");
+
 export default defineHicoCommand({
-  meta: { name: "pretrain", description: "Learn action representations from a clip store, without labels" },
   examples: [
     "hico pretrain --preset nw-ucla --data nw-ucla.clips --run runs/nw-ucla",
     "hico pretrain --data my.clips --run runs/mine                 sizes that fit the clips and this machine",
@@ -51,6 +52,7 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const named = settingsOf(args);
+    const { pretrain } = await loadTraining();
     const device = await useDevice(args.device, deviceOptions(args));
     const stop = interruption();
     const line = new ProgressLine({ every: 10_000 });

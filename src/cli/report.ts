@@ -1,13 +1,12 @@
 /** `hico report`: a run as one HTML file to look at. */
 import { join } from "node:path";
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import { writeReport } from "../report/index.ts";
 import { defineHicoCommand } from "./command.ts";
 import { DEVICE_ARGS, deviceOptions, FORCE_ARG, JSON_ARG, requireNew, wholeOption } from "./options.ts";
 import { percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "report", description: "One self-contained HTML page of a run: curves, map, confusion, retrieval" },
   examples: [
     "hico report runs/nw-ucla                        writes runs/nw-ucla/report.html",
     "hico report runs/nw-ucla --out ucla.html --queries 12 --neighbours 8",

@@ -1,5 +1,5 @@
 /** `hico search`: the clips of a store that are nearest to a query. */
-import { useDevice } from "../device/index.ts";
+import { useDevice } from "./device.ts";
 import type { SearchedQuery } from "../hico/judge/search.ts";
 import { search } from "../hico/judge/search.ts";
 import { writeSearchReport } from "../report/index.ts";
@@ -8,7 +8,6 @@ import { choiceOption, DEVICE_ARGS, deviceOptions, FORCE_ARG, JSON_ARG, requireN
 import { formatTable, percent, ProgressLine } from "./progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "search", description: "The clips of a store that a run's features hold nearest to a query (cosine)" },
   examples: [
     "hico search 17 nw-ucla.clips --run runs/nw-ucla                        clip 17 of the store, by its number",
     "hico search wave_p1_r1 gen.clips --run runs/gen --k 5 --report wave.html",

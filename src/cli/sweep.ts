@@ -26,7 +26,7 @@ import {
 } from "../sweep/index.ts";
 import { flagOf } from "../hico/run/settings.ts";
 import { environmentVariable } from "../device/environment.ts";
-import { gpuChoices } from "../device/index.ts";
+import { gpuChoices } from "../device/asked.ts";
 import { defineHicoCommand } from "./command.ts";
 import { choiceOption, DEVICE_ARGS, givenSettings, JSON_ARG, settingArgs, wholeOption } from "./options.ts";
 import { interruption } from "./process-life.ts";
@@ -36,7 +36,6 @@ import { bar, formatTable, percent, ProgressLine } from "./progress.ts";
 const MAIN = fileURLToPath(import.meta.url).replace(/sweep(\.\w+)$/, "main$1");
 
 export default defineHicoCommand({
-  meta: { name: "sweep", description: "A grid of pretraining runs, each judged, and a table over seeds" },
   examples: [
     "hico sweep examples/sweeps/ablation-levels.json --data nw-ucla.clips    everything in sweeps/ablation-levels; again, it goes on",
     "hico sweep grid.json --data nw-ucla.clips --jobs 2                      two runs side by side",

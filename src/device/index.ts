@@ -1,6 +1,7 @@
 /** Devices: where graphs are computed. */
-export { device, gpuChoices, useDevice } from "./open.ts";
-export type { DeviceOptions } from "./open.ts";
+export { gpuChoices } from "./asked.ts";
+export type { DeviceOptions } from "./asked.ts";
+export { device, useDevice } from "./open.ts";
 export { CpuDevice } from "./cpu/cpu-device.ts";
 export { CpuOutOfMemoryError } from "./cpu/memory.ts";
 export { ReferenceDevice } from "./reference/reference.ts";

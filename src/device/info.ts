@@ -4,6 +4,7 @@
  */
 import type { AdapterProfile } from "../shaders/kernel.ts";
 import { fusesMultiplyAdd } from "../wasm/assembler/features.ts";
+import { devices } from "./asked.ts";
 import type { DeviceChoice, DeviceName } from "./choose.ts";
 import { chooseDevice } from "./choose.ts";
 import { chooseThreads, prepareEngine } from "./cpu/engine.ts";
@@ -21,9 +22,6 @@ import {
   usefulFeatures,
   usefulLimits,
 } from "./webgpu/gpu/describe.ts";
-
-/** Devices that this build has. */
-export const devices: readonly DeviceName[] = ["webgpu", "cpu", "reference"];
 
 /** A machine as the engine sees it. */
 export interface SystemDescription {

@@ -1,7 +1,7 @@
 /** Multi-head attention and the Transformer's encoder layer (Vaswani et al. 2017), in PyTorch's form. */
 import { attention, packedAttention } from "../ops/attention.ts";
-import type { RotaryOptions } from "../ops/sequence/index.ts";
-import { rotaryEmbedding, scaledDotProductAttention } from "../ops/sequence/index.ts";
+import type { RotaryOptions } from "../ops/sequence/masked-attention.ts";
+import { rotaryEmbedding, scaledDotProductAttention } from "../ops/sequence/masked-attention.ts";
 import { zeros } from "../tensor/create.ts";
 import type { Generator } from "../tensor/random.ts";
 import { rng } from "../tensor/random.ts";

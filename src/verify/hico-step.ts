@@ -10,7 +10,7 @@ import type { HostTensor } from "../io/host-tensor.ts";
 import type { HiCoBatch } from "../hico/model/model.ts";
 import { HiCo } from "../hico/model/model.ts";
 import type { HiCoOptions } from "../hico/model/config.ts";
-import type { EncoderName } from "../hico/model/encoders.ts";
+import type { EncoderName } from "../hico/model/encoder-names.ts";
 import type { LossPart } from "../hico/model/loss.ts";
 import { LOSS_PARTS, logitsOf } from "../hico/model/loss.ts";
 import { HiCoTrainer } from "../hico/model/trainer.ts";

@@ -5,11 +5,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { withShares } from "../../src/bench/measure.ts";
 import { type BenchReport, benchTable, parseReport } from "../../src/bench/report.ts";
+import { HICO } from "./run-hico.ts";
 
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 let folder: string;
 before(() => (folder = mkdtempSync(join(tmpdir(), "hico-bench-"))));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -17,7 +16,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 function bench(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const options = { env: { ...process.env, NO_COLOR: "1", HICO_DEVICE: "", HICO_ADAPTER: "" } };
   return new Promise((resolve) => {
-    execFile(process.execPath, ["--import", "tsx", main, "bench", ...args], options, (error, stdout, stderr) =>
+    execFile(HICO[0], [...HICO.slice(1), "bench", ...args], options, (error, stdout, stderr) =>
       resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
     );
   });

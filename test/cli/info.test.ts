@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import type { SystemDescription } from "../../src/device/info.ts";
 import { usefulLimits } from "../../src/device/webgpu/gpu/describe.ts";
-
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+import { HICO } from "./run-hico.ts";
 
 /** Runs `hico` with arguments, and without the environment's wishes about devices. */
 function hico(
@@ -19,11 +17,8 @@ function hico(
   const env: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1" };
   for (const name of ["HICO_DEVICE", "HICO_ADAPTER", "HICO_DEBUG"]) delete env[name];
   return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ["--import", "tsx", main, ...args],
-      { env: { ...env, ...environment } },
-      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
+    execFile(HICO[0], [...HICO.slice(1), ...args], { env: { ...env, ...environment } }, (error, stdout, stderr) =>
+      resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
     );
   });
 }

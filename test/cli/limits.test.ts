@@ -52,7 +52,8 @@ test("where the system gives no addresses for WebAssembly, the error names the l
     import { CpuDevice } from ${JSON.stringify(new URL("../../src/index.ts", import.meta.url).href)};
     WebAssembly.Memory = function () { throw new RangeError("WebAssembly.Memory(): could not allocate memory"); };
     await CpuDevice.open({ threads: 1 }).catch((error) => console.log(error.message));`;
-  const out = execFileSync(HICO[0]!, [...HICO.slice(1, 3), "--input-type=module", "-e", words], { encoding: "utf8" });
+  const args = ["--import", import.meta.resolve("tsx"), "--input-type=module", "-e", words];
+  const out = execFileSync(process.execPath, args, { encoding: "utf8" });
   assert.match(out, /reserves about 10 GB of addresses.*ulimit -v unlimited/);
 });
 

@@ -3,12 +3,15 @@ import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** Program and arguments that those of `hico` follow. */
+/** The command in plain JavaScript, which scripts/test.ts makes once for all files. */
+const bundled = process.env.HICO_TEST_COMMAND;
+
+/** Program and arguments that those of `hico` follow; a file that is run by hand takes the source. */
 export const HICO: readonly string[] = [
   process.execPath,
-  "--import",
-  import.meta.resolve("tsx"),
-  fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url)),
+  ...(bundled === undefined
+    ? ["--import", import.meta.resolve("tsx"), fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))]
+    : [bundled]),
 ];
 
 export interface CommandResult {

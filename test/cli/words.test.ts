@@ -86,7 +86,7 @@ test("a system that opens too few files for a command to be loaded is told in wo
     throw Object.assign(new Error("EMFILE: too many open files, open 'x.js'"), { code: "EMFILE" });
   };
   const told = context.mock.method(console, "error", () => {});
-  const root = defineCommand({ subCommands: { work: subcommand(load) } });
+  const root = defineCommand({ subCommands: { work: subcommand("Work", load) } });
   try {
     await runCommandLine(root, "0", ["work"]);
     assert.equal(process.exitCode, 1);

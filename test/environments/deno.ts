@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { cached } from "./cached.ts";
 
-/** Where scripts/deno.sh puts it, or a Deno that was installed into the project by hand. */
+/** Where scripts/runtime.sh deno puts it, or a Deno that was installed into the project by hand. */
 const candidates = [
   cached("deno/node_modules/.bin/deno"),
   fileURLToPath(new URL("../../node_modules/.bin/deno", import.meta.url)),
@@ -15,7 +15,7 @@ const runner = fileURLToPath(new URL("./deno-run.ts", import.meta.url));
 
 /** Why Deno cannot run here, or undefined. */
 export function denoUnavailable(): string | undefined {
-  return existsSync(denoExecutable) ? undefined : "there is no Deno; scripts/deno.sh gets it";
+  return existsSync(denoExecutable) ? undefined : "there is no Deno; scripts/runtime.sh deno gets it";
 }
 
 /**

@@ -10,21 +10,21 @@ import { readSafetensors, writeSafetensors } from "../../src/io/index.ts";
 import type { HostTensor } from "../../src/io/index.ts";
 import { relativeError } from "../../src/verify/case.ts";
 import type { VerifyReport } from "../../src/verify/verify.ts";
+import { HICO } from "../cli/run-hico.ts";
 import { denoUnavailable, runInDeno } from "../environments/deno.ts";
 import { lavapipeUnavailable } from "../environments/lavapipe.ts";
 import type { Replay } from "./replay.ts";
 import { replay } from "./replay.ts";
 
 const golden = fileURLToPath(new URL("../fixtures/golden/torch_ops_f64.safetensors", import.meta.url));
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "hico-verify-"));
 after(() => rmSync(folder, { recursive: true }));
 
 function hico(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
     execFile(
-      process.execPath,
-      ["--import", "tsx", main, ...args],
+      HICO[0],
+      [...HICO.slice(1), ...args],
       { env: { ...process.env, HICO_DEBUG: "" } },
       (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
     );

@@ -40,7 +40,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 };
 
 const bun = cached("bun/node_modules/@oven/bun-linux-x64/bin/bun");
-const skip = existsSync(bun) ? false : "there is no Bun; scripts/bun.sh gets it";
+const skip = existsSync(bun) ? false : "there is no Bun; scripts/runtime.sh bun gets it";
 let project: string;
 before(() => {
   project = emptyProject();

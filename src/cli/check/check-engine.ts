@@ -14,10 +14,6 @@ import { choiceOption, FORCE_ARG, requireNew, wholeOption } from "../options.ts"
 import { bar, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
-  meta: {
-    name: "check-engine",
-    description: "Ask an engine for values and gradients, and tell what differs from float64 and PyTorch's rules",
-  },
   examples: [
     "hico check-engine hico                          this engine's cpu device",
     "hico check-engine jax-js --markdown jax-js.md   jax-js as the project has it, on its wasm backend",

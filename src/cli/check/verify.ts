@@ -1,11 +1,10 @@
 /** `hico verify`: replays a file of golden numbers on a device and tells how far off each case is. */
-import { device } from "../../device/index.ts";
+import { openDevice } from "../device.ts";
 import { formatCase, verifyFile } from "../../verify/verify.ts";
 import { defineHicoCommand } from "../command.ts";
 import { DEVICE_ARGS, deviceOptions } from "../options.ts";
 
 export default defineHicoCommand({
-  meta: { name: "verify", description: "Replay a file of golden numbers and compare; exit code 1 if a case fails" },
   examples: [
     "hico verify ops.safetensors                       on the device that auto takes",
     "hico verify ops.safetensors --device reference    in float64, to 1e-9",
@@ -24,7 +23,7 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const tolerance = args.tolerance === undefined ? undefined : Number(args.tolerance);
-    const opened = await device(args.device, deviceOptions(args));
+    const opened = await openDevice(args.device, deviceOptions(args));
     try {
       const report = await verifyFile(args.file, opened, {
         tolerance,

@@ -4,12 +4,17 @@ import { subcommand } from "../command.ts";
 
 // TypeScript rewrites the extensions of dynamic imports everywhere but inside an `export default` expression.
 const dataCommand = defineCommand({
-  meta: { name: "data", description: "Prepare, generate, check and look at clip stores" },
   subCommands: {
-    prepare: subcommand(() => import("./prepare.ts")),
-    generate: subcommand(() => import("./generate.ts")),
-    info: subcommand(() => import("./info.ts")),
-    look: subcommand(() => import("./look.ts")),
+    prepare: subcommand(
+      "Raw skeletons to one checksummed clip store with protocol splits",
+      () => import("./prepare.ts"),
+    ),
+    generate: subcommand("A clip store of generated skeleton actions", () => import("./generate.ts")),
+    info: subcommand("What a clip store holds; exit code 1 where clips are damaged", () => import("./info.ts")),
+    look: subcommand(
+      "A page with moving skeletons: joints, bones, and what was lost, in red",
+      () => import("./look.ts"),
+    ),
   },
 });
 

@@ -8,7 +8,6 @@ import { interruptible } from "../process-life.ts";
 import { bar, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "generate", description: "A clip store of generated skeleton actions" },
   examples: [
     "hico data generate demo.clips                                  16 subjects, 4 clips of each action by each",
     "hico data generate small.clips --subjects 4 --repetitions 1 --seed 7",

@@ -5,7 +5,6 @@ import { defineHicoCommand } from "../command.ts";
 import { JSON_ARG } from "../options.ts";
 
 export default defineHicoCommand({
-  meta: { name: "info", description: "What a clip store holds; exit code 1 where clips are damaged" },
   examples: [
     "hico data info nw-ucla.clips",
     "hico data info nw-ucla.clips --verify     read every clip and compare checksums",

@@ -12,7 +12,6 @@ import { defineHicoCommand } from "../command.ts";
 import { choiceOption, FORCE_ARG, JSON_ARG, numberOption, requireNew, wholeOption } from "../options.ts";
 
 export default defineHicoCommand({
-  meta: { name: "look", description: "A page with moving skeletons: joints, bones, and what was lost, in red" },
   examples: [
     "hico data look nw-ucla.clips                    look.html, twelve clips of it",
     "hico data look NW-UCLA/all_sqe --out ucla.html   recordings as they are, before any preparation",

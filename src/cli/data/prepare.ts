@@ -17,7 +17,6 @@ import { bar, ProgressLine } from "../progress.ts";
 const SKIPPED = 3;
 
 export default defineHicoCommand({
-  meta: { name: "prepare", description: `Raw skeletons to one checksummed clip store with protocol splits` },
   examples: [
     "hico data prepare NW-UCLA/all_sqe nw-ucla.clips",
     "hico data prepare nw-ucla ../shared/data/nw_ucla nw-ucla.clips",

@@ -1,5 +1,5 @@
 /** `hico eval finetune`: accuracy after training the whole network with labels, from the run's weights. */
-import { useDevice } from "../../device/index.ts";
+import { useDevice } from "../device.ts";
 import { evaluateFinetune } from "../../hico/judge/evaluate-finetune.ts";
 import { defineHicoCommand } from "../command.ts";
 import { headline } from "./evaluation.ts";
@@ -9,7 +9,6 @@ import { interruptible } from "../process-life.ts";
 import { percent, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "finetune", description: "The whole network trained with labels, from the run's weights" },
   examples: [
     "hico eval finetune runs/nw-ucla                     last epoch, best epoch, by class",
     "hico eval finetune runs/nw-ucla --from-scratch      random weights beside it",

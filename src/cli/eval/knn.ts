@@ -1,14 +1,15 @@
 /** `hico eval knn`: accuracy of the nearest training clips by cosine similarity. */
-import { useDevice } from "../../device/index.ts";
-import { evaluateKnn } from "../../hico/judge/evaluate.ts";
+import { useDevice } from "../device.ts";
 import { defineHicoCommand } from "../command.ts";
 import { EVALUATION_ARGS, knnText, showProgress } from "./evaluation.ts";
 import { foldsText, judgeFolds, runsOf } from "./folds.ts";
 import { deviceOptions, wholeOption } from "../options.ts";
 import { ProgressLine } from "../progress.ts";
 
+/** Loaded when there is something to judge: help and mistakes in options need none of it. */
+const loadJudge = () => import("../../hico/judge/evaluate.ts");
+
 export default defineHicoCommand({
-  meta: { name: "knn", description: "Retrieval: the class of the nearest training clips (cosine)" },
   examples: [
     "hico eval knn runs/nw-ucla                 1-NN, as the field reports it",
     "hico eval knn runs/nw-ucla --k 5           majority of five",
@@ -20,6 +21,7 @@ export default defineHicoCommand({
   several: true,
   run: async ({ args }) => {
     const k = wholeOption("k", args.k);
+    const { evaluateKnn } = await loadJudge();
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {

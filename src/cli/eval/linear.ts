@@ -1,6 +1,5 @@
 /** `hico eval linear`: accuracy of a linear classifier on a run's frozen features. */
-import { useDevice } from "../../device/index.ts";
-import { evaluateLinear } from "../../hico/judge/evaluate.ts";
+import { useDevice } from "../device.ts";
 import { defineHicoCommand } from "../command.ts";
 import { EVALUATION_ARGS, linearText, showProgress } from "./evaluation.ts";
 import { foldsText, judgeFolds, runsOf } from "./folds.ts";
@@ -8,8 +7,10 @@ import { deviceOptions } from "../options.ts";
 import { PROBE_ARGS, probeSettings } from "./probe-options.ts";
 import { ProgressLine } from "../progress.ts";
 
+/** Loaded when there is something to judge: help and mistakes in options need none of it. */
+const loadJudge = () => import("../../hico/judge/evaluate.ts");
+
 export default defineHicoCommand({
-  meta: { name: "linear", description: "A linear classifier on frozen features" },
   examples: [
     "hico eval linear runs/nw-ucla                     the paper's settings",
     "hico eval linear runs/nw-ucla --lr 0.3 --weight-decay 0.005    for sets of a few hundred clips",
@@ -21,6 +22,7 @@ export default defineHicoCommand({
   several: true,
   run: async ({ args }) => {
     const probe = probeSettings(args);
+    const { evaluateLinear } = await loadJudge();
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
     try {

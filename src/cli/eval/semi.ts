@@ -1,5 +1,5 @@
 /** `hico eval semi`: accuracy with labels of a part of the training clips. */
-import { useDevice } from "../../device/index.ts";
+import { useDevice } from "../device.ts";
 import { LABEL_DRAWS } from "../../hico/judge/label-draws.ts";
 import { INTERVAL_NOTE } from "../../hico/judge/scores.ts";
 import type { SemiScores } from "../../hico/judge/semi.ts";
@@ -12,7 +12,6 @@ import { interruptible } from "../process-life.ts";
 import { formatTable, percent, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
-  meta: { name: "semi", description: "The whole network trained with labels of a part of the training clips" },
   examples: [
     "hico eval semi runs/nw-ucla                          1, 5, 10, 20 and 50 % of labels, 5 draws of each",
     "hico eval semi runs/nw-ucla --fractions 10 --draw random --draws 3",

@@ -1,5 +1,5 @@
 /** `hico eval transfer`: a run on another data set, by a linear classifier or by fine-tuning. */
-import { useDevice } from "../../device/index.ts";
+import { useDevice } from "../device.ts";
 import { evaluateLinear } from "../../hico/judge/evaluate.ts";
 import { evaluateFinetune } from "../../hico/judge/evaluate-finetune.ts";
 import { defineHicoCommand } from "../command.ts";
@@ -11,10 +11,6 @@ import { interruptible } from "../process-life.ts";
 import { percent, ProgressLine } from "../progress.ts";
 
 export default defineHicoCommand({
-  meta: {
-    name: "transfer",
-    description: "A run on another data set: a linear classifier, or the whole network trained",
-  },
   examples: [
     "hico eval transfer runs/ntu60 --data pku-mmd-2.clips --method finetune --from-scratch",
     "hico eval transfer runs/nw-ucla --data utd-mhad.clips                 linear, with both baselines",

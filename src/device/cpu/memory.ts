@@ -34,9 +34,9 @@ export class CpuOutOfMemoryError extends Error {
 }
 
 /** @throws Error with what limits it, where the system gives no addresses. */
-function reserve(shared: boolean): WebAssembly.Memory {
+export function reserveMemory(shared: boolean, initial = 1): WebAssembly.Memory {
   try {
-    return new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared });
+    return new WebAssembly.Memory({ initial, maximum: MAX_PAGES, shared });
   } catch (error) {
     throw new Error(
       "the cpu device got no WebAssembly memory: an engine reserves about 10 GB of addresses for one; raise the limit of " +
@@ -69,7 +69,7 @@ export class CpuMemory {
     readonly shared: boolean,
     counters: CpuCounters,
   ) {
-    this.memory = reserve(shared);
+    this.memory = reserveMemory(shared);
     this.#counters = counters;
     this.#end = HEAP;
     this.#bytes = new Uint8Array(this.memory.buffer);

@@ -11,6 +11,7 @@ import type { WasmKernel } from "../../wasm/kernel.ts";
 import { MR, NR, TALL, WIDE_NR, strip } from "../../wasm/matmul/micro-kernel.ts";
 import { emitProgram } from "../../wasm/program.ts";
 import { environmentVariable, hasProcess, importLate } from "../environment.ts";
+import { reserveMemory } from "./memory.ts";
 
 /** The width of the arithmetic, and why. */
 export interface Width {
@@ -131,7 +132,7 @@ function tileKernel([rows, columns]: readonly number[], number: number): WasmKer
 }
 
 function probe(features: WasmFeatures, setFlags: SetFlags): { equal: boolean; rounds: readonly number[][] } {
-  const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536 });
+  const memory = reserveMemory(false, 2);
   const floats = new Float32Array(memory.buffer);
   for (let i = A_AT / 4; i < C_AT / 4; i++) floats[i] = ((i * 2654435761) % 1009) / 1009 - 0.5;
   const entries = TILES.map((tile, i) => ({ kernel: tileKernel(tile, i), inputs: [], outputs: [], scratch: [] }));

@@ -8,7 +8,7 @@
 import type { HostTensor } from "../../io/host-tensor.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { HiCoConfig } from "../model/config.ts";
-import type { EncoderName } from "../model/encoders.ts";
+import type { EncoderName } from "../model/encoder-names.ts";
 
 /** `encoder` is one of the three by name. */
 export type ModelSizes = Pick<

@@ -1,8 +1,9 @@
 /** Settings of a HiCo model, their defaults (those of the paper, arXiv 2212.02082), and the checks on them. */
 import type { DType } from "../../tensor/dtype.ts";
 import type { Generator } from "../../tensor/random.ts";
-import type { EncoderFactory, EncoderName } from "./encoders.ts";
-import { ENCODER_NAMES } from "./encoders.ts";
+import type { EncoderName } from "./encoder-names.ts";
+import { ENCODER_NAMES } from "./encoder-names.ts";
+import type { EncoderFactory } from "./encoders.ts";
 import type { ContrastLevel } from "./contrast-levels.ts";
 import { CONTRAST_LEVELS } from "./contrast-levels.ts";
 import type { Setting } from "./setting.ts";

@@ -5,7 +5,7 @@
 import { depthwiseConv1d, maxPoolAxis } from "../../ops/convolution.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { LayerNorm } from "../../nn/layers.ts";
-import { Conv1d } from "../../nn/spatial/index.ts";
+import { Conv1d } from "../../nn/spatial/convolution.ts";
 import { Module } from "../../nn/module.ts";
 import type { HiCoConfig } from "./config.ts";
 

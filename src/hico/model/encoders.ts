@@ -15,6 +15,8 @@ import { Module } from "../../nn/module.ts";
 import type { RecurrentSettings } from "../../nn/recurrent.ts";
 import { GRU, LSTM } from "../../nn/recurrent.ts";
 import { TransformerEncoderLayer } from "../../nn/transformer.ts";
+import type { EncoderName } from "./encoder-names.ts";
+import { ENCODER_NAMES } from "./encoder-names.ts";
 
 /** A module that takes several sequences at once. */
 export interface SequenceEncoder extends Module {
@@ -38,16 +40,11 @@ export interface EncoderSettings {
 /** Makes the encoder of one domain; it is called for the temporal and the spatial one, of each network. */
 export type EncoderFactory = (settings: EncoderSettings) => SequenceEncoder | TensorModule;
 
-const ENCODERS = {
+const ENCODERS: Readonly<Record<EncoderName, EncoderFactory>> = {
   gru: (settings) => new GruEncoder(settings),
   lstm: (settings) => new LstmEncoder(settings),
   transformer: (settings) => new TransformerEncoder(settings),
-} satisfies Record<string, EncoderFactory>;
-
-/** The name of an encoder, see `ENCODER_NAMES`. */
-export type EncoderName = keyof typeof ENCODERS;
-/** The encoders that come with the package, by name. */
-export const ENCODER_NAMES = Object.keys(ENCODERS) as readonly EncoderName[];
+};
 
 /** The encoder for a configuration; a plain module is run level by level. */
 export function makeEncoder(

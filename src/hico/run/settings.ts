@@ -10,7 +10,7 @@ import type { Stream } from "../../data/skeleton/streams.ts";
 import { STREAMS } from "../../data/skeleton/streams.ts";
 import type { Variant } from "../model/config.ts";
 import { MODEL_SETTINGS } from "../model/config.ts";
-import type { EncoderName } from "../model/encoders.ts";
+import type { EncoderName } from "../model/encoder-names.ts";
 import type { ContrastLevel } from "../model/contrast-levels.ts";
 import type { Setting } from "../model/setting.ts";
 import { checkSetting, choice, free, number, numbers, text, whole } from "../model/setting.ts";

@@ -1,7 +1,9 @@
 /** Convolution layers over signals and images, and their transposes (torch.nn.Conv1d, Conv2d, ConvTranspose1d, …). */
-import { paddingOf } from "../../ops/spatial/conv.ts";
-import type { ConvOptions, ConvTransposeOptions, PadMode, PerAxis } from "../../ops/spatial/index.ts";
-import { conv1d, conv2d, convTranspose1d, convTranspose2d, pad } from "../../ops/spatial/index.ts";
+import type { ConvOptions, ConvTransposeOptions } from "../../ops/spatial/conv.ts";
+import { conv1d, conv2d, convTranspose1d, convTranspose2d, paddingOf } from "../../ops/spatial/conv.ts";
+import type { PadMode } from "../../ops/spatial/padding.ts";
+import { pad } from "../../ops/spatial/padding.ts";
+import type { PerAxis } from "../../ops/spatial/sizes.ts";
 import { perAxis } from "../../ops/spatial/sizes.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
