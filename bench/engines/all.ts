@@ -1,7 +1,7 @@
 /** Every engine the benchmark knows, in the order of its tables; ratios are to the first that runs. */
 import type { Engine } from "./engine.ts";
 import { jaxJs } from "./jax-js.ts";
-import { ours } from "./ours.ts";
+import { ours, oursWithOwnCell } from "./ours.ts";
 import { tfjs } from "./tfjs.ts";
 
 export interface EngineEntry {
@@ -17,6 +17,8 @@ export const engines: readonly EngineEntry[] = [
   { name: "jax-js-webgpu-jit", byDefault: true, make: () => jaxJs("webgpu", true) },
   { name: "jax-js-wasm-jit", byDefault: true, make: () => jaxJs("wasm", true) },
   { name: "tfjs-wasm", byDefault: true, make: tfjs },
+  { name: "ours-cpu-own-cell", byDefault: false, make: () => oursWithOwnCell("cpu") },
+  { name: "ours-webgpu-own-cell", byDefault: false, make: () => oursWithOwnCell("webgpu") },
   { name: "jax-js-webgpu-eager", byDefault: false, make: () => jaxJs("webgpu", false) },
   { name: "jax-js-wasm-eager", byDefault: false, make: () => jaxJs("wasm", false) },
 ];

@@ -4,19 +4,25 @@ import {
   gruScan,
   layerNorm,
   packedAttention,
+  scan,
   type Tensor,
   valueAndGrad,
   type Variable,
+  zeros,
 } from "../../src/index.ts";
 import type { EncoderWorkload, GruWorkload, MlpWorkload, Workload } from "../workloads.ts";
 
 export type Tensors = Record<string, Tensor>;
 /** Mean cross-entropy of `labels` [batch]. */
-type Loss = (parameters: Tensors, input: Tensor, labels: Tensor) => Tensor;
+export type Loss = (parameters: Tensors, input: Tensor, labels: Tensor) => Tensor;
 
 /** One step of plain SGD on `parameters`; it gives the loss before the step. */
-export function stepOf(workload: Workload, parameters: Readonly<Record<string, Variable>>) {
-  const differentiate = valueAndGrad(lossOf(workload));
+export function stepOf(
+  workload: Workload,
+  parameters: Readonly<Record<string, Variable>>,
+  loss: Loss = lossOf(workload),
+) {
+  const differentiate = valueAndGrad(loss);
   return (input: Tensor, labels: Tensor): Tensor => {
     const [loss, gradients] = differentiate(parameters as Tensors, input, labels);
     for (const [name, parameter] of Object.entries(parameters)) {
@@ -65,6 +71,32 @@ function encoder({ batch, time, features, heads, normEpsilon: epsilon }: Encoder
     const outer = linear(linear(first, p, "linear1").relu(), p, "linear2");
     const second = layerNorm(first.add(outer), { weight: p["norm2.weight"], bias: p["norm2.bias"], epsilon });
     return crossEntropy(linear(second.reshape([batch, time, features]).mean(1), p, "head"), labels);
+  };
+}
+
+/** The gru workload with a cell of the user's own. */
+export function ownCell({ batch, time, features, hidden }: GruWorkload): Loss {
+  const third = (x: Tensor, k: number): Tensor => x.slice(null, [k * hidden, (k + 1) * hidden]);
+  return (p, input, labels) => {
+    const inTime = input.permute([1, 0, 2]).reshape([time * batch, features]);
+    const inputs = linear(inTime, { "p.weight": p.weight_ih_l0, "p.bias": p.bias_ih_l0 }, "p");
+    const { state } = scan(
+      (h: Tensor, x: Tensor, { weight, bias }: Tensors) => {
+        const recurrent = h.matmul(weight.transpose()).add(bias);
+        const [reset, update] = [0, 1].map((k) => third(x, k).add(third(recurrent, k)).sigmoid());
+        const next = third(x, 2)
+          .add(reset.mul(third(recurrent, 2)))
+          .tanh();
+        const state = next.add(update.mul(h.sub(next)));
+        return { state, output: state };
+      },
+      {
+        state: zeros([batch, hidden]),
+        inputs: inputs.reshape([time, batch, 3 * hidden]),
+        weights: { weight: p.weight_hh_l0, bias: p.bias_hh_l0 },
+      },
+    );
+    return crossEntropy(linear(state, p, "head"), labels);
   };
 }
 

@@ -8,7 +8,8 @@ import { WebGpuDevice } from "../../src/index.ts";
 import { chosenAdapter, installWebGpu } from "../webgpu-environment.ts";
 import type { Workload } from "../workloads.ts";
 import type { AdapterKind, Engine, TrainingRun } from "./engine.ts";
-import { stepOf } from "./ours-models.ts";
+import type { Loss } from "./ours-models.ts";
+import { lossOf, ownCell, stepOf } from "./ours-models.ts";
 
 const opened = new Map<string, Promise<Backend>>();
 
@@ -18,7 +19,19 @@ export function ours(kind: Extract<AdapterKind, "webgpu" | "cpu">): Engine {
     name: `ours-${kind}`,
     adapter: kind,
     available: () => available(kind),
-    prepare: (workload) => prepare(workload, kind),
+    prepare: (workload) => prepare(workload, kind, lossOf(workload)),
+  };
+}
+
+/** The gru workload alone, with a cell of the user's own for `scan`. */
+export function oursWithOwnCell(kind: Extract<AdapterKind, "webgpu" | "cpu">): Engine {
+  return {
+    ...ours(kind),
+    name: `ours-${kind}-own-cell`,
+    async prepare(workload) {
+      if (workload.name !== "gru") throw new Error(`${workload.name} has no cell: --workloads gru`);
+      return prepare(workload, kind, ownCell(workload));
+    },
   };
 }
 
@@ -49,7 +62,7 @@ async function openOnChosenAdapter(kind: AdapterKind): Promise<Backend> {
   return device(kind, adapter === "system" ? {} : { software: adapter });
 }
 
-async function prepare(workload: Workload, kind: AdapterKind): Promise<TrainingRun> {
+async function prepare(workload: Workload, kind: AdapterKind, ofWorkload: Loss): Promise<TrainingRun> {
   const backend = await open(kind);
   setDefaultDevice(backend);
   const parameters: Record<string, Variable> = {};
@@ -59,7 +72,7 @@ async function prepare(workload: Workload, kind: AdapterKind): Promise<TrainingR
   }
   const input = await tensor(workload.input.data, { shape: workload.input.shape }).realize();
   const labels = await tensor(workload.labels, { shape: [workload.batch] }).realize();
-  const train = compile(stepOf(workload, parameters));
+  const train = compile(stepOf(workload, parameters, ofWorkload));
   let loss: typeof input | undefined;
   return {
     async step() {
