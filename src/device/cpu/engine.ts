@@ -8,8 +8,7 @@ import { chooseWidth } from "./wide.ts";
 export async function prepareEngine(): Promise<WasmFeatures> {
   await enableRelaxedSimd();
   const features = wasmFeatures();
-  const { wide, tall } = await chooseWidth(features);
-  return { ...features, wide, tall };
+  return { ...features, ...(await chooseWidth(features)) };
 }
 
 /** Node 20 has fused multiply-add behind a flag; later ones have it without, and complain of the flag. */

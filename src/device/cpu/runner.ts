@@ -139,6 +139,7 @@ export class CpuRunner {
     } catch (error) {
       throw this.#explain(error);
     }
+    machine.features.settle?.();
     try {
       for (const { output, bounds, dtype } of checks) {
         if (output === undefined) continue;

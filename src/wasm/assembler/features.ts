@@ -14,6 +14,8 @@ export interface WasmFeatures {
   readonly wide?: boolean;
   /** Products are faster with six rows of A at a time than with four. Default false. */
   readonly tall?: boolean;
+  /** What a thread that does other things too calls when kernels have run on it. */
+  settle?(): void;
 }
 
 /** Whether a module whose one function computes `value` is accepted. */
