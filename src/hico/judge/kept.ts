@@ -46,7 +46,7 @@ export function linearOrigin(opened: OpenedRun, probe: ProbeSettings): Origin {
 }
 
 /** Whose features are kept: the run's, or those of its network before the first step. */
-export type Encoded = "pretrained" | "random";
+type Encoded = "pretrained" | "random";
 
 /**
  * Features of the labelled clips of a split: those that were kept, or what the opened run's model makes of them, kept
