@@ -201,7 +201,7 @@ function batchOf(table: FeatureTable, rows: readonly number[], held?: Tensor): F
 
 /** The clips that test, in blocks; those of a small table stay on the device from epoch to epoch. */
 async function testBlocks(test: FeatureTable): Promise<() => Iterable<Tensor>> {
-  function* blocks(): Generator<Tensor> {
+  function* blocks(): Iterable<Tensor> {
     for (let from = 0; from < test.rows; from += 1024) {
       const rows = Math.min(1024, test.rows - from);
       yield tensor(test.data.slice(from * test.width, (from + rows) * test.width), { shape: [rows, test.width] });
