@@ -6,7 +6,10 @@
  * prepares it or in which order, and resuming needs no saved generator state.
  */
 
-import { threefry2x32 } from "../tensor/threefry.ts";
+import { threefry2x32, threefryInto } from "../tensor/threefry.ts";
+
+/** The two words drawn last, of whichever stream. */
+const drawn = new Uint32Array(2);
 
 /** A stream of random numbers under one key. */
 export class CounterRandom {
@@ -38,16 +41,16 @@ export class CounterRandom {
     return new CounterRandom(key);
   }
 
-  /** The next two words. */
-  #next(): [number, number] {
+  /** Puts the next two words into `drawn`. */
+  #next(): void {
     const n = this.#counter++;
-    return threefry2x32(this.key[0], this.key[1], Math.floor(n / 2 ** 32), n >>> 0);
+    threefryInto(drawn, this.key[0], this.key[1], Math.floor(n / 2 ** 32), n >>> 0);
   }
 
   /** Uniform in [0, 1), 53 random bits. */
   uniform(): number {
-    const [high, low] = this.#next();
-    return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
+    this.#next();
+    return ((drawn[0] >>> 5) * 2 ** 26 + (drawn[1] >>> 6)) * 2 ** -53;
   }
 
   /** Uniform in [low, high). */
@@ -62,8 +65,8 @@ export class CounterRandom {
 
   /** Standard normal (Box-Muller, one of the pair, on 32-bit words: no further out than 6.8). */
   normal(): number {
-    const [high, low] = this.#next();
-    return Math.sqrt(-2 * Math.log((high + 0.5) * 2 ** -32)) * Math.cos(2 * Math.PI * low * 2 ** -32);
+    this.#next();
+    return Math.sqrt(-2 * Math.log((drawn[0] + 0.5) * 2 ** -32)) * Math.cos(2 * Math.PI * drawn[1] * 2 ** -32);
   }
 
   /** `count` distinct integers of `[0, from)`, in random order (partial Fisher-Yates). */

@@ -17,7 +17,7 @@ import type { FeatureTable } from "../hico/judge/features.ts";
 import { encodeClips } from "../hico/judge/features.ts";
 import { nearest } from "../hico/judge/knn.ts";
 import { LOSS_PARTS } from "../hico/model/loss.ts";
-import { featureOrigin, resultName } from "../hico/judge/kept.ts";
+import { featureOrigin, featuresFound, resultName } from "../hico/judge/kept.ts";
 import type { OpenedRun } from "../hico/run/open-run.ts";
 import { openRun } from "../hico/run/open-run.ts";
 import type { RunSettings } from "../hico/run/settings.ts";
@@ -103,17 +103,14 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
     const judgements = { linear: judgementOf(linear), knn: judgementOf(knn) };
     const comparison =
       options.compare === undefined ? undefined : compareRuns(options.run, options.compare, judgements);
-    const train = await encodeClips(model, store, trainClips, {
-      inputs,
-      onProgress: (d, n) => onProgress?.("train features", d, n),
-    });
-    const test =
-      shownOf === "training"
-        ? train
-        : await encodeClips(model, store, testClips, {
-            inputs,
-            onProgress: (d, n) => onProgress?.("test features", d, n),
-          });
+    const features = async (split: Split, clips: readonly number[]): Promise<FeatureTable> => {
+      // Evaluations keep those of labelled clips, of which a report is where there are any.
+      const found = store.label(clips[0]) >= 0 ? featuresFound(opened, split) : undefined;
+      const onEncoded = (d: number, n: number): void => onProgress?.(`${split} features`, d, n);
+      return found ?? encodeClips(model, store, clips, { inputs, onProgress: onEncoded });
+    };
+    const train = await features("train", trainClips);
+    const test = shownOf === "training" ? train : await features("test", testClips);
 
     const shown = evenly(test.rows, mapClips);
     const layout = tsne(unitRows(rowsOf(test, shown)).data, shown.length, {

@@ -205,9 +205,31 @@ export function checkReach({ data, frames, persons, joints }: Clip, file: string
 
 /** A quantile of the first `count` numbers, of those that are not NaN; NaN where there are none. Sorts them in place. */
 function quantile(values: Float64Array, count: number, share: number): number {
+  const there = count <= FEW ? insertionSort(values, count) : nativeSort(values, count);
+  return there > 0 ? values[Math.floor(share * (there - 1))] : NaN;
+}
+
+/** So few numbers, a body's joints, are sorted sooner than a typed array's own sort has begun. */
+const FEW = 64;
+
+/** Sorts the first `count` numbers but NaN to the front. @returns how many those are */
+function insertionSort(values: Float64Array, count: number): number {
+  let there = 0;
+  for (let i = 0; i < count; i++) {
+    const value = values[i];
+    if (Number.isNaN(value)) continue;
+    let place = there++;
+    for (; place > 0 && values[place - 1] > value; place--) values[place] = values[place - 1];
+    values[place] = value;
+  }
+  return there;
+}
+
+/** As `insertionSort`, for many. */
+function nativeSort(values: Float64Array, count: number): number {
   // NaN is sorted behind all numbers.
-  const sorted = values.subarray(0, count).sort();
+  values.subarray(0, count).sort();
   let there = count;
-  while (there > 0 && Number.isNaN(sorted[there - 1])) there--;
-  return there > 0 ? sorted[Math.floor(share * (there - 1))] : NaN;
+  while (there > 0 && Number.isNaN(values[there - 1])) there--;
+  return there;
 }

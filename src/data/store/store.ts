@@ -101,7 +101,7 @@ export class ClipStore {
     const joints = this.header.layout.joints.length;
     const data = viewElements(this.#record(i), "f32", frames * persons * joints * 3) as Float32Array;
     // A store's joints are all there, lost ones filled: a writer of another kind may have left a hole.
-    const hole = data.findIndex((value) => !Number.isFinite(value));
+    const hole = firstNotFinite(data);
     if (hole >= 0) {
       const joint = Math.floor(hole / 3);
       const where = `frame ${Math.floor(joint / (joints * persons))}, person ${Math.floor(joint / joints) % persons}, joint ${joint % joints}`;
@@ -277,4 +277,10 @@ function parseHeader(text: string, file: string): StoreHeader {
     normalizedPer: normalizedPer as NormalizedPer,
     notes,
   };
+}
+
+/** Where the first NaN or infinity is; -1 where there is none. A loop of its own: `findIndex` is ten times as slow. */
+function firstNotFinite(data: Float32Array): number {
+  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return i;
+  return -1;
 }

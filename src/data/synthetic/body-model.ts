@@ -95,7 +95,17 @@ export function mirrored(pose: Pose): Pose {
   };
 }
 
-const JOINT = Object.fromEntries(NTU25.joints.map((name, v) => [name, v])) as Record<string, number>;
+/** Numbers of joints by name, those of limbs side by side: looked up once, since they are placed in every frame. */
+const TRUNK = numbers(["SpineBase", "SpineMid", "SpineShoulder", "Neck", "Head"]);
+const LIMBS = ["Shoulder", "Elbow", "Wrist", "Hand", "HandTip", "Thumb", "Hip", "Knee", "Ankle", "Foot"] as const;
+const SIDES = [
+  { sign: -1, hand: "leftHand", foot: "leftFoot", joints: numbers(LIMBS, "Left") },
+  { sign: 1, hand: "rightHand", foot: "rightFoot", joints: numbers(LIMBS, "Right") },
+] as const;
+
+function numbers<Name extends string>(names: readonly Name[], side = ""): Record<Name, number> {
+  return Object.fromEntries(names.map((name) => [name, NTU25.joints.indexOf(name + side)])) as Record<Name, number>;
+}
 
 /** An orthonormal frame: rows are right, up, forward in the scene. */
 type Frame = readonly [Vec3, Vec3, Vec3];
@@ -113,13 +123,18 @@ export function placeBody(
   facing: number,
   floor = -0.9,
 ): void {
-  const put = (name: string, p: Vec3): void => out.set(p, offset + JOINT[name] * 3);
+  const put = (joint: number, p: Vec3): void => {
+    const to = offset + joint * 3;
+    out[to] = p[0];
+    out[to + 1] = p[1];
+    out[to + 2] = p[2];
+  };
   const pelvis = turned(BASIS, 1, facing + pose.yaw);
   const legs = sizes.thigh + sizes.shin;
   const standingHeight = floor + legs * 0.985 + 0.07;
   const ground: Vec3 = [at[0], standingHeight, at[2]];
   const base = along(ground, pelvis, pose.shift);
-  put("SpineBase", base);
+  put(TRUNK.SpineBase, base);
 
   // Half of the bend is in the hips, all of it above the waist.
   const waist = turned(turned(pelvis, 0, pose.pitch / 2), 2, pose.roll / 2);
@@ -128,40 +143,39 @@ export function placeBody(
   const top = along(mid, chest, [0, sizes.spine * 0.52, 0]);
   const skull = turned(chest, 0, pose.nod);
   const neck = along(top, skull, [0, sizes.neck, 0]);
-  put("SpineMid", mid);
-  put("SpineShoulder", top);
-  put("Neck", neck);
-  put("Head", along(neck, skull, [0, sizes.head, sizes.head * 0.15]));
+  put(TRUNK.SpineMid, mid);
+  put(TRUNK.SpineShoulder, top);
+  put(TRUNK.Neck, neck);
+  put(TRUNK.Head, along(neck, skull, [0, sizes.head, sizes.head * 0.15]));
 
-  for (const side of ["Left", "Right"] as const) {
-    const sign = side === "Right" ? 1 : -1;
+  for (const { sign, hand: ownHand, foot: ownFoot, joints } of SIDES) {
     const outward = ([x, y, z]: Vec3): Vec3 => [sign * x, y, z];
 
     const shoulder = along(top, chest, [sign * sizes.shoulder, -0.03, 0]);
     const reach = sizes.upperArm + sizes.forearm;
-    const hand = side === "Right" ? pose.rightHand : pose.leftHand;
+    const hand = pose[ownHand];
     const target = along(shoulder, chest, outward([hand[0] * reach, hand[1] * reach, hand[2] * reach]));
     const elbowHint = along([0, 0, 0], chest, outward([0.45, -0.6, -0.6]));
     const [elbow, wrist] = bend(shoulder, target, sizes.upperArm, sizes.forearm, elbowHint);
     const forearm = direction(elbow, wrist, [0, -1, 0]);
     const palm = step(wrist, forearm, sizes.hand * 0.6);
-    put(`Shoulder${side}`, shoulder);
-    put(`Elbow${side}`, elbow);
-    put(`Wrist${side}`, wrist);
-    put(`Hand${side}`, palm);
-    put(`HandTip${side}`, step(palm, forearm, sizes.hand * 0.9));
-    put(`Thumb${side}`, along(palm, chest, outward([-0.03, 0.01, 0.03])));
+    put(joints.Shoulder, shoulder);
+    put(joints.Elbow, elbow);
+    put(joints.Wrist, wrist);
+    put(joints.Hand, palm);
+    put(joints.HandTip, step(palm, forearm, sizes.hand * 0.9));
+    put(joints.Thumb, along(palm, chest, outward([-0.03, 0.01, 0.03])));
 
     const hip = along(base, pelvis, [sign * sizes.hip, -0.05, 0]);
-    const foot = side === "Right" ? pose.rightFoot : pose.leftFoot;
+    const foot = pose[ownFoot];
     const ankleHeight = floor + 0.08 - ground[1];
     const ankleAt = along(ground, pelvis, outward([sizes.hip + foot[0], ankleHeight + foot[1], foot[2]]));
     const kneeHint = along([0, 0, 0], pelvis, outward([0.15, 0, 1]));
     const [knee, ankle] = bend(hip, ankleAt, sizes.thigh, sizes.shin, kneeHint);
-    put(`Hip${side}`, hip);
-    put(`Knee${side}`, knee);
-    put(`Ankle${side}`, ankle);
-    put(`Foot${side}`, along(ankle, pelvis, outward([0.02, -0.05, sizes.foot * 0.8])));
+    put(joints.Hip, hip);
+    put(joints.Knee, knee);
+    put(joints.Ankle, ankle);
+    put(joints.Foot, along(ankle, pelvis, outward([0.02, -0.05, sizes.foot * 0.8])));
   }
 }
 
@@ -206,9 +220,9 @@ function step(origin: Vec3, by: Vec3, length: number): Vec3 {
 
 /** The unit vector from one point to another, or `otherwise` where they coincide. */
 function direction(from: Vec3, to: Vec3, otherwise: Vec3): Vec3 {
-  const v: Vec3 = [to[0] - from[0], to[1] - from[1], to[2] - from[2]];
-  const length = Math.hypot(...v);
-  return length < 1e-9 ? otherwise : [v[0] / length, v[1] / length, v[2] / length];
+  const [x, y, z] = [to[0] - from[0], to[1] - from[1], to[2] - from[2]];
+  const length = Math.hypot(x, y, z);
+  return length < 1e-9 ? otherwise : [x / length, y / length, z / length];
 }
 
 /** The middle and end joint of a two-bone limb that reaches for `target`, its middle bent towards `hint`. */

@@ -8,7 +8,7 @@ import { labelledClips } from "../run/clips.ts";
 import type { EvaluationHead } from "./evaluation-head.ts";
 import { evaluationHead } from "./evaluation-head.ts";
 import type { FeatureTable } from "./features.ts";
-import { encodeClips, rawFeatures } from "./features.ts";
+import { rawFeatures } from "./features.ts";
 import { keptFeatures, linearOrigin, resultName } from "./kept.ts";
 import type { KnnResult } from "./knn.ts";
 import { knnAccuracy } from "./knn.ts";
@@ -129,9 +129,8 @@ async function evaluate<R, E extends EvaluationHead>(
       }
       const features = async (split: "train" | "test"): Promise<FeatureTable> => {
         const onProgress = progress(`${split} features`);
-        if (subject === "pretrained") return keptFeatures(opened, split, onProgress);
         if (subject === "raw") return rawFeatures(store, clips[split], { inputs });
-        return encodeClips(model, store, clips[split], { inputs, onProgress });
+        return keptFeatures(opened, split, onProgress, subject);
       };
       const [train, test] = [await features("train"), await features("test")];
       results[subject] = await judge({ opened, train, test, classes, subject, progress: progress(kind) });

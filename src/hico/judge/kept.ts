@@ -45,20 +45,43 @@ export function linearOrigin(opened: OpenedRun, probe: ProbeSettings): Origin {
   return { ...featureOrigin(opened), probe };
 }
 
-/** Features of the clips of a split: those that were kept, or computed, and kept where they are small. */
+/** Whose features are kept: the run's, or those of its network before the first step. */
+type Encoded = "pretrained" | "random";
+
+/**
+ * Features of the labelled clips of a split: those that were kept, or what the opened run's model makes of them, kept
+ * where they are small. That model has the weights of `whose`.
+ */
 export async function keptFeatures(
   opened: OpenedRun,
   split: Split,
   onProgress?: (done: number, total: number) => void,
+  whose: Encoded = "pretrained",
 ): Promise<FeatureTable> {
+  const found = featuresFound(opened, split, whose);
+  if (found) return found;
   const { folder, store, settings, model, inputs } = opened;
-  const clips = labelledClips(store, split, settings);
-  const path = folder.evaluationPath(`${resultName(`features-${split}`, opened)}.npz`);
-  const origin = featureOrigin(opened);
-  const kept = readClipTable(path, origin);
-  if (kept) return { data: kept.data, rows: clips.length, width: kept.width, labels: kept.labels, clips };
   folder.requireWritable();
+  const clips = labelledClips(store, split, settings);
   const table = await encodeClips(model, store, clips, { inputs, onProgress });
-  if (table.data.byteLength <= KEPT_BYTES) writeClipTable(path, tableOf(store, table, table.data), origin);
+  if (table.data.byteLength <= KEPT_BYTES)
+    writeClipTable(pathOf(opened, split, whose), tableOf(store, table, table.data), featureOrigin(opened));
   return table;
+}
+
+/** The features that `keptFeatures` kept; undefined where there are none of this checkpoint, store and protocol. */
+export function featuresFound(
+  opened: OpenedRun,
+  split: Split,
+  whose: Encoded = "pretrained",
+): FeatureTable | undefined {
+  const kept = readClipTable(pathOf(opened, split, whose), featureOrigin(opened));
+  if (!kept) return undefined;
+  const clips = labelledClips(opened.store, split, opened.settings);
+  return { data: kept.data, rows: clips.length, width: kept.width, labels: kept.labels, clips };
+}
+
+function pathOf(opened: OpenedRun, split: Split, whose: Encoded): string {
+  const kind = whose === "random" ? `features-random-${split}` : `features-${split}`;
+  return opened.folder.evaluationPath(`${resultName(kind, opened)}.npz`);
 }

@@ -115,6 +115,7 @@ export async function probe(
     return loss;
   });
   const classify = compile((x: Tensor) => noGrad(() => layer.forward(x)));
+  const [rows, tests] = [await resident(train), await testBlocks(test)];
   const order = CounterRandom.fromSeed(settings.seed).fold(0);
   const batch = Math.min(settings.batch, train.rows);
   const perEpoch = Math.ceil(train.rows / batch);
@@ -126,7 +127,7 @@ export async function probe(
   let logits: Float32Array = new Float32Array(0);
   let sum = 0;
   await trainLoop<FeatureBatch>({
-    ...{ steps, batches: batchesOf(train, batch, order), readEvery: perEpoch },
+    ...{ steps, batches: batchesOf(train, batch, order, rows), readEvery: perEpoch },
     step: ({ x, labels }, at) => {
       optimizer.lr = rate(Math.floor((at - 1) / perEpoch));
       return step(x, labels);
@@ -138,7 +139,7 @@ export async function probe(
     stopsAt: (done) => done % perEpoch === 0,
     onStop: async (done) => {
       const epoch = done / perEpoch;
-      logits = await logitsOf(classify, test, classes.length);
+      logits = await logitsOf(classify, tests(), test.rows, classes.length);
       const scores = { ...rankedScores(logits, test.labels, classes), epoch };
       const loss = sum / train.rows;
       sum = 0;
@@ -161,37 +162,70 @@ interface FeatureBatch {
   readonly labels: Tensor;
 }
 
+/** Tables of at most so many bytes lie on the device while a classifier is trained on them. */
+const RESIDENT_BYTES = 128e6;
+
+/** The table on the device, where it is small: rows are then taken there and not copied to it step by step. */
+async function resident({ data, rows, width }: FeatureTable): Promise<Tensor | undefined> {
+  if (data.byteLength > RESIDENT_BYTES) return undefined;
+  const x = tensor(data, { shape: [rows, width] });
+  await realize([x]);
+  return x;
+}
+
 /** Batches of one epoch after another, in an order of its own each; one that holds all rows stays on the device. */
-async function* batchesOf(train: FeatureTable, batch: number, order: CounterRandom): AsyncGenerator<FeatureBatch> {
+async function* batchesOf(
+  train: FeatureTable,
+  batch: number,
+  order: CounterRandom,
+  held: Tensor | undefined,
+): AsyncGenerator<FeatureBatch> {
   const rows = Array.from({ length: train.rows }, (_, i) => i);
   const whole = batch === train.rows ? batchOf(train, rows) : undefined;
   if (whole) await realize([whole.x, whole.labels]);
   for (let epoch = 1; ; epoch++) {
     const shuffled = whole ? rows : order.fold(epoch).distinct(train.rows, train.rows);
     for (let from = 0; from < train.rows; from += batch)
-      yield whole ?? batchOf(train, shuffled.slice(from, from + batch));
+      yield whole ?? batchOf(train, shuffled.slice(from, from + batch), held);
   }
 }
 
-function batchOf(table: FeatureTable, rows: readonly number[]): FeatureBatch {
+function batchOf(table: FeatureTable, rows: readonly number[], held?: Tensor): FeatureBatch {
+  const labels = tensor(Int32Array.from(rows, (row) => table.labels[row]));
+  if (held) return { x: held.take(tensor(Int32Array.from(rows)), 0), labels };
   const { width } = table;
   const data = new Float32Array(rows.length * width);
   rows.forEach((row, i) => data.set(table.data.subarray(row * width, (row + 1) * width), i * width));
-  const x = tensor(data, { shape: [rows.length, width] });
-  return { x, labels: tensor(Int32Array.from(rows, (row) => table.labels[row])) };
+  return { x: tensor(data, { shape: [rows.length, width] }), labels };
+}
+
+/** The clips that test, in blocks; those of a small table stay on the device from epoch to epoch. */
+async function testBlocks(test: FeatureTable): Promise<() => Iterable<Tensor>> {
+  function* blocks(): Iterable<Tensor> {
+    for (let from = 0; from < test.rows; from += 1024) {
+      const rows = Math.min(1024, test.rows - from);
+      yield tensor(test.data.slice(from * test.width, (from + rows) * test.width), { shape: [rows, test.width] });
+    }
+  }
+  if (test.data.byteLength > RESIDENT_BYTES) return blocks;
+  const held = [...blocks()];
+  await realize(held);
+  return () => held;
 }
 
 async function logitsOf(
   classify: (x: Tensor) => Promise<Tensor>,
-  test: FeatureTable,
+  blocks: Iterable<Tensor>,
+  rows: number,
   classes: number,
 ): Promise<Float32Array> {
-  const logits = new Float32Array(test.rows * classes);
-  for (let from = 0; from < test.rows; from += 1024) {
-    const rows = Math.min(1024, test.rows - from);
-    const x = tensor(test.data.slice(from * test.width, (from + rows) * test.width), { shape: [rows, test.width] });
+  const logits = new Float32Array(rows * classes);
+  let at = 0;
+  for (const x of blocks) {
     const scores = await classify(x);
-    logits.set((await scores.read()) as ArrayLike<number>, from * classes);
+    const values = (await scores.read()) as ArrayLike<number>;
+    logits.set(values, at);
+    at += values.length;
     scores.dispose();
   }
   return logits;

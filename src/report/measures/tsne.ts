@@ -42,10 +42,11 @@ export function tsne(points: Float32Array, count: number, options: TsneOptions =
 function squaredDistances(points: Float32Array, count: number, width: number): Float64Array {
   const distances = new Float64Array(count * count);
   for (let i = 0; i < count; i++) {
-    for (let j = 0; j < i; j++) {
+    const own = points.subarray(i * width, (i + 1) * width);
+    for (let j = 0, at = 0; j < i; j++) {
       let sum = 0;
-      for (let c = 0; c < width; c++) {
-        const difference = points[i * width + c] - points[j * width + c];
+      for (let c = 0; c < width; c++, at++) {
+        const difference = own[c] - points[at];
         sum += difference * difference;
       }
       distances[i * count + j] = sum;
@@ -66,20 +67,30 @@ function jointAffinities(distances: Float64Array, count: number, perplexity: num
     for (let j = 0; j < count; j++) if (j !== i) nearest = Math.min(nearest, row[j]);
     let [low, high, beta] = [0, Infinity, 1];
     for (let round = 0; round < 100; round++) {
-      let [total, weighted] = [0, 0];
+      let [total, weighted, squares] = [0, 0, 0];
       for (let j = 0; j < count; j++) {
         // Relative to the nearest, so that far points do not all come out as 0.
-        const p = j === i ? 0 : Math.exp(-beta * (row[j] - nearest));
+        const far = row[j] - nearest;
+        const p = j === i ? 0 : Math.exp(-beta * far);
         out[j] = p;
         total += p;
-        weighted += p * (row[j] - nearest);
+        weighted += p * far;
+        squares += p * far * far;
       }
-      for (let j = 0; j < count; j++) out[j] /= total;
-      const entropy = Math.log(total) + (beta * weighted) / total;
-      if (Math.abs(entropy - target) < ENTROPY_TOLERANCE) break;
-      if (entropy > target) [low, beta] = [beta, high === Infinity ? beta * 2 : (beta + high) / 2];
-      else [high, beta] = [beta, (beta + low) / 2];
+      const mean = weighted / total;
+      const excess = Math.log(total) + beta * mean - target;
+      if (Math.abs(excess) < ENTROPY_TOLERANCE) break;
+      if (excess > 0) low = beta;
+      else high = beta;
+      // By Newton's method in log β, along which the entropy falls by β² times the distances' variance; by halves where
+      // that leads out of the bounds.
+      const fall = beta * beta * (squares / total - mean * mean);
+      const next = beta * Math.exp(excess / fall);
+      if (next > low && next < high) beta = next;
+      else beta = high === Infinity ? beta * 2 : (low + high) / 2;
     }
+    const total = out.reduce((sum, p) => sum + p, 0);
+    for (let j = 0; j < count; j++) out[j] /= total;
   }
   const joint = new Float64Array(count * count);
   for (let i = 0; i < count; i++) {
@@ -183,67 +194,57 @@ function descend(
 }
 
 /**
- * The forces between all pairs of points. This is nearly all of the time: pairs lie one behind the other, each once, and
- * coordinates in arrays of their own.
+ * The forces between all pairs of points: nearly all of the time. A point's force is the sum over one row, in registers;
+ * rows are gone through whole, since a pair's second half costs less than adding the first to the other point's sums. What
+ * affinities pull and what the kernel pushes are summed apart: how much the push counts is known after the last row.
  */
 class Pairs {
   readonly #count: number;
-  /** Affinities of (1, 0), (2, 0), (2, 1), (3, 0), … */
+  /** Affinities [count, count]. */
   readonly #p: Float64Array;
-  /** The Student kernel of each pair, in the same order. */
-  readonly #q: Float64Array;
   readonly #x: Float64Array;
   readonly #y: Float64Array;
+  readonly #push: Float64Array;
   readonly #gradient: Float64Array;
 
   /** @param p affinities [count, count] */
   constructor(p: Float64Array, count: number) {
     this.#count = count;
-    this.#p = new Float64Array((count * (count - 1)) / 2);
-    for (let i = 1, at = 0; i < count; at += i++) this.#p.set(p.subarray(i * count, i * count + i), at);
-    this.#q = new Float64Array(this.#p.length);
-    [this.#x, this.#y, this.#gradient] = [
-      new Float64Array(count),
-      new Float64Array(count),
-      new Float64Array(2 * count),
-    ];
+    this.#p = p;
+    this.#x = new Float64Array(count);
+    this.#y = new Float64Array(count);
+    this.#push = new Float64Array(2 * count);
+    this.#gradient = new Float64Array(2 * count);
   }
 
   /** @param factor by which affinities are exaggerated */
   gradient(layout: Float64Array, factor: number): Float64Array {
-    const [count, p, q, x, y] = [this.#count, this.#p, this.#q, this.#x, this.#y];
+    const [count, p, x, y, push, gradient] = [this.#count, this.#p, this.#x, this.#y, this.#push, this.#gradient];
     for (let i = 0; i < count; i++) [x[i], y[i]] = [layout[2 * i], layout[2 * i + 1]];
     let total = 0;
-    for (let i = 1, at = 0; i < count; i++) {
-      const xi = x[i];
-      const yi = y[i];
-      for (let j = 0; j < i; j++, at++) {
+    for (let i = 0, at = 0; i < count; i++) {
+      const [xi, yi] = [x[i], y[i]];
+      let [pullX, pullY, pushX, pushY, kernels] = [0, 0, 0, 0, 0];
+      for (let j = 0; j < count; j++, at++) {
         const dx = xi - x[j];
         const dy = yi - y[j];
         const kernel = 1 / (1 + dx * dx + dy * dy);
-        q[at] = kernel;
-        total += kernel;
+        const pull = p[at] * kernel;
+        const apart = kernel * kernel;
+        kernels += kernel;
+        pullX += pull * dx;
+        pullY += pull * dy;
+        pushX += apart * dx;
+        pushY += apart * dy;
       }
+      gradient[2 * i] = pullX;
+      gradient[2 * i + 1] = pullY;
+      push[2 * i] = pushX;
+      push[2 * i + 1] = pushY;
+      // But of the point to itself, which is 1.
+      total += kernels - 1;
     }
-    const share = 1 / (2 * total);
-    const gradient = this.#gradient.fill(0);
-    for (let i = 1, at = 0; i < count; i++) {
-      const xi = x[i];
-      const yi = y[i];
-      let gx = 0;
-      let gy = 0;
-      for (let j = 0; j < i; j++, at++) {
-        const force = 4 * (factor * p[at] - q[at] * share) * q[at];
-        const fx = force * (xi - x[j]);
-        const fy = force * (yi - y[j]);
-        gx += fx;
-        gy += fy;
-        gradient[2 * j] -= fx;
-        gradient[2 * j + 1] -= fy;
-      }
-      gradient[2 * i] += gx;
-      gradient[2 * i + 1] += gy;
-    }
+    for (let i = 0; i < gradient.length; i++) gradient[i] = 4 * (factor * gradient[i] - push[i] / total);
     return gradient;
   }
 }
