@@ -41,6 +41,9 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
     "gradient of sums and,gradient of quotients,gradient of powers,gradient of ext,gradient of sign,gradient of exp," +
       "gradient of angles,gradient of smooth,gradient of choices,kinks,far out,special,quotients,choices,bits,smooth,angles",
   ],
+  [/shaders\/matmul/, "by the tile,side by side"],
+  [/shaders\/print\/forms/, "in pairs,far below,bits,angles,last digits,choices,far out,special,sign and size"],
+  [/shaders\/print\/reduce/, "products,largest of negative,sums over axes,long rows,sums longer,large sums"],
   [
     /(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/,
     "large matmul,large products,wide,long inner,matmul,products,conv2d,attention,infoNCE",
@@ -54,8 +57,8 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/(wasm|shaders)\/scan/, "Scan"],
   [/print\/helpers/, "last digits,smooth,angles,rests,division,draws,exponentials"],
   [/print\/bindings/, "truths,choices,draws,casts"],
-  [/persistent|loop-memory|row-local|print\/matmul/, "large a cell,a cell"],
-  [/index-checks/, "programs"],
+  [/persistent|loop-memory|row-local|print\/matmul/, "a cell,large a cell,gruScan"],
+  [/index-checks/, "refusals"],
   [/ops\/scan\.ts/, "Scan of 2,gradient of gru,gradient of lstm,Scan"],
   [/masked-attention/, "causal,rotary"],
   [/attention/, "attention"],
