@@ -24,6 +24,7 @@ import type { KitCase, KitCases } from "./case.ts";
 import { COMPILED } from "./compiled.ts";
 import { checkRefusals, KERNELS } from "./kernels.ts";
 import { LOSSES_AND_DERIVATIVES } from "./losses.ts";
+import { checkPlansKept, checkTracesKept } from "./memory.ts";
 import { OPERATIONS } from "./operations.ts";
 import { RESAMPLED } from "./resampling.ts";
 import { SEQUENCES } from "./sequences.ts";
@@ -172,6 +173,8 @@ function checksFor(device: Backend, seed: number): Check[] {
       },
     })),
     { name: "refusals", run: () => checkRefusals(device.kind === "cpu") },
+    ...(device.kind === "reference" ? [] : [{ name: "memory of plans", run: checkPlansKept }]),
+    ...(device.kind === "cpu" ? [{ name: "memory of traces", run: checkTracesKept }] : []),
     ...(device.kind === "webgpu" ? TILES : []).map((tile) => ({
       name: `products by the tile ${tile}`,
       run: () => byTile(tile, seed),

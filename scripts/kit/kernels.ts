@@ -2,7 +2,7 @@
 import { customGradient, grad, tensor, variable } from "../../src/index.ts";
 import type { Tensor } from "../../src/index.ts";
 import { defineFusedOp, f32, f32x4, i32, v128 } from "../../src/kernels/index.ts";
-import type { WgslKernel } from "../../src/kernels/index.ts";
+import type { WasmKernel, WgslKernel } from "../../src/kernels/index.ts";
 import type { KitCases } from "./case.ts";
 
 interface Factor {
@@ -84,19 +84,32 @@ const times = (sign: 1 | -1) =>
   });
 const [multiplied, negated] = [times(1), times(-1)];
 
+type Emit = WasmKernel["emit"];
 type Refusals = Readonly<Record<string, () => unknown>>;
+
+/** One element as it is, by a kernel that begins so. */
+const asking = (begin: Emit) => (): unknown =>
+  defineFusedOp({
+    name: "outside",
+    decompose: ([x]: readonly Tensor[]) => x.mul(1),
+    wasm: () => ({
+      units: 1,
+      emit: (f, context) => {
+        f.store(context.output(0), f32.load(context.input(0)));
+        begin(f, context);
+      },
+    }),
+  })([tensor([1])]).read();
 
 /** Of kernels of one's own on `cpu`, whose code is looked at. */
 const OF_KERNELS: Refusals = {
-  "a kernel that reads an input it has not": () =>
-    defineFusedOp({
-      name: "outside",
-      decompose: ([x]: readonly Tensor[]) => x.mul(1),
-      wasm: () => ({
-        units: 1,
-        emit: (f, { input, output }) => f.store(output(0), f32.load(input(1))),
-      }),
-    })([tensor([1, 2])]).read(),
+  "a kernel that reads an input it has not": asking((f, { input, output }) => f.store(output(0), f32.load(input(1)))),
+  // An address that nothing is done with is a mistake all the same.
+  "a kernel that asks for an input it has not": asking((_, { input }) => input(1)),
+  "a kernel that asks for an input before the first": asking((_, { input }) => input(-1)),
+  "a kernel that asks for half of an input": asking((_, { input }) => input(0.5)),
+  "a kernel that asks for a result it has not": asking((_, { output }) => output(1)),
+  "a kernel that asks for scratch memory it has not": asking((_, { scratch }) => scratch(0)),
 };
 
 /** Calls that are refused: when they are made, or when their result is computed. */
