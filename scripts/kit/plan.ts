@@ -48,7 +48,7 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/recorded|program-layout/, "memory of plans"],
   [/shaders\/matmul/, "by the tile,side by side"],
   [/shaders\/print\/forms/, "in pairs,far below,bits,angles,last digits,choices,far out,special,sign and size"],
-  [/shaders\/print\/reduce/, "products,largest of negative,sums over axes,long rows,sums longer,large sums"],
+  [/shaders\/print\/reduce/, "largest of negative,sums over axes,long rows,sums longer,large sums,products"],
   [
     /(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/,
     "large matmul,large products,wide,long inner,matmul,products,conv2d,attention,infoNCE",
