@@ -14,7 +14,7 @@
  */
 import { context } from "esbuild";
 import { spawn } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { firstFor, outside } from "./kit/plan.ts";
@@ -43,27 +43,39 @@ const built = await context({
   ...{ bundle: true, format: "esm", platform: "node", target: "node20", packages: "external", logLevel: "silent" },
 });
 
-/** Seconds of the processor that a process has taken; undefined where the system does not say, or it has ended. */
-function secondsOf(pid: number): number | undefined {
+/** What the system says of a process: seconds of the processor it has taken, and whether all of its threads wait. */
+interface Look {
+  readonly seconds: number;
+  readonly waits: boolean;
+}
+
+/** undefined where the system does not say, or the process has ended. */
+function lookAt(pid: number): Look | undefined {
   try {
-    // After the name, which may hold anything, the 12th and 13th number are ticks of a hundredth.
-    const [user, system] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!.split(" ").slice(11, 13);
-    return (Number(user) + Number(system)) / 100;
+    // After the name, which may hold anything: the state, and as 12th and 13th what was taken, in ticks of a hundredth.
+    const parts = (path: string): string[] => readFileSync(path, "utf8").split(") ").at(-1)!.split(" ");
+    const threads = readdirSync(`/proc/${pid}/task`).map((task) => parts(`/proc/${pid}/task/${task}/stat`)[0]);
+    const [user, system] = parts(`/proc/${pid}/stat`).slice(11, 13);
+    return { seconds: (Number(user) + Number(system)) / 100, waits: threads.every((state) => state === "S") };
   } catch {
     return undefined;
   }
 }
 
-/** How long a process may take no time of the processor: one whose threads wait for each other for ever takes none. */
-const ASLEEP = 90_000;
+/**
+ * How many looks in a row, a second apart, must find a process waiting that has taken no time: one whose threads wait
+ * for each other for ever is found so by all of them. One that is stopped, or that others leave no processor to, does
+ * not wait; and where this program is stopped too, it does not look.
+ */
+const ASLEEP = 90;
 
 interface Told {
   readonly outcome: "passed" | "caught" | "crashed" | "broken" | "endless" | "asleep" | "too long";
   readonly said: string;
 }
 
-/** What the kit says of the copy as it stands. */
-async function run(device: string, first: readonly string[]): Promise<Told> {
+/** What the kit says of the copy as it stands, within so many seconds of the processor. */
+async function run(device: string, first: readonly string[], seconds: number): Promise<Told> {
   const loads = await built.rebuild().then(
     () => true,
     () => false,
@@ -71,7 +83,7 @@ async function run(device: string, first: readonly string[]): Promise<Told> {
   if (!loads) return { outcome: "broken", said: "it does not load" };
   return new Promise((resolve) => {
     const env = { HICO_ADAPTER: "swiftshader", ...process.env };
-    const args = [bundle, "--device", device, "--first", first.join(), "--seconds", values.seconds];
+    const args = [bundle, "--device", device, "--first", first.join(), "--seconds", String(seconds)];
     const child = spawn(values.node, args, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     for (const stream of [child.stdout, child.stderr])
@@ -79,13 +91,15 @@ async function run(device: string, first: readonly string[]): Promise<Told> {
         said = (said + String(text)).slice(-4000);
       });
     let ended: "endless" | "asleep" | undefined;
-    let [taken, since] = [0, performance.now()];
+    let [taken, asleep] = [0, 0];
     const watch = setInterval(() => {
-      const now = secondsOf(child.pid!) ?? taken;
-      if (now > taken + 0.2) [taken, since] = [now, performance.now()];
+      const look = lookAt(child.pid!);
+      if (!look) return;
+      asleep = look.waits && look.seconds < taken + 0.2 ? asleep + 1 : 0;
+      if (asleep === 0) taken = look.seconds;
       // The program ends by itself between two checks: what goes on for as long again is inside of one.
-      if (taken > 2 * Number(values.seconds)) ended = "endless";
-      else if (performance.now() - since > ASLEEP) ended = "asleep";
+      if (taken > 2 * seconds) ended = "endless";
+      else if (asleep > ASLEEP) ended = "asleep";
       if (ended) child.kill("SIGKILL");
     }, 1000);
     child.on("close", (code) => {
@@ -117,7 +131,7 @@ try {
     for (const device of new Set(chosen.map((one) => one.device))) {
       const unchanged = `passes: ${device}`;
       if (tally.has(unchanged)) continue;
-      const { outcome, said } = await run(device, []);
+      const { outcome, said } = await run(device, [], Infinity);
       if (outcome !== "passed")
         throw new Error(`mutate:kit: without any planted error the kit fails on ${device}: ${said}`);
       tally.tell(unchanged);
@@ -125,7 +139,7 @@ try {
     for (const { m, device } of chosen) {
       const begun = performance.now();
       const takeOut = plantIn(folder, m);
-      const { outcome, said } = await run(device, firstFor(m));
+      const { outcome, said } = await run(device, firstFor(m), Number(values.seconds));
       takeOut();
       if (outcome === "caught") tally.tell(titleOf(m));
       else survived++;

@@ -24,6 +24,7 @@ import type { KitCase, KitCases } from "./case.ts";
 import { COMPILED } from "./compiled.ts";
 import { checkRefusals, KERNELS } from "./kernels.ts";
 import { LOSSES_AND_DERIVATIVES } from "./losses.ts";
+import { checkPlansKept, checkTracesKept } from "./memory.ts";
 import { OPERATIONS } from "./operations.ts";
 import { RESAMPLED } from "./resampling.ts";
 import { SEQUENCES } from "./sequences.ts";
@@ -71,6 +72,28 @@ const bent =
   };
 
 const reference = new engine.ReferenceDevice();
+
+/** Of every kind: with k shared out, with two areas of workgroup memory, without any. An adapter has but one of them. */
+const TILES = ["shared 4x1 4x4 k8", "shared 4x1 4x4 k16 s2", "shared 8x2 4x4 k8 d", "registers 8x2 4x2"] as const;
+
+/** Products on a device of their own, which takes this tile for all of them. */
+async function byTile(tile: string, seed: number): Promise<void> {
+  const before = process.env.HICO_MATMUL_TILE;
+  process.env.HICO_MATMUL_TILE = tile;
+  const device = await engine.device("webgpu");
+  if (before === undefined) delete process.env.HICO_MATMUL_TILE;
+  else process.env.HICO_MATMUL_TILE = before;
+  const f: Checked = (a, b) => [a.matmul(b), b.transpose().matmul(a.transpose())];
+  const inputs = [
+    { shape: ["n", "k"], views: false },
+    { shape: ["k", "m"], views: false },
+  ] as const;
+  try {
+    await checkOp(f, inputs, { device, seed, runs: 3, sizes: 45, gradients: false, ...FIRST });
+  } finally {
+    device.close();
+  }
+}
 
 /** All checks, the cheap ones first; gradients in float64 are those of no device in particular. */
 function checksFor(device: Backend, seed: number): Check[] {
@@ -138,14 +161,24 @@ function checksFor(device: Backend, seed: number): Check[] {
         },
       },
     ]),
-    ...Object.entries(COMPILED)
-      .filter(([, { needs }]) => needs === undefined || device.supports(needs))
-      .map(([name, { f, inputs, states, tolerance }]) => ({
-        name: `compiled ${name}`,
-        run: () => checkCompiled(f, inputs, { seed, runs: 3, states, tolerance, ...FIRST }),
-      })),
-    // On the reference device there is no kernel to refuse.
-    ...(device.kind === "cpu" ? [{ name: "refusals", run: checkRefusals }] : []),
+    ...Object.entries(COMPILED).map(([name, { f, inputs, states, tolerance, needs }]) => ({
+      name: `compiled ${name}`,
+      run: async () => {
+        engine.setDefaultDevice(needs === undefined || device.supports(needs) ? device : reference);
+        try {
+          await checkCompiled(f, inputs, { seed, runs: 3, states, tolerance, ...FIRST });
+        } finally {
+          engine.setDefaultDevice(device);
+        }
+      },
+    })),
+    { name: "refusals", run: () => checkRefusals(device.kind === "cpu") },
+    ...(device.kind === "reference" ? [] : [{ name: "memory of plans", run: checkPlansKept }]),
+    ...(device.kind === "cpu" ? [{ name: "memory of traces", run: checkTracesKept }] : []),
+    ...(device.kind === "webgpu" ? TILES : []).map((tile) => ({
+      name: `products by the tile ${tile}`,
+      run: () => byTile(tile, seed),
+    })),
     { name: "programs", run: () => checkPrograms({ ...engine, ...nn }, { runs: 200, seed, ...FIRST }) },
     { name: "graphs", run: () => graphs(5, 30) },
     {

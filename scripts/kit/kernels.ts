@@ -2,7 +2,7 @@
 import { customGradient, grad, tensor, variable } from "../../src/index.ts";
 import type { Tensor } from "../../src/index.ts";
 import { defineFusedOp, f32, f32x4, i32, v128 } from "../../src/kernels/index.ts";
-import type { WgslKernel } from "../../src/kernels/index.ts";
+import type { WasmKernel, WgslKernel } from "../../src/kernels/index.ts";
 import type { KitCases } from "./case.ts";
 
 interface Factor {
@@ -49,28 +49,79 @@ const scaled = defineFusedOp<Factor, readonly Tensor[]>({
   },
 });
 
-/** Another op of the same name, which is another op all the same. */
-const negated = defineFusedOp<Factor, Tensor>({
-  name: "scaled",
-  decompose: ([x], { factor }) => x.mul(-factor),
-  vjp: ([dy], _, __, { factor }) => [dy.mul(-factor)],
-  wasm([{ shape }], { factor }) {
-    const vectors = Math.ceil(shape.reduce((a, b) => a * b, 1) / 4);
-    return {
-      units: vectors,
-      emit(f, { begin, end, input, output }) {
-        f.for(begin, end, 1, (at) => {
-          const byte = f.name(i32.mul(at, i32.const(16)));
-          const x = f32x4.mul(v128.load(i32.add(input(0), byte)), f32x4.const(-factor));
-          f.store(i32.add(output(0), byte), x);
-        });
-      },
-    };
-  },
-});
+/** factor · x, element by element; ops of this name are other ops all the same, whatever they are given. */
+const times = (sign: 1 | -1) =>
+  defineFusedOp<Factor, Tensor>({
+    name: "times",
+    decompose: ([x], { factor }) => x.mul(sign * factor),
+    vjp: ([dy], _, __, { factor }) => [dy.mul(sign * factor)],
+    wgsl([{ shape }], { factor }): WgslKernel {
+      const size = shape.reduce((a, b) => a * b, 1);
+      return {
+        workgroups: Math.ceil(size / 64),
+        code: `
+          @group(0) @binding(0) var<storage, read> x: array<f32>;
+          @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+          @compute @workgroup_size(64)
+          fn main(@builtin(global_invocation_id) id: vec3u) {
+            if (id.x < ${size}u) { y[id.x] = x[id.x] * f32(${sign * factor}); }
+          }`,
+      };
+    },
+    wasm([{ shape }], { factor }) {
+      const vectors = Math.ceil(shape.reduce((a, b) => a * b, 1) / 4);
+      return {
+        units: vectors,
+        emit(f, { begin, end, input, output }) {
+          f.for(begin, end, 1, (at) => {
+            const byte = f.name(i32.mul(at, i32.const(16)));
+            const x = f32x4.mul(v128.load(i32.add(input(0), byte)), f32x4.const(sign * factor));
+            f.store(i32.add(output(0), byte), x);
+          });
+        },
+      };
+    },
+  });
+const [multiplied, negated] = [times(1), times(-1)];
 
-/** Whether a call is refused: when it is made, or when its result is computed. */
-const refusals: Readonly<Record<string, () => unknown>> = {
+type Emit = WasmKernel["emit"];
+type Refusals = Readonly<Record<string, () => unknown>>;
+
+/** One element as it is, by a kernel that begins so. */
+const asking = (begin: Emit) => (): unknown =>
+  defineFusedOp({
+    name: "outside",
+    decompose: ([x]: readonly Tensor[]) => x.mul(1),
+    wasm: () => ({
+      units: 1,
+      emit: (f, context) => {
+        f.store(context.output(0), f32.load(context.input(0)));
+        begin(f, context);
+      },
+    }),
+  })([tensor([1])]).read();
+
+/** Of kernels of one's own on `cpu`, whose code is looked at. */
+const OF_KERNELS: Refusals = {
+  "a kernel that reads an input it has not": asking((f, { input, output }) => f.store(output(0), f32.load(input(1)))),
+  // An address that nothing is done with is a mistake all the same.
+  "a kernel that asks for an input it has not": asking((_, { input }) => input(1)),
+  "a kernel that asks for an input before the first": asking((_, { input }) => input(-1)),
+  "a kernel that asks for half of an input": asking((_, { input }) => input(0.5)),
+  "a kernel that asks for a result it has not": asking((_, { output }) => output(1)),
+  "a kernel that asks for scratch memory it has not": asking((_, { scratch }) => scratch(0)),
+};
+
+/** Calls that are refused: when they are made, or when their result is computed. */
+const REFUSALS: Refusals = {
+  "an index outside that is computed": () =>
+    tensor([1, 2, 3])
+      .take(tensor(Int32Array.of(2)).add(1))
+      .read(),
+  "an index below that is computed": () =>
+    tensor([1, 2, 3])
+      .gather(0, tensor(Int32Array.of(0, 1)).sub(1))
+      .read(),
   "a meaning that uses what it was not given": () => {
     const w = variable(tensor([1, 2]));
     return defineFusedOp({ name: "captured", decompose: ([x]: readonly Tensor[]) => x.mul(w) })([tensor([1, 2])]);
@@ -89,20 +140,11 @@ const refusals: Readonly<Record<string, () => unknown>> = {
     );
     return grad((x: Tensor) => double(x).square().sum())(tensor([1, 2]));
   },
-  "a kernel that reads an input it has not": () =>
-    defineFusedOp({
-      name: "outside",
-      decompose: ([x]: readonly Tensor[]) => x.mul(1),
-      wasm: () => ({
-        units: 1,
-        emit: (f, { input, output }) => f.store(output(0), f32.load(input(1))),
-      }),
-    })([tensor([1, 2])]).read(),
 };
 
-/** Throws where one of them is not refused. */
-export async function checkRefusals(): Promise<void> {
-  for (const [name, call] of Object.entries(refusals)) {
+/** Throws where one of them is not refused. @param kernels whether those of kernels are asked for too */
+export async function checkRefusals(kernels: boolean): Promise<void> {
+  for (const [name, call] of Object.entries(kernels ? { ...REFUSALS, ...OF_KERNELS } : REFUSALS)) {
     const refused = await Promise.resolve()
       .then(call)
       .then(
@@ -132,9 +174,9 @@ export const KERNELS: KitCases = {
     meaning: (x, y) => [x.sub(y).square(), x.mul(y).mul(2).sin()],
   },
   "two ops of one name": {
-    f: (x, y) => [negated([x], { factor: 3 }), scaled([x, y], { factor: 3 })[0]],
+    f: (x, y) => [negated([x], { factor: 3 }), multiplied([x], { factor: 3 }), multiplied([y], { factor: 3 })],
     inputs: [["n"], ["n"]],
-    meaning: (x, y) => [x.mul(-3), x.mul(y).mul(3)],
+    meaning: (x, y) => [x.mul(-3), x.mul(3), y.mul(3)],
   },
   "ops of one's own on several dtypes": {
     f: (x, y) => [scaled([x, x], { factor: 3 })[0], scaled([y, y], { factor: 3 })[0]],

@@ -1,6 +1,7 @@
 /** Operations of tensors: elementwise, reductions, products, views, indices, integers. */
 import { arange, concat, einsum, full, Generator, stack, tensor, zeros } from "../../src/index.ts";
 import type { Tensor } from "../../src/index.ts";
+import { SPECIALS } from "../../src/testing/index.ts";
 import type { KitCases } from "./case.ts";
 import { MATRIX } from "./case.ts";
 
@@ -87,6 +88,25 @@ const ELEMENTWISE: KitCases = {
       { shape: MATRIX, specials: true },
     ],
     order: 0,
+  },
+  // All of them, which small draws do not have; products with a number that compilers know.
+  "special numbers in pairs": {
+    f: (given, other) => {
+      const [a, b] = [normal(given), normal(other)];
+      return [
+        ...[a.sub(b.sign()), a.mul(b.sign()), a.maximum(b), a.minimum(b), a.lt(b), a.le(b), a.eq(b), a.ne(b)],
+        ...[a.relu(), a.mul(0), a.sign(), a.abs(), a.isNaN(), a.isFinite(), a.clamp(-1, 1), a.sigmoid(), a.tanh()],
+      ];
+    },
+    inputs: [tensor(SPECIALS, { shape: [SPECIALS.length, 1] }), tensor(SPECIALS)],
+    gradients: false,
+    large: 0,
+  },
+  // What is left of them is too small for a normal number: 0, and not the smallest there is.
+  "sigmoids far below": {
+    f: (a) => a.sigmoid().mul(2 ** 120),
+    inputs: [{ shape: MATRIX, domain: [-200, -120] }],
+    gradients: false,
   },
   "whole numbers": {
     f: (a, b) => [a.add(b), a.sub(b), a.mul(b), a.neg(), a.abs(), a.maximum(b), a.minimum(b), a.lt(b), a.eq(b)],
@@ -229,6 +249,15 @@ const PRODUCTS: KitCases = {
       ["k", "m"],
     ],
     large: 40,
+  },
+  // Columns that are rows in memory, and how many are joined to vectors; rows up to twice what a tile has.
+  "products of few rows": {
+    f: (a, b) => [a.transpose().matmul(b.transpose()), a.tanh().transpose().matmul(b.transpose())],
+    inputs: [
+      ["k", "n"],
+      [16, "k"],
+    ],
+    large: 8,
   },
   "products in batches": {
     f: (a, b) => a.matmul(b.transpose()),

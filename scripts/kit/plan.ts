@@ -3,10 +3,7 @@ import type { Mutation } from "../mutation.ts";
 
 /** Edits that change no value, no gradient and no refusal of what the engine is asked for. */
 const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] = [
-  ["src/tensor/program/compile.ts", "scope.before.clear();", "memory: traces that are kept"],
   ["src/device/recently-used.ts", "this.#entries.size", "memory: a cache without an end"],
-  ["src/device/webgpu/recorded.ts", "valueSpec(node)", "memory: a plan that keeps its graph"],
-  ["src/device/cpu/program-layout.ts", "valueSpec(node)", "memory: a plan that keeps its graph"],
   ["src/device/cpu/memory.ts", "size);", "memory: what is not given back"],
   ["src/device/cpu/memory.ts", "before !== undefined", "memory: free blocks that are not joined"],
   [
@@ -27,6 +24,13 @@ const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] =
   ["src/wasm/print/expr-kernel.ts", "e.word - firstWord", "sizes of programs: kernels printed once"],
   ["src/tensor/program/long-programs.ts", "LONG_PROGRAM", "sizes of plans: a loop in one plan"],
   ["src/tensor/program/pending.ts", "cutLongPrograms", "sizes of plans: where a long program is cut"],
+  ["src/shaders/matmul/split-k.ts", "% ${parts}) * ${depth}", "unreached: no plan of the engine has such a product"],
+  ["src/shaders/matmul/grouped.ts", "(b % ${first.batch})", "unreached: no plan of the engine has such a product"],
+  [
+    "src/wasm/matmul/packing.ts",
+    "[...groups].reverse()",
+    "unreached: what is packed so has panels of 4, 8 or 16, in which no vector is half; the engine packs those of 6 otherwise",
+  ],
 ];
 
 /** Why an edit is none that the kit could see; undefined where it is. */
@@ -41,6 +45,10 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
     "gradient of sums and,gradient of quotients,gradient of powers,gradient of ext,gradient of sign,gradient of exp," +
       "gradient of angles,gradient of smooth,gradient of choices,kinks,far out,special,quotients,choices,bits,smooth,angles",
   ],
+  [/recorded|program-layout/, "memory of plans"],
+  [/shaders\/matmul/, "by the tile,side by side"],
+  [/shaders\/print\/forms/, "in pairs,far below,bits,angles,last digits,choices,far out,special,sign and size"],
+  [/shaders\/print\/reduce/, "largest of negative,sums over axes,long rows,sums longer,large sums,products"],
   [
     /(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/,
     "large matmul,large products,wide,long inner,matmul,products,conv2d,attention,infoNCE",
@@ -54,8 +62,8 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/(wasm|shaders)\/scan/, "Scan"],
   [/print\/helpers/, "last digits,smooth,angles,rests,division,draws,exponentials"],
   [/print\/bindings/, "truths,choices,draws,casts"],
-  [/persistent|loop-memory|row-local|print\/matmul/, "large a cell,a cell"],
-  [/index-checks/, "programs"],
+  [/persistent|loop-memory|row-local|print\/matmul/, "a cell,large a cell,gruScan"],
+  [/index-checks/, "refusals"],
   [/ops\/scan\.ts/, "Scan of 2,gradient of gru,gradient of lstm,Scan"],
   [/masked-attention/, "causal,rotary"],
   [/attention/, "attention"],
@@ -84,7 +92,7 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/initializers/, "first values"],
   [/autocast|module\.ts/, "compiled"],
   [/random|threefry/, "draws,programs"],
-  [/tensor\/(program|create|dtype|door|bounds)/, "programs,whole,compiled,refusals"],
+  [/tensor\/(program|create|dtype|door|bounds)/, "programs,whole,compiled,refusals,memory of traces"],
   [
     /print\/(expr|access|math|loop|elementwise)|compiler/,
     "last digits,joins,views,windows,pads,angles,draws,choices,special,rectifiers,graphs",

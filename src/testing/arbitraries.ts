@@ -32,8 +32,10 @@ export interface OperandSpec {
 /** What a check is given for each argument: what to draw, its shape alone, or one tensor for every run. */
 export type Input = OperandSpec | readonly (number | string)[] | Tensor;
 
+const LARGEST = 3.4028234663852886e38;
+
 /** Numbers that formulas forget: both zeros and infinities, NaN, subnormal and largest of float32. */
-export const SPECIALS: readonly number[] = [NaN, Infinity, -Infinity, -0, 0, 1e-40, -1e-40, 3.4028234663852886e38];
+export const SPECIALS: readonly number[] = [NaN, Infinity, -Infinity, -0, 0, 1e-40, -1e-40, LARGEST, -LARGEST];
 
 /** Steps of the grid that values lie on, in a unit. */
 const GRID = 64;

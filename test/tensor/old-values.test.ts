@@ -137,6 +137,21 @@ describe("old values", () => {
     assert.deepEqual([await numbers(once), await numbers(v)], [[10], [-2]]);
   });
 
+  onEach("first values of variables are those of when they were made, whoever has not waited for a read", async () => {
+    for (const known of [false, true]) {
+      const [v, w] = [variable(tensor([1])), variable(tensor([10]))];
+      if (known) await realize([v, w]);
+      const before = v.mul(5);
+      for (const each of [v, w]) each.assign(each.mul(2));
+      const read = numbers(v);
+      const made = [variable(v.add(1)), variable(before.add(w))];
+      for (const each of [v, w]) each.assign(each.mul(2));
+      const found: number[] = [];
+      for (const t of [...made, v, w]) found.push(...(await numbers(t)));
+      assert.deepEqual([await read, found], [[2], [3, 25, 4, 40]]);
+    }
+  });
+
   onEach("averages and copies of parameters leave what reads their targets", async () => {
     const [target, source] = [variable(tensor([4])), variable(tensor([8]))];
     const first = target.mul(1.5);

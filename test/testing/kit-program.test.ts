@@ -38,6 +38,6 @@ test("a wrong gradient of products is found by the kit alone", (context) => {
 
 test("what the kit cannot see is named with why", () => {
   const reasons = MUTATIONS.map((m) => outside(m)).filter((why) => why !== undefined);
-  for (const why of reasons) assert.match(why, /^(memory|sizes of \w+|speed): |^a race /);
+  for (const why of reasons) assert.match(why, /^(memory|sizes of \w+|speed|unreached): |^a race /);
   assert.ok(reasons.length < MUTATIONS.length / 20, `${reasons.length} of ${MUTATIONS.length}`);
 });

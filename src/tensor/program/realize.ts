@@ -217,14 +217,21 @@ export function checkVersion(node: Node): void {
   );
 }
 
-/** First values that read a variable which is about to change. */
+/**
+ * First values that read a variable which is about to change. Of those that read what an assignment on its way will give
+ * another variable, the values that change are copied as for any other reader.
+ */
 export async function realizeEarlierInitials(assignments: readonly Assignment[]): Promise<void> {
   const waiting = assignments.length > 0 ? unreadInitials() : [];
   if (waiting.length === 0) return;
   const changing = new Set(assignments.map((a) => a.variable));
-  const earlier = waiting.filter((state) =>
-    topologicalOrder([state.initial!]).some(({ op }) => op.kind === "variable" && changing.has(op.variable)),
-  );
+  const earlier = waiting.filter((state) => {
+    const read = topologicalOrder([state.initial!]).flatMap(({ op }) => (op.kind === "variable" ? [op] : []));
+    return (
+      read.some(({ variable }) => changing.has(variable)) &&
+      read.every(({ variable, version }) => version === variable.stored)
+    );
+  });
   for (const variable of earlier)
     await giveFirstValues(await deviceOf([variable.initial!], [variable.device]), [variable]);
 }

@@ -9,7 +9,7 @@ import { pick, same, type Kind } from "./kind.ts";
 import type { PlainState } from "./plain-state.ts";
 import type { Scope } from "./scope.ts";
 import { refused } from "./refused.ts";
-import { moved, steps, varied } from "./sequences.ts";
+import { kept, moved, steps, varied } from "./sequences.ts";
 import { draw, integer, special, typed } from "./values.ts";
 import type { EngineTensor } from "./worlds.ts";
 
@@ -220,7 +220,9 @@ const deep: Kind = (scope, a, b) => {
   const factor = 0.999 ** steps;
   return {
     line: `let ${t} = ${x}; for (let i = 0; i < ${steps}; i++) ${t} = ${t}.mul(0.999).add(0.001);`,
-    plain: (w) =>
+    plain: (w) => {
+      // Programs of some thousand operations are run in pieces, and values between them are computed on the way.
+      if (steps > 1000) w.refusable();
       w.set(
         t,
         pointwise(
@@ -228,7 +230,8 @@ const deep: Kind = (scope, a, b) => {
           (v) => v * factor + (1 - factor),
           () => factor,
         ),
-      ),
+      );
+    },
     engine: (w) => {
       let y = w.value(x);
       for (let i = 0; i < steps; i++) y = y.mul(0.999).add(0.001);
@@ -290,7 +293,7 @@ const disposed: Kind = (scope, a) => {
 export const INSIDE: readonly Kind[] = [draw, modal, live, partial, quiet, gradOf];
 const OUTSIDE: readonly Kind[] = [
   ...[typed, integer, special, draw, reseed, mode, modal, turnLive, partial, save, load, reset, elsewhere, foreign],
-  ...[gradOf, quiet, deep, disposed, refused, refused, varied, varied, steps, steps, failing, moved],
+  ...[gradOf, quiet, deep, disposed, refused, refused, varied, varied, steps, steps, failing, moved, kept],
 ];
 
 export function extra(scope: Scope, kinds: readonly Kind[] | undefined, a: number, b: number, c: number) {

@@ -2,6 +2,16 @@
 import { pick, type Kind } from "./kind.ts";
 import type { EngineTensor, EngineWorld } from "./worlds.ts";
 
+/** What a compiled function made and did not return. */
+async function leaked(w: EngineWorld, x: EngineTensor): Promise<EngineTensor> {
+  const kept: EngineTensor[] = [];
+  await w.engine.compile((y: EngineTensor) => {
+    kept.push(y.square());
+    return y.mul(1);
+  })(x.mul(1));
+  return kept[0];
+}
+
 const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: string) => unknown])[] = [
   [
     "await compile(async (x) => x.mul(2))(X)",
@@ -34,6 +44,14 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
       variable.grad = undefined;
       return left.mul(1).read();
     },
+  ],
+  [
+    "let kept; await compile((x) => { kept = x.square(); return x.mul(1); })(X.mul(1)); await kept.read()",
+    async (w, x) => (await leaked(w, x)).read(),
+  ],
+  [
+    "let kept; await compile((x) => { kept = x.square(); return x.mul(1); })(X.mul(1)); await double(kept)",
+    async (w, x) => w.double(await leaked(w, x)),
   ],
   ["rng().integers([2], 3, 3)", (w) => w.engine.rng().integers([2], 3, 3)],
   // A gradient that would be silently missing, and one of another shape.

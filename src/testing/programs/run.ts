@@ -1,4 +1,5 @@
 /** Runs a program twice, on the engine and by the plain interpreter, and compares every value that it reads. */
+import { OnTheWay } from "./on-the-way.ts";
 import { EagerSgd, EagerVariable, OPS, backward, constant, type EagerTensor } from "./eager.ts";
 import { plainState } from "./plain-state.ts";
 import type { Program, Statement } from "./program.ts";
@@ -14,8 +15,16 @@ interface Expected {
   readonly exact?: boolean;
 }
 
-/** Every value that the program reads, in the order of its statements. Undefined stands for a gradient there is none of. */
-export function interpret(program: Program): Expected[] {
+/** What a program means. */
+interface Meaning {
+  /** Every value that it reads, in the order of its statements. Undefined stands for a gradient there is none of. */
+  readonly reads: readonly Expected[];
+  /** The first statement that the engine may refuse, and with it all that follow. */
+  readonly refusable: number;
+}
+
+/** What a program means, statement by statement. */
+export function interpret(program: Program): Meaning {
   const hosts = new Map<string, Float32Array>();
   const tensors = new Map<string, EagerTensor>();
   const variables = new Map<string, EagerVariable>();
@@ -23,20 +32,32 @@ export function interpret(program: Program): Expected[] {
   const optimizers = new Map<number, EagerSgd>();
   const reads: Expected[] = [];
   const state = plainState();
+  const way = new OnTheWay();
   const run = (s: Statement, local: Map<string, EagerTensor>): void => {
+    const outside = local === tensors;
     const value = (name: string): EagerTensor =>
       local.get(name) ?? variables.get(name)?.value ?? tensors.get(name) ?? missing(name);
+    const taken: string[] = [];
     const world: PlainWorld = {
       state,
-      value,
-      set: (name, t) => void local.set(name, t),
+      value: (name) => {
+        taken.push(name);
+        return value(name);
+      },
+      set: (name, t) => {
+        local.set(name, t);
+        if (outside) way.took(taken, name);
+      },
       variable: (name) => variables.get(name)!,
       optimizer: (i) => optimizers.get(i)!,
       read: (what, data, exact) => void reads.push({ what, data, exact }),
+      refusable: () => way.give(),
     };
+    if (outside) note(s, way, [...variables.keys()]);
     switch (s.kind) {
       case "extra":
         s.extra.plain(world);
+        if (outside) way.took(taken);
         break;
       case "host":
         hosts.set(s.name, Float32Array.from(s.values));
@@ -116,19 +137,69 @@ export function interpret(program: Program): Expected[] {
       }
     }
   };
+  let refusable = Infinity;
   // Optimizers hold the first two variables, which every program has; they are made before anything else runs.
-  for (const s of program) {
+  for (const [i, s] of program.entries()) {
     run(s, tensors);
+    if (way.refusable) refusable = Math.min(refusable, i);
     if (variables.size === 2 && optimizers.size === 0) {
       MOMENTA.forEach((momentum, i) => {
         optimizers.set(i, new EagerSgd([...variables.values()], LR, momentum));
       });
     }
   }
-  return reads;
+  return { reads, refusable };
 }
 
-/** The same by the engine. */
+/** What a statement asks for of what was not computed before it. */
+function note(s: Statement, way: OnTheWay, variables: readonly string[]): void {
+  switch (s.kind) {
+    case "op":
+      way.operation(s.name, s.op, s.inputs);
+      break;
+    case "variable":
+      way.took([s.from]);
+      break;
+    case "assign":
+      way.took([s.value]);
+      break;
+    case "read":
+    case "realize":
+      way.asked(s.of);
+      break;
+    case "backward":
+      way.backward(s.of);
+      break;
+    case "clear":
+      way.cleared(s.variable);
+      break;
+    case "readGrad":
+      way.readGradient(s.variable);
+      break;
+    case "step":
+      way.step(variables);
+      break;
+    case "call":
+      s.inputs.forEach((name) => way.asked(name));
+      break;
+  }
+}
+
+/** An error of the engine, and which statement it comes from. */
+export class StatementError extends Error {
+  constructor(
+    readonly at: number,
+    cause: Error,
+  ) {
+    super(cause.message, { cause });
+    this.name = "StatementError";
+  }
+}
+
+/**
+ * The same by the engine: what it reads.
+ * @throws StatementError of the first statement that fails
+ */
 export async function execute(program: Program, engine: Engine): Promise<Expected[]> {
   const hosts = new Map<string, Float32Array>();
   const tensors = new Map<string, EngineTensor>();
@@ -137,6 +208,16 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
   const optimizers: EngineOptimizer[] = [];
   const reads: Promise<Expected>[] = [];
   const calls: Promise<unknown>[] = [];
+  let at = 0;
+  /** What is looked at in the end: until then its failure is nobody's. */
+  const later = <T>(promise: Promise<T>): Promise<T> => {
+    const own = at;
+    const told = promise.catch((error: Error) => {
+      throw new StatementError(own, error);
+    });
+    told.catch(() => undefined);
+    return told;
+  };
   const shared = await surroundings(engine);
   let both: EngineWorld["both"] | undefined;
   const run = (s: Statement, local: Map<string, EngineTensor>): unknown => {
@@ -195,10 +276,10 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
       case "readGrad": {
         const grad = variables.get(s.variable)!.grad;
         const what = `${s.variable}.grad`;
-        const read = grad
+        const read: Promise<Expected> = grad
           ? grad.read().then((data) => ({ what, data: Array.from(data) }))
           : Promise.resolve({ what, data: undefined });
-        reads.push(read);
+        reads.push(later(read));
         return read;
       }
       case "step":
@@ -230,7 +311,12 @@ export async function execute(program: Program, engine: Engine): Promise<Expecte
     }
   };
   for (const s of program) {
-    await run(s, tensors);
+    try {
+      await run(s, tensors);
+    } catch (error) {
+      throw new StatementError(at, error as Error);
+    }
+    at++;
     if (variables.size === 2 && optimizers.length === 0) {
       for (const momentum of MOMENTA) optimizers.push(new engine.SGD([...variables.values()], { lr: LR, momentum }));
       both = Object.assign(new engine.Module(), Object.fromEntries(variables));
@@ -281,12 +367,6 @@ async function surroundings(engine: Engine): Promise<Surroundings> {
       return tensor(Float32Array.of(1, 2), {}).take(computed ? at.add(1) : at);
     },
   };
-}
-
-/** A promise that is looked at in the end: until then its failure is nobody's. */
-function later<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }
 
 function missing(name: unknown): never {

@@ -7,7 +7,7 @@
 import { backward, constant, OPS } from "./eager.ts";
 import { pick, same, type Kind } from "./kind.ts";
 import { uniformly } from "./plain-state.ts";
-import type { EngineTensor, EngineWorld, PlainWorld } from "./worlds.ts";
+import type { EngineTensor, EngineVariable, EngineWorld, PlainWorld } from "./worlds.ts";
 
 interface Change {
   readonly line: string;
@@ -101,6 +101,8 @@ export const steps: Kind = (scope, a, b, c) => {
     plain: (w) => {
       const factor = w.value(k);
       backward(OPS.sum(OPS.mul(w.value(v), constant(factor.shape, factor.data))));
+      // The second step uses the gradients once more, those of other variables too.
+      w.refusable();
       w.optimizer(i).step();
       between.plain(w);
       w.optimizer(i).step();
@@ -165,6 +167,69 @@ export const moved: Kind = (scope, a, b, c) => {
       // What is read itself has a place of its own first; so another read makes the assignment happen.
       await w.engine.tensor(Float32Array.of(1), {}).mul(2).read();
       await w.read(name, v);
+    },
+  };
+};
+
+/** What ends an old value: an assignment, and a run that it is part of. */
+const ENDS: readonly (readonly [
+  line: string,
+  run: (w: EngineWorld, v: EngineVariable, next: EngineTensor) => Promise<unknown>,
+])[] = [
+  [
+    "W.assign(NEXT); await W.read();",
+    (_, v, next) => {
+      v.assign(next);
+      return v.read();
+    },
+  ],
+  [
+    "W.assign(NEXT); await tensor([1]).mul(2).read();",
+    (w, v, next) => {
+      v.assign(next);
+      return w.engine.tensor(Float32Array.of(1), {}).mul(2).read();
+    },
+  ],
+  [
+    "W.assign(NEXT); await double(W);",
+    (w, v, next) => {
+      v.assign(next);
+      return w.double(v);
+    },
+  ],
+  [
+    "await compile((x) => { W.assign(W.add(x)); return x.mul(1); })(NEXT);",
+    (w, v, next) =>
+      w.engine.compile((x) => {
+        v.assign(v.add(x));
+        return x.mul(1);
+      })(next),
+  ],
+];
+
+/** What is built of a variable before, beside what goes into its next value or on what goes into it. */
+export const kept: Kind = (scope, a, b, c) => {
+  const [line, run] = pick(ENDS, a)!;
+  const shared = b % 2 === 0;
+  const values = [0, 1, 2].map((i) => (((c + 5 * i) % 16) - 8) / 8);
+  const [name, half, old] = [scope.fresh("w"), scope.fresh("k"), scope.fresh("k")];
+  const end = line.replaceAll("W", name).replaceAll("NEXT", `${half}.mul(0.5)`);
+  return {
+    line:
+      `const ${name} = variable(tensor([${values.join(", ")}])); const ${half} = ${name}.mul(3); ` +
+      `const ${old} = ${shared ? half : name}.add(1); ${end} console.log(await ${old}.read());`,
+    plain: (w) =>
+      w.read(
+        old,
+        values.map((value) => (shared ? 3 * value : value) + 1),
+        false,
+      ),
+    engine: async (w) => {
+      const v = w.engine.variable(w.engine.tensor(Float32Array.from(values), {}));
+      const part = v.mul(3);
+      const before = (shared ? part : v).add(1);
+      await run(w, v, part.mul(0.5));
+      await w.read(old, before);
     },
   };
 };

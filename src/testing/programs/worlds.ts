@@ -10,6 +10,8 @@ export interface PlainWorld {
   optimizer(i: number): EagerSgd;
   /** @param exact whether every digit that float32 has counts, and specials do */
   read(what: string, data: readonly number[], exact: boolean): void;
+  /** Says that from here on the engine may refuse values, since a run has computed others on its way. */
+  refusable(): void;
 }
 
 type Compiled = (...inputs: EngineTensor[]) => Promise<EngineTensor>;
