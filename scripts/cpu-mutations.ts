@@ -257,7 +257,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("loop-layout", "if (!rowLocal(kernels, rows, changes)) return undefined;", "", APART),
   wasm("loop-layout", "cut ? nodeBytes(node) : plan.slots[slot]", "plan.slots[slot]", APART),
   wasm("loop-layout", 'leafOf.get(b.buffer) === "whole"', "true", APART),
-  wasm("matmul/matmul", "panels ? 4 * k : (b.plain?.outer ?? 0)", "b.plain?.outer ?? 0", APART),
+  wasm("matmul/matmul", "panels ? 4 * k : b.plain!.outer", "b.plain!.outer", APART),
   wasm("matmul/matmul", "f.if(i32.ltS(next, i32.const(n)), () => narrow(panelAt(next)));", "", APART),
   wasm("loop-layout", "call.table += at;", "call.table += 0;", APART),
   cpu("memory", "this.#release(address, size);", "this.#release(address, size - 64);", "device/cpu-memory", DEVICE),

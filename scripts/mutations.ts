@@ -327,12 +327,7 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("src/compiler/kernels.ts", "sub(e, int(start))", "e", VIEWS_GPU),
   edit("src/compiler/fusion/joining.ts", "if (read.flat.key !== expected?.key) return false;", "", FUZZ, VIEWS_GPU),
   edit("src/compiler/fusion/parts.ts", "sizeOf(part.shape) === size && ", "", PARTS),
-  edit(
-    "src/compiler/fusion/parts.ts",
-    "flatten(access.index, producer.shape).key === identity(size).key",
-    "true",
-    PARTS,
-  ),
+  edit("src/compiler/fusion/parts.ts", "flat!.key === identity(size).key", "true", PARTS),
   edit("src/compiler/kernels.ts", "int(k * part.shape[op.axis])", "int(k)", PARTS),
   edit("src/autograd/total.ts", "if (low !== end) return undefined;", "", "autograd/slices"),
   edit("src/autograd/total.ts", "if (end !== shape[axis]) return undefined;", "", "autograd/slices"),

@@ -16,7 +16,7 @@ import {
 import type { HostValues, NestedValues, TypedTexts, TypedValues } from "./door/host-values.ts";
 import { constant } from "./promotion.ts";
 import { readValues, realize } from "./program/realize.ts";
-import { checkShape, formatShape, sizeOf } from "./shape.ts";
+import { requireSizes, formatShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -67,7 +67,7 @@ export function tensor(
 }
 
 function leaf(data: HostArray, shape: Shape, dtype: DType): Tensor {
-  checkShape("tensor", shape);
+  requireSizes("tensor", shape);
   if (sizeOf(shape) !== data.length) {
     throw new Error(`tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the data ${data.length}`);
   }
@@ -105,7 +105,7 @@ export function full(shape: Shape, value: number | boolean, dtype: DType = "f32"
 
 /** Values that an integer dtype cannot hold become the nearest that it can, as in a cast. */
 function filled(op: string, shape: Shape, value: number, dtype: DType): Tensor {
-  checkShape(op, shape);
+  requireSizes(op, shape);
   checkDType(op, dtype);
   requireNumber(op, "the value", value);
   return new Tensor(build.expand(constant(castValue(value, "f64", dtype), dtype), [...shape]));

@@ -8,7 +8,7 @@
 import * as build from "./build.ts";
 import type { DType } from "./dtype.ts";
 import type { Node } from "./node.ts";
-import { checkShape, sizeOf } from "./shape.ts";
+import { requireSizes, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 import { threefry2x32 } from "./threefry.ts";
@@ -52,7 +52,7 @@ export class Generator {
 
   /** 32 random bits an element, u32. */
   bits(shape: Shape): Tensor {
-    checkShape("random", shape);
+    requireSizes("random", shape);
     if (sizeOf(shape) === 0) return new Tensor(build.full([...shape], 0, "u32"));
     const next = () => Uint32Array.of(this.#key[0], this.#key[1], this.calls++, 0);
     const key = this.#maker && tracing() === this.#maker ? this.#again(next()) : build.drawn(next, [4], "u32");

@@ -53,11 +53,19 @@ export function broadcastShapes(op: string, ...shapes: Shape[]): number[] {
   return result;
 }
 
+/** What was given where a number or an array should be. */
+function asGiven(value: unknown): string {
+  return typeof value === "string"
+    ? JSON.stringify(value)
+    : value && typeof value === "object"
+      ? "an object"
+      : String(value);
+}
+
 /** An axis in `0..rank-1`; negative axes count from the end. Throws, naming `op`, when out of range. */
 export function normalizeAxis(op: string, axis: number, rank: number): number {
   if (typeof axis !== "number") {
-    const given = typeof axis === "string" ? JSON.stringify(axis) : String(axis);
-    throw new TypeError(`${op}: an axis must be an integer, not ${given}`);
+    throw new TypeError(`${op}: an axis must be an integer, not ${asGiven(axis)}`);
   }
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
     throw new Error(
@@ -71,9 +79,7 @@ export function normalizeAxis(op: string, axis: number, rank: number): number {
 export function normalizeAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
   if (typeof axes !== "number" && !Array.isArray(axes)) {
-    const given =
-      typeof axes === "string" ? JSON.stringify(axes) : axes && typeof axes === "object" ? "an object" : String(axes);
-    throw new TypeError(`${op}: axes must be an integer or an array of integers, not ${given}; write ${op}(0)`);
+    throw new TypeError(`${op}: axes must be an integer or an array of integers, not ${asGiven(axes)}; write ${op}(0)`);
   }
   const list = (typeof axes === "number" ? [axes] : [...axes]).map((a) => normalizeAxis(op, a, rank));
   list.sort((a, b) => a - b);
@@ -86,24 +92,12 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | und
 /** Throws unless `shape` is an array of integers of at least `least`. */
 export function requireSizes(op: string, shape: unknown, least = 0): asserts shape is Shape {
   if (!Array.isArray(shape)) {
-    const given = typeof shape === "string" ? JSON.stringify(shape) : String(shape);
-    throw new TypeError(`${op}: the shape must be an array of sizes, not ${given}; write ${op}([2, 3])`);
+    throw new TypeError(`${op}: the shape must be an array of sizes, not ${asGiven(shape)}; write ${op}([2, 3])`);
   }
   const wrong = (shape as unknown[]).find((n) => !Number.isSafeInteger(n) || (n as number) < least);
   if (wrong === undefined && !(shape as unknown[]).includes(undefined)) return;
-  const given = typeof wrong === "string" ? JSON.stringify(wrong) : String(wrong);
   const rule = least < 0 ? "integers ≥ 0, or one −1" : "integers ≥ 0";
   throw new TypeError(
-    `${op}: shape [${(shape as unknown[]).map(String).join(", ")}]: sizes must be ${rule}, not ${given}`,
+    `${op}: shape [${(shape as unknown[]).map(String).join(", ")}]: sizes must be ${rule}, not ${asGiven(wrong)}`,
   );
-}
-
-/** Throws unless every size is a non-negative integer. */
-export function checkShape(op: string, shape: Shape): void {
-  if (!Array.isArray(shape)) requireSizes(op, shape);
-  for (const n of shape) {
-    if (!Number.isInteger(n) || n < 0) {
-      throw new Error(`${op}: shape ${formatShape(shape)} is not valid: sizes must be integers ≥ 0`);
-    }
-  }
 }

@@ -48,13 +48,13 @@ export function phasesOf(stages: readonly Stage[]): Phase[] {
   return stages.flatMap((stage) => ("body" in stage ? stage.body : [stage]));
 }
 
-/** Units that a whole loop is for those who share it: one where nothing in it can be shared; undefined if its phases are. */
-const unitsOfLoop = ({ body, apart }: LoopPhase): number | undefined =>
-  apart ?? (body.every((phase) => unitsOf(phase) === 1) ? 1 : undefined);
+/** Whether a loop is one phase, of its parts that need each other for nothing, or of one where nothing can be shared. */
+const isOnePhase = ({ apart, body }: LoopPhase): number | boolean =>
+  apart ?? body.every((phase) => unitsOf(phase) === 1);
 
 /** Counters that a run needs, one for every phase each time it runs. */
 export function countersOf(stages: readonly Stage[]): number {
-  return stages.reduce((sum, s) => sum + ("body" in s && !unitsOfLoop(s) ? s.times * s.body.length : 1), 0);
+  return stages.reduce((sum, s) => sum + ("body" in s && !isOnePhase(s) ? s.times * s.body.length : 1), 0);
 }
 
 /** Addresses of words that all threads know. */
@@ -147,8 +147,8 @@ export function emitPhases(
           emitPhase(f, unitsOf(stage), { number, counter: first, isLast }, (from, past) =>
             emitUnits(f, kernels, stage, from, past, { table, threadMemory }),
           );
-        } else if (unitsOfLoop(stage)) {
-          emitPhase(f, unitsOfLoop(stage)!, { number, counter: first, isLast }, (from, past) =>
+        } else if (isOnePhase(stage)) {
+          emitPhase(f, stage.apart ?? 1, { number, counter: first, isLast }, (from, past) =>
             emitAlone(f, kernels, stage, table, threadMemory, stage.apart ? [from, past] : undefined),
           );
         } else {

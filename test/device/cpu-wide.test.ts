@@ -8,6 +8,7 @@ import type { CpuTraining } from "../environments/cpu-training.ts";
 
 const training = new URL("../environments/cpu-training.ts", import.meta.url).href;
 const programs = new URL("../support/cpu-bits.ts", import.meta.url).href;
+const index = new URL("../../src/index.ts", import.meta.url).href;
 const engine = new URL("../../src/device/cpu/engine.ts", import.meta.url).href;
 const width = new URL("../../src/device/cpu/wide.ts", import.meta.url).href;
 
@@ -41,6 +42,24 @@ test("is what HICO_WASM_WIDE says, else what a probe found; the engine is asked 
     );
   }
   await assert.rejects(chosen("yes"), /HICO_WASM_WIDE must be 0 \(128-bit vectors\) or 1 \(pairs of them\), not "yes"/);
+});
+
+test("after kernels of 256 bits, what frees registers for the rest of the process is called once a run", async () => {
+  const program = (wide: string) =>
+    inProcess<{ settles: boolean; calls: number }>(
+      wide,
+      `const { CpuDevice, setDefaultDevice, ones } = await import(${JSON.stringify(index)});
+       const device = await CpuDevice.open({ threads: 1 });
+       setDefaultDevice(device);
+       const { settle } = device.features;
+       let calls = 0;
+       Object.assign(device.features, { settle: () => { calls++; settle?.(); } });
+       for (let i = 0; i < 3; i++) await ones([8, 8]).mul(i + 2).matmul(ones([8, 8])).read();
+       console.log(JSON.stringify({ settles: settle !== undefined, calls }));`,
+    );
+  assert.deepEqual((await program("0")).result, { settles: false, calls: 3 });
+  const joins = process.arch === "x64" && Number.parseInt(process.versions.v8, 10) >= 13;
+  assert.deepEqual((await program("1")).result, { settles: joins, calls: 3 });
 });
 
 test("does not change the bits of a trained model", async () => {

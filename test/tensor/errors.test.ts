@@ -63,8 +63,8 @@ const REFUSALS: readonly Refusal[] = [
     () => tensor(new Float32Array(5), { shape: [2, 3] }),
     /tensor: shape \[2, 3\] has 6 elements, the data 5/,
   ],
-  ["sizes that are no sizes", () => zeros([2, -1]), /zeros: shape \[2, -1\] is not valid: sizes must be integers ≥ 0/],
-  ["fractional sizes", () => ones([1.5]), /shape \[1.5\] is not valid/],
+  ["sizes that are no sizes", () => zeros([2, -1]), /zeros: shape \[2, -1\]: sizes must be integers ≥ 0, not -1/],
+  ["fractional sizes", () => ones([1.5]), /ones: shape \[1.5\]: sizes must be integers ≥ 0, not 1.5/],
   ["a bare constant NaN", () => build.full([2], NaN, "f32"), /full: NaN cannot be a constant/],
   ["a range without steps", () => arange(0, 3, 0), /arange: step must not be 0/],
   // broadcasting and dtypes
@@ -240,7 +240,11 @@ const REFUSALS: readonly Refusal[] = [
   // random
   ["a fractional seed", () => new Generator(0.5), /Generator: the seed must be a whole number, not 0.5/],
   ["dropping everything", () => new Generator(0).dropoutMask([2], 1), /dropoutMask: p must be in \[0, 1\), not 1/],
-  ["bits of a wrong shape", () => new Generator(0).uniform([-1]), /random: shape \[-1\] is not valid/],
+  [
+    "bits of a wrong shape",
+    () => new Generator(0).uniform([-1]),
+    /random: shape \[-1\]: sizes must be integers ≥ 0, not -1/,
+  ],
   // gradients
   [
     "grad of a vector",

@@ -70,7 +70,7 @@ export class Draft {
     this.groupOf.set(node, group);
   }
 
-  /** A node is computed in another group, which waits for no more than it did. */
+  /** A node is computed in another group. One that has lost its last is no more: what waited for it waits for that. */
   move(node: Node, host: Group): void {
     const from = this.groupOf.get(node)!;
     from.members.delete(node);
@@ -82,9 +82,7 @@ export class Draft {
 
   /** `guest` becomes part of `host`. */
   merge(host: Group, guest: Group): void {
-    for (const member of guest.members) this.join(member, host);
-    this.groups.delete(guest);
-    this.#reach.merge(host.id, guest.id);
+    for (const member of guest.members) this.move(member, host);
   }
 
   /** A group ends: its members are computed in these others, which read them. */

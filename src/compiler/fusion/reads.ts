@@ -76,7 +76,7 @@ export const readsOf = memo(new WeakMap<Node, Read[]>(), (node): Read[] => {
 });
 
 /** How `input` is read by what runs over the elements of `space`. */
-function readOf(input: Node, space: Node): Read {
+export function readOf(input: Node, space: Node): Read {
   const index = unflatten(loopVariable("i", sizeOf(space.shape)), space.shape);
   const { producer, access } = resolve(input, index);
   return { producer, flat: flatten(access.index, producer.shape), guarded: access.conditions.length > 0 };

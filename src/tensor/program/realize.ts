@@ -226,11 +226,13 @@ export async function realizeEarlierInitials(assignments: readonly Assignment[])
   if (waiting.length === 0) return;
   const changing = new Set(assignments.map((a) => a.variable));
   const earlier = waiting.filter((state) => {
-    const read = topologicalOrder([state.initial!]).flatMap(({ op }) => (op.kind === "variable" ? [op] : []));
-    return (
-      read.some(({ variable }) => changing.has(variable)) &&
-      read.every(({ variable, version }) => version === variable.stored)
-    );
+    let reads = false;
+    for (const { op } of topologicalOrder([state.initial!])) {
+      if (op.kind !== "variable") continue;
+      if (op.version !== op.variable.stored) return false;
+      reads ||= changing.has(op.variable);
+    }
+    return reads;
   });
   for (const variable of earlier)
     await giveFirstValues(await deviceOf([variable.initial!], [variable.device]), [variable]);

@@ -226,9 +226,9 @@ function emitBlock(
   const packB = narrow ? packerOfB(NR) : undefined;
   const aBase = f.name(packed ? own(layout.a) : firstOf(a, f, context, batch, m0));
   const panels = blocks.b === "panels";
-  const bBase = f.name(
-    panels ? context.scratch(0) : blocks.b === "packed" ? own(layout.b) : firstOf(b, f, context, batch, n0),
-  );
+  const bBase = panels
+    ? context.scratch(0)
+    : f.name(blocks.b === "packed" ? own(layout.b) : firstOf(b, f, context, batch, n0));
   // Panels of six rows come in pairs, so that what is left for those of four is a multiple of four. Elements that are
   // computed come by fours.
   const tall = context.features.tall && blocks.rows >= 2 * TALL && a.plain;
@@ -272,8 +272,8 @@ function emitBlock(
     const panel = (width: number, pack: PackPanel | undefined, column: Value): void => {
       const bStep = pack || panels ? 4 * width : b.plain!.k;
       if (pack) pack({ first: f.name(i32.add(n0, column)), from: k0, to, at: bBase });
-      const toColumn = i32.mul(column, i32.const(panels ? 4 * k : (b.plain?.outer ?? 0)));
-      const bAt = pack ? bBase : f.name(i32.add(bBase, i32.add(toColumn, i32.mul(k0, i32.const(bStep)))));
+      const toColumn = (): Value => i32.mul(column, i32.const(panels ? 4 * k : b.plain!.outer));
+      const bAt = pack ? bBase : f.name(i32.add(bBase, i32.add(toColumn(), i32.mul(k0, i32.const(bStep)))));
       const bEnd = f.name(i32.add(bAt, i32.mul(steps, i32.const(bStep))));
       const cAt = f.name(i32.add(cBase, i32.mul(column, i32.const(4))));
       const tiles = (accumulate: boolean) => {

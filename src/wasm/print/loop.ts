@@ -36,7 +36,7 @@ export function chooseUnits({ rows, length, total }: Pick<Split, "rows" | "lengt
 type Rows = Pick<Split, "rows" | "length">;
 
 /** How a loop of rows is cut into units; undefined where it cannot be as is wanted. */
-export type ChooseUnits = (split: Rows) => Units | undefined;
+export type ChooseUnits = (split: Pick<Split, "rows" | "length" | "total">) => Units | undefined;
 
 /** What `forRows` is told when the code runs: kernels of more rows, or of a longer one, have the same code. */
 export function sizesOf({ rows, length }: Rows, { piece, piecesPerRow, rowsPerUnit }: Units): number[] {
@@ -126,11 +126,11 @@ export function forPairs(
 
 export function loopKernel(kernel: LoopKernel): ExprKernels;
 export function loopKernel(kernel: LoopKernel, choose?: ChooseUnits): ExprKernels | undefined;
-export function loopKernel(kernel: LoopKernel, choose?: ChooseUnits): ExprKernels | undefined {
+export function loopKernel(kernel: LoopKernel, choose: ChooseUnits = chooseUnits): ExprKernels | undefined {
   const operands = operandsOf(kernel);
   const values = kernel.stores.map((s) => s.value);
   const split = chooseSplit({ exprs: kernel.exprs, values, stores: kernel.stores }, "i", kernel.size);
-  const units = choose ? choose(split) : chooseUnits(split);
+  const units = choose(split);
   if (!units) return undefined;
   const [row, column] = [rowName("i"), columnName("i")];
   const emit = (f: FunctionBuilder, context: KernelContext): void => {

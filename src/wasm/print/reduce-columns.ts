@@ -27,11 +27,11 @@ export function columnsKernel(
   kernel: ReduceKernel,
   operands: readonly ExprOperand[],
   split: Split,
-  choose?: ChooseUnits,
+  choose: ChooseUnits = chooseUnits,
 ): WasmKernel | undefined {
   const { rows, phases, rowStores, elementStores, exprs } = kernel;
   const all = { rows, length: 1 };
-  const units = choose ? choose(all) : chooseUnits({ ...all, total: rows * (split.total + 16) });
+  const units = choose({ ...all, total: rows * (split.total + 16) });
   if (!units) return undefined;
   const [outer, inner] = [rowName("c"), columnName("c")];
   const chains = split.length >= CHAINED_LENGTH && split.price <= CHAINED_PRICE ? CHAINS : 1;
