@@ -301,12 +301,16 @@ function drawLine(series: LineSeries, color: string, x: Placed, y: Placed): stri
   return parts;
 }
 
+/** A group of dots, which has the colour of all, and their title where that is the same: thousands of them may lie in a page. */
 function drawScatter(series: ScatterSeries, color: string, x: Placed, y: Placed): string[] {
-  return series.points.flatMap((point, i) =>
-    point.every(Number.isFinite)
-      ? [dot(x.at(point[0]), y.at(point[1]), series.radius ?? 3, color, series.labels?.[i] ?? pointText(series, point))]
-      : [],
-  );
+  const { points, labels, radius = 3 } = series;
+  const common = labels && labels.length > 0 && new Set(labels).size === 1 ? labels[0] : undefined;
+  const dots = points.flatMap((point, i) => {
+    if (!point.every(Number.isFinite)) return [];
+    const title = common === undefined ? (labels?.[i] ?? pointText(series, point)) : undefined;
+    return [dot(x.at(point[0]), y.at(point[1]), radius, undefined, title)];
+  });
+  return [`<g fill="${color}">${common === undefined ? "" : titled(common)}`, ...dots, "</g>"];
 }
 
 function drawBars(
@@ -378,8 +382,15 @@ function number(value: number): string {
   return String(Number(value.toPrecision(5)));
 }
 
-function dot(x: number, y: number, radius: number, color: string, title: string): string {
-  return `<circle cx="${px(x)}" cy="${px(y)}" r="${radius}" fill="${color}"><title>${escapeMarkup(title)}</title></circle>`;
+/** Without a colour or a title it has those of the group that it stands in. */
+function dot(x: number, y: number, radius: number, color: string | undefined, title: string | undefined): string {
+  const fill = color === undefined ? "" : ` fill="${color}"`;
+  const circle = `<circle cx="${px(x)}" cy="${px(y)}" r="${radius}"${fill}`;
+  return title === undefined ? `${circle}/>` : `${circle}>${titled(title)}</circle>`;
+}
+
+function titled(text: string): string {
+  return `<title>${escapeMarkup(text)}</title>`;
 }
 
 function line(x1: number, y1: number, x2: number, y2: number, attributes: string): string {
