@@ -169,12 +169,12 @@ function layOutLoop(kernel: FusedKernel, at: Around): LaidOutLoop {
   // Rows of values of another size lie elsewhere within a slot: where threads are at steps of their own, each size has its
   // own memory.
   const slots = new Map<string, Location>();
-  const slotKey = (node: Node, slot: number): string => `${slot} ${cut ? nodeBytes(node) : plan.slots[slot]}`;
+  const bytesIn = (slot: number, node: Node): number => (cut ? nodeBytes(node) : plan.slots[slot]);
+  const slotKey = (slot: number, node: Node): string => `${slot} ${bytesIn(slot, node)}`;
   for (const [node, place] of plan.placeOf) {
     if (place.kind !== "slot") continue;
-    const key = slotKey(node, place.slot);
-    if (!slots.has(key))
-      slots.set(key, { kind: "arena", offset: at.arena.place(cut ? nodeBytes(node) : plan.slots[place.slot]) });
+    const key = slotKey(place.slot, node);
+    if (!slots.has(key)) slots.set(key, { kind: "arena", offset: at.arena.place(bytesIn(place.slot, node)) });
   }
   const carriedIn = values.map(({ carried, kept, bytes }) =>
     carried && kept.length === 0 ? [0, 1].map((): Location => ({ kind: "arena", offset: at.arena.place(bytes) })) : [],
@@ -199,7 +199,7 @@ function layOutLoop(kernel: FusedKernel, at: Around): LaidOutLoop {
     if (typeof node === "number") throw new Error("internal: a loop's body has parameters");
     const place = plan.placeOf.get(node);
     const fixed: Location = { kind: "arena", offset: 0 };
-    if (place?.kind === "slot") return slots.get(slotKey(node, place.slot))!;
+    if (place?.kind === "slot") return slots.get(slotKey(place.slot, node))!;
     const column =
       place?.kind === "leaf"
         ? (k: number) => read(leaves[place.leaf], k)
