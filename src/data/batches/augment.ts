@@ -24,6 +24,7 @@ export function resizeFrames(clip: Clip, start: number, length: number, size: nu
     throw new Error(`resizeFrames: ${length} frames from ${start} are not inside a clip of ${clip.frames} frames`);
   }
   const out = newClip(size, clip.persons, clip.joints);
+  const [from, into] = [clip.data, out.data];
   const stride = clip.persons * personStride(clip);
   for (let i = 0; i < size; i++) {
     const position = Math.max(0, ((i + 0.5) * length) / size - 0.5);
@@ -33,9 +34,7 @@ export function resizeFrames(clip: Clip, start: number, length: number, size: nu
     const a = (start + low) * stride;
     const b = (start + high) * stride;
     const to = i * stride;
-    for (let j = 0; j < stride; j++) {
-      out.data[to + j] = (1 - weight) * clip.data[a + j] + weight * clip.data[b + j];
-    }
+    for (let j = 0; j < stride; j++) into[to + j] = (1 - weight) * from[a + j] + weight * from[b + j];
   }
   return out;
 }

@@ -279,8 +279,15 @@ function parseHeader(text: string, file: string): StoreHeader {
   };
 }
 
-/** Where the first NaN or infinity is; -1 where there is none. A loop of its own: `findIndex` is ten times as slow. */
+/**
+ * Where the first NaN or infinity is; -1 where there is none. Only what is not finite differs from itself, less itself,
+ * by more than 0. `findIndex` takes ten times as long, and V8 makes an object of every number given to
+ * `Number.isFinite`.
+ */
 function firstNotFinite(data: Float32Array): number {
-  for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) return i;
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i];
+    if (value - value !== 0) return i;
+  }
   return -1;
 }

@@ -335,8 +335,9 @@ function measuredStep(trainer: HiCoTrainer): (...inputs: StepInputs) => Promise<
 }
 
 function inputsOf(batch: PretrainBatch, { temporal, spatial }: InputShape): StepInputs {
+  // Nobody else writes to a batch of the loader, so it is taken as it is.
   const input = (data: Float32Array, shape: readonly [number, number]): Tensor =>
-    tensor(data, { shape: [batch.count, ...shape] });
+    tensor(data, { shape: [batch.count, ...shape], copy: false });
   return [
     input(batch.queryTemporal, temporal),
     input(batch.querySpatial, spatial),

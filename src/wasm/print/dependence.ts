@@ -102,3 +102,9 @@ export function indicesOf(expr: Expr): readonly IntExpr[] {
       return [];
   }
 }
+
+/** Whether an expression takes its arguments for all lanes, or for none. */
+export function choosesWhole(expr: Expr, dependence: Dependence): boolean {
+  const chooses = expr.kind === "guard" || expr.kind === "choose";
+  return !chooses || indicesOf(expr).every((index) => dependence.step(dependence.resolve(index)) === 0);
+}

@@ -2,16 +2,12 @@
  * Expressions of the compiler as WebAssembly, four neighbours at a time.
  *
  * Every value is a vector: of four neighbours along one loop variable (the vector variable), or of four equal lanes where
- * it does not depend on it; bools are masks. A load is one instruction where the neighbours lie side by side in memory or
- * are one element, else one a lane.
+ * it does not depend on it; bools are masks.
  *
  * Code is written once for each scope: `hoist`, called before a loop opens, computes all that its body needs and that
  * does not change within it, parts of addresses among them.
- *
- * No address outside the tensors is computed where the four elements end with the tensor at the latest. Behind guards and
- * in parts of joined tensors indices may be outside, and are clamped: whatever is read there is not used. The last
- * vector of a row reads up to 12 bytes past it, which is why tensors are followed by as much padding.
  */
+import type { Condition } from "../../compiler/access.ts";
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import { dependencies, isMultiple } from "../../compiler/int-expr.ts";
@@ -22,18 +18,18 @@ import type { FormBuilder } from "../../tensor/elementwise/builder.ts";
 import { formOf } from "../../tensor/elementwise/forms.ts";
 import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
 import type { Node } from "../../tensor/node.ts";
-import { sizeOf } from "../../tensor/shape.ts";
-import type { Callee, FunctionBuilder } from "../assembler/function.ts";
+import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32, i32x4, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import type { LaneVariable } from "./dependence.ts";
-import { Dependence, indicesOf, resultName } from "./dependence.ts";
+import { choosesWhole, Dependence, indicesOf, resultName } from "./dependence.ts";
 import { wasmForms } from "./forms.ts";
-import { IndexPrinter, isReliable } from "./indices.ts";
+import { IndexPrinter } from "./indices.ts";
+import { LoadPrinter } from "./loads.ts";
 import { Scopes } from "./scopes.ts";
 import { threefry } from "./threefry.ts";
-import { asMemory, asRegister, cast, constantVector, gather } from "./words.ts";
+import { asMemory, asRegister, cast, constantVector } from "./words.ts";
 
 /** Where tensors lie. */
 export interface ExprMemory {
@@ -62,6 +58,10 @@ export class WasmPrinter {
   readonly #indices: IndexPrinter;
   /** The builder of forms for operands of a dtype: one for all that is printed. */
   readonly #formsOf: (dtype: DType) => FormBuilder<Value>;
+  readonly #loads: LoadPrinter;
+  /** Expressions whose values lie in a thread's memory, at an offset by the vector variable. */
+  #kept: ReadonlyMap<number, number> = new Map();
+  #keptAt: Value = i32.const(0);
   /** Bytes from the lanes at the vector variable to those that code is written for: 16 in a pair's second vector. */
   #shift = 0;
 
@@ -73,6 +73,8 @@ export class WasmPrinter {
     const scopes = (this.#scopes = new Scopes(f));
     const dependence = (this.#dependence = new Dependence(exprs, vector, substitution));
     this.#indices = new IndexPrinter({ f, exprs, vector, scopes, dependence, value: (expr) => this.value(expr) });
+    const shift = (): number => this.#shift;
+    this.#loads = new LoadPrinter({ f, context, exprs, vector, scopes, dependence, indices: this.#indices, shift });
   }
 
   // --- scopes
@@ -90,6 +92,12 @@ export class WasmPrinter {
   /** Gives an expression a value (v128), for the rest of the scope. */
   setValue(expr: Expr, value: Value): void {
     this.#scopes.setValue(`value ${expr.id}`, value);
+  }
+
+  /** From here on, values of these expressions (by id) lie in `memory` by the vector variable, from an offset on. */
+  keep(memory: Value, offsets: ReadonlyMap<number, number>): void {
+    this.#keptAt = this.#f.name(memory);
+    this.#kept = offsets;
   }
 
   /** Bound variables that a value depends on. */
@@ -112,7 +120,7 @@ export class WasmPrinter {
       this.#hoistAtoms(this.#dependence.resolve(index));
     };
     const visit = (expr: Expr): void => {
-      if (seen.has(expr.id)) return;
+      if (seen.has(expr.id) || this.#kept.has(expr.id)) return;
       seen.add(expr.id);
       if (this.#scopes.allBound(this.variablesOf(expr))) {
         this.value(expr);
@@ -120,7 +128,8 @@ export class WasmPrinter {
       }
       if ("args" in expr) expr.args.forEach(visit);
       indicesOf(expr).forEach(visitIndex);
-      if (expr.kind === "load") this.#hoistAddress(this.#o.memory.address(expr.buffer), expr.index);
+      if (expr.kind === "guard" || expr.kind === "choose") this.#hoistMasks(expr);
+      if (expr.kind === "load") this.#loads.hoist(expr, this.#o.memory.address(expr.buffer));
     };
     exprs.forEach(visit);
     for (const { target, index, value } of stores) {
@@ -128,6 +137,14 @@ export class WasmPrinter {
       visitIndex(index);
       this.#hoistAddress(this.#o.memory.address(target), index);
     }
+  }
+
+  /** What is the same in all lanes and known already of where a guard or a choice takes what. */
+  #hoistMasks(expr: Extract<Expr, { kind: "guard" | "choose" }>): void {
+    const known = (at: IntExpr): boolean =>
+      this.step(at) === 0 && this.#scopes.allBound(this.#dependence.indexVariables(this.#dependence.resolve(at)));
+    if (expr.kind === "guard") expr.conditions.filter((c) => known(c.expr)).forEach((c) => this.#inside(c));
+    else if (known(expr.position)) expr.ends.forEach((end) => this.#before(expr.position, end));
   }
 
   /** Quotients and remainders that are known already. */
@@ -159,11 +176,12 @@ export class WasmPrinter {
     if (!vector || !context.features.wide) return false;
     const seen = new Set<number>();
     const visit = (expr: Expr): boolean => {
-      if (seen.has(expr.id) || !this.variablesOf(expr).has(vector.name)) return true;
+      if (seen.has(expr.id) || this.#kept.has(expr.id) || !this.variablesOf(expr).has(vector.name)) return true;
       seen.add(expr.id);
-      if (expr.kind === "load")
-        return this.step(expr.index) === 1 && this.#isWithin(expr.index, sizeOf(expr.buffer.shape));
+      if (expr.kind === "load") return this.#loads.isOfNeighbours(expr);
       if (expr.kind === "apply" || expr.kind === "cast") return expr.args.every(visit);
+      if (expr.kind === "guard" || expr.kind === "choose")
+        return choosesWhole(expr, this.#dependence) && expr.args.every(visit);
       return expr.kind === "result";
     };
     return exprs.every(visit) && stores.every(({ index }) => this.step(index) === 1);
@@ -184,8 +202,9 @@ export class WasmPrinter {
     const visit = (expr: Expr): void => {
       if (seen.has(expr.id)) return;
       seen.add(expr.id);
+      if (this.#kept.has(expr.id)) return this.#loads.hoistColumn(this.#keptAt);
       if ("args" in expr) expr.args.forEach(visit);
-      if (expr.kind === "load") this.#hoistAddress(this.#o.memory.address(expr.buffer), expr.index);
+      if (expr.kind === "load") this.#loads.hoist(expr, this.#o.memory.address(expr.buffer));
     };
     exprs.forEach(visit);
     for (const { target, index } of stores) this.#hoistAddress(this.#o.memory.address(target), index);
@@ -227,20 +246,20 @@ export class WasmPrinter {
       if (!value) throw new Error("internal: a reduction has no value");
       return value;
     }
-    return this.#scopes.once(`value ${expr.id}`, this.variablesOf(expr), () => this.#compute(expr));
+    const kept = this.#kept.get(expr.id);
+    return this.#scopes.once(`value ${expr.id}`, this.variablesOf(expr), () =>
+      kept === undefined ? this.#compute(expr) : this.#loads.ofColumn(this.#keptAt, kept),
+    );
   }
 
   #compute(expr: Exclude<Expr, { kind: "constant" | "result" }>): Value {
     const f = this.#f;
     switch (expr.kind) {
       case "load":
-        return asRegister(
-          this.#load(this.#o.memory.address(expr.buffer), expr.index, 0, sizeOf(expr.buffer.shape)),
-          expr.dtype,
-        );
+        return asRegister(this.#loads.ofTensor(expr, this.#o.memory.address(expr.buffer)), expr.dtype);
       case "parameter": {
         const { address, first, past } = this.#o.memory.parameters;
-        return asRegister(this.#load(address, expr.index, expr.word - first, past - expr.word), expr.dtype);
+        return asRegister(this.#loads.of(address, expr.index, expr.word - first, past - expr.word), expr.dtype);
       }
       case "index":
         return this.#integers(expr.index);
@@ -263,24 +282,16 @@ export class WasmPrinter {
         const isOdd = i32x4.ne(v128.and(index, i32x4.const(1)), i32x4.const(0));
         return v128.bitselect(odd, even, isOdd);
       }
-      case "guard": {
-        const value = this.value(expr.args[0]);
-        return expr.conditions.reduce((kept, { expr: at, size, step }) => {
-          const inside = this.#scopes.once(
-            `below ${at.key} ${size}`,
-            this.#dependence.indexVariables(this.#dependence.resolve(at)),
-            () => i32x4.ltU(this.#integers(at), i32x4.const(size)),
-          );
-          const masked = v128.and(kept, inside);
-          return step === 1 ? masked : v128.and(masked, this.#multipleMask(at, step));
-        }, value);
-      }
+      case "guard":
+        return expr.conditions.reduce(
+          (kept, condition) => v128.and(kept, this.#inside(condition)),
+          this.value(expr.args[0]),
+        );
       case "choose": {
-        const position = f.name(this.#integers(expr.position));
         const parts = expr.args.map((a) => f.name(this.value(a)));
         let chosen = parts[parts.length - 1];
         for (let i = parts.length - 2; i >= 0; i--) {
-          chosen = f.name(v128.bitselect(parts[i], chosen, i32x4.ltS(position, i32x4.const(expr.ends[i]))));
+          chosen = f.name(v128.bitselect(parts[i], chosen, this.#before(expr.position, expr.ends[i])));
         }
         return chosen;
       }
@@ -328,56 +339,30 @@ export class WasmPrinter {
     return vector;
   }
 
-  /** Where an index, if it is not negative, is a multiple. */
-  #multipleMask(index: IntExpr, by: number): Value {
+  /** A mask of an index, kept under a name. */
+  #mask(name: string, index: IntExpr, of: (at: Value) => Value): Value {
     const resolved = this.#dependence.resolve(index);
-    if (this.#dependence.step(resolved) === 0) {
-      const rest = i32x4.splat(i32.remS(this.#indices.index(resolved, 0), i32.const(by)));
-      return i32x4.eq(rest, i32x4.const(0));
-    }
-    if ((by & (by - 1)) === 0) return i32x4.eq(v128.and(this.#integers(index), i32x4.const(by - 1)), i32x4.const(0));
-    const whole = this.#f.name(this.#integers(index));
-    return i32x4.eq(
-      this.#assemble((lane) => i32.remS(i32x4.extract(whole, lane), i32.const(by))),
-      i32x4.const(0),
+    return this.#scopes.once(`${name} ${resolved.key}`, this.#dependence.indexVariables(resolved), () =>
+      of(this.#f.name(this.#integers(index))),
     );
   }
 
-  #isWithin(index: IntExpr, size: number): boolean {
-    const resolved = this.#dependence.resolve(index);
-    return isReliable(resolved) && resolved.min >= 0 && resolved.max < size;
+  /** Where a condition holds. A negative index is not below the size, of whatever it is a multiple. */
+  #inside({ expr, size, step }: Condition): Value {
+    return this.#mask(`inside ${size} ${step}`, expr, (at) => {
+      const below = i32x4.ltU(at, i32x4.const(size));
+      if (step === 1) return below;
+      const rest =
+        (step & (step - 1)) === 0
+          ? v128.and(at, i32x4.const(step - 1))
+          : this.#assemble((lane) => i32.remU(i32x4.extract(at, lane), i32.const(step)));
+      return v128.and(below, i32x4.eq(rest, i32x4.const(0)));
+    });
   }
 
-  /** Four words of a tensor of `size` elements whose index 0 is `word` words after `base`. */
-  #load(base: Value, index: IntExpr, word: number, size: number): Value {
-    const f = this.#f;
-    const resolved = this.#dependence.resolve(index);
-    const step = this.#dependence.step(resolved);
-    const from = word === 0 ? base : f.name(i32.add(base, i32.const(4 * word)));
-    const certain = this.#isWithin(index, size);
-    const { vector } = this.#o;
-    const whole = !vector || vector.whole || vector.size % 4 === 0;
-    const address = (lane: number) => this.#indices.sum(from, this.#indices.atLane(resolved, lane), 4, lane);
-    if (certain) {
-      if (step === 0) return v128.load32Splat(address(0));
-      if (step === 1) return v128.load(address(0), this.#shift);
-      if (step !== undefined && step > 0 && whole) return gather((lane) => [address(0), 4 * step * lane]);
-      return gather((lane) => [address(lane), 0]);
-    }
-    const last = i32.const(Math.max(0, size - 1));
-    const first = this.#indices.index(resolved, 0);
-    if (step === 0) return v128.load32Splat(f.name(clamped(f, from, first, last)));
-    if (step === undefined)
-      return gather((lane) => [f.name(clamped(f, from, this.#indices.index(resolved, lane), last)), 0]);
-    const each = (): Value => f.call(clampedLoad(this.#o.context), [from, first, i32.const(step), last])!;
-    if (step !== 1 || size < 4) return f.name(each());
-    const result = f.local("v128", i32x4.const(0));
-    f.if(
-      i32.leU(first, i32.const(size - 4)),
-      () => f.set(result, v128.load(i32.add(from, i32.shl(first, i32.const(2))))),
-      () => f.set(result, each()),
-    );
-    return result;
+  /** Where a position lies before an end. */
+  #before(position: IntExpr, end: number): Value {
+    return this.#mask(`before ${end}`, position, (at) => i32x4.ltS(at, i32x4.const(end)));
   }
 
   // --- stores
@@ -410,26 +395,4 @@ export class WasmPrinter {
     if (vector.size < 4) return lanes(rest);
     f.if(i32.leS(this.#scopes.variable(vector.name)!, i32.const(vector.size - 4)), all, () => lanes(rest));
   }
-}
-
-/** Address of the word at an index, or at 0 or `last` where it lies beyond them. */
-function clamped(f: FunctionBuilder, from: Value, index: Value, last: Value): Value {
-  const at = f.name(index);
-  const low = f.name(select(i32.gtS(at, i32.const(0)), at, i32.const(0)));
-  return i32.add(from, i32.shl(f.least(low, last), i32.const(2)));
-}
-
-/** The function (from, first, step, last): four words from index `first` on, `step` apart, each clamped. */
-function clampedLoad({ shared }: Pick<KernelContext, "shared">): Callee {
-  return shared("clamped load", (module) =>
-    module.function({ parameters: ["i32", "i32", "i32", "i32"], result: "v128" }, (f) => {
-      const [from, at, step, last] = f.parameters;
-      let value = i32x4.const(0);
-      for (let lane = 0; lane < 4; lane++) {
-        value = f.local("v128", v128.load32Lane(clamped(f, from, at, last), value, lane));
-        f.set(at, i32.add(at, step));
-      }
-      f.result(value);
-    }),
-  );
 }

@@ -9,6 +9,7 @@ import type { KernelContext } from "../kernel.ts";
 import type { Split } from "./loop-nest.ts";
 import { chooseSplit, columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { WasmPrinter } from "./expr.ts";
+import { keptColumns } from "./kept-columns.ts";
 
 /** Vector operations that are worth a unit of work of their own. */
 export const UNIT_PRICE = 16384;
@@ -133,15 +134,20 @@ export function loopKernel(kernel: LoopKernel, choose: ChooseUnits = chooseUnits
   const units = choose(split);
   if (!units) return undefined;
   const [row, column] = [rowName("i"), columnName("i")];
+  const vector = { name: column, size: split.length };
+  const substitution = new Map([["i", splitIndex(split)]]);
+  const rows = units.piecesPerRow === 1 ? split.rows : 1;
+  const kept = keptColumns(rows, values, kernel.exprs, vector, substitution);
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new WasmPrinter({
       f,
       context,
       exprs: kernel.exprs,
       memory: memoryOf(operands, context, kernel.exprs),
-      vector: { name: column, size: split.length },
-      substitution: new Map([["i", splitIndex(split)]]),
+      vector,
+      substitution,
     });
+    kept.fill(f, printer, context.threadMemory);
     printer.hoist(values, kernel.stores);
     forRows(f, context, split, units, (rowAt, from, to) =>
       printer.scope({ [row]: rowAt }, () => {
@@ -151,6 +157,6 @@ export function loopKernel(kernel: LoopKernel, choose: ChooseUnits = chooseUnits
     );
   };
   const name = `loop ${kernel.stores.map((s) => `[${s.target.shape.join()}]`).join(" ")}`;
-  const main = { name, units: units.count, sizes: sizesOf(split, units), threadBytes: 0, emit };
+  const main = { name, units: units.count, sizes: sizesOf(split, units), threadBytes: kept.bytes, emit };
   return { kernels: [main], operands, scratch: [] };
 }

@@ -16,6 +16,7 @@ import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { LONG_CHAIN, combine, identity, inBlocks } from "./combine.ts";
 import { WasmPrinter } from "./expr.ts";
+import { keptColumns } from "./kept-columns.ts";
 
 const CHAINS = 4;
 /** Columns from which, and price of four elements up to which, chains pay. */
@@ -37,19 +38,25 @@ export function columnsKernel(
   const chains = split.length >= CHAINED_LENGTH && split.price <= CHAINED_PRICE ? CHAINS : 1;
   // In the thread's memory: chains, or pairs of values, and behind them the results.
   const resultsAt = Math.max(16 * CHAINS, 32 * Math.max(0, ...phases.map((phase) => phase.length)));
+  const keptAt = 16 * Math.ceil((resultsAt + 4 * phases.flat().length) / 16);
+  const vector = { name: inner, size: split.length };
+  const substitution = new Map([["c", splitIndex(split)]]);
+  const rowValues = rowStores.map((s) => s.value);
+  const elementValues = elementStores.map((s) => s.value);
+  const passes = [...phases.flat().map((a) => a.value), ...elementValues];
+  const kept = keptColumns(rows, passes, exprs, vector, substitution);
   const emit = (f: FunctionBuilder, context: KernelContext): void => {
     const printer = new WasmPrinter({
       f,
       context,
       exprs,
       memory: memoryOf(operands, context, exprs),
-      vector: { name: inner, size: split.length },
-      substitution: new Map([["c", splitIndex(split)]]),
+      vector,
+      substitution,
     });
+    kept.fill(f, printer, i32.add(context.threadMemory, i32.const(keptAt)));
     const add = (a: Accumulator, sum: Local, value: Value): void => f.set(sum, combine(a, sum, value));
-    const rowValues = rowStores.map((s) => s.value);
-    const elementValues = elementStores.map((s) => s.value);
-    printer.hoist([...phases.flat().map((a) => a.value), ...elementValues]);
+    printer.hoist(passes);
     const wide = context.features.wide === true;
 
     forRows(f, context, all, units, (row) =>
@@ -156,7 +163,7 @@ export function columnsKernel(
       }),
     );
   };
-  const threadBytes = resultsAt + 4 * phases.flat().length;
+  const threadBytes = keptAt + kept.bytes;
   return { name, units: units.count, sizes: sizesOf(all, units), threadBytes, emit };
 }
 
