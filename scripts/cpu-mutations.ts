@@ -13,6 +13,7 @@ const INFO_NCE = "wasm/info-nce/info-nce";
 const REDUCTIONS = "tensor/reductions#each device against|long reductions|share a kernel";
 const ROWS = "tensor/elementwise#all rows|NaN and infinities|integers: division";
 const VIEWS = "tensor/views#each device against|parts so short";
+const LINES = "wasm/print/rows";
 const PAIRS = "device/cpu-wide#loops and reductions";
 const APART = "ops/scan-apart";
 const DEVICE = "device/cpu-device#same bits|every unit|operands that are the same";
@@ -186,7 +187,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   wasm("print/expr-kernel", "${e.word - firstWord}", "${e.word}", "wasm/program"),
   wasm("print/expr", "expr.word - first,", "expr.word,", ROWS, "device/cpu-device"),
   wasm(
-    "print/expr",
+    "print/loads",
     "f.set(at, i32.add(at, step));",
     "f.set(at, i32.add(at, i32.const(1)));",
     VIEWS,
@@ -204,13 +205,12 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   edit(FORMS, "b.const(0.044715)", "b.const(0.045)", ROWS),
   wasm("print/math", "0.1666652011", "0.1666752011", "wasm/print/math"),
   wasm("print/math", "1.5 * 2 ** 23 + 126", "1.5 * 2 ** 23 + 127", "wasm/print/math"),
-  wasm(
-    "print/expr",
-    "i32x4.ltU(this.#integers(at), i32x4.const(size))",
-    "i32x4.ltS(this.#integers(at), i32x4.const(size))",
-    VIEWS,
-  ),
-  wasm("print/expr", "step === 1 ? masked : v128.and(masked, this.#multipleMask(at, step))", "masked", VIEWS),
+  wasm("print/expr", "i32x4.ltU(at, i32x4.const(size))", "i32x4.ltS(at, i32x4.const(size))", VIEWS),
+  wasm("print/expr", "if (step === 1) return below;", "return below;", VIEWS),
+  wasm("print/expr", "i32x4.ltS(at, i32x4.const(end))", "i32x4.ltS(at, i32x4.const(end + 1))", LINES),
+  wasm("print/loads", "this.#parted.add(arg.id);", "{}", LINES),
+  wasm("print/loads", "? sub(resolved, this.#column) : undefined", "? resolved : undefined", LINES),
+  wasm("print/kept-columns", "names.size === 1 &&", "", LINES),
   wasm(
     "print/expr",
     "f.set(high, v128.shuffle32(even, odd, [2, 6, 3, 7]));",
@@ -218,7 +218,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     "tensor/random",
   ),
   // --- pairs of vectors
-  wasm("print/expr", "v128.load(address(0), this.#shift)", "v128.load(address(0))", PAIRS),
+  wasm("print/loads", "v128.load(address(0), this.#o.shift())", "v128.load(address(0))", PAIRS),
+  wasm("print/loads", "offset + this.#o.shift()", "offset", PAIRS),
   wasm("print/expr", "f.store(at, word, 16 * i)", "f.store(at, word, 16)", PAIRS),
   wasm("print/expr", 'return expr.kind === "result";', "return true;", PAIRS),
   wasm("print/reduce-columns", "f.store(context.threadMemory, vectors[k], 32 * k + 16 * i)", "{}", "wasm/joined"),

@@ -5,6 +5,7 @@ import { Generator, realize, setDefaultDevice } from "../../src/tensor/index.ts"
 import { softmax } from "../../src/ops/softmax.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { buildProgram, drawProgram } from "./random-graph.ts";
+import { ROWS as SHIFTED, WIDTHS } from "./rows.ts";
 
 const ROWS = [1, 3, 37, 130];
 const LENGTHS = [4, 8, 9, 64, 67, 128, 301];
@@ -43,6 +44,7 @@ export async function cpuBits(): Promise<string[]> {
       await add([held.sum(1), held.max(1), held.square().mean(1)]);
     }
   }
+  for (const width of WIDTHS) for (const build of Object.values(SHIFTED)) await add([build(width)]);
   for (let seed = 0; seed < 40; seed++) await add(buildProgram(drawProgram(seed), false).wanted.map((w) => w.tensor));
   return hashes;
 }

@@ -6,7 +6,7 @@
 import { CpuPlanner } from "../../src/device/cpu/planner.ts";
 import { layOut } from "../../src/device/cpu/program-layout.ts";
 import { softmax } from "../../src/ops/softmax.ts";
-import { tensor } from "../../src/tensor/index.ts";
+import { concat, tensor } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { wasmFeatures } from "../../src/wasm/assembler/features.ts";
 import { attentionBackward, attentionForward } from "../../src/wasm/attention/attention.ts";
@@ -40,6 +40,18 @@ function layerNorm(x: Tensor, gain: Tensor): Tensor {
   return centred.div(centred.square().mean(1, true).add(1e-5).sqrt()).mul(gain);
 }
 
+/** Depthwise convolution along the second axis of x [N, T, C] by w [C, K], its result in parts that follow each other. */
+function shifted(x: Tensor, w: Tensor): Tensor {
+  const count = x.shape[1];
+  const padded = x.pad([
+    [0, 0],
+    [w.shape[1], 0],
+    [0, 0],
+  ]);
+  const terms = Array.from({ length: w.shape[1] }, (_, k) => padded.slice(null, [k, k + count]).mul(w.slice(null, k)));
+  return concat([terms.reduce((sum, term) => sum.add(term)), x], 1).relu();
+}
+
 /** Momentum, as optimizers write it: the slot's and the parameter's next values. */
 function momentum(p: Tensor, v: Tensor, g: Tensor): Tensor[] {
   const next = v.mul(0.9).add(g.add(p.mul(1e-4)));
@@ -56,6 +68,7 @@ const FAMILIES: Readonly<Record<string, readonly WasmKernel[]>> = {
   "product in parts of k": kernelsOf(given(4096, 128).transpose().matmul(given(4096, 128))),
   "product with an epilogue": kernelsOf(given(256, 256).matmul(given(256, 256)).add(given(256)).relu()),
   "elementwise loop": kernelsOf(given(64, 256).mul(given(64, 256)).add(given(256))),
+  "padded and joined rows": kernelsOf(shifted(given(8, 16, 256), given(256, 3))),
   exponentials: kernelsOf(given(64, 256).sub(given(256)).exp()),
   gelu: kernelsOf(given(64, 256).gelu()),
   softmax: kernelsOf(softmax(given(64, 256), 1)),

@@ -84,6 +84,7 @@ const JOINED: Readonly<Record<string, number>> = {
   "product in parts of k": 67,
   "product with an epilogue": 15,
   "elementwise loop": 5,
+  "padded and joined rows": 19,
   exponentials: 31,
   gelu: 77,
   softmax: 62,
