@@ -17,13 +17,16 @@ export const EVALUATION_SCALE = 0.95;
 /**
  * Frames [start, start + length) resampled to `size` frames. Output frame i lies at (i + 1/2) * length / size - 1/2
  * of the input, held inside the range, between its two neighbours.
+ *
+ * @param room what the result is written to, where memory for it is there
  */
-export function resizeFrames(clip: Clip, start: number, length: number, size: number): Clip {
+export function resizeFrames(clip: Clip, start: number, length: number, size: number, room?: Float32Array): Clip {
   const fits = Number.isInteger(start) && Number.isInteger(length) && start >= 0 && start + length <= clip.frames;
   if (!fits || length < 1) {
     throw new Error(`resizeFrames: ${length} frames from ${start} are not inside a clip of ${clip.frames} frames`);
   }
-  const out = newClip(size, clip.persons, clip.joints);
+  const { persons, joints } = clip;
+  const out = room ? { data: room, frames: size, persons, joints } : newClip(size, persons, joints);
   const [from, into] = [clip.data, out.data];
   const stride = clip.persons * personStride(clip);
   for (let i = 0; i < size; i++) {
@@ -39,10 +42,10 @@ export function resizeFrames(clip: Clip, start: number, length: number, size: nu
   return out;
 }
 
-/** The drawn temporal crop, resized. */
-export function temporalCrop(clip: Clip, draw: CropDraw, options: AugmentationOptions = {}): Clip {
+/** The drawn temporal crop, resized; in `room` where that is given. */
+export function temporalCrop(clip: Clip, draw: CropDraw, options: AugmentationOptions = {}, room?: Float32Array): Clip {
   const length = cropLength(clip.frames, draw.scale, options.minFrames ?? FRAMES_IN);
-  return resizeFrames(clip, draw.start, length, options.size ?? FRAMES_IN);
+  return resizeFrames(clip, draw.start, length, options.size ?? FRAMES_IN, room);
 }
 
 /** The crop of evaluation: start = trunc((1 - 0.95) n / 2), frames start..n-start, resized to `size` frames. */
@@ -102,7 +105,7 @@ export function turnPose(clip: Clip, angle: number): void {
 
 /**
  * One pretraining input: crop, turn, corrupt or shear, then the stream. A fresh clip of `size` frames. `parents` has
- * each joint's parent, -1 for a root.
+ * each joint's parent, -1 for a root. Joints are in `room` where that is given.
  */
 export function augmentClip(
   clip: Clip,
@@ -110,8 +113,9 @@ export function augmentClip(
   stream: Stream,
   parents: readonly number[],
   options: AugmentationOptions = {},
+  room?: Float32Array,
 ): Clip {
-  const cropped = temporalCrop(clip, draw.crop, options);
+  const cropped = temporalCrop(clip, draw.crop, options, room);
   if (draw.turn) turnPose(cropped, draw.turn);
   if (draw.spatial.kind === "corrupt") corruptJoints(cropped, draw.spatial);
   else shearPose(cropped, draw.spatial);

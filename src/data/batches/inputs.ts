@@ -109,10 +109,15 @@ export function epochOrder(seed: number, epoch: number, clips: readonly number[]
     .map((i) => clips[i]);
 }
 
+/** Bytes of clips that a maker keeps, so that it need not read and check them again in the next epoch. */
+const KEPT_BYTES = 64 * 2 ** 20;
+
 /** Makes the batches of a plan. */
 export class BatchMaker {
   #order: { readonly epoch: number; readonly clips: readonly number[] } | undefined;
   readonly #map: LayoutMap | undefined;
+  readonly #kept = new Map<number, Clip>();
+  #keptBytes = 0;
 
   /** @throws Error where no map leads from the store's layout to the skeleton of the plan. */
   readonly #store: ClipStore;
@@ -124,13 +129,17 @@ export class BatchMaker {
     this.#map = skeleton && layoutMap(store.header.layout, skeleton);
   }
 
-  /** Batch `number`, counted through all epochs. @throws DataError naming a damaged clip. */
-  make(number: number): InputBatch {
+  /**
+   * Batch `number`, counted through all epochs. @throws DataError naming a damaged clip.
+   *
+   * @param spare memory of batches that are no longer needed, for this one to be made in; what is used is taken out
+   */
+  make(number: number, spare: ArrayBuffer[] = []): InputBatch {
     switch (this.#plan.kind) {
       case "pretrain":
-        return this.#pretrain(number, this.#plan.seed);
+        return this.#pretrain(number, this.#plan.seed, spare);
       case "supervised":
-        return this.#supervised(number, this.#plan.seed);
+        return this.#supervised(number, this.#plan.seed, spare);
       default:
         return this.#evaluation(number);
     }
@@ -138,8 +147,16 @@ export class BatchMaker {
 
   /** A clip as the skeleton that inputs are of. */
   #read(index: number): Clip {
-    const clip = this.#store.read(index);
-    return this.#map ? withPersons(mapClip(clip, this.#map), this.#layout.persons) : clip;
+    const known = this.#kept.get(index);
+    if (known) return known;
+    const stored = this.#store.read(index);
+    const clip = this.#map ? withPersons(mapClip(stored, this.#map), this.#layout.persons) : stored;
+    const bytes = clip.data.byteLength;
+    if (this.#plan.kind !== "evaluation" && this.#keptBytes + bytes <= KEPT_BYTES) {
+      this.#kept.set(index, clip);
+      this.#keptBytes += bytes;
+    }
+    return clip;
   }
 
   get #layout(): SkeletonLayout {
@@ -154,12 +171,12 @@ export class BatchMaker {
     return { epoch, first: (number % perEpoch) * this.#plan.batch, order: this.#order.clips };
   }
 
-  #pretrain(number: number, seed: number): PretrainBatch {
+  #pretrain(number: number, seed: number, spare: ArrayBuffer[]): PretrainBatch {
     const { batch, inputs } = this.#plan;
     const { epoch, first, order } = this.#placeOf(number, seed);
     const layout = this.#layout;
     const values = valuesOf(inputShape(layout, inputs));
-    const room = (): Float32Array => new Float32Array(batch * values);
+    const room = (): Float32Array => roomFor(batch * values, spare);
     const made = {
       kind: "pretrain",
       count: batch,
@@ -177,8 +194,9 @@ export class BatchMaker {
       views.forEach(([temporal, spatial], view) => {
         const random = augmentationRandom(seed, epoch, index, view);
         const draw = drawAugmentation(random, clip.frames, clip.joints, inputs.augmentation);
+        const own = temporal.subarray(at * values, (at + 1) * values);
         put(
-          augmentClip(clip, draw, inputs.stream, layout.parents, inputs.augmentation),
+          augmentClip(clip, draw, inputs.stream, layout.parents, inputs.augmentation, own),
           at * values,
           temporal,
           spatial,
@@ -188,13 +206,13 @@ export class BatchMaker {
     return made;
   }
 
-  #supervised(number: number, seed: number): SupervisedBatch {
+  #supervised(number: number, seed: number, spare: ArrayBuffer[]): SupervisedBatch {
     const { batch, inputs } = this.#plan;
     const { epoch, first, order } = this.#placeOf(number, seed);
     const layout = this.#layout;
     const values = valuesOf(inputShape(layout, inputs));
-    const temporal = new Float32Array(batch * values);
-    const spatial = new Float32Array(batch * values);
+    const temporal = roomFor(batch * values, spare);
+    const spatial = roomFor(batch * values, spare);
     const labels = new Int32Array(batch);
     for (let at = 0; at < batch; at++) {
       const place = first + at;
@@ -202,7 +220,8 @@ export class BatchMaker {
       const clip = this.#read(index);
       const random = augmentationRandom(seed, epoch, index, Math.floor(place / order.length));
       const draw = drawAugmentation(random, clip.frames, clip.joints, inputs.augmentation);
-      const view = augmentClip(clip, draw, inputs.stream, layout.parents, inputs.augmentation);
+      const own = temporal.subarray(at * values, (at + 1) * values);
+      const view = augmentClip(clip, draw, inputs.stream, layout.parents, inputs.augmentation, own);
       put(view, at * values, temporal, spatial);
       labels[at] = this.#store.label(index);
     }
@@ -228,7 +247,14 @@ function valuesOf({ temporal }: InputShape): number {
   return temporal[0] * temporal[1];
 }
 
+/** Memory of so many numbers, which are all to be written. */
+function roomFor(count: number, spare: ArrayBuffer[]): Float32Array {
+  const at = spare.findIndex((buffer) => buffer.byteLength === 4 * count);
+  return at < 0 ? new Float32Array(count) : new Float32Array(spare.splice(at, 1)[0]);
+}
+
+/** Writes both views of a clip, whose data may be where the first one goes already. */
 function put(clip: Clip, at: number, temporal: Float32Array, spatial: Float32Array): void {
-  temporal.set(clip.data, at);
+  if (clip.data.buffer !== temporal.buffer) temporal.set(clip.data, at);
   spaceMajored(clip, spatial.subarray(at, at + clip.data.length));
 }

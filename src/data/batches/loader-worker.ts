@@ -2,21 +2,18 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { DataError } from "../errors.ts";
 import { BatchMaker } from "./inputs.ts";
-import type { LoaderReply, LoaderSetup } from "./loader.ts";
+import type { LoaderReply, LoaderRequest, LoaderSetup } from "./loader.ts";
+import { buffersOf } from "./loader.ts";
 import { ClipStore } from "../store/store.ts";
 
 const { store, plan } = workerData as LoaderSetup;
 const port = parentPort!;
 const maker = new BatchMaker(ClipStore.open(store), plan);
 
-port.on("message", (number: number) => {
+port.on("message", ({ number, spare }: LoaderRequest) => {
   try {
-    const batch = maker.make(number);
-    const arrays = Object.values(batch).filter((value): value is Float32Array => value instanceof Float32Array);
-    port.postMessage(
-      { number, batch } satisfies LoaderReply,
-      arrays.map((array) => array.buffer as ArrayBuffer),
-    );
+    const batch = maker.make(number, spare);
+    port.postMessage({ number, batch } satisfies LoaderReply, buffersOf(batch));
   } catch (error) {
     const data =
       error instanceof DataError ? { file: error.file, reason: error.reason, detail: error.detail } : undefined;

@@ -28,6 +28,18 @@ export interface LoaderSetup {
   readonly plan: BatchPlan;
 }
 
+/** What a loader's thread is asked for: a batch by number, in memory of batches that are no longer needed. */
+export interface LoaderRequest {
+  readonly number: number;
+  readonly spare: ArrayBuffer[];
+}
+
+/** The memory of a batch's float32 arrays. */
+export function buffersOf(batch: InputBatch): ArrayBuffer[] {
+  const arrays = Object.values(batch).filter((value): value is Float32Array => value instanceof Float32Array);
+  return arrays.map((array) => array.buffer as ArrayBuffer);
+}
+
 /** What a loader's thread answers: a batch, or the error that came instead. */
 export type LoaderReply =
   | { readonly number: number; readonly batch: InputBatch }
@@ -62,6 +74,7 @@ export class Loader<Batch extends InputBatch = PretrainBatch> {
   readonly #threads: Worker[] = [];
   readonly #own: { readonly store: ClipStore; readonly maker: BatchMaker } | undefined;
   readonly #ready = new Map<number, LoaderReply>();
+  readonly #spare: ArrayBuffer[] = [];
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
@@ -118,6 +131,14 @@ export class Loader<Batch extends InputBatch = PretrainBatch> {
     throw data ? new DataError(data.file, data.reason, data.detail) : new Error(message);
   }
 
+  /**
+   * Takes the memory of a batch that is no longer needed for one to come; its arrays are empty afterwards. What is new
+   * for each batch has to be collected, at a twentieth of a small model's step.
+   */
+  release(batch: Batch): void {
+    if (this.#threads.length > 0) this.#spare.push(...buffersOf(batch));
+  }
+
   /** The batches that are left; ending the loop over them closes the loader. */
   [Symbol.asyncIterator](): AsyncIterator<Batch> {
     return {
@@ -141,7 +162,8 @@ export class Loader<Batch extends InputBatch = PretrainBatch> {
 
   #ask(): void {
     while (this.#asked < this.#until && this.#asked < this.#given + this.#prefetch) {
-      this.#threads[this.#asked % this.#threads.length].postMessage(this.#asked);
+      const request: LoaderRequest = { number: this.#asked, spare: this.#spare.splice(0) };
+      this.#threads[this.#asked % this.#threads.length].postMessage(request, request.spare);
       this.#asked++;
     }
   }

@@ -61,13 +61,13 @@ export async function encodeClips(
   return table ?? emptyTable(store, clips, 0);
 }
 
-/** A batch's two views as tensors [clips, tokens, features]. */
+/** A batch's two views as tensors [clips, tokens, features], which are the batch's own memory. */
 export function viewsOf(
   { temporal, spatial }: { readonly temporal: Float32Array; readonly spatial: Float32Array },
   shape: InputShape,
 ): [temporal: Tensor, spatial: Tensor] {
   const view = (data: Float32Array, [tokens, features]: readonly [number, number]): Tensor =>
-    tensor(data, { shape: [data.length / (tokens * features), tokens, features] });
+    tensor(data, { shape: [data.length / (tokens * features), tokens, features], copy: false });
   return [view(temporal, shape.temporal), view(spatial, shape.spatial)];
 }
 

@@ -223,10 +223,12 @@ export class Finetuner {
     let losses: number[] = [];
     const trained = await trainLoop<SupervisedBatch>({
       ...{ steps, batches: loader, signal },
-      step: (next, at) => {
+      step: async (next, at) => {
         [lr, headLr].forEach((rate, i) => (this.#optimizer.groups[i].lr = rate * part((at - 1) / perEpoch)));
         this.#generator.begin(stepOf(seed, at));
-        return this.#step(...viewsOf(next, shape), tensor(next.labels));
+        const measured = await this.#step(...viewsOf(next, shape), tensor(next.labels));
+        loader.release(next);
+        return measured;
       },
       onStep: (done) => onProgress?.(done, steps),
       onValues: (read, done) => {

@@ -205,10 +205,12 @@ async function pretrainLocked(
   try {
     await trainLoop<PretrainBatch>({
       ...{ from: done, steps, batches: loader, readEvery: settings.logEvery, readAfter: READ_AFTER, signal },
-      step: (batch, at) => {
+      step: async (batch, at) => {
         trainer.optimizer.lr = rateAt(at);
         generator.begin(at);
-        return step(...inputsOf(batch, shape));
+        const measured = await step(...inputsOf(batch, shape));
+        loader.release(batch);
+        return measured;
       },
       onStep: async (at) => {
         done = at;

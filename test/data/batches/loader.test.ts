@@ -127,6 +127,44 @@ describe("threads", () => {
     }
   });
 
+  test("batches that are given back are made anew in their memory, with the same bits", async () => {
+    const until = 3 * batchesOf(planOf());
+    const expected = await all<PretrainBatch>(planOf(), { from: 0, until, workers: 0 });
+    const loader = new Loader<PretrainBatch>({ store: path, plan: planOf() }, { from: 0, until, prefetch: 2 });
+    const given: PretrainBatch[] = [];
+    for (const wanted of expected) {
+      const batch = (await loader.next())!;
+      assert.deepEqual(batch, wanted);
+      loader.release(batch);
+      given.push(batch);
+    }
+    // Their memory has gone to the thread with what was asked for next.
+    assert.equal(given[0].queryTemporal.length, 0);
+    await loader.close();
+
+    const spare = expected.slice(0, 2).flatMap((b) => [b.queryTemporal.buffer, b.keySpatial.buffer] as ArrayBuffer[]);
+    const memory = new Set(spare);
+    const maker = new BatchMaker(store, planOf());
+    const made = maker.make(7, spare) as PretrainBatch;
+    assert.deepEqual(made, expected[7]);
+    assert.deepEqual(spare, []);
+    assert.deepEqual(
+      new Set([made.queryTemporal, made.querySpatial, made.keyTemporal, made.keySpatial].map((a) => a.buffer)),
+      memory,
+    );
+    const other = new ArrayBuffer(8);
+    maker.make(8, [other]);
+    assert.equal(other.byteLength, 8);
+  });
+
+  test("a clip is read and checked once, however many epochs there are", (context) => {
+    const read = context.mock.method(store, "read");
+    const maker = new BatchMaker(store, planOf());
+    const epoch = batchesOf(planOf());
+    for (let number = 0; number < 6 * epoch; number++) maker.make(number);
+    assert.ok(read.mock.callCount() <= clips.length, `${read.mock.callCount()} of ${clips.length} clips`);
+  });
+
   test("a damaged clip is an error that names it, where its batch is asked for", async () => {
     const damaged = join(folder, "damaged.clips");
     const bytes = readFileSync(path);
