@@ -13,6 +13,7 @@
  * vector of a row reads up to 12 bytes past it, which is why tensors are followed by as much padding.
  */
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { indicesOf } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import { dependencies, isMultiple } from "../../compiler/int-expr.ts";
 import type { Store } from "../../compiler/kernels.ts";
@@ -28,7 +29,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { i32, i32x4, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import type { LaneVariable } from "./dependence.ts";
-import { Dependence, indicesOf, resultName } from "./dependence.ts";
+import { Dependence, resultName } from "./dependence.ts";
 import { wasmForms } from "./forms.ts";
 import { IndexPrinter, isReliable } from "./indices.ts";
 import { Scopes } from "./scopes.ts";
