@@ -254,6 +254,13 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     DEVICE,
   ),
   wasm("work-sharing", "start += units;", "start += 2 * units;", DEVICE),
+  wasm(
+    "work-sharing",
+    "f.least(i32.add(first, i32.const(piece)), call.units)",
+    "i32.add(first, i32.const(piece))",
+    DEVICE,
+  ),
+  wasm("work-sharing", "Math.ceil(call.units / PIECES)", "Math.max(1, call.units)", DEVICE),
   // --- loops in blocks of rows
   wasm("loop-layout", "if (!rowLocal(kernels, rows, changes)) return undefined;", "", APART),
   wasm("loop-layout", "cut ? nodeBytes(node) : plan.slots[slot]", "plan.slots[slot]", APART),

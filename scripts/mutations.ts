@@ -300,6 +300,20 @@ export const MUTATIONS: readonly Mutation[] = [
     "div(only.of, only.by + k)",
     "compiler/index-expressions",
   ),
+  edit("src/compiler/int-expr.ts", "if (factor !== 0) terms.push(", "terms.push(", "compiler/index-expressions"),
+  edit(
+    "src/compiler/int-expr.ts",
+    "term.factor + (same?.factor ?? 0)",
+    "same?.factor ?? term.factor",
+    "compiler/index-expressions",
+  ),
+  edit(
+    "src/compiler/decompose.ts",
+    "for (const input of inputs) rewritten.set(input, input);",
+    "",
+    "compiler/decompose",
+  ),
+  edit("src/hico/model/model.ts", "0, 1, dtype).contiguous()", "0, 1, dtype)", "hico/model/queue"),
   edit("src/compiler/access.ts", "scale(e, op.step[i])", "scale(e, 1)", "tensor/views"),
   edit("src/compiler/access.ts", "from[i] === 1 ? int(0) : e", "e", VIEWS_GPU, FUZZ),
   edit(

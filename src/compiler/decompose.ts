@@ -57,8 +57,9 @@ export function decompose(
           op.attrs,
         )
         .map((t) => t.node);
-      // A decomposition may use fused ops in turn.
-      parts.set(node, decompose(results, canLower, bounded, longProduct));
+      // A decomposition may use fused ops in turn. What it is made from stays as it is.
+      for (const input of inputs) rewritten.set(input, input);
+      parts.set(node, rewrite(results));
       return node;
     }
     const parted = bounded && inPartsIfLong(node, inputs, longProduct);
@@ -66,8 +67,12 @@ export function decompose(
     return inputs.every((n, i) => n === node.inputs[i]) ? node : new Node(op, inputs, node.shape, node.dtype);
   };
 
-  for (const node of topologicalOrder(roots)) rewritten.set(node, rewriteOne(node));
-  return roots.map((n) => rewritten.get(n)!);
+  const rewrite = (wanted: readonly Node[]): Node[] => {
+    const order = topologicalOrder(wanted, (n) => (rewritten.has(n) ? [] : n.inputs));
+    for (const node of order) if (!rewritten.has(node)) rewritten.set(node, rewriteOne(node));
+    return wanted.map((n) => rewritten.get(n)!);
+  };
+  return rewrite(roots);
 }
 
 const narrowData = new WeakMap<Node, Map<DType, Node>>();

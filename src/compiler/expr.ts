@@ -6,9 +6,11 @@
  */
 import type { DType } from "../tensor/dtype.ts";
 import type { Node } from "../tensor/node.ts";
+import { sizeOf } from "../tensor/shape.ts";
 import type { Condition } from "./access.ts";
 import type { IntExpr } from "./int-expr.ts";
 import { dependencies } from "./int-expr.ts";
+import { getOrCompute, memo } from "./memo.ts";
 
 export type Expr =
   | (Base & { readonly kind: "load"; readonly buffer: Node; readonly index: IntExpr })
@@ -32,17 +34,17 @@ export type Expr =
     })
   /** Clamps a run-time index to 0..max; referred to from index expressions by its id. */
   | (Base & { readonly kind: "clampIndex"; readonly args: readonly [Expr]; readonly max: number })
-  /** The result of a reduction (by number) or the element of a matrix product. */
-  | (Base & { readonly kind: "result"; readonly number: number });
+  /** The result of a reduction (by number) or the element of a matrix product: one for each value of the variables. */
+  | (Base & { readonly kind: "result"; readonly number: number; readonly of: readonly string[] });
 
 interface Base {
   readonly id: number;
   readonly dtype: DType;
-  /** Loop variables the value depends on. */
-  readonly variables: ReadonlySet<string>;
+  /** What it is, tensors by their numbers in the builder: equal expressions of two builders have equal keys. */
+  readonly key: string;
 }
 
-type Without<T> = T extends unknown ? Omit<T, "id" | "variables"> : never;
+type Without<T> = T extends unknown ? Omit<T, "id" | "key"> : never;
 
 export class ExprBuilder {
   readonly #interned = new Map<string, Expr>();
@@ -58,55 +60,80 @@ export class ExprBuilder {
     return this.#byId;
   }
 
-  make(shape: Without<Expr>, extraVariables?: Iterable<string>): Expr {
+  make(shape: Without<Expr>): Expr {
     const key = this.#key(shape);
-    let expr = this.#interned.get(key);
-    if (!expr) {
-      const variables = new Set<string>(extraVariables);
-      const addIndex = (index: IntExpr) => {
-        const { names, values } = dependencies(index);
-        for (const name of names) variables.add(name);
-        for (const id of values) for (const name of this.#byId[id].variables) variables.add(name);
-      };
-      if ("index" in shape) addIndex(shape.index);
-      if ("position" in shape) addIndex(shape.position);
-      if ("conditions" in shape) for (const c of shape.conditions) addIndex(c.expr);
-      if ("args" in shape) for (const arg of shape.args) for (const name of arg.variables) variables.add(name);
-      expr = { ...shape, id: this.#byId.length, variables } as Expr;
-      this.#interned.set(key, expr);
+    return getOrCompute(this.#interned, key, () => {
+      const expr = { ...shape, id: this.#byId.length, key } as Expr;
       this.#byId.push(expr);
-    }
-    return expr;
+      return expr;
+    });
   }
 
   #key(shape: Without<Expr>): string {
     const args = "args" in shape ? shape.args.map((a) => a.id).join() : "";
+    return `${shape.kind} ${shape.dtype} ${args} ${this.#ownKey(shape)}`;
+  }
+
+  /** What an expression is besides its kind, dtype and arguments. */
+  #ownKey(shape: Without<Expr>): string | number {
     switch (shape.kind) {
       case "load": {
-        let id = this.#bufferIds.get(shape.buffer);
-        if (id === undefined) this.#bufferIds.set(shape.buffer, (id = this.#bufferIds.size));
-        return `load ${id} ${shape.index.key}`;
+        const id = getOrCompute(this.#bufferIds, shape.buffer, () => this.#bufferIds.size);
+        return `${id}[${sizeOf(shape.buffer.shape)}] ${shape.index.key}`;
       }
       case "parameter":
-        return `parameter ${shape.dtype} ${shape.word} ${shape.index.key}`;
+        return `${shape.word} ${shape.index.key}`;
       case "constant":
-        return `constant ${shape.dtype} ${Object.is(shape.value, -0) ? "-0" : shape.value}`;
+        return Object.is(shape.value, -0) ? "-0" : shape.value;
       case "index":
-        return `index ${shape.index.key}`;
-      case "apply":
-        return `${shape.name} ${args}`;
-      case "cast":
-        return `cast ${shape.dtype} ${args}`;
       case "bits":
-        return `bits ${args} ${shape.index.key}`;
+        return shape.index.key;
+      case "apply":
+        return shape.name;
+      case "cast":
+        return "";
       case "guard":
-        return `guard ${args} ${shape.conditions.map((c) => `${c.expr.key}<${c.size}/${c.step}`).join("&")}`;
+        return shape.conditions.map((c) => `${c.expr.key}<${c.size}/${c.step}`).join("&");
       case "choose":
-        return `choose ${args} ${shape.position.key} ${shape.ends.join()}`;
+        return `${shape.position.key} ${shape.ends.join()}`;
       case "clampIndex":
-        return `clamp ${args} ${shape.max}`;
+        return shape.max;
       case "result":
-        return `result ${shape.number}`;
+        return shape.number;
     }
   }
+}
+
+/** Indices in an expression itself. */
+export function indicesOf(expr: Expr): readonly IntExpr[] {
+  switch (expr.kind) {
+    case "load":
+    case "parameter":
+    case "index":
+    case "bits":
+      return [expr.index];
+    case "guard":
+      return expr.conditions.map((c) => c.expr);
+    case "choose":
+      return [expr.position];
+    default:
+      return [];
+  }
+}
+
+/** Tells which loop variables a kernel's values depend on. */
+export function variablesIn(exprs: ExprBuilder): (expr: Expr) => ReadonlySet<string> {
+  const variablesOf = memo(new Map<Expr, ReadonlySet<string>>(), (expr) => {
+    const found = new Set(expr.kind === "result" ? expr.of : []);
+    const take = (names: Iterable<string>): void => {
+      for (const name of names) found.add(name);
+    };
+    for (const { names, values } of indicesOf(expr).map(dependencies)) {
+      take(names);
+      for (const id of values) take(variablesOf(exprs.byId(id)));
+    }
+    if ("args" in expr) for (const arg of expr.args) take(variablesOf(arg));
+    return found;
+  });
+  return variablesOf;
 }

@@ -47,13 +47,13 @@ function atomKey(atom: Atom): string {
 function make(terms: readonly Term[], constant: number): IntExpr {
   let min = constant;
   let max = constant;
-  for (const { factor, atom } of terms) {
+  let key = "";
+  for (const { factor, atom, key: own } of terms) {
+    key += `${key && "+"}${factor}*${own}`;
     if (factor > 0) max += factor * atom.max;
     else min += factor * atom.max;
   }
-  const key =
-    terms.map((t) => `${t.factor}*${t.key}`).join("+") + (constant || terms.length === 0 ? `+${constant}` : "");
-  return { terms, constant, min, max, key };
+  return { terms, constant, min, max, key: constant || terms.length === 0 ? `${key}+${constant}` : key };
 }
 
 export const int = memo(new Map<number, IntExpr>(), (value) => make([], value));
@@ -75,13 +75,17 @@ export function runtimeValue(id: number, max: number): IntExpr {
 export function add(a: IntExpr, b: IntExpr): IntExpr {
   if (a.terms.length === 0 && a.constant === 0) return b;
   if (b.terms.length === 0 && b.constant === 0) return a;
-  const byKey = new Map<string, Term>();
-  for (const term of a.terms) byKey.set(term.key, term);
-  for (const term of b.terms) {
-    const same = byKey.get(term.key);
-    byKey.set(term.key, same ? { ...term, factor: term.factor + same.factor } : term);
+  // Terms of both are sorted.
+  const terms: Term[] = [];
+  let next = 0;
+  for (const term of a.terms) {
+    while (next < b.terms.length && b.terms[next].key < term.key) terms.push(b.terms[next++]);
+    const same = b.terms[next]?.key === term.key ? b.terms[next++] : undefined;
+    const factor = term.factor + (same?.factor ?? 0);
+    if (factor !== 0) terms.push(same ? { ...term, factor } : term);
   }
-  return normal([...byKey.values()], a.constant + b.constant);
+  terms.push(...b.terms.slice(next));
+  return normal(terms, a.constant + b.constant);
 }
 
 export function scale(a: IntExpr, factor: number): IntExpr {
@@ -97,34 +101,28 @@ export function sub(a: IntExpr, b: IntExpr): IntExpr {
   return add(a, scale(b, -1));
 }
 
-/** Sorts, drops zero factors, and joins quotients with their remainders: c·(x mod k) + c·k·⌊x/k⌋ = c·x. */
-function normal(terms: Term[], constant: number): IntExpr {
-  const live = terms.filter((t) => t.factor !== 0);
-  for (const low of live) {
+/** Joins quotients with their remainders: c·(x mod k) + c·k·⌊x/k⌋ = c·x. */
+function normal(terms: readonly Term[], constant: number): IntExpr {
+  for (const low of terms) {
     if (low.atom.kind !== "mod") continue;
     const { of, by } = low.atom;
-    const quotient = div(of, by);
-    for (const high of live) {
+    for (const high of terms) {
       if (high === low || high.factor !== low.factor * by) continue;
-      const rest = live.filter((t) => t !== low && t !== high);
+      const quotient = div(of, by);
+      const rest = terms.filter((t) => t !== low && t !== high);
       if (quotient.terms.length === 1 && quotient.constant === 0 && quotient.terms[0].factor === 1) {
-        if (quotient.key === `1*${high.key}`) return add(make(sorted(rest), constant), scale(of, low.factor));
+        if (quotient.key === `1*${high.key}`) return add(make(rest, constant), scale(of, low.factor));
         if (high.atom.kind === "mod" && high.atom.of.key === quotient.key) {
-          return add(make(sorted(rest), constant), scale(mod(of, by * high.atom.by), low.factor));
+          return add(make(rest, constant), scale(mod(of, by * high.atom.by), low.factor));
         }
       }
     }
   }
-  return make(sorted(live), constant);
-}
-
-function sorted(terms: Term[]): Term[] {
-  return terms.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return make(terms, constant);
 }
 
 function gcd(a: number, b: number): number {
-  while (b !== 0) [a, b] = [b, a % b];
-  return Math.abs(a);
+  return b === 0 ? Math.abs(a) : gcd(b, a % b);
 }
 
 function floorMod(a: number, b: number): number {
@@ -133,8 +131,8 @@ function floorMod(a: number, b: number): number {
 
 /** x = g·high + low with 0 ≤ low < g, for a divisor g > 1 of `k`, where there is one. */
 function splitByDivisor(x: IntExpr, k: number): { g: number; high: IntExpr; low: IntExpr } | undefined {
-  const divisors = new Set(x.terms.map((t) => gcd(t.factor, k)).filter((g) => g > 1));
-  for (const g of [...divisors].sort((a, b) => b - a)) {
+  const divisors = x.terms.map((t) => gcd(t.factor, k)).filter((g) => g > 1);
+  for (const g of divisors.sort((a, b) => b - a)) {
     const lowConstant = floorMod(x.constant, g);
     const low = make(
       x.terms.filter((t) => t.factor % g !== 0),
@@ -223,13 +221,23 @@ export function substitute(x: IntExpr, replace: (name: string) => IntExpr | unde
 }
 
 /** Names of the loop variables and ids of the run-time values an expression depends on. */
-export function dependencies(x: IntExpr, names = new Set<string>(), values = new Set<number>()) {
-  for (const { atom } of x.terms) {
+export const dependencies = memo(new WeakMap<IntExpr, Dependencies>(), ({ terms }) => {
+  const [names, values] = [new Set<string>(), new Set<number>()];
+  for (const { atom } of terms) {
     if (atom.kind === "variable") names.add(atom.name);
     else if (atom.kind === "value") values.add(atom.id);
-    else dependencies(atom.of, names, values);
+    else {
+      const inner = dependencies(atom.of);
+      for (const name of inner.names) names.add(name);
+      for (const id of inner.values) values.add(id);
+    }
   }
   return { names, values };
+});
+
+interface Dependencies {
+  readonly names: ReadonlySet<string>;
+  readonly values: ReadonlySet<number>;
 }
 
 /** Factor of a variable, or `undefined` where the expression is not linear in it. */

@@ -14,6 +14,7 @@ import { ExprBuilder } from "./expr.ts";
 import type { Graph, Leaf } from "./graph.ts";
 import type { IntExpr } from "./int-expr.ts";
 import { add, flatten, int, loopVariable, runtimeValue, sub, unflatten } from "./int-expr.ts";
+import { getOrCompute } from "./memo.ts";
 import type { Group } from "./fusion/group.ts";
 import type { KernelSchedule } from "./schedule.ts";
 
@@ -289,10 +290,8 @@ class KernelValues {
   value(node: Node, index: readonly IntExpr[]): Expr {
     const { producer, access } = resolve(node, index);
     const at = access.index.map((e) => e.key).join(";");
-    let known = this.#memo.get(producer);
-    if (!known) this.#memo.set(producer, (known = new Map()));
-    let value = known.get(at);
-    if (!value) known.set(at, (value = this.#compute(producer, access.index)));
+    const known = getOrCompute(this.#memo, producer, () => new Map<string, Expr>());
+    const value = getOrCompute(known, at, () => this.#compute(producer, access.index));
     if (access.conditions.length === 0) return value;
     return this.exprs.make({ kind: "guard", dtype: value.dtype, args: [value], conditions: access.conditions });
   }
@@ -308,7 +307,7 @@ class KernelValues {
         : exprs.make({ kind: "load", dtype, buffer: node, index: flat });
     }
     const result = this.results.get(node);
-    if (result !== undefined) return exprs.make({ kind: "result", dtype, number: result }, this.#resultVariables());
+    if (result !== undefined) return exprs.make({ kind: "result", dtype, number: result, of: this.#resultVariables() });
     switch (op.kind) {
       case "full":
         return exprs.make({ kind: "constant", dtype, value: op.value });

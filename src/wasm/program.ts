@@ -2,6 +2,7 @@
  * Kernels as one WebAssembly module. Function `kernel{i}` takes the address of a table of addresses, the first and last
  * (exclusive) unit, and the address of the calling thread's own memory. Kernels of equal code are one function.
  */
+import { getOrCompute } from "../compiler/memo.ts";
 import type { WasmFeatures } from "./assembler/features.ts";
 import type { Callee, Signature } from "./assembler/function.ts";
 import type { Value } from "./assembler/instructions.ts";
@@ -35,9 +36,7 @@ export function emitProgram(
   const module = new ModuleBuilder();
   const subroutines = new Map<string, Callee>();
   const sharedFunction = (key: string, make: (module: ModuleBuilder) => Callee): Callee => {
-    let callee = subroutines.get(key);
-    if (!callee) subroutines.set(key, (callee = make(module)));
-    return callee;
+    return getOrCompute(subroutines, key, () => make(module));
   };
   const kernels = entries.map(({ kernel, inputs, outputs, scratch, sizes = [] }, number) =>
     module.function(

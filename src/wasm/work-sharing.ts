@@ -75,6 +75,8 @@ const DONE = 8;
 const SPINS = 4000;
 /** Claims that share a phase among threads evenly enough. */
 const CLAIMS = 256;
+/** Pieces of a kernel on one thread: an engine that has made faster code of it meanwhile runs it from the next call on. */
+const PIECES = 16;
 
 export function unitsOf({ kernels, serial }: Phase): number {
   return serial ? 1 : kernels.reduce((sum, k) => sum + k.units, 0);
@@ -114,8 +116,20 @@ export function emitPhases(
     (f) => {
       const [table, threadMemory] = f.parameters;
       for (const stage of stages) {
-        if ("body" in stage) emitAlone(f, kernels, stage, table, threadMemory);
-        else callAll(f, kernels, stage, table, threadMemory);
+        if ("body" in stage) {
+          emitAlone(f, kernels, stage, table, threadMemory);
+          continue;
+        }
+        for (const call of stage.kernels) {
+          const [kernel, at] = [kernels[call.kernel], tableOf(table, call)];
+          const piece = Math.ceil(call.units / PIECES);
+          // Of few units none takes long.
+          if (piece === 1) f.call(kernel, [at, i32.const(0), i32.const(call.units), threadMemory]);
+          else
+            f.for(i32.const(0), i32.const(call.units), piece, (first) =>
+              f.call(kernel, [at, first, f.least(i32.add(first, i32.const(piece)), call.units), threadMemory]),
+            );
+        }
       }
     },
     "alone",
@@ -174,21 +188,6 @@ export function emitPhases(
 
 const rowsOf = (table: Value, { table: at }: LoopPhase): Value => i32.add(table, i32.const(at));
 
-/** Calls all kernels of a phase on this thread: all of their units, or some. */
-function callAll(
-  f: FunctionBuilder,
-  kernels: readonly Callee[],
-  phase: Phase,
-  table: Value,
-  threadMemory: Value,
-  units?: readonly [first: Value, past: Value],
-): void {
-  for (const call of phase.kernels) {
-    const [first, past] = units ?? [i32.const(0), i32.const(call.units)];
-    f.call(kernels[call.kernel], [tableOf(table, call), first, past, threadMemory]);
-  }
-}
-
 /** Runs a loop on this thread: all of it, or some units of every kernel. */
 function emitAlone(
   f: FunctionBuilder,
@@ -200,7 +199,10 @@ function emitAlone(
 ): void {
   f.for(i32.const(0), i32.const(stage.times), 1, (k) => {
     const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(stage.row))));
-    for (const phase of stage.body) callAll(f, kernels, phase, own, threadMemory, units);
+    for (const call of stage.body.flatMap((phase) => phase.kernels)) {
+      const [first, past] = units ?? [i32.const(0), i32.const(call.units)];
+      f.call(kernels[call.kernel], [tableOf(own, call), first, past, threadMemory]);
+    }
   });
 }
 

@@ -134,6 +134,12 @@ describe("index expressions", () => {
       }
     }));
 
+  test("a sum has each term once, in the order of their keys, and none of factor 0", () => {
+    const [i, j, k] = ["i", "j", "k"].map((name) => loopVariable(name, 5));
+    assert.equal(add(add(k, scale(j, 2)), add(i, j)).key, "1*i+3*j+1*k");
+    assert.equal(add(add(i, k), sub(j, i)).key, "1*j+1*k");
+  });
+
   test("factorOf and isMultiple say how an expression steps", () =>
     property(300, (draw) => {
       const both = drawBoth(draw, draw.int(1, 5));

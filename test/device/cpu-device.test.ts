@@ -320,6 +320,36 @@ describe("threads", () => {
     });
   }
 
+  test("every unit runs once on one thread, those of a kernel of many in sixteen calls at most", async () => {
+    const calls = (kernel: WasmKernel): WasmKernel => ({
+      ...kernel,
+      emit: (f, context) => {
+        f.drop(i32.atomicAdd(context.input(0), i32.const(1)));
+        kernel.emit(f, { ...context, input: () => f.name(i32.add(context.input(0), i32.const(4))) });
+      },
+    });
+    const words = memory.allocate(4 * 1001);
+    const table = memory.allocate(4);
+    new Uint32Array(memory.bytes.buffer, table.address, 1)[0] = words.address;
+    const counts = new Int32Array(memory.bytes.buffer, words.address, 1001);
+    for (const [units, wanted] of [
+      [1, 1],
+      [16, 1],
+      [77, 16],
+      [1000, 16],
+    ]) {
+      const { exports } = await program(5, [calls(counting(units))], false);
+      counts.fill(0);
+      exports.alone(table.address, 0);
+      const [called, ...each] = counts;
+      assert.equal(called, wanted, `calls of ${units} units`);
+      assert.deepEqual(
+        each,
+        each.map((_, unit) => (unit < units ? 1 : 0)),
+      );
+    }
+  });
+
   test("a kernel that fails is told by its phase, on whatever thread, and the next run works", async () => {
     const words = memory.allocate(4 * 5000);
     const table = memory.allocate(4);

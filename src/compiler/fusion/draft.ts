@@ -5,6 +5,7 @@
 import type { Node } from "../../tensor/node.ts";
 import { isMovement, producerOf } from "../../tensor/node.ts";
 import type { Graph } from "../graph.ts";
+import { getOrCompute } from "../memo.ts";
 import { Reachability } from "../reachability.ts";
 import type { Group, GroupSpace } from "./group.ts";
 import { isConstant } from "./reads.ts";
@@ -29,8 +30,8 @@ export class Draft {
   /** Nodes that are computed wherever they are read. */
   readonly inlined = new Set<Node>();
   readonly results: ReadonlySet<Node>;
-  /** Results that are views. */
-  readonly #views: readonly Node[];
+  /** Results that are views, by what they are views of. */
+  readonly #views = new Map<Node, Node[]>();
   readonly #limits: ScheduleLimits;
   /** Non-movement readers of every non-movement node. */
   readonly #readers = new Map<Node, Node[]>();
@@ -42,16 +43,12 @@ export class Draft {
     this.graph = graph;
     this.#limits = limits;
     this.results = new Set([...graph.outputs, ...graph.assignments.map((a) => a.value)]);
-    this.#views = [...this.results].filter((result) => isMovement(result.op));
+    for (const result of this.results)
+      if (isMovement(result.op)) getOrCompute(this.#views, producerOf(result), () => []).push(result);
     this.#reach = new Reachability(graph.nodes.length + this.results.size);
     for (const node of graph.nodes) {
       if (isMovement(node.op)) continue;
-      for (const input of node.inputs) {
-        const producer = producerOf(input);
-        const list = this.#readers.get(producer);
-        if (list) list.push(node);
-        else this.#readers.set(producer, [node]);
-      }
+      for (const input of node.inputs) getOrCompute(this.#readers, producerOf(input), () => []).push(node);
     }
   }
 
@@ -130,16 +127,13 @@ export class Draft {
         if (group) groups.push(group);
       }
     }
-    return [...groups, ...this.#viewsOf(node).map((view) => this.groupOf.get(view)!)];
-  }
-
-  #viewsOf(node: Node): Node[] {
-    return this.#views.filter((view) => producerOf(view) === node);
+    for (const view of this.#views.get(node) ?? []) groups.push(this.groupOf.get(view)!);
+    return groups;
   }
 
   /** Whether a node is a result of the graph, or what one is a view of. */
   isResult(node: Node): boolean {
-    return this.results.has(node) || this.#viewsOf(node).length > 0;
+    return this.results.has(node) || this.#views.has(node);
   }
 
   /** Whether a member of a group needs memory. */
@@ -168,7 +162,10 @@ export class Draft {
 
   /** Whether a group with further members binds no more buffers than a kernel may. */
   canBind(group: Group, extra: readonly Node[] = []): boolean {
-    return this.#bindings(group, extra) <= this.#limits.maxBindings;
+    const { maxBindings } = this.#limits;
+    // Without what is computed where it is read, a group binds no more than its members and what they name.
+    const most = [...group.members, ...extra].reduce((sum, m) => sum + m.inputs.length + 1, 1);
+    return (this.inlined.size === 0 && most <= maxBindings) || this.#bindings(group, extra) <= maxBindings;
   }
 
   /** Storage buffers the group would bind with `extra` members: what it reads from outside and what it must write. */

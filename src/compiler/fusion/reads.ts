@@ -1,8 +1,8 @@
 /** What a node reads, and which element of it for its own element: what decides whether two nodes may share a kernel. */
 import { elementwise } from "../../tensor/elementwise.ts";
 import type { Node } from "../../tensor/node.ts";
-import { producerOf } from "../../tensor/node.ts";
-import { sizeOf } from "../../tensor/shape.ts";
+import { isMovement, producerOf } from "../../tensor/node.ts";
+import { sameShape, sizeOf } from "../../tensor/shape.ts";
 import { resolve } from "../access.ts";
 import type { IntExpr } from "../int-expr.ts";
 import { flatten, loopVariable, unflatten } from "../int-expr.ts";
@@ -77,7 +77,11 @@ export const readsOf = memo(new WeakMap<Node, Read[]>(), (node): Read[] => {
 
 /** How `input` is read by what runs over the elements of `space`. */
 export function readOf(input: Node, space: Node): Read {
-  const index = unflatten(loopVariable("i", sizeOf(space.shape)), space.shape);
+  const place = loopVariable("i", sizeOf(space.shape));
+  // What is no view is read at the element itself.
+  if (!isMovement(input.op) && sameShape(input.shape, space.shape))
+    return { producer: input, flat: place, guarded: false };
+  const index = unflatten(place, space.shape);
   const { producer, access } = resolve(input, index);
   return { producer, flat: flatten(access.index, producer.shape), guarded: access.conditions.length > 0 };
 }

@@ -10,10 +10,11 @@ import type { Graph, Leaf } from "../../compiler/graph.ts";
 import type { FusedKernel, Kernel } from "../../compiler/kernels.ts";
 import type { Plan } from "../../compiler/plan.ts";
 import { nodeBytes } from "../../compiler/plan.ts";
+import { getOrCompute, memo } from "../../compiler/memo.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import { valueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
-import { codeKey } from "../../wasm/print/expr-kernel.ts";
+import { codeKey, operandsOf } from "../../wasm/print/expr-kernel.ts";
 import type { ExprKernels, ExprOperand } from "../../wasm/print/expr-kernel.ts";
 import type { WasmKernel, WasmLowering } from "../../wasm/kernel.ts";
 import { loopKernel } from "../../wasm/print/loop.ts";
@@ -94,11 +95,11 @@ interface Lowerings {
 class Functions {
   readonly entries: ProgramEntry[] = [];
   readonly #known = new Map<string, number>();
+  /** Kernels made of expressions, by their code. */
+  readonly lowered = new Map<string, ExprKernels>();
 
   numberOf(key: string, make: () => ProgramEntry): number {
-    let at = this.#known.get(key);
-    if (at === undefined) this.#known.set(key, (at = this.entries.push(make()) - 1));
-    return at;
+    return getOrCompute(this.#known, key, () => this.entries.push(make()) - 1);
   }
 }
 
@@ -127,7 +128,7 @@ function layOutSteps(
       continue;
     }
     const stages = step.kernels.map((kernel) => {
-      const lowered: Lowered = known?.get(kernel) ?? lowerKernel(kernel, step.scratch, (k) => lowerings.lower(k));
+      const lowered: Lowered = known?.get(kernel) ?? lowerKernel(kernel, step.scratch, lowerings, functions);
       const first = table.length;
       for (const operand of lowered.inputs) table.push(locate(operand));
       // A result that is neither read nor written needs no address.
@@ -242,10 +243,11 @@ function entryOf(kernel: WasmKernel, { inputs, outputs, scratch }: Lowered, size
 function lowerKernel(
   kernel: Kernel,
   stepScratch: readonly Node[],
-  lower: (kernel: FusedKernel) => WasmLowering,
+  lowerings: Lowerings,
+  { lowered }: Functions,
 ): Lowered {
   if (kernel.kind === "fused") {
-    const lowering = lower(kernel);
+    const lowering = lowerings.lower(kernel);
     const { kernels, unwritten = [] } = lowering;
     let used = 0;
     const outputs = kernel.outputs.map(
@@ -259,19 +261,15 @@ function lowerKernel(
       code: `fused ${numberOf(lowering)}`,
     };
   }
-  const { kernels, operands, scratch } = lowerExprs(kernel);
-  return { stages: kernels, inputs: operands, outputs: [], scratch, code: codeKey(kernel, operands) };
+  const inputs = operandsOf(kernel);
+  const code = codeKey(kernel, inputs);
+  const { kernels, scratch } = getOrCompute(lowered, code, () => lowerExprs(kernel));
+  return { stages: kernels, inputs, outputs: [], scratch, code };
 }
 
-/** Lowerings are remembered by the planner: the same one has the same code. */
-const numbers = new WeakMap<WasmLowering, number>();
 let known = 0;
-
-function numberOf(lowering: WasmLowering): number {
-  let number = numbers.get(lowering);
-  if (number === undefined) numbers.set(lowering, (number = known++));
-  return number;
-}
+/** Lowerings are remembered by the planner: the same one has the same code. */
+const numberOf = memo(new WeakMap<WasmLowering, number>(), () => known++);
 
 function lowerExprs(kernel: Exclude<Kernel, FusedKernel>): ExprKernels {
   switch (kernel.kind) {

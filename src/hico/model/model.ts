@@ -106,7 +106,9 @@ export class HiCo extends Module {
   /** Random columns of length 1, and the pointer to the next one to be written. */
   #makeQueue(name: string, width: number): [Variable, Variable] {
     const { projection, dtype, generator = rng() } = this.#config;
-    const columns = l2Normalize(generator.normal([projection, width], 0, 1, dtype), 0);
+    // Stored before their lengths are known: drawing them a second time takes longer than reading them.
+    const drawn = generator.normal([projection, width], 0, 1, dtype).contiguous();
+    const columns = l2Normalize(drawn, 0);
     return [
       variable(columns, { name, trainable: false }),
       variable(zeros([1], "i32"), { name: `${name}_ptr`, trainable: false }),

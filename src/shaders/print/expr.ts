@@ -6,6 +6,7 @@
  * four, one scalar load where they are the same, and four scalar loads otherwise.
  */
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { variablesIn } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import {
   add,
@@ -65,6 +66,8 @@ export class WgslPrinter {
   readonly helpers: Set<string>;
   #scope: Block;
   #names = 0;
+  /** Loop variables that a value depends on. */
+  readonly #variablesIn: (expr: Expr) => ReadonlySet<string>;
 
   constructor(
     readonly exprs: ExprBuilder,
@@ -78,6 +81,7 @@ export class WgslPrinter {
     helpers: Set<string>,
   ) {
     this.#scope = scope;
+    this.#variablesIn = variablesIn(exprs);
     this.helpers = helpers;
   }
 
@@ -145,8 +149,9 @@ export class WgslPrinter {
 
   /** Loop variables an index depends on, those of its run-time values too. */
   #variablesOf(index: IntExpr): Set<string> {
-    const { names, values } = dependencies(index);
-    for (const id of values) for (const v of this.exprs.byId(id).variables) names.add(this.#wgslVariable(v));
+    const { names: own, values } = dependencies(index);
+    const names = new Set(own);
+    for (const id of values) for (const v of this.#variablesIn(this.exprs.byId(id))) names.add(this.#wgslVariable(v));
     return names;
   }
 
@@ -186,7 +191,7 @@ export class WgslPrinter {
       const known = s.values.get(expr.id);
       if (known) return known;
     }
-    const variables = [...expr.variables].map((v) => this.#wgslVariable(v));
+    const variables = [...this.#variablesIn(expr)].map((v) => this.#wgslVariable(v));
     const value = this.#value(expr);
     const simple = expr.kind === "constant" || expr.kind === "result";
     const printed = simple ? value : { text: this.#define(variables, value.text), lanes: value.lanes };

@@ -2,7 +2,7 @@
  * The body of a WebAssembly function, written statement by statement: locals, stores, loops, branches and calls.
  */
 import type { Value, ValueType } from "./instructions.ts";
-import { i32, select, unsignedLeb } from "./instructions.ts";
+import { i32, immediate, select, unsignedLeb } from "./instructions.ts";
 
 /** A local variable of a function: `set` gives it a value, and as a value it is what it then holds. */
 export interface Local extends Value {
@@ -21,6 +21,14 @@ export interface Callee {
 }
 
 const TYPE_CODES: Record<ValueType, number> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
+
+const STORES: Record<ValueType, readonly number[]> = {
+  i32: [0x36, 2],
+  i64: [0x37, 3],
+  f32: [0x38, 2],
+  f64: [0x39, 3],
+  v128: [0xfd, 0x0b, 2],
+};
 
 export function typeCode(type: ValueType): number {
   return TYPE_CODES[type];
@@ -79,16 +87,13 @@ export class FunctionBuilder {
 
   set(local: Local, value: Value): void {
     if (local.type !== value.type) throw new Error(`internal: ${value.type} for a local of ${local.type}`);
-    this.#push(value.code, [0x21, ...unsignedLeb(local.index)]);
+    this.#push(value.code, immediate(0x21, local.index));
   }
 
   // --- memory
 
   store(address: Value, value: Value, offset = 0): void {
-    const opcode = { i32: [0x36, 2], i64: [0x37, 3], f32: [0x38, 2], f64: [0x39, 3], v128: [0xfd, 0x0b, 2] }[
-      value.type
-    ];
-    this.#push(address.code, value.code, opcode, unsignedLeb(offset));
+    this.#push(address.code, value.code, STORES[value.type], unsignedLeb(offset));
   }
 
   store8(address: Value, value: Value, offset = 0): void {
@@ -159,7 +164,7 @@ export class FunctionBuilder {
   }
 
   call(callee: Callee, args: readonly Value[]): Value | undefined {
-    const code = [...args.flatMap((a) => a.code), 0x10, ...unsignedLeb(callee.index)];
+    const code = [...args.flatMap((a) => a.code), ...immediate(0x10, callee.index)];
     if (callee.signature.result) return { type: callee.signature.result, code };
     this.#push(code);
     return undefined;
@@ -181,7 +186,7 @@ export class FunctionBuilder {
   }
 
   #push(...parts: readonly (readonly number[])[]): void {
-    for (const byte of parts.flat()) this.#code.push(byte);
+    for (const part of parts) this.#code.push(...part);
   }
 
   /** The function's entry of the code section. */
@@ -193,13 +198,13 @@ export class FunctionBuilder {
       else runs.push([1, type]);
     }
     const locals = runs.flatMap(([count, type]) => [...unsignedLeb(count), typeCode(type)]);
-    const body = [...unsignedLeb(runs.length), ...locals, ...this.#code, 0x0b];
-    return [...unsignedLeb(body.length), ...body];
+    const body = [...unsignedLeb(runs.length), ...locals].concat(this.#code, 0x0b);
+    return unsignedLeb(body.length).concat(body);
   }
 }
 
 function localValue(type: ValueType, index: number): Local {
-  return { type, index, code: [0x20, ...unsignedLeb(index)] };
+  return { type, index, code: immediate(0x20, index) };
 }
 
 /** The values of a function's parameters under their names, in the order of the names. */

@@ -25,6 +25,11 @@ export function unsignedLeb(value: number): number[] {
   return bytes;
 }
 
+/** An opcode with a whole number. */
+export function immediate(opcode: number, value: number): number[] {
+  return value < 128 ? [opcode, value] : [opcode, ...unsignedLeb(value)];
+}
+
 function signedLeb(value: number): number[] {
   const bytes: number[] = [];
   for (;;) {
@@ -36,10 +41,11 @@ function signedLeb(value: number): number[] {
   }
 }
 
+const scratch = new DataView(new ArrayBuffer(16));
+
 function bytesOf(write: (view: DataView) => void, length: number): number[] {
-  const view = new DataView(new ArrayBuffer(length));
-  write(view);
-  return [...new Uint8Array(view.buffer)];
+  write(scratch);
+  return [...new Uint8Array(scratch.buffer, 0, length)];
 }
 
 /** An instruction with its operands; they are checked against the types it takes. */
@@ -50,12 +56,13 @@ export function operation(
   args: readonly Value[],
 ): Value {
   const code: number[] = [];
-  args.forEach((arg, i) => {
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i];
     if (arg.type !== takes[i])
       throw new TypeError(`WebAssembly's instruction ${opcode.join()}: operand ${i} is ${arg.type}, not ${takes[i]}`);
-    for (const byte of arg.code) code.push(byte);
-  });
-  for (const byte of opcode) code.push(byte);
+    code.push(...arg.code);
+  }
+  code.push(...opcode);
   return { type, code };
 }
 
@@ -74,7 +81,7 @@ export const binary =
   (x, y) =>
     operation(type, opcode, [from, from], [x, y]);
 /** The bytes of a vector instruction's opcode. */
-export const simd = (opcode: number): number[] => [0xfd, ...unsignedLeb(opcode)];
+export const simd = (opcode: number): number[] => immediate(0xfd, opcode);
 const vector1 = (opcode: number): Unary => unary("v128", "v128", ...simd(opcode));
 const vector2 = (opcode: number): Binary => binary("v128", "v128", ...simd(opcode));
 const vector3 =
@@ -87,7 +94,7 @@ const shift =
     operation("v128", simd(opcode), ["v128", "i32"], [x, by]);
 
 /** Alignment hint (log2 of bytes) and constant offset of a memory access. */
-const access = (align: number, offset: number): number[] => [align, ...unsignedLeb(offset)];
+const access = immediate;
 /** A load from an address and a constant offset, by the alignment that is promised (log2 of bytes) and its opcode. */
 export const load =
   (type: ValueType, align: number, ...opcode: number[]) =>

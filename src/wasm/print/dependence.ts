@@ -1,7 +1,9 @@
 /** Which loop variables a value or an index of a kernel depends on, and how it changes from lane to lane. */
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { indicesOf } from "../../compiler/expr.ts";
 import type { IntExpr, Term } from "../../compiler/int-expr.ts";
 import { dependencies, factorOf, substitute } from "../../compiler/int-expr.ts";
+import { getOrCompute, memo } from "../../compiler/memo.ts";
 
 /** The loop variable that counts in fours, always a multiple of 4. */
 export interface LaneVariable {
@@ -22,9 +24,19 @@ export class Dependence {
   readonly #vector?: LaneVariable;
   readonly #substitution?: ReadonlyMap<string, IntExpr>;
   readonly #indices = new Map<string, IntExpr>();
-  readonly #variables = new Map<number, ReadonlySet<string>>();
   readonly #namesOfIndex = new Map<string, ReadonlySet<string>>();
-  readonly #namesOfVariable = new Map<string, ReadonlySet<string>>();
+  readonly #namesOfVariable = memo(new Map<string, ReadonlySet<string>>(), (name) => new Set([name]));
+  /** Bound variables that a value depends on. */
+  readonly variablesOf = memo(new Map<Expr, ReadonlySet<string>>(), (expr) => {
+    const names = indicesOf(expr).map((index) => this.indexVariables(this.resolve(index)));
+    if ("args" in expr) names.push(...expr.args.map(this.variablesOf));
+    const found = new Set(names.flatMap((own) => [...own]));
+    if (expr.kind === "result") {
+      found.add(resultName(expr.number));
+      if (this.#vector?.results) found.add(this.#vector.name);
+    }
+    return found;
+  });
 
   constructor(exprs: ExprBuilder, vector?: LaneVariable, substitution?: ReadonlyMap<string, IntExpr>) {
     this.#exprs = exprs;
@@ -36,44 +48,19 @@ export class Dependence {
   resolve(index: IntExpr): IntExpr {
     const substitution = this.#substitution;
     if (!substitution) return index;
-    let resolved = this.#indices.get(index.key);
-    if (!resolved) this.#indices.set(index.key, (resolved = substitute(index, (name) => substitution.get(name))));
-    return resolved;
-  }
-
-  /** Bound variables that a value depends on. */
-  variablesOf(expr: Expr): ReadonlySet<string> {
-    let names = this.#variables.get(expr.id);
-    if (names) return names;
-    const found = new Set<string>();
-    if (expr.kind === "result") {
-      found.add(resultName(expr.number));
-      if (this.#vector?.results) found.add(this.#vector.name);
-    }
-    for (const index of indicesOf(expr)) for (const name of this.indexVariables(this.resolve(index))) found.add(name);
-    if ("args" in expr) for (const arg of expr.args) for (const name of this.variablesOf(arg)) found.add(name);
-    this.#variables.set(expr.id, (names = found));
-    return names;
+    return getOrCompute(this.#indices, index.key, () => substitute(index, (name) => substitution.get(name)));
   }
 
   /** Bound variables that an index depends on, those of its run-time values too. */
   indexVariables(resolved: IntExpr): ReadonlySet<string> {
-    let names = this.#namesOfIndex.get(resolved.key);
-    if (!names)
-      this.#namesOfIndex.set(
-        resolved.key,
-        (names = new Set(resolved.terms.flatMap((t) => [...this.termVariables(t)]))),
-      );
-    return names;
+    const names = () => new Set(resolved.terms.flatMap((t) => [...this.termVariables(t)]));
+    return getOrCompute(this.#namesOfIndex, resolved.key, names);
   }
 
   /** Bound variables that a term of an index depends on. */
-  termVariables({ atom, key }: Term): ReadonlySet<string> {
+  termVariables({ atom }: Term): ReadonlySet<string> {
     if (atom.kind === "value") return this.variablesOf(this.#exprs.byId(atom.id));
-    if (atom.kind !== "variable") return this.indexVariables(atom.of);
-    let names = this.#namesOfVariable.get(key);
-    if (!names) this.#namesOfVariable.set(key, (names = new Set([atom.name])));
-    return names;
+    return atom.kind === "variable" ? this.#namesOfVariable(atom.name) : this.indexVariables(atom.of);
   }
 
   /** Elements from one lane's to the next one's; undefined where that is no constant. */
@@ -83,23 +70,6 @@ export class Dependence {
     const { values } = dependencies(resolved);
     for (const id of values) if (this.variablesOf(this.#exprs.byId(id)).has(vector.name)) return undefined;
     return factorOf(resolved, vector.name);
-  }
-}
-
-/** Indices in an expression itself. */
-export function indicesOf(expr: Expr): readonly IntExpr[] {
-  switch (expr.kind) {
-    case "load":
-    case "parameter":
-    case "index":
-    case "bits":
-      return [expr.index];
-    case "guard":
-      return expr.conditions.map((c) => c.expr);
-    case "choose":
-      return [expr.position];
-    default:
-      return [];
   }
 }
 

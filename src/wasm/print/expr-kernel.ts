@@ -1,12 +1,11 @@
 /**
  * Kernels made of expressions as WebAssembly kernels: which tensors they touch, and where those lie when the code runs.
  */
-import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import type { ExprBuilder } from "../../compiler/expr.ts";
 import { storesOf } from "../../compiler/plan.ts";
 import type { LoopKernel, MatmulKernel, ReduceKernel, Store } from "../../compiler/kernels.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import type { Node } from "../../tensor/node.ts";
-import { sizeOf } from "../../tensor/shape.ts";
 import type { KernelContext, WasmKernel } from "../kernel.ts";
 import type { ExprMemory } from "./expr.ts";
 
@@ -55,34 +54,8 @@ export function memoryOf(operands: readonly ExprOperand[], context: KernelContex
 export function codeKey(kernel: LoopKernel | ReduceKernel | MatmulKernel, operands: readonly ExprOperand[]): string {
   const numberOf = new Map(operands.map((operand, i) => [operand, i]));
   const firstWord = operands.find((operand) => typeof operand === "number") ?? 0;
-  const exact = (value: number): string => (Object.is(value, -0) ? "-0" : String(value));
-  const own = (e: Expr): string => {
-    switch (e.kind) {
-      case "load":
-        return `${numberOf.get(e.buffer)}[${sizeOf(e.buffer.shape)}] ${e.index.key}`;
-      case "parameter":
-        return `${e.word - firstWord} ${e.index.key}`;
-      case "constant":
-        return exact(e.value);
-      case "index":
-      case "bits":
-        return e.index.key;
-      case "apply":
-        return e.name;
-      case "guard":
-        return e.conditions.map((c) => `${c.expr.key}<${c.size}/${c.step}`).join("&");
-      case "choose":
-        return `${e.position.key} ${e.ends.join()}`;
-      case "clampIndex":
-        return String(e.max);
-      case "result":
-        return String(e.number);
-      case "cast":
-        return "";
-    }
-  };
-  const exprs = kernel.exprs.all.map(
-    (e) => `${e.kind} ${e.dtype} ${own(e)} ${"args" in e ? e.args.map((a) => a.id).join() : ""}`,
+  const exprs = kernel.exprs.all.map((e) =>
+    e.kind === "parameter" ? `parameter ${e.dtype} ${e.word - firstWord} ${e.index.key}` : e.key,
   );
   const stores = (list: readonly Store[]): string =>
     list.map((s) => `${numberOf.get(s.target)} ${s.target.dtype} ${s.index.key} ${s.value.id}`).join("&");

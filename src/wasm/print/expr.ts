@@ -9,6 +9,7 @@
  */
 import type { Condition } from "../../compiler/access.ts";
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { indicesOf } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import { dependencies, isMultiple } from "../../compiler/int-expr.ts";
 import type { Store } from "../../compiler/kernels.ts";
@@ -23,7 +24,7 @@ import type { Value } from "../assembler/instructions.ts";
 import { i32, i32x4, select, v128 } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import type { LaneVariable } from "./dependence.ts";
-import { choosesWhole, Dependence, indicesOf, resultName } from "./dependence.ts";
+import { choosesWhole, Dependence, resultName } from "./dependence.ts";
 import { wasmForms } from "./forms.ts";
 import { IndexPrinter } from "./indices.ts";
 import { LoadPrinter } from "./loads.ts";

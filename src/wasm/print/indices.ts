@@ -70,27 +70,27 @@ export class IndexPrinter {
 
   /** base + unit·index, summed from the outermost scope inwards: of all terms, or of those whose variables are bound. */
   sum(base: Value, resolved: IntExpr, unit: number, lane: number, which: "all" | "bound" = "all"): Value {
-    const levels = new Map<number, Term[]>();
+    const levels: Term[][] = [];
     for (const term of resolved.terms) {
       const depth = this.#scopes.depthOf(this.#dependence.termVariables(term));
       if (depth === Infinity && which === "all") throw new Error(`internal: ${resolved.key} has no value`);
-      if (depth !== Infinity) levels.set(depth, [...(levels.get(depth) ?? []), term]);
+      if (depth !== Infinity) (levels[depth] ??= []).push(term);
     }
     let sum = i32.add(base, i32.const(unit * resolved.constant));
     let key = `sum ${base.code.join()} ${unit}:${resolved.constant}`;
     const names = new Set<string>();
-    for (const depth of [...levels.keys()].sort((a, b) => a - b)) {
-      const terms = levels.get(depth)!;
+    // Depths at which no term is known are holes, which forEach passes over.
+    levels.forEach((terms) => {
       for (const t of terms) {
         key += `+${t.factor}*${t.key}`;
         for (const name of this.#dependence.termVariables(t)) names.add(name);
       }
-      const laneKey = [...dependencies({ ...resolved, terms }).values].length > 0 ? `@${lane}` : "";
+      const laneKey = terms.some(takesValues) ? `@${lane}` : "";
       const before = sum;
       sum = this.#scopes.once(key + laneKey, names, () =>
         terms.reduce((total, t) => i32.add(total, this.#scaled(t, unit, lane)), before),
       );
-    }
+    });
     return sum;
   }
 
@@ -133,6 +133,11 @@ export class IndexPrinter {
       }
     }
   }
+}
+
+/** Whether a term depends on values of run time, which may differ from lane to lane. */
+function takesValues({ atom }: Term): boolean {
+  return atom.kind === "value" || (atom.kind !== "variable" && dependencies(atom.of).values.size > 0);
 }
 
 /** Whether the range of an index is what its bounds say: quotients and remainders are of numbers that are not negative. */

@@ -3,12 +3,13 @@
  * for the rows that a thread takes together, and kept in its memory as neighbours.
  */
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { indicesOf } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { i32 } from "../assembler/instructions.ts";
 import type { LaneVariable } from "./dependence.ts";
-import { Dependence, indicesOf } from "./dependence.ts";
+import { Dependence } from "./dependence.ts";
 import type { WasmPrinter } from "./expr.ts";
 
 /** Of a thread's memory, all of which should stay in the L1 cache. */

@@ -4,11 +4,11 @@
  * row rather than once an element.
  */
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { indicesOf } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
 import { add, dependencies, factorOf, loopVariable, scale, substitute } from "../../compiler/int-expr.ts";
 import type { Store } from "../../compiler/kernels.ts";
 import { elementwise } from "../../tensor/elementwise.ts";
-import { indicesOf } from "./dependence.ts";
 
 /** A loop variable as `name.row` and `name.column`. */
 export interface Split {
@@ -58,7 +58,7 @@ function collect({ exprs, values, stores }: LoopBody): Indices {
     else if (expr.kind !== "constant") operations += 1;
     const isMemory = expr.kind === "load" || expr.kind === "parameter";
     for (const index of indicesOf(expr)) {
-      if (isMemory) memory.set(`${"buffer" in expr ? exprs.all.indexOf(expr) : ""} ${index.key}`, index);
+      if (isMemory) memory.set(`${"buffer" in expr ? expr.id : ""} ${index.key}`, index);
       else plain.set(index.key, index);
       for (const id of dependencies(index).values) visit(exprs.byId(id));
     }
@@ -102,11 +102,17 @@ export function chooseSplit(body: LoopBody, name: string, size: number): Split {
     const rows = size / length;
     const split = splitIndex({ name, rows, length });
     const column = columnName(name);
-    const price = (index: IntExpr, contiguous: number, strided: number, irregular: number): number => {
-      const step = factorOf(
+    const stepOf = (index: IntExpr): number | undefined => {
+      // Of one row the column is the variable itself, and a column of one element does not move.
+      if (rows === 1) return factorOf(index, name);
+      if (length === 1) return 0;
+      return factorOf(
         substitute(index, (n) => (n === name ? split : undefined)),
         column,
       );
+    };
+    const price = (index: IntExpr, contiguous: number, strided: number, irregular: number): number => {
+      const step = stepOf(index);
       return step === 0 ? 0.1 : step === 1 ? contiguous : step !== undefined ? strided : irregular;
     };
     let four = operations + 2;

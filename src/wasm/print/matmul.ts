@@ -19,6 +19,7 @@ import type { Operand, Product, Result } from "../matmul/product.ts";
 import { productKernels, productWithPanels } from "../matmul/matmul.ts";
 import type { PlainView } from "../matmul/packing.ts";
 import type { LaneVariable } from "./dependence.ts";
+import { Dependence } from "./dependence.ts";
 import type { ExprMemory } from "./expr.ts";
 import { WasmPrinter } from "./expr.ts";
 import { isReliable } from "./indices.ts";
@@ -122,8 +123,9 @@ function operand(kernel: MatmulKernel, value: Expr, outer: "m" | "n", memory: Me
 /** Strides of an operand that is a view of a tensor of f32. */
 function plainView(kernel: MatmulKernel, value: Expr, outer: "m" | "n"): PlainView | undefined {
   if (value.kind !== "load" || value.dtype !== "f32") return undefined;
+  const dependence = new Dependence(kernel.exprs);
   for (const id of dependencies(value.index).values) {
-    const { variables } = kernel.exprs.byId(id);
+    const variables = dependence.variablesOf(kernel.exprs.byId(id));
     if (variables.has(outer) || variables.has("k")) return undefined;
   }
   const bytes = (name: "m" | "n" | "k"): number | undefined => {

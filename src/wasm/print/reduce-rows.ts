@@ -5,7 +5,8 @@
  *
  * Values that are the same for all elements of a row are computed once and kept beside the accumulators.
  */
-import type { Expr } from "../../compiler/expr.ts";
+import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { indicesOf } from "../../compiler/expr.ts";
 import type { Accumulator, ReduceKernel, Store } from "../../compiler/kernels.ts";
 import { dependencies } from "../../compiler/int-expr.ts";
 import type { ExprOperand } from "./expr-kernel.ts";
@@ -19,7 +20,7 @@ import { UNIT_PRICE, forPairs, forRows, sizesOf } from "./loop.ts";
 import type { Split } from "./loop-nest.ts";
 import { columnName, rowName, splitIndex } from "./loop-nest.ts";
 import { LONG_CHAIN, combine, identity, inBlocks } from "./combine.ts";
-import { indicesOf } from "./dependence.ts";
+import { Dependence } from "./dependence.ts";
 import { WasmPrinter } from "./expr.ts";
 
 /**
@@ -64,7 +65,7 @@ export function rowsKernel(
   const elementValues = elementStores.map((s) => s.value);
   const accumulators = phases.flat();
   const passes = [...phases.map((phase) => phase.map((a) => a.value)), elementValues];
-  const kept = keptValues(passes, (id) => exprs.byId(id));
+  const kept = keptValues(passes, exprs);
   // One line of the block for each accumulator, kept value, and value of a row that waits to be stored.
   const lineBytes = 4 * units.piece;
   const ends = accumulators.length + kept.length + rowStores.length;
@@ -227,7 +228,8 @@ interface Kept {
 type ById = (id: number) => Expr;
 
 /** Operations on results and on values of rows, as large as they come, that passes over the elements need. */
-function keptValues(passes: readonly (readonly Expr[])[], byId: ById): Kept[] {
+function keptValues(passes: readonly (readonly Expr[])[], exprs: ExprBuilder): Kept[] {
+  const dependence = new Dependence(exprs);
   const kept: Kept[] = [];
   const seen = new Set<number>();
   passes.forEach((values, firstPass) => {
@@ -235,11 +237,12 @@ function keptValues(passes: readonly (readonly Expr[])[], byId: ById): Kept[] {
       if (seen.has(expr.id)) return;
       seen.add(expr.id);
       const operation = expr.kind === "apply" || expr.kind === "cast";
-      if (!root && operation && !expr.variables.has("c") && expr.variables.has("r")) {
+      const names = dependence.variablesOf(expr);
+      if (!root && operation && names.size > 0 && !names.has("c")) {
         kept.push({ expr, firstPass });
         return;
       }
-      for (const next of parts(expr, byId)) visit(next, false);
+      for (const next of parts(expr, (id) => exprs.byId(id))) visit(next, false);
     };
     for (const value of values) visit(value, true);
   });

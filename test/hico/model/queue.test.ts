@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { CpuPlanner } from "../../../src/device/cpu/planner.ts";
 import { ReferenceDevice } from "../../../src/device/reference/reference.ts";
 import { HiCo } from "../../../src/hico/index.ts";
 import { replaceColumns } from "../../../src/hico/model/queue.ts";
@@ -39,6 +40,19 @@ test("keys replace a run of columns that wraps at the end", async () => {
     }),
     { numRuns: 60 },
   );
+});
+
+test("a queue's first columns are drawn once, not once for their lengths and once for themselves", () => {
+  const planner = new CpuPlanner({ relaxedSimd: false, threads: false });
+  const { c_queue } = new HiCo(small({}));
+  const { steps } = planner.plan(planner.graph([c_queue.state.initial!], []));
+  const drawing = steps
+    .flatMap(({ kernels }) => kernels)
+    .map((kernel) => [kernel.kind, kernel.kind !== "fused" && kernel.exprs.all.some((e) => e.kind === "bits")]);
+  assert.deepEqual(drawing, [
+    ["loop", true],
+    ["reduce", false],
+  ]);
 });
 
 test("keys of the wrong width, or more than there are columns, are refused", () => {
