@@ -168,7 +168,7 @@ describe("sizes", () => {
     const graph = await gzipped('export { tensor } from "hico-webgpu";');
     const files = await gzipped('export { readSafetensors } from "hico-webgpu/io";');
     assert.ok(files <= 8_000, `${files} bytes for safetensors alone`);
-    assert.ok(cpu <= 60_000, `${cpu} bytes for tensors and the device cpu`);
+    assert.ok(cpu <= 61_000, `${cpu} bytes for tensors and the device cpu`);
     assert.ok(graph <= 20_000, `${graph} bytes for tensors alone`);
     assert.ok(graph < cpu && cpu < all);
   });

@@ -17,7 +17,7 @@ const MOST_BYTES = 8192;
 /** Rows from which it pays. */
 const LEAST_ROWS = 4;
 
-export interface KeptColumns {
+interface KeptColumns {
   readonly bytes: number;
   /** Writes the code that computes them into `memory`, where the printer takes them from after that. */
   fill(f: FunctionBuilder, printer: WasmPrinter, memory: Value): void;

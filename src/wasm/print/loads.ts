@@ -21,7 +21,7 @@ import { isReliable } from "./indices.ts";
 import type { Scopes } from "./scopes.ts";
 import { gather } from "./words.ts";
 
-export type LoadExpr = Extract<Expr, { kind: "load" }>;
+type LoadExpr = Extract<Expr, { kind: "load" }>;
 
 interface LoadContext {
   readonly f: FunctionBuilder;
