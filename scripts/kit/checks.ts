@@ -222,6 +222,8 @@ export interface Asked {
   readonly first?: readonly string[];
   /** Parts of names of checks that run at all; default all. */
   readonly only?: readonly string[];
+  /** Whether a check has passed already, by its name: then it does not run; default: none has. */
+  readonly passed?: (name: string) => boolean;
   /** Seconds of the processor after which no check begins; default: all run. */
   readonly seconds?: number;
   /** Is told of every check what it took. */
@@ -236,6 +238,7 @@ export async function runChecks({
   seed,
   first = [],
   only = [],
+  passed = () => false,
   seconds = Infinity,
   told,
   finds,
@@ -250,7 +253,9 @@ export async function runChecks({
     const at = words.findIndex((word) => name.toLowerCase().includes(word.toLowerCase()));
     return at < 0 ? words.length : at;
   };
-  const asked = checksFor(device, seed).filter((check) => only.length === 0 || rank(only, check) < only.length);
+  const asked = checksFor(device, seed).filter(
+    (check) => !passed(check.name) && (only.length === 0 || rank(only, check) < only.length),
+  );
   const ordered = asked.sort((a, b) => rank(first, a) - rank(first, b));
   for (const [n, check] of ordered.entries()) {
     const { user, system } = process.cpuUsage();
