@@ -21,6 +21,7 @@ import {
 import type { Checked } from "../../src/testing/index.ts";
 import { ATTENTION_AND_CONTRAST } from "./attention.ts";
 import type { KitCase, KitCases } from "./case.ts";
+import { CELLS, checkDispatches } from "./cells.ts";
 import { COMPILED } from "./compiled.ts";
 import { checkRefusals, KERNELS } from "./kernels.ts";
 import { LOSSES_AND_DERIVATIVES } from "./losses.ts";
@@ -44,6 +45,7 @@ const CASES: KitCases = {
   ...SEQUENCES,
   ...ATTENTION_AND_CONTRAST,
   ...LOSSES_AND_DERIVATIVES,
+  ...CELLS,
   ...SPATIAL,
   ...RESAMPLED,
   ...TRAINING,
@@ -90,6 +92,22 @@ async function byTile(tile: string, seed: number): Promise<void> {
   ] as const;
   try {
     await checkOp(f, inputs, { device, seed, runs: 3, sizes: 45, gradients: false, ...FIRST });
+  } finally {
+    device.close();
+  }
+}
+
+/** Cases of what real GPUs have kernels of their own for: several invocations share a sum, others fill a tile together. */
+const FOR_GPUS = [
+  ...["means and spread of long rows", "many long columns", "largest and smallest", "softmax", "matmul"],
+  ...["products with work before and after", "a cell over time"],
+];
+
+/** A case on a device of its own, by the kernels meant for real GPUs on whatever adapter. */
+async function byKernelsForGpus(one: KitCase, seed: number): Promise<void> {
+  const device = await engine.device("webgpu", { profile: "gpu" });
+  try {
+    await onDevice(one, device, seed, one.large || 20, 2);
   } finally {
     device.close();
   }
@@ -179,6 +197,13 @@ function checksFor(device: Backend, seed: number): Check[] {
       name: `products by the tile ${tile}`,
       run: () => byTile(tile, seed),
     })),
+    ...(device.kind === "webgpu" ? FOR_GPUS : []).map((name) => ({
+      name: `by kernels for GPUs: ${name}`,
+      run: () => byKernelsForGpus(CASES[name], seed),
+    })),
+    ...(device instanceof engine.WebGpuDevice
+      ? [{ name: "dispatches of a cell", run: () => checkDispatches(device) }]
+      : []),
     { name: "programs", run: () => checkPrograms({ ...engine, ...nn }, { runs: 200, seed, ...FIRST }) },
     { name: "graphs", run: () => graphs(5, 30) },
     {
