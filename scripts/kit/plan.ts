@@ -48,6 +48,7 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/recorded|program-layout/, "memory of plans"],
   [/row-local/, "whose rows,side by side,dispatches"],
   [/persistent|loop-memory|row-local|print\/matmul/, "a cell over time,many rows,a cell,gruScan"],
+  [/shaders\/matmul\/edges/, "large products in batches"],
   [/shaders\/matmul/, "by the tile,side by side"],
   [
     /shaders\/print\/forms/,
@@ -55,7 +56,7 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   ],
   [
     /shaders\/print\/reduce/,
-    "largest of negative,sums over axes,long rows,sums longer,kernels for GPUs,large sums,products",
+    "largest of negative,sums over axes,long rows,sums longer,GPUs: means,large sums,products",
   ],
   [
     /(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/,
