@@ -22,7 +22,6 @@ import {
   nllLoss,
   noGrad,
   oneHot,
-  scan,
   smoothL1Loss,
   stack,
   tensor,
@@ -287,86 +286,5 @@ const DERIVATIVES: KitCases = {
   },
 };
 
-const step = (h: Tensor, x: Tensor, w: Tensor) => {
-  const next = h.matmul(w).add(x).tanh();
-  return { state: next, output: next.mul(x).add(h) };
-};
-
-/** A cell by a loop over its steps. */
-function looped(state: Tensor, inputs: Tensor, w: Tensor, reverse: boolean, lengths?: readonly number[]): Tensor[] {
-  const steps = inputs.shape[0];
-  const outputs: Tensor[] = [];
-  let h = state;
-  for (let i = 0; i < steps; i++) {
-    const t = reverse ? steps - 1 - i : i;
-    const { state: next, output } = step(h, inputs.slice([t, t + 1]).squeeze(0), w);
-    if (!lengths) {
-      h = next;
-      outputs[t] = output;
-      continue;
-    }
-    const open = tensor(lengths.map((n) => Number(t < n))).unsqueeze(1);
-    outputs[t] = output.mul(open);
-    h = next.mul(open).add(h.mul(open.neg().add(1)));
-  }
-  return [h, stack(outputs)];
-}
-
-const cellOf = (reverse: boolean, lengths?: readonly number[]): KitCases[string] => ({
-  f: (state, inputs, weights) => Object.values(scan(step, { state, inputs, weights, reverse, lengths })) as Tensor[],
-  inputs: [narrow(3, "h"), narrow(4, 3, "h"), narrow("h", "h")],
-  meaning: (state, inputs, weights) => looped(state, inputs, weights, reverse, lengths),
-  large: 9,
-  gradientTolerance: 1e-4,
-});
-
-/** A matrix and a bias that are read twice: each has a gradient of two parts at every step. */
-const twice = (h: Tensor, x: Tensor, w: Tensor, bias: Tensor): Tensor =>
-  h.matmul(w).add(bias).tanh().add(x.matmul(w).mul(0.5)).add(bias.mul(0.25));
-
-const CELLS: KitCases = {
-  "a cell whose weights are read twice": {
-    f: (state, inputs, w, b) => {
-      const cell = (h: Tensor, x: Tensor, weights: { readonly w: Tensor; readonly b: Tensor }) => {
-        const next = twice(h, x, weights.w, weights.b);
-        return { state: next, output: next };
-      };
-      return scan(cell, { state, inputs, weights: { w, b } }).state as Tensor;
-    },
-    inputs: [narrow(3, "h"), narrow(3, 3, "h"), narrow("h", "h"), narrow("h")],
-    meaning: (state, inputs, w, b) =>
-      [0, 1, 2].reduce((h, t) => twice(h, inputs.slice([t, t + 1]).squeeze(0), w, b), state),
-    large: 9,
-    gradientTolerance: 1e-4,
-  },
-  "a cell over time": cellOf(false),
-  "a cell over time, backwards": cellOf(true),
-  "a cell over sequences of their own lengths": cellOf(false, [2, 4, 0]),
-  "a cell over sequences of their own lengths, backwards": cellOf(true, [1, 4, 3]),
-  "a cell with two states and an output nobody reads": {
-    f: (a, b, x, w) => {
-      const { state } = scan(
-        ([h, c]: Tensor[], t: Tensor, v: Tensor) => {
-          const next = h.matmul(v).add(t);
-          return { state: [next.tanh(), c.mul(0.5).add(next)], output: next };
-        },
-        { state: [a, b], inputs: x, weights: w },
-      );
-      return state as Tensor[];
-    },
-    inputs: [narrow("n", "h"), narrow("n", "h"), narrow(3, "n", "h"), narrow("h", "h")],
-    meaning: (a, b, x, w) => {
-      let [h, c] = [a, b];
-      for (let t = 0; t < 3; t++) {
-        const next = h.matmul(w).add(x.slice([t, t + 1]).squeeze(0));
-        [h, c] = [next.tanh(), c.mul(0.5).add(next)];
-      }
-      return [h, c];
-    },
-    large: 9,
-    gradientTolerance: 1e-4,
-  },
-};
-
 /** By name. */
-export const LOSSES_AND_DERIVATIVES: KitCases = { ...LOSSES, ...ACTIVATIONS, ...DERIVATIVES, ...CELLS };
+export const LOSSES_AND_DERIVATIVES: KitCases = { ...LOSSES, ...ACTIVATIONS, ...DERIVATIVES };

@@ -102,6 +102,14 @@ const ELEMENTWISE: KitCases = {
     gradients: false,
     large: 0,
   },
+  // No number below zero is left, however small, even where the device takes it for zero.
+  "rectifiers of all below zero": {
+    f: (a) => [a.relu(), a.maximum(0)],
+    inputs: [tensor(SPECIALS.filter((x) => x < 0 || Object.is(x, -0)))],
+    gradients: false,
+    large: 0,
+    tolerance: 0,
+  },
   // What is left of them is too small for a normal number: 0, and not the smallest there is.
   "sigmoids far below": {
     f: (a) => a.sigmoid().mul(2 ** 120),
@@ -514,6 +522,9 @@ const DRAWS: KitCases = {
       seeded().uniform([6], -2, 3),
       seeded().integers([11], -5, 9),
       seeded().bits([5]),
+      // So many that they can be drawn four at a time.
+      seeded().bits([16]),
+      seeded().uniform([4, 8]).mul(a.sum()),
     ],
     inputs: [[3]],
     order: 0,

@@ -46,9 +46,18 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
       "gradient of angles,gradient of smooth,gradient of choices,kinks,far out,special,quotients,choices,bits,smooth,angles",
   ],
   [/recorded|program-layout/, "memory of plans"],
+  [/row-local/, "whose rows,side by side,dispatches"],
+  [/persistent|loop-memory|row-local|print\/matmul/, "a cell over time,many rows,a cell,gruScan"],
+  [/shaders\/matmul\/edges/, "large products in batches"],
   [/shaders\/matmul/, "by the tile,side by side"],
-  [/shaders\/print\/forms/, "in pairs,far below,bits,angles,last digits,choices,far out,special,sign and size"],
-  [/shaders\/print\/reduce/, "largest of negative,sums over axes,long rows,sums longer,large sums,products"],
+  [
+    /shaders\/print\/forms/,
+    "in pairs,far below,below zero,bits,angles,last digits,choices,far out,special,sign and size",
+  ],
+  [
+    /shaders\/print\/reduce/,
+    "largest of negative,sums over axes,long rows,sums longer,GPUs: means,large sums,products",
+  ],
   [
     /(wasm|shaders)\/(matmul|print\/matmul|assembler|blocks)/,
     "large matmul,large products,wide,long inner,matmul,products,conv2d,attention,infoNCE",
@@ -62,7 +71,6 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/(wasm|shaders)\/scan/, "Scan"],
   [/print\/helpers/, "last digits,smooth,angles,rests,division,draws,exponentials"],
   [/print\/bindings/, "truths,choices,draws,casts"],
-  [/persistent|loop-memory|row-local|print\/matmul/, "a cell,large a cell,gruScan"],
   [/index-checks/, "refusals"],
   [/ops\/scan\.ts/, "Scan of 2,gradient of gru,gradient of lstm,Scan"],
   [/masked-attention/, "causal,rotary"],

@@ -43,12 +43,8 @@ export async function property(runs: number, body: (draw: Draw) => Promise<void>
 }
 
 /** A WebGPU device on the test adapter. `profile: "gpu"` takes the kernels meant for real GPUs. The caller closes it. */
-export async function openTestDevice(options: WebGpuOptions & { profile?: "cpu" | "gpu" } = {}): Promise<WebGpuDevice> {
-  const { profile, ...rest } = options;
-  const device = await WebGpuDevice.open({ adapter: testAdapter, ...rest });
-  if (profile) Object.assign(device.gpu, { profile: { ...device.gpu.profile, kind: profile } });
-  return device;
-}
+export const openTestDevice = (options: WebGpuOptions = {}): Promise<WebGpuDevice> =>
+  WebGpuDevice.open({ adapter: testAdapter, ...options });
 
 /** The devices that compute in float32: WebGPU on the test adapter, and cpu with three threads. The caller closes them. */
 export async function openTestDevices(): Promise<[WebGpuDevice, CpuDevice]> {

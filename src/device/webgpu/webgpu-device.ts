@@ -94,7 +94,7 @@ export class WebGpuDevice extends PlanDevice<GpuStorage, WebGpuRunner> {
     const asked = environmentVariable("HICO_AUTOTUNE");
     return new WebGpuDevice(
       gpu,
-      autotune ?? (asked ? asked === "1" : gpu.profile.kind === "gpu"),
+      autotune ?? (asked ? asked === "1" : !gpu.info.isSoftware),
       checkIndices ?? environmentVariable("HICO_CHECK_INDICES") !== "0",
     );
   }

@@ -59,6 +59,8 @@ export interface GpuOptions extends AdapterOptions {
   readonly bindGroupCapacity?: number;
   /** Submits that `throttle` lets be under way at once, default 3. */
   readonly maxSubmitsInFlight?: number;
+  /** Whether kernels are those meant for a real GPU or for a software driver; default: whichever the adapter is. */
+  readonly profile?: AdapterProfile["kind"];
 }
 
 /** Deno looks only every 10 ms whether a submit is done. */
@@ -101,7 +103,8 @@ export class Gpu {
     this.#gpu = gpu;
     this.device = device;
     this.info = info;
-    this.profile = profileOf(info.isSoftware, device.limits, device.features);
+    const forSoftware = options.profile ? options.profile === "cpu" : info.isSoftware;
+    this.profile = profileOf(forSoftware, device.limits, device.features);
     this.#maxInFlight = options.maxSubmitsInFlight ?? 3;
     this.#bindGroups = new BindGroupCache(device, this.#counters, options.bindGroupCapacity ?? 4096);
     this.#pipelines = new PipelineCache(device, this.#counters);
