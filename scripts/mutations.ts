@@ -266,6 +266,12 @@ export const MUTATIONS: readonly Mutation[] = [
     "index",
     "tensor/views#parts so short",
   ),
+  edit(
+    "src/shaders/print/expr.ts",
+    "bitcast<u32>((${at(0)}) >> 1u)",
+    "bitcast<u32>(${at(0)}) >> 1u",
+    "tensor/random#parts of a joined",
+  ),
   edit("src/shaders/print/expr.ts", "vec4<u32>(${low}, ${high})", "vec4<u32>(${high}, ${low})", "tensor/random"),
   edit(
     "src/shaders/print/bindings.ts",

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
-import { Generator, rng, seed } from "../../src/tensor/index.ts";
+import { concat, Generator, rng, seed } from "../../src/tensor/index.ts";
 import { threefry2x32 } from "../../src/tensor/threefry.ts";
 import { devicesAgree, openTestDevices, property, valuesOf } from "../support/helpers.ts";
 
@@ -56,6 +56,25 @@ describe("random numbers", () => {
         },
       },
     ]));
+
+  test("draws that are parts of a joined tensor, so short that others lie in the same four", () =>
+    devicesAgree(
+      devices,
+      [
+        [2, 2],
+        [2, 6, 4],
+        [6, 2],
+        [1, 3, 5],
+        [10, 7],
+      ].map((sizes) => ({
+        name: `parts of ${sizes.join()}`,
+        leaves: [],
+        f: () => {
+          const g = new Generator(5);
+          return concat(sizes.map((n) => g.uniform([n]))).exp();
+        },
+      })),
+    ));
 
   test("element i of call c is word i mod 2 of block (⌊i/2⌋, c)", async () => {
     const generator = new Generator(2 ** 40 + 5, 3);

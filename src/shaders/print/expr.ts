@@ -304,12 +304,14 @@ export class WgslPrinter {
     this.helpers.add("threefry");
     const [k0, k1, call] = args.map((a) => this.print(a).text);
     const { widened, step } = this.#classify(index);
-    const word = (lane: number) =>
-      `threefry_word(${k0}, ${k1}, u32(${this.indexText(this.#atLane(widened, lane), lane)}), ${call})`;
+    // In a part of joined tensors that is not chosen an index may be negative, and a constant: no u32 can be made of it.
+    const at = (lane: number) => this.indexText(this.#atLane(widened, lane), lane);
+    const word = (lane: number) => `threefry_word(${k0}, ${k1}, bitcast<u32>(${at(lane)}), ${call})`;
     if (!this.vector || step === 0) return { text: word(0), lanes: 1 };
     if (step === 1 && isMultiple(widened, 2, LANE)) {
       const variables = [...this.#variablesOf(widened)].filter((n) => n !== LANE);
-      const base = this.#define(variables, `u32(${this.indexText(this.#atLane(widened, 0))}) >> 1u`);
+      // Of two lanes that lie before a part and two in it, the blocks are −1 and 0.
+      const base = this.#define(variables, `bitcast<u32>((${at(0)}) >> 1u)`);
       const low = this.#define(variables, `threefry(${k0}, ${k1}, ${base}, ${call})`);
       const high = this.#define(variables, `threefry(${k0}, ${k1}, ${base} + 1u, ${call})`);
       return { text: `vec4<u32>(${low}, ${high})`, lanes: 4 };
