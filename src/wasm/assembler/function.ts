@@ -186,7 +186,8 @@ export class FunctionBuilder {
   }
 
   #push(...parts: readonly (readonly number[])[]): void {
-    for (const part of parts) this.#code.push(...part);
+    // Not spread into one call: what is long would not fit on the stack.
+    for (const part of parts) for (const byte of part) this.#code.push(byte);
   }
 
   /** The function's entry of the code section. */

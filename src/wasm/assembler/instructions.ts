@@ -60,9 +60,9 @@ export function operation(
     const arg = args[i];
     if (arg.type !== takes[i])
       throw new TypeError(`WebAssembly's instruction ${opcode.join()}: operand ${i} is ${arg.type}, not ${takes[i]}`);
-    code.push(...arg.code);
+    for (const byte of arg.code) code.push(byte);
   }
-  code.push(...opcode);
+  for (const byte of opcode) code.push(byte);
   return { type, code };
 }
 

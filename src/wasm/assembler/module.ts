@@ -24,7 +24,7 @@ export class ModuleBuilder {
     const body = builder.encode();
     const add = (): number => this.#functions.push({ signature, body }) - 1;
     if (!exported) return { index: add(), signature };
-    const key = String.fromCharCode(...body);
+    const key = body.join();
     const index = this.#known.get(key) ?? add();
     this.#known.set(key, index);
     this.#exports.set(exported, index);
