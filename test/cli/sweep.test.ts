@@ -124,12 +124,16 @@ test("what is finished is kept, and shown at any time; other probe settings judg
   writeFileSync(at("grid.json"), JSON.stringify(two));
   const checkpoint = checkpointOf(at("sweeps/grid/runs", ALL));
   const written = statSync(checkpoint).mtimeMs;
+  const judged = () => readFileSync(at("sweeps/grid/logs", `${ALL}.log`), "utf8").match(/^\$ hico eval \w+/gm)!;
+  // More than these where the interruption came while the run was judged.
+  const before = judged();
+  assert.deepEqual(before.slice(-2), ["$ hico eval knn", "$ hico eval linear"]);
   assert.equal((await hico(["sweep", "grid.json"])).code, 0);
+  assert.deepEqual(judged(), before);
   writeFileSync(at("grid.json"), JSON.stringify({ ...two, eval: { ...GRID.eval, knn: { k: 1 } } }));
   const again = await hico(["sweep", "grid.json", "--json"]);
   assert.equal((JSON.parse(again.stdout) as SweepOutcome).summary.k, 1);
-  const log = readFileSync(at("sweeps/grid/logs", `${ALL}.log`), "utf8");
-  assert.deepEqual(log.match(/^\$ hico eval \w+/gm), ["$ hico eval knn", "$ hico eval linear", "$ hico eval knn"]);
+  assert.deepEqual(judged(), [...before, "$ hico eval knn"]);
   assert.equal(statSync(checkpoint).mtimeMs, written);
 
   const other = await hico(["sweep", "grid.json", "--lr", "0.5"]);
