@@ -54,7 +54,7 @@ export async function bundleTests(root: string, files: readonly string[], folder
  */
 export async function bundleCommand(root: string, folder: string): Promise<string> {
   const [src, outdir] = [join(root, "src"), join(folder, "dist")];
-  const programs = ["cli/main.ts", "data/batches/loader-worker.ts"];
+  const programs = ["cli/main.ts", "data/batches/loader-worker.ts", "data/synthetic/generator-worker.ts"];
   await build({
     ...MODULES,
     ...{ absWorkingDir: root, entryPoints: programs.map((path) => join(src, path)), outbase: src, outdir },

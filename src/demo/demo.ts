@@ -3,10 +3,11 @@
  * judged beside raw coordinates and a random encoder, and a report is written.
  */
 import { existsSync, mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { GeneratorOptions } from "../data/synthetic/generator.ts";
 import { prepareStore } from "../data/sources/prepare.ts";
-import { generatedSource } from "../data/sources/generated.ts";
+import { generatedOnThreads } from "../data/sources/generated.ts";
 import type { KnnEvaluation, LinearEvaluation } from "../hico/judge/evaluate.ts";
 import { evaluateKnn, evaluateLinear } from "../hico/judge/evaluate.ts";
 import type { PretrainEvent, PretrainReport } from "../hico/run/pretrain.ts";
@@ -42,6 +43,9 @@ export const DEMO_SETTINGS: Partial<RunSettings> = {
   corruptJoints: 6,
   variant: "corrected",
 };
+
+/** Threads that generate clips, at most: preparing them keeps one core busy at the speed of four. */
+const MOST_THREADS = 4;
 
 /** Where the demonstration works, and how long. */
 export interface DemoOptions {
@@ -81,7 +85,8 @@ export async function runDemo({
   mkdirSync(folder, { recursive: true });
   const [store, run] = [join(folder, "demo.clips"), join(folder, "run")];
   if (!existsSync(store)) {
-    await prepareStore(generatedSource({ ...DEMO_DATA, ...data }), store, {
+    const threads = Math.min(MOST_THREADS, availableParallelism());
+    await prepareStore(generatedOnThreads({ ...DEMO_DATA, ...data }, threads), store, {
       notes: { kind: "generated", ...DEMO_DATA, ...data },
       signal,
       onProgress: ({ done, total }) => onStage?.("generating clips", done / total),

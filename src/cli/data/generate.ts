@@ -1,6 +1,7 @@
 /** `hico data generate`: a clip store of generated actions, for trying things out without data. */
+import { availableParallelism } from "node:os";
 import { prepareStore } from "../../data/sources/prepare.ts";
-import { generatedSource } from "../../data/sources/generated.ts";
+import { generatedOnThreads } from "../../data/sources/generated.ts";
 import { defineHicoCommand } from "../command.ts";
 import { FORCE_ARG, JSON_ARG, numberOption, requireNew, wholeOption } from "../options.ts";
 import { formatPrepareReport } from "./prepare-report.ts";
@@ -34,11 +35,15 @@ export default defineHicoCommand({
     const line = new ProgressLine();
     try {
       await interruptible(async (signal) => {
-        const report = await prepareStore(generatedSource(options), args.store, {
-          notes: { kind: "generated", ...options },
-          signal,
-          onProgress: ({ done, total }) => line.update(() => `${bar(done / total)} ${done}/${total}`),
-        });
+        const report = await prepareStore(
+          generatedOnThreads(options, Math.min(4, availableParallelism())),
+          args.store,
+          {
+            notes: { kind: "generated", ...options },
+            signal,
+            onProgress: ({ done, total }) => line.update(() => `${bar(done / total)} ${done}/${total}`),
+          },
+        );
         line.clear();
         console.log(args.json ? JSON.stringify(report, null, 2) : formatPrepareReport(report));
       }, "interrupted; nothing was written");

@@ -1,22 +1,16 @@
 /** The thread of a loader: opens the store, and answers a batch's number with the batch. */
-import { parentPort, workerData } from "node:worker_threads";
-import { DataError } from "../errors.ts";
-import { BatchMaker } from "./inputs.ts";
-import type { LoaderReply, LoaderRequest, LoaderSetup } from "./loader.ts";
-import { buffersOf } from "./loader.ts";
+import { workerData } from "node:worker_threads";
 import { ClipStore } from "../store/store.ts";
+import { answerAll } from "../threads.ts";
+import type { InputBatch } from "./inputs.ts";
+import { BatchMaker } from "./inputs.ts";
+import type { LoaderSetup } from "./loader.ts";
+import { buffersOf } from "./loader.ts";
 
 const { store, plan } = workerData as LoaderSetup;
-const port = parentPort!;
 const maker = new BatchMaker(ClipStore.open(store), plan);
 
-port.on("message", ({ number, spare }: LoaderRequest) => {
-  try {
-    const batch = maker.make(number, spare);
-    port.postMessage({ number, batch } satisfies LoaderReply, buffersOf(batch));
-  } catch (error) {
-    const data =
-      error instanceof DataError ? { file: error.file, reason: error.reason, detail: error.detail } : undefined;
-    port.postMessage({ number, error: { message: (error as Error).message, data } } satisfies LoaderReply);
-  }
+answerAll<InputBatch>((number, spare) => {
+  const batch = maker.make(number, spare);
+  return [batch, buffersOf(batch)];
 });

@@ -1,22 +1,45 @@
 /** Generated actions as a source: data for a demonstration, without any download. */
 import type { GeneratorOptions } from "../synthetic/generator.ts";
-import { generateClips, generatedActions, SYNTHETIC_PROTOCOL } from "../synthetic/generator.ts";
+import { generateClips, generatedActions, generatedCount, SYNTHETIC_PROTOCOL } from "../synthetic/generator.ts";
+import { generateOnThreads } from "../synthetic/on-threads.ts";
 import { NTU25 } from "../skeleton/layout.ts";
-import type { ClipSource } from "./source.ts";
+import type { AsyncClipSource, ClipSource } from "./source.ts";
 
 /** Generated actions as a source of clips. */
 export function generatedSource(options: GeneratorOptions = {}): ClipSource {
-  const actions = generatedActions(options);
   return {
-    layout: NTU25,
-    classes: actions.map(({ name }) => name),
-    protocols: [SYNTHETIC_PROTOCOL],
-    inputs: actions.length * (options.subjects ?? 16) * (options.repetitions ?? 4),
+    ...factsOf(options),
     *clips(_onBad, onInput) {
       for (const clip of generateClips(options)) {
         yield clip;
         onInput();
       }
     },
+  };
+}
+
+/** Clips from which threads are worth their start. */
+const MANY = 200;
+
+/** The same clips in the same order, made on so many threads where they are many. */
+export function generatedOnThreads(options: GeneratorOptions, threads: number): ClipSource | AsyncClipSource {
+  if (generatedCount(options) < MANY) return generatedSource(options);
+  return {
+    ...factsOf(options),
+    async *clips(_onBad, onInput) {
+      for await (const clip of generateOnThreads(options, threads)) {
+        yield clip;
+        onInput();
+      }
+    },
+  };
+}
+
+function factsOf(options: GeneratorOptions) {
+  return {
+    layout: NTU25,
+    classes: generatedActions(options).map(({ name }) => name),
+    protocols: [SYNTHETIC_PROTOCOL],
+    inputs: generatedCount(options),
   };
 }

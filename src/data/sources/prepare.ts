@@ -16,7 +16,7 @@ import { hasAxes } from "../skeleton/layout.ts";
 import { perClipOrFrame, type Normalization, type NormalizedPer } from "../skeleton/upright.ts";
 import type { PreparedClip } from "./prepare-clip.ts";
 import { prepareClip } from "./prepare-clip.ts";
-import type { ClipSource, Remark } from "./source.ts";
+import type { AsyncClipSource, ClipSource, Remark } from "./source.ts";
 import type { ClipFacts } from "../store/format.ts";
 import type { Protocol } from "../store/protocol.ts";
 import { foldProtocols } from "../store/folds.ts";
@@ -102,7 +102,7 @@ const NOTED = 1000;
 
 /** Writes the store at `path`. @throws DataError for the first bad clip with `onBad: "fail"`, or where none is good. */
 export async function prepareStore(
-  source: ClipSource,
+  source: ClipSource | AsyncClipSource,
   path: string,
   options: PrepareOptions = {},
 ): Promise<PrepareReport> {
@@ -144,7 +144,7 @@ export async function prepareStore(
   let yielded = performance.now();
   try {
     if (options.strict) refuse(remarks, path);
-    for (const { facts, clip } of source.clips(onBad, progress)) {
+    for await (const { facts, clip } of source.clips(onBad, progress)) {
       try {
         const seen = source.keepsEmptyFrames ? clip : closeEmptyFrames(clip);
         if (seen !== clip) ends.push(`${facts.name} (${clip.frames - seen.frames} frames)`);
@@ -287,7 +287,7 @@ function nobodys(protocols: readonly Protocol[], clips: readonly ClipFacts[]): R
 
 /** As asked, else as the source has it, else the published form; a layout without axes is only ever centred. */
 function normalizationOf(
-  { normalization = { kind: "full" } }: ClipSource,
+  { normalization = { kind: "full" } }: ClipSource | AsyncClipSource,
   layout: SkeletonLayout,
   { normalize = true, normalizePer }: PrepareOptions,
 ): { readonly normalization: Normalization; readonly normalizedPer?: NormalizedPer } {
@@ -309,7 +309,10 @@ function normalizationOf(
   throw new Error(`prepare: ${kind} is the same for clips and frames; per clip or frame go centre, yaw and upright`);
 }
 
-function storedLayout(source: ClipSource, { map, persons = source.layout.persons }: PrepareOptions): SkeletonLayout {
+function storedLayout(
+  source: ClipSource | AsyncClipSource,
+  { map, persons = source.layout.persons }: PrepareOptions,
+): SkeletonLayout {
   if (!Number.isInteger(persons) || persons < 1)
     throw new Error(`prepare: persons is ${persons}; it must be at least 1`);
   if (map && map.from.name !== source.layout.name) {

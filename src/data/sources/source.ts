@@ -58,6 +58,11 @@ export interface ClipSource {
   close?(): void;
 }
 
+/** A source whose clips arrive in time, from threads for example. */
+export interface AsyncClipSource extends Omit<ClipSource, "clips"> {
+  clips(onBad: (error: DataError) => void, onInput: () => void): AsyncIterable<SourceClip>;
+}
+
 /** The files of a folder and of those below it, and what is in the way. */
 interface Listing {
   readonly files: string[];

@@ -61,15 +61,23 @@ export function generatedActions(options: GeneratorOptions = {}): SyntheticActio
   });
 }
 
-/** The whole set: every action, by every subject, as often as asked for. */
-export function* generateClips(options: GeneratorOptions = {}): Generator<GeneratedClip> {
+/** How many clips the whole set has: every action, by every subject, as often as asked for. */
+export function generatedCount({ subjects = 16, repetitions = 4, actions }: GeneratorOptions = {}): number {
+  return generatedActions({ actions }).length * subjects * repetitions;
+}
+
+/** The clips of the whole set from number `from` up to but not including `until`: subject by subject, action by action. */
+export function* generateClips(
+  options: GeneratorOptions = {},
+  from = 0,
+  until = generatedCount(options),
+): Generator<GeneratedClip> {
   const actions = generatedActions(options);
-  for (let subject = 1; subject <= (options.subjects ?? 16); subject++) {
-    for (let label = 0; label < actions.length; label++) {
-      for (let repetition = 1; repetition <= (options.repetitions ?? 4); repetition++) {
-        yield generateClip(actions[label], label, subject, repetition, options);
-      }
-    }
+  const repetitions = options.repetitions ?? 4;
+  for (let i = from; i < until; i++) {
+    const [of, repetition] = [Math.floor(i / repetitions), i % repetitions];
+    const [subject, label] = [Math.floor(of / actions.length), of % actions.length];
+    yield generateClip(actions[label], label, subject + 1, repetition + 1, options);
   }
 }
 

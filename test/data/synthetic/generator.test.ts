@@ -1,6 +1,6 @@
 /** The synthetic actions: bodies hold together, clips repeat, the set is neither easy nor hopeless. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -13,8 +13,12 @@ import {
   generateClip,
   generateClips,
   generatedActions,
+  generatedCount,
   SYNTHETIC_PROTOCOL,
 } from "../../../src/data/synthetic/generator.ts";
+import { generateOnThreads } from "../../../src/data/synthetic/on-threads.ts";
+import { generatedOnThreads, generatedSource } from "../../../src/data/sources/generated.ts";
+import { prepareStore } from "../../../src/data/sources/prepare.ts";
 import { NTU25 } from "../../../src/data/skeleton/layout.ts";
 import { normalizeClip } from "../../../src/data/skeleton/normalize.ts";
 import { ClipStore } from "../../../src/data/store/store.ts";
@@ -144,6 +148,36 @@ describe("generator", () => {
     assert.ok(hard < 75 && hard > 30, `1-NN ${hard} %`);
     const easy = nearestNeighbour([...generateClips({ ...options, variety: 0, noise: 0 })]);
     assert.ok(easy > 85, `1-NN ${easy} % without variety`);
+  });
+
+  test("any number of threads makes the same clips in the same order; a loop that is left ends them", async () => {
+    const options = { subjects: 3, repetitions: 2, rate: 10 };
+    const clips = [...generateClips(options)];
+    assert.equal(clips.length, generatedCount(options));
+    for (const threads of [1, 2]) {
+      const made: GeneratedClip[] = [];
+      for await (const clip of generateOnThreads(options, threads)) made.push(clip);
+      assert.deepEqual(made, clips);
+    }
+    for await (const clip of generateOnThreads(options, 2)) {
+      assert.deepEqual(clip, clips[0]);
+      break;
+    }
+  });
+
+  test("a source on threads makes the store that one without makes", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "hico-generator-"));
+    const options = { subjects: 8, repetitions: 2, rate: 5 };
+    const [one, other] = ["one.clips", "other.clips"].map((name) => join(folder, name));
+    const done: number[] = [];
+    await prepareStore(generatedSource(options), one);
+    await prepareStore(generatedOnThreads(options, 2), other, { onProgress: (p) => done.push(p.done) });
+    assert.ok(readFileSync(one).equals(readFileSync(other)));
+    assert.deepEqual(
+      done,
+      Array.from({ length: generatedCount(options) }, (_, i) => i + 1),
+    );
+    rmSync(folder, { recursive: true });
   });
 
   test("the set goes into a store, with its protocol", () => {

@@ -162,8 +162,8 @@ describe("a run's folder", () => {
 
   const noProc = !existsSync("/proc/self/stat") && "only Linux tells of processes that nobody has waited for";
   test("left by a dead process that nobody has waited for is taken at once", { skip: noProc }, async () => {
-    // The shell becomes a program that knows nothing of the child it then has.
-    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
+    // The shell becomes a program that knows nothing of the child it then has, before that ends.
+    const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 60"], { stdio: ["ignore", "pipe", "ignore"] });
     try {
       const pid = Number(await new Promise((done) => parent.stdout.once("data", done)));
       const state = (): string => readFileSync(`/proc/${pid}/stat`, "utf8");
