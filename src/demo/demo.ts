@@ -3,7 +3,6 @@
  * judged beside raw coordinates and a random encoder, and a report is written.
  */
 import { existsSync, mkdirSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { GeneratorOptions } from "../data/synthetic/generator.ts";
 import { prepareStore } from "../data/sources/prepare.ts";
@@ -44,9 +43,6 @@ export const DEMO_SETTINGS: Partial<RunSettings> = {
   variant: "corrected",
 };
 
-/** Threads that generate clips, at most: preparing them keeps one core busy at the speed of four. */
-const MOST_THREADS = 4;
-
 /** Where the demonstration works, and how long. */
 export interface DemoOptions {
   /** Folder for the store, the run and the report. */
@@ -85,8 +81,7 @@ export async function runDemo({
   mkdirSync(folder, { recursive: true });
   const [store, run] = [join(folder, "demo.clips"), join(folder, "run")];
   if (!existsSync(store)) {
-    const threads = Math.min(MOST_THREADS, availableParallelism());
-    await prepareStore(generatedOnThreads({ ...DEMO_DATA, ...data }, threads), store, {
+    await prepareStore(generatedOnThreads({ ...DEMO_DATA, ...data }), store, {
       notes: { kind: "generated", ...DEMO_DATA, ...data },
       signal,
       onProgress: ({ done, total }) => onStage?.("generating clips", done / total),

@@ -64,6 +64,18 @@ export const ROWS: Readonly<Record<string, (width: number) => Tensor>> = {
       .add(both.slice([1, 6], [1, c + 1]).sum(0))
       .add(both.slice(null, [3, c + 3]));
   },
+  "places that are read, where columns are padded": (c) => {
+    const places = tensor(
+      Int32Array.from({ length: 4 * c }, (_, i) => (i * 5 + 1) % c),
+      { shape: [4, c] },
+    );
+    return given([4, c], 1)
+      .gather(1, places)
+      .pad([
+        [0, 0],
+        [3, 2],
+      ]);
+  },
   "joined rows, taken with others": (c) => {
     const x = concat([given([2, c], 1).mul(2), given([3, c], 2).relu(), given([1, c], 3)]);
     return x

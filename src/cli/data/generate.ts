@@ -1,5 +1,4 @@
 /** `hico data generate`: a clip store of generated actions, for trying things out without data. */
-import { availableParallelism } from "node:os";
 import { prepareStore } from "../../data/sources/prepare.ts";
 import { generatedOnThreads } from "../../data/sources/generated.ts";
 import { defineHicoCommand } from "../command.ts";
@@ -35,15 +34,11 @@ export default defineHicoCommand({
     const line = new ProgressLine();
     try {
       await interruptible(async (signal) => {
-        const report = await prepareStore(
-          generatedOnThreads(options, Math.min(4, availableParallelism())),
-          args.store,
-          {
-            notes: { kind: "generated", ...options },
-            signal,
-            onProgress: ({ done, total }) => line.update(() => `${bar(done / total)} ${done}/${total}`),
-          },
-        );
+        const report = await prepareStore(generatedOnThreads(options), args.store, {
+          notes: { kind: "generated", ...options },
+          signal,
+          onProgress: ({ done, total }) => line.update(() => `${bar(done / total)} ${done}/${total}`),
+        });
         line.clear();
         console.log(args.json ? JSON.stringify(report, null, 2) : formatPrepareReport(report));
       }, "interrupted; nothing was written");

@@ -1,4 +1,5 @@
 /** Generated actions as a source: data for a demonstration, without any download. */
+import { availableParallelism } from "node:os";
 import type { GeneratorOptions } from "../synthetic/generator.ts";
 import { generateClips, generatedActions, generatedCount, SYNTHETIC_PROTOCOL } from "../synthetic/generator.ts";
 import { generateOnThreads } from "../synthetic/on-threads.ts";
@@ -20,9 +21,14 @@ export function generatedSource(options: GeneratorOptions = {}): ClipSource {
 
 /** Clips from which threads are worth their start. */
 const MANY = 200;
+/** Threads at most: what is done with the clips afterwards keeps a core busy at the speed of four. */
+const MOST_THREADS = 4;
 
-/** The same clips in the same order, made on so many threads where they are many. */
-export function generatedOnThreads(options: GeneratorOptions, threads: number): ClipSource | AsyncClipSource {
+/** The same clips in the same order, made on threads where they are many: on as many as there are cores, four at most. */
+export function generatedOnThreads(
+  options: GeneratorOptions = {},
+  threads = Math.min(MOST_THREADS, availableParallelism()),
+): ClipSource | AsyncClipSource {
   if (generatedCount(options) < MANY) return generatedSource(options);
   return {
     ...factsOf(options),

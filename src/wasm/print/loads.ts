@@ -7,8 +7,9 @@
  * last vector of a row reads up to 12 bytes past it, which is why tensors are followed by as much padding.
  */
 import type { Expr, ExprBuilder } from "../../compiler/expr.ts";
+import { indicesOf } from "../../compiler/expr.ts";
 import type { IntExpr } from "../../compiler/int-expr.ts";
-import { loopVariable, sub } from "../../compiler/int-expr.ts";
+import { dependencies, loopVariable, sub } from "../../compiler/int-expr.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import type { Callee, FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
@@ -43,8 +44,12 @@ export class LoadPrinter {
   constructor(context: LoadContext) {
     this.#o = context;
     for (const expr of [...context.exprs.all].reverse()) {
-      if (!("args" in expr) || (!this.#parted.has(expr.id) && choosesWhole(expr, context.dependence))) continue;
-      for (const arg of expr.args) this.#parted.add(arg.id);
+      const isParted = this.#parted.has(expr.id);
+      if (!isParted && choosesWhole(expr, context.dependence)) continue;
+      if ("args" in expr) for (const arg of expr.args) this.#parted.add(arg.id);
+      // What a place that only some lanes read comes from.
+      if (isParted)
+        for (const index of indicesOf(expr)) for (const id of dependencies(index).values) this.#parted.add(id);
     }
   }
 
