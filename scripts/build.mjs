@@ -4,6 +4,7 @@
  * - TypeScript wraps the argument of every `import(…)` that is no literal, to rewrite `.ts` in it; words to bundlers count
  *   only before the argument itself, so it is unwrapped again.
  * - Source maps are cut to lines.
+ * - Declarations that no entry of the package leads to are left out: nobody can import what they describe.
  * - What charts and pages use of d3-scale and uPlot is put into the package, beside its licences: of both packages and
  *   the eight below them a user would install a megabyte, of which this is a twentieth.
  */
@@ -37,6 +38,7 @@ for (const name of readdirSync(out, { recursive: true, encoding: "utf8" })) {
 }
 if (found === 0) throw new Error("no file has an import() of what is no literal: scripts/build.mjs has nothing to mend");
 await takeIn();
+leaveOutInnerDeclarations();
 chmodSync(join(out, "cli/main.js"), 0o755);
 
 /** The text with `import(wrapper(ARGUMENT))` as `import(ARGUMENT)`. */
@@ -56,6 +58,20 @@ function shorten(file, name) {
   const source = relative(dirname(join("dist", name)), join("src", name.replace(/\.js\.map$/, ".ts")));
   const lines = { version: 3, sources: [source.replaceAll("\\", "/")], sourcesContent: [""], names: [] };
   writeFileSync(file, JSON.stringify({ ...lines, mappings: lineMappings(mappings) }));
+}
+
+function leaveOutInnerDeclarations() {
+  const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const reached = new Set();
+  const visit = (file) => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    for (const [, name] of readFileSync(file, "utf8").matchAll(/(?:from |import |import\()"(\.[^"]+)"/g))
+      visit(join(dirname(file), name.replace(/(?:\.d)?\.[jt]s$/, ".d.ts")));
+  };
+  for (const { types } of Object.values(exports)) if (types) visit(join(out, relative("dist", types)));
+  for (const name of readdirSync(out, { recursive: true, encoding: "utf8" }))
+    if (name.endsWith(".d.ts") && !reached.has(join(out, name))) rmSync(join(out, name));
 }
 
 /** Replaces a text that must be there. */

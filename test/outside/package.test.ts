@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { emptyProject, manifest, NAME, root } from "./installed.ts";
 
@@ -48,6 +48,22 @@ test("a stack trace names a file of src and the line that throws", () => {
   const lines = places.map(([, file, line]) => readFileSync(join(root, file), "utf8").split("\n")[Number(line) - 1]);
   assert.match(lines[0] ?? said, /throw new|throw |Error\(/);
   assert.match(lines[1] ?? said, /build\.reshape\(this\.node, shape\)/);
+});
+
+test("declarations that entries lead to are there, and no others", () => {
+  const installed = join(project, "node_modules", NAME);
+  const { exports } = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as {
+    exports: Record<string, { types?: string }>;
+  };
+  const entries = Object.values(exports).flatMap(({ types }) => (types ? [join(installed, types)] : []));
+  assert.ok(entries.length >= 10);
+  const reached = new Set(entries);
+  for (const file of reached)
+    for (const [, name] of readFileSync(file, "utf8").matchAll(/(?:from |import |import\()"(\.[^"]+)"/g))
+      reached.add(join(dirname(file), name.replace(/\.[jt]s$/, ".d.ts")));
+  const dist = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
+  const there = dist.filter((file) => file.endsWith(".d.ts")).map((file) => join(installed, "dist", file));
+  assert.deepEqual([...reached].sort(), there.sort());
 });
 
 test("every compiled file has its map, and what was taken in from other packages its licence", () => {
