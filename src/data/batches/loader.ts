@@ -36,21 +36,20 @@ export function buffersOf(batch: InputBatch): ArrayBuffer[] {
 export class Loader<Batch extends InputBatch = PretrainBatch> {
   /** Milliseconds that `next` has waited for batches. */
   waited = 0;
-  #given: number;
-  readonly #until: number;
   readonly #threads: Threads<InputBatch> | undefined;
-  readonly #own: { readonly store: ClipStore; readonly maker: BatchMaker } | undefined;
+  /** Without threads: the store, and what makes the next batch of it. */
+  readonly #own: { readonly store: ClipStore; next(): InputBatch | undefined } | undefined;
 
   constructor(setup: LoaderSetup, { from, until, workers = 1, prefetch = 4 }: LoaderOptions) {
     if (!Number.isInteger(workers) || workers < 0)
       throw new Error(`loader: workers is ${workers}; it must be a whole number of at least 0`);
     if (!Number.isInteger(prefetch) || prefetch < 1)
       throw new Error(`loader: prefetch is ${prefetch}; it must be a whole number of at least 1`);
-    this.#given = from;
-    this.#until = until;
     if (workers === 0) {
       const store = ClipStore.open(setup.store);
-      this.#own = { store, maker: new BatchMaker(store, setup.plan) };
+      const maker = new BatchMaker(store, setup.plan);
+      let number = from;
+      this.#own = { store, next: () => (number < until ? maker.make(number++) : undefined) };
       return;
     }
     const program = new URL("./loader-worker.js", import.meta.url);
@@ -59,12 +58,10 @@ export class Loader<Batch extends InputBatch = PretrainBatch> {
 
   /** The next batch, or undefined after the last. @throws DataError naming a damaged clip. */
   async next(): Promise<Batch | undefined> {
-    if (this.#given >= this.#until) return undefined;
-    const number = this.#given++;
     const start = performance.now();
-    const batch = this.#own ? this.#own.maker.make(number) : await this.#threads!.next();
+    const batch = this.#own ? this.#own.next() : await this.#threads!.next();
     this.waited += performance.now() - start;
-    return batch as Batch;
+    return batch as Batch | undefined;
   }
 
   /**
