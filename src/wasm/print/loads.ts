@@ -43,6 +43,7 @@ export class LoadPrinter {
 
   constructor(context: LoadContext) {
     this.#o = context;
+    if (!context.vector) return;
     for (const expr of [...context.exprs.all].reverse()) {
       const isParted = this.#parted.has(expr.id);
       if (!isParted && choosesWhole(expr, context.dependence)) continue;
