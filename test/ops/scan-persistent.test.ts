@@ -14,10 +14,10 @@ import type { Problem } from "../support/cells.ts";
 import {
   attending,
   batchNormed,
-  fixed,
   gru,
   leavesFor,
   lstm,
+  normals,
   reference,
   rowByRow,
   shifted,
@@ -123,8 +123,7 @@ describe("scan in one dispatch", () => {
       [4, 3, 1],
       [2, 20000, 2],
     ]) {
-      setDefaultDevice(reference);
-      const [x, h] = [await fixed(6, batch, size), await fixed(batch, size)];
+      const [x, h] = await normals([6, batch, size], [batch, size]);
       const found: HostArray[] = [];
       for (const device of [gpu, reference]) {
         setDefaultDevice(device);
@@ -156,9 +155,7 @@ describe("scan in one dispatch", () => {
 
   test("states that are exchanged, kept as they are, counted in integers, or of more axes", async () => {
     setDefaultDevice(reference);
-    const x = await fixed(5, 4, 2, 3);
-    const w = await fixed(3, 3);
-    const [a, b] = [await fixed(4, 2, 3), await fixed(4, 2, 3)];
+    const [x, w, a, b] = await normals([5, 4, 2, 3], [3, 3], [4, 2, 3], [4, 2, 3]);
     const n = tensor(Int32Array.from([0, 1, 2, 3]));
     const cell = (s: { a: Tensor; b: Tensor; still: Tensor; n: Tensor }, x: Tensor) => ({
       state: { a: s.b, b: s.a.add(x.matmul(w)).tanh(), still: s.still, n: s.n.add(x.sum([1, 2]).gt(0).cast("i32")) },

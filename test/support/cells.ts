@@ -9,9 +9,14 @@ import type { HostArray } from "../../src/tensor/dtype.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 
 export const reference = new ReferenceDevice();
-const draw = new Generator(11);
-export const fixed = async (...shape: number[]) =>
-  tensor(Float32Array.from(await draw.normal(shape).read()), { shape });
+/** Normal values of these shapes, the same whatever was drawn before. */
+export async function normals(...shapes: number[][]): Promise<Tensor[]> {
+  setDefaultDevice(reference);
+  const draw = new Generator(11);
+  const drawn: Tensor[] = [];
+  for (const shape of shapes) drawn.push(tensor(Float32Array.from(await draw.normal(shape).read()), { shape }));
+  return drawn;
+}
 const partsOf = (x: Tensor, parts: number) =>
   Array.from({ length: parts }, (_, k) => x.slice(null, [(k * x.shape[1]) / parts, ((k + 1) * x.shape[1]) / parts]));
 const oneMinus = (x: Tensor) => x.neg().add(1);
@@ -122,15 +127,18 @@ export function resultsOf([x, w, p, h, c]: readonly Tensor[], problem: Problem):
   return [outputs, state.h, state.c, ...gradients([loss], [tensor(1)], [x, w, p, h, c])];
 }
 
+/** Weights are so small that a step does not enlarge what the steps before it have rounded. */
 export async function leavesFor({ gates, batch, hidden }: Problem, steps: number): Promise<Tensor[]> {
-  setDefaultDevice(reference);
-  return [
-    await fixed(steps, batch, gates * hidden),
-    await fixed(gates * hidden, hidden),
-    await fixed(hidden),
-    await fixed(batch, hidden),
-    await fixed(batch, hidden),
-  ];
+  const state = [batch, hidden];
+  const [x, w, ...rest] = await normals(
+    [steps, batch, gates * hidden],
+    [gates * hidden, hidden],
+    [hidden],
+    state,
+    state,
+  );
+  const small = Float32Array.from(await w.read(), (v) => v / Math.sqrt(hidden));
+  return [x, tensor(small, { shape: w.shape }), ...rest];
 }
 
 /** Cells of that kind, by name, with how many times the state an input has. */
