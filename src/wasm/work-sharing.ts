@@ -67,8 +67,9 @@ export const CONTROL = {
   phaseOfThread: 256,
 } as const;
 
-/** Bytes of counters a phase has: its claims (64 bits) and how many units are done. */
+/** Bytes of counters a phase has: how many units are claimed, in which run, and how many are done. */
 export const COUNTER_BYTES = 32;
+const RUN = 4;
 const DONE = 8;
 
 /** Looks at a counter before a thread goes to sleep: some tens of microseconds. */
@@ -77,6 +78,16 @@ const SPINS = 4000;
 const CLAIMS = 256;
 /** Pieces of a kernel on one thread: an engine that has made faster code of it meanwhile runs it from the next call on. */
 const PIECES = 16;
+
+/** Readies as many counters as a run needs, of which no other run is under way. */
+export function resetCounters(words: Int32Array<ArrayBufferLike>, address: number, count: number, run: number): void {
+  for (let at = address / 4; count > 0; count--, at += COUNTER_BYTES / 4) {
+    // The number of the run first: by it a thread that slept through the end of its own knows.
+    Atomics.store(words, at + RUN / 4, run);
+    Atomics.store(words, at, 0);
+    Atomics.store(words, at + DONE / 4, 0);
+  }
+}
 
 export function unitsOf({ kernels, serial }: Phase): number {
   return serial ? 1 : kernels.reduce((sum, k) => sum + k.units, 0);
@@ -103,7 +114,7 @@ export function joinPhases(stages: readonly Stage[]): Stage[] {
 
 /**
  * Adds `alone(table, threadMemory)`, which runs everything, and, where the memory is shared,
- * `reset(counters, run)` and `run(table, run, counters, thread, threadMemory, mayBlock)`.
+ * `run(table, run, counters, thread, threadMemory, mayBlock)`.
  */
 export function emitPhases(
   module: ModuleBuilder,
@@ -121,48 +132,35 @@ export function emitPhases(
           continue;
         }
         for (const call of stage.kernels) {
-          const [kernel, at] = [kernels[call.kernel], tableOf(table, call)];
-          const piece = Math.ceil(call.units / PIECES);
           // Of few units none takes long.
-          if (piece === 1) f.call(kernel, [at, i32.const(0), i32.const(call.units), threadMemory]);
-          else
-            f.for(i32.const(0), i32.const(call.units), piece, (first) =>
-              f.call(kernel, [at, first, f.least(i32.add(first, i32.const(piece)), call.units), threadMemory]),
-            );
+          const piece = call.units > PIECES ? Math.ceil(call.units / PIECES) : call.units;
+          f.scope(() =>
+            f.for(i32.const(0), i32.const(call.units), piece, (first) => {
+              const past = f.least(i32.add(first, i32.const(piece)), call.units);
+              f.call(kernels[call.kernel], [tableOf(table, call), first, past, threadMemory]);
+            }),
+          );
         }
       }
     },
     "alone",
   );
   if (!shared) return;
-  module.function(
-    { parameters: ["i32", "i32"] },
-    (f) => {
-      const [counters, run] = f.parameters;
-      const fresh = f.name(i64.shl(i64.extendI32U(run), i64.const(32)));
-      f.for(i32.const(0), i32.const(countersOf(stages) * COUNTER_BYTES), COUNTER_BYTES, (at) => {
-        const counter = f.name(i32.add(counters, at));
-        f.store(counter, i32.const(0), DONE);
-        f.store(counter, fresh);
-      });
-    },
-    "reset",
-  );
+  const emitPhase = phaseWriter(module);
   module.function(
     { parameters: ["i32", "i32", "i32", "i32", "i32", "i32"] },
     (f) => {
       const [table, , counters, , threadMemory] = f.parameters;
       let [number, counter] = [0, 0];
-      stages.forEach((stage, at) => {
-        const first = f.name(i32.add(counters, i32.const(counter * COUNTER_BYTES)));
-        const isLast = at === stages.length - 1;
+      for (const stage of stages) {
+        const first = i32.add(counters, i32.const(counter * COUNTER_BYTES));
         counter += countersOf([stage]);
         if (!("body" in stage)) {
-          emitPhase(f, unitsOf(stage), { number, counter: first, isLast }, (from, past) =>
+          emitPhase(f, unitsOf(stage), first, number, (from, past) =>
             emitUnits(f, kernels, stage, from, past, { table, threadMemory }),
           );
         } else if (isOnePhase(stage)) {
-          emitPhase(f, stage.apart ?? 1, { number, counter: first, isLast }, (from, past) =>
+          emitPhase(f, stage.apart ?? 1, first, number, (from, past) =>
             emitAlone(f, kernels, stage, table, threadMemory, stage.apart ? [from, past] : undefined),
           );
         } else {
@@ -172,15 +170,15 @@ export function emitPhases(
             const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(row))));
             const from = f.local("i32", i32.add(first, i32.mul(k, i32.const(body.length * COUNTER_BYTES))));
             body.forEach((phase, b) => {
-              const counter = f.local("i32", i32.add(from, i32.const(b * COUNTER_BYTES)));
-              emitPhase(f, unitsOf(phase), { number: here + b, counter, isLast: false }, (begin, past) =>
+              const counter = i32.add(from, i32.const(b * COUNTER_BYTES));
+              emitPhase(f, unitsOf(phase), counter, here + b, (begin, past) =>
                 emitUnits(f, kernels, phase, begin, past, { table: own, threadMemory }),
               );
             });
           });
         }
-        number += "body" in stage ? stage.body.length : 1;
-      });
+        number += phasesOf([stage]).length;
+      }
     },
     "run",
   );
@@ -197,72 +195,93 @@ function emitAlone(
   threadMemory: Value,
   units?: readonly [first: Value, past: Value],
 ): void {
-  f.for(i32.const(0), i32.const(stage.times), 1, (k) => {
-    const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(stage.row))));
-    for (const call of stage.body.flatMap((phase) => phase.kernels)) {
-      const [first, past] = units ?? [i32.const(0), i32.const(call.units)];
-      f.call(kernels[call.kernel], [tableOf(own, call), first, past, threadMemory]);
-    }
-  });
+  f.scope(() =>
+    f.for(i32.const(0), i32.const(stage.times), 1, (k) => {
+      const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(stage.row))));
+      for (const call of stage.body.flatMap((phase) => phase.kernels)) {
+        const [first, past] = units ?? [i32.const(0), i32.const(call.units)];
+        f.call(kernels[call.kernel], [tableOf(own, call), first, past, threadMemory]);
+      }
+    }),
+  );
 }
 
 const tableOf = (table: Value, call: Call): Value => i32.add(table, i32.const(call.table ?? 0));
 
-/** A phase in the course of a run. */
-interface PhaseRun {
-  readonly number: number;
-  /** Address of its counter. */
-  readonly counter: Value;
-  readonly isLast: boolean;
-}
-
-function emitPhase(
+/** Writes a phase of so many units into `run`; `share` writes what a thread does with the units that it has claimed. */
+type PhaseWriter = (
   f: FunctionBuilder,
   units: number,
-  { number, counter, isLast }: PhaseRun,
-  emitShare: (first: Value, past: Value) => void,
-): void {
-  const [, run, , thread, , mayBlock] = f.parameters;
-  const runOf = (claims: Value): Value => i64.wrap(i64.shrU(claims, i64.const(32)));
-  const chunk = Math.max(1, Math.floor(units / CLAIMS));
+  counter: Value,
+  number: number,
+  share: (first: Value, past: Value) => void,
+) => void;
 
-  f.doWhile(() => {
-    const claims = f.local("i64", i64.atomicLoad(counter));
-    const first = f.local("i32", i64.wrap(claims));
-    f.if(i32.ne(runOf(claims), run), () => f.return());
-    const left = f.local("i32", i32.sub(i32.const(units), first));
-    f.if(i32.gtS(left, i32.const(0)), () => {
-      const count = chunk === 1 ? i32.const(1) : f.least(left, chunk);
-      const claimed = i64.add(claims, i64.extendI32U(count));
-      f.if(i64.eq(i64.atomicCompareExchange(counter, claims, claimed), claims), () => {
-        f.store(i32.shl(thread, i32.const(6)), i32.const(number), CONTROL.phaseOfThread);
-        emitShare(first, f.name(i32.add(first, count)));
-        const before = i32.atomicAdd(counter, count, DONE);
-        f.if(i32.eq(i32.add(before, count), i32.const(units)), () => {
-          f.drop(i32.atomicAdd(i32.const(0), i32.const(1), CONTROL.progress));
-          f.drop(i32.atomicNotify(i32.const(0), i32.const(-1), CONTROL.progress));
-        });
-      });
+/** Adds what threads share a phase by, as functions of their own: a program has hundreds of phases. */
+function phaseWriter(module: ModuleBuilder): PhaseWriter {
+  const isOf = (run: Value, counter: Value): Value => i32.eq(i32.atomicLoad(counter, RUN), run);
+  // Takes `chunk` units, or what is left; the first, or −1 where nothing is or the run is over.
+  const claim = module.function({ parameters: ["i32", "i32", "i32", "i32"], result: "i32" }, (f) => {
+    const [counter, run, units, chunk] = f.parameters;
+    const claims = f.local("i64");
+    const first = f.local("i32");
+    const look = (): Value => {
+      f.set(claims, i64.atomicLoad(counter));
+      f.set(first, i64.wrap(claims));
+      return i32.and(isOf(run, counter), i32.ltS(first, units));
+    };
+    f.while(look, () => {
+      const claimed = i64.add(claims, i64.extendI32U(chunk));
+      f.if(i64.eq(i64.atomicCompareExchange(counter, claims, claimed), claims), () => f.return(first));
     });
-    return i32.gtS(left, i32.const(0));
+    f.result(i32.const(-1));
   });
-
-  const wait = () => {
-    const spins = f.local("i32", i32.const(0));
-    const unfinished = () => i32.ne(i32.atomicLoad(counter, DONE), i32.const(units));
+  // So many units more are done.
+  const finish = module.function({ parameters: ["i32", "i32", "i32"] }, (f) => {
+    const [counter, count, units] = f.parameters;
+    const before = i32.atomicAdd(counter, count, DONE);
+    f.if(i32.eq(i32.add(before, count), units), () => {
+      f.drop(i32.atomicAdd(i32.const(0), i32.const(1), CONTROL.progress));
+      f.drop(i32.atomicNotify(i32.const(0), i32.const(-1), CONTROL.progress));
+    });
+  });
+  // Until all units are done; 1 where the thread shall leave, else 0.
+  const wait = module.function({ parameters: ["i32", "i32", "i32", "i32"], result: "i32" }, (f) => {
+    const [counter, run, units, mayBlock] = f.parameters;
+    const spins = f.local("i32");
+    const progress = f.local("i32");
+    const unfinished = () => i32.ne(i32.atomicLoad(counter, DONE), units);
+    const leave = () => f.return(i32.const(1));
     f.while(unfinished, () => {
-      f.if(i32.ne(runOf(i64.atomicLoad(counter)), run), () => f.return());
-      const progress = f.local("i32", i32.atomicLoad(i32.const(0), CONTROL.progress));
-      f.if(i32.atomicLoad(i32.const(0), CONTROL.failed), () => f.return());
+      f.if(i32.eqz(isOf(run, counter)), leave);
+      f.set(progress, i32.atomicLoad(i32.const(0), CONTROL.progress));
+      f.if(i32.atomicLoad(i32.const(0), CONTROL.failed), leave);
       f.set(spins, i32.add(spins, i32.const(1)));
       f.if(i32.and(mayBlock, i32.gtS(spins, i32.const(SPINS))), () =>
         f.if(unfinished(), () => f.drop(i32.atomicWait(i32.const(0), progress, CONTROL.progress))),
       );
     });
+    f.result(i32.const(0));
+  });
+  return (f, units, counter, number, share) => {
+    const [, run, , thread, , mayBlock] = f.parameters;
+    const chunk = i32.const(Math.max(1, Math.floor(units / CLAIMS)));
+    const all = i32.const(units);
+    f.store(i32.shl(thread, i32.const(6)), i32.const(number), CONTROL.phaseOfThread);
+    f.scope(() => {
+      const first = f.local("i32", i32.const(0));
+      const claimed = (): Value => {
+        f.set(first, f.call(claim, [counter, run, all, chunk])!);
+        return i32.geS(first, i32.const(0));
+      };
+      f.while(claimed, () => {
+        const past = f.least(i32.add(first, chunk), units);
+        share(first, past);
+        f.call(finish, [counter, i32.sub(past, first), all]);
+      });
+    });
+    f.if(f.call(wait, [counter, run, all, mayBlock])!, () => f.return());
   };
-  // After the last phase only the thread that asked for the run (number 0) has to know that it is over.
-  if (isLast) f.if(i32.eqz(thread), wait);
-  else wait();
 }
 
 /** Units `first` up to `past` of a phase, its kernels' units counted one kernel after the other. */
@@ -282,16 +301,15 @@ function emitUnits(
   let start = 0;
   for (const call of parts) {
     const { kernel, units } = call;
-    if (parts.length === 1) {
-      f.call(kernels[kernel], [tableOf(table, call), first, past, threadMemory]);
-      return;
-    }
     const at = (x: Value): Value => f.name(i32.sub(x, i32.const(start)));
-    const from = at(first);
-    const to = at(past);
-    const begin = f.name(select(i32.gtS(from, i32.const(0)), from, i32.const(0)));
-    const end = f.least(to, units);
-    f.if(i32.ltS(begin, end), () => f.call(kernels[kernel], [tableOf(table, call), begin, end, threadMemory]));
+    if (parts.length === 1) f.call(kernels[kernel], [tableOf(table, call), first, past, threadMemory]);
+    else
+      f.scope(() => {
+        const [from, to] = [at(first), at(past)];
+        const begin = f.name(select(i32.gtS(from, i32.const(0)), from, i32.const(0)));
+        const end = f.least(to, units);
+        f.if(i32.ltS(begin, end), () => f.call(kernels[kernel], [tableOf(table, call), begin, end, threadMemory]));
+      });
     start += units;
   }
 }

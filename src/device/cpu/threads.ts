@@ -3,7 +3,7 @@
  *
  * The caller takes part in the work and waits, without its event loop, until the plan is done.
  */
-import { CONTROL, COUNTER_BYTES } from "../../wasm/work-sharing.ts";
+import { CONTROL, COUNTER_BYTES, resetCounters } from "../../wasm/work-sharing.ts";
 import { hasProcess, importLate } from "../environment.ts";
 import type { Block, CpuMemory } from "./memory.ts";
 import type { JobWords } from "./worker-text.ts";
@@ -12,7 +12,6 @@ import { JOB, workerText } from "./worker-text.ts";
 /** What a module exports, see `emitPhases`. */
 export interface ProgramExports {
   alone(table: number, threadMemory: number): void;
-  reset(counters: number, run: number): void;
   run(table: number, run: number, counters: number, thread: number, threadMemory: number, mayBlock: number): void;
 }
 
@@ -92,7 +91,7 @@ export class Threads {
     const words = this.#memory.words;
     this.#run = (this.#run + 1) & 0x7fffffff;
     const run = this.#run;
-    program.exports.reset(counters, run);
+    resetCounters(words, counters, program.counters, run);
     Atomics.store(words, CONTROL.failed / 4, 0);
     const { module, moduleBytes, id } = program;
     const job: JobWords = [module.address, moduleBytes, table, run, counters, own, this.#threadBytes];

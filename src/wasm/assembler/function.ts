@@ -1,6 +1,7 @@
 /**
  * The body of a WebAssembly function, written statement by statement: locals, stores, loops, branches and calls.
  */
+import { getOrCompute } from "../../compiler/memo.ts";
 import type { Value, ValueType } from "./instructions.ts";
 import { i32, immediate, select, unsignedLeb } from "./instructions.ts";
 
@@ -37,7 +38,10 @@ export function typeCode(type: ValueType): number {
 export class FunctionBuilder {
   readonly parameters: readonly Local[];
   readonly #locals: ValueType[] = [];
+  /** Locals of scopes that have ended. */
   readonly #free = new Map<ValueType, number[]>();
+  /** Locals of the innermost scope. */
+  #taken: Local[] = [];
   readonly #code: number[] = [];
   /** A vector that is never set. */
   #zero: Local | undefined;
@@ -50,11 +54,24 @@ export class FunctionBuilder {
 
   /** A fresh local, 0 unless `initial` is given. In a loop it keeps its value from the round before. */
   local(type: ValueType, initial?: Value): Local {
-    const reusable = this.#free.get(type)?.pop();
+    // One that was used before does not begin with 0.
+    const reusable = initial && this.#free.get(type)?.pop();
     const local = localValue(type, reusable ?? this.signature.parameters.length + this.#locals.push(type) - 1);
+    this.#taken.push(local);
     if (initial) this.set(local, initial);
-    else if (reusable !== undefined) throw new Error("internal: a local has no value");
     return local;
+  }
+
+  /**
+   * Writes `body`, after which the locals it took are given to others. A function of many parts that have locals each is
+   * slow to compile: engines look at all locals wherever branches meet.
+   */
+  scope(body: () => void): void {
+    const outer = this.#taken;
+    this.#taken = [];
+    body();
+    for (const { type, index } of this.#taken) getOrCompute(this.#free, type, (): number[] => []).push(index);
+    this.#taken = outer;
   }
 
   /** A local that holds `value`: for what is used more than once. Constants and locals are handed back as they are. */

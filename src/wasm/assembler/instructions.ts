@@ -183,10 +183,7 @@ export const i32 = {
 /** What counters of 64 bits need. */
 export const i64 = {
   add: binary("i64", "i64", 0x7c),
-  shl: binary("i64", "i64", 0x86),
-  shrU: binary("i64", "i64", 0x88),
   eq: binary("i32", "i64", 0x51),
-  const: (value: number): Value => ({ type: "i64", code: [0x42, ...signedLeb(value)] }),
   extendI32U: unary("i64", "i32", 0xad),
   wrap: unary("i32", "i64", 0xa7),
   atomicLoad: load("i64", 3, 0xfe, 0x11),
