@@ -37,7 +37,7 @@ describe("phases of a program", () => {
       });
     }
     // After the length, which takes two bytes: one run of locals, of how many, of which type.
-    assert.deepEqual(f.encode().slice(2, 5), [1, 2, 0x7f]);
+    assert.deepEqual([...f.encode().slice(2, 5)], [1, 2, 0x7f]);
   });
 
   test("one without a first value is 0, whatever was used before", () => {

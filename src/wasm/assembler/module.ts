@@ -8,8 +8,11 @@ import { unsignedLeb } from "./instructions.ts";
 /** Pages of 64 KiB that the memory may grow to: all that 32-bit addresses reach. */
 export const MAX_PAGES = 65536;
 
+/** Any bytes as a text of their own: what is equal is found at once among texts. */
+const latin1 = new TextDecoder("latin1");
+
 export class ModuleBuilder {
-  readonly #functions: { readonly signature: Signature; readonly body: readonly number[] }[] = [];
+  readonly #functions: { readonly signature: Signature; readonly body: Uint8Array }[] = [];
   readonly #exports = new Map<string, number>();
   /** Exported functions by their code. */
   readonly #known = new Map<string, number>();
@@ -24,7 +27,7 @@ export class ModuleBuilder {
     const body = builder.encode();
     const add = (): number => this.#functions.push({ signature, body }) - 1;
     if (!exported) return { index: add(), signature };
-    const key = body.join();
+    const key = latin1.decode(body);
     const index = this.#known.get(key) ?? add();
     this.#known.set(key, index);
     this.#exports.set(exported, index);
@@ -74,7 +77,7 @@ export class ModuleBuilder {
   }
 }
 
-function lengthOf(parts: readonly (readonly number[])[]): number {
+function lengthOf(parts: readonly ArrayLike<number>[]): number {
   return parts.reduce((sum, part) => sum + part.length, 0);
 }
 
@@ -84,7 +87,7 @@ function text(value: string): number[] {
 }
 
 /** In pieces. */
-function section(id: number, entries: readonly (readonly number[])[]): readonly (readonly number[])[] {
+function section(id: number, entries: readonly ArrayLike<number>[]): readonly ArrayLike<number>[] {
   const parts = [unsignedLeb(entries.length), ...entries];
   return [[id, ...unsignedLeb(lengthOf(parts))], ...parts];
 }
