@@ -17,6 +17,13 @@ const MODULES = {
   define: { "import.meta.url": "sourcePlace" },
 } as const satisfies BuildOptions;
 
+/** Programs of threads, by their path in src. */
+const WORKERS = [
+  "data/batches/loader-worker.ts",
+  "data/synthetic/generator-worker.ts",
+  "report/measures/tsne-worker.ts",
+];
+
 /** Tells every file the place that `placeOf` gives for its source's path. */
 function placed(placeOf: (path: string) => string): Plugin {
   return {
@@ -54,7 +61,7 @@ export async function bundleTests(root: string, files: readonly string[], folder
  */
 export async function bundleCommand(root: string, folder: string): Promise<string> {
   const [src, outdir] = [join(root, "src"), join(folder, "dist")];
-  const programs = ["cli/main.ts", "data/batches/loader-worker.ts", "data/synthetic/generator-worker.ts"];
+  const programs = ["cli/main.ts", ...WORKERS];
   await build({
     ...MODULES,
     ...{ absWorkingDir: root, entryPoints: programs.map((path) => join(src, path)), outbase: src, outdir },

@@ -28,8 +28,8 @@ import type { Comparison } from "./compare.ts";
 import { compareRuns, judgementOf } from "./compare.ts";
 import { evenly, rowsOf, unitRows } from "./measures/feature-rows.ts";
 import type { LevelMaps } from "./measures/levels.ts";
-import { levelMaps } from "./measures/levels.ts";
-import { tsne } from "./measures/tsne.ts";
+import { layoutsOf } from "./measures/layouts.ts";
+import { levelMaps, levelsOf } from "./measures/levels.ts";
 
 /** Which run is reported, and how much of it. */
 export interface ReportOptions {
@@ -113,13 +113,13 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
     const test = shownOf === "training" ? train : await features("test", testClips);
 
     const shown = evenly(test.rows, mapClips);
-    const layout = tsne(unitRows(rowsOf(test, shown)).data, shown.length, {
-      onIteration: (d, n) => onProgress?.("map", d, n),
-    });
-    const levels =
-      settings.granularity > 1
-        ? levelMaps(test, settings.granularity, levelClips, (d, n) => onProgress?.("maps of levels", d, n))
-        : undefined;
+    const apart = settings.granularity > 1 ? levelsOf(test, settings.granularity, levelClips) : undefined;
+    const points = [
+      unitRows(rowsOf(test, shown)),
+      ...(apart?.tables ?? []).map((table) => rowsOf(table, apart!.shown)),
+    ];
+    const [layout, ...layouts] = await layoutsOf(points, (d, n) => onProgress?.("maps", d, n));
+    const levels = apart && levelMaps(apart, layouts);
     const mapped = shown.map((row) => test.clips[row]);
     const asked = queriesOf(test, queries);
     // A clip that asks among its own kind finds itself first, which tells nothing.

@@ -7,8 +7,10 @@ import { after, describe, test } from "node:test";
 import fc from "fast-check";
 import type { FeatureTable } from "../../src/hico/index.ts";
 import { resolveSettings, RunFolder, scoresOf } from "../../src/hico/index.ts";
-import { levelOf, unitRows } from "../../src/report/measures/feature-rows.ts";
-import { levelMaps } from "../../src/report/measures/levels.ts";
+import { levelOf, rowsOf, unitRows } from "../../src/report/measures/feature-rows.ts";
+import { layoutsOf } from "../../src/report/measures/layouts.ts";
+import { levelMaps, levelsOf } from "../../src/report/measures/levels.ts";
+import { tsne } from "../../src/report/measures/tsne.ts";
 import type { ReportData } from "../../src/report/index.ts";
 import { compareRuns, daviesBouldin, reportFigures } from "../../src/report/index.ts";
 import { elements } from "./charts/svg.ts";
@@ -64,14 +66,22 @@ const table: FeatureTable = {
   ),
 };
 
-test("a level's features are its slices of both domains", () => {
+test("a level's features are its slices of both domains", async () => {
   const level = levelOf(table, 1, 3);
   assert.deepEqual([level.width, ...level.data.subarray(0, 8)], [4, 100, 110, 1100, 1110, 101, 111, 1101, 1111]);
   assert.throws(() => levelOf(table, 0, 5), /width 12 are not those of 5 levels/);
   const units = unitRows(level);
   for (let row = 0; row < 6; row++)
     assert.ok(Math.abs(Math.hypot(...units.data.subarray(4 * row, 4 * row + 4)) - 1) < 1e-6);
-  const { labels, levels } = levelMaps(table, 3, 4);
+  const apart = levelsOf(table, 3, 4);
+  const points = apart.tables.map((level) => rowsOf(level, apart.shown));
+  const layouts = await layoutsOf(points);
+  // Threads change nothing but the speed.
+  assert.deepEqual(
+    layouts,
+    points.map(({ data, rows }) => tsne(data, rows)),
+  );
+  const { labels, levels } = levelMaps(apart, layouts);
   assert.deepEqual(labels, [0, 1, 1, 0]);
   assert.deepEqual(
     levels.map(({ x, y }) => [x.length, y.length]),

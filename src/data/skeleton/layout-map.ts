@@ -78,7 +78,14 @@ export function mapClip(clip: Clip, map: LayoutMap): Clip {
     const start = body * from * 3;
     const seen = (joint: number): boolean => !isLost(clip.data, start + joint * 3);
     for (const all of map.sources) {
-      const there = all.length > 1 ? all.filter(([joint]) => seen(joint)) : all;
+      // Nearly all joints of nearly all maps.
+      if (all.length === 1) {
+        const [[joint, weight]] = all;
+        const first = start + joint * 3;
+        for (let i = first; i < first + 3; i++) out.data[to++] = 0 + weight * clip.data[i];
+        continue;
+      }
+      const there = all.filter(([joint]) => seen(joint));
       const total = there.reduce((sum, [, weight]) => sum + weight, 0);
       const part = there.length < all.length && Math.abs(total) > 1e-6;
       const sources = part ? there.map(([joint, weight]) => [joint, weight / total] as const) : all;

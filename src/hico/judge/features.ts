@@ -33,10 +33,13 @@ export interface FeatureOptions {
   readonly inputs: InputSettings;
   /** Clips encoded at once. Default 64. */
   readonly batch?: number;
-  /** Loader threads. Default 1. */
+  /** Loader threads. Default 1, and none for few clips. */
   readonly workers?: number;
   readonly onProgress?: (done: number, total: number) => void;
 }
+
+/** Batches up to which they are made in less time than a thread takes to start. */
+const FEW_BATCHES = 24;
 
 /** The 2·G·d features of clips: dropout off, the fixed crop. */
 export async function encodeClips(
@@ -119,12 +122,18 @@ function emptyTable(store: ClipStore, clips: readonly number[], width: number): 
 export async function* evaluationBatches(
   store: ClipStore,
   clips: readonly number[],
-  { inputs, batch = 64, workers = 1 }: FeatureOptions,
+  { inputs, batch = 64, workers }: FeatureOptions,
 ): AsyncGenerator<{ readonly batch: EvaluationBatch; readonly first: number }> {
   const plan = { kind: "evaluation", clips, batch, inputs } as const;
-  const loader = new Loader<EvaluationBatch>({ store: store.path, plan }, { from: 0, until: batchesOf(plan), workers });
+  const until = batchesOf(plan);
+  const loader = new Loader<EvaluationBatch>(
+    { store: store.path, plan },
+    { from: 0, until, workers: workers ?? (until > FEW_BATCHES ? 1 : 0) },
+  );
   try {
     for (let first = 0; ; first += batch) {
+      // Without threads nothing else waits: signals are heard between turns of the event loop only.
+      await new Promise(setImmediate);
       const next = await loader.next();
       if (!next) return;
       yield { batch: next, first };

@@ -1,8 +1,7 @@
 /** Each level of the hierarchy alone: a map of its features, and how well classes are apart in them. */
 import type { FeatureTable } from "../../hico/judge/features.ts";
 import { daviesBouldin } from "./davies-bouldin.ts";
-import { evenly, levelOf, rowsOf, unitRows } from "./feature-rows.ts";
-import { tsne } from "./tsne.ts";
+import { evenly, levelOf, unitRows } from "./feature-rows.ts";
 
 /** The maps of all levels. */
 export interface LevelMaps {
@@ -20,22 +19,26 @@ export interface LevelMap {
   readonly y: readonly number[];
 }
 
+/** The levels of a table. */
+export interface Levels {
+  /** Features of all clips at length 1, finest level first. */
+  readonly tables: readonly FeatureTable[];
+  /** Rows of the clips on the maps. */
+  readonly shown: readonly number[];
+}
+
 /** @param most clips on a map at most */
-export function levelMaps(
-  test: FeatureTable,
-  granularity: number,
-  most: number,
-  onProgress?: (done: number, total: number) => void,
-): LevelMaps {
-  const shown = evenly(test.rows, most);
-  const levels = Array.from({ length: granularity }, (_, level): LevelMap => {
-    const table = unitRows(levelOf(test, level, granularity));
-    const layout = tsne(rowsOf(table, shown).data, shown.length, {
-      onIteration: (d, n) => onProgress?.(level + d / n, granularity),
-    });
+export function levelsOf(test: FeatureTable, granularity: number, most: number): Levels {
+  const tables = Array.from({ length: granularity }, (_, level) => unitRows(levelOf(test, level, granularity)));
+  return { tables, shown: evenly(test.rows, most) };
+}
+
+/** @param layouts where each level's shown clips are in the plane, as `tsne` gives it */
+export function levelMaps({ tables, shown }: Levels, layouts: readonly Float64Array[]): LevelMaps {
+  const levels = tables.map((table, level): LevelMap => {
     const index = daviesBouldin(table.data, table.labels);
-    const axis = (offset: number): number[] => shown.map((_, i) => Number(layout[2 * i + offset].toFixed(3)));
+    const axis = (offset: number): number[] => shown.map((_, i) => Number(layouts[level][2 * i + offset].toFixed(3)));
     return { daviesBouldin: index === undefined ? undefined : Number(index.toFixed(4)), x: axis(0), y: axis(1) };
   });
-  return { labels: shown.map((row) => test.labels[row]), levels };
+  return { labels: shown.map((row) => tables[0].labels[row]), levels };
 }
