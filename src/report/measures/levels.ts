@@ -20,7 +20,7 @@ export interface LevelMap {
 }
 
 /** The levels of a table. */
-export interface Levels {
+interface Levels {
   /** Features of all clips at length 1, finest level first. */
   readonly tables: readonly FeatureTable[];
   /** Rows of the clips on the maps. */
