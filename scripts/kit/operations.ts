@@ -433,6 +433,61 @@ const MOVES: KitCases = {
       ["n", 2],
     ],
   },
+  // Parts that a kernel computes but for their order or their size.
+  "joins of parts of one size": {
+    f: (a, b, c) => [
+      ...[a.sub(a.mul(c).sum(-1, true))].flatMap((z) => [
+        concat([z, z.flip(0)], 1),
+        concat([z, z.mul(2).slice([0, 1]), z.neg()], 0),
+        concat([z, z.sum(0, true).expand([2, 3])], 0),
+        concat([z, b.mul(z.sum()).expand([6, 3])], 0),
+      ]),
+      concat([a.sin(), b.cos().expand([6, 3])], 0),
+      concat([a.exp(), c.sin().flip(0)], 0),
+      concat([c.cos(), a.tanh().transpose().reshape([2, 3])], 1),
+      concat([a.mul(c), c.sub(a), a.square()], 1),
+    ],
+    inputs: [
+      [2, 3],
+      [6, 1],
+      [2, 3],
+    ],
+    large: 0,
+  },
+  // Slices that make up their value, and some that do not: with a place twice, with a rest, of other axes, in steps.
+  "slices side by side": {
+    f: (a, b, c, d, e) => [
+      a
+        .slice(null, [0, 2])
+        .sin()
+        .mul(a.slice(null, [2, 4]))
+        .add(a.slice(null, [4, 6]).exp()),
+      b
+        .slice(null, [0, 3])
+        .sin()
+        .mul(b.slice(null, [2, 5])),
+      c
+        .slice(null, [0, 2])
+        .sin()
+        .mul(c.slice(null, [2, 4])),
+      d
+        .slice([0, 2], [0, 3])
+        .sin()
+        .mul(d.slice([2, 4], [3, 6])),
+      e
+        .slice(null, [0, 6, 2])
+        .sin()
+        .mul(e.slice(null, [3, 6])),
+    ],
+    inputs: [
+      [4, 6],
+      [4, 6],
+      [4, 6],
+      [4, 6],
+      [4, 6],
+    ],
+    large: 0,
+  },
   expansions: {
     f: (a) => [a.expand([5, 3, 4]).sin(), a.unsqueeze(1).expand([3, 7, 4]).square(), a.flip(0).add(a)],
     inputs: [[3, 4]],

@@ -106,7 +106,8 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
     "last digits,joins,views,windows,pads,angles,draws,choices,special,rectifiers,graphs",
   ],
   [/compiler\/(plan|graph)/, "variables,starts again,scaled,programs"],
-  [/compiler\/fusion/, "view of another,graphs"],
+  [/compiler\/fusion/, "of one size,view of another,graphs"],
+  [/autograd\/total/, "slices side by side"],
   [/work-sharing|device\/cpu/, "long,wide,products,the same bits"],
 ];
 
