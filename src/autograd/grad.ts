@@ -49,6 +49,8 @@ function refuseSimplified(target: Tensor, outputs: readonly Tensor[]): void {
   const { node } = target;
   const base = producerOf(node);
   if (base === node && node.op.kind !== "full") return;
+  // A batch of no rows: its gradient has no element that could be another.
+  if (target.size === 0) return;
   const held = new Set(
     topologicalOrder(
       outputs.map((t) => t.node),

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { alias, grad, gradients, noGrad, valueAndGrad } from "../../src/autograd/grad.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import { Tensor, ones, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
+import { Tensor, concat, ones, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import type { FusedOp } from "../../src/tensor/index.ts";
 import * as build from "../../src/tensor/build.ts";
 import { numbers } from "../support/helpers.ts";
@@ -25,6 +25,24 @@ describe("grad", () => {
         [10, 20],
       ],
     );
+  });
+
+  test("of a batch of no rows is as empty as it, and 0 for what it meets", async () => {
+    const sums = (f: (x: Tensor, w: Tensor) => Tensor) =>
+      grad(([x, w]: [Tensor, Tensor]) => f(x, w).sum())([zeros([0, 2]), ones([2, 3])]);
+    for (const f of [(x: Tensor, w: Tensor) => x.matmul(w), (x: Tensor, w: Tensor) => concat([x.matmul(w), w])]) {
+      const [dx, dw] = sums(f);
+      assert.deepEqual(
+        [dx.shape, dw.shape],
+        [
+          [0, 2],
+          [2, 3],
+        ],
+      );
+      assert.deepEqual(await numbers(dx), []);
+    }
+    assert.deepEqual(await numbers(sums((x, w) => x.matmul(w))[1]), new Array(6).fill(0));
+    assert.deepEqual(await numbers(grad((x: Tensor) => x.tan().sum())(zeros([3, 0]))), []);
   });
 
   test("of an unused input is zeros", async () => {
