@@ -171,10 +171,14 @@ export function floorDiv(x: Tensor, y: Operand): Tensor {
   return isFloat(meeting("floorDiv", x, y)) ? x.div(y).floor() : binary("floorDiv", x, y);
 }
 
-/** x − y·⌊x / y⌋, of floats as well. */
+/**
+ * x − y·⌊x / y⌋, of floats as well. Of these x / y may round up to a whole number, and y·⌊x / y⌋ past x: what that leaves
+ * has the other sign than y, or is a multiple of it, and is reduced once more.
+ */
 export function mod(x: Tensor, y: Operand): Tensor {
   if (!isFloat(meeting("mod", x, y))) return binary("mod", x, y);
-  return x.sub(x.div(y).floor().mul(y));
+  const rest = (x: Tensor) => x.sub(x.div(y).floor().mul(y));
+  return rest(rest(x));
 }
 
 function meeting(op: string, x: Tensor, y: Operand): DType {

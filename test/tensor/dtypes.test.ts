@@ -131,6 +131,8 @@ const VALUES: readonly (readonly [string, () => Tensor, readonly number[]])[] = 
   ["rounding down", () => i32(7, -7).floorDiv(2), [3, -4]],
   ["the sign of the divisor", () => i32(7, -7).mod(-3), [-2, -1]],
   ["remainders of floats", () => tensor([5.5, -0.5]).mod(2), [1.5, 1.5]],
+  ["remainders where quotients round up to whole numbers", () => arange(1000).div(10).mod(0.1).lt(0).sum(), [0]],
+  ["of negative divisors as well", () => arange(1000).div(10).mod(-0.1).gt(0).sum(), [0]],
   ["< a fraction", () => i32(0, 1).lt(0.5), [1, 0]],
   ["≤ a fraction", () => i32(0, 1, -1).le(-0.5), [0, 0, 1]],
   ["> a fraction", () => i32(0, 1).gt(0.5), [0, 1]],
