@@ -7,6 +7,7 @@
 import * as build from "../tensor/build.ts";
 import { ones, zerosLike } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
+import { requireTensor } from "../tensor/door/door.ts";
 import type { Node } from "../tensor/node.ts";
 import { countUsers, producerOf, topologicalOrder, uncounted } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
@@ -230,6 +231,7 @@ export function noGrad<T>(f: () => T): T {
 }
 
 function requireScalar(op: string, value: Tensor): void {
+  requireTensor(op, "the function's value", value);
   if (value.size !== 1) {
     throw new Error(
       `${op}: the function must give one number, not shape ${formatShape(value.shape)}; reduce it, for example with .mean()`,

@@ -73,11 +73,13 @@ export function binary(name: ElementwiseName, x: Tensor, y: Operand): Tensor {
   return inDType(name, dtype, x.node, (to) => build.cast(y.node, to));
 }
 
-/** Bits are those of the tensor's own dtype: a number must be one of its values. */
+/** Bits are those of the tensor's own dtype: a number must be one of its values, and places are those that there are. */
 function integerOperand(name: ElementwiseName, x: Tensor, y: number): DType {
+  const shifts = name.startsWith("shift");
   // 0xffffffff and the like are the bits of an i32 too.
-  if (x.dtype === "bool" || isFloat(x.dtype) || holds("u32", y) || holds("i32", y)) return x.dtype;
-  throw new Error(`${name}: the operand must be a whole number of 32 bits, not ${y}`);
+  const fits = shifts ? (y & 31) === y : holds("u32", y) || holds("i32", y);
+  if (x.dtype === "bool" || isFloat(x.dtype) || fits) return x.dtype;
+  throw new Error(`${name}: the operand must be a whole number ${shifts ? "from 0 to 31" : "of 32 bits"}, not ${y}`);
 }
 
 function inDType(name: ElementwiseName, dtype: DType, x: Node, y: (to: DType) => Node): Tensor {

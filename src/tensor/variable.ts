@@ -7,6 +7,7 @@
  */
 import type { Backend } from "./backend.ts";
 import * as build from "./build.ts";
+import { requireTensor } from "./door/door.ts";
 import type { VariableState } from "./node.ts";
 import { Node, topologicalOrder } from "./node.ts";
 import { makePending, noteInitial, pendingAssignments, variables } from "./program/pending.ts";
@@ -36,6 +37,7 @@ export class Variable extends Tensor {
   #trainable: boolean;
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
+    requireTensor("variable", "the first value", initial);
     const state: VariableState = {
       name: options.name ?? `variable${unnamed++}`,
       version: 0,
@@ -92,6 +94,7 @@ export class Variable extends Tensor {
 
   /** From now on the variable has this value (same shape and dtype). Runs at the next realization. */
   assign(value: Tensor): this {
+    requireTensor("assign", "the value", value);
     if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
       throw new Error(
         `assign: variable "${this.name}" is ${this.dtype}${formatShape(this.shape)}, ` +

@@ -17,6 +17,7 @@ import {
   setDefaultDevice,
   stack,
   tensor,
+  variable,
   zeros,
 } from "../../src/tensor/index.ts";
 import type { ElementwiseName } from "../../src/tensor/index.ts";
@@ -62,6 +63,16 @@ const REFUSALS: readonly Refusal[] = [
     "a shape of another size",
     () => tensor(new Float32Array(5), { shape: [2, 3] }),
     /tensor: shape \[2, 3\] has 6 elements, the data 5/,
+  ],
+  ["a variable of a number", () => variable(5 as never), /variable: the first value must be a tensor, not 5/],
+  ["a number assigned", () => variable(ones([1])).assign(5 as never), /assign: the value must be a tensor, not 5/],
+  ["the gradient of a number", () => grad(() => 5 as never)(x), /grad: the function's value must be a tensor, not 5/],
+  ["a shift by 32 bits", () => i.shiftLeft(32), /shiftLeft: the operand must be a whole number from 0 to 31, not 32/],
+  ["a shift the other way", () => i.shiftRight(-1), /shiftRight: .* from 0 to 31, not -1/],
+  [
+    "integers beyond 32 bits",
+    () => tensor(BigInt64Array.of(2n ** 40n)),
+    /tensor: element 0 is 1099511627776, which no i32 holds exactly/,
   ],
   ["sizes that are no sizes", () => zeros([2, -1]), /zeros: shape \[2, -1\]: sizes must be integers ≥ 0, not -1/],
   ["fractional sizes", () => ones([1.5]), /ones: shape \[1.5\]: sizes must be integers ≥ 0, not 1.5/],

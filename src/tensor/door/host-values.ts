@@ -103,7 +103,7 @@ function fromBig(value: bigint, dtype: DType, at: number): number {
     (dtype === "u32" ? BigInt.asUintN(32, value) : BigInt.asIntN(32, value)) === value;
   if (holds && (dtype === "bool" || BigInt(number) === value)) return number;
   throw new Error(
-    `tensor: element ${at} is ${value}, which ${holds ? "no number" : dtype} holds exactly; ` +
+    `tensor: element ${at} is ${value}, which no ${holds ? "number" : dtype} holds exactly; ` +
       `convert the array first, for example with Float64Array.from(array, Number)`,
   );
 }
