@@ -3,8 +3,8 @@
  * generator, so they have PyTorch's distributions and not its numbers.
  */
 import type { DType } from "../tensor/dtype.ts";
-import type { Generator } from "../tensor/random.ts";
-import { rng } from "../tensor/random.ts";
+import { describeValue } from "../tensor/door/door.ts";
+import { Generator, rng } from "../tensor/random.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
@@ -44,4 +44,12 @@ export function requireCount(layer: string, name: string, value: number, least =
 /** Throws unless the value is a probability below 1. */
 export function requireProbability(layer: string, p: number): void {
   if (!(p >= 0 && p < 1)) throw new Error(`${layer}: the dropout probability is ${p}; it must be in [0, 1)`);
+}
+
+/** Other layers take their generator by name: here an object of options would be found out in the first training step. */
+export function requireGenerator(layer: string, generator: unknown): void {
+  if (generator === undefined || generator instanceof Generator) return;
+  throw new TypeError(
+    `${layer}: the generator must be a Generator, not ${describeValue(generator)}; write new ${layer}(0.5, generator)`,
+  );
 }

@@ -8,7 +8,7 @@ import { rng } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
 import type { LayerOptions } from "./initialize.ts";
-import { parameter, requireCount, requireProbability } from "./initialize.ts";
+import { parameter, requireCount, requireGenerator, requireProbability } from "./initialize.ts";
 import type { TensorModule } from "./module.ts";
 import { Module } from "./module.ts";
 import { checkOptions, describeValue } from "../tensor/door/door.ts";
@@ -64,6 +64,7 @@ export class Dropout extends Module {
   ) {
     super();
     requireProbability("Dropout", p);
+    requireGenerator("Dropout", generator);
   }
 
   /** x of any shape → the same shape; x itself outside training. */

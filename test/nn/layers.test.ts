@@ -151,6 +151,10 @@ describe("dropout", () => {
       layer.eval();
       assert.equal(layer.forward(x), x);
       assert.equal(dropout(x, 0), x);
+      assert.throws(
+        () => new Dropout(0.5, { generator: new Generator(0) } as never),
+        /Dropout: the generator must be a Generator, not an object .generator.; write new Dropout\(0\.5, generator\)/,
+      );
       assert.throws(() => new Dropout(1), /Dropout: the dropout probability is 1; it must be in \[0, 1\)/);
     }));
 });

@@ -23,7 +23,7 @@ import type { Generator } from "../../tensor/random.ts";
 import { rng } from "../../tensor/random.ts";
 import { formatShape, normalizeAxis, sizeOf } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { requireProbability } from "../initialize.ts";
+import { requireGenerator, requireProbability } from "../initialize.ts";
 import { Module } from "../module.ts";
 
 /** Largest of each window of the last two axes (torch.nn.MaxPool2d). */
@@ -133,6 +133,7 @@ abstract class ChannelDropout extends Module {
   ) {
     super();
     requireProbability(this.constructor.name, p);
+    requireGenerator(this.constructor.name, generator);
   }
   /** x [N, C, ...] or [C, ...] → the same shape. */
   forward(x: Tensor): Tensor {
