@@ -79,6 +79,16 @@ test("a folder is prepared without a kind; what is there is written over by forc
   }
   assert.equal((await hico("data", "prepare", "rec", "own.clips", "--force", "--no-normalize")).code, 0);
   assert.notDeepEqual(readFileSync(join(folder, "own.clips")), bytes);
+  // By force neither: what is read from. A store that lies among the recordings is no recording.
+  const recording = readFileSync(join(folder, "rec/walk/a.csv"));
+  const over = await hico("data", "prepare", "rec", "rec/walk/a.csv", "--force");
+  assert.equal(over.code, 1);
+  assert.match(over.stderr, /a\.csv is one of the files of rec and no clip store: it is not written over/);
+  assert.deepEqual(readFileSync(join(folder, "rec/walk/a.csv")), recording);
+  for (let run = 0; run < 2; run++) {
+    const among = await hico("data", "prepare", "csv", "rec", "rec/own.clips", "--force");
+    assert.equal(among.code, 0, among.stderr);
+  }
 });
 
 test("a system that opens too few files for a command to be loaded is told in words", async (context) => {

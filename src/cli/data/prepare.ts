@@ -1,5 +1,6 @@
 /** `hico data prepare`: raw input of any known form to one clip store. */
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, realpathSync, statSync } from "node:fs";
+import { isAbsolute, relative, sep } from "node:path";
 import { prepareStore } from "../../data/sources/prepare.ts";
 import { requireKind } from "../../data/sources/detect.ts";
 import { KIND_TITLES, SOURCE_KINDS } from "../../data/sources/kind-names.ts";
@@ -7,6 +8,7 @@ import type { SourceKind } from "../../data/sources/kind-names.ts";
 import { openSourceOf } from "../../data/sources/kinds.ts";
 import type { Normalization } from "../../data/skeleton/upright.ts";
 import { NORMALIZATIONS, NORMALIZED_PER } from "../../data/skeleton/upright.ts";
+import { MAGIC } from "../../data/store/format.ts";
 import { defineHicoCommand } from "../command.ts";
 import { choiceOption, FORCE_ARG, JSON_ARG, listOption, requireNew, wholeOption } from "../options.ts";
 import { formatPrepareReport } from "./prepare-report.ts";
@@ -15,6 +17,21 @@ import { bar, ProgressLine } from "../progress.ts";
 
 /** The exit code where a store was written without some of the clips. */
 const SKIPPED = 3;
+
+/** What is read is not written over, by force neither: of the recordings there may be no copy. */
+function requireNoRecording(store: string, source: string): void {
+  if (!statSync(store, { throwIfNoEntry: false })?.isFile() || !existsSync(source)) return;
+  const within = relative(realpathSync(source), realpathSync(store));
+  if (within === ".." || within.startsWith(`..${sep}`) || isAbsolute(within)) return;
+  const start = Buffer.alloc(MAGIC.length);
+  const file = openSync(store, "r");
+  readSync(file, start);
+  closeSync(file);
+  if (start.toString("latin1") === MAGIC) return;
+  throw new Error(
+    `${store} is one of the files of ${source} and no clip store: it is not written over; name another file`,
+  );
+}
 
 export default defineHicoCommand({
   examples: [
@@ -79,6 +96,7 @@ export default defineHicoCommand({
   run: async ({ args }) => {
     const { kind, folder, store } = named(args.kind, args.source, args.store);
     requireNew(store, args.force);
+    requireNoRecording(store, folder);
     const { source, map } = openSourceOf(kind, folder, {
       layout: args.layout,
       map: args.map,
