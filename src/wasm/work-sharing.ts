@@ -84,8 +84,7 @@ export function resetCounters(words: Int32Array<ArrayBufferLike>, address: numbe
   for (let at = address / 4; count > 0; count--, at += COUNTER_BYTES / 4) {
     // The number of the run first: by it a thread that slept through the end of its own knows.
     Atomics.store(words, at + RUN / 4, run);
-    Atomics.store(words, at, 0);
-    Atomics.store(words, at + DONE / 4, 0);
+    words[at] = words[at + DONE / 4] = 0;
   }
 }
 
