@@ -13,7 +13,7 @@ import { describeValue } from "../tensor/door/door.ts";
 import { stack } from "../tensor/methods/join.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { alias, grad, gradients } from "./grad.ts";
-import { leavesOf, mapTree, requireLike, requireTree } from "./tree.ts";
+import { leavesLike, leavesOf, mapTree, requireTree } from "./tree.ts";
 import type { Tree } from "./tree.ts";
 
 /**
@@ -62,7 +62,7 @@ function linearized<I extends readonly Tree[], O extends Tree>(
   requireTree(op, "inputs", inputs);
   const stopped = build.gradientsStopped();
   const result = (tree: O): O => (stopped ? mapTree(tree, (t) => t.detach()) : tree);
-  const { own, outputs, seeds, pulled } = build.withGradients(() => {
+  const { outputs, seeds, pulled } = build.withGradients(() => {
     const own = mapTree(inputs as unknown as I & Tree, alias);
     const outputs = f(...(own as unknown as I));
     requireTree(op, "the function's result", outputs);
@@ -74,12 +74,10 @@ function linearized<I extends readonly Tree[], O extends Tree>(
     );
     const targets = leavesOf(own).filter((t) => isFloat(t.dtype));
     const pulled = gradients([...seeds.keys()], [...seeds.values()], targets);
-    return { own, outputs, seeds, pulled };
+    return { outputs, seeds, pulled };
   });
   const pushforward = (tangents: readonly [...I]): O => {
-    requireLike(op, "tangents", tangents, inputs as Tree, "inputs");
-    const leaves = leavesOf(own);
-    const given = leavesOf(tangents as Tree).filter((_, i) => isFloat(leaves[i].dtype));
+    const given = leavesLike(op, "tangents", tangents, inputs as Tree, "inputs").filter((t) => isFloat(t.dtype));
     return build.withGradients(() => {
       const found = gradients(pulled, given, [...seeds.values()]);
       const byOutput = new Map([...seeds.keys()].map((y, i) => [y, found[i]] as const));
@@ -157,12 +155,12 @@ export function hessian(f: (x: Tensor) => Tensor, x: Tensor): Tensor {
  */
 export function hvp<X extends Tree>(f: (x: X) => Tensor, x: X, v: X): X {
   requireTree("hvp", "x", x);
-  requireLike("hvp", "v", v, x, "x");
+  const along = leavesLike("hvp", "v", v, x, "x");
   const stopped = build.gradientsStopped();
   return build.withGradients(() => {
     const own = mapTree(x, alias);
     const slopes = leavesOf(grad(f)(own));
-    const found = gradients(slopes, leavesOf(v), leavesOf(own));
+    const found = gradients(slopes, along, leavesOf(own));
     let next = 0;
     return mapTree(own, () => (stopped ? found[next++].detach() : found[next++]));
   });

@@ -42,20 +42,18 @@ export function requireTree(op: string, name: string, tree: unknown): asserts tr
   }
 }
 
-/** Throws unless `tree` has the form of `like`, with tensors of the same shapes and dtypes. */
-export function requireLike<T extends Tree>(
-  op: string,
-  name: string,
-  tree: unknown,
-  like: T,
-  likeName: string,
-): asserts tree is T {
+/**
+ * The tensors of `tree` in the order of `like`, whose records may name them in another: by name, as their users do.
+ *
+ * @throws Error unless `tree` has the form of `like`, with tensors of the same shapes and dtypes.
+ */
+export function leavesLike(op: string, name: string, tree: unknown, like: Tree, likeName: string): Tensor[] {
   if (like instanceof Tensor) {
     const wanted = `${like.dtype}${formatShape(like.shape)}`;
     if (!(tree instanceof Tensor)) {
       throw new TypeError(`${op}: ${name} must be a tensor ${wanted} as ${likeName} is, not ${describeValue(tree)}`);
     }
-    if (tree.dtype === like.dtype && sameShape(tree.shape, like.shape)) return;
+    if (tree.dtype === like.dtype && sameShape(tree.shape, like.shape)) return [tree];
     throw new Error(
       `${op}: ${name} is ${tree.dtype}${formatShape(tree.shape)}, but ${likeName} is ${wanted}; they must agree`,
     );
@@ -65,8 +63,7 @@ export function requireLike<T extends Tree>(
       const given = Array.isArray(tree) ? `an array of ${tree.length}` : describeValue(tree);
       throw new TypeError(`${op}: ${name} must be an array of ${like.length} as ${likeName} is, not ${given}`);
     }
-    like.forEach((part, i) => requireLike(op, `${name}[${i}]`, tree[i], part as Tree, `${likeName}[${i}]`));
-    return;
+    return like.flatMap((part, i) => leavesLike(op, `${name}[${i}]`, tree[i], part as Tree, `${likeName}[${i}]`));
   }
   const keys = Object.keys(like);
   if (!isRecord(tree) || Object.keys(tree).sort().join() !== [...keys].sort().join()) {
@@ -74,5 +71,5 @@ export function requireLike<T extends Tree>(
     throw new TypeError(`${op}: ${name} must be a record { ${keys.join(", ")} } as ${likeName} is, not ${given}`);
   }
   const record = like as Readonly<Record<string, Tree>>;
-  for (const key of keys) requireLike(op, `${name}.${key}`, tree[key], record[key], `${likeName}.${key}`);
+  return keys.flatMap((key) => leavesLike(op, `${name}.${key}`, tree[key], record[key], `${likeName}.${key}`));
 }

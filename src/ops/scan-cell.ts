@@ -5,7 +5,7 @@
  * number of steps. Gradients of any order, forward derivatives and `compile` work as for any graph. Masked steps keep
  * the state.
  */
-import { leavesOf, mapTree, requireLike, requireTree } from "../autograd/tree.ts";
+import { leavesLike, leavesOf, mapTree, requireTree } from "../autograd/tree.ts";
 import type { Tree } from "../autograd/tree.ts";
 import { looped } from "../autograd/looped.ts";
 import { checkOptions, describeValue } from "../tensor/door/door.ts";
@@ -69,21 +69,18 @@ export function scan<S extends Tree, X extends Tree, W, O extends Tree>(
   requireTree("scan", "inputs", inputs);
   const steps = stepsOf(inputs);
   const valid = masking(options, steps);
-  /** One step: what the cell gives, with what is masked kept. */
-  const step = (before: S, input: X, open: Tensor | undefined) => {
+  /** One step: the state's tensors in the order of the first state and the output, with what is masked kept. */
+  const step = (before: S, input: X, open: Tensor | undefined): [state: Tensor[], output: O] => {
     const next = cell(before, input, weights as W);
     if (next === null || typeof next !== "object" || !("state" in next) || !("output" in next)) {
       throw new TypeError(`scan: the cell must give { state, output }, not ${describeValue(next)}`);
     }
-    requireLike("scan", "the cell's state", next.state, before, "the state it was given");
+    const after = leavesLike("scan", "the cell's state", next.state, before, "the state it was given");
     requireTree("scan", "the cell's output", next.output);
-    if (!open) return next;
+    if (!open) return [after, next.output];
     const old = leavesOf(before);
-    let at = 0;
-    return {
-      output: mapTree(next.output, (y) => y.mask(spread(open, y, "output"))),
-      state: mapTree(next.state, (x) => spread(open, x, "state").where(x, old[at++])),
-    };
+    const output = mapTree(next.output, (y) => y.mask(spread(open, y, "output")));
+    return [after.map((x, i) => spread(open, x, "state").where(x, old[i])), output];
   };
   let form: O | undefined;
   const { last, left } = looped({
@@ -94,13 +91,13 @@ export function scan<S extends Tree, X extends Tree, W, O extends Tree>(
     cpu: WASM_LOOPS,
     step(xs, carries) {
       let [x, s] = [0, 0];
-      const next = step(
+      const [after, output] = step(
         mapTree(state, () => carries[s++]),
         mapTree(inputs, () => xs[x++]),
         valid && xs[xs.length - 1],
       );
-      form = next.output;
-      return [leavesOf(next.state), leavesOf(next.output)];
+      form = output;
+      return [after, leavesOf(output)];
     },
   });
   let [s, y] = [0, 0];

@@ -46,6 +46,18 @@ describe("forward mode", () => {
     }
   });
 
+  test("a tangent's tensors are known by their names, in whatever order they are written", async () => {
+    setDefaultDevice(new ReferenceDevice());
+    const f = ({ a, b }: { a: Tensor; b: Tensor }) => a.square().add(b.square().mul(b)).sum();
+    const point = { a: tensor([1]), b: tensor([2]) };
+    const along = { b: tensor([1]), a: tensor([0]) };
+    const [, slope] = jvp(f, [point], [along]);
+    assert.deepEqual(await values(slope), [12]);
+    const product = hvp(f, point, along);
+    assert.deepEqual([await values(product.a), await values(product.b)], [[0], [12]]);
+    setDefaultDevice(undefined);
+  });
+
   test("fused ops, products, views and gathers: ⟨u, J v⟩ = ⟨Jᵀ u, v⟩ and differences", async () => {
     const device = new ReferenceDevice();
     setDefaultDevice(device);
