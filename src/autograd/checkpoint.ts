@@ -65,7 +65,7 @@ function recomputed(first: number, inputs: readonly Tensor[], own: readonly Tens
     (node) => (isLeaf(node) ? [] : node.formula.inputs),
   );
   const kept: Kept[] = order.flatMap((node) => (isLeaf(node) ? [] : [{ node, ...partsOf(node) }]));
-  const leaves = order.filter((node) => isLeaf(node) && (mine.has(node) || isFloat(node.dtype)));
+  const leaves = order.filter(isLeaf);
   const values = ys.map((y) => y.detach());
   const floating = values.flatMap((y, i) => (isFloat(y.dtype) ? [i] : []));
   if (floating.length === 0) return values;

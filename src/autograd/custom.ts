@@ -15,6 +15,7 @@ import { topologicalOrder } from "../tensor/node.ts";
 import { differentiableInputs, gradientTarget } from "../tensor/program/history.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { cellLeaves } from "./cells.ts";
 import { alias } from "./grad.ts";
 
 /**
@@ -81,10 +82,10 @@ function withVjp<I extends readonly Tensor[]>(
   if (floating.length === 0) return values;
   const op: FusedOp = {
     name: "customGradient",
-    outputs: (all) => all.slice(inputs.length),
-    decompose: (all) => all.slice(inputs.length),
+    outputs: (all) => floating.map((at) => all[inputs.length + at]),
+    decompose: (all) => floating.map((at) => all[inputs.length + at]),
     vjp(all, picks, cotangents) {
-      const outputs = values.slice();
+      const outputs = all.slice(inputs.length);
       const given = values.map((y) => zeros(y.shape, isFloat(y.dtype) ? y.dtype : "f32"));
       floating.forEach((at, k) => {
         outputs[at] = picks[k];
@@ -94,7 +95,8 @@ function withVjp<I extends readonly Tensor[]>(
       return cotangentsOf(title, vjp(given, xs as unknown as I, outputs), xs);
     },
   };
-  const operands = [...inputs, ...floating.map((i) => values[i])].map((t) => t.node);
+  // Integers are operands as well: `vjp` reads them, and a loop's body has its own at every step.
+  const operands = [...inputs, ...values].map((t) => t.node);
   build.fused(op, operands, {}).forEach((node, k) => {
     values[floating[k]] = new Tensor(node);
   });
@@ -141,8 +143,11 @@ export function refuseCaptured(title: string, ys: readonly Tensor[], own: readon
     if (mine.has(node)) continue;
     const asked = gradientTarget(node);
     const outer = node.formula.op.kind === "alias" && node.id < first;
-    if (!asked && !outer) continue;
-    const what = asked ? asked.toString() : `an input ${label(node)} of a function that is being differentiated`;
+    const cell = cellLeaves.get(node);
+    if (!asked && !outer && !cell) continue;
+    const what = asked
+      ? asked.toString()
+      : (cell ?? `an input ${label(node)} of a function that is being differentiated`);
     throw new Error(
       `${title}: the function uses ${what}, which is not among its inputs, so that no gradient would reach it; ` +
         "hand it in as an input, or use it with .detach()",

@@ -15,9 +15,9 @@ import { stack } from "../tensor/methods/join.ts";
 import type { Node } from "../tensor/node.ts";
 import { isMovement, topologicalOrder, uncounted } from "../tensor/node.ts";
 import { pendingAssignments } from "../tensor/program/pending.ts";
-import { Trace } from "../tensor/program/trace.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { CellTrace, cellLeaves } from "./cells.ts";
 import { runLoop } from "./loop.ts";
 
 interface LoopedStep {
@@ -39,11 +39,11 @@ interface LoopedStep {
 
 /** Runs a step over time: the last carries, and what all steps left, [T, …]. */
 export function looped({ xs, carries, steps, reverse, cpu, step }: LoopedStep): { last: Tensor[]; left: Tensor[] } {
-  const trace = new Trace();
+  const trace = new CellTrace();
   const place = (spec: ValueSpec, what: string): Node => {
     const own = placeholder(spec);
     own.traced = trace;
-    trace.name(own, what);
+    cellLeaves.set(own, what);
     return own;
   };
   const xPlaces = xs.map((x) => place({ shape: x.shape.slice(1), dtype: x.dtype }, "an input of a scan's cell"));
@@ -71,6 +71,7 @@ export function looped({ xs, carries, steps, reverse, cpu, step }: LoopedStep): 
   const varying = new Set([...xPlaces, ...draws, ...sPlaces]);
   const made = traced(roots, varying);
   trace.end();
+  if (roots.length === 0) return { last: [], left: [] };
   if (made.unchecked) return unrolled({ xs, carries, steps, reverse, cpu, step });
   const given = [...xs, ...drawn].map((x, i) => {
     const leaf = [...xPlaces, ...draws][i];

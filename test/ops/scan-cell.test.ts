@@ -1,7 +1,9 @@
 /** `scan`: GRU and LSTM written as cells are the scans of their own, and other cells have right gradients twice. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { gradients } from "../../src/autograd/grad.ts";
+import { checkpoint } from "../../src/autograd/checkpoint.ts";
+import { customGradient } from "../../src/autograd/custom.ts";
+import { grad, gradients } from "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { gruScan, layerNorm, lstmScan, scan } from "../../src/ops/index.ts";
@@ -277,6 +279,82 @@ describe("scan", () => {
       setDefaultDevice(new ReferenceDevice());
       cpu.close();
     }
+  });
+
+  test("a state's tensors are known by their names, in whatever order the cell writes them", async () => {
+    const cell = ({ a, b }: { a: Tensor; b: [Tensor, { c: Tensor }] }, x: Tensor) => ({
+      state: { b: [b[0].add(x), { c: b[1].c.mul(2) }] as [Tensor, { c: Tensor }], a: a.sub(x) },
+      output: a,
+    });
+    const first = { a: tensor([0]), b: [tensor([10]), { c: tensor([1]) }] as [Tensor, { c: Tensor }] };
+    for (const masked of [{}, { lengths: [2] }]) {
+      const { state } = scan(cell, { state: first, inputs: tensor([[1], [2]]), ...masked });
+      assert.deepEqual(Object.keys(state), ["a", "b"]);
+      assert.deepEqual(
+        [await state.a.item(), await state.b[0].item(), await state.b[1].c.item()],
+        [-3, 13, 4],
+        JSON.stringify(masked),
+      );
+    }
+  });
+
+  test("a cell without state and output computes nothing", () => {
+    const nothing = () => ({ state: [], output: {} });
+    assert.deepEqual(scan(nothing, { state: [], inputs: tensor([[1], [2]]) }), { state: [], outputs: {} });
+  });
+
+  test("gradients of one's own and checkpoints in a cell read the integers of each step", async () => {
+    const gate = customGradient(
+      (x: Tensor) => [x.mul(1), x.gt(0)] as const,
+      ([dy], _, outputs) => dy.mul(outputs[1].where(1, 3)),
+    );
+    const last = (s: Tensor) =>
+      scan((s: Tensor, x: Tensor) => ({ state: gate(s.add(x))[0], output: [] }), {
+        state: s,
+        inputs: tensor([
+          [1, 1],
+          [-2, 1],
+          [0.5, -9],
+        ]),
+      }).state.sum();
+    assert.deepEqual(await grad(last)(tensor([0, 0])).toArray(), [9, 3]);
+    const index = tensor([[2], [3]]).cast("i32");
+    const times = (s: Tensor, around: typeof checkpoint) =>
+      scan((s: Tensor, i: Tensor) => ({ state: around((a: Tensor) => a.mul(i.cast("f32")).sin())(s), output: [] }), {
+        state: s,
+        inputs: index,
+      }).state.sum();
+    assert.deepEqual(
+      await grad((s: Tensor) => times(s, checkpoint))(tensor([0.3])).toArray(),
+      await grad((s: Tensor) => times(s, (f) => f as never))(tensor([0.3])).toArray(),
+    );
+  });
+
+  test("a gradient of one's own that would miss a cell's state or input is refused", () => {
+    const x = tensor([[1], [2]]);
+    const run = (f: (s: Tensor, x: Tensor) => Tensor) => () =>
+      grad((s: Tensor) =>
+        scan((s: Tensor, x: Tensor) => ({ state: f(s, x), output: [] }), { state: s, inputs: x }).state.sum(),
+      )(tensor([1]));
+    const dy = ([dy]: readonly Tensor[]) => dy;
+    assert.throws(
+      run((s, x) => customGradient((x: Tensor) => x.mul(s.exp()), dy)(x)),
+      /customGradient: the function uses the state of a scan's cell, which is not among its inputs/,
+    );
+    assert.throws(
+      run((s, x) => customGradient((s: Tensor) => s.mul(x), dy)(s)),
+      /uses an input of a scan's cell, which is not among its inputs/,
+    );
+    assert.throws(
+      run((s, x) =>
+        customGradient(
+          (s: Tensor) => s.mul(x.detach()),
+          ([dy]) => dy.mul(x),
+        )(s),
+      ),
+      /scan: an input of a scan's cell has no value outside the cell.*such as customGradient, as an input/,
+    );
+    run((s, x) => customGradient((s: Tensor) => s.mul(x.detach()), dy)(s))();
   });
 
   test("an assignment in a cell, which runs once, is refused", () => {
