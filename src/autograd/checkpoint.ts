@@ -57,15 +57,21 @@ export function checkpoint<I extends readonly Tensor[], O extends Tensor | reado
 /** Results equal to `ys` whose gradient computes them once more. `first`: nodes of smaller ids were there before. */
 function recomputed(first: number, inputs: readonly Tensor[], own: readonly Tensor[], ys: readonly Tensor[]): Tensor[] {
   const mine = new Map(own.map((t, i) => [t.node, inputs[i].node]));
-  // What was there before is a leaf, and so is every variable.
+  // What was there before is a leaf, and so is every variable and every draw, which is not drawn again.
+  const isDraw = ({ op }: Node): boolean => op.kind === "data" && op.refresh !== undefined;
   const isLeaf = (node: Node): boolean =>
-    mine.has(node) || node.id < first || node.op.kind === "variable" || gradientTarget(node) !== undefined;
+    mine.has(node) ||
+    node.id < first ||
+    node.op.kind === "variable" ||
+    isDraw(node) ||
+    gradientTarget(node) !== undefined;
   const order = topologicalOrder(
     ys.map((t) => t.node),
     (node) => (isLeaf(node) ? [] : node.formula.inputs),
   );
   const kept: Kept[] = order.flatMap((node) => (isLeaf(node) ? [] : [{ node, ...partsOf(node) }]));
   const leaves = order.filter(isLeaf);
+  const later = new Set(leaves.filter((node) => mine.has(node) || isDraw(node)));
   const values = ys.map((y) => y.detach());
   const floating = values.flatMap((y, i) => (isFloat(y.dtype) ? [i] : []));
   if (floating.length === 0) return values;
@@ -77,8 +83,8 @@ function recomputed(first: number, inputs: readonly Tensor[], own: readonly Tens
       const asked = floating.flatMap((at, k) => (cotangents[k] ? [{ y: ys[at], dy: cotangents[k] }] : []));
       if (asked.length === 0) return [];
       const late = waitingFor([asked[0].dy]);
-      const copies = leaves.map((node, i) => alias(mine.has(node) ? late(all[i]) : all[i]));
-      const copyOf = copied(kept, new Map(leaves.map((node, i) => [node, copies[i].node])), late);
+      const copies = leaves.map((node, i) => alias(later.has(node) ? late(all[i]) : all[i]));
+      const copyOf = copied(kept, new Map(leaves.map((node, i) => [node, copies[i].node])));
       const again = asked.map(({ y }) => new Tensor(copyOf(y.node)));
       const targets = copies.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []));
       const found = gradients(
@@ -105,16 +111,11 @@ const partsOf = (node: Node): { op: Op; inputs: readonly Node[] } => {
   return { op, inputs };
 };
 
-/** Copies of nodes over other leaves. What depends neither on a leaf that waits nor on a draw stays what it is. */
-function copied(
-  kept: readonly Kept[],
-  leaves: ReadonlyMap<Node, Node>,
-  late: (x: Tensor) => Tensor,
-): (node: Node) => Node {
+/** Copies of nodes over other leaves. What depends on no leaf stays what it is. */
+function copied(kept: readonly Kept[], leaves: ReadonlyMap<Node, Node>): (node: Node) => Node {
   const copies = new Map(leaves);
   for (const { node, op, inputs } of kept) {
-    if (op.kind === "data" && op.refresh) copies.set(node, late(new Tensor(node)).node);
-    else if (inputs.some((n) => copies.has(n))) {
+    if (inputs.some((n) => copies.has(n))) {
       const own = inputs.map((n) => copies.get(n) ?? n);
       copies.set(node, new Node(op, own, node.shape, node.dtype, node.stopped));
     }

@@ -17,6 +17,8 @@ import { topologicalOrder, uncounted } from "../tensor/node.ts";
 import { sameShape, sizeOf } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { gradients } from "./grad.ts";
+import { drawsOfSteps } from "./loop-draws.ts";
+import { partsOf } from "./loop-parts.ts";
 
 /** What a loop runs on, in the order of its body's leaves. */
 interface LoopOperands {
@@ -105,13 +107,13 @@ function loopOp(loop: Loop): FusedOp {
   };
 }
 
-/** Cotangents of a loop's operands. */
+/** Cotangents of a loop's operands; undefined where no loop gives them. */
 function backward(
   loop: Loop,
   inputs: readonly Tensor[],
   results: readonly Tensor[],
   cotangents: readonly (Tensor | undefined)[],
-): (Tensor | undefined)[] {
+): (Tensor | undefined)[] | undefined {
   const { body, steps, reverse, constants, xs, carries } = loop;
   const place = body.leaves.map(placeholder);
   const roots = buildBody(body, place);
@@ -144,13 +146,12 @@ function backward(
   }
   const targets = place.filter((n) => isFloat(n.dtype));
   const found = new Map<Node, Node>();
-  gradients(
-    outputs,
-    seeds,
-    targets.map((n) => new Tensor(n)),
-  ).forEach((t, i) => {
+  const asTensors = targets.map((n) => new Tensor(n));
+  const [slopes, draws] = build.collectingDraws(() => gradients(outputs, seeds, asTensors));
+  slopes.forEach((t, i) => {
     if (build.constantValue(t.node) !== 0) found.set(targets[i], t.node);
   });
+  drawsOfSteps(draws, steps, !reverse).forEach((drawn, i) => xsOf.set(draws[i], drawn));
 
   const room = 4 * place.slice(constants).reduce((sum, n) => sum + sizeOf(n.shape), 0);
   const sums = new StepSums(room);
@@ -179,18 +180,21 @@ function backward(
   );
   for (const [n, value] of known) if (reached.has(n)) xsOf.set(n, value);
   for (const [n, value] of before) if (reached.has(n)) xsOf.set(n, value());
-  const whole = place.slice(0, constants).flatMap((n, i) => (reached.has(n) ? [{ n, value: inputs[i] }] : []));
+  const sweeping = [...carried.map((t) => t.node), ...sums.totals.map((s) => s.before)];
+  const made = partsOf(all, [...reached], new Set([...reached].filter((n) => !sweeping.includes(n))));
+  // Step after step, what looks up at indices of its own is checked like anything else.
+  if (made.unchecked) return undefined;
+  for (const n of topologicalOrder(made.constants)) n.traced?.check(n);
+  const whole = [
+    ...place.slice(0, constants).flatMap((n, i) => (reached.has(n) ? [{ n, value: inputs[i] }] : [])),
+    ...made.constants.map((n) => ({ n, value: new Tensor(n) })),
+  ];
   const own = [...xsOf].filter(([n]) => reached.has(n));
   const { last, left } = runLoop(
-    bodyOf(all, [
-      ...whole.map((c) => c.n),
-      ...own.map(([n]) => n),
-      ...carried.map((t) => t.node),
-      ...sums.totals.map((s) => s.before),
-    ]),
+    bodyOf(all, [...whole.map((c) => c.n), ...own.map(([n]) => n), ...sweeping], made.enter),
     {
-      constants: whole.map((c) => c.value),
-      xs: own.map(([, value]) => value),
+      constants: whole.map(({ n, value }) => made.held(n, value)),
+      xs: own.map(([n, value]) => made.held(n, value)),
       carries: [
         ...flowing.map((i) => cotangents[i] ?? zeros(states[i].shape, states[i].dtype)),
         ...sums.totals.map(({ before: { shape, dtype } }) => zeros(shape, dtype)),

@@ -3,14 +3,15 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { checkpoint } from "../../src/autograd/checkpoint.ts";
 import { customGradient } from "../../src/autograd/custom.ts";
+import { hvp } from "../../src/autograd/forward.ts";
 import { grad, gradients } from "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
-import { gruScan, layerNorm, lstmScan, scan } from "../../src/ops/index.ts";
+import { gruScan, layerNorm, lstmScan, scan, topK } from "../../src/ops/index.ts";
 import { Generator, compile, setDefaultDevice, stack, tensor, variable } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { gradcheck } from "../../src/testing/gradcheck.ts";
-import { assertClose, openTestDevice } from "../support/helpers.ts";
+import { assertClose, openTestDevice, openTestDevices } from "../support/helpers.ts";
 
 const [T, B, H] = [4, 3, 2];
 const draw = new Generator(5);
@@ -355,6 +356,116 @@ describe("scan", () => {
       /scan: an input of a scan's cell has no value outside the cell.*such as customGradient, as an input/,
     );
     run((s, x) => customGradient((s: Tensor) => s.mul(x.detach()), dy)(s))();
+  });
+
+  test("indices that the state is, or that a gradient makes, are held to what they look up in, on every device", async () => {
+    const [gpu, cpu] = await openTestDevices();
+    const table = tensor([[1], [3], [5]]);
+    const ints =
+      (...shape: number[]) =>
+      (...values: number[]) =>
+        tensor(Int32Array.from(values), { shape });
+    try {
+      for (const device of [new ReferenceDevice(), cpu, gpu]) {
+        setDefaultDevice(device);
+        const counting = (first: number) =>
+          scan((n: Tensor, x: Tensor) => ({ state: n.add(1), output: table.take(n).add(x) }), {
+            state: ints(1)(first),
+            inputs: tensor([[[0]], [[0]]]),
+          }).outputs;
+        assert.deepEqual(await counting(1).toArray(), [[[3]], [[5]]]);
+        await assert.rejects(counting(2).read(), /take: index 3 is outside 0..2/);
+        // What a gradient looks up in is from outside of the cell.
+        const slope = (by: number, ...index: number[]) =>
+          grad((s: Tensor) => {
+            const cell = customGradient(
+              (s: Tensor, i: Tensor) => s.mul(i.cast("f32")),
+              ([dy], [, i]) => [dy.add(table.take(i.add(by))), undefined],
+            );
+            const inputs = ints(2, 1)(...index);
+            return scan((s: Tensor, i: Tensor) => ({ state: cell(s, i), output: [] }), {
+              state: s,
+              inputs,
+            }).state.sum();
+          })(tensor([[1]]));
+        for (const by of [0, 1]) {
+          // Backwards: index 0 first, then index 1, each with what the table has there.
+          const [first, second] = [1 + 2 * by, 3 + 2 * by];
+          assert.deepEqual(await slope(by, 1, 0).toArray(), [[1 + first + second]]);
+          await assert.rejects(async () => slope(by, 5, 0).read(), /take: index [56] is outside 0..2/);
+        }
+        const best = (s: Tensor) =>
+          scan((s: Tensor, x: Tensor) => ({ state: s.mul(topK(s, 2).values.sum(-1, true)).add(x), output: [] }), {
+            state: s,
+            inputs: tensor([[[1, 2]], [[2, 1]]]),
+          }).state.sum();
+        // ((a + b)² + 3)² + 3 and its Hessian times (1, 0).
+        const sum = 0.75;
+        const second = 12 * sum ** 2 + 12;
+        assertClose(await hvp(best, tensor([[0.5, 0.25]]), tensor([[1, 0]])).read(), [second, second], 1e-5);
+      }
+    } finally {
+      setDefaultDevice(new ReferenceDevice());
+      gpu.close();
+      cpu.close();
+    }
+  });
+
+  test("gradients reach views that ask for them, and checkpoints draw in a cell what their gradient reads", async () => {
+    const view = tensor([
+      [1, 2],
+      [3, 4],
+    ])
+      .reshape([4])
+      .slice([0, 2])
+      .requireGrad();
+    const inputs = tensor([[0], [0]]);
+    scan((s: Tensor) => ({ state: s.mul(2).add(view), output: [] }), { state: tensor([1, 1]), inputs })
+      .state.sum()
+      .backward();
+    assert.deepEqual(await view.grad!.toArray(), [3, 3]);
+
+    const slope = (around: typeof checkpoint) =>
+      grad((s: Tensor) => {
+        const random = new Generator(3);
+        const noisy = (a: Tensor) => a.mul(random.uniform([2])).sin();
+        return scan((s: Tensor, x: Tensor) => ({ state: around(noisy)(s).add(x), output: [] }), {
+          state: s,
+          inputs,
+        }).state.sum();
+      })(tensor([0.5, 0.25]));
+    assert.deepEqual(await slope(checkpoint).toArray(), await slope((f) => f as never).toArray());
+    // One that a gradient draws is another at every step; one that it keeps from the cell is no step's.
+    const draws = customGradient(
+      (s: Tensor) => s.mul(1),
+      ([dy]) => dy.mul(new Generator(5).uniform([2])),
+    );
+    const products = grad((s: Tensor) =>
+      scan((s: Tensor) => ({ state: draws(s), output: [] }), { state: s, inputs }).state.sum(),
+    );
+    const random = new Generator(5);
+    const two = await random
+      .uniform([2])
+      .mul(random.uniform([2]))
+      .toArray();
+    assert.deepEqual(await products(tensor([0, 0])).toArray(), two);
+    assert.throws(
+      () =>
+        grad((s: Tensor) => {
+          const cell = (s: Tensor) => {
+            const mask = new Generator(5).uniform([2]).gt(0.5).cast("f32");
+            return {
+              state: customGradient(
+                (s: Tensor) => s.mul(mask),
+                ([dy]) => dy.mul(mask),
+              )(s),
+              output: [],
+            };
+          };
+          return scan(cell, { state: s, inputs }).state.sum();
+        })(tensor([0, 0])),
+      /scan: what a scan's cell draws has no value outside the cell/,
+    );
   });
 
   test("an assignment in a cell, which runs once, is refused", () => {
