@@ -14,7 +14,7 @@ import { nested } from "./methods/arguments.ts";
 import * as indexing from "./methods/indexing.ts";
 import * as reductions from "./methods/reductions.ts";
 import * as views from "./methods/views.ts";
-import { type Node, held } from "./node.ts";
+import { type Node, held, isMovement } from "./node.ts";
 import { gradientTargets } from "./program/history.ts";
 import * as promotion from "./promotion.ts";
 import { binary, constant, unary } from "./promotion.ts";
@@ -134,6 +134,9 @@ export class Tensor {
 
   /** Asks `backward()` to set this tensor's `grad`. */
   requireGrad(): this {
+    // Views of views and arithmetic with constants are simplified past what they were made of.
+    if (isMovement(this.node.op) || this.node.op.kind === "full")
+      this.#node = build.makeNode({ kind: "alias" }, [this.node], this.shape, this.dtype);
     gradientTargets.set(this.node, new WeakRef(this));
     return this;
   }

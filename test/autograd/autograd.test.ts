@@ -228,3 +228,18 @@ describe("fused ops", () => {
     assert.deepEqual(seen, ["a0", "s0"]);
   });
 });
+
+describe("requireGrad", () => {
+  test("of constants and views, which are simplified as expressions are built, is answered", async () => {
+    const [one, zero, view] = [ones([2]), zeros([2]), tensor([[1, 2]]).reshape([2])].map((t) => t.requireGrad());
+    tensor([3, 4])
+      .mul(one)
+      .add(zero)
+      .sum()
+      .add(view.reshape([2, 1]).slice([0, 1]).square().sum())
+      .backward();
+    assert.deepEqual(await numbers(one.grad!), [3, 4]);
+    assert.deepEqual(await numbers(zero.grad!), [1, 1]);
+    assert.deepEqual(await numbers(view.grad!), [2, 0]);
+  });
+});
