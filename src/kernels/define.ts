@@ -221,16 +221,28 @@ function fusedOp<A extends object, O extends Tensor | readonly Tensor[]>(
 
 /** A copy that nobody changes. @throws Error where it is not plain JSON: attributes are part of a plan's key */
 function plain(name: string, attrs: object): object {
-  const text = JSON.stringify(attrs);
-  const strange = Object.entries(attrs).find(
-    ([, value]) => JSON.stringify(value) === undefined || (typeof value === "number" && !Number.isFinite(value)),
-  );
-  if (text === undefined || strange !== undefined)
+  const strange = isPlain(attrs) ? strangeIn(attrs, "") : ["attributes", attrs];
+  if (strange)
     throw new Error(
-      `${name}: attributes must be plain JSON (finite numbers, strings, booleans, arrays, objects)` +
-        (strange ? `; ${strange[0]} is ${describeValue(strange[1])}` : ""),
+      `${name}: attributes must be plain JSON (finite numbers, strings, booleans, arrays, objects); ` +
+        `${String(strange[0])} is ${describeValue(strange[1])}`,
     );
-  return JSON.parse(text) as object;
+  return JSON.parse(JSON.stringify(attrs)) as object;
+}
+
+const isPlain = (value: object): boolean =>
+  [Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null);
+
+/** The place of a value that JSON would leave out, or write as another, and the value. */
+function strangeIn(container: object, place: string): [place: string, value: unknown] | undefined {
+  for (const [key, value] of Object.entries(container) as [string, unknown][]) {
+    const at = Array.isArray(container) ? `${place}[${key}]` : place === "" ? key : `${place}.${key}`;
+    if (value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value)) continue;
+    if (typeof value !== "object" || !(Array.isArray(value) || isPlain(value))) return [at, value];
+    const inner = strangeIn(value, at);
+    if (inner) return inner;
+  }
+  return undefined;
 }
 
 function loweringToWgsl(

@@ -12,6 +12,7 @@ import { tensor } from "../tensor/create.ts";
 import type { Node } from "../tensor/node.ts";
 import { topologicalOrder } from "../tensor/node.ts";
 import { readValues, realize } from "../tensor/program/realize.ts";
+import { describeValue } from "../tensor/door/door.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Variable } from "../tensor/variable.ts";
@@ -152,6 +153,8 @@ export async function checkDeterminism(
   options: DeviceCheckOptions & { readonly times?: number } = {},
 ): Promise<void> {
   const { times = 3 } = options;
+  if (!Number.isInteger(times) || times < 2)
+    throw new Error(`checkDeterminism: times must be a whole number of at least 2, not ${describeValue(times)}`);
   await onSmallest(
     "checkDeterminism",
     inputs,
@@ -218,6 +221,8 @@ async function agree(
       const { shape } = meant[n].tensor;
       if (formatShape(at.shape) !== formatShape(shape))
         throw new Error(`${label} has the shape ${formatShape(at.shape)}, its meaning ${formatShape(shape)}`);
+      if (isFloat(at.dtype) !== isFloat(meant[n].tensor.dtype))
+        throw new Error(`${label} is ${at.dtype}, its meaning ${meant[n].tensor.dtype}`);
       const bound = slope ? gradientTolerance : tolerance;
       const words = difference(found[n], expected[n], isFloat(at.dtype) ? bound : 0);
       if (words !== undefined) throw new Error(`${checked.name}: ${label} ${at.dtype}${formatShape(shape)}: ${words}`);

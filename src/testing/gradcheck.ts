@@ -18,7 +18,9 @@ import { Node, topologicalOrder } from "../tensor/node.ts";
 import { threefry2x32 } from "../tensor/threefry.ts";
 import { formatShape, sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
+import { describeValue, requireTensor } from "../tensor/door/door.ts";
 import { Tensor } from "../tensor/tensor.ts";
+import { Variable } from "../tensor/variable.ts";
 import { alias, gradients } from "../autograd/grad.ts";
 
 /** How gradients are compared, and how close they must be. */
@@ -99,8 +101,10 @@ export async function gradcheck(
 ): Promise<GradcheckResult> {
   const { eps = 1e-5, rtol = 1e-6, atol = 1e-8, order = 1, samples = 256, seed = 0 } = options;
   for (const [name, value] of Object.entries({ eps, rtol, samples })) {
-    if (!(value > 0)) throw new Error(`gradcheck: ${name} must be above 0, not ${value}`);
+    if (typeof value !== "number" || !(value > 0))
+      throw new Error(`gradcheck: ${name} must be above 0, not ${describeValue(value)}`);
   }
+  if (samples < 1) throw new Error(`gradcheck: samples must be at least 1, not ${samples}`);
   if (order !== 1 && order !== 2) throw new Error(`gradcheck: order must be 1 or 2, not ${String(order)}`);
   const device = options.device ?? new ReferenceDevice();
   if (!device.supports("f64"))
@@ -108,15 +112,19 @@ export async function gradcheck(
 
   const names = Object.keys(inputs);
   const originals = names.map((name) => (inputs as Record<string, Tensor>)[name]);
+  originals.forEach((t, i) => requireTensor("gradcheck", `input ${names[i]}`, t));
   if (!originals.some((t) => isFloat(t.dtype) && t.size > 0))
     throw new Error("gradcheck: no input has a floating element to move");
   const point = await valuesOf(originals, device);
   const leaves = originals.map((t, i) => dataLeaf(point[i], t.shape, t.dtype));
   const list = leaves.map((node) => new Tensor(node));
   const given = Array.isArray(inputs) ? list : [Object.fromEntries(names.map((name, i) => [name, list[i]]))];
-  const result = f(...(given as never[]));
-  const outputs = (result instanceof Tensor ? [result] : [...result]).filter((t) => isFloat(t.dtype));
+  const result: unknown = f(...(given as never[]));
+  const all: readonly unknown[] = Array.isArray(result) ? result : [result];
+  all.forEach((t, i) => requireTensor("gradcheck", Array.isArray(result) ? `result ${i}` : "the result", t));
+  const outputs = (all as readonly Tensor[]).filter((t) => isFloat(t.dtype));
   if (outputs.length === 0) throw new Error("gradcheck: the function gives no floating tensor");
+  refuseOwnInputs(outputs, leaves, originals, names);
 
   const draw = uniformDraws(seed);
   const moved = names.flatMap((_, i) => (isFloat(originals[i].dtype) && originals[i].size > 0 ? [i] : []));
@@ -127,35 +135,34 @@ export async function gradcheck(
   for (const at of [1, 2] as const) {
     if (at > order) break;
     const weights = functions.map((t) => weightsLike(t, draw));
-    const total = weightedSum(functions, weights);
+    const terms = functions.map((t, i) => t.mul(weights[i]));
     const slopes = gradients(functions, weights, targets);
     const nodes = await carryOver(
-      [total, ...slopes].map((t) => t.node),
+      [...terms, ...slopes].map((t) => t.node),
       device,
     );
-    const [sum, ...slopeNodes] = nodes;
+    const slopeNodes = nodes.slice(terms.length);
     const atPoint = await run(device, leaves, slopeNodes, point);
     if (at === 1) await adjointAgrees({ device, leaves, point, functions, weights, targets, slopes, draw });
-    const forward = await device.compile(leaves, [sum], []);
-    const evaluate = async (input: number, element: number, by: number): Promise<number> => {
+    const forward = await device.compile(leaves, nodes.slice(0, terms.length), []);
+    const evaluate = async (input: number, element: number, by: number): Promise<HostArray[]> => {
       const values = point.slice();
       values[input] = values[input].slice();
       values[input][element] += by;
-      const [storage] = await forward.run(values);
-      return (await device.read(storage))[0];
+      return Promise.all((await forward.run(values)).map((storage) => device.read(storage)));
     };
     for (const [k, input] of moved.entries()) {
       for (const element of chosen(point[input].length, samples, draw)) {
         const around = (by: number) => Promise.all([evaluate(input, element, by), evaluate(input, element, -by)]);
         const [above, below] = await around(eps);
-        let numeric = (above - below) / (2 * eps);
+        let numeric = sumOfDifferences(above, below) / (2 * eps);
         const analytic = atPoint[k][element];
         // Written so that NaN fails.
         const agrees = (value: number): boolean =>
           Math.abs(analytic - value) <= atol + rtol * Math.max(Math.abs(analytic), Math.abs(value));
         if (!agrees(numeric)) {
           const [nearAbove, nearBelow] = await around(eps / 2);
-          const extrapolated = (4 * ((nearAbove - nearBelow) / eps) - numeric) / 3;
+          const extrapolated = (4 * (sumOfDifferences(nearAbove, nearBelow) / eps) - numeric) / 3;
           if (agrees(extrapolated)) numeric = extrapolated;
         }
         const error = Math.abs(analytic - numeric);
@@ -165,6 +172,7 @@ export async function gradcheck(
           continue;
         }
         const here = await evaluate(input, element, 0);
+        const [left, right] = [sumOfDifferences(here, below), sumOfDifferences(above, here)];
         const { shape } = originals[input];
         const index = positionOf(element, shape);
         const name = Array.isArray(inputs) ? names[input] : `"${names[input]}"`;
@@ -172,8 +180,8 @@ export async function gradcheck(
         throw new GradcheckError(
           `gradcheck: the ${what} with respect to input ${name}, element ${formatShape(index)} of ${formatShape(shape)}: ` +
             `reverse mode gives ${analytic}, central differences ${numeric} (eps ${eps}, rtol ${rtol}, atol ${atol}); ` +
-            `slopes to the left and right are ${(here - below) / eps} and ${(above - here) / eps}` +
-            (Math.abs(above - 2 * here + below) > 0.01 * Math.abs(above - below) ? ": is there a kink?" : ""),
+            `slopes to the left and right are ${left / eps} and ${right / eps}` +
+            (Math.abs(right - left) > 0.01 * Math.abs(right + left) ? ": is there a kink?" : ""),
           names[input],
           index,
           analytic,
@@ -285,8 +293,29 @@ function weightsLike(t: Tensor, draw: () => number): Tensor {
   return new Tensor(dataLeaf(values, t.shape, t.dtype));
 }
 
-function weightedSum(tensors: readonly Tensor[], weights: readonly Tensor[]): Tensor {
-  return tensors.map((t, i) => t.mul(weights[i]).sum().cast(tensors[0].dtype)).reduce((a, b) => a.add(b));
+/** Σ a − b: subtracted before they are summed, so that large values which stay do not round away small ones which move. */
+function sumOfDifferences(a: readonly HostArray[], b: readonly HostArray[]): number {
+  let sum = 0;
+  a.forEach((values, n) => values.forEach((value, i) => (sum += value - b[n][i])));
+  return sum;
+}
+
+/** Throws where the function uses an input from outside and not what it was handed: it would not move with it. */
+function refuseOwnInputs(
+  outputs: readonly Tensor[],
+  leaves: readonly Node[],
+  originals: readonly Tensor[],
+  names: readonly string[],
+): void {
+  const held = new Set(topologicalOrder(outputs.map((t) => t.node)));
+  const variables = new Set([...held].flatMap(({ op }) => (op.kind === "variable" ? [op.variable] : [])));
+  originals.forEach((t, i) => {
+    if (held.has(leaves[i]) || !(t instanceof Variable ? variables.has(t.state) : held.has(t.node))) return;
+    throw new Error(
+      `gradcheck: the function uses input ${names[i]}, ${t.toString()}, from outside and not the argument it is handed, ` +
+        "which is another tensor; use the argument",
+    );
+  });
 }
 
 /** Numbers in [0, 1), the same for a seed. */

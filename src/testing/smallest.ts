@@ -2,6 +2,7 @@
 // biome-ignore lint/suspicious/noTsIgnore: there is an error only where fast-check is not installed.
 /** @ts-ignore: fast-check is an optional peer; without it these types are `any`. */
 import type { default as FastCheck } from "fast-check";
+import { describeValue } from "../tensor/door/door.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { Input, OperandSpec } from "./arbitraries.ts";
 import { arbitraries, specOf } from "./arbitraries.ts";
@@ -59,6 +60,9 @@ export async function onSmallest(
   call: (inputs: string) => string,
   body: (tensors: Tensor[]) => Promise<void>,
 ): Promise<void> {
+  for (const [name, value] of Object.entries({ runs, sizes }))
+    if (!Number.isInteger(value) || value < 1)
+      throw new Error(`${check}: ${name} must be a whole number above 0, not ${describeValue(value)}`);
   const fc = await fastCheck(check);
   const specs = inputs.map((input) => specOf(input));
   const drawn = specs.filter((spec): spec is OperandSpec => !(spec instanceof Tensor));

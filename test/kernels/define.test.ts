@@ -123,6 +123,12 @@ describe("what cannot be is said at the door", () => {
     assert.throws(() => op([3 as never]), /a: input 0 /);
     assert.throws(() => op([x], { rate: NaN }), /a: attributes must be plain JSON.*rate is NaN/);
     assert.throws(() => op([x], { f: () => 1 }), /f is a function/);
+    // What JSON writes as something else would reach the kernel as that.
+    assert.throws(() => op([x], { rates: [1, { low: Infinity }] }), /rates\[1\]\.low is Infinity/);
+    assert.throws(() => op([x], { rates: [undefined] }), /rates\[0\] is undefined/);
+    assert.throws(() => op([x], { taps: Float32Array.of(1) }), /taps is /);
+    assert.throws(() => op([x], { names: new Map() }), /names is /);
+    op([x], { rates: [1, { low: null, high: [true, "x"] }] });
   });
 
   test("a meaning that gives nothing, or uses a variable that is not its input", () => {

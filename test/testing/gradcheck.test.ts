@@ -143,10 +143,35 @@ describe("gradcheck", () => {
       /gives no floating tensor/,
     );
     await assert.rejects(gradcheck(right, [tensor([1])], { eps: 0 }), /eps must be above 0/);
+    await assert.rejects(
+      gradcheck(right, [tensor([1])], { eps: "1" as never }),
+      /eps must be above 0, not the string "1"/,
+    );
+    await assert.rejects(gradcheck(right, [tensor([1])], { samples: 0.5 }), /samples must be at least 1, not 0.5/);
+    await assert.rejects(gradcheck(right, [[1] as never]), /gradcheck: input 0 must be a tensor/);
+    await assert.rejects(gradcheck((() => 3) as never, [tensor([1])]), /gradcheck: the result must be a tensor, not 3/);
     await assert.rejects(gradcheck(right, [tensor([1])], { order: 3 as 2 }), /order must be 1 or 2/);
     const device = await openTestDevice();
     await assert.rejects(gradcheck(right, [tensor([1])], { device }), /does not compute in float64/);
     device.close();
+  });
+
+  test("a function that uses its input from outside is refused: it would not move", async () => {
+    const [x, w] = [tensor([1, 2]), variable(tensor([3, 4]), { name: "w" })];
+    await assert.rejects(
+      gradcheck((_: Tensor) => x.mul(w).sum(), [x]),
+      /uses input 0, .*from outside and not the argument it is handed/,
+    );
+    await assert.rejects(
+      gradcheck((x: Tensor, _: Tensor) => x.mul(w.square()).sum(), [x, w]),
+      /uses input 1, Variable\(w: f32\[2\]\), from outside/,
+    );
+    assert.equal((await gradcheck((x: Tensor) => x.mul(w), [x])).checked, 2);
+  });
+
+  test("a small derivative beside a large value is not taken for wrong", async () => {
+    const scales = tensor([1e9, 1]);
+    assert.equal((await gradcheck((x: Tensor) => x.sin().mul(scales), [tensor([1, 2])])).checked, 2);
   });
 
   test("agrees with grad of grad", async () => {

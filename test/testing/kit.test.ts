@@ -155,6 +155,30 @@ test("checkDeterminism finds a result that changes", async () => {
   assert.match(message, /result 0, element 1 is/);
 });
 
+describe("what would check nothing", () => {
+  test("is refused: no runs, one computation, results of another kind than meant", async () => {
+    const f = (x: Tensor) => x.mul(x.detach());
+    await assert.rejects(
+      checkGradient(f, [["n"]], { runs: 0 }),
+      /checkGradient: runs must be a whole number above 0, not 0/,
+    );
+    await assert.rejects(checkOp(f, [["n"]], { sizes: 0 }), /checkOp: sizes must be a whole number above 0, not 0/);
+    await assert.rejects(
+      checkDeterminism(f, [["n"]], { times: 1 }),
+      /times must be a whole number of at least 2, not 1/,
+    );
+    await assert.rejects(
+      checkKernel(
+        (x: Tensor) => x.gt(0),
+        (x: Tensor) => x.gt(0).cast("f32"),
+        [["n"]],
+        { device: new ReferenceDevice() },
+      ),
+      /output 0 is bool, its meaning f32/,
+    );
+  });
+});
+
 describe("checkModule", () => {
   class Cubed extends Module {
     readonly scale = variable(tensor([0.5, 1.5]));
