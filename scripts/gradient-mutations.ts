@@ -43,7 +43,7 @@ export const GRADIENT_MUTATIONS: readonly Mutation[] = [
     "result[i] = k > 0 ? undefined : found[k];",
     "autograd/checkpoint",
   ),
-  edit("autograd/checkpoint", "late(new Tensor(node)).node);", "node);", "autograd/checkpoint"),
+  edit("autograd/checkpoint", "mine.has(node) || isDraw(node)));", "mine.has(node)));", "autograd/checkpoint"),
   // --- cells of a scan: the trace, and its backward pass
   cell("loop", "    !reverse,\n    loop.cpu,", "    reverse,\n    loop.cpu,"),
   cell("loop", "seeds.push(each ? carried[k].add(given(each)) : carried[k]);", "seeds.push(carried[k]);"),

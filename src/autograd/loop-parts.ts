@@ -6,7 +6,7 @@ import { isMovement, topologicalOrder } from "../tensor/node.ts";
 import { gradientTarget } from "../tensor/program/history.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
-export interface LoopParts {
+interface LoopParts {
   /** Computed before the loop. */
   readonly constants: readonly Node[];
   /** Whether the body computes indices that must be checked: a loop checks none, and indices of the host's come before it. */

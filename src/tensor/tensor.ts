@@ -132,9 +132,8 @@ export class Tensor {
     this.#grad = value;
   }
 
-  /** Asks `backward()` to set this tensor's `grad`. */
+  /** Asks `backward()` to set this tensor's `grad`; a view or a constant is then no more simplified past. */
   requireGrad(): this {
-    // Views of views and arithmetic with constants are simplified past what they were made of.
     if (isMovement(this.node.op) || this.node.op.kind === "full")
       this.#node = build.makeNode({ kind: "alias" }, [this.node], this.shape, this.dtype);
     gradientTargets.set(this.node, new WeakRef(this));
