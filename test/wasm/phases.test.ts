@@ -36,8 +36,8 @@ describe("phases of a program", () => {
         f.store(outer, f.name(i32.sub(outer, x)));
       });
     }
-    // After the length, which takes two bytes: one run of locals, of how many, of which type.
-    assert.deepEqual([...f.encode().slice(2, 5)], [1, 2, 0x7f]);
+    // After the length, which takes two bytes: how many runs of locals, and of each its length and type.
+    assert.deepEqual([...f.encode().slice(2, 7)], [2, 1, 0x7f, 1, 0x7f]);
   });
 
   test("one without a first value is 0, whatever was used before", () => {

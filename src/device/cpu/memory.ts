@@ -39,8 +39,8 @@ export function reserveMemory(shared: boolean, initial = 1): WebAssembly.Memory 
     return new WebAssembly.Memory({ initial, maximum: MAX_PAGES, shared });
   } catch (error) {
     throw new Error(
-      "the cpu device got no WebAssembly memory: an engine reserves about 10 GB of addresses for one; raise the limit of " +
-        "addresses (ulimit -v unlimited)",
+      "the cpu device got no WebAssembly memory: an engine reserves about 10 GB of addresses; raise their limit " +
+        "(ulimit -v unlimited)",
       { cause: error },
     );
   }

@@ -1,7 +1,6 @@
 /**
  * The body of a WebAssembly function, written statement by statement: locals, stores, loops, branches and calls.
  */
-import { getOrCompute } from "../../compiler/memo.ts";
 import type { Value, ValueType } from "./instructions.ts";
 import { i32, immediate, select, unsignedLeb } from "./instructions.ts";
 
@@ -39,9 +38,9 @@ export class FunctionBuilder {
   readonly parameters: readonly Local[];
   readonly #locals: ValueType[] = [];
   /** Locals of scopes that have ended. */
-  readonly #free = new Map<ValueType, number[]>();
-  /** Locals of the innermost scope. */
-  #taken: Local[] = [];
+  #free: Local[] = [];
+  /** Locals of scopes that have not. */
+  readonly #taken: Local[] = [];
   readonly #code: number[] = [];
   /** A vector that is never set. */
   #zero: Local | undefined;
@@ -55,8 +54,9 @@ export class FunctionBuilder {
   /** A fresh local, 0 unless `initial` is given. In a loop it keeps its value from the round before. */
   local(type: ValueType, initial?: Value): Local {
     // One that was used before does not begin with 0.
-    const reusable = initial && this.#free.get(type)?.pop();
-    const local = localValue(type, reusable ?? this.signature.parameters.length + this.#locals.push(type) - 1);
+    const reusable = initial && this.#free.find((free) => free.type === type);
+    this.#free = this.#free.filter((free) => free !== reusable);
+    const local = reusable ?? localValue(type, this.signature.parameters.length + this.#locals.push(type) - 1);
     this.#taken.push(local);
     if (initial) this.set(local, initial);
     return local;
@@ -67,11 +67,9 @@ export class FunctionBuilder {
    * slow to compile: engines look at all locals wherever branches meet.
    */
   scope(body: () => void): void {
-    const outer = this.#taken;
-    this.#taken = [];
+    const first = this.#taken.length;
     body();
-    for (const { type, index } of this.#taken) getOrCompute(this.#free, type, (): number[] => []).push(index);
-    this.#taken = outer;
+    this.#free.push(...this.#taken.splice(first));
   }
 
   /** A local that holds `value`: for what is used more than once. Constants and locals are handed back as they are. */
@@ -209,14 +207,8 @@ export class FunctionBuilder {
 
   /** The function's entry of the code section. */
   encode(): Uint8Array {
-    const runs: [number, ValueType][] = [];
-    for (const type of this.#locals) {
-      const last = runs[runs.length - 1];
-      if (last?.[1] === type) last[0]++;
-      else runs.push([1, type]);
-    }
-    const locals = runs.flatMap(([count, type]) => [...unsignedLeb(count), typeCode(type)]);
-    const body = [...unsignedLeb(runs.length), ...locals].concat(this.#code, 0x0b);
+    const locals = this.#locals.flatMap((type) => [1, typeCode(type)]);
+    const body = [...unsignedLeb(this.#locals.length), ...locals].concat(this.#code, 0x0b);
     const entry = unsignedLeb(body.length).concat(body);
     const bytes = new Uint8Array(entry.length);
     // To construct them from the numbers takes an engine five times as long.
