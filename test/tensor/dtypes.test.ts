@@ -210,7 +210,10 @@ for (const [name, open] of [
 }
 
 test("64-bit integers that do not fit are refused", () => {
-  assert.throws(() => tensor(BigInt64Array.of(1n, 2n ** 40n)), /tensor: element 1 is 1099511627776, which no i32 holds/);
+  assert.throws(
+    () => tensor(BigInt64Array.of(1n, 2n ** 40n)),
+    /tensor: element 1 is 1099511627776, which no i32 holds/,
+  );
   assert.throws(() => tensor(BigUint64Array.of(2n ** 53n + 1n), { dtype: "f64" }), /element 0 is 9007199254740993/);
 });
 
