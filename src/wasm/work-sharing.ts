@@ -80,8 +80,8 @@ const CLAIMS = 256;
 const PIECES = 16;
 
 /** Readies as many counters as a run needs, of which no other run is under way. */
-export function resetCounters(words: Int32Array<ArrayBufferLike>, address: number, count: number, run: number): void {
-  for (let at = address / 4; count > 0; count--, at += COUNTER_BYTES / 4) {
+export function resetCounters(words: Int32Array, address: number, count: number, run: number): void {
+  for (let at = address / 4; count-- > 0; at += COUNTER_BYTES / 4) {
     // The number of the run first: by it a thread that slept through the end of its own knows.
     Atomics.store(words, at + RUN / 4, run);
     words[at] = words[at + DONE / 4] = 0;
@@ -160,17 +160,16 @@ export function emitPhases(
           );
         } else if (isOnePhase(stage)) {
           emitPhase(f, stage.apart ?? 1, first, number, (from, past) =>
-            emitAlone(f, kernels, stage, table, threadMemory, stage.apart ? [from, past] : undefined),
+            emitAlone(f, kernels, stage, table, threadMemory, [from, past]),
           );
         } else {
           const { body, times, row } = stage;
-          const here = number;
           f.for(i32.const(0), i32.const(times), 1, (k) => {
             const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(row))));
             const from = f.local("i32", i32.add(first, i32.mul(k, i32.const(body.length * COUNTER_BYTES))));
             body.forEach((phase, b) => {
               const counter = i32.add(from, i32.const(b * COUNTER_BYTES));
-              emitPhase(f, unitsOf(phase), counter, here + b, (begin, past) =>
+              emitPhase(f, unitsOf(phase), counter, number + b, (begin, past) =>
                 emitUnits(f, kernels, phase, begin, past, { table: own, threadMemory }),
               );
             });
@@ -194,15 +193,13 @@ function emitAlone(
   threadMemory: Value,
   units?: readonly [first: Value, past: Value],
 ): void {
-  f.scope(() =>
-    f.for(i32.const(0), i32.const(stage.times), 1, (k) => {
-      const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(stage.row))));
-      for (const call of stage.body.flatMap((phase) => phase.kernels)) {
-        const [first, past] = units ?? [i32.const(0), i32.const(call.units)];
-        f.call(kernels[call.kernel], [tableOf(own, call), first, past, threadMemory]);
-      }
-    }),
-  );
+  f.for(i32.const(0), i32.const(stage.times), 1, (k) => {
+    const own = f.local("i32", i32.add(rowsOf(table, stage), i32.mul(k, i32.const(stage.row))));
+    for (const call of stage.body.flatMap((phase) => phase.kernels)) {
+      const [first, past] = units ?? [i32.const(0), i32.const(call.units)];
+      f.call(kernels[call.kernel], [tableOf(own, call), first, past, threadMemory]);
+    }
+  });
 }
 
 const tableOf = (table: Value, call: Call): Value => i32.add(table, i32.const(call.table ?? 0));

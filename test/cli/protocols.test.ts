@@ -58,7 +58,7 @@ test("fine-tuning and shares of labels print a table, and JSON as it was written
   assert.match(tuned.stdout, /best epoch: chosen on the test clips, so an upper bound/);
 
   const semi = ["eval", "semi", at("joint"), "--fractions", "50,100", "--draws", "2", ...TRAIN];
-  const stopped = await hico([...semi, "--epochs", "4000"], /training 1 of 8/);
+  const stopped = await hico([...semi, "--epochs", "100000"], /training 1 of 8/);
   assert.equal(stopped.code, 130, stopped.stderr);
   assert.match(stopped.stderr, /the same command goes on after what is done/);
   const done = await hico([...semi, "--json"]);

@@ -50,8 +50,6 @@ export const f32 = {
 /** Values of four i32 lanes. Comparisons give all bits of a lane 1, or 0. */
 export const i32x4 = {
   ...engine.i32x4,
-  neg: unary("v128", "v128", ...simd(0xa1)),
-  abs: unary("v128", "v128", ...simd(0xa0)),
   /** 1 where no lane is 0. */
   allTrue: unary("i32", "v128", ...simd(0xa3)),
   /** The lanes' sign bits, the first lane's lowest. */

@@ -249,6 +249,8 @@ export const i32x4 = {
   add: vector2(0xae),
   sub: vector2(0xb1),
   mul: vector2(0xb5),
+  neg: vector1(0xa1),
+  abs: vector1(0xa0),
   minS: vector2(0xb6),
   minU: vector2(0xb7),
   maxS: vector2(0xb8),
