@@ -12,12 +12,12 @@
  * printing, compiling and the first run.
  */
 import { parseArgs } from "node:util";
+import { GRU, LSTM } from "../src/specs/cells.ts";
+import type { GatedCell } from "../src/specs/cells.ts";
+import { backwardSignature, forwardSignature } from "../src/specs/scan.ts";
 import type { ScanSpec } from "../src/specs/scan.ts";
-import { gruBackwardSignature, gruForwardSignature } from "../src/shaders/scan/gru.ts";
-import { lstmBackwardSignature, lstmForwardSignature } from "../src/shaders/scan/lstm.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
-import { gruBackward, gruForward } from "../src/wasm/scan/gru.ts";
-import { lstmBackward, lstmForward } from "../src/wasm/scan/lstm.ts";
+import { scanBackward, scanForward } from "../src/wasm/scan/scan.ts";
 import { features, loadKernels, peakRate } from "./cpu-kernel.ts";
 
 const { values } = parseArgs({
@@ -31,21 +31,13 @@ const { values } = parseArgs({
 /** Of states and gates: nothing saturates. */
 const LARGEST = 0.1;
 
+const forward = (cell: GatedCell, spec: ScanSpec, wide: boolean) => scanForward(cell, spec, true, wide);
+
 const passes = [
-  {
-    name: "gru forward",
-    lower: (spec: ScanSpec, wide: boolean) => gruForward(spec, true, wide),
-    signature: gruForwardSignature,
-    gates: 3,
-  },
-  { name: "gru backward", lower: gruBackward, signature: gruBackwardSignature, gates: 3 },
-  {
-    name: "lstm forward",
-    lower: (spec: ScanSpec, wide: boolean) => lstmForward(spec, true, wide),
-    signature: lstmForwardSignature,
-    gates: 4,
-  },
-  { name: "lstm backward", lower: lstmBackward, signature: lstmBackwardSignature, gates: 4 },
+  { name: "gru forward", cell: GRU, lower: forward, signature: forwardSignature },
+  { name: "gru backward", cell: GRU, lower: scanBackward, signature: backwardSignature },
+  { name: "lstm forward", cell: LSTM, lower: forward, signature: forwardSignature },
+  { name: "lstm backward", cell: LSTM, lower: scanBackward, signature: backwardSignature },
 ].filter(({ name }) => values.cells.split(",").some((cell) => name.startsWith(cell)));
 
 const widths = features.wide ? [false, true] : [false];
@@ -54,11 +46,11 @@ for (const shape of values.shapes.split(",")) {
   const [steps, batch, hidden, directions] = shape.split("x").map(Number);
   const spec = { steps, batch, directions, hidden, masked: false };
   const flops = 2 * steps * batch * directions * hidden * hidden;
-  for (const { name, lower, signature, gates } of passes) {
-    const { inputs, outputs } = signature(spec);
+  for (const { name, cell, lower, signature } of passes) {
+    const { inputs, outputs } = signature(cell, spec);
     const sizes = (operands: typeof inputs) => operands.map((s) => sizeOf(s.shape));
     const timed = widths.map((wide) => {
-      const { run, bytes, start } = loadKernels(lower(spec, wide), sizes(inputs), sizes(outputs), LARGEST);
+      const { run, bytes, start } = loadKernels(lower(cell, spec, wide), sizes(inputs), sizes(outputs), LARGEST);
       run();
       return { wide, run, bytes, first: performance.now() - start, best: Infinity, pack: Infinity };
     });
@@ -72,7 +64,7 @@ for (const shape of values.shapes.split(",")) {
     }
     const column = (value: number, digits: number, width: number): string => value.toFixed(digits).padStart(width);
     for (const { wide, bytes, first, best, pack } of timed) {
-      const reached = (flops * gates) / best / 1e6;
+      const reached = (flops * cell.gates) / best / 1e6;
       console.log(
         [
           shape.padEnd(18),

@@ -11,14 +11,14 @@ import {
   infoNceForwardInputs,
   infoNceForwardOutputs,
 } from "../src/specs/info-nce.ts";
-import { gruBackwardSignature, gruForwardSignature } from "../src/shaders/scan/gru.ts";
-import { lstmBackwardSignature, lstmForwardSignature } from "../src/shaders/scan/lstm.ts";
+import { GRU, LSTM } from "../src/specs/cells.ts";
+import type { GatedCell } from "../src/specs/cells.ts";
+import { backwardSignature, forwardSignature } from "../src/specs/scan.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { attentionBackward, attentionForward } from "../src/wasm/attention/attention.ts";
 import { infoNceBackward, infoNceForward } from "../src/wasm/info-nce/info-nce.ts";
 import type { WasmLowering } from "../src/wasm/kernel.ts";
-import { gruBackward, gruForward } from "../src/wasm/scan/gru.ts";
-import { lstmBackward, lstmForward } from "../src/wasm/scan/lstm.ts";
+import { scanBackward, scanForward } from "../src/wasm/scan/scan.ts";
 import type { Work } from "./roofline.ts";
 
 interface KernelWork {
@@ -66,23 +66,19 @@ export function kernelWork(wide: boolean): KernelWork[] {
   const attention = "B 64, H 4, T 64, D 32, dropout";
   const infoNce = "64 × 2048, C 128";
   const steps = "T 64, B 64, H 128";
-  const scans = (
-    name: string,
-    gates: number,
-    [forward, backward]: readonly WasmLowering[],
-    signatures: readonly { readonly inputs: Tensors; readonly outputs: Tensors }[],
-  ): KernelWork[] =>
-    ["scan", "scan backward"].map((pass, i) =>
-      entry(
+  const scans = (name: string, cell: GatedCell): KernelWork[] =>
+    ["scan", "scan backward"].map((pass, i) => {
+      const { inputs, outputs } = i === 0 ? forwardSignature(cell, scan) : backwardSignature(cell, scan);
+      return entry(
         `${name} ${pass}`,
         steps,
-        [forward, backward][i],
-        [signatures[i].inputs, signatures[i].outputs],
-        gates * states * scan.hidden,
+        i === 0 ? scanForward(cell, scan, true, wide) : scanBackward(cell, scan, wide),
+        [inputs, outputs],
+        cell.gates * states * scan.hidden,
         // Of the gates, an exponential each and a few operations on the state.
-        i === 0 ? (gates * (EXP + 2) + 5) * states : 16 * states,
-      ),
-    );
+        i === 0 ? (cell.gates * (EXP + 2) + 5) * states : 16 * states,
+      );
+    });
   return [
     entry(
       "attention",
@@ -116,17 +112,7 @@ export function kernelWork(wide: boolean): KernelWork[] {
       2 * logits * queue.channels,
       (EXP + 2) * logits,
     ),
-    ...scans(
-      "GRU",
-      3,
-      [gruForward(scan, true, wide), gruBackward(scan, wide)],
-      [gruForwardSignature(scan), gruBackwardSignature(scan)],
-    ),
-    ...scans(
-      "LSTM",
-      4,
-      [lstmForward(scan, true, wide), lstmBackward(scan, wide)],
-      [lstmForwardSignature(scan), lstmBackwardSignature(scan)],
-    ),
+    ...scans("GRU", GRU),
+    ...scans("LSTM", LSTM),
   ];
 }

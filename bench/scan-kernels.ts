@@ -10,8 +10,9 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { gruBackward, gruBackwardSignature, gruForward, gruForwardSignature } from "../src/shaders/scan/gru.ts";
-import { lstmBackward, lstmBackwardSignature, lstmForward, lstmForwardSignature } from "../src/shaders/scan/lstm.ts";
+import { scanBackward, scanForward } from "../src/shaders/scan/scan.ts";
+import { GRU, LSTM } from "../src/specs/cells.ts";
+import { backwardSignature, forwardSignature } from "../src/specs/scan.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { LoadedLowering, openRunner, testProfile } from "../test/shaders/lowering-runner.ts";
 import { seededRandom } from "../test/support/draw.ts";
@@ -26,10 +27,10 @@ const { values } = parseArgs({
 if (values.kind !== "cpu" && values.kind !== "gpu") throw new Error(`--kind ${values.kind}: choose cpu or gpu`);
 
 const passes = [
-  { name: "gru forward", lower: gruForward, signature: gruForwardSignature, gates: 3 },
-  { name: "gru backward", lower: gruBackward, signature: gruBackwardSignature, gates: 3 },
-  { name: "lstm forward", lower: lstmForward, signature: lstmForwardSignature, gates: 4 },
-  { name: "lstm backward", lower: lstmBackward, signature: lstmBackwardSignature, gates: 4 },
+  { name: "gru forward", cell: GRU, lower: scanForward, signature: forwardSignature },
+  { name: "gru backward", cell: GRU, lower: scanBackward, signature: backwardSignature },
+  { name: "lstm forward", cell: LSTM, lower: scanForward, signature: forwardSignature },
+  { name: "lstm backward", cell: LSTM, lower: scanBackward, signature: backwardSignature },
 ];
 
 const runner = await openRunner();
@@ -44,11 +45,11 @@ const random = seededRandom(1);
 for (const shape of values.shapes.split(",")) {
   const [steps, batch, hidden, directions] = shape.split("x").map(Number);
   const spec = { steps, batch, directions, hidden, masked: false };
-  for (const { name, lower, signature, gates } of passes) {
-    const { inputs, outputs } = signature(spec);
+  for (const { name, cell, lower, signature } of passes) {
+    const { inputs, outputs } = signature(cell, spec);
     const size = (operand: { shape: readonly number[] }): number => sizeOf(operand.shape);
     const start = performance.now();
-    const loaded = await LoadedLowering.load(runner, lower(spec, profile), inputs.map(size), outputs.map(size));
+    const loaded = await LoadedLowering.load(runner, lower(cell, spec, profile), inputs.map(size), outputs.map(size));
     loaded.write(inputs.map((input) => Float32Array.from({ length: size(input) }, () => (random() - 0.5) * 0.2)));
     await loaded.time(1);
     const first = performance.now() - start;
@@ -59,7 +60,7 @@ for (const shape of values.shapes.split(",")) {
       const { user, system } = process.cpuUsage(before);
       processor = Math.min(processor, (user + system) / 1000);
     }
-    const flops = 2 * steps * batch * directions * gates * hidden * hidden;
+    const flops = 2 * steps * batch * directions * cell.gates * hidden * hidden;
     console.log(
       `${shape.padEnd(18)} ${name.padEnd(13)} ${best.toFixed(0).padStart(5)} ` +
         `${(flops / best / 1e6).toFixed(1).padStart(8)} ${processor.toFixed(0).padStart(14)} ` +

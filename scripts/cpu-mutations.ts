@@ -102,25 +102,13 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
 
   // --- scans
-  wasm("scan/gru", "f32x4.sub(h, n), n)", "f32x4.sub(n, h), h)", SCANS),
-  wasm("scan/gru", "for (const g of [0, 1]) {", "for (const g of [1]) {", SCANS),
-  wasm(
-    "scan/gru",
-    "multiplyAdd(features, load(kept), q, load(at(row.gates), 2 * width))",
-    "f32x4.add(q, load(at(row.gates), 2 * width))",
-    SCANS,
-  ),
-  wasm("scan/gru", "store(dh, only(through), 2 * width);", "store(dh, only(dn), 2 * width);", SCANS),
-  wasm("scan/gru", "v128.bitselect(direct, before, valid)", "direct", SCANS),
-  wasm("scan/gru", "valid ? f.name(v128.bitselect(next, h, valid)) : next", "next", SCANS),
-  wasm(
-    "scan/lstm",
-    "const next = f.name(multiplyAdd(features, forget, c, f32x4.mul(i, g)))",
-    "const next = f.name(multiplyAdd(features, i, c, f32x4.mul(forget, g)))",
-    SCANS,
-  ),
-  wasm("scan/lstm", "product(dc, i, oneMinusSquare(g))", "product(dc, i, f32x4.sub(one, g))", SCANS),
-  wasm("scan/lstm", "const passed = f32x4.mul(dc, forget);", "const passed = f32x4.mul(dh, forget);", SCANS),
+  wasm("scan/scan", "activated(forms, cell, unit, gate), gate)", "activated(forms, cell, unit, 0), gate)", SCANS),
+  wasm("scan/scan", "if (saves) after.kept.forEach(", "if (!saves) after.kept.forEach(", SCANS),
+  wasm("scan/scan", "(i === 0 ? given.input : given.recurrent)", "given.input", SCANS),
+  wasm("scan/scan", "valid ? v128.bitselect(passed, before(k), valid) : passed", "passed", SCANS),
+  wasm("scan/scan", "valid ? f.name(v128.bitselect(value, unit.state(k), valid)) : value", "value", SCANS),
+  wasm("scan/scan", "kept(cell.kept + k - 1)", "kept(cell.kept + k - 2)", SCANS),
+  wasm("scan/scan", "f32x4.add(before(0), load(at(row.dy)))", "before(0)", SCANS),
   wasm("scan/units", "if (hidden % 4 > 0) quad(", "if (hidden % 4 > 1) quad(", SCANS),
   wasm(
     "scan/units",

@@ -32,6 +32,7 @@ const PARTS = "compiler/parts";
 const VIEWS_GPU = "tensor/views#each device against|parts so short";
 const FUZZ = "compiler/fuzz#random graphs";
 const LIGHT = "ops/nn-ops#compositions";
+const CELLS = "src/specs/cells.ts";
 const SCANS = "ops/nn-ops#scans and attention";
 const MATMUL = "shaders/matmul/matmul#register tiles agree|shared tiles agree|beyond the end of k";
 
@@ -152,13 +153,21 @@ export const MUTATIONS: readonly Mutation[] = [
   edit("src/ops/losses/cross-entropy.ts", ".mul(1 - labelSmoothing)", "", "ops/nn-ops#label smoothing"),
   edit("src/ops/top-k.ts", "indices, dvalues)] : []", "indices, dvalues.neg())] : []", "ops/nn-ops#^topK: gradient"),
   edit("src/ops/convolution.ts", ".sub(0.5)\n    .maximum(0)", ".maximum(0)", "golden/verify"),
+  edit(CELLS, "b.sub(unit.state(0), n), n)", "b.sub(n, unit.state(0)), n)", "ops/nn-ops#Scan", "golden/layers"),
   edit(
-    "src/ops/scan.ts",
-    "mul(hPrev.slice(t, null, d).sub(n))",
-    "mul(hPrev.slice(t, null, d).add(n))",
-    "ops/nn-ops#^gruScan: gradient",
+    CELLS,
+    "b.multiplyAdd(f, unit.state(1), b.mul(i, g))",
+    "b.multiplyAdd(f, unit.state(1), g)",
+    "golden/verify",
+    "ops/nn-ops#^lstmScan: gradient",
   ),
-  edit("src/ops/scan.ts", "dc.mul(c).mul(slope(f))", "dc.mul(c).mul(f)", "ops/nn-ops#^lstmScan: gradient"),
+  edit(CELLS, "b.sub(unit.state(0), n)));", "b.add(unit.state(0), n)));", "ops/nn-ops#^gruScan: gradient"),
+  edit(CELLS, "const dq = b.name(b.mul(dn, r));", "const dq = dn;", "ops/nn-ops#^gruScan: gradient"),
+  edit(CELLS, "states: [passed]", "states: [dh]", "ops/nn-ops#^gruScan: gradient"),
+  edit(CELLS, "product(dc, c, f, b.sub(one, f))", "product(dc, c, f)", "ops/nn-ops#^lstmScan: gradient"),
+  edit(CELLS, "product(dh, squashed, o, b.sub(one, o))", "product(dh, squashed, o)", "ops/nn-ops#^lstmScan: gradient"),
+  edit(CELLS, "product(dc, i, oneMinusSquare(g))", "product(dc, i, b.sub(one, g))", "ops/nn-ops#^lstmScan: gradient"),
+  edit(CELLS, "[undefined, b.mul(dc, f)]", "[undefined, dc]", "ops/nn-ops#^lstmScan: gradient"),
   edit(
     "src/ops/losses/contrastive.ts",
     "onNegative.matmul(queue.transpose())",
@@ -173,12 +182,9 @@ export const MUTATIONS: readonly Mutation[] = [
   ),
 
   // --- tuned kernels
-  edit("src/shaders/scan/gru.ts", "let next = n + z * (h - n);", "let next = h + z * (n - h);", SCANS),
-  edit("src/shaders/scan/gru.ts", "out.g2 = dn * r;", "out.g2 = dn;", SCANS),
-  edit("src/shaders/scan/gru.ts", "out.h = dh * z;", "out.h = dh;", SCANS),
-  edit("src/shaders/scan/lstm.ts", "let c = f * last.c + i * g;", "let c = f * last.c + g;", SCANS),
-  edit("src/shaders/scan/lstm.ts", "out.g3 = dh * squashed * o * (1.0 - o);", "out.g3 = dh * squashed * o;", SCANS),
-  edit("src/shaders/scan/lstm.ts", "out.c = dc * f;", "out.c = dc;", SCANS),
+  edit("src/shaders/scan/scan.ts", "`before.${state}`)];", "`after.${state}`)];", "shaders/scan/scan#lstm"),
+  edit("src/shaders/scan/scan.ts", "${i === 0 ? place :", "${i === 1 ? place :", "shaders/scan/scan#gru"),
+  edit("src/shaders/scan/scan.ts", '${value ?? "vec4<f32>()"}', '${value ?? "dh"}', "shaders/scan/scan#lstm"),
   edit("src/shaders/attention/cpu.ts", "l${r} = l${r} * a${r} + (", "l${r} = l${r} + (", SCANS),
   edit(
     "src/shaders/attention/cpu.ts",

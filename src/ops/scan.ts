@@ -1,23 +1,22 @@
 /**
- * Recurrent scans: all time steps of a GRU or LSTM layer as one fused op, in PyTorch's gate forms.
- *
- * GRU (Cho et al. 2014, with the reset gate after the recurrent product, as cuDNN and PyTorch have it):
- *   r = σ(gᵣ + Wᵣh + bᵣ), z = σ(g_z + W_z h + b_z), q = W_n h + b_n, n = tanh(g_n + r·q), h' = (1 − z)·n + z·h
- * LSTM (Hochreiter and Schmidhuber 1997; forget gate of Gers et al. 2000), gates i, f, g, o:
- *   c' = f·c + i·g, h' = o·tanh(c')
+ * Recurrent scans: all time steps of a GRU or LSTM layer as one fused op, in PyTorch's gate forms (`specs/cells.ts`).
  *
  * The input's part of the gates comes from one matrix product over all steps, outside the scan, and so do the
  * gradients of the weights. Both directions run in one pass, in natural time order; direction 1 starts at the end.
  * Several sequences of different lengths may share a scan, one after the other along the time axis.
  */
+import type { DType } from "../tensor/dtype.ts";
 import type { FusedOp, ValueSpec } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
-import { zeros } from "../tensor/create.ts";
+import { scalar, zeros } from "../tensor/create.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { concat, stack } from "../tensor/methods/join.ts";
+import { GRU, LSTM, forwardStep } from "../specs/cells.ts";
+import type { CellForms, GatedCell } from "../specs/cells.ts";
+import { keptParts } from "../specs/scan.ts";
+import { backwardKernels, forwardKernels } from "./kernels/scan.ts";
 import type { ScanAttrs } from "./kernels/scan.ts";
-import * as kernels from "./kernels/scan.ts";
 
 /** Runs `step` at every time of every direction and sequence, first to last in that direction's order. */
 function overTime(
@@ -78,219 +77,168 @@ function blocks(x: Tensor, width: number): Tensor[] {
   return Array.from({ length: x.shape[x.rank - 1] / width }, (_, k) => x.slice(...lead, [k * width, (k + 1) * width]));
 }
 
-const join = (parts: Tensor[]): Tensor => stack(parts, 1).reshape([parts[0].shape[0], -1]);
-const oneMinus = (x: Tensor) => x.neg().add(1);
+const join = (parts: readonly Tensor[]): Tensor => stack([...parts], 1).reshape([parts[0].shape[0], -1]);
 
 const perStep = (gates: ValueSpec, width: number): ValueSpec => ({
   shape: [...gates.shape.slice(0, 3), width],
   dtype: gates.dtype,
 });
 
-// --- GRU
+/** Arithmetic of cells on tensors. */
+const cellForms = (dtype: DType): CellForms<Tensor> => ({
+  const: (value) => scalar(value, dtype),
+  name: (x) => x,
+  add: (x, y) => x.add(y),
+  sub: (x, y) => x.sub(y),
+  mul: (x, y) => x.mul(y),
+  multiplyAdd: (x, y, z) => x.mul(y).add(z),
+  negativeMultiplyAdd: (x, y, z) => z.sub(x.mul(y)),
+  sigmoid: (x) => x.sigmoid(),
+  tanh: (x) => x.tanh(),
+});
 
-/** In: gates [T,B,D,3H], weight [D,3H,H], bias [D,3H], h0 [D,B,H], mask? [T,B]. Out: y, hn, saved [T,B,D,4H] = r,z,n,q, hPrev. */
-export const GRU_SCAN: FusedOp<ScanAttrs> = {
-  name: "gruScan",
-  kernels: kernels.GRU_FORWARD,
-  outputs([gates, , , h0]) {
-    const [steps, batch, directions] = gates.shape;
-    const hidden = h0.shape[2];
-    return [
-      { shape: [steps, batch, directions * hidden], dtype: gates.dtype },
-      h0,
-      perStep(gates, 4 * hidden),
-      perStep(gates, hidden),
-    ];
-  },
-  decompose([gates, weight, bias, h0, mask], attrs) {
-    const [steps, , directions] = gates.shape;
-    const hidden = h0.shape[2];
-    const sequences = sequencesOf(attrs, steps);
-    const [states, saved, before] = [grid(steps, directions), grid(steps, directions), grid(steps, directions)];
-    const all = splitState(h0, sequences.length);
-    overTime(sequences, directions, (t, d, s) => {
-      const h = all[s];
-      const [gr, gz, gn] = blocks(gates.slice(t, null, d), hidden);
-      const [ar, az, q] = blocks(h[d].matmul(weight.slice(d).transpose()).add(bias.slice(d)), hidden);
-      const r = gr.add(ar).sigmoid();
-      const z = gz.add(az).sigmoid();
-      const n = gn.add(r.mul(q)).tanh();
-      before[t][d] = h[d];
-      saved[t][d] = join([r, z, n, q]);
-      const next = oneMinus(z).mul(n).add(z.mul(h[d]));
-      h[d] = mask ? mask.slice(t).unsqueeze(1).ne(0).where(next, h[d]) : next;
-      states[t][d] = h[d];
-    });
-    return [outputOf(states, mask), joinState(all), gatherSteps(saved), gatherSteps(before)];
-  },
-  vjp([gates, weight, , h0, mask], [, , saved, hPrev], [dy, dhn, dsaved, dhPrev], attrs) {
-    if (dsaved || dhPrev) return undefined;
-    const [steps, batch, directions] = gates.shape;
-    const hidden = h0.shape[2];
-    const given = [
-      dy ?? zeros([steps, batch, directions * hidden], gates.dtype),
-      dhn ?? zeros(h0.shape, h0.dtype),
-      saved,
-      hPrev,
-      weight,
-    ];
-    if (mask) given.push(mask);
-    const [dgatesX, dgatesH, dh0] = build
-      .fused(
-        GRU_SCAN_BACKWARD,
-        given.map((t) => t.node),
-        attrs,
-      )
-      .map((n) => new Tensor(n));
-    return [dgatesX, ...weightGradients(dgatesH, hPrev), dh0, undefined];
-  },
-};
+const nodesOf = (tensors: readonly Tensor[]) => tensors.map((t) => t.node);
 
-/** In: dy, dhn, saved, hPrev, weight, mask?. Out: dgatesX, dgatesH [T,B,D,3H], dh0. */
-export const GRU_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
-  name: "gruScanBackward",
-  kernels: kernels.GRU_BACKWARD,
-  outputs([, dhn, saved]) {
-    const hidden = dhn.shape[2];
-    return [perStep(saved, 3 * hidden), perStep(saved, 3 * hidden), dhn];
-  },
-  decompose([dy, dhn, saved, hPrev, weight, mask], attrs) {
-    const [steps, , directions] = saved.shape;
-    const hidden = dhn.shape[2];
-    const sequences = sequencesOf(attrs, steps);
-    const [dx, dh] = [grid(steps, directions), grid(steps, directions)];
-    const carried = splitState(dhn, sequences.length);
-    overTime(
-      sequences,
-      directions,
-      (t, d, s) => {
-        const carry = carried[s];
-        const [r, z, n, q] = blocks(saved.slice(t, null, d), hidden);
-        const total = carry[d].add(blocks(dy.slice(t), hidden)[d]);
-        const dn = total.mul(oneMinus(z)).mul(oneMinus(n.square()));
-        const dz = total
-          .mul(hPrev.slice(t, null, d).sub(n))
-          .mul(z)
-          .mul(oneMinus(z));
-        const dr = dn.mul(q).mul(r).mul(oneMinus(r));
+/**
+ * A cell's scan, for T steps, B rows, D directions, H units, G gates.
+ * In: gates [T,B,D,G·H], weight [D,G·H,H], bias [D,G·H], first states [D,B,H] each, mask? [T,B].
+ * Out: y, last states, saved [T,B,D,P·H] (what the cell keeps, and its states before the step but for h), hPrev.
+ */
+function forwardOp(cell: GatedCell, backward: FusedOp<ScanAttrs>): FusedOp<ScanAttrs> {
+  const stateCount = cell.states.length;
+  const splitInputs = ([gates, weight, bias, ...rest]: readonly Tensor[]) => ({
+    gates,
+    weight,
+    bias,
+    states: rest.slice(0, stateCount),
+    mask: rest.at(stateCount),
+  });
+  return {
+    name: cell.name,
+    kernels: forwardKernels(cell),
+    outputs([gates, , , ...rest]) {
+      const [steps, batch, directions] = gates.shape;
+      const states = rest.slice(0, stateCount);
+      const hidden = states[0].shape[2];
+      return [
+        { shape: [steps, batch, directions * hidden], dtype: gates.dtype },
+        ...states,
+        perStep(gates, keptParts(cell) * hidden),
+        perStep(gates, hidden),
+      ];
+    },
+    decompose(inputs, attrs) {
+      const { gates, weight, bias, states, mask } = splitInputs(inputs);
+      const [steps, , directions] = gates.shape;
+      const hidden = states[0].shape[2];
+      const forms = cellForms(gates.dtype);
+      const sequences = sequencesOf(attrs, steps);
+      const [outputs, saved, before] = [grid(steps, directions), grid(steps, directions), grid(steps, directions)];
+      const all = states.map((state) => splitState(state, sequences.length));
+      overTime(sequences, directions, (t, d, s) => {
+        const old = all.map((state) => state[s][d]);
+        const fromInput = blocks(gates.slice(t, null, d), hidden);
+        const fromState = blocks(old[0].matmul(weight.slice(d).transpose()).add(bias.slice(d)), hidden);
+        const after = forwardStep(forms, cell, {
+          input: (gate) => fromInput[gate],
+          recurrent: (gate) => fromState[gate],
+          state: (k) => old[k],
+        });
         const valid = mask?.slice(t).unsqueeze(1).ne(0);
-        const only = (x: Tensor) => (valid ? x.mask(valid) : x);
-        dx[t][d] = only(join([dr, dz, dn]));
-        dh[t][d] = only(join([dr, dz, dn.mul(r)]));
-        const before = total.mul(z).add(dh[t][d].matmul(weight.slice(d)));
-        carry[d] = valid ? valid.where(before, carry[d]) : before;
-      },
-      true,
-    );
-    return [gatherSteps(dx), gatherSteps(dh), joinState(carried)];
-  },
-};
+        after.states.forEach((state, k) => (all[k][s][d] = valid ? valid.where(state, old[k]) : state));
+        before[t][d] = old[0];
+        saved[t][d] = join([...after.kept, ...old.slice(1)]);
+        outputs[t][d] = all[0][s][d];
+      });
+      return [outputOf(outputs, mask), ...all.map(joinState), gatherSteps(saved), gatherSteps(before)];
+    },
+    vjp(inputs, outputs, cotangents, attrs) {
+      const { gates, weight, states, mask } = splitInputs(inputs);
+      const [saved, hPrev] = outputs.slice(1 + stateCount);
+      if (cotangents.slice(1 + stateCount).some(Boolean)) return undefined;
+      const [steps, batch, directions] = gates.shape;
+      const given = [
+        cotangents[0] ?? zeros([steps, batch, directions * states[0].shape[2]], gates.dtype),
+        ...states.map((state, k) => cotangents[1 + k] ?? zeros(state.shape, state.dtype)),
+        saved,
+        ...(cell.readsState ? [hPrev] : []),
+        weight,
+        ...(mask ? [mask] : []),
+      ];
+      const results = build.fused(backward, nodesOf(given), attrs).map((n) => new Tensor(n));
+      const ofProduct = results[cell.scaled ? 1 : 0];
+      return [results[0], ...weightGradients(ofProduct, hPrev), ...results.slice(-stateCount), undefined];
+    },
+  };
+}
 
-// --- LSTM
+/**
+ * In: dy, cotangents of the last states, saved, hPrev where the cell reads it, weight, mask?.
+ * Out: dgates [T,B,D,G·H], where a gate scales a part dgatesH, cotangents of the first states.
+ */
+function backwardOp(cell: GatedCell): FusedOp<ScanAttrs> {
+  const stateCount = cell.states.length;
+  return {
+    name: `${cell.name}Backward`,
+    kernels: backwardKernels(cell),
+    outputs([, ...rest]) {
+      const states = rest.slice(0, stateCount);
+      const gates = perStep(rest[stateCount], cell.gates * states[0].shape[2]);
+      return [gates, ...(cell.scaled ? [gates] : []), ...states];
+    },
+    decompose([dy, ...rest], attrs) {
+      const states = rest.slice(0, stateCount);
+      const [saved, hPrev] = rest.slice(stateCount);
+      const [weight, mask] = rest.slice(stateCount + (cell.readsState ? 2 : 1));
+      const [steps, , directions] = saved.shape;
+      const hidden = states[0].shape[2];
+      const forms = cellForms(dy.dtype);
+      const sequences = sequencesOf(attrs, steps);
+      const [input, recurrent] = [grid(steps, directions), grid(steps, directions)];
+      const all = states.map((state) => splitState(state, sequences.length));
+      overTime(
+        sequences,
+        directions,
+        (t, d, s) => {
+          const later = all.map((state) => state[s][d]);
+          const kept = blocks(saved.slice(t, null, d), hidden);
+          const dh = later[0].add(blocks(dy.slice(t), hidden)[d]);
+          const given = cell.backward(forms, {
+            kept: (part) => kept[part],
+            state: (k) => (k === 0 ? hPrev.slice(t, null, d) : kept[cell.kept + k - 1]),
+            cotangent: (k) => (k === 0 ? dh : later[k]),
+          });
+          const valid = mask?.slice(t).unsqueeze(1).ne(0);
+          const only = (x: Tensor) => (valid ? x.mask(valid) : x);
+          input[t][d] = only(join(given.input));
+          recurrent[t][d] = cell.scaled ? only(join(given.recurrent)) : input[t][d];
+          const product = recurrent[t][d].matmul(weight.slice(d));
+          given.states.forEach((passed, k) => {
+            const before = k > 0 ? passed! : passed ? passed.add(product) : product;
+            all[k][s][d] = valid ? valid.where(before, later[k]) : before;
+          });
+        },
+        true,
+      );
+      return [gatherSteps(input), ...(cell.scaled ? [gatherSteps(recurrent)] : []), ...all.map(joinState)];
+    },
+  };
+}
 
-/** In: gates [T,B,D,4H], weight [D,4H,H], bias [D,4H], h0, c0 [D,B,H], mask?. Out: y, hn, cn, saved [T,B,D,5H] = i,f,g,o,c, hPrev. */
-export const LSTM_SCAN: FusedOp<ScanAttrs> = {
-  name: "lstmScan",
-  kernels: kernels.LSTM_FORWARD,
-  outputs([gates, , , h0, c0]) {
-    const [steps, batch, directions] = gates.shape;
-    const hidden = h0.shape[2];
-    return [
-      { shape: [steps, batch, directions * hidden], dtype: gates.dtype },
-      h0,
-      c0,
-      perStep(gates, 5 * hidden),
-      perStep(gates, hidden),
-    ];
-  },
-  decompose([gates, weight, bias, h0, c0, mask], attrs) {
-    const [steps, , directions] = gates.shape;
-    const hidden = h0.shape[2];
-    const sequences = sequencesOf(attrs, steps);
-    const [states, saved, before] = [grid(steps, directions), grid(steps, directions), grid(steps, directions)];
-    const [hs, cs] = [splitState(h0, sequences.length), splitState(c0, sequences.length)];
-    overTime(sequences, directions, (t, d, s) => {
-      const [h, c] = [hs[s], cs[s]];
-      const all = gates
-        .slice(t, null, d)
-        .add(h[d].matmul(weight.slice(d).transpose()))
-        .add(bias.slice(d));
-      const [ai, af, ag, ao] = blocks(all, hidden);
-      const [i, f, g, o] = [ai.sigmoid(), af.sigmoid(), ag.tanh(), ao.sigmoid()];
-      before[t][d] = h[d];
-      saved[t][d] = join([i, f, g, o, c[d]]);
-      const cell = f.mul(c[d]).add(i.mul(g));
-      const next = o.mul(cell.tanh());
-      const valid = mask?.slice(t).unsqueeze(1).ne(0);
-      c[d] = valid ? valid.where(cell, c[d]) : cell;
-      h[d] = valid ? valid.where(next, h[d]) : next;
-      states[t][d] = h[d];
-    });
-    return [outputOf(states, mask), joinState(hs), joinState(cs), gatherSteps(saved), gatherSteps(before)];
-  },
-  vjp([gates, weight, , h0, c0, mask], [, , , saved, hPrev], [dy, dhn, dcn, dsaved, dhPrev], attrs) {
-    if (dsaved || dhPrev) return undefined;
-    const [steps, batch, directions] = gates.shape;
-    const hidden = h0.shape[2];
-    const given = [
-      dy ?? zeros([steps, batch, directions * hidden], gates.dtype),
-      dhn ?? zeros(h0.shape, h0.dtype),
-      dcn ?? zeros(c0.shape, c0.dtype),
-      saved,
-      weight,
-    ];
-    if (mask) given.push(mask);
-    const [dgates, dh0, dc0] = build
-      .fused(
-        LSTM_SCAN_BACKWARD,
-        given.map((t) => t.node),
-        attrs,
-      )
-      .map((n) => new Tensor(n));
-    return [dgates, ...weightGradients(dgates, hPrev), dh0, dc0, undefined];
-  },
-};
+/** The ops of a cell. */
+export interface GatedScan {
+  readonly cell: GatedCell;
+  readonly forward: FusedOp<ScanAttrs>;
+  readonly backward: FusedOp<ScanAttrs>;
+}
 
-/** In: dy, dhn, dcn, saved, weight, mask?. Out: dgates [T,B,D,4H], dh0, dc0. */
-export const LSTM_SCAN_BACKWARD: FusedOp<ScanAttrs> = {
-  name: "lstmScanBackward",
-  kernels: kernels.LSTM_BACKWARD,
-  outputs([, dhn, dcn, saved]) {
-    return [perStep(saved, 4 * dhn.shape[2]), dhn, dcn];
-  },
-  decompose([dy, dhn, dcn, saved, weight, mask], attrs) {
-    const [steps, , directions] = saved.shape;
-    const hidden = dhn.shape[2];
-    const sequences = sequencesOf(attrs, steps);
-    const dgates = grid(steps, directions);
-    const [hs, cs] = [splitState(dhn, sequences.length), splitState(dcn, sequences.length)];
-    overTime(
-      sequences,
-      directions,
-      (t, d, s) => {
-        const [carryH, carryC] = [hs[s], cs[s]];
-        const [i, f, g, o, c] = blocks(saved.slice(t, null, d), hidden);
-        const squashed = f.mul(c).add(i.mul(g)).tanh();
-        const dh = carryH[d].add(blocks(dy.slice(t), hidden)[d]);
-        const dc = carryC[d].add(dh.mul(o).mul(oneMinus(squashed.square())));
-        const slope = (x: Tensor) => x.mul(oneMinus(x));
-        const valid = mask?.slice(t).unsqueeze(1).ne(0);
-        const all = join([
-          dc.mul(g).mul(slope(i)),
-          dc.mul(c).mul(slope(f)),
-          dc.mul(i).mul(oneMinus(g.square())),
-          dh.mul(squashed).mul(slope(o)),
-        ]);
-        dgates[t][d] = valid ? all.mask(valid) : all;
-        const before = dgates[t][d].matmul(weight.slice(d));
-        carryH[d] = valid ? valid.where(before, carryH[d]) : before;
-        carryC[d] = valid ? valid.where(dc.mul(f), carryC[d]) : dc.mul(f);
-      },
-      true,
-    );
-    return [gatherSteps(dgates), joinState(hs), joinState(cs)];
-  },
-};
+export function gatedScan(cell: GatedCell): GatedScan {
+  const backward = backwardOp(cell);
+  return { cell, forward: forwardOp(cell, backward), backward };
+}
+
+export const GRU_SCAN = gatedScan(GRU);
+export const LSTM_SCAN = gatedScan(LSTM);
 
 /** Gradients of W_hh and b_hh: sums over time and batch, as one batched product. */
 function weightGradients(dgates: Tensor, hPrev: Tensor): [Tensor, Tensor] {
@@ -324,17 +272,8 @@ export interface GruScanInputs {
 
 /** One GRU layer over time (torch.nn.GRU's cell). Results: y [T, B, D·H] and the last states hn [D, B, H]. */
 export function gruScan(inputs: GruScanInputs): { y: Tensor; hn: Tensor } {
-  const { gates, weight, mask, segments } = inputs;
-  const [directions, hidden, batch] = checkScan("gruScan", inputs, 3);
-  const bias = inputs.bias ?? zeros([directions, 3 * hidden], gates.dtype);
-  const h0 = checkState("gruScan", "h0", inputs.h0, [directions, batch, hidden], gates);
-  const operands = [gates, weight, bias, h0, ...(mask ? [mask] : [])];
-  const [y, hn] = build.fused(
-    GRU_SCAN,
-    operands.map((t) => t.node),
-    scanAttrs(mask, segments),
-  );
-  return { y: new Tensor(y), hn: new Tensor(hn) };
+  const [y, hn] = scanned(GRU_SCAN, inputs, { h0: inputs.h0 });
+  return { y, hn };
 }
 
 /** Inputs of `lstmScan`: those of `gruScan`, with gates i, f, g, o, and a cell state. */
@@ -345,18 +284,24 @@ export interface LstmScanInputs extends GruScanInputs {
 
 /** One LSTM layer over time (torch.nn.LSTM's cell); `gates` and weights have 4H rows: i, f, g, o. */
 export function lstmScan(inputs: LstmScanInputs): { y: Tensor; hn: Tensor; cn: Tensor } {
+  const [y, hn, cn] = scanned(LSTM_SCAN, inputs, { h0: inputs.h0, c0: inputs.c0 });
+  return { y, hn, cn };
+}
+
+/** The results of a cell's scan from the first states by their names. */
+function scanned(
+  { cell, forward }: GatedScan,
+  inputs: GruScanInputs,
+  first: Readonly<Record<string, Tensor | undefined>>,
+): Tensor[] {
   const { gates, weight, mask, segments } = inputs;
-  const [directions, hidden, batch] = checkScan("lstmScan", inputs, 4);
-  const bias = inputs.bias ?? zeros([directions, 4 * hidden], gates.dtype);
-  const h0 = checkState("lstmScan", "h0", inputs.h0, [directions, batch, hidden], gates);
-  const c0 = checkState("lstmScan", "c0", inputs.c0, [directions, batch, hidden], gates);
-  const operands = [gates, weight, bias, h0, c0, ...(mask ? [mask] : [])];
-  const [y, hn, cn] = build.fused(
-    LSTM_SCAN,
-    operands.map((t) => t.node),
-    scanAttrs(mask, segments),
+  const [directions, hidden, batch] = checkScan(cell.name, inputs, cell.gates);
+  const bias = inputs.bias ?? zeros([directions, cell.gates * hidden], gates.dtype);
+  const states = Object.entries(first).map(([name, state]) =>
+    checkState(cell.name, name, state, [directions, batch, hidden], gates),
   );
-  return { y: new Tensor(y), hn: new Tensor(hn), cn: new Tensor(cn) };
+  const operands = [gates, weight, bias, ...states, ...(mask ? [mask] : [])];
+  return build.fused(forward, nodesOf(operands), scanAttrs(mask, segments)).map((n) => new Tensor(n));
 }
 
 /** One sequence is written without `segments`, so that it has one form. */

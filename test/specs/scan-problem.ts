@@ -1,43 +1,62 @@
 /** Scans to be computed and what they must give: random operands of a forward and a backward pass, and their results. */
+import type { GatedCell } from "../../src/specs/cells.ts";
+import { backwardSignature, forwardSignature } from "../../src/specs/scan.ts";
 import type { NamedSpec, ScanSignature, ScanSpec } from "../../src/specs/scan.ts";
-import { gruBackwardSignature, gruForwardSignature } from "../../src/shaders/scan/gru.ts";
-import { lstmBackwardSignature, lstmForwardSignature } from "../../src/shaders/scan/lstm.ts";
 import type { ScanAttrs } from "../../src/ops/kernels/scan.ts";
-import { GRU_SCAN, GRU_SCAN_BACKWARD, LSTM_SCAN, LSTM_SCAN_BACKWARD } from "../../src/ops/scan.ts";
+import { GRU_SCAN, LSTM_SCAN, gatedScan } from "../../src/ops/scan.ts";
+import type { GatedScan } from "../../src/ops/scan.ts";
 import type { FusedOp } from "../../src/tensor/fused.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import type { Pass } from "../support/decomposition.ts";
 import { assertNear, passOf } from "../support/decomposition.ts";
 import { seededRandom } from "../support/draw.ts";
 
-/** A cell's ops and operands. */
-export interface ScanCell {
+/**
+ * LSTM whose input and forget gates are coupled (Greff et al. 2017, "LSTM: A Search Space Odyssey", CIFG); gates i, g, o:
+ *   i, o = σ(x + h)   g = tanh(x + h)   c' = (1 − i)·c + i·g   h' = o·tanh(c')
+ * The package has no such layer: a gated cell is what it says of itself, and nothing else has to know it.
+ */
+const COUPLED: GatedCell = {
+  name: "coupledScan",
+  gates: 3,
+  states: ["h", "c"],
+  kept: 3,
+  activations: ["sigmoid", "tanh", "sigmoid"],
+  update(b, unit, activated) {
+    const c = b.name(unit.state(1));
+    const next = b.name(b.multiplyAdd(activated(0), b.sub(activated(1), c), c));
+    return { states: [b.mul(activated(2), b.tanh(next)), next], kept: [] };
+  },
+  backward(b, unit) {
+    const [i, g, o] = [0, 1, 2].map((part) => b.name(unit.kept(part)));
+    const one = b.const(1);
+    const c = b.name(unit.state(1));
+    const squashed = b.name(b.tanh(b.name(b.multiplyAdd(i, b.sub(g, c), c))));
+    const dh = unit.cotangent(0);
+    const slope = (x: typeof c) => b.mul(x, b.sub(one, x));
+    const dc = b.name(b.multiplyAdd(b.mul(dh, o), b.negativeMultiplyAdd(squashed, squashed, one), unit.cotangent(1)));
+    const gates = [
+      b.mul(b.mul(dc, b.sub(g, c)), slope(i)),
+      b.mul(b.mul(dc, i), b.negativeMultiplyAdd(g, g, one)),
+      b.mul(b.mul(dh, squashed), slope(o)),
+    ];
+    return { input: gates, recurrent: gates, states: [undefined, b.mul(dc, b.sub(one, i))] };
+  },
+  scaled: false,
+  readsState: false,
+  flops: { forward: 11, backward: 18 },
+};
+
+/** A cell's ops under a short name. */
+export interface Scan extends GatedScan {
   readonly name: string;
-  readonly forwardOp: FusedOp<ScanAttrs>;
-  readonly backwardOp: FusedOp<ScanAttrs>;
-  readonly forwardSignature: (spec: ScanSpec) => ScanSignature;
-  readonly backwardSignature: (spec: ScanSpec) => ScanSignature;
-  /** Outputs of the forward pass that are results rather than values kept for the backward one. */
-  readonly results: number;
 }
 
-export const GRU: ScanCell = {
-  name: "gru",
-  forwardOp: GRU_SCAN,
-  backwardOp: GRU_SCAN_BACKWARD,
-  forwardSignature: gruForwardSignature,
-  backwardSignature: gruBackwardSignature,
-  results: 2,
-};
-
-export const LSTM: ScanCell = {
-  name: "lstm",
-  forwardOp: LSTM_SCAN,
-  backwardOp: LSTM_SCAN_BACKWARD,
-  forwardSignature: lstmForwardSignature,
-  backwardSignature: lstmBackwardSignature,
-  results: 3,
-};
+export const SCANS: readonly Scan[] = [
+  { name: "gru", ...GRU_SCAN },
+  { name: "lstm", ...LSTM_SCAN },
+  { name: "a cell of one's own", ...gatedScan(COUPLED) },
+];
 
 /** Random operands: weights of PyTorch's scale, masks that end rows early and also have holes. */
 function draw(specs: readonly NamedSpec[], spec: ScanSpec, random: () => number): Float64Array[] {
@@ -74,26 +93,26 @@ async function scanPass(
 
 /** Both passes on random operands; `scale` multiplies the input's part of the gates. */
 export async function scanProblem(
-  scan: ScanCell,
+  scan: Scan,
   spec: ScanSpec,
   seed: number,
   scale = 1,
 ): Promise<{ forward: ScanPass; backward: ScanPass }> {
   const random = seededRandom(seed);
-  const { inputs: inSpecs, outputs: outSpecs } = scan.forwardSignature(spec);
+  const { inputs: inSpecs, outputs: outSpecs } = forwardSignature(scan.cell, spec);
   const inputs = draw(inSpecs, spec, random);
   if (scale !== 1) inputs[0] = inputs[0].map((x) => Math.fround(x * scale));
-  const forward = await scanPass(scan.forwardOp, scan.forwardSignature(spec), spec, inputs);
+  const forward = await scanPass(scan.forward, forwardSignature(scan.cell, spec), spec, inputs);
   // Cotangents are drawn. The rest is what the forward pass was given and gave, rounded as the kernel will read it, so
   // that only its own arithmetic is judged.
-  const signature = scan.backwardSignature(spec);
+  const signature = backwardSignature(scan.cell, spec);
   const drawn = draw(signature.inputs, spec, random);
   const operands = signature.inputs.map(({ name }, i) => {
     const input = inSpecs.findIndex((s) => s.name === name);
     const output = outSpecs.findIndex((s) => s.name === name);
     return input >= 0 ? inputs[input] : output >= 0 ? forward.expected[output].map(Math.fround) : drawn[i];
   });
-  return { forward, backward: await scanPass(scan.backwardOp, signature, spec, operands) };
+  return { forward, backward: await scanPass(scan.backward, signature, spec, operands) };
 }
 
 /** Asserts that outputs are those expected. */

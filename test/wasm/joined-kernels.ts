@@ -13,8 +13,8 @@ import { attentionBackward, attentionForward } from "../../src/wasm/attention/at
 import { infoNceBackward, infoNceForward } from "../../src/wasm/info-nce/info-nce.ts";
 import type { WasmKernel, WasmLowering } from "../../src/wasm/kernel.ts";
 import { emitProgram } from "../../src/wasm/program.ts";
-import { gruBackward, gruForward } from "../../src/wasm/scan/gru.ts";
-import { lstmBackward, lstmForward } from "../../src/wasm/scan/lstm.ts";
+import { GRU, LSTM } from "../../src/specs/cells.ts";
+import { scanBackward, scanForward } from "../../src/wasm/scan/scan.ts";
 
 const features = { ...wasmFeatures(), wide: true };
 const planner = new CpuPlanner(features);
@@ -80,10 +80,10 @@ const FAMILIES: Readonly<Record<string, readonly WasmKernel[]>> = {
   "attention backward": fused(attentionBackward(heads)),
   "InfoNCE forward": fused(infoNceForward(queue)),
   "InfoNCE backward": fused(infoNceBackward(queue)),
-  "GRU scan": fused(gruForward(scan, true, true)),
-  "GRU scan backward": fused(gruBackward(scan, true)),
-  "LSTM scan": fused(lstmForward(scan, true, true)),
-  "LSTM scan backward": fused(lstmBackward(scan, true)),
+  "GRU scan": fused(scanForward(GRU, scan, true, true)),
+  "GRU scan backward": fused(scanBackward(GRU, scan, true)),
+  "LSTM scan": fused(scanForward(LSTM, scan, true, true)),
+  "LSTM scan backward": fused(scanBackward(LSTM, scan, true)),
 };
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);

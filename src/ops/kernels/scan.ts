@@ -1,10 +1,9 @@
 /** The kernels of the recurrent scans, and the sizes they ask for. */
-import { gruBackward as wgslGruBackward, gruForward as wgslGruForward } from "../../shaders/scan/gru.ts";
-import { lstmBackward as wgslLstmBackward, lstmForward as wgslLstmForward } from "../../shaders/scan/lstm.ts";
+import { scanBackward as wgslBackward, scanForward as wgslForward } from "../../shaders/scan/scan.ts";
+import type { GatedCell } from "../../specs/cells.ts";
 import type { ScanSpec } from "../../specs/scan.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
-import { gruBackward, gruForward } from "../../wasm/scan/gru.ts";
-import { lstmBackward, lstmForward } from "../../wasm/scan/lstm.ts";
+import { scanBackward, scanForward } from "../../wasm/scan/scan.ts";
 import type { Kernels } from "./kernels.ts";
 
 export interface ScanAttrs {
@@ -22,33 +21,28 @@ function specOf(perStep: ValueSpec, state: ValueSpec, { masked, segments }: Scan
   return { steps, batch, directions, hidden: state.shape[2], masked, segments };
 }
 
-/** Of each step: the product with the recurrent weight of so many gates, and the gates' own arithmetic. */
+/** Of each step: the product with the recurrent weight of all gates, and the cell's own arithmetic. */
 const flopsOf = ({ steps, batch, directions, hidden }: ScanSpec, gates: number, pointwise: number): number =>
   steps * batch * directions * hidden * (2 * gates * hidden + pointwise);
 
-export const GRU_FORWARD: Kernels<ScanAttrs> = {
-  cpu: ([gates, , , h0], attrs, [, , saved, hPrev], wide) => gruForward(specOf(gates, h0, attrs), saved || hPrev, wide),
-  webgpu: ([gates, , , h0], attrs, profile, [, , saved, hPrev]) =>
-    wgslGruForward(specOf(gates, h0, attrs), profile, saved || hPrev),
-  flops: ([gates, , , h0], attrs) => flopsOf(specOf(gates, h0, attrs), 3, 14),
-};
+/** Operands as the op `cell.name` has them: see `ops/scan.ts`. */
+export function forwardKernels(cell: GatedCell): Kernels<ScanAttrs> {
+  const spec = ([gates, , , h0]: readonly ValueSpec[], attrs: ScanAttrs) => specOf(gates, h0, attrs);
+  /** Whether anything reads what is kept for the backward pass, which comes after y and the last states. */
+  const saves = (read: readonly boolean[]): boolean => read.slice(1 + cell.states.length).some(Boolean);
+  return {
+    cpu: (inputs, attrs, read, wide) => scanForward(cell, spec(inputs, attrs), saves(read), wide),
+    webgpu: (inputs, attrs, profile, read) => wgslForward(cell, spec(inputs, attrs), profile, saves(read)),
+    flops: (inputs, attrs) => flopsOf(spec(inputs, attrs), cell.gates, cell.flops.forward),
+  };
+}
 
-export const GRU_BACKWARD: Kernels<ScanAttrs> = {
-  cpu: ([, dhn, saved], attrs, _, wide) => gruBackward(specOf(saved, dhn, attrs), wide),
-  webgpu: ([, dhn, saved], attrs, profile) => wgslGruBackward(specOf(saved, dhn, attrs), profile),
-  flops: ([, dhn, saved], attrs) => flopsOf(specOf(saved, dhn, attrs), 3, 20),
-};
-
-export const LSTM_FORWARD: Kernels<ScanAttrs> = {
-  cpu: ([gates, , , h0], attrs, [, , , saved, hPrev], wide) =>
-    lstmForward(specOf(gates, h0, attrs), saved || hPrev, wide),
-  webgpu: ([gates, , , h0], attrs, profile, [, , , saved, hPrev]) =>
-    wgslLstmForward(specOf(gates, h0, attrs), profile, saved || hPrev),
-  flops: ([gates, , , h0], attrs) => flopsOf(specOf(gates, h0, attrs), 4, 12),
-};
-
-export const LSTM_BACKWARD: Kernels<ScanAttrs> = {
-  cpu: ([, dhn, , saved], attrs, _, wide) => lstmBackward(specOf(saved, dhn, attrs), wide),
-  webgpu: ([, dhn, , saved], attrs, profile) => wgslLstmBackward(specOf(saved, dhn, attrs), profile),
-  flops: ([, dhn, , saved], attrs) => flopsOf(specOf(saved, dhn, attrs), 4, 20),
-};
+export function backwardKernels(cell: GatedCell): Kernels<ScanAttrs> {
+  const spec = (inputs: readonly ValueSpec[], attrs: ScanAttrs) =>
+    specOf(inputs[1 + cell.states.length], inputs[1], attrs);
+  return {
+    cpu: (inputs, attrs, _, wide) => scanBackward(cell, spec(inputs, attrs), wide),
+    webgpu: (inputs, attrs, profile) => wgslBackward(cell, spec(inputs, attrs), profile),
+    flops: (inputs, attrs) => flopsOf(spec(inputs, attrs), cell.gates, cell.flops.backward),
+  };
+}

@@ -122,6 +122,12 @@ function wgslForms(statements: Statements, lanes: Lanes, dtype: DType): FormBuil
   };
 }
 
+/** A builder over four floats, and the statements that what it has built begins with. */
+export function vectorForms(): { forms: FormBuilder<string>; statements: readonly string[] } {
+  const statements = new Statements(new Set());
+  return { forms: wgslForms(statements, 4, "f32"), statements: statements.lines };
+}
+
 /** An op of these operands, each a name or a literal; `helpers` is told what the text calls. */
 export function formText(
   name: ElementwiseName,

@@ -6,7 +6,8 @@
 import { sizeOf } from "../../tensor/shape.ts";
 import type { Binding, KernelSource } from "../kernel.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
-import type { GateCount, ScanSignature, ScanSpec } from "../../specs/scan.ts";
+import type { GateCount } from "../../specs/cells.ts";
+import type { ScanSignature, ScanSpec } from "../../specs/scan.ts";
 import { segmentsOf } from "../../specs/scan.ts";
 import { quadsOf } from "./tile.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";

@@ -6,18 +6,13 @@
  * `rowTile` rows times `quadsPerLane` groups of four hidden units ("quads") of every gate; its sums stay in registers,
  * and what the next product reads (the state, or backward the gate gradients) lies in workgroup memory.
  */
-import { helperText } from "../print/helpers.ts";
 import type { PackedLayout } from "./pack.ts";
 import { stateRows } from "./pack.ts";
-import type { GateCount, ScanSpec } from "../../specs/scan.ts";
+import type { GateCount } from "../../specs/cells.ts";
+import type { ScanSpec } from "../../specs/scan.ts";
 import { segmentsOf } from "../../specs/scan.ts";
 import type { ScanTile } from "./tile.ts";
 import { quadsOf } from "./tile.ts";
-
-/** Sigmoid and tanh, as the elementwise ops have them. */
-export const ACTIVATIONS = `${helperText("sigmoid")}
-${helperText("tanh")}
-`;
 
 /** The pieces of text a scan kernel is put together from, for one tile. */
 export class ScanText {
@@ -65,6 +60,11 @@ export class ScanText {
   /** Declares `shared_values` for `vectors` vec4 a row and quad. */
   shared(vectors: number): string {
     return `var<workgroup> shared_values: array<vec4<f32>, ${this.rows * this.quads * vectors}>;\n`;
+  }
+
+  /** Declares arrays of a vec4 an item, an invocation's own. */
+  privateArrays(names: readonly string[]): string {
+    return names.map((name) => `  var ${name}: array<vec4<f32>, ${this.items}>;\n`).join("");
   }
 
   /** The entry point with `d` (direction), `lane`, `row0` (first row in the tile), `batch0`, quads `q0`, `q1`, .. */

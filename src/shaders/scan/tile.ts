@@ -1,6 +1,7 @@
 /** How a scan's rows and hidden units are dealt out to the invocations of a workgroup, for an adapter. */
 import type { AdapterProfile } from "../kernel.ts";
-import type { GateCount, ScanSpec } from "../../specs/scan.ts";
+import type { GateCount } from "../../specs/cells.ts";
+import type { ScanSpec } from "../../specs/scan.ts";
 
 /** How the rows and hidden units of a scan are dealt out to invocations. */
 export interface ScanTile {

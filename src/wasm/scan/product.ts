@@ -4,7 +4,8 @@
  * The rows are read where they lie in their tensor (the state in `hPrev`, backward the gates' gradients in their
  * output), so nothing is packed at a step. A panel stays in the first-level cache while all rows of the unit go by.
  */
-import type { GateCount, ScanSpec } from "../../specs/scan.ts";
+import type { GateCount } from "../../specs/cells.ts";
+import type { ScanSpec } from "../../specs/scan.ts";
 import type { FunctionBuilder } from "../assembler/function.ts";
 import type { Value } from "../assembler/instructions.ts";
 import { f32, i32, v128 } from "../assembler/instructions.ts";

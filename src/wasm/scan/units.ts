@@ -6,7 +6,8 @@
  * ICML 2016, where a workgroup keeps its rows). A step of a unit is one product of its rows with the recurrent weight
  * and a loop over the rows' gates. More rows a unit read the weight less often; fewer make more units for the threads.
  */
-import type { GateCount, ScanSpec } from "../../specs/scan.ts";
+import type { GateCount } from "../../specs/cells.ts";
+import type { ScanSpec } from "../../specs/scan.ts";
 import { segmentsOf } from "../../specs/scan.ts";
 import type { FunctionBuilder, Local } from "../assembler/function.ts";
 import type { Value, ValueType } from "../assembler/instructions.ts";
@@ -211,22 +212,25 @@ interface Quad {
  */
 export function eachQuad(f: FunctionBuilder, hidden: number, wide: boolean, body: (quad: Quad) => void): void {
   const whole = 16 * Math.floor(hidden / 4);
+  /** One address a row for all that a body asks for: the engine joins what it sees to be neighbours of one. */
+  const placesAt = (offset: Value): ((row: Local) => Value) => {
+    const places = new Map<Local, Value>();
+    return (row) => {
+      const place = places.get(row) ?? f.name(i32.add(row, offset));
+      places.set(row, place);
+      return place;
+    };
+  };
   const quad = (offset: Value, lanes: number): void =>
     body({
-      at: (row) => f.name(i32.add(row, offset)),
+      at: placesAt(offset),
       load: (address, at) => loadLanes(address, lanes, at),
       store: (address, value, at) => storeLanes(f, address, value, lanes, at),
       loadPadded: (address, at) => v128.load(address, at),
       storePadded: (address, value, at) => f.store(address, value, at),
     });
   const pair = (offset: Value): void => {
-    // One address for both: the engine joins what it sees to be neighbours of one address.
-    const places = new Map<Local, Value>();
-    const at = (row: Local): Value => {
-      const place = places.get(row) ?? f.name(i32.add(row, offset));
-      places.set(row, place);
-      return place;
-    };
+    const at = placesAt(offset);
     const [first, second] = [0, 16].map((shift) => {
       const stores: { readonly address: Value; readonly value: Value; readonly by: number }[] = [];
       const load = (address: Value, by = 0): Value => v128.load(address, by + shift);

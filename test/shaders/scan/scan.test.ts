@@ -1,32 +1,24 @@
 /** The recurrent scans on a WebGPU adapter against the ops' decompositions in float64. */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
-import type { AdapterProfile, Lowering } from "../../../src/shaders/kernel.ts";
+import type { AdapterProfile } from "../../../src/shaders/kernel.ts";
+import { backwardSignature, forwardSignature } from "../../../src/specs/scan.ts";
 import type { ScanSpec } from "../../../src/specs/scan.ts";
-import { gruBackward, gruForward } from "../../../src/shaders/scan/gru.ts";
-import { lstmBackward, lstmForward } from "../../../src/shaders/scan/lstm.ts";
-import type { ScanCell } from "../../specs/scan-problem.ts";
-import { GRU, LSTM, assertPass, scanProblem } from "../../specs/scan-problem.ts";
+import { scanBackward, scanForward } from "../../../src/shaders/scan/scan.ts";
+import type { Scan } from "../../specs/scan-problem.ts";
+import { SCANS, assertPass, scanProblem } from "../../specs/scan-problem.ts";
 import { seededRandom } from "../../support/draw.ts";
 import { runLowering, testProfile } from "../lowering-runner.ts";
-
-type Lower = (spec: ScanSpec, profile: AdapterProfile) => Lowering;
-
-interface Scan extends ScanCell {
-  readonly forward: Lower;
-  readonly backward: Lower;
-}
-
-const scans: readonly Scan[] = [
-  { ...GRU, forward: gruForward, backward: gruBackward },
-  { ...LSTM, forward: lstmForward, backward: lstmBackward },
-];
 
 async function check(scan: Scan, spec: ScanSpec, profile: AdapterProfile, seed: number, scale = 1): Promise<void> {
   const { forward, backward } = await scanProblem(scan, spec, seed, scale);
   const label = `${scan.name} ${JSON.stringify(spec)} ${profile.kind}`;
-  assertPass(label, forward, await runLowering(scan.forward(spec, profile), forward.inputs, forward.sizes));
-  assertPass(label, backward, await runLowering(scan.backward(spec, profile), backward.inputs, backward.sizes));
+  assertPass(label, forward, await runLowering(scanForward(scan.cell, spec, profile), forward.inputs, forward.sizes));
+  assertPass(
+    label,
+    backward,
+    await runLowering(scanBackward(scan.cell, spec, profile), backward.inputs, backward.sizes),
+  );
 }
 
 /** Profiles that lead to every way of dealing out rows and units: see `chooseTile`. */
@@ -49,7 +41,7 @@ describe("scan kernels against the decompositions", () => {
     [2, 17, 1, 130],
     [9, 3, 2, 130],
   ];
-  for (const scan of scans) {
+  for (const scan of SCANS) {
     sizes.forEach(([steps, batch, directions, hidden], n) => {
       test(`${scan.name}: T=${steps} B=${batch} D=${directions} H=${hidden}`, async () => {
         for (const masked of [false, true]) {
@@ -108,11 +100,11 @@ describe("scan kernels against the decompositions", () => {
       for (const masked of [false, true]) {
         const spec: ScanSpec = { steps: 2, batch: 2, directions: 1, hidden: 4, masked };
         for (const [lower, signature] of [
-          [scan.forward, scan.forwardSignature],
-          [scan.backward, scan.backwardSignature],
+          [scanForward, forwardSignature],
+          [scanBackward, backwardSignature],
         ] as const) {
-          const { kernels } = lower(spec, testProfile("cpu"));
-          const { inputs, outputs } = signature(spec);
+          const { kernels } = lower(scan.cell, spec, testProfile("cpu"));
+          const { inputs, outputs } = signature(scan.cell, spec);
           const used = (role: string): Set<number> =>
             new Set(kernels.flatMap((k) => k.bindings.filter((b) => b.role === role).map((b) => b.index)));
           assert.deepEqual(
@@ -130,7 +122,10 @@ describe("scan kernels against the decompositions", () => {
 
     test(`${scan.name}: a state too wide for the workgroup's memory is refused`, () => {
       const spec: ScanSpec = { steps: 2, batch: 2, directions: 1, hidden: 4, masked: false };
-      assert.throws(() => scan.backward({ ...spec, hidden: 5000 }, testProfile("gpu")), /hidden size of at most 4096/);
+      assert.throws(
+        () => scanBackward(scan.cell, { ...spec, hidden: 5000 }, testProfile("gpu")),
+        /hidden size of at most 4096/,
+      );
     });
   }
 });

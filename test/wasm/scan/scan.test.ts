@@ -16,24 +16,13 @@ import { tensor } from "../../../src/tensor/create.ts";
 import { sizeOf } from "../../../src/tensor/shape.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import { wasmFeatures } from "../../../src/wasm/assembler/features.ts";
-import { gruBackward, gruForward } from "../../../src/wasm/scan/gru.ts";
 import type { WasmLowering } from "../../../src/wasm/kernel.ts";
-import { lstmBackward, lstmForward } from "../../../src/wasm/scan/lstm.ts";
-import type { ScanCell } from "../../specs/scan-problem.ts";
-import { GRU, LSTM, assertPass, scanProblem } from "../../specs/scan-problem.ts";
+import { scanBackward, scanForward } from "../../../src/wasm/scan/scan.ts";
+import type { Scan } from "../../specs/scan-problem.ts";
+import { SCANS, assertPass, scanProblem } from "../../specs/scan-problem.ts";
 import type { Pass } from "../../support/decomposition.ts";
 import { seededRandom } from "../../support/draw.ts";
 import { runLowering } from "../run-lowering.ts";
-
-interface Scan extends ScanCell {
-  readonly forward: (spec: ScanSpec, saves?: boolean, wide?: boolean) => WasmLowering;
-  readonly backward: (spec: ScanSpec, wide?: boolean) => WasmLowering;
-}
-
-const scans: readonly Scan[] = [
-  { ...GRU, forward: gruForward, backward: gruBackward },
-  { ...LSTM, forward: lstmForward, backward: lstmBackward },
-];
 
 async function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): Promise<void> {
   const { forward, backward } = await scanProblem(scan, spec, seed, scale);
@@ -47,16 +36,28 @@ async function check(scan: Scan, spec: ScanSpec, seed: number, scale = 1): Promi
     }
     return outputs;
   };
-  const results = run(scan.forward(spec), forward).slice(0, scan.results);
-  const alone = runLowering(scan.forward(spec, false), forward.inputs, forward.sizes.slice(0, scan.results));
+  const results = run(scanForward(scan.cell, spec), forward).slice(0, 1 + scan.cell.states.length);
+  const alone = runLowering(
+    scanForward(scan.cell, spec, false),
+    forward.inputs,
+    forward.sizes.slice(0, 1 + scan.cell.states.length),
+  );
   assert.deepEqual(alone, results, `${label}: results where nothing is kept for a backward pass`);
-  const gradients = run(scan.backward(spec), backward);
+  const gradients = run(scanBackward(scan.cell, spec), backward);
   // In pairs of vectors, which any engine runs, nothing changes.
-  const wideResults = run(scan.forward(spec, true, true), forward);
-  assert.deepEqual(wideResults.slice(0, scan.results), results, `${label}: results in pairs of vectors`);
-  const wideAlone = runLowering(scan.forward(spec, false, true), forward.inputs, forward.sizes.slice(0, scan.results));
+  const wideResults = run(scanForward(scan.cell, spec, true, true), forward);
+  assert.deepEqual(wideResults.slice(0, 1 + scan.cell.states.length), results, `${label}: results in pairs of vectors`);
+  const wideAlone = runLowering(
+    scanForward(scan.cell, spec, false, true),
+    forward.inputs,
+    forward.sizes.slice(0, 1 + scan.cell.states.length),
+  );
   assert.deepEqual(wideAlone, results, `${label}: results in pairs of vectors where nothing is kept`);
-  assert.deepEqual(run(scan.backward(spec, true), backward), gradients, `${label}: gradients in pairs of vectors`);
+  assert.deepEqual(
+    run(scanBackward(scan.cell, spec, true), backward),
+    gradients,
+    `${label}: gradients in pairs of vectors`,
+  );
 }
 
 /** Sizes with several blocks of rows, rows left over, hidden sizes around the tile's. */
@@ -74,7 +75,7 @@ const specs: fc.Arbitrary<ScanSpec> = fc
     ...(segments.length > 1 ? { segments } : {}),
   }));
 
-for (const scan of scans) {
+for (const scan of SCANS) {
   describe(`${scan.name} scan as WebAssembly`, () => {
     test("random sizes", async () => {
       const seeds = fc.integer({ min: 1, max: 1e6 });
@@ -105,16 +106,24 @@ for (const scan of scans) {
       const spec: ScanSpec = { steps: 4, batch: 9, directions: 2, hidden: 21, masked: true };
       const { forward, backward } = await scanProblem(scan, spec, 8);
       const features = { ...wasmFeatures(), relaxedSimd: false };
-      assertPass("forward", forward, runLowering(scan.forward(spec), forward.inputs, forward.sizes, { features }));
-      assertPass("backward", backward, runLowering(scan.backward(spec), backward.inputs, backward.sizes, { features }));
+      assertPass(
+        "forward",
+        forward,
+        runLowering(scanForward(scan.cell, spec), forward.inputs, forward.sizes, { features }),
+      );
+      assertPass(
+        "backward",
+        backward,
+        runLowering(scanBackward(scan.cell, spec), backward.inputs, backward.sizes, { features }),
+      );
     });
 
     test("what stands at masked steps does not matter, NaN neither", async () => {
       const spec: ScanSpec = { steps: 6, batch: 5, directions: 2, hidden: 10, masked: true };
       const { forward, backward } = await scanProblem(scan, spec, 21);
       for (const [pass, lowering, spoiled] of [
-        [forward, scan.forward(spec), ["gates"]],
-        [backward, scan.backward(spec), ["dy", "saved"]],
+        [forward, scanForward(scan.cell, spec), ["gates"]],
+        [backward, scanBackward(scan.cell, spec), ["dy", "saved"]],
       ] as const) {
         const { inputs, outputs } = pass.signature;
         const mask = pass.inputs[inputs.findIndex((s) => s.name === "mask")];
