@@ -88,6 +88,20 @@ const unread = (one: KitCase, first: number): KitCase => {
   return { ...one, f: some(one.f), meaning: some(one.meaning!) };
 };
 
+/** So many rows and features that rows are taken in blocks, and features in panels. */
+const BLOCKED = [20, 20] as const;
+
+/** Values of a step with other widths than the state's, which is twice as wide as its weight is high. */
+const narrowing: Cell = ([h], x, [w]) => {
+  const half = w.slice([0, w.shape[0] / 2]);
+  const wide = h.matmul(w.transpose()).tanh().matmul(w).tanh();
+  const next = wide.matmul(half.transpose()).tanh().matmul(half).add(x).tanh();
+  return { state: [next], output: [next] };
+};
+
+/** A case of large sizes, whose derivatives by differences would take long. */
+const large = (one: KitCase): KitCase => ({ ...one, large: 0, order: 0 });
+
 /** How many weights and outputs a cell has that are more than adapters bind. */
 const MANY = 13;
 
@@ -110,6 +124,22 @@ export const CELLS: KitCases = {
   "a cell over time": overTime({}),
   "a cell over time, backwards": overTime({ reverse: true }),
   "a cell of many rows": overTime({}, ROWS),
+  "a cell of many rows and features": large(
+    caseOf(step, 1, [narrow(...BLOCKED), narrow(3, ...BLOCKED), narrow(20, 20)]),
+  ),
+  "a cell of many rows and a matrix a step": large(
+    caseOf(
+      ([h], m) => {
+        const next = h.matmul(m).mul(0.3).tanh();
+        return { state: [next], output: [next] };
+      },
+      1,
+      [narrow(...BLOCKED), narrow(3, ...BLOCKED)],
+    ),
+  ),
+  "a cell of many rows and values of other widths": large(
+    caseOf(narrowing, 1, [narrow(...BLOCKED), narrow(3, ...BLOCKED), { shape: [40, 20], domain: [-0.2, 0.2] }]),
+  ),
   "a cell over sequences of their own lengths": overTime({ lengths: [2, 4, 0] }),
   "a cell over sequences of their own lengths, backwards": overTime({ reverse: true, lengths: [1, 4, 3] }),
   "a cell with two states and an output nobody reads": unread(
@@ -164,6 +194,12 @@ const gradientsOf = (cell: Cell, weights: readonly number[], steps: number): Ten
     const { state, outputs } = scan(cell, { state: [h], inputs: x, weights: [w] });
     return outputs[0].square().sum().add(state[0].sum());
   })([[6, 4], [steps, 6, 4], weights].map((shape) => new Generator(steps).uniform(shape, -1, 1)));
+
+/** A cell's results over many steps, for threads that are at steps of their own. */
+export function manySteps(h: Tensor, x: Tensor, w: Tensor): Tensor[] {
+  const { state, outputs } = scan(narrowing, { state: [h], inputs: x, weights: [w.mul(0.1)] });
+  return [...state, ...outputs];
+}
 
 /** Throws where such cells are dispatched more often for more steps. */
 export async function checkDispatches(device: WebGpuDevice): Promise<void> {

@@ -21,9 +21,9 @@ import {
 import type { Checked } from "../../src/testing/index.ts";
 import { ATTENTION_AND_CONTRAST } from "./attention.ts";
 import type { KitCase, KitCases } from "./case.ts";
-import { CELLS, checkDispatches } from "./cells.ts";
+import { CELLS, checkDispatches, manySteps } from "./cells.ts";
 import { COMPILED } from "./compiled.ts";
-import { checkRefusals, KERNELS } from "./kernels.ts";
+import { checkRefusals, checkUnits, KERNELS } from "./kernels.ts";
 import { LOSSES_AND_DERIVATIVES } from "./losses.ts";
 import { checkPlansKept, checkTracesKept } from "./memory.ts";
 import { OPERATIONS } from "./operations.ts";
@@ -74,6 +74,34 @@ const bent =
   };
 
 const reference = new engine.ReferenceDevice();
+
+/** Results side by side in memory on one thread, of rows and units whose numbers no power of two divides. */
+async function onOneThread(before: Backend, seed: number): Promise<void> {
+  const device = await engine.device("cpu", { threads: 1 });
+  const f: Checked = (a, b, w) => [
+    a.softplus().sum(0),
+    a.matmul(w),
+    a.sub(a.mean(1, true)).tanh(),
+    b.exp().sum(1),
+    b.matmul(w).relu(),
+    a.sum([0, 1]),
+    b.mul(2),
+    a.transpose().mul(0.5),
+    b.mul(b).sum(0),
+  ];
+  const inputs = [
+    [277, 301],
+    [17, 301],
+    [301, 19],
+  ];
+  await checkOp(f, inputs, { device, seed, runs: 2, tolerance: 1e-4, gradientTolerance: 1e-3, ...FIRST });
+  engine.setDefaultDevice(device);
+  try {
+    await checkUnits();
+  } finally {
+    engine.setDefaultDevice(before);
+  }
+}
 
 /** Of every kind: with k shared out, with two areas of workgroup memory, without any. An adapter has but one of them. */
 const TILES = ["shared 4x1 4x4 k8", "shared 4x1 4x4 k16 s2", "shared 8x2 4x4 k8 d", "registers 8x2 4x2"] as const;
@@ -225,6 +253,20 @@ function checksFor(device: Backend, seed: number): Check[] {
           },
         ),
     },
+    {
+      name: "the same bits of rows at steps of their own",
+      run: () =>
+        checkDeterminism(
+          manySteps,
+          [
+            [48, 40],
+            [60, 48, 40],
+            [160, 40],
+          ],
+          { ...{ device, seed, runs: 1 }, ...FIRST },
+        ),
+    },
+    ...(device.kind === "cpu" ? [{ name: "side by side on one thread", run: () => onOneThread(device, seed) }] : []),
     { name: "suite", run: () => suite() },
     { name: "long graphs", run: () => graphs(14, 60) },
     {

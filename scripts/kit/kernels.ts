@@ -155,6 +155,30 @@ export async function checkRefusals(kernels: boolean): Promise<void> {
   }
 }
 
+/** How many units of a kernel have run, one after the other. */
+const counted = defineFusedOp<{ readonly units: number }, Tensor>({
+  name: "counted",
+  decompose: ([x], { units }) => x.mul(0).add(units),
+  vjp: () => [undefined],
+  wasm: (_, { units }) => ({
+    units,
+    emit(f, { begin, end, output }) {
+      f.for(begin, end, 1, (unit) => {
+        f.if(i32.eq(unit, i32.const(0)), () => f.store(output(0), f32.const(0)));
+        f.store(output(0), f32.add(f32.load(output(0)), f32.const(1)));
+      });
+    },
+  }),
+});
+
+/** Throws where a unit does not run once on the default device, of one thread. */
+export async function checkUnits(): Promise<void> {
+  for (let units = 1; units < 70; units += 3) {
+    const [found] = await counted([tensor([0])], { units }).read();
+    if (found !== units) throw new Error(`${found} of ${units} units of a kernel have run`);
+  }
+}
+
 /** By name. */
 export const KERNELS: KitCases = {
   "kernels of one's own": {

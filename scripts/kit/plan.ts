@@ -20,6 +20,12 @@ const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] =
   ["src/wasm/assembler/function.ts", "this.#zero", "speed: vectors that V8 does not join"],
   ["src/device/cpu/worker-text.ts", "memory.grow(0)", "a race within V8, which only an imitation of it shows"],
   ["src/autograd/checkpoint.ts", "late(new Tensor(node))", "memory: when values are computed again"],
+  ["src/autograd/checkpoint.ts", "isDraw(node)))", "memory: when draws are asked for again"],
+  [
+    "src/wasm/work-sharing.ts",
+    "Math.ceil(call.units / PIECES)",
+    "speed: where an engine's faster code of a kernel sets in",
+  ],
   ["src/wasm/assembler/module.ts", "this.#known.set", "sizes of modules: equal code, once"],
   ["src/wasm/print/expr-kernel.ts", "e.word - firstWord", "sizes of programs: kernels printed once"],
   ["src/tensor/program/long-programs.ts", "LONG_PROGRAM", "sizes of plans: a loop in one plan"],
@@ -106,7 +112,8 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/compiler\/(plan|graph)/, "variables,starts again,scaled,programs"],
   [/compiler\/fusion/, "of one size,view of another,graphs"],
   [/autograd\/total/, "slices side by side"],
-  [/work-sharing|device\/cpu/, "long,wide,products,the same bits"],
+  [/loop-layout|matmul\/matmul/, "many rows,rows at steps of their own"],
+  [/work-sharing|device\/cpu/, "on one thread,long,wide,products,the same bits"],
 ];
 
 /** Parts of names of checks that are likely to find an edit. */
