@@ -105,6 +105,10 @@ export class Variable extends Tensor {
     makePending(this.state, build.makeNode({ kind: "alias" }, [value.node], this.shape, this.dtype));
     return this;
   }
+  /** As of any tensor: gives its memory back now. Nothing may read or assign it afterwards. */
+  override dispose(): void {
+    this.state.storage?.dispose();
+  }
   override toString(): string {
     return `Variable(${this.name}: ${this.dtype}${formatShape(this.shape)})`;
   }

@@ -199,11 +199,19 @@ describe("the cpu device", () => {
       assert.ok(d.counters.bytesPeak < 1 << 30, `${d.counters.bytesPeak} bytes at once for results of ${4 * x.size}`);
     }));
 
-  test("disposed tensors cannot be used; a closed device neither; trim leaves variables", () =>
+  test("disposed tensors and variables cannot be used; a closed device neither; trim leaves variables", () =>
     on(1, async (d) => {
       const x = await tensor([1, 2, 3]).realize();
       x.dispose();
       await assert.rejects(async () => numbers(x.add(1)), /disposed/);
+      const gone = variable(tensor(new Float32Array(5000)));
+      const step = compile((x: Tensor) => gone.assign(gone.add(x)).sum());
+      await step(tensor(1));
+      const before = d.counters.bytesLive;
+      gone.dispose();
+      assert.ok(d.counters.bytesLive <= before - 4 * gone.size);
+      for (const use of [() => step(tensor(1)), () => gone.read(), () => gone.assign(gone.mul(2)).read()])
+        await assert.rejects(use, /disposed/);
       const v = variable(tensor([1, 2]));
       assert.deepEqual(await numbers(v.add(1)), [2, 3]);
       d.trim();
