@@ -33,6 +33,10 @@ export function gradients(
   cotangents: readonly Tensor[],
   targets: readonly Tensor[],
 ): Tensor[] {
+  if (![outputs, cotangents, targets].every((list) => Array.isArray(list)) || outputs.length !== cotangents.length)
+    throw new TypeError(
+      "gradients: takes arrays of outputs, of a cotangent for each, and of targets: gradients([loss], [scalar(1)], [w])",
+    );
   const nodes = targets.map((t) => nodesOf(t, outputs));
   return counting(() => {
     const found = accumulate(outputs, cotangents, new Set(nodes.flat()));

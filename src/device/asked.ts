@@ -1,4 +1,5 @@
 /** Which kind of device is asked for, by name, options and environment: known before the code of any kind is loaded. */
+import { checkOptions } from "../tensor/door/door.ts";
 import type { DeviceName } from "./choose.ts";
 import { chooseDevice } from "./choose.ts";
 import type { CpuOptions } from "./cpu/cpu-device.ts";
@@ -13,11 +14,27 @@ export const devices: readonly DeviceName[] = ["webgpu", "cpu", "reference"];
 /** Options of every kind of device; each takes what concerns it. */
 export type DeviceOptions = WebGpuOptions & CpuOptions;
 
+const OPTIONS: Readonly<Record<keyof DeviceOptions, true>> = {
+  threads: true,
+  adapter: true,
+  powerPreference: true,
+  realOnly: true,
+  forceFallback: true,
+  software: true,
+  toggles: true,
+  bindGroupCapacity: true,
+  maxSubmitsInFlight: true,
+  profile: true,
+  autotune: true,
+  checkIndices: true,
+};
+
 /** @throws Error where there is no such device; the message lists what is. */
 export async function askedDevice(
   name: string | undefined,
   options: DeviceOptions,
 ): Promise<{ readonly kind: DeviceName; readonly options: DeviceOptions }> {
+  checkOptions("device", options, Object.keys(OPTIONS));
   const asked = name ?? environmentVariable("HICO_DEVICE") ?? "auto";
   if (asked === "reference" || asked === "cpu") return { kind: asked, options };
   const resolved = resolveAdapterOptions(options);

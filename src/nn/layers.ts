@@ -11,7 +11,7 @@ import type { LayerOptions } from "./initialize.ts";
 import { parameter, requireCount, requireGenerator, requireProbability } from "./initialize.ts";
 import type { TensorModule } from "./module.ts";
 import { Module } from "./module.ts";
-import { checkOptions, describeValue } from "../tensor/door/door.ts";
+import { checkOptions, describeValue, requireTensor } from "../tensor/door/door.ts";
 
 /** Settings of a `LayerNorm` layer. */
 export interface LayerNormSettings extends LayerOptions {
@@ -78,6 +78,7 @@ export class Dropout extends Module {
  * (torch.nn.functional.dropout).
  */
 export function dropout(x: Tensor, p: number, generator: Generator = rng()): Tensor {
+  requireTensor("dropout", "x", x);
   requireProbability("dropout", p);
   return p === 0 ? x : x.mul(generator.dropoutMask(x.shape, p, x.dtype));
 }
@@ -127,6 +128,7 @@ export class Sequential extends Module {
 
   /** x → what the steps make of it, one after the other. */
   forward(x: Tensor): Tensor {
+    requireTensor("Sequential", "x", x);
     return this.#steps.reduce((y, step) => (step instanceof Module ? step.forward(y) : step(y)), x);
   }
 }

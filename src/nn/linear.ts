@@ -8,7 +8,7 @@ import { rng } from "../tensor/random.ts";
 import type { LayerOptions } from "./initialize.ts";
 import { fanInUniform, parameter, requireCount } from "./initialize.ts";
 import { Module } from "./module.ts";
-import { checkOptions } from "../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../tensor/door/door.ts";
 import { narrowed } from "../ops/autocast.ts";
 
 /** Settings of a `Linear` layer. */
@@ -45,6 +45,8 @@ export class Linear extends Module {
 
 /** x [..., in] · weight [out, in]ᵀ + bias [out] (torch.nn.functional.linear). */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  requireTensor("linear", "x", x);
+  requireTensor("linear", "the weight", weight);
   x = narrowed(x);
   weight = narrowed(weight);
   bias = narrowed(bias);

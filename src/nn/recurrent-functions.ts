@@ -4,6 +4,7 @@
  * The input's part of the gates is one product over all steps and both directions; the scan then runs both directions
  * side by side (see ops/scan.ts).
  */
+import { requireTensor } from "../tensor/door/door.ts";
 import { gruScan, lstmScan } from "../ops/scan.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { Generator } from "../tensor/random.ts";
@@ -110,6 +111,7 @@ function overLayers(
 ): Tensor {
   const { numLayers = 1, bidirectional = false, batchFirst = false, segments, generator } = options;
   const [h0, c0] = [widened(options.h0), widened(options.c0)];
+  requireTensor(op, "x", x);
   x = widened(x);
   if (x.rank !== 3)
     throw new Error(

@@ -16,7 +16,7 @@ import { Dropout, LayerNorm } from "./layers.ts";
 import { Linear, linear } from "./linear.ts";
 import { Module } from "./module.ts";
 import type { LayerCache } from "./sequence/cache.ts";
-import { checkOptions } from "../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../tensor/door/door.ts";
 
 /** Added to the scores of closed keys. */
 const CLOSED = -60000;
@@ -111,6 +111,7 @@ export class MultiHeadAttention extends Module {
   }
 
   #batchMajor(x: Tensor): Tensor {
+    requireTensor("MultiHeadAttention", "x", x);
     if (x.rank !== 3 || x.shape[2] !== this.#width) {
       throw new Error(`MultiHeadAttention: ${formatShape(x.shape)} must have 3 axes, the last of ${this.#width}`);
     }

@@ -8,7 +8,7 @@ import { formatShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import type { MaxPoolOptions } from "./spatial/pooling.ts";
 import { larger, maxPool } from "./spatial/pooling.ts";
-import { checkOptions } from "../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../tensor/door/door.ts";
 import { narrowed } from "./autocast.ts";
 
 /** Settings of `depthwiseConv1d`. */
@@ -80,6 +80,7 @@ function everyNth(x: Tensor, axis: number, start: number, count: number, step: n
  * groups = C), bias [C]. The axis keeps its place, so that what normalises the channels next reads neighbours.
  */
 export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOptions = {}): Tensor {
+  requireTensor("depthwiseConv1d", "x", x);
   checkOptions("depthwiseConv1d", options, ["bias", "stride", "padding", "axis"]);
   const { stride = 1, padding = 0, axis = 1 } = options;
   const bias = narrowed(options.bias);
@@ -103,6 +104,7 @@ export function depthwiseConv1d(x: Tensor, weight: Tensor, options: DepthwiseOpt
  * (torch.nn.functional.max_pool1d). The third argument is the stride (default `size`) or all of the options.
  */
 export function maxPool1d(x: Tensor, size: number, options: number | MaxPoolOptions = size): Tensor {
+  requireTensor("maxPool1d", "x", x);
   if (typeof options !== "number") return maxPool("maxPool1d", x, size, options, 1);
   return maxPoolAxis(x, x.rank - 1, size, options);
 }
@@ -125,6 +127,7 @@ export function maxPoolAxis(x: Tensor, axis: number, size: number, stride = size
  * Linear interpolation of the last axis of x to `size` points (torch interpolate, mode "linear", align_corners=False).
  */
 export function interpolateLinear(x: Tensor, size: number): Tensor {
+  requireTensor("interpolateLinear", "x", x);
   const length = x.shape[x.rank - 1];
   if (!Number.isInteger(size) || size < 1 || x.rank === 0 || length === 0) {
     throw new Error(`interpolateLinear: cannot make ${size} points of the last axis of ${formatShape(x.shape)}`);

@@ -1,4 +1,5 @@
 /** The k largest elements of the last axis, in order. */
+import { requireTensor } from "../tensor/door/door.ts";
 import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { arange } from "../tensor/create.ts";
@@ -54,6 +55,7 @@ const TOP_K: FusedOp<TopKAttrs> = {
 
 /** The `k` largest of the last axis of x, largest first, with their indices (torch.topk). NaN counts as the largest. */
 export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
+  requireTensor("topK", "x", x);
   const n = x.shape[x.rank - 1] ?? 0;
   if (!Number.isInteger(k) || k < 1 || k > n)
     throw new Error(`topK: k = ${k} must be in 1..${n} for ${formatShape(x.shape)}`);

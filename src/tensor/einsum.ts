@@ -2,6 +2,7 @@
  * Einstein summation for one or two operands, by way of one batched matmul: letters shared by both operands and kept
  * are batch axes, shared and dropped ones are the inner axis, the rest are rows and columns.
  */
+import { requireTensor } from "./door/door.ts";
 import type { Tensor } from "./tensor.ts";
 import { formatShape } from "./shape.ts";
 
@@ -17,6 +18,7 @@ export function einsum(equation: string, ...operands: Tensor[]): Tensor {
   const output = match[2].replaceAll(/\s/g, "");
   if (inputs.length !== operands.length)
     throw new Error(`einsum: "${equation}" names ${inputs.length} operands, ${operands.length} were given`);
+  operands.forEach((x, i) => requireTensor("einsum", `operand ${i}`, x));
   const sizes = new Map<string, number>();
   inputs.forEach((letters, i) => {
     if (letters.length !== operands[i].rank) {

@@ -8,7 +8,7 @@ import * as build from "./build.ts";
 import type { HostArray } from "./dtype.ts";
 import type { FusedOp } from "./fused.ts";
 import type { Node } from "./node.ts";
-import { formatShape, sizeOf } from "./shape.ts";
+import { formatShape, sameShape, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -42,9 +42,7 @@ export const SCATTER_ADD: FusedOp<ScatterAttrs> = {
   vjp([index, source], _, [dy], { size }) {
     if (!dy) return [];
     const at = index.expand(source.shape);
-    const zero = new Tensor(build.full([], 0, index.dtype));
-    const end = new Tensor(build.full([], size, index.dtype));
-    return [undefined, dy.gather(1, at).mask(at.ge(zero).and(at.lt(end)))];
+    return [undefined, dy.gather(1, at).mask(at.ge(0).and(at.lt(size)))];
   },
 };
 
@@ -52,8 +50,8 @@ export const SCATTER_ADD: FusedOp<ScatterAttrs> = {
 export function scatterAddZeros(shape: Shape, axis: number, index: Tensor, source: Tensor): Tensor {
   const fits =
     index.rank === shape.length &&
-    index.shape.every((n, i) => (i === axis ? true : n === shape[i])) &&
-    index.shape.every((n, i) => n === source.shape[i]);
+    index.shape.every((n, i) => i === axis || n === shape[i]) &&
+    sameShape(index.shape, source.shape);
   if (!fits) {
     throw new Error(
       `scatterAdd: index ${formatShape(index.shape)} and source ${formatShape(source.shape)} must have one shape, ` +
@@ -62,23 +60,17 @@ export function scatterAddZeros(shape: Shape, axis: number, index: Tensor, sourc
   }
   if (sizeOf(shape) === 0 || source.size === 0) return new Tensor(build.full(shape, 0, source.dtype));
   const [outer, inner] = [sizeOf(shape.slice(0, axis)), sizeOf(shape.slice(axis + 1))];
-  const length = index.shape[axis];
-  const [sums] = build.fused(
-    SCATTER_ADD,
-    [bare(index.node, axis, length), build.reshape(source.node, [outer, length, inner])],
-    { size: shape[axis] },
-  );
+  const whole = [outer, index.shape[axis], inner];
+  const [sums] = build.fused(SCATTER_ADD, [bare(index.node, axis, whole), build.reshape(source.node, whole)], {
+    size: shape[axis],
+  });
   return new Tensor(build.reshape(sums, shape));
 }
 
-/** An index as [O, T, I], each of O and I 1 where it is the same all along those axes. */
-function bare(index: Node, axis: number, length: number): Node {
-  const given = index.op.kind === "expand" && index.inputs[0].shape[axis] === length ? index.inputs[0] : index;
-  const [before, after] = [given.shape.slice(0, axis), given.shape.slice(axis + 1)];
-  const [outer, inner] = [sizeOf(before), sizeOf(after)];
-  const uniform = (part: Shape, whole: Shape) => sizeOf(part) === 1 || sizeOf(part) === sizeOf(whole);
-  const plain = uniform(before, index.shape.slice(0, axis)) && uniform(after, index.shape.slice(axis + 1));
-  if (plain) return build.reshape(given, [outer, length, inner]);
-  const whole = [sizeOf(index.shape.slice(0, axis)), length, sizeOf(index.shape.slice(axis + 1))];
-  return build.reshape(index, whole);
+/** An index as [O, T, I], the shape `whole` of the source, each of O and I 1 where it is the same all along those axes. */
+function bare(index: Node, axis: number, whole: Shape): Node {
+  const given = index.op.kind === "expand" && index.inputs[0].shape[axis] === whole[1] ? index.inputs[0] : index;
+  const shape = [sizeOf(given.shape.slice(0, axis)), whole[1], sizeOf(given.shape.slice(axis + 1))];
+  const uniform = shape.every((n, i) => n === 1 || n === whole[i]);
+  return uniform ? build.reshape(given, shape) : build.reshape(index, whole);
 }

@@ -7,7 +7,7 @@
  */
 import type { Backend } from "./backend.ts";
 import * as build from "./build.ts";
-import { requireTensor } from "./door/door.ts";
+import { checkOptions, requireTensor } from "./door/door.ts";
 import type { VariableState } from "./node.ts";
 import { Node, topologicalOrder } from "./node.ts";
 import { makePending, noteInitial, pendingAssignments, variables } from "./program/pending.ts";
@@ -37,6 +37,7 @@ export class Variable extends Tensor {
   #trainable: boolean;
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
+    checkOptions("variable", options, ["name", "trainable", "device"]);
     requireTensor("variable", "the first value", initial);
     const state: VariableState = {
       name: options.name ?? `variable${unnamed++}`,

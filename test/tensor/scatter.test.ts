@@ -48,6 +48,24 @@ for (const [name, open] of Object.entries(devices)) {
       });
     }
 
+    test("bools add up to either", async () => {
+      for (const [size, repeats] of [
+        [4, 1],
+        [900, 40],
+      ]) {
+        const held = Array.from({ length: size }, (_, i) => i % 4 === 0);
+        const at = Int32Array.from({ length: 2 * repeats }, (_, i) => (i < repeats ? 0 : size - 2));
+        const source = Array.from(at, () => true);
+        const sums = tensor(held).scatterAdd(0, tensor(at), tensor(source));
+        assert.equal(sums.dtype, "bool");
+        assert.deepEqual(
+          [...(await sums.read())],
+          held.map((value, i) => Number(value || i === size - 2)),
+        );
+        assert.equal(await sums.cast("i32").sum().item(), held.filter(Boolean).length + 1);
+      }
+    });
+
     test("rows taken with repeats: the gradient adds them up, also where the table is a view", async () => {
       const w = variable(
         tensor(

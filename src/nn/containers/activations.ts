@@ -1,4 +1,5 @@
 /** Activations as modules, for `Sequential` and for state names that count them (torch.nn). */
+import { requireTensor } from "../../tensor/door/door.ts";
 import { elu, glu, hardSigmoid, hardSwish, leakyRelu, mish } from "../../ops/arrays/index.ts";
 import { logSoftmax, softmax } from "../../ops/softmax.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -8,6 +9,7 @@ import { Module } from "../module.ts";
 export class ReLU extends Module {
   /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor("ReLU", "x", x);
     return x.relu();
   }
 }
@@ -46,6 +48,7 @@ export class GELU extends Module {
   }
   /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor("GELU", "x", x);
     return x.gelu(this.#approximate);
   }
 }
@@ -53,6 +56,7 @@ export class GELU extends Module {
 export class SiLU extends Module {
   /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor("SiLU", "x", x);
     return x.silu();
   }
 }
@@ -81,6 +85,7 @@ export class HardSigmoid extends Module {
 export class Sigmoid extends Module {
   /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor("Sigmoid", "x", x);
     return x.sigmoid();
   }
 }
@@ -88,6 +93,7 @@ export class Sigmoid extends Module {
 export class Tanh extends Module {
   /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor("Tanh", "x", x);
     return x.tanh();
   }
 }
@@ -95,6 +101,7 @@ export class Tanh extends Module {
 export class Softplus extends Module {
   /** x of any shape → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor("Softplus", "x", x);
     return x.softplus();
   }
 }

@@ -11,7 +11,7 @@ import { ones } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
-import { Optimizer, requireRange } from "./optimizer.ts";
+import { Optimizer, requireRange, withDefaults } from "./optimizer.ts";
 
 /** Settings of Adam and AdamW, with PyTorch's defaults. */
 export interface AdamSettings extends CommonSettings {
@@ -45,7 +45,7 @@ export class Adam extends Optimizer<AdamSettings> {
     params: readonly Variable[] | readonly ParameterGroup<AdamSettings>[],
     settings: Partial<AdamSettings> = {},
   ) {
-    super(params, { ...DEFAULTS, ...settings }, ["exp_avg", "exp_avg_sq"], true);
+    super(params, withDefaults(new.target.name, DEFAULTS, settings), ["exp_avg", "exp_avg_sq"], true);
   }
 
   protected override get known(): readonly string[] {

@@ -9,7 +9,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import type { AdamSettings } from "./adam.ts";
 import type { ParameterGroup, UpdateContext } from "./optimizer.ts";
-import { Optimizer, requireRange } from "./optimizer.ts";
+import { Optimizer, requireRange, withDefaults } from "./optimizer.ts";
 
 /** Settings of LAMB: those of Adam, with the authors' defaults. */
 export type LambSettings = AdamSettings;
@@ -26,7 +26,7 @@ export class LAMB extends Optimizer<LambSettings> {
     params: readonly Variable[] | readonly ParameterGroup<LambSettings>[],
     settings: Partial<LambSettings> = {},
   ) {
-    super(params, { ...DEFAULTS, ...settings }, ["exp_avg", "exp_avg_sq"], true);
+    super(params, withDefaults(new.target.name, DEFAULTS, settings), ["exp_avg", "exp_avg_sq"], true);
   }
 
   protected override get known(): readonly string[] {

@@ -7,7 +7,7 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
-import { Optimizer, requireRange } from "./optimizer.ts";
+import { Optimizer, requireRange, withDefaults } from "./optimizer.ts";
 
 /** Settings of Lion, with the authors' defaults. */
 export interface LionSettings extends CommonSettings {
@@ -29,7 +29,7 @@ export class Lion extends Optimizer<LionSettings> {
     params: readonly Variable[] | readonly ParameterGroup<LionSettings>[],
     settings: Partial<LionSettings> = {},
   ) {
-    super(params, { ...DEFAULTS, ...settings }, ["exp_avg"], false);
+    super(params, withDefaults(new.target.name, DEFAULTS, settings), ["exp_avg"], false);
   }
 
   protected override get known(): readonly string[] {

@@ -10,7 +10,7 @@ import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
-import { Optimizer, requireRange } from "./optimizer.ts";
+import { Optimizer, requireRange, withDefaults } from "./optimizer.ts";
 
 /** Settings of Muon, with PyTorch's defaults. */
 export interface MuonSettings extends CommonSettings {
@@ -54,7 +54,7 @@ export class Muon extends Optimizer<MuonSettings> {
     params: readonly Variable[] | readonly ParameterGroup<MuonSettings>[],
     settings: Partial<MuonSettings> = {},
   ) {
-    super(params, { ...DEFAULTS, ...settings }, ["momentum_buffer"], false);
+    super(params, withDefaults(new.target.name, DEFAULTS, settings), ["momentum_buffer"], false);
     const other = this.parameters.find((p) => p.rank !== 2);
     if (other !== undefined) {
       throw new Error(

@@ -13,13 +13,12 @@ import type { DType } from "../../tensor/dtype.ts";
 import { sameShape, formatShape } from "../../tensor/shape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { concat } from "../../tensor/methods/join.ts";
-import type { Variable } from "../../tensor/variable.ts";
-import { variable } from "../../tensor/variable.ts";
+import { Variable, variable } from "../../tensor/variable.ts";
 import type { StateValue } from "../state.ts";
 import { readState, tensorFor } from "../state.ts";
 import { settingInTrace, tracing } from "../../tensor/program/trace.ts";
 import { updating } from "./updating.ts";
-import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
+import { checkOptions, describeValue, requireTensor } from "../../tensor/door/door.ts";
 
 /** Settings that every optimizer has. */
 export interface CommonSettings {
@@ -81,7 +80,7 @@ export abstract class Optimizer<S extends CommonSettings> {
     const name = this.constructor.name;
     const known = this.known && ["lr", ...this.known];
     if (known) checkOptions(name, defaults, known);
-    const grouped = isGrouped(params) ? params : [{ params } as unknown as ParameterGroup<S>];
+    const grouped = groupsOf(name, params);
     for (const group of known ? grouped : [])
       checkOptions(`${name}: a group of parameters`, group, [...known!, "params"]);
     this.groups = grouped.map((group) => ({ ...defaults, ...definedOf(group), params: [...group.params] }));
@@ -128,6 +127,8 @@ export abstract class Optimizer<S extends CommonSettings> {
   set lr(value: number) {
     if (tracing())
       throw settingInTrace("lr", "set it before the call: a compiled step reads the learning rate anew at every call");
+    // An infinite rate may be set: steps that are guarded say which parameter it left without a number.
+    if (value !== Infinity) requireRange(this.constructor.name, "lr", value, 0);
     for (const group of this.groups) group.lr = value;
   }
 
@@ -168,6 +169,7 @@ export abstract class Optimizer<S extends CommonSettings> {
       for (const p of settings.params) {
         const at = place++;
         if (!p.grad) continue;
+        requireGradientOf(this.constructor.name, p, p.grad);
         const { dtype } = p;
         if (!rates.has(dtype))
           rates.set(
@@ -304,6 +306,48 @@ function isGrouped<S>(
   params: readonly Variable[] | readonly ParameterGroup<S>[],
 ): params is readonly ParameterGroup<S>[] {
   return params.length > 0 && !(params[0] instanceof Tensor);
+}
+
+/** Parameters as groups of variables. @throws TypeError where they are something else. */
+export function groupsOf<S>(
+  optimizer: string,
+  params: readonly Variable[] | readonly ParameterGroup<S>[],
+): readonly ParameterGroup<S>[] {
+  const iterable = (list: unknown) => typeof (list as Iterable<unknown> | undefined)?.[Symbol.iterator] === "function";
+  const wanted = `${optimizer}: the parameters must be an array of variables, or of groups { params: [variables], … }`;
+  if (!iterable(params)) throw new TypeError(`${wanted}, not ${describeValue(params)}`);
+  const groups = isGrouped(params) ? params : [{ params } as unknown as ParameterGroup<S>];
+  for (const group of groups) {
+    const list: unknown = group?.params;
+    if (!iterable(list)) throw new TypeError(`${wanted}; one of them is ${describeValue(group)}`);
+    for (const p of list as Iterable<unknown>)
+      if (!(p instanceof Variable))
+        throw new TypeError(
+          `${optimizer}: a parameter is ${describeValue(p)}; only variables are trained: variable(x)`,
+        );
+  }
+  return groups;
+}
+
+/** The settings that an optimizer was given, with its defaults for the rest. */
+export function withDefaults<S extends CommonSettings>(
+  optimizer: string,
+  defaults: Partial<S>,
+  settings: Partial<S>,
+): S {
+  checkOptions(optimizer, settings, ["lr", ...Object.keys(defaults).filter((key) => key !== "lr")]);
+  return { ...defaults, ...settings } as S;
+}
+
+/** Throws unless a gradient that somebody set is one of this variable: another shape would be repeated along axes. */
+function requireGradientOf(optimizer: string, p: Variable, gradient: Tensor): void {
+  const what = `the gradient of variable "${p.name}"`;
+  requireTensor(optimizer, what, gradient);
+  if (sameShape(gradient.shape, p.shape)) return;
+  throw new Error(
+    `${optimizer}: ${what} has shape ${formatShape(gradient.shape)}, the variable ${formatShape(p.shape)}; ` +
+      "they must be equal",
+  );
 }
 
 /** The entries that have a value, so that `{ lr: undefined }` leaves the default. */

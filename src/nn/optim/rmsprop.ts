@@ -9,7 +9,7 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
-import { Optimizer, requireRange } from "./optimizer.ts";
+import { Optimizer, groupsOf, requireRange, withDefaults } from "./optimizer.ts";
 
 /** Settings of RMSprop, with PyTorch's defaults. */
 export interface RmsPropSettings extends CommonSettings {
@@ -44,13 +44,14 @@ export class RMSprop extends Optimizer<RmsPropSettings> {
     params: readonly Variable[] | readonly ParameterGroup<RmsPropSettings>[],
     settings: Partial<RmsPropSettings> = {},
   ) {
-    const all = [settings, ...(params as readonly Partial<RmsPropSettings>[])];
+    const defaults = withDefaults(new.target.name, DEFAULTS, settings);
+    const all: readonly Partial<RmsPropSettings>[] = [defaults, ...groupsOf<RmsPropSettings>(new.target.name, params)];
     const slots = [
       "square_avg",
       ...(all.some((s) => (s.momentum ?? 0) > 0) ? ["momentum_buffer"] : []),
       ...(all.some((s) => s.centered) ? ["grad_avg"] : []),
     ];
-    super(params, { ...DEFAULTS, ...settings }, slots, true);
+    super(params, defaults, slots, true);
   }
 
   protected override get known(): readonly string[] {

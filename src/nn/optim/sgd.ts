@@ -10,7 +10,7 @@
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import type { CommonSettings, ParameterGroup, UpdateContext } from "./optimizer.ts";
-import { Optimizer, requireRange } from "./optimizer.ts";
+import { Optimizer, groupsOf, requireRange, withDefaults } from "./optimizer.ts";
 
 /** Settings of SGD, with PyTorch's defaults. */
 export interface SgdSettings extends CommonSettings {
@@ -24,6 +24,9 @@ export interface SgdSettings extends CommonSettings {
   nesterov: boolean;
 }
 
+/** `lr` has none: it must be given. */
+const DEFAULTS = { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false };
+
 /** Stochastic gradient descent with momentum, as torch.optim.SGD. */
 export class SGD extends Optimizer<SgdSettings> {
   /**
@@ -34,8 +37,8 @@ export class SGD extends Optimizer<SgdSettings> {
     params: readonly Variable[] | readonly ParameterGroup<SgdSettings>[],
     settings: Partial<SgdSettings> & CommonSettings,
   ) {
-    const defaults = { momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, ...settings };
-    const all = [defaults, ...(params as readonly Partial<SgdSettings>[])];
+    const defaults = withDefaults<SgdSettings>(new.target.name, DEFAULTS, settings);
+    const all: readonly Partial<SgdSettings>[] = [defaults, ...groupsOf<SgdSettings>(new.target.name, params)];
     super(
       params,
       defaults,

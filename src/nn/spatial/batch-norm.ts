@@ -10,7 +10,7 @@ import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { LayerOptions } from "../initialize.ts";
 import { ChannelNorm, moveToward } from "./channel-norm.ts";
-import { checkOptions } from "../../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 
 /** Settings of `BatchNorm1d` and `BatchNorm2d`. */
 export interface BatchNormSettings extends Pick<LayerOptions, "dtype"> {
@@ -50,6 +50,7 @@ abstract class BatchNorm extends ChannelNorm {
 
   /** x [N, C, ...] → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor(this.constructor.name, "x", x);
     if (!this.ranks.includes(x.rank) || x.shape[1] !== this.#channels) {
       const axes = this.ranks.map((rank) => `[N, ${this.#channels}${", …".repeat(rank - 2)}]`).join(" or ");
       throw new Error(`${this.constructor.name}: x is ${formatShape(x.shape)}, not ${axes}`);

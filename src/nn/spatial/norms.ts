@@ -9,7 +9,7 @@ import type { LayerOptions } from "../initialize.ts";
 import { parameter, requireCount } from "../initialize.ts";
 import { Module } from "../module.ts";
 import { ChannelNorm, moveToward } from "./channel-norm.ts";
-import { checkOptions } from "../../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 
 /** Settings of `GroupNorm`. */
 export interface GroupNormSettings extends Pick<LayerOptions, "dtype"> {
@@ -82,6 +82,7 @@ abstract class InstanceNorm extends ChannelNorm {
 
   /** x [N, C, ...] or [C, ...] → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor(this.constructor.name, "x", x);
     if (x.rank === this.rank - 1) return this.forward(x.unsqueeze(0)).squeeze(0);
     if (x.rank !== this.rank || x.shape[1] !== this.#channels) {
       throw new Error(

@@ -1,4 +1,5 @@
 /** Pooling, resampling, folding, flattening and dropout of whole channels: layers without parameters. */
+import { requireTensor } from "../../tensor/door/door.ts";
 import type {
   AdaptiveSize,
   AvgPoolOptions,
@@ -114,6 +115,7 @@ export class Flatten extends Module {
   }
   /** x → the same values, axes `startDim` to `endDim` as one. */
   forward(x: Tensor): Tensor {
+    requireTensor("Flatten", "x", x);
     const [from, to] = [normalizeAxis("Flatten", this.startDim, x.rank), normalizeAxis("Flatten", this.endDim, x.rank)];
     if (from > to) throw new Error(`Flatten: axis ${from} lies behind axis ${to} of ${formatShape(x.shape)}`);
     return x.reshape([...x.shape.slice(0, from), sizeOf(x.shape.slice(from, to + 1)), ...x.shape.slice(to + 1)]);
@@ -137,6 +139,7 @@ abstract class ChannelDropout extends Module {
   }
   /** x [N, C, ...] or [C, ...] → the same shape. */
   forward(x: Tensor): Tensor {
+    requireTensor(this.constructor.name, "x", x);
     if (x.rank !== this.rank + 1 && x.rank !== this.rank + 2) {
       throw new Error(
         `${this.constructor.name}: ${formatShape(x.shape)} must have ${this.rank + 2} axes, or ${this.rank + 1} unbatched`,

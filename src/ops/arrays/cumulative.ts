@@ -4,6 +4,7 @@
  * A short axis is a reduction over windows that end at each place; a long one is cut into blocks, whose totals are
  * summed up in the same way and added to the blocks behind them. The order of additions depends on the length alone.
  */
+import { requireTensor } from "../../tensor/door/door.ts";
 import { arange, full } from "../../tensor/create.ts";
 import { normalizeAxis } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -50,6 +51,7 @@ function running(name: Name, x: Tensor): Tensor {
 }
 
 function along(op: string, name: Name, x: Tensor, axis: number): Tensor {
+  requireTensor(op, "x", x);
   const counted = x.dtype === "bool" ? x.cast("i32") : widened(x);
   const at = normalizeAxis(op, axis, x.rank);
   if (at === x.rank - 1) return running(name, counted);

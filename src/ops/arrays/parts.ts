@@ -7,12 +7,13 @@ import { formatShape, normalizeAxes, normalizeAxis } from "../../tensor/shape.ts
 import type { Axes } from "../../tensor/methods/arguments.ts";
 import { concat } from "../../tensor/methods/join.ts";
 import { sliceAxis } from "../../tensor/methods/views.ts";
-import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat, requireTensor } from "../../tensor/door/door.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { widened } from "../autocast.ts";
 
 /** Parts of x along an axis, of `size` elements each (the last may have fewer) or of the sizes listed (torch.split). */
 export function split(x: Tensor, size: number | readonly number[], axis = 0): Tensor[] {
+  requireTensor("split", "x", x);
   const at = normalizeAxis("split", axis, x.rank);
   const length = x.shape[at];
   if (typeof size === "number" && !(Number.isInteger(size) && size >= 1)) {
@@ -36,12 +37,14 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
 
 /** At most `count` parts of x of equal size along `axis`, the last may have less (torch.chunk). */
 export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
+  requireTensor("chunk", "x", x);
   if (!Number.isInteger(count) || count < 1) throw new Error(`chunk: ${count} parts; it must be at least 1`);
   const length = x.shape[normalizeAxis("chunk", axis, x.rank)];
   return split(x, Math.max(1, Math.ceil(length / count)), axis);
 }
 
 function triangle(op: string, x: Tensor, keep: (row: Tensor, column: Tensor) => Tensor): Tensor {
+  requireTensor(op, "x", x);
   if (x.rank < 2) throw new Error(`${op}: ${formatShape(x.shape)} has no rows and columns; it needs at least 2 axes`);
   const [rows, columns] = x.shape.slice(-2);
   return x.mask(keep(arange(rows).unsqueeze(1), arange(columns).unsqueeze(0)).expand(x.shape));
@@ -81,6 +84,7 @@ export function linspace(start: number, end: number, steps: number, dtype: DType
  * The elements of x moved `shift` places along axes, those that leave at the end coming in at the start (torch.roll).
  */
 export function roll(x: Tensor, shift: number | readonly number[], axes?: Axes): Tensor {
+  requireTensor("roll", "x", x);
   const shifts = typeof shift === "number" ? [shift] : shift;
   if (axes === undefined) {
     if (shifts.length !== 1) throw new Error("roll: several shifts need as many axes");
@@ -105,6 +109,9 @@ export function roll(x: Tensor, shift: number | readonly number[], axes?: Axes):
  * axis 0. Where a place is named twice the last one counts, on every device. A number stands for a source of it.
  */
 export function scatter(x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor {
+  requireTensor("scatter", "x", x);
+  requireTensor("scatter", "the index", index);
+  if (typeof source !== "number") requireTensor("scatter", "the source", source);
   const at = normalizeAxis("scatter", axis, x.rank);
   const given = typeof source === "number" ? full(index.shape, source, x.dtype) : source;
   const fits =
@@ -162,6 +169,7 @@ export function norm(x: Tensor, options: NormOptions = {}): Tensor {
  * in row-major order, the number of its value (torch.unique with return_inverse and return_counts). NaN is one value.
  */
 export async function unique(x: Tensor): Promise<{ values: HostArray; inverse: Int32Array; counts: Int32Array }> {
+  requireTensor("unique", "x", x);
   const data = await x.read();
   const order = Array.from({ length: data.length }, (_, i) => i);
   const rank = (v: number) => (Number.isNaN(v) ? Infinity : v);
@@ -192,6 +200,7 @@ export async function unique(x: Tensor): Promise<{ values: HostArray; inverse: I
  * argument).
  */
 export async function nonzero(x: Tensor): Promise<number[][]> {
+  requireTensor("nonzero", "x", x);
   const data = await x.read();
   const rows: number[][] = [];
   for (let flat = 0; flat < data.length; flat++) {

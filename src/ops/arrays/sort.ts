@@ -8,7 +8,7 @@ import { isFloat } from "../../tensor/dtype.ts";
 import { normalizeAxis } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { concat, stack } from "../../tensor/methods/join.ts";
-import { checkOptions } from "../../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 
 /** Settings of `sort` and `argsort`. */
 export interface SortOptions {
@@ -81,6 +81,7 @@ function networkOrder(x: Tensor, descending: boolean): Tensor {
 
 /** Places of the elements of an axis in order, i32: `x.gather(axis, argsort(x))` is sorted (torch.argsort, stable). */
 export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
+  requireTensor("argsort", "x", x);
   checkOptions("argsort", options, ["axis", "descending"]);
   const { axis = -1, descending = false } = options;
   if (x.dtype === "bool") return argsort(x.cast("i32"), options);
@@ -94,6 +95,7 @@ export function argsort(x: Tensor, options: SortOptions = {}): Tensor {
 
 /** The elements of x along an axis in order, and where they stood (torch.sort, stable). */
 export function sort(x: Tensor, options: SortOptions = {}): { values: Tensor; indices: Tensor } {
+  requireTensor("sort", "x", x);
   if (x.size === 0) return { values: x, indices: argsort(x, options) };
   const indices = argsort(x, options).contiguous();
   return { values: x.gather(normalizeAxis("sort", options.axis ?? -1, x.rank), indices), indices };

@@ -3,7 +3,7 @@ import type { Generator } from "../../tensor/random.ts";
 import { rng } from "../../tensor/random.ts";
 import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat, requireTensor } from "../../tensor/door/door.ts";
 import { cumsum } from "../arrays/cumulative.ts";
 import { sort } from "../arrays/sort.ts";
 import { softmax } from "../softmax.ts";
@@ -63,6 +63,7 @@ export function filterLogits(logits: Tensor, options: SamplingOptions = {}): Ten
  * every call.
  */
 export function sampleTokens(logits: Tensor, options: SamplingOptions = {}): Tensor {
+  requireTensor("sampleTokens", "logits", logits);
   const kept = filterLogits(logits.detach(), options);
   if (options.temperature === 0) return kept.argmax(-1);
   const generator = options.generator ?? rng();

@@ -18,6 +18,7 @@ import {
   scale,
   substitute,
 } from "../../compiler/int-expr.ts";
+import { isFloat } from "../../tensor/dtype.ts";
 import type { DType } from "../../tensor/dtype.ts";
 import type { ElementwiseName } from "../../tensor/elementwise/values.ts";
 import type { BindingTable } from "./bindings.ts";
@@ -232,7 +233,7 @@ export class WgslPrinter {
         return this.#apply(expr);
       case "cast": {
         const value = this.print(expr.args[0]);
-        return { text: `${typeName(registerType(expr.dtype), value.lanes)}(${value.text})`, lanes: value.lanes };
+        return { text: this.#cast(value, expr.args[0].dtype, expr.dtype), lanes: value.lanes };
       }
       case "bits":
         return this.#bits(expr.args, expr.index);
@@ -247,6 +248,14 @@ export class WgslPrinter {
         return { text: `clamp(${type}(${value.text}), ${type}(0), ${type}(${expr.max}))`, lanes: value.lanes };
       }
     }
+  }
+
+  /** A value of one dtype in another. */
+  #cast({ text, lanes }: Printed, from: DType, to: DType): string {
+    const type = registerType(to);
+    if (!isFloat(from) || (type !== "i32" && type !== "u32")) return `${typeName(type, lanes)}(${text})`;
+    this.helpers.add("whole");
+    return `whole_${type}_${lanes}(${text})`;
   }
 
   #load(

@@ -41,6 +41,22 @@ fn floor_mod_${type}_${lanes}(x: ${t}, y: ${t}) -> ${t} {
 }`;
 }
 
+/**
+ * The whole part of a float as an integer: the nearest there is for a float beyond the range, where a conversion stops
+ * at the last float within it, and 0 for what is not a number, of which a conversion makes anything.
+ */
+function wholePart(type: "i32" | "u32"): string {
+  const end = type === "i32" ? ["2147483647", "2147483648.0f"] : ["4294967295u", "4294967296.0f"];
+  return bothWidths((n, f, s) => {
+    const t = n === "1" ? type : `vec4<${type}>`;
+    return `
+fn whole_${type}_${n}(x: ${f}) -> ${t} {
+  let held = select(${t}(x), ${t}(${end[0]}), x >= ${s(end[1])});
+  return select(held, ${t}(), ${nanTest(n, "x")});
+}`;
+  });
+}
+
 /** x · 0: a zero of the sign of x; not a number where x is none or infinite. */
 const TIMES_ZERO = bothWidths((n, f) => {
   const [u, word] = words(n);
@@ -176,6 +192,7 @@ const HELPERS: Record<string, string> = {
   power: POWER,
   log: LOG,
   threefry: threefry(),
+  whole: wholePart("i32") + "\n" + wholePart("u32"),
   floorDiv: (["i32", "u32"] as const).flatMap((t) => [floorDivision(t, 1), floorDivision(t, 4)]).join("\n"),
 };
 

@@ -48,6 +48,8 @@ export function scatterAdd(x: Tensor, axis: number, index: Tensor, source: Tenso
         `not ${source.dtype} and ${index.dtype}; cast them`,
     );
   }
+  // Bools are counted and add up to "either", as those of `add` do.
+  if (x.dtype === "bool") return scatterAdd(x.cast("i32"), axis, index, source.cast("i32")).cast("bool");
   const at = normalizeAxis("scatterAdd", axis, x.rank);
   const checked = new Tensor(inBounds(index.node, { op: "scatterAdd", what: "index", size: x.shape[at] }));
   return x.add(scatterAddZeros(x.shape, at, checked, source));
