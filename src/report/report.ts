@@ -1,5 +1,5 @@
 /** A run's report: gathered and written as one HTML file that needs no network. */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { requireWritable, requireWritableFolder, writeTextAtomic } from "../io/byte-sink.ts";
 import type { ReportData, ReportOptions } from "./collect.ts";
@@ -24,7 +24,7 @@ export async function writeReport(
   if (out !== undefined) {
     if (!out.endsWith(".html")) throw new Error(`report: the output ${out} must end in .html`);
     requireWritable(out);
-  } else requireWritableFolder(options.run);
+  } else if (existsSync(options.run)) requireWritableFolder(options.run); // Of a folder that is none, reading tells.
   const data = await collectReport(options);
   const path = out ?? join(options.run, `${data.page}.html`);
   const bytes = writeTextAtomic(path, reportPage(data));

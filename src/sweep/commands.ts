@@ -1,5 +1,7 @@
 /** The commands of a run: an ordinary `hico pretrain`, which goes on where it stopped, and `hico eval` after it. */
+import { statSync } from "node:fs";
 import { join } from "node:path";
+import { ClipStore } from "../data/store/store.ts";
 import { RunFolder } from "../hico/run/folder.ts";
 import type { GivenSettings } from "../hico/run/settings.ts";
 import { differingSettings, flagOf } from "../hico/run/settings.ts";
@@ -57,7 +59,7 @@ export function stagesOf(
   ];
 }
 
-/** Whether pretraining has ended. @throws Error where the folder holds a run of other settings. */
+/** Whether pretraining has ended. @throws Error where the folder holds a run of other settings, or of other clips. */
 export function isPretrained(folder: RunFolder, run: SweepRun): boolean {
   if (!folder.exists) return false;
   const differing = differingSettings(folder.settings(), run.settings);
@@ -66,7 +68,32 @@ export function isPretrained(folder: RunFolder, run: SweepRun): boolean {
       `${folder.path} was begun with other settings: ${differing.join(", ")}; name another folder for this grid (--folder), or remove that run`,
     );
   }
+  requireSameClips(folder, run.settings.data);
   return folder.pretraining()?.finished === true && folder.checkpoints().length > 0;
+}
+
+type StoreMark = Pick<ClipStore, "path" | "checksum" | "length">;
+const marks = new Map<string, StoreMark>();
+
+/**
+ * A store of the same name may have been made again, of other clips, and what a run came to on the former ones is no result
+ * on them. Where there is no store any more, what was computed still counts.
+ */
+function requireSameClips(folder: RunFolder, data: string | undefined): void {
+  const file = data === undefined ? undefined : statSync(data, { throwIfNoEntry: false });
+  if (data === undefined || !file?.isFile()) return;
+  // All runs of a grid ask, and the index of a large store takes a while to read.
+  const key = `${data} ${file.ino} ${file.mtimeMs} ${file.size}`;
+  const mark = marks.get(key) ?? markOf(data);
+  marks.set(key, mark);
+  folder.requireStore(mark);
+}
+
+function markOf(path: string): StoreMark {
+  const store = ClipStore.open(path);
+  const { checksum, length } = store;
+  store.close();
+  return { path, checksum, length };
 }
 
 /** A line for a shell. */

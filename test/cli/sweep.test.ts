@@ -139,6 +139,15 @@ test("what is finished is kept, and shown at any time; other probe settings judg
   const other = await hico(["sweep", "grid.json", "--lr", "0.5"]);
   assert.equal(other.code, 1);
   assert.match(other.stderr, /was begun with other settings: lr; name another folder for this grid \(--folder\)/);
+
+  const first = readFileSync(at("tiny.clips"));
+  await prepareStore(generatedSource({ subjects: 2, repetitions: 1, seed: 9 }), at("tiny.clips"));
+  for (const table of [[], ["--table"]]) {
+    const stale = await hico(["sweep", "grid.json", ...table]);
+    assert.equal(stale.code, 1, "results on clips that are no more are none on those of the same name");
+    assert.match(stale.stderr, /tiny\.clips is not the store that .* was begun on/);
+  }
+  writeFileSync(at("tiny.clips"), first);
 });
 
 test("a cluster's task is one run by ordinary commands", async () => {

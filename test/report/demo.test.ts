@@ -56,6 +56,7 @@ test("the demo ends with results of all three and a page that holds them", () =>
 
 test("figures are written as files, those that the page shows the same in both", async () => {
   const run = join(folder, "run");
+  await assert.rejects(writeReport({ run: "absent" }), /absent holds no run/);
   const { figures } = await writeReport({
     run,
     out: join(folder, "with-figures.html"),

@@ -66,7 +66,13 @@ export function parseBvh(text: string, file: string): BvhClip {
     open.push(joints.length - 1);
     expect("{");
   };
-  begin(take());
+  // Names may have blanks ("Bip01 L Thigh", as 3ds Max calls its bones), and go up to the brace.
+  const takeName = (): string => {
+    const name = [take()];
+    while (at < words.length && words[at] !== "{") name.push(take());
+    return name.join(" ");
+  };
+  begin(takeName());
   while (open.length > 0) {
     const joint = joints[open[open.length - 1]];
     const word = take().toUpperCase();
@@ -75,7 +81,7 @@ export function parseBvh(text: string, file: string): BvhClip {
       joint.channels = Array.from({ length: count(6, "channels") }, take);
       const odd = joint.channels.find((channel) => !CHANNEL.test(channel));
       if (odd !== undefined) fail(`${JSON.stringify(odd.slice(0, 40))} is no channel such as Xposition or Zrotation`);
-    } else if (word === "JOINT") begin(take());
+    } else if (word === "JOINT") begin(takeName());
     else if (word === "END") {
       expect("SITE");
       begin(`${joint.name}_End`);

@@ -6,7 +6,7 @@ import { DataError } from "../errors.ts";
 import type { Split } from "../store/protocol.ts";
 import { groupBy } from "../group.ts";
 import { cellsOf, delimiterOf } from "./csv-rows.ts";
-import { readText, splitLines } from "./text.ts";
+import { composed, readText, splitLines } from "./text.ts";
 
 export interface LabelRow {
   readonly label: string;
@@ -17,9 +17,9 @@ export interface LabelRow {
 
 const TABLE_COLUMNS = ["file", "label", "subject", "camera", "split"];
 
-/** The rows by file. @throws DataError naming the table, the line and the rule. */
+/** The rows by file, names and labels composed (`composed`). @throws DataError naming the table, the line and the rule. */
 export function readLabelTable(path: string): Map<string, LabelRow> {
-  const [heading, ...lines] = splitLines(readText(path).replace(/^\uFEFF/, ""));
+  const [heading, ...lines] = splitLines(composed(readText(path).replace(/^\uFEFF/, "")));
   const delimiter = delimiterOf(heading);
   const columns = cellsOf(heading, delimiter);
   const unknown = columns.find((name) => !TABLE_COLUMNS.includes(name));
@@ -30,6 +30,8 @@ export function readLabelTable(path: string): Map<string, LabelRow> {
       `its first line must name the columns file,label and may name subject,camera,split; it is "${heading}"`,
     );
   }
+  const twice = columns.find((name, i) => columns.indexOf(name) !== i);
+  if (twice !== undefined) throw new DataError(path, "format", `its first line names the column "${twice}" twice`);
   const rows = new Map<string, LabelRow>();
   lines.forEach((line, i) => {
     if (line.trim() === "") return;

@@ -62,8 +62,11 @@ export const KINECT_V2_CSV: CsvSpec = { layout: NTU25, fields: ["x", "y", "z", "
 /** A recording out of a CSV file: the clip, and how well each joint was tracked where the file says so. */
 export interface CsvRecording {
   readonly clip: Clip;
-  /** Where there is a `state` field: tracking states (frames, persons, joints); 0 none, 1 inferred, 2 seen. */
-  readonly states?: Uint8Array;
+  /**
+   * Where there is a `state` field: what the file says of each joint (frames, persons, joints). Of a Kinect 0 none, 1
+   * inferred, 2 seen; of pose estimators a confidence, a share that whole numbers could not hold. 0 and below is lost.
+   */
+  readonly states?: Float32Array;
 }
 
 /** The columns of one joint of one person. */
@@ -92,7 +95,7 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
   const joints = spec.layout.joints.length;
   const clip = newClip(rows.length, persons.length, joints);
   const hasStates = spec.fields?.includes("state") ?? false;
-  const states = hasStates ? new Uint8Array(rows.length * persons.length * joints) : undefined;
+  const states = hasStates ? new Float32Array(rows.length * persons.length * joints) : undefined;
   const scale = (spec.flip ?? [1, 1, 1]).map((sign) => sign * (spec.scale ?? 1));
   const offset = spec.offset ?? [0, 0, 0];
 
@@ -132,7 +135,7 @@ export function parseSkeletonCsv(text: string, file: string, spec: CsvSpec): Csv
   states?.forEach((state, joint) => {
     const body = joint - (joint % joints);
     const there = clip.data.subarray(body * 3, (body + joints) * 3).some((value) => value !== 0);
-    if (state === 0 && there) markMissing(clip.data, joint * 3);
+    if (!(state > 0) && there) markMissing(clip.data, joint * 3);
   });
   return { clip, states };
 }
@@ -206,6 +209,8 @@ function namedColumns(
       if (!names) throw new Error(`CSV specification: column "${column}" is a name, but "header" is not set`);
       const index = names.indexOf(column);
       if (index < 0) throw new DataError(file, "shape", `no column "${column}" in the header (${names.join(", ")})`);
+      if (names.includes(column, index + 1))
+        throw new DataError(file, "shape", `the header names column "${column}" twice; give the column's number`);
       return index;
     });
     return { xyz, state: null };

@@ -24,11 +24,28 @@ export function readText(path: string): string {
   return text;
 }
 
-/** UTF-8, or UTF-16 where a byte order mark says so, as spreadsheets save it; the mark is no part of the text. */
+/**
+ * UTF-8, or UTF-16 where a byte order mark says so, as spreadsheets save it; the mark is no part of the text. What is no
+ * UTF-8 is read as Windows-1252, which has a letter for every byte: words that differ stay different, where a sign for
+ * "unreadable" in place of each letter would make one class of two.
+ */
 function decodeText(bytes: Uint8Array): string {
   const [a, b] = bytes;
-  const encoding = a === 0xff && b === 0xfe ? "utf-16le" : a === 0xfe && b === 0xff ? "utf-16be" : "utf-8";
-  return new TextDecoder(encoding).decode(bytes);
+  if (a === 0xff && b === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
+  if (a === 0xfe && b === 0xff) return new TextDecoder("utf-16be").decode(bytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder("windows-1252").decode(bytes);
+  }
+}
+
+/**
+ * A name in the one form in which equal letters are equal text: "ö" is one sign in a table and, in names of files that
+ * macOS made, an "o" with two dots after it.
+ */
+export function composed(name: string): string {
+  return name.normalize("NFC");
 }
 
 /**

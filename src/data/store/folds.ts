@@ -6,7 +6,7 @@
  */
 import { DataError } from "../errors.ts";
 import { cellsOf, delimiterOf } from "../formats/csv-rows.ts";
-import { readText, splitLines } from "../formats/text.ts";
+import { composed, readText, splitLines } from "../formats/text.ts";
 import { parseJson } from "../json.ts";
 import type { ClipFacts } from "./format.ts";
 import { MAX_PROTOCOLS } from "./format.ts";
@@ -55,14 +55,15 @@ function bySubject(folds: string, clips: readonly ClipFacts[], groups: string | 
 
 function fromFile(path: string, clips: readonly ClipFacts[]): Protocol[] {
   const foldOf = new Map<string, string>();
-  for (const [clip, fold] of listed(path, readText(path))) {
+  for (const [clip, fold] of listed(path, composed(readText(path)))) {
     const before = foldOf.get(clip);
     if (before !== undefined && before !== fold)
       throw new DataError(path, "label", `puts ${clip} into ${before} and into ${fold}`);
     foldOf.set(clip, fold);
   }
   // Windows of a recording go where it goes.
-  const find = (name: string): string | undefined => foldOf.get(name) ?? foldOf.get(name.replace(/@\d+$/, ""));
+  const find = (name: string): string | undefined =>
+    foldOf.get(composed(name)) ?? foldOf.get(composed(name).replace(/@\d+$/, ""));
   const without = clips.find(({ name }) => find(name) === undefined);
   if (without) throw new DataError(path, "label", `names no fold for clip ${without.name}`);
   const used = new Set(clips.map(({ name }) => find(name)));

@@ -102,7 +102,7 @@ export class RunFolder {
   }
 
   /** Makes sure that a store is the one that the run was begun on. @throws Error where it is not */
-  requireStore(store: ClipStore): void {
+  requireStore(store: Pick<ClipStore, "path" | "checksum" | "length">): void {
     const begun = this.store();
     if (begun === undefined || begun.checksum === store.checksum) return;
     throw new Error(

@@ -284,7 +284,7 @@ describe("CSV", () => {
     assert.deepEqual(read.clip, clip);
     assert.deepEqual(
       read.states,
-      Uint8Array.from({ length: 75 }, (_, i) => (i % 25) % 3),
+      Float32Array.from({ length: 75 }, (_, i) => (i % 25) % 3),
     );
     const parse = (text: string) => () => parseSkeletonCsv(text, "k.csv", KINECT_V2_CSV);
     refuses(parse(`${lines[0]}\n${lines[1].replace(/,[^,]*,$/, ",")}`), "k.csv", "shape", "line 2 has 99 columns");

@@ -92,6 +92,8 @@ describe("TRC", () => {
     refuses(() => parseTrc("hello", "x.trc"), /x\.trc: format: line 1 must begin with PathFileType/);
     refuses(() => parseTrc(trc("furlong"), "x"), /Units is "furlong"/);
     refuses(() => parseTrc(trc().replace("RASI", "LASI"), "x"), /marker "LASI" twice/);
+    const whole = trc().trimEnd();
+    refuses(() => parseTrc(whole.slice(0, whole.lastIndexOf("\n")), "x"), /is cut off: 1 of the 2 frames/);
   });
 });
 

@@ -87,6 +87,10 @@ describe("BVH", () => {
     const wanted = [1, 2, 3, -1, 2, 3, -1, 3, 3];
     clip.data.forEach((value, i) => assert.ok(Math.abs(value - wanted[i]) < 1e-6, `${i}: ${value}`));
   });
+  test("names of joints may have blanks", () => {
+    const { joints } = parseBvh(BVH.replace("Hips", "Bip01 Pelvis").replace("Chest", "Bip01 L Thigh"), "x.bvh");
+    assert.deepEqual(joints, ["Bip01 Pelvis", "Bip01 L Thigh", "Bip01 L Thigh_End"]);
+  });
   test("refusals", () => {
     assert.throws(() => parseBvh(BVH.replace("90 0\n", "90\n"), "x.bvh"), /x\.bvh: shape: 8 numbers of motion.*need 9/);
     assert.throws(() => parseBvh(BVH.replace("Zrotation", "Wrotation"), "x"), /"Wrotation" is no channel/);

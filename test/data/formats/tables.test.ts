@@ -77,6 +77,33 @@ describe("tables", () => {
     const rows = readLabelTable(put("labels.csv", 'file;label;subject\n"a;1.csv";wave;2\n'));
     assert.deepEqual([...rows], [["a;1.csv", { label: "wave", subject: 2, camera: undefined, split: undefined }]]);
   });
+  test("a table of labels that names a column twice is refused", () => {
+    assert.throws(() => readLabelTable(put("twice.csv", "file,label,label\na.csv,x,y\n")), /the column "label" twice/);
+  });
+  test("names that a table and the files spell with other signs for one letter are the same", () => {
+    const [one, two] = ["H\u00f6he", "Ho\u0308he"];
+    put(`spelled/${two}.csv`, table(String, ","));
+    const labels = put("spelled.csv", `file,label\n${one}.csv,${two}\n`);
+    const { source } = openSourceOf("csv", join(folder, "spelled"), { labels });
+    const fail = (error: Error): never => {
+      throw error;
+    };
+    const names = [...source.clips(fail, () => {})].map(({ facts }) => facts.name);
+    assert.deepEqual([source.classes, names], [[one], [`${one}.csv`]]);
+  });
+  test("a heading that names a column twice does not say which is meant", () => {
+    const columns = [Object.fromEntries(NTU25.joints.map((joint) => [joint, ["a", "b", "c"]]))];
+    const spec = { layout: NTU25, columns };
+    assert.equal(parseSkeletonCsv("a,b,c,d\n1,2,3,4\n", "x.csv", spec).clip.frames, 1);
+    assert.throws(() => parseSkeletonCsv("a,b,c,a\n1,2,3,4\n", "x.csv", spec), /names column "a" twice/);
+  });
+  test("a state may be a confidence: 0 and below is a joint that was not seen, any share above is one that was", () => {
+    const lost = [0.9, 0.001, 0, -1].map((share) => {
+      const text = table(String, ",").replace(/,2,/, `,${share},`);
+      return Number.isNaN(parseSkeletonCsv(text, "x.csv", KINECT_V2_CSV).clip.data[0]);
+    });
+    assert.deepEqual(lost, [false, false, true, true]);
+  });
 });
 
 async function prepared(

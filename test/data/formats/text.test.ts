@@ -18,6 +18,11 @@ test("encodings with a mark give the text without it", () => {
   }
 });
 
+test("what is no UTF-8 keeps different letters apart", () => {
+  writeFileSync(join(folder, "t.csv"), Buffer.from("a.csv,H\u00f6he\nb.csv,H\u00e4he\n", "latin1"));
+  assert.equal(readText(join(folder, "t.csv")), "a.csv,Höhe\nb.csv,Hähe\n");
+});
+
 test("line ends: LF, CRLF, CR", () => {
   for (const end of ["\n", "\r\n", "\r"]) assert.deepEqual(splitLines(["a", "", "b", ""].join(end)), ["a", "", "b"]);
 });

@@ -3,7 +3,7 @@
  *
  * Line 2 names the values of line 3 (DataRate, NumFrames, NumMarkers, Units among them), line 4 the markers, line 5
  * their axes; a line of data is the frame's number, its time, and x, y, z of each marker, separated by tabs. Empty cells
- * are markers that were not seen. Y is up, as OpenSim has it, or Z.
+ * are markers that were not seen. Fewer frames than the heading announces are a file that was cut off. Y is up, as OpenSim has it, or Z.
  */
 import { DataError } from "../../errors.ts";
 import { checkClip, newClip } from "../../skeleton/clip.ts";
@@ -43,6 +43,9 @@ export function parseTrc(text: string, file: string): MarkerRecording {
     .slice(5)
     .filter(({ cells }) => cells.some((cell) => cell.trim() !== ""));
   if (rows.length === 0) throw new DataError(file, "empty", "no frames after the heading");
+  const announced = parseFinite(said("numframes"), file, 3);
+  if (rows.length < announced)
+    throw new DataError(file, "shape", `is cut off: ${rows.length} of the ${announced} frames that line 3 announces`);
   const clip = newClip(rows.length, 1, names.length);
   rows.forEach(({ line, cells }, t) => {
     const width = 2 + 3 * names.length;

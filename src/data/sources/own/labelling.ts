@@ -6,6 +6,7 @@ import { basename, dirname, relative, resolve, sep } from "node:path";
 import { DataError } from "../../errors.ts";
 import type { LabelRow } from "../../formats/label-table.ts";
 import { alikeLabels, readLabelTable } from "../../formats/label-table.ts";
+import { composed } from "../../formats/text.ts";
 import type { ClipFacts } from "../../store/format.ts";
 import type { Protocol } from "../../store/protocol.ts";
 import type { Remark } from "../source.ts";
@@ -21,7 +22,7 @@ interface Labelling {
 }
 
 /** A recording's name: its path below the folder. */
-const nameBelow = (folder: string, file: string): string => relative(folder, file).split(sep).join("/");
+const nameBelow = (folder: string, file: string): string => composed(relative(folder, file).split(sep).join("/"));
 
 /** Files that are recordings: all but the table. */
 export function withoutTable(files: readonly string[], labels: string | undefined): string[] {
@@ -103,8 +104,8 @@ function classFolders(folder: string, files: readonly string[]): Map<string, Fol
     files.map((file) => [
       file,
       bySubject
-        ? { label: basename(dirname(dirname(file))), subject: Number(subjectOf(file)) }
-        : { label: basename(dirname(file)) },
+        ? { label: composed(basename(dirname(dirname(file)))), subject: Number(subjectOf(file)) }
+        : { label: composed(basename(dirname(file))) },
     ]),
   );
 }
