@@ -5,6 +5,7 @@ import type { DeviceOptions } from "../device/asked.ts";
 import type { Setting } from "../hico/model/setting.ts";
 import type { GivenSettings, RunSettings } from "../hico/run/settings.ts";
 import { flagOf, SETTING_NAMES, SETTINGS } from "../hico/run/settings.ts";
+import { claimFree } from "../io/byte-sink.ts";
 
 /** Where to compute. */
 export const DEVICE_ARGS = {
@@ -26,9 +27,10 @@ export const FORCE_ARG = {
   force: { type: "boolean", description: "Write over what is there" },
 } as const satisfies ArgsDef;
 
-/** Refuses a file that is there already, unless forced. @throws Error naming it and the way out. */
+/** Refuses a file that is there already or that appears meanwhile, unless forced. @throws Error naming the way out. */
 export function requireNew(path: string | undefined, force: boolean | undefined): void {
-  if (path === undefined || force === true || !statSync(path, { throwIfNoEntry: false })?.isFile()) return;
+  if (path === undefined || force === true) return;
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return claimFree(path);
   throw new Error(`${path} is there already; --force writes over it, or name another file`);
 }
 

@@ -45,6 +45,14 @@ const GATHER = 1 << 16;
 /** Temporary files of this process that are neither committed nor aborted. */
 const unfinished = new Set<string>();
 
+/** Paths that were found free, which no other process's file may have taken by the time of the commit. */
+const free = new Set<string>();
+
+/** Notes that nothing is at a path and that what is written there must not replace what another process puts there. */
+export function claimFree(path: string): void {
+  free.add(paths().resolve(path));
+}
+
 /** Removes the temporary files of this process: to be called where it ends in the middle of its work. */
 export function removeTemporaries(): void {
   for (const path of unfinished) fs(path).rmSync(path, { force: true });
@@ -128,22 +136,42 @@ export class AtomicFile implements ByteSink {
     }
   }
 
-  /** Flushes to the disk and takes the place of `path`. */
+  /**
+   * Flushes to the disk and takes the place of `path`.
+   * @throws Error where `path` was claimed free and is taken: what was written is then beside it, under a name of its own
+   */
   commit(): void {
     this.#flush();
     const descriptor = this.#open();
-    const { closeSync, fsyncSync, renameSync, rmSync } = fs(this.path);
+    const { closeSync, fsyncSync, rmSync } = fs(this.path);
     fsyncSync(descriptor);
     closeSync(descriptor);
     this.#descriptor = undefined;
     unfinished.delete(this.#temporary);
     try {
-      renameSync(this.#temporary, this.path);
+      this.#place();
     } catch (error) {
       rmSync(this.#temporary, { force: true });
       throw writeError(this.path, error);
     }
     syncFolder(paths().dirname(this.path));
+  }
+
+  /** Gives the temporary file its name. */
+  #place(): void {
+    const { linkSync, renameSync, rmSync, statSync } = fs(this.path);
+    if (!free.delete(paths().resolve(this.path))) return renameSync(this.#temporary, this.path);
+    try {
+      // Unlike a rename, a second name fails where there is one already.
+      linkSync(this.#temporary, this.path);
+      return rmSync(this.#temporary);
+    } catch {
+      // Some disks have no second names.
+      if (!statSync(this.path, { throwIfNoEntry: false })) return renameSync(this.#temporary, this.path);
+    }
+    const beside = `${this.path}.${process.pid}`;
+    renameSync(this.#temporary, beside);
+    throw new Error(`another process has made it meanwhile; what this one wrote is ${beside}`);
   }
 
   /** Removes the temporary file. Does nothing after {@link commit}. */

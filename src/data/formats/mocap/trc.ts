@@ -3,7 +3,8 @@
  *
  * Line 2 names the values of line 3 (DataRate, NumFrames, NumMarkers, Units among them), line 4 the markers, line 5
  * their axes; a line of data is the frame's number, its time, and x, y, z of each marker, separated by tabs. Empty cells
- * are markers that were not seen. Fewer frames than the heading announces are a file that was cut off. Y is up, as OpenSim has it, or Z.
+ * are markers that were not seen. Fewer frames than the heading announces are a file that was cut off. Y is up, as
+ * OpenSim has it, or Z.
  */
 import { DataError } from "../../errors.ts";
 import { checkClip, newClip } from "../../skeleton/clip.ts";
