@@ -9,7 +9,7 @@
  */
 import * as build from "../tensor/build.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { describeValue, requireTensor } from "../tensor/door/door.ts";
+import { requireFunction, requireTensor } from "../tensor/door/door.ts";
 import type { FusedOp } from "../tensor/fused.ts";
 import { Node, topologicalOrder } from "../tensor/node.ts";
 import type { Op } from "../tensor/node.ts";
@@ -41,7 +41,7 @@ interface Kept {
 export function checkpoint<I extends readonly Tensor[], O extends Tensor | readonly Tensor[]>(
   f: (...inputs: I) => O,
 ): (...inputs: I) => O {
-  if (typeof f !== "function") throw new TypeError(`checkpoint: takes a function, not ${describeValue(f)}`);
+  requireFunction("checkpoint", f);
   return (...inputs) => {
     inputs.forEach((x, i) => requireTensor("checkpoint", `input ${i}`, x));
     const first = new Node({ kind: "full", value: 0 }, [], [], "f32").id;

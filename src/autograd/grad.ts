@@ -7,7 +7,7 @@
 import * as build from "../tensor/build.ts";
 import { ones, zerosLike } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { requireTensor } from "../tensor/door/door.ts";
+import { atOnce, requireFunction, requireTensor } from "../tensor/door/door.ts";
 import type { Node } from "../tensor/node.ts";
 import { countUsers, producerOf, topologicalOrder, uncounted } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
@@ -16,7 +16,7 @@ import { assignedTo } from "../tensor/program/pending.ts";
 import { Tensor, hooks } from "../tensor/tensor.ts";
 import { tracing } from "../tensor/program/trace.ts";
 import { Variable } from "../tensor/variable.ts";
-import { leavesOf, mapTree } from "./tree.ts";
+import { leavesOf, mapTree, requireTree } from "./tree.ts";
 import type { Tree } from "./tree.ts";
 import { total } from "./total.ts";
 import { vjp } from "./vjp.ts";
@@ -207,7 +207,9 @@ export function alias(x: Tensor): Tensor {
 export function valueAndGrad<X extends Tree, R extends readonly unknown[]>(
   f: (x: X, ...rest: R) => Tensor,
 ): (x: X, ...rest: R) => [Tensor, X] {
+  requireFunction("grad", f);
   return (x, ...rest) => {
+    requireTree("grad", "x", x);
     const inputs = mapTree(x, alias);
     const leaves = leavesOf(inputs);
     for (const leaf of leaves) {
@@ -229,9 +231,10 @@ export function grad<X extends Tree, R extends readonly unknown[]>(
   return (x, ...rest) => both(x, ...rest)[1];
 }
 
-/** Runs `f` with gradients stopped at everything it builds. */
+/** Runs `f` with gradients stopped at everything it builds. @throws Error where `f` is async */
 export function noGrad<T>(f: () => T): T {
-  return build.withoutGradients(f);
+  requireFunction("noGrad", f);
+  return build.withoutGradients(() => atOnce("noGrad", f));
 }
 
 function requireScalar(op: string, value: Tensor): void {

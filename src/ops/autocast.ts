@@ -6,7 +6,7 @@
  * gradient taken after `f` is of what `f` has built. Ops ask for a mode through `narrowed` and `widened`.
  */
 import { currentDefault } from "../tensor/backend.ts";
-import { checkOptions, describeValue } from "../tensor/door/door.ts";
+import { atOnce, checkOptions, requireFunction } from "../tensor/door/door.ts";
 import type { Trace } from "../tensor/program/trace.ts";
 import { tracing } from "../tensor/program/trace.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -52,14 +52,11 @@ export interface AutocastOptions {
  */
 export function autocast<T>(f: () => T, options: AutocastOptions = {}): T {
   checkOptions("autocast", options, ["enabled"]);
-  if (typeof f !== "function") throw new TypeError(`autocast: takes a function, not ${describeValue(f)}`);
+  requireFunction("autocast", f);
   const before = mode;
   mode = { on: options.enabled ?? true, trace: tracing() };
   try {
-    const result = f();
-    if (!(result instanceof Promise)) return result;
-    result.catch(() => undefined);
-    throw new Error("autocast: the function is async; give one that returns at once, and await what it returned");
+    return atOnce("autocast", f);
   } finally {
     mode = before;
   }

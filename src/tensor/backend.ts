@@ -64,6 +64,7 @@ let opener: (() => Promise<Backend>) | undefined;
 
 /** Makes `device` the one that tensors without a device of their own are computed on. */
 export function setDefaultDevice(device: Backend | undefined): void {
+  if (device && !device.realize) throw new TypeError(`setDefaultDevice: takes a device, not ${String(device)}`);
   current = device;
 }
 

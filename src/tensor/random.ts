@@ -6,6 +6,8 @@
  * and exclusive-ors of 32-bit words are exact everywhere, so only the arithmetic done on the bits is rounded.
  */
 import * as build from "./build.ts";
+import { requireNumber } from "./door/door.ts";
+import { checkDType, isFloat } from "./dtype.ts";
 import type { DType } from "./dtype.ts";
 import type { Node } from "./node.ts";
 import { requireSizes, sizeOf } from "./shape.ts";
@@ -68,6 +70,8 @@ export class Generator {
 
   /** Uniform in [low, high), 24 random bits each. */
   uniform(shape: Shape, low = 0, high = 1, dtype: DType = "f32"): Tensor {
+    requireDraw("uniform", shape, dtype, { low, high });
+    if (low > high) throw new Error(`Generator.uniform: low = ${low} must not be above high = ${high}`);
     const unit = this.bits(shape)
       .shiftRight(8)
       .cast(dtype)
@@ -79,6 +83,7 @@ export class Generator {
 
   /** Normal with this mean and standard deviation (Box–Muller). */
   normal(shape: Shape, mean = 0, deviation = 1, dtype: DType = "f32"): Tensor {
+    requireDraw("normal", shape, dtype, { mean, deviation });
     const pair = this.bits([2, ...shape])
       .shiftRight(8)
       .cast(dtype);
@@ -155,6 +160,21 @@ export class Generator {
     }
     return order;
   }
+}
+
+/** Throws unless real numbers of a floating dtype are asked for. */
+function requireDraw(
+  name: "uniform" | "normal",
+  shape: Shape,
+  dtype: DType,
+  numbers: Readonly<Record<string, unknown>>,
+): void {
+  const op = `Generator.${name}`;
+  requireSizes(op, shape);
+  for (const [argument, value] of Object.entries(numbers)) requireNumber(op, argument, value);
+  checkDType(op, dtype);
+  if (!isFloat(dtype))
+    throw new Error(`${op}: the dtype must be a floating one, not ${dtype}; .integers draws whole numbers`);
 }
 
 /** The largest float32 below `x`. */

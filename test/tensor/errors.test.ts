@@ -1,7 +1,7 @@
 /** Errors at the door: a wrong shape, dtype or option throws at the call that made it, naming the op and the rule. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { grad, gradients, valueAndGrad } from "../../src/autograd/grad.ts";
+import { grad, gradients, noGrad, valueAndGrad } from "../../src/autograd/grad.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import * as build from "../../src/tensor/build.ts";
 import { requireFloat } from "../../src/tensor/door/door.ts";
@@ -14,6 +14,7 @@ import {
   concat,
   einsum,
   ones,
+  realize,
   setDefaultDevice,
   stack,
   tensor,
@@ -248,14 +249,47 @@ const REFUSALS: readonly Refusal[] = [
   ["bare concat of two dtypes", () => build.concat([x.node, i.node], 0), /concat: f32\[2, 3\], i32\[2, 3\]/],
   ["concat of two ranks", () => concat([x, zeros([3])]), /concat: f32\[2, 3\], f32\[3\]/],
   ["stack of nothing", () => stack([]), /stack: needs at least one tensor/],
+  [
+    "stack of two shapes",
+    () => stack([x, zeros([3])]),
+    /stack: Tensor\(f32\[2, 3\]\) and Tensor\(f32\[3\]\) must have one shape/,
+  ],
   // random
   ["a fractional seed", () => new Generator(0.5), /Generator: the seed must be a whole number, not 0.5/],
   ["dropping everything", () => new Generator(0).dropoutMask([2], 1), /dropoutMask: p must be in \[0, 1\), not 1/],
   [
     "bits of a wrong shape",
     () => new Generator(0).uniform([-1]),
-    /random: shape \[-1\]: sizes must be integers ≥ 0, not -1/,
+    /Generator\.uniform: shape \[-1\]: sizes must be integers ≥ 0, not -1/,
   ],
+  [
+    "a number for a draw's shape",
+    () => new Generator(0).normal(3 as never),
+    /Generator\.normal: the shape must be an array of sizes, not 3/,
+  ],
+  [
+    "options for a draw's bound",
+    () => new Generator(0).uniform([2], { low: 1 } as never),
+    /Generator\.uniform: low must be a number, not an object/,
+  ],
+  [
+    "a draw's bounds the other way round",
+    () => new Generator(0).uniform([2], 3, 1),
+    /Generator\.uniform: low = 3 must not be above high = 1/,
+  ],
+  [
+    "draws of real numbers as integers",
+    () => new Generator(0).normal([2], 0, 1, "i32"),
+    /Generator\.normal: the dtype must be a floating one, not i32/,
+  ],
+  // functions of functions
+  ["no function to differentiate", () => grad(3 as never), /grad: takes a function, not 3/],
+  ["nothing to differentiate at", () => grad((() => x) as never)(undefined as never), /grad: x must be a tensor/],
+  ["no function to compile", () => compile(x as never), /compile: takes a function, not Tensor\(f32\[2, 3\]\)/],
+  ["no function without gradients", () => noGrad(undefined as never), /noGrad: takes a function, not undefined/],
+  ["an async function without gradients", () => noGrad(async () => x.mul(2)), /noGrad: the function is async/],
+  ["a tensor for a list of tensors", () => realize(x as never), /realize: takes an array of tensors/],
+  ["a device's name", () => setDefaultDevice("cpu" as never), /setDefaultDevice: takes a device, not cpu/],
   // gradients
   [
     "grad of a vector",

@@ -2,7 +2,7 @@
 import * as build from "../build.ts";
 import { requireTensors } from "../door/door.ts";
 import { resultType } from "../dtype.ts";
-import { normalizeAxis } from "../shape.ts";
+import { normalizeAxis, sameShape } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 
 /**
@@ -11,6 +11,8 @@ import { Tensor } from "../tensor.ts";
  */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
   requireTensors("stack", "the list", tensors);
+  const other = tensors.find((t) => !sameShape(t.shape, tensors[0].shape));
+  if (other) throw new Error(`stack: ${tensors[0].label()} and ${other.label()} must have one shape`);
   const at = normalizeAxis("stack", axis, tensors[0].rank + 1);
   return concat(
     tensors.map((t) => t.unsqueeze(at)),

@@ -7,6 +7,7 @@
  */
 import type { Assignment, CompiledStep, Storage } from "../backend.ts";
 import * as build from "../build.ts";
+import { requireFunction } from "../door/door.ts";
 import type { HostArray } from "../dtype.ts";
 import { compiledResults, keepsHistory } from "./history.ts";
 import { Node, topologicalOrder, uncounted } from "../node.ts";
@@ -35,6 +36,7 @@ export type Outputs = Tensor | readonly Tensor[] | Readonly<Record<string, Tenso
 export function compile<I extends readonly Tensor[], O extends Outputs>(
   f: (...inputs: I) => O,
 ): (...inputs: I) => Promise<O> {
+  requireFunction("compile", f);
   const traces = new TraceCache<Traced>();
   return async (...inputs: I): Promise<O> => {
     if (tracing()) throw refusedInTrace("a compiled function called in another");

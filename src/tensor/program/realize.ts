@@ -30,6 +30,7 @@ export function exclusively<T>(work: () => Promise<T>): Promise<T> {
 
 /** Computes the tensors, and all pending assignments, in one plan. Returns their storages. */
 export function realize(tensors: readonly Tensor[]): Promise<Storage[]> {
+  if (!Array.isArray(tensors)) throw new TypeError("realize: takes an array of tensors: realize([x])");
   return enqueue("realize", tensors, (storages) => storages);
 }
 

@@ -7,7 +7,7 @@ export interface C3dOptions {
   readonly names?: readonly string[];
 }
 
-/** `points[t][v]` is [x, y, z], or null where it was not seen; Intel's byte order, two blocks of parameters. */
+/** `points[t][v]` is [x, y, z], or null where it was not seen; Intel's byte order, two blocks of parameters; TRIAL's where there are many frames. */
 export function c3dFile(
   points: readonly (readonly (readonly number[] | null)[])[],
   { scale, units = "mm", names = points[0].map((_, v) => `M${v}`) }: C3dOptions = {},
@@ -18,7 +18,7 @@ export function c3dFile(
   file.set([2, 0x50]);
   file.writeUInt16LE(count, 2);
   file.writeUInt16LE(1, 6);
-  file.writeUInt16LE(frames, 8);
+  file.writeUInt16LE(Math.min(frames, 0xffff), 8);
   file.writeFloatLE(scale ?? -1, 12);
   file.writeUInt16LE(4, 16);
   file.writeFloatLE(100, 20);
@@ -35,6 +35,13 @@ export function c3dFile(
   const labels = names.map((name) => name.padEnd(width)).join("");
   entry(1, "LABELS", [255, 2, width, names.length, ...Buffer.from(labels), 0]);
   entry(1, "UNITS", [255, 1, units.length, ...Buffer.from(units), 0]);
+  if (frames > 0xffff) {
+    // Where a trial begins and ends, a low word and a high one.
+    const words = (n: number) => [n & 255, (n >> 8) & 255, (n >> 16) & 255, 0];
+    entry(-2, "TRIAL", [0]);
+    entry(2, "ACTUAL_START_FIELD", [2, 1, 2, ...words(1), 0]);
+    entry(2, "ACTUAL_END_FIELD", [2, 1, 2, ...words(frames), 0]);
+  }
   points.flat().forEach((place, i) => {
     const to = 3 * 512 + i * 4 * size;
     const numbers = [...(place ?? [0, 0, 0]), place ? 0 : -1];

@@ -98,6 +98,16 @@ describe("TRC", () => {
 });
 
 describe("C3D", () => {
+  test("more frames than the heading can count", () => {
+    const long = Array.from({ length: 66_000 }, (_, t) => [
+      [t, 0, 1000],
+      [0, t, 1000],
+    ]);
+    const { clip } = parseC3d(c3dFile(long), "x.c3d");
+    assert.equal(clip.frames, 66_000);
+    assert.equal(clip.data[(65_999 * 2 + 1) * 3 + 1], Math.fround(65.999));
+  });
+
   const frames = [BODY, BODY.map((place, v) => (v === 2 ? null : place.map((x) => x + 10)))];
   for (const scale of [undefined, 0.1])
     test(`${scale === undefined ? "float32" : "16-bit"} points: metres, names, lost points`, () => {

@@ -66,9 +66,15 @@ export function parseC3d(bytes: Uint8Array, file: string): MarkerRecording {
   const stride = (4 * points + analog) * size;
   const from = (block - 1) * BLOCK;
   if (!(from > 0 && from < bytes.length)) fail(`its frames would begin in block ${block}, past the end`);
-  // The count of 16 bits wraps in long recordings, which say their length as POINT:FRAMES.
-  const counted = u16(8) - first + 1;
-  const frames = Math.max(counted, parameters.get("POINT:FRAMES") ? (number("POINT:FRAMES") ?? 0) : 0);
+  // The count of 16 bits ends at 65,535; longer recordings say where they begin and end as TRIAL's fields, two words
+  // each, and most programs their length as POINT:FRAMES too, a word or a float.
+  const field = (name: string): number | undefined => {
+    const found = parameters.get(name);
+    return found?.type === 2 && found.dimensions[0] === 2 ? u16(found.at) + 2 ** 16 * u16(found.at + 2) : undefined;
+  };
+  const [begun, ended] = [field("TRIAL:ACTUAL_START_FIELD"), field("TRIAL:ACTUAL_END_FIELD")];
+  const trial = begun === undefined || ended === undefined ? 0 : ended - begun + 1;
+  const frames = Math.max(u16(8) - first + 1, number("POINT:FRAMES") ?? 0, trial);
   if (!(frames >= 1 && frames <= MOST_FRAMES)) throw new DataError(file, "empty", `holds ${frames} frames`);
   if (from + frames * stride > bytes.length)
     throw new DataError(
