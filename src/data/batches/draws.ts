@@ -73,6 +73,9 @@ export function drawAugmentation(
   joints: number,
   options: AugmentationOptions = {},
 ): AugmentationDraw {
+  const corruptCount = options.corruptJoints ?? Math.round(0.6 * joints);
+  if (corruptCount > joints)
+    throw new RangeError(`corruption cannot touch ${corruptCount} joints (corruptJoints) of a skeleton of ${joints}`);
   const amplitude = options.amplitude ?? 1;
   const scale = random.between(options.minScale ?? 0.1, 1);
   const length = cropLength(frames, scale, options.minFrames ?? FRAMES_IN);
@@ -81,7 +84,7 @@ export function drawAugmentation(
     Array.from({ length: count }, () => random.between(-amplitude, amplitude));
   const corrupted = (): CorruptDraw => {
     const zeroed = random.uniform() < 0.5;
-    const touched = random.distinct(options.corruptJoints ?? Math.round(0.6 * joints), joints);
+    const touched = random.distinct(corruptCount, joints);
     return { kind: "corrupt", joints: touched, matrix: zeroed ? null : entries(9) };
   };
   const spatial =

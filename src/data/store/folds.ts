@@ -69,8 +69,13 @@ function fromFile(path: string, clips: readonly ClipFacts[]): Protocol[] {
   const used = new Set(clips.map(({ name }) => find(name)));
   const idle = [...foldOf.values()].find((fold) => !used.has(fold));
   if (idle !== undefined) throw new DataError(path, "label", `fold ${idle} has none of the clips that there are`);
-  return [...new Set(foldOf.values())].map((fold) => ({
-    name: /^[a-z]/i.test(fold) ? fold : `fold-${fold}`,
+  const nameOf = (fold: string): string => (/^[a-z]/i.test(fold) ? fold : `fold-${fold}`);
+  const folds = [...new Set(foldOf.values())];
+  const twin = folds.find((fold) => folds.some((other) => other !== fold && nameOf(other) === nameOf(fold)));
+  if (twin !== undefined)
+    throw new DataError(path, "label", `has a fold ${twin} and another that is called ${nameOf(twin)} too`);
+  return folds.map((fold) => ({
+    name: nameOf(fold),
     own: true,
     rule: `fold ${fold} of ${path} tests, the others train`,
     split: ({ name }) => (find(name) === fold ? "test" : "train"),

@@ -117,7 +117,7 @@ export class NpyFile {
     if (header.fortranOrder && header.shape.length > 1) {
       throw new FormatError(
         source.name,
-        "is in Fortran order, which has no contiguous rows; read it whole with readNpy",
+        "is in Fortran order, which has no contiguous rows; save it with np.ascontiguousarray(x), or read it whole with readNpy",
       );
     }
     if (header.shape.length === 0) throw new FormatError(source.name, "is a scalar, which has no rows; use readNpy");

@@ -80,6 +80,14 @@ describe("counter-based random numbers", () => {
 });
 
 describe("draws", () => {
+  test("more joints to corrupt than a skeleton has are refused, whatever is drawn", () => {
+    for (let seed = 0; seed < 8; seed++)
+      assert.throws(
+        () => drawAugmentation(CounterRandom.fromSeed(seed), 80, 25, { corruptJoints: 26 }),
+        /cannot touch 26 joints \(corruptJoints\) of a skeleton of 25/,
+      );
+  });
+
   test("turns fill their range, and change no other draw", () => {
     const turns = Array.from({ length: 400 }, (_, seed) => {
       const { turn, ...rest } = drawAugmentation(CounterRandom.fromSeed(seed), 80, 25, { rotation: 30 });

@@ -46,6 +46,8 @@ test("from a file: lists or a table; windows go where their recording goes", () 
   const windows = [...clips.slice(0, 4), { name: "r.csv@90", label: 0 }];
   assert.deepEqual(made(table, windows), { "fold-1": "c0 c1", "fold-2": "c2 c3 r.csv@90" });
   assert.throws(() => made(table), /table\.csv: label: names no fold for clip c4/);
+  writeFileSync(table, `file,fold\n${clips.map(({ name }, i) => `${name},${i % 2 ? "1" : "fold-1"}\n`).join("")}`);
+  assert.throws(() => made(table), /has a fold fold-1 and another that is called fold-1 too/);
   assert.throws(() => made(file("twice.csv", "file,fold\nc0,1\nc0,2\n")), /puts c0 into 1 and into 2/);
   assert.throws(() => made(file("head.csv", "clip,group\n")), /columns file,fold; it is "clip,group"/);
   assert.throws(() => made(join(folder, "absent.csv")), /absent\.csv: unreadable/);
