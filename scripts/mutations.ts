@@ -184,7 +184,7 @@ export const MUTATIONS: readonly Mutation[] = [
   // --- tuned kernels
   edit("src/shaders/scan/scan.ts", "`before.${state}`)];", "`after.${state}`)];", "shaders/scan/scan#lstm"),
   edit("src/shaders/scan/scan.ts", "${i === 0 ? place :", "${i === 1 ? place :", "shaders/scan/scan#gru"),
-  edit("src/shaders/scan/scan.ts", '${value ?? "vec4<f32>()"}', '${value ?? "dh"}', "shaders/scan/scan#lstm"),
+  edit("src/shaders/scan/scan.ts", '${value ?? "vec4<f32>()"}', '${value ?? "carried.h"}', "shaders/scan/scan#lstm"),
   edit("src/shaders/attention/cpu.ts", "l${r} = l${r} * a${r} + (", "l${r} = l${r} + (", SCANS),
   edit(
     "src/shaders/attention/cpu.ts",

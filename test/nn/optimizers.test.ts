@@ -18,6 +18,8 @@ import {
   copyParameters,
   cosineSchedule,
   emaUpdate,
+  PlateauSchedule,
+  sequentialSchedule,
   stepSchedule,
   warmUp,
 } from "../../src/nn/index.ts";
@@ -375,5 +377,11 @@ describe("schedules", () => {
     );
     assert.throws(() => cosineSchedule(1, 0), /total is 0/);
     assert.throws(() => warmUp(-1, () => 1), /length is -1/);
+    assert.throws(() => warmUp(1, 0.1 as never), /warmUp: takes a function, not 0\.1/);
+    assert.throws(() => stepSchedule(0.1, 30 as never), /stepSchedule: the milestones must be an array/);
+    const three = [() => 1, () => 2, () => 3];
+    assert.throws(() => sequentialSchedule(three, [5, 2]), /the milestones \[5, 2\] must rise/);
+    assert.throws(() => new PlateauSchedule({} as never), /PlateauSchedule: base must be a number/);
+    assert.throws(() => new PlateauSchedule(1).next(zeros([1]) as never), /the measure must be a number, not Tensor/);
   });
 });

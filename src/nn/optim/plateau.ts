@@ -1,4 +1,3 @@
-import { checkOptions } from "../../tensor/door/door.ts";
 /**
  * A learning rate that falls when a measure no longer improves (torch.optim.lr_scheduler.ReduceLROnPlateau):
  *
@@ -7,6 +6,7 @@ import { checkOptions } from "../../tensor/door/door.ts";
  * optimizer.lr = plateau.next(validationLoss); // after every epoch
  * ```
  */
+import { checkOptions, requireNumber } from "../../tensor/door/door.ts";
 
 /** Options of `PlateauSchedule`, with PyTorch's defaults. */
 export interface PlateauOptions {
@@ -46,6 +46,7 @@ export class PlateauSchedule {
    * @throws Error naming an option out of range.
    */
   constructor(base: number, options: PlateauOptions = {}) {
+    requireNumber("PlateauSchedule", "base", base);
     checkOptions("PlateauSchedule", options, [
       ...["mode", "factor", "patience", "threshold", "thresholdMode", "cooldown", "least", "epsilon"],
     ]);
@@ -66,6 +67,7 @@ export class PlateauSchedule {
 
   /** Takes a measure, such as an epoch's loss on held-out data. A NaN is no improvement. @returns the rate from now on. */
   next(measure: number): number {
+    requireNumber("PlateauSchedule", "the measure", measure);
     const { factor, patience, cooldown, least, epsilon } = this.#options;
     let { lr, best, bad, resting } = this.#state;
     if (best === null || this.#better(measure, best)) {

@@ -1,4 +1,3 @@
-import { checkOptions } from "../../tensor/door/door.ts";
 /**
  * Learning rates as functions of the epoch (or step), counted from 0:
  *
@@ -7,12 +6,15 @@ import { checkOptions } from "../../tensor/door/door.ts";
  * optimizer.lr = rate(epoch);
  * ```
  */
+import { checkOptions, describeValue, requireFunction, requireNumber } from "../../tensor/door/door.ts";
 
 /** The value at an epoch or step; fractions are allowed. */
 export type Schedule = (at: number) => number;
 
 /** base·gamma^k after k of the milestones (torch.optim.lr_scheduler.MultiStepLR). */
 export function stepSchedule(base: number, milestones: readonly number[], gamma = 0.1): Schedule {
+  requireNumber("stepSchedule", "base", base);
+  requireMilestones("stepSchedule", milestones);
   return (at) => base * gamma ** milestones.filter((m) => m <= at).length;
 }
 
@@ -28,6 +30,7 @@ export function cosineSchedule(base: number, total: number, low = 0): Schedule {
  * Rises linearly from `start`·schedule(0) to schedule(0) over `length`, then follows the schedule from its beginning.
  */
 export function warmUp(length: number, schedule: Schedule, start = 0): Schedule {
+  requireFunction("warmUp", schedule);
   if (!(length >= 0)) throw new Error(`warmUp: length is ${length}; it must be at least 0`);
   return (at) => (at < length ? schedule(0) * (start + ((1 - start) * at) / length) : schedule(at - length));
 }
@@ -83,15 +86,28 @@ export function oneCycleSchedule(highest: number, total: number, options: OneCyc
  * (torch.optim.lr_scheduler.SequentialLR).
  */
 export function sequentialSchedule(schedules: readonly Schedule[], milestones: readonly number[]): Schedule {
+  requireMilestones("sequentialSchedule", milestones);
+  for (const schedule of schedules) requireFunction("sequentialSchedule", schedule);
   if (schedules.length !== milestones.length + 1) {
     throw new Error(
       `sequentialSchedule: ${schedules.length} schedules need ${schedules.length - 1} milestones, not ${milestones.length}`,
     );
   }
+  if (milestones.some((m, i) => i > 0 && !(m > milestones[i - 1])))
+    throw new Error(`sequentialSchedule: the milestones [${milestones.join(", ")}] must rise`);
   return (at) => {
     const place = milestones.filter((m) => m <= at).length;
     return schedules[place]!(at - (place === 0 ? 0 : milestones[place - 1]!));
   };
+}
+
+/** Throws unless milestones are a list of numbers. */
+function requireMilestones(op: string, milestones: unknown): void {
+  if (!Array.isArray(milestones))
+    throw new TypeError(
+      `${op}: the milestones must be an array of epochs or steps such as [30, 60], not ${describeValue(milestones)}`,
+    );
+  milestones.forEach((m: unknown, i) => requireNumber(op, `milestones[${i}]`, m));
 }
 
 function requirePositive(op: string, name: string, value: number): void {
