@@ -157,8 +157,8 @@ describe("device loss", () => {
     const buffer = gpu.acquire(4);
     gpu.close();
     gpu.close();
-    assert.throws(() => gpu.acquire(4), /this Gpu is closed/);
-    await assert.rejects(gpu.read(buffer, 0, 4), /this Gpu is closed/);
+    assert.throws(() => gpu.acquire(4), /the webgpu device was closed/);
+    await assert.rejects(gpu.read(buffer, 0, 4), /the webgpu device was closed/);
     gpu.release(buffer);
   });
 

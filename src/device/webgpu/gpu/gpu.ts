@@ -452,7 +452,7 @@ export class Gpu {
 
   /** Raises what has gone wrong since the last call. */
   #check(): void {
-    if (this.#closed) throw new GpuError("this Gpu is closed; Gpu.open makes another");
+    if (this.#closed) throw new GpuError("the webgpu device was closed");
     if (this.#lost !== undefined) throw this.#lost;
     const failure = this.#failure;
     if (failure === undefined) return;
