@@ -66,6 +66,7 @@ export {
   clipOfOpenPose,
   type OpenPoseFrame,
 } from "./formats/pose/openpose.ts";
+export type { TrackedBody } from "./formats/pose/bodies.ts";
 export { standInPlane } from "./formats/pose/plane.ts";
 export * from "./sources/own/poses.ts";
 export type { RecordingOptions } from "./sources/own/recordings.ts";

@@ -91,7 +91,9 @@ async function swiftShaderArchive(): Promise<string> {
   const fs = await importLate<FileSystem>("node:fs");
   const path = await importLate<Path>("node:path");
   const url = await importLate<typeof import("node:url")>("node:url");
-  const starts = [path.dirname(url.fileURLToPath(import.meta.url)), process.cwd()];
+  // Bundled as CommonJS, this file does not know where it is.
+  const own = import.meta.url as string | undefined;
+  const starts = [...(own === undefined ? [] : [path.dirname(url.fileURLToPath(own))]), process.cwd()];
   for (const start of starts) {
     for (let folder = start; ; folder = path.dirname(folder)) {
       const archive = path.join(folder, "node_modules", "@sparticuz", "chromium", "bin", "swiftshader.tar.br");

@@ -16,6 +16,7 @@ export type { EncoderName } from "./model/encoder-names.ts";
 export type { EncoderFactory, EncoderSettings, SequenceEncoder } from "./model/encoders.ts";
 export { HiCoNetwork, HierarchicalEncoder } from "./model/network.ts";
 export type { Features, Projections } from "./model/network.ts";
+export type { DepthwiseConvolution, Downsample } from "./model/downsample.ts";
 export { CONTRAST_LEVELS } from "./model/contrast-levels.ts";
 export {
   LOSS_PARTS,
@@ -42,6 +43,7 @@ export type { PretrainEvent, PretrainOptions, PretrainReport } from "./run/pretr
 export type { Measures } from "./run/measures.ts";
 export type { Pace } from "./run/log.ts";
 export { RunFolder, readConfig } from "./run/folder.ts";
+export type { RunStore } from "./run/folder.ts";
 export { loadRun, loadRunModel, readRunState, writeRun } from "./run/state.ts";
 export { DamagedCheckpointError } from "../train/checkpoint/checksum.ts";
 export type { RunProgress } from "./run/state.ts";
@@ -55,8 +57,9 @@ export type { KnnResult, Neighbours } from "./judge/knn.ts";
 export { PROBE_SETTINGS, linearProbe } from "./judge/linear-probe.ts";
 export type { ProbeOptions, ProbeResult, ProbeSettings } from "./judge/linear-probe.ts";
 export { scoresOf } from "./judge/scores.ts";
-export type { Scores } from "./judge/scores.ts";
+export type { Interval, RankedScores, Scores } from "./judge/scores.ts";
 export { evaluateKnn, evaluateLinear } from "./judge/evaluate.ts";
+export type { EvaluationHead } from "./judge/evaluation-head.ts";
 export type {
   EvaluationOptions,
   EvaluationProgress,

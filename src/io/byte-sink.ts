@@ -8,7 +8,7 @@
 import { builtin, machineName } from "./builtin.ts";
 
 const fs = (path: string) => builtin<typeof import("node:fs")>("node:fs", path);
-const paths = () => builtin<typeof import("node:path")>("node:path", "");
+const paths = (path: string) => builtin<typeof import("node:path")>("node:path", path);
 
 export interface ByteSink {
   /** Bytes written so far. */
@@ -71,14 +71,14 @@ function machine(): string | undefined {
 
 /** `.NAME.MACHINE-PROCESS.RANDOM.tmp` beside `path`. */
 function temporaryOf(path: string): string {
-  const { basename, dirname, join } = paths();
+  const { basename, dirname, join } = paths(path);
   const random = builtin<typeof import("node:crypto")>("node:crypto", path).randomBytes(6).toString("hex");
   return join(dirname(path), `.${basename(path)}.${machine() ?? "unknown"}-${process.pid}.${random}.tmp`);
 }
 
 /** Removes what killed processes of this machine left of `path`. */
 function removeLeftOver(path: string): void {
-  const { basename, dirname, join } = paths();
+  const { basename, dirname, join } = paths(path);
   const own = machine();
   if (own === undefined) return;
   const start = `.${basename(path)}.${own}-`;
@@ -154,7 +154,7 @@ export class AtomicFile implements ByteSink {
       rmSync(this.#temporary, { force: true });
       throw writeError(this.path, error);
     }
-    syncFolder(paths().dirname(this.path));
+    syncFolder(paths(this.path).dirname(this.path));
   }
 
   /** Gives the temporary file its name. */
@@ -215,7 +215,7 @@ export function requireWritable(path: string): void {
 /** Refuses a folder in which this process can make no file: another user's, or one on a disk that can only be read. */
 export function requireWritableFolder(folder: string): void {
   try {
-    requireWritable(paths().join(folder, "writable"));
+    requireWritable(paths(folder).join(folder, "writable"));
   } catch (error) {
     throw writeError(folder, (error as Error).cause ?? error);
   }
@@ -224,7 +224,7 @@ export function requireWritableFolder(folder: string): void {
 /** Refuses a path whose folder is none, or that is a folder itself. */
 function requirePlace(path: string): void {
   const { statSync } = fs(path);
-  const folder = paths().dirname(path);
+  const folder = paths(path).dirname(path);
   const parent = statSync(folder, { throwIfNoEntry: false });
   if (parent === undefined) throw new Error(`${path} cannot be written: there is no folder ${folder}; make it first`);
   if (!parent.isDirectory()) throw new Error(`${path} cannot be written: ${folder} is a file, not a folder`);

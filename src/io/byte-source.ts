@@ -61,9 +61,29 @@ export function whenRead<Result>(
 /** readSync takes at most 2^31-1 bytes at once. */
 const READ_CHUNK = 2 ** 30;
 
-/** Opens a path, or wraps bytes (as `name`). A path that cannot be opened throws the system's own error. */
+/** What was handed in instead of bytes, with what to do about it where that is plain. */
+function describeInput(input: unknown): string {
+  const kind = Object.prototype.toString.call(input).slice("[object ".length, -1);
+  if (kind === "Promise") return "a Promise; await it first";
+  if (kind === "ArrayBuffer" || kind === "SharedArrayBuffer") return `an ${kind}; hand in new Uint8Array(buffer)`;
+  return kind === "Undefined" || kind === "Null" ? kind.toLowerCase() : `of the kind ${kind}`;
+}
+
+/** Whether this is a view of single bytes, of whatever realm: a frame's `Uint8Array` is not this one's. */
+function isBytes(input: unknown): input is Uint8Array {
+  return ArrayBuffer.isView(input) && (input as Partial<Uint8Array>).BYTES_PER_ELEMENT === 1;
+}
+
+/**
+ * Opens a path, or wraps bytes (as `name`). A path that cannot be opened throws the system's own error.
+ * @throws TypeError where the input is neither: types keep TypeScript's users from it, not everybody
+ */
 export function openSource(input: BytesOrPath, name = "<bytes>"): ByteSource {
-  return typeof input === "string" ? new FileSource(input) : new MemorySource(input, name);
+  if (typeof input === "string") return new FileSource(input);
+  if (isBytes(input)) return new MemorySource(input, name);
+  throw new TypeError(
+    `${name}: readers take a path, bytes (a Uint8Array), a Blob, a Response or a stream; this is ${describeInput(input)}`,
+  );
 }
 
 /** Opens `input`, gives it to `use`, and closes it whether `use` returns or throws. */

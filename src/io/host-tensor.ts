@@ -50,7 +50,8 @@ export interface HostTensor {
   readonly data: TypedArray;
 }
 
-interface TypedArrayConstructor {
+/** What all constructors of typed arrays of numbers have in common. */
+export interface TypedArrayConstructor {
   readonly BYTES_PER_ELEMENT: number;
   readonly name: string;
   new (length: number): TypedArray;

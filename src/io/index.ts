@@ -24,6 +24,7 @@ export {
   type HostDType,
   type HostTensor,
   type TypedArray,
+  type TypedArrayConstructor,
 } from "./host-tensor.ts";
 export { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "../tensor/float16.ts";
 export {

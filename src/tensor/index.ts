@@ -17,6 +17,6 @@ export type { DType, HostArray, HostArrayOf } from "./dtype.ts";
 export type { HostValues, NestedValues, TypedTexts, TypedValues } from "./door/host-values.ts";
 export type { Shape } from "./shape.ts";
 export { ELEMENTWISE } from "./elementwise/table.ts";
-export type { ElementwiseOp } from "./elementwise/row.ts";
+export type { DTypeClass, ElementwiseOp } from "./elementwise/row.ts";
 export type { ElementwiseName } from "./elementwise/values.ts";
 export type { FusedOp } from "./fused.ts";

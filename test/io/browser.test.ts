@@ -1,6 +1,7 @@
 /** What browsers lack: files and synchronous decompression. The package's own inflate agrees with zlib's. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { constants, deflateRawSync } from "node:zlib";
 import fc from "fast-check";
 import {
@@ -8,10 +9,14 @@ import {
   encodeSafetensors,
   hostTensor,
   readBytes,
+  readNpyArray,
   readNpz,
   readSafetensors,
+  readTorchCheckpoint,
   writeNpz,
+  writeSafetensors,
 } from "../../src/io/index.ts";
+import { requireWritable } from "../../src/io/byte-sink.ts";
 import { inflateRaw, InflateFault, InflateTooLarge } from "../../src/io/zip/inflate.ts";
 
 /** Runs `use` as a browser would: without Node's modules. */
@@ -80,6 +85,24 @@ describe("without files", () => {
     }
   });
 
+  test("what is no bytes says what it is, and a view of single bytes is read whatever its class", () => {
+    const plain = encodeSafetensors(state);
+    const readers = [readSafetensors, readNpyArray, readNpz, readTorchCheckpoint] as ((input: unknown) => unknown)[];
+    for (const [input, said] of [
+      [Promise.resolve(plain), /this is a Promise; await it first/],
+      [plain.buffer, /this is an ArrayBuffer; hand in new Uint8Array\(buffer\)/],
+      [new Float32Array(8), /of the kind Float32Array/],
+      [new DataView(plain.buffer), /of the kind DataView/],
+      [new URL("file:///a.npz"), /of the kind URL/],
+      [undefined, /this is undefined/],
+    ] as const) {
+      for (const read of readers) assert.throws(() => read(input), said);
+    }
+    const foreign = runInNewContext("Uint8Array.from(plain)", { plain }) as Uint8Array;
+    assert.deepEqual(readSafetensors(foreign).tensors, state);
+    assert.deepEqual(readSafetensors(Buffer.from(plain)).tensors, state);
+  });
+
   test("an answer that is no success, paths and compression say what to do", async () => {
     await assert.rejects(
       readBytes(new Response("", { status: 404, statusText: "Not Found" })),
@@ -89,7 +112,13 @@ describe("without files", () => {
       () => withoutNode(() => readNpz("a.npz")),
       /"a\.npz": there are no files here; read from bytes, a Blob/,
     );
-    assert.throws(() => withoutNode(() => writeNpz("a.npz", state)), /write with encode… instead of write…/);
+    for (const write of [
+      () => writeNpz("a.npz", state),
+      () => writeSafetensors("a.npz", state),
+      () => requireWritable("a.npz"),
+    ]) {
+      assert.throws(() => withoutNode(write), /"a\.npz": .* write with encode… instead of write…/);
+    }
     assert.throws(() => withoutNode(() => encodeNpz(state, { compress: true })), /leave \{ compress: true \} out/);
   });
 });

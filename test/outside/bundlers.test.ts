@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
+import type { BuildOptions } from "esbuild";
 import { startChromium } from "../environments/chromium.ts";
 import { encodeNpz, encodeSafetensors, encodeTorchCheckpoint, hostTensor } from "../../src/io/index.ts";
 import { emptyProject } from "./installed.ts";
@@ -122,16 +123,17 @@ const BUILDS: Readonly<Record<string, string>> = {
     if (stats.hasErrors()) throw new Error(stats.toString("errors-only"));`,
 };
 
-async function bundleWithEsbuild(contents: string): Promise<string> {
+async function bundleWithEsbuild(contents: string, settings: BuildOptions = {}): Promise<string> {
   const esbuild = await import("esbuild");
   const { outputFiles } = await esbuild.build({
     stdin: { contents, resolveDir: project },
     bundle: true,
     minify: true,
-    write: false,
     format: "esm",
     platform: "browser",
     logLevel: "silent",
+    ...settings,
+    write: false,
   });
   return outputFiles[0].text;
 }
@@ -155,6 +157,27 @@ describe("bundles", () => {
       } finally {
         await browser.close();
       }
+    });
+  }
+});
+
+describe("a server's bundle", () => {
+  const PROGRAM_OF_SERVER = `import { tensor, useDevice } from "hico-webgpu";
+    async function main() {
+      const device = await useDevice("cpu", { threads: 2 });
+      console.log(device.name, await tensor([1, 2]).sum().item());
+      await useDevice("webgpu", { adapter: "swiftshader" }).catch(({ message }) => console.log(message));
+    }
+    main();`;
+  for (const [format, ending] of [
+    ["esm", "mjs"],
+    ["cjs", "cjs"],
+  ] as const) {
+    test(`as ${format} opens threads, and looks for a driver where it was started`, async () => {
+      const file = `server.${ending}`;
+      writeFileSync(join(project, file), await bundleWithEsbuild(PROGRAM_OF_SERVER, { format, platform: "node" }));
+      const said = execFileSync(process.execPath, [file], { cwd: project, encoding: "utf8" });
+      assert.match(said, /^cpu \(2 threads\) 3\n.*(?:which is not installed|is built for linux-x64)/);
     });
   }
 });

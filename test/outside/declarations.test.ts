@@ -7,7 +7,8 @@ import { execFileSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { emptyProject, entries, link, root } from "./installed.ts";
+import { emptyProject, entries, link, NAME, root } from "./installed.ts";
+import { keepingAll } from "./surface.ts";
 import { toolFolder } from "./tools.ts";
 
 /** What a program of several parts hands from one to the other, without a cast. */
@@ -97,6 +98,14 @@ describe("the declarations stand alone", () => {
     assert.equal(errors(own, CHECKED), "");
     assert.equal(errors(own, { ...CHECKED, module: "ESNext", moduleResolution: "bundler" }), "");
     assert.equal(errors(own, CHECKED, "handed-on.ts"), "");
+  });
+
+  test("and name every type that a program keeps without naming it, so that its own declarations can", () => {
+    const file = "keeping.ts";
+    writeFileSync(join(project, file), keepingAll(join(project, "node_modules", NAME)));
+    const kept = { ...CHECKED, noEmit: false, declaration: true, emitDeclarationOnly: true, outDir: "kept" };
+    const options = { ...kept, exactOptionalPropertyTypes: false, skipLibCheck: true };
+    assert.equal(errors(own, options, file), "");
   });
 
   test("and take WebGPU's types where a project has them", () => {

@@ -19,8 +19,8 @@ export interface Exported {
   readonly unsaid: readonly string[];
 }
 
-/** Exported names by entry (`hico-webgpu`, `hico-webgpu/nn`, …), out of the declarations that its package.json names. */
-export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
+/** The declarations that its package.json names, and what each entry exports. */
+function declarationsOf(home: string): { checker: ts.TypeChecker; exported: ReadonlyMap<string, ts.Symbol[]> } {
   const { name, exports } = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as {
     name: string;
     exports: Record<string, string | { types: string }>;
@@ -40,8 +40,23 @@ export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
     },
   );
   const checker = program.getTypeChecker();
+  const exported = files.map(([entry, file]) => {
+    const module = checker.getSymbolAtLocation(program.getSourceFile(file)!);
+    if (!module) throw new Error(`${entry}: ${file} exports nothing`);
+    return [entry, checker.getExportsOfModule(module)] as const;
+  });
+  return { checker, exported: new Map(exported) };
+}
+
+/** What stands behind an exported name. */
+const behind = (alias: ts.Symbol, checker: ts.TypeChecker): ts.Symbol =>
+  alias.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(alias) : alias;
+
+/** Exported names by entry (`hico-webgpu`, `hico-webgpu/nn`, …). */
+export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
+  const { checker, exported } = declarationsOf(home);
   const describe = (alias: ts.Symbol): Exported => {
-    const symbol = alias.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(alias) : alias;
+    const symbol = behind(alias, checker);
     const at = symbol.declarations?.[0];
     const types = [
       ...(symbol.flags & ts.SymbolFlags.Type ? [checker.getDeclaredTypeOfSymbol(symbol)] : []),
@@ -60,12 +75,60 @@ export function surfaceOf(home: string): Map<string, Map<string, Exported>> {
     };
   };
   return new Map(
-    files.map(([entry, file]) => {
-      const module = checker.getSymbolAtLocation(program.getSourceFile(file)!);
-      if (!module) throw new Error(`${entry}: ${file} exports nothing`);
-      return [entry, new Map(checker.getExportsOfModule(module).map((symbol) => [symbol.name, describe(symbol)]))];
-    }),
+    [...exported].map(([entry, symbols]) => [
+      entry,
+      new Map(symbols.map((symbol) => [symbol.name, describe(symbol)] as const)),
+    ]),
   );
+}
+
+/** What the engine's own parts give each other through public members, which no program keeps. */
+const ENGINE = new Set([
+  "Backend.compile",
+  "CpuDevice.compile",
+  "CpuDevice.realize",
+  "FusedOp.loop",
+  "ReferenceDevice.compile",
+  "Tensor.node",
+  "Variable.node",
+  "Variable.state",
+  "WebGpuDevice.compile",
+  "WebGpuDevice.gpu",
+  "WebGpuDevice.realize",
+]);
+
+/**
+ * A program that keeps what every exported function gives, and what public members hold and give, without a word of
+ * types: its declarations are written only where all of these types have names that can be imported.
+ */
+export function keepingAll(home: string): string {
+  const { checker, exported } = declarationsOf(home);
+  const lines = [...exported.keys()].map((entry, i) => `import * as entry${i} from "${entry}";`);
+  const keep = (value: string): number => lines.push(`export const kept${lines.length} = ${value};`);
+  // `Parameters` has nothing to say of a rest parameter that is a readonly array.
+  const called = (callee: ts.Symbol, type: string): string => {
+    const [first] = checker.getTypeOfSymbol(callee).getCallSignatures()[0]?.parameters ?? [];
+    const at = first?.valueDeclaration;
+    return at && ts.isParameter(at) && at.dotDotDotToken ? "()" : `(...(null! as Parameters<${type}>))`;
+  };
+  [...exported.values()].forEach((symbols, i) => {
+    for (const alias of symbols) {
+      const symbol = behind(alias, checker);
+      const name = `entry${i}.${alias.name}`;
+      if (symbol.flags & ts.SymbolFlags.Function) keep(`${name}${called(symbol, `typeof ${name}`)}`);
+      if (!(symbol.flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Interface))) continue;
+      const type = checker.getDeclaredTypeOfSymbol(symbol) as ts.InterfaceType;
+      const given = type.typeParameters?.map(() => "any").join();
+      const whole = given === undefined ? name : `${name}<${given}>`;
+      for (const member of publicMembers(type, checker)) {
+        if (ENGINE.has(`${alias.name}.${member.name}`)) continue;
+        const isMethod = (member.flags & ts.SymbolFlags.Method) !== 0;
+        const call = isMethod ? `!${called(member, `NonNullable<${whole}["${member.name}"]>`)}` : "";
+        keep(`(null! as ${whole}).${member.name}${call}`);
+      }
+    }
+  });
+  return `${lines.join("\n")}\n`;
 }
 
 const described = (symbol: ts.Symbol, checker: ts.TypeChecker): string =>
@@ -85,6 +148,7 @@ const publicMembers = (type: ts.Type, checker: ts.TypeChecker): ts.Symbol[] =>
   checker.getPropertiesOfType(type).filter((member) => {
     const [at] = member.declarations ?? [];
     if (!at || isForeign(at) || member.name.startsWith("__")) return false;
+    if (ts.isPropertyDeclaration(at) && ts.isPrivateIdentifier(at.name)) return false;
     return !(ts.getCombinedModifierFlags(at) & (ts.ModifierFlags.Private | ts.ModifierFlags.Protected));
   });
 

@@ -7,6 +7,7 @@ import { featureOrigin } from "./kept.ts";
 import type { OpenedRun } from "../run/open-run.ts";
 import { heldOut, seenInPretraining } from "../run/open-run.ts";
 
+/** What was judged, on what, and where. */
 export interface EvaluationHead {
   readonly run: string;
   readonly checkpoint: string;

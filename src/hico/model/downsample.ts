@@ -10,7 +10,7 @@ import { Module } from "../../nn/module.ts";
 import type { HiCoConfig } from "./config.ts";
 
 /** Holds the convolution under the name that checkpoints have. */
-class DepthwiseConvolution extends Module {
+export class DepthwiseConvolution extends Module {
   readonly dw_conv: Conv1d;
 
   constructor({ hidden, kernel, stride, padding, dtype, generator }: HiCoConfig) {
@@ -19,6 +19,7 @@ class DepthwiseConvolution extends Module {
   }
 }
 
+/** Between two levels: a depthwise convolution, a layer normalisation, ReLU and a maximum over `factor` tokens. */
 export class Downsample extends Module {
   readonly conv: DepthwiseConvolution;
   readonly norm: LayerNorm;

@@ -5,6 +5,7 @@ import type { Value } from "./instructions.ts";
 import { f32x4, i32, v128 } from "./instructions.ts";
 import { MAX_PAGES, ModuleBuilder } from "./module.ts";
 
+/** What an engine's WebAssembly can do besides SIMD, which all have. */
 export interface WasmFeatures {
   /** Fused multiply-add of the relaxed SIMD proposal. */
   readonly relaxedSimd: boolean;

@@ -21,7 +21,7 @@ export class GpuError extends Error {
   }
 }
 
-/** The device is gone (driver reset, removal, `device.destroy()`). The `Gpu` is unusable; `Gpu.open` makes another. */
+/** The device is gone (driver reset, removal, `device.destroy()`). It stays so: `useDevice` opens another. */
 export class DeviceLostError extends GpuError {
   override readonly name = "DeviceLostError";
   /** WebGPU's reason: `"destroyed"` or `"unknown"`. */
