@@ -50,7 +50,7 @@ const free = new Set<string>();
 
 /** Notes that nothing is at a path and that what is written there must not replace what another process puts there. */
 export function claimFree(path: string): void {
-  free.add(paths().resolve(path));
+  free.add(paths(path).resolve(path));
 }
 
 /** Removes the temporary files of this process: to be called where it ends in the middle of its work. */
@@ -160,7 +160,7 @@ export class AtomicFile implements ByteSink {
   /** Gives the temporary file its name. */
   #place(): void {
     const { linkSync, renameSync, rmSync, statSync } = fs(this.path);
-    if (!free.delete(paths().resolve(this.path))) return renameSync(this.#temporary, this.path);
+    if (!free.delete(paths(this.path).resolve(this.path))) return renameSync(this.#temporary, this.path);
     try {
       // Unlike a rename, a second name fails where there is one already.
       linkSync(this.#temporary, this.path);
