@@ -33,7 +33,7 @@ const COLLECT_AFTER = 1 << 28;
  * Collections that a run which finds no room waits for: one that meets a marking under way keeps what died during it,
  * and finalizers run in tasks of their own.
  */
-const COLLECTIONS = 4;
+const COLLECTIONS = 6;
 
 /** How to open a `CpuDevice`. */
 export interface CpuOptions {
