@@ -181,6 +181,21 @@ export const MUTATIONS: readonly Mutation[] = [
     "ops/nn-ops#ttention: gradient",
   ),
 
+  edit(
+    "src/tensor/methods/indexing.ts",
+    'if (x.dtype === "bool") return scatterAdd(',
+    'if (x.dtype === ("no" as string)) return scatterAdd(',
+    "tensor/scatter#bools",
+  ),
+  edit("src/shaders/print/helpers.ts", "x >= ${s(end[1])}", "x > ${s(end[1])}", "tensor/indexing#casts at the ends"),
+  edit(
+    "src/shaders/print/helpers.ts",
+    'return select(held, ${t}(), ${nanTest(n, "x")});',
+    "return held;",
+    "tensor/indexing#casts at the ends",
+  ),
+  edit("src/nn/optim/optimizer.ts", "requireGradientOf(this.constructor.name, p, p.grad);", "", "nn/doors"),
+  edit("src/autograd/grad.ts", '"[object AsyncFunction]"', '"[object Asynchronous]"', "tensor/errors#async"),
   // --- tuned kernels
   edit("src/shaders/scan/scan.ts", "`before.${state}`)];", "`after.${state}`)];", "shaders/scan/scan#lstm"),
   edit("src/shaders/scan/scan.ts", "${i === 0 ? place :", "${i === 1 ? place :", "shaders/scan/scan#gru"),

@@ -1,8 +1,9 @@
 /** Operations of one's own with kernels of one's own. */
-import { customGradient, grad, tensor, variable } from "../../src/index.ts";
+import { customGradient, grad, noGrad, tensor, variable } from "../../src/index.ts";
 import type { Tensor } from "../../src/index.ts";
 import { defineFusedOp, f32, f32x4, i32, v128 } from "../../src/kernels/index.ts";
 import type { WasmKernel, WgslKernel } from "../../src/kernels/index.ts";
+import { SGD } from "../../src/nn/index.ts";
 import type { KitCases } from "./case.ts";
 
 interface Factor {
@@ -132,6 +133,12 @@ const REFUSALS: Refusals = {
       (x: Tensor) => x.mul(w),
       ([dy]) => [dy],
     )(tensor([1, 2]));
+  },
+  "an async function without gradients": () => noGrad(async () => tensor([1])),
+  "a parameter's gradient of another shape": () => {
+    const w = variable(tensor([[1, 2]]));
+    w.grad = tensor([1]);
+    new SGD([w], { lr: 1 }).step();
   },
   "a gradient of one's own of another shape": () => {
     const double = customGradient(

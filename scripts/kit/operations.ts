@@ -141,6 +141,11 @@ const ELEMENTWISE: KitCases = {
     inputs: [MATRIX, whole(-9, 9), whole(0, 3, "u32")],
     order: 0,
   },
+  "casts at the ends of the ranges": {
+    f: (a) => [a.cast("i32"), a.cast("u32")],
+    inputs: [tensor([NaN, Infinity, -Infinity, 3e9, -3e9, 5e9, -0.5, 2 ** 31, 2 ** 32])],
+    order: 0,
+  },
   "numbers beside whole ones": {
     f: (a) => [a.add(0.5), a.mul(2), a.mul(0.25), a.mean(), a.mean(0), a.add(3e9), full([2], 3).add(a.sum())],
     inputs: [whole(-9, 9)],
@@ -552,6 +557,13 @@ const INDICES: KitCases = {
     ],
     inputs: [[3, 4]],
     large: 0,
+  },
+  "sums of truths by index": {
+    // Two are added in one place, and one in another.
+    f: (a) => a.scatterAdd(0, i32([3], 1, 1, 2), tensor([true, true, false])),
+    inputs: [tensor([true, false, false, true])],
+    meaning: (a) => a.or(tensor([false, true, false, false])),
+    order: 0,
   },
   "sums by index": {
     f: (a, b) => [

@@ -73,7 +73,10 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
     "many long,long columns,large sums,large largest,longer,sums,largest,means,many long,softmax,layerNorm",
   ],
   [/(wasm|shaders)\/scan/, "Scan"],
-  [/print\/helpers/, "last digits,smooth,angles,rests,division,draws,exponentials"],
+  [
+    /print\/helpers|methods\/indexing/,
+    "casts,truths by index,last digits,smooth,angles,rests,division,draws,exponentials",
+  ],
   [/print\/bindings/, "truths,choices,draws,casts"],
   [/index-checks/, "refusals"],
   [/ops\/scan\.ts|specs\/cells/, "Scan of 2,gradient of gru,gradient of lstm,Scan"],

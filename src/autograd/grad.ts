@@ -7,7 +7,7 @@
 import * as build from "../tensor/build.ts";
 import { ones, zerosLike } from "../tensor/create.ts";
 import { isFloat } from "../tensor/dtype.ts";
-import { atOnce, requireFunction, requireTensor } from "../tensor/door/door.ts";
+import { requireFunction, requireTensor } from "../tensor/door/door.ts";
 import type { Node } from "../tensor/node.ts";
 import { countUsers, producerOf, topologicalOrder, uncounted } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
@@ -231,10 +231,16 @@ export function grad<X extends Tree, R extends readonly unknown[]>(
   return (x, ...rest) => both(x, ...rest)[1];
 }
 
-/** Runs `f` with gradients stopped at everything it builds. @throws Error where `f` is async */
+/**
+ * Runs `f` with gradients stopped at everything it builds. `f` may give a Promise, as a compiled function and `read()` do.
+ *
+ * @throws Error where `f` is an async function, whose part after the first `await` would not be covered
+ */
 export function noGrad<T>(f: () => T): T {
   requireFunction("noGrad", f);
-  return build.withoutGradients(() => atOnce("noGrad", f));
+  if (Object.prototype.toString.call(f) === "[object AsyncFunction]")
+    throw new Error("noGrad: the function is async; give one that builds at once, and await what it returned");
+  return build.withoutGradients(f);
 }
 
 function requireScalar(op: string, value: Tensor): void {

@@ -6,7 +6,7 @@
  * gradient taken after `f` is of what `f` has built. Ops ask for a mode through `narrowed` and `widened`.
  */
 import { currentDefault } from "../tensor/backend.ts";
-import { atOnce, checkOptions, requireFunction } from "../tensor/door/door.ts";
+import { checkOptions, requireFunction } from "../tensor/door/door.ts";
 import type { Trace } from "../tensor/program/trace.ts";
 import { tracing } from "../tensor/program/trace.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -56,7 +56,10 @@ export function autocast<T>(f: () => T, options: AutocastOptions = {}): T {
   const before = mode;
   mode = { on: options.enabled ?? true, trace: tracing() };
   try {
-    return atOnce("autocast", f);
+    const result = f();
+    if (!(result instanceof Promise)) return result;
+    result.catch(() => undefined);
+    throw new Error("autocast: the function is async; give one that returns at once, and await what it returned");
   } finally {
     mode = before;
   }

@@ -436,6 +436,7 @@ describe("errors at the door", () => {
 
   test("at reading", async () => {
     setDefaultDevice(new ReferenceDevice());
+    assert.deepEqual([...(await noGrad(() => x.add(1).read()))], [1, 1, 1, 1, 1, 1]);
     await assert.rejects(x.item(), /item: shape \[2, 3\] has 6 elements, not 1; use read\(\)/);
     await assert.rejects(
       compile((t: Tensor) => t.reshape([7]))(tensor([1, 2])),

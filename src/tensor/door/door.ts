@@ -50,14 +50,6 @@ export function requireFunction(op: string, value: unknown): void {
   if (typeof value !== "function") throw new TypeError(`${op}: takes a function, not ${describeValue(value)}`);
 }
 
-/** What `f` gives, unless it is async: what holds while `f` runs no longer holds after its first `await`. */
-export function atOnce<T>(op: string, f: () => T): T {
-  const result = f();
-  if (!(result instanceof Promise)) return result;
-  result.catch(() => undefined);
-  throw new Error(`${op}: the function is async; give one that returns at once, and await what it returned`);
-}
-
 /** Throws unless the argument is a number. */
 export function requireNumber(op: string, argument: string, value: unknown): asserts value is number {
   if (typeof value === "number") return;
