@@ -164,14 +164,14 @@ export class AtomicFile implements ByteSink {
     try {
       // Unlike a rename, a second name fails where there is one already.
       linkSync(this.#temporary, this.path);
-      return rmSync(this.#temporary);
     } catch {
       // Some disks have no second names.
       if (!statSync(this.path, { throwIfNoEntry: false })) return renameSync(this.#temporary, this.path);
+      const beside = `${this.path}.${process.pid}`;
+      renameSync(this.#temporary, beside);
+      throw new Error(`another process has made it meanwhile; what this one wrote is ${beside}`);
     }
-    const beside = `${this.path}.${process.pid}`;
-    renameSync(this.#temporary, beside);
-    throw new Error(`another process has made it meanwhile; what this one wrote is ${beside}`);
+    rmSync(this.#temporary);
   }
 
   /** Removes the temporary file. Does nothing after {@link commit}. */

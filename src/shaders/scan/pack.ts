@@ -8,7 +8,7 @@ import type { Binding, KernelSource } from "../kernel.ts";
 import type { ValueSpec } from "../../tensor/fused.ts";
 import type { GateCount } from "../../specs/cells.ts";
 import type { ScanSignature, ScanSpec } from "../../specs/scan.ts";
-import { segmentsOf } from "../../specs/scan.ts";
+import { placeOf, segmentsOf } from "../../specs/scan.ts";
 import { quadsOf } from "./tile.ts";
 import { MAX_WORKGROUPS } from "../kernel.ts";
 
@@ -26,8 +26,7 @@ interface ScanBuffer {
 
 /** The buffer of the operand of that name. */
 export function operand(signature: ScanSignature, name: string, kind: ScanBuffer["kind"] = "rows"): ScanBuffer {
-  const input = signature.inputs.findIndex((spec) => spec.name === name);
-  const output = signature.outputs.findIndex((spec) => spec.name === name);
+  const [input, output] = [placeOf(signature.inputs, name), placeOf(signature.outputs, name)];
   if (input >= 0) {
     return { name, role: "in", index: input, elements: sizeOf(signature.inputs[input].shape), access: "read", kind };
   }
