@@ -163,7 +163,7 @@ function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, colum
   const bBytes = b === "packed" ? 4 * WIDE_NR * depth : 0;
   const stripOf = (operand: Operand, packed: boolean, width: number): number =>
     operand.plain || operand.separable || !packed ? 0 : computedBytes(operand.lanes, width, depth);
-  const stripBytes = Math.max(stripOf(aOperand, a === "packed", MR), stripOf(bOperand, b === "packed", WIDE_NR));
+  const stripBytes = Math.max(stripOf(aOperand, a === "packed", TALL), stripOf(bOperand, b === "packed", WIDE_NR));
   // What is added to block of k by block of k does so faster where it lies close together.
   const fits = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;
   const inPlace = fits && (partSteps <= depth || c.store === undefined);
@@ -230,8 +230,9 @@ function emitBlock(
     ? context.scratch(0)
     : f.name(blocks.b === "packed" ? own(layout.b) : firstOf(b, f, context, batch, n0));
   // Panels of six rows come in pairs, so that what is left for those of four is a multiple of four. Elements that are
-  // computed come by fours.
-  const tall = context.features.tall && blocks.rows >= 2 * TALL && a.plain;
+  // computed four rows at a time keep to four.
+  const byFours = !a.plain && !a.separable && a.lanes === "outer";
+  const tall = context.features.tall && blocks.rows >= 2 * TALL && !byFours;
   const tallRows = tall ? f.name(i32.sub(rows, i32.remU(rows, i32.const(2 * TALL)))) : i32.const(0);
   const whole = f.name(i32.and(rows, i32.const(-MR)));
   const bands = [
@@ -250,7 +251,17 @@ function emitBlock(
         view: packed ? { outer: 4, k: 4 * panel } : a.plain!,
         pack:
           packed &&
-          packerOf(a, height === TALL ? TALL : m, { elements: panel, step: panel }, depth, f, context, batch, stripAt),
+          packerOf(
+            a,
+            m,
+            // All of six rows are whole.
+            { elements: panel, step: height === TALL ? 1 : panel },
+            depth,
+            f,
+            context,
+            batch,
+            stripAt,
+          ),
       };
     });
 

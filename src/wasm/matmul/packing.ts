@@ -142,10 +142,10 @@ export function packComputed(
 
 /** Packs panels of `width` out of `size` rows (or columns) of a separable view. */
 export function packSeparable(f: FunctionBuilder, width: number, size: number, view: SeparableView): PackPanel {
-  const groups = Array.from({ length: width / 4 }, (_, g) => g);
+  const groups = Array.from({ length: Math.ceil(width / 4) }, (_, g) => g);
   return ({ first, from, to, at }) => {
-    // Places that do not exist repeat the last one that does.
-    const rows = Array.from({ length: width }, (_, i) =>
+    // Places that do not exist repeat the last one that does. Half a last vector is written over by the step after.
+    const rows = Array.from({ length: 4 * groups.length }, (_, i) =>
       f.local("i32", view.outer(f.least(i32.add(first, i32.const(i)), size - 1))),
     );
     const line = f.local("i32", at);
@@ -197,7 +197,7 @@ export function packSeparable(f: FunctionBuilder, width: number, size: number, v
         f.if(
           four,
           () => {
-            for (const g of groups) {
+            for (const g of [...groups].reverse()) {
               const loaded = [0, 1, 2, 3].map((i) => f.name(v128.load(i32.add(rows[4 * g + i], offsets[0]))));
               transpose(f, loaded).forEach((column, i) => f.store(line, column, 4 * width * i + 16 * g));
             }

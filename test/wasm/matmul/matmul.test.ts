@@ -21,18 +21,24 @@ interface Layout {
   readonly k: number;
   readonly batch: number;
   readonly words: number;
-  /** Computed while packing (doubled, plus one) rather than a plain view. */
-  readonly computed: boolean;
+  readonly kind: Kind;
 }
+
+/**
+ * A plain view; elements computed while packing (doubled, plus one); or a view whose addresses are a row's and a step's,
+ * said to have neighbours along k or along the other axis, which need not be so.
+ */
+const KINDS = ["plain", "computed", "separable along k", "separable along rows"] as const;
+type Kind = (typeof KINDS)[number];
 
 const offsetOf = (l: Layout, b: number, o: number, k: number): number => b * l.batch + o * l.outer + k * l.k;
 
 /** @param gap elements left out between rows, which a plain view may have */
-function layout(batch: number, outer: number, k: number, transposed: boolean, gap: number, computed: boolean): Layout {
+function layout(batch: number, outer: number, k: number, transposed: boolean, gap: number, kind: Kind): Layout {
   const [inner, rows] = transposed ? [outer, k] : [k, outer];
   const line = inner + gap;
   const strides = transposed ? { outer: 1, k: line } : { outer: line, k: 1 };
-  return { ...strides, batch: rows * line, words: batch * rows * line, computed };
+  return { ...strides, batch: rows * line, words: batch * rows * line, kind };
 }
 
 function operand(input: number, l: Layout): Operand {
@@ -40,10 +46,19 @@ function operand(input: number, l: Layout): Operand {
     const inside = i32.add(i32.mul(outer, i32.const(l.outer)), i32.mul(k, i32.const(l.k)));
     return i32.add(context.input(input), i32.shl(i32.add(i32.mul(batch, i32.const(l.batch)), inside), i32.const(2)));
   };
-  if (!l.computed) {
+  if (l.kind === "plain") {
     return {
       plain: { outer: 4 * l.outer, k: 4 * l.k },
       address: (_, context, batch) => at(context, batch, i32.const(0), i32.const(0)),
+    };
+  }
+  if (l.kind.startsWith("separable")) {
+    return {
+      separable: (_, context, batch) => ({
+        lanes: l.kind === "separable along k" ? "k" : "outer",
+        outer: (place) => at(context, batch, place, i32.const(0)),
+        k: (place) => i32.mul(place, i32.const(4 * l.k)),
+      }),
     };
   }
   const change = (x: Value): Value => f32x4.add(f32x4.mul(x, f32x4.const(2)), f32x4.const(1));
@@ -83,7 +98,7 @@ function makeCase({ batch, m, n, k }: Sizes, a: Layout, b: Layout, epilogue: boo
   const inputs = [a, b].map((l) => Float32Array.from({ length: l.words }, random));
   const expected = new Float64Array(batch * m * n);
   const read = (which: 0 | 1, l: Layout, at: number): number =>
-    l.computed ? 2 * inputs[which][at] + 1 : inputs[which][at];
+    l.kind === "computed" ? 2 * inputs[which][at] + 1 : inputs[which][at];
   for (let bi = 0; bi < batch; bi++) {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
@@ -153,7 +168,7 @@ const sizes = fc.record({
   n: fc.integer({ min: 1, max: 40 }),
   k: fc.integer({ min: 1, max: 50 }),
 });
-const layoutOf = fc.record({ transposed: fc.boolean(), gap: fc.nat(3), computed: fc.boolean() });
+const layoutOf = fc.record({ transposed: fc.boolean(), gap: fc.nat(3), kind: fc.constantFrom(...KINDS) });
 const blocking = fc.record({
   rows: fc.integer({ min: 1, max: 12 }).map((x) => 4 * x),
   columns: fc.integer({ min: 1, max: 6 }).map((x) => 8 * x),
@@ -184,12 +199,12 @@ interface Drawn {
 
 function caseOf(drawn: Drawn): { made: Case; a: Layout; b: Layout } {
   const { batch, m, n, k } = drawn.sizes;
-  const a = layout(batch, m, k, drawn.a.transposed, drawn.a.gap, drawn.a.computed);
-  const b = layout(batch, n, k, drawn.b.transposed, drawn.b.gap, drawn.b.computed);
+  const a = layout(batch, m, k, drawn.a.transposed, drawn.a.gap, drawn.a.kind);
+  const b = layout(batch, n, k, drawn.b.transposed, drawn.b.gap, drawn.b.kind);
   return { made: makeCase(drawn.sizes, a, b, drawn.epilogue, drawn.seed), a, b };
 }
 
-type LayoutChoice = { readonly transposed: boolean; readonly gap: number; readonly computed: boolean };
+type LayoutChoice = { readonly transposed: boolean; readonly gap: number; readonly kind: Kind };
 
 describe("matrix products of the cpu device", () => {
   test("equal float64 loops, cut as chosen", () => {
@@ -208,7 +223,7 @@ describe("matrix products of the cpu device", () => {
         const { made, a, b } = caseOf(drawn);
         const { rows, columns, depth, pack } = drawn.blocking;
         const { m, n, k } = drawn.sizes;
-        const readable = !b.computed && b.outer === 1 && n % 8 === 0;
+        const readable = b.kind === "plain" && b.outer === 1 && n % 8 === 0;
         const blocks: Blocks = {
           rows,
           columns,
@@ -217,7 +232,7 @@ describe("matrix products of the cpu device", () => {
           partSteps: k,
           rowBlocks: Math.ceil(m / rows),
           columnBlocks: Math.ceil(n / columns),
-          a: pack || a.computed ? "packed" : "direct",
+          a: pack || a.kind !== "plain" ? "packed" : "direct",
           b: readable && drawn.blocking.b === "direct" ? "direct" : "packed",
         };
         const cut = check(made, blocks, drawn);
@@ -253,7 +268,7 @@ describe("matrix products of the cpu device", () => {
         [32, 900, 0],
       ] as const) {
         for (const transposed of [false, true]) {
-          const [a, b] = [layout(2, m, k, transposed, gap, false), layout(2, n, k, false, gap, false)];
+          const [a, b] = [layout(2, m, k, transposed, gap, "plain"), layout(2, n, k, false, gap, "plain")];
           const made = makeCase({ batch: 2, m, n, k }, a, b, m % 2 === 0, 100 * m + k);
           const chosen = chooseBlocks(made.product);
           assert.equal(chosen.b, "rows", `${m}x${n}x${k}`);
@@ -269,8 +284,8 @@ describe("matrix products of the cpu device", () => {
     }
     const wide = makeCase(
       { batch: 1, m: 5, n: 16, k: 9 },
-      layout(1, 5, 9, false, 0, false),
-      layout(1, 16, 9, false, 0, false),
+      layout(1, 5, 9, false, 0, "plain"),
+      layout(1, 16, 9, false, 0, "plain"),
       false,
       1,
     );
@@ -284,11 +299,13 @@ describe("matrix products of the cpu device", () => {
         [31, 40, 14],
         [64, 8, 5],
       ] as const) {
-        const a = layout(2, m, k, transposed, 1, false);
-        const made = makeCase({ batch: 2, m, n, k }, a, layout(2, n, k, true, 0, false), false, m);
-        const blocks: Blocks = { ...chooseBlocks(made.product), a: "packed" };
-        const four = check(made, blocks);
-        for (const wide of [false, true]) assert.deepEqual(check(made, blocks, { wide, tall: true }), four);
+        for (const kind of KINDS) {
+          const a = layout(2, m, k, transposed, 1, kind);
+          const made = makeCase({ batch: 2, m, n, k }, a, layout(2, n, k, true, 0, "plain"), false, m);
+          const blocks: Blocks = { ...chooseBlocks(made.product), a: "packed" };
+          const four = check(made, blocks);
+          for (const wide of [false, true]) assert.deepEqual(check(made, blocks, { wide, tall: true }), four);
+        }
       }
     }
   });
@@ -302,8 +319,8 @@ describe("matrix products of the cpu device", () => {
     ["many small matrices", { batch: 64, m: 7, n: 5, k: 3 }, [false, true]],
   ] as const) {
     test(name, () => {
-      const a = layout(s.batch, s.m, s.k, transposed[0], 0, false);
-      const b = layout(s.batch, s.n, s.k, transposed[1], 0, false);
+      const a = layout(s.batch, s.m, s.k, transposed[0], 0, "plain");
+      const b = layout(s.batch, s.n, s.k, transposed[1], 0, "plain");
       const made = makeCase(s, a, b, false, 7);
       const narrow = check(made, chooseBlocks(made.product));
       for (const tall of [false, true])
