@@ -32,11 +32,6 @@ const OUTSIDE: readonly (readonly [file: string, find: string, why: string])[] =
   ["src/tensor/program/pending.ts", "cutLongPrograms", "sizes of plans: where a long program is cut"],
   ["src/shaders/matmul/split-k.ts", "% ${parts}) * ${depth}", "unreached: no plan of the engine has such a product"],
   ["src/shaders/matmul/grouped.ts", "(b % ${first.batch})", "unreached: no plan of the engine has such a product"],
-  [
-    "src/wasm/matmul/packing.ts",
-    "[...groups].reverse()",
-    "unreached: what is packed so has panels of 4, 8 or 16, in which no vector is half; the engine packs those of 6 otherwise",
-  ],
 ];
 
 /** Why an edit is none that the kit could see; undefined where it is. */

@@ -197,10 +197,7 @@ export function packSeparable(f: FunctionBuilder, width: number, size: number, v
         f.if(
           four,
           () => {
-            for (const g of [...groups].reverse()) {
-              const loaded = [0, 1, 2, 3].map((i) => f.name(v128.load(i32.add(rows[4 * g + i], offsets[0]))));
-              transpose(f, loaded).forEach((column, i) => f.store(line, column, 4 * width * i + 16 * g));
-            }
+            storeTurned(f, line, width, (i) => v128.load(i32.add(rows[i], offsets[0])));
             f.set(line, i32.add(line, i32.const(16 * width)));
             f.set(k, i32.add(k, i32.const(4)));
           },
@@ -213,6 +210,18 @@ export function packSeparable(f: FunctionBuilder, width: number, size: number, v
       },
     );
   };
+}
+
+/**
+ * Stores four steps of a panel at `to` from vectors that hold four steps of a row each. The last of a step's vectors may
+ * be half: it is stored before those of the step after.
+ */
+function storeTurned(f: FunctionBuilder, to: Value, width: number, vectorOf: (row: number) => Value): void {
+  const groups = Array.from({ length: Math.ceil(width / 4) }, (_, g) => g);
+  for (const group of [...groups].reverse()) {
+    const rows = [0, 1, 2, 3].map((i) => f.name(vectorOf(4 * group + i)));
+    transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group));
+  }
 }
 
 /**
@@ -291,12 +300,7 @@ function packFunction(context: KernelContext, width: number, valid: number, { ou
       if (outer === 4) copy(4);
       else if (k === 4)
         rounds(4, () => {
-          for (const group of [...groups].reverse()) {
-            const rows = [0, 1, 2, 3].map((i) =>
-              4 * group + i < valid ? f.name(v128.load(from, (4 * group + i) * outer)) : f32x4.const(0),
-            );
-            transpose(f, rows).forEach((column, step) => f.store(to, column, stepBytes * step + 16 * group));
-          }
+          storeTurned(f, to, width, (i) => (i < valid ? v128.load(from, i * outer) : f32x4.const(0)));
         });
       copy(1);
     }),
