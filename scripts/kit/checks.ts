@@ -25,7 +25,7 @@ import { CELLS, checkDispatches, manySteps } from "./cells.ts";
 import { COMPILED } from "./compiled.ts";
 import { checkRefusals, checkUnits, KERNELS } from "./kernels.ts";
 import { LOSSES_AND_DERIVATIVES } from "./losses.ts";
-import { checkPlansKept, checkTracesKept } from "./memory.ts";
+import { checkModuleSizes, checkPlansKept, checkTracesKept } from "./memory.ts";
 import { OPERATIONS } from "./operations.ts";
 import { RESAMPLED } from "./resampling.ts";
 import { SEQUENCES } from "./sequences.ts";
@@ -224,7 +224,12 @@ function checksFor(device: Backend, seed: number): Check[] {
     })),
     { name: "refusals", run: () => checkRefusals(device.kind === "cpu") },
     ...(device.kind === "reference" ? [] : [{ name: "memory of plans", run: checkPlansKept }]),
-    ...(device.kind === "cpu" ? [{ name: "memory of traces", run: checkTracesKept }] : []),
+    ...(device.kind === "cpu"
+      ? [
+          { name: "memory of traces", run: checkTracesKept },
+          { name: "sizes of modules", run: () => checkModuleSizes(device as engine.CpuDevice) },
+        ]
+      : []),
     ...(device.kind === "webgpu" ? TILES : []).map((tile) => ({
       name: `products by the tile ${tile}`,
       run: () => byTile(tile, seed),

@@ -1,8 +1,11 @@
-/** What stays in memory when a program has let go of it: counted in nodes of graphs, by V8 and not by the engine. */
+/**
+ * What stays in memory when a program has let go of it, counted in nodes of graphs, by V8 and not by the engine; and how
+ * large the modules of programs are.
+ */
 import { setTimeout } from "node:timers/promises";
 import * as v8 from "node:v8";
-import { compile, tensor, variable } from "../../src/index.ts";
-import type { Tensor } from "../../src/index.ts";
+import { compile, realize, tensor, variable } from "../../src/index.ts";
+import type { CpuDevice, Tensor } from "../../src/index.ts";
 import { SGD } from "../../src/nn/index.ts";
 
 type Count = (of: unknown, options: { format: "count" }) => number;
@@ -49,4 +52,21 @@ export async function checkTracesKept(): Promise<void> {
     return loss;
   });
   await holds(70, 70 * 5, (i) => step(tensor(new Float32Array(2 * i + 2), { shape: [i + 1, 2] })));
+}
+
+/**
+ * Kernels of equal code are one function of a module, however long their tensors are: a program of twelve has not many
+ * times the bytes of a program of one.
+ * @param device the default one
+ */
+export async function checkModuleSizes({ counters }: CpuDevice): Promise<void> {
+  const bytesOf = async (kernels: number): Promise<number> => {
+    const inputs = Array.from({ length: kernels }, (_, i) => tensor(new Float32Array(128 * (i + 1))));
+    await realize(inputs);
+    const before = counters.moduleBytes;
+    await realize(inputs.map((x) => x.erf().sin().square()));
+    return counters.moduleBytes - before;
+  };
+  const [one, twelve] = [await bytesOf(1), await bytesOf(12)];
+  if (twelve > 4 * one) throw new Error(`a module of twelve equal kernels has ${twelve} B, that of one ${one} B`);
 }
