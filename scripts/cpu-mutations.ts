@@ -41,8 +41,8 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
   wasm(
     "matmul/packing",
-    "transpose(f, rows).forEach((column, step) => f.store(to, column, stepBytes * step + 16 * group))",
-    "rows.forEach((column, step) => f.store(to, column, stepBytes * step + 16 * group))",
+    "transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group))",
+    "rows.forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group))",
     ...MATMUL,
   ),
   wasm("matmul/packing", "16 * group + 16 > stepBytes && step + 1 === taken", "step + 1 > taken", ...MATMUL),

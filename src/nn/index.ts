@@ -18,7 +18,7 @@ export type { SgdSettings } from "./optim/sgd.ts";
 export { Adam, AdamW } from "./optim/adam.ts";
 export type { AdamSettings } from "./optim/adam.ts";
 export { copyParameters, emaUpdate } from "./optim/moving-average.ts";
-export type { Parameters } from "./optim/moving-average.ts";
+export type { Parameters } from "./optim/parameters.ts";
 export type { ClipOptions } from "./optim/clip.ts";
 export { clipGradNorm } from "./optim/clip.ts";
 export { LAMB } from "./optim/lamb.ts";

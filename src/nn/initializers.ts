@@ -11,7 +11,7 @@
  */
 import { eye, zeros } from "../tensor/create.ts";
 import { rng } from "../tensor/random.ts";
-import { formatShape, sizeOf } from "../tensor/shape.ts";
+import { formatShape, requireSizes, sizeOf } from "../tensor/shape.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { uniformWithin } from "./initialize.ts";
@@ -56,6 +56,7 @@ interface Fans {
 }
 
 function fansOf(name: string, shape: Shape): Fans {
+  requireSizes(name, shape);
   if (shape.length < 2) {
     throw new Error(`${name}: ${formatShape(shape)} has no fan-in and fan-out; a weight is [out, in, ...kernel]`);
   }
@@ -214,6 +215,7 @@ export interface OrthogonalOptions extends LayerOptions {
  * (torch.nn.init.orthogonal_; Saxe et al. 2013, arXiv 1312.6120): the orthogonal factor of a normal matrix.
  */
 export function orthogonal(shape: Shape, options: OrthogonalOptions = {}): Tensor {
+  requireSizes("orthogonal", shape);
   if (shape.length < 2) throw new Error(`orthogonal: ${formatShape(shape)} is no matrix; it needs at least two axes`);
   checkOptions("orthogonal", options, ["gain", ...DRAWS]);
   const { gain = 1, dtype = "f32", generator = rng() } = options;
@@ -241,6 +243,7 @@ export function orthogonal(shape: Shape, options: OrthogonalOptions = {}): Tenso
  * @param groups each gets an identity of its own; default 1.
  */
 export function dirac(shape: Shape, { groups = 1, dtype = "f32" }: { groups?: number } & LayerOptions = {}): Tensor {
+  requireSizes("dirac", shape);
   if (shape.length < 3 || shape.length > 5) {
     throw new Error(`dirac: ${formatShape(shape)} is no convolution's weight [out, in, ...kernel]`);
   }

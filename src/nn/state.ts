@@ -8,6 +8,7 @@ import { hostTensor, isHostTensor, toFloat64 } from "../io/host-tensor.ts";
 import { tensor } from "../tensor/create.ts";
 import type { DType, HostArray } from "../tensor/dtype.ts";
 import { hostArray } from "../tensor/dtype.ts";
+import { describeValue } from "../tensor/door/door.ts";
 import { realize } from "../tensor/program/realize.ts";
 import { formatShape, sameShape, sizeOf } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -129,6 +130,10 @@ function list(what: string, items: readonly string[]): string[] {
  * take. Each has its tensor's dtype, but f16, which comes as f32.
  */
 export async function readState(state: ReadonlyMap<string, Tensor>): Promise<Map<string, HostTensor>> {
+  if (!(state instanceof Map))
+    throw new TypeError(
+      `readState: takes a Map of tensors by name, as stateDict() gives it, not ${describeValue(state)}`,
+    );
   const storages = await realize([...state.values()]);
   const result = new Map<string, HostTensor>();
   let next = 0;

@@ -9,7 +9,7 @@ import * as build from "../tensor/build.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { concat } from "../tensor/methods/join.ts";
-import { checkOptions } from "../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../tensor/door/door.ts";
 import type { AttentionAttrs } from "./kernels/attention.ts";
 import * as kernels from "./kernels/attention.ts";
 import { widened } from "./autocast.ts";
@@ -130,6 +130,9 @@ export interface AttentionOptions {
 
 /** softmax(q·kᵀ·scale)·v for each head (torch scaled_dot_product_attention). q [B, Tq, H, D]; k, v [B, Tk, H, D]. */
 export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  requireTensor("attention", "q", q);
+  requireTensor("attention", "k", k);
+  requireTensor("attention", "v", v);
   const [batch, queries, heads, dim] = q.shape;
   const keys = k.shape[1];
   if (q.rank !== 4 || !sameShape(k.shape, v.shape) || !sameShape(k.shape, [batch, keys, heads, dim])) {
@@ -145,6 +148,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
  * them), of H `heads` of width D → [B, T, H, D].
  */
 export function packedAttention(qkv: Tensor, heads: number, options: AttentionOptions = {}): Tensor {
+  requireTensor("packedAttention", "qkv", qkv);
   const [, steps, width] = qkv.shape;
   if (qkv.rank !== 3 || !Number.isInteger(heads) || heads < 1 || width % (3 * heads) !== 0) {
     throw new Error(`packedAttention: ${formatShape(qkv.shape)} must be [B, T, 3·H·D] for ${heads} heads`);

@@ -7,7 +7,7 @@ import type { FusedOp } from "../tensor/fused.ts";
 import * as build from "../tensor/build.ts";
 import { arange, tensor } from "../tensor/create.ts";
 import { formatShape } from "../tensor/shape.ts";
-import { requireFloat } from "../tensor/door/door.ts";
+import { describeValue, requireFloat } from "../tensor/door/door.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { concat } from "../tensor/methods/join.ts";
 
@@ -66,6 +66,8 @@ const SEGMENT_MAX: FusedOp<SegmentAttrs> = {
 /** The maximum of each sequence: x [N, T, C] whose axis 1 holds sequences of `lengths`, adding up to T → [N, S, C]. */
 export function segmentMax(x: Tensor, lengths: readonly number[]): Tensor {
   requireFloat("segmentMax", x);
+  if (!Array.isArray(lengths))
+    throw new TypeError(`segmentMax: lengths must be an array of whole numbers, not ${describeValue(lengths)}`);
   const whole = lengths.length > 0 && lengths.every((n) => Number.isInteger(n) && n >= 1);
   if (x.rank !== 3 || !whole || lengths.reduce((a, b) => a + b, 0) !== x.shape[1]) {
     throw new Error(

@@ -80,6 +80,55 @@ describe("an array in place of a tensor", () => {
   });
 });
 
+test("what is called without an argument, or with one of another kind, says which and what it takes", async () => {
+  const [v, x] = [variable(ones([2])), ones([4, 2])];
+  const any = { ...core, ...nn } as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const calls: readonly (readonly [RegExp, () => unknown])[] = [
+    [
+      /emaUpdate: the target must be a module or an array of variables, not .*; write \[variable\]/,
+      () => any.emaUpdate(v, v),
+    ],
+    [/emaUpdate: the source must be .* not undefined/, () => any.emaUpdate([v])],
+    [/copyParameters: the source must be a module.*; one is a?.*3/, () => any.copyParameters([v], [3])],
+    [
+      /clipGradNorm: the parameters must be .* array of variables, not .*; write \[variable\]/,
+      () => any.clipGradNorm(v, 1),
+    ],
+    [/attention: k must be a tensor, not undefined/, () => any.attention(x)],
+    [/packedAttention: qkv must be a tensor, not 3/, () => any.packedAttention(3)],
+    [/ntXent: temperature is undefined; it must be above 0: \{ temperature/, () => any.ntXent(x, x)],
+    [/ntXent: b must be a tensor, not undefined/, () => any.ntXent(x, undefined, { temperature: 1 })],
+    [/infoNCE: queue must be a tensor/, () => any.infoNCE(x, x, undefined, { temperature: 1 })],
+    [/crossEntropy: labels must be a tensor, not undefined/, () => any.crossEntropy(x)],
+    [/segmentMax: lengths must be an array of whole numbers, not undefined/, () => any.segmentMax(x)],
+    [/readState: takes a Map of tensors by name, as stateDict\(\) gives it, not undefined/, () => any.readState()],
+    [/ModuleList: takes its modules together, as \[module, …\], not 3/, () => new nn.ModuleList(3 as never)],
+    [/ModuleList: "0" is no Module but 3/, () => new nn.ModuleList([3 as never])],
+    [/ModuleDict: takes its modules together, as \{ name: module, … \}, not 3/, () => new nn.ModuleDict(3 as never)],
+    [/xavierUniform: the shape must be an array of sizes, not 3/, () => any.xavierUniform(3)],
+    [/orthogonal: the shape must be an array of sizes/, () => any.orthogonal()],
+    [/dirac: the shape must be an array of sizes/, () => any.dirac(x)],
+    [/summary: takes a module, not /, () => any.summary(x)],
+    [/summary: takes the model's input or an array of its arguments, not 3/, () => any.summary(new nn.ReLU(), 3)],
+  ];
+  for (const [message, call] of calls)
+    await assert.rejects(async () => {
+      await call();
+    }, message);
+});
+
+test("gradients of a module's parameters are clipped together", async () => {
+  const layer = new nn.Linear(2, 1);
+  layer
+    .forward(ones([1, 2]))
+    .sum()
+    .backward();
+  const norm = await nn.clipGradNorm(layer, 0.5).item();
+  assert.ok(Math.abs(norm - Math.sqrt(3)) < 1e-6, `${norm}`);
+  for (const p of layer.parameters())
+    for (const g of await p.grad!.read()) assert.ok(Math.abs(g - 0.5 / Math.sqrt(3)) < 1e-6, `${g}`);
+});
+
 describe("optimizers", () => {
   const w = () => variable(zeros([2, 2]), { name: "w" });
 

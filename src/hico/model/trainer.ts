@@ -8,7 +8,9 @@ import type { SgdSettings } from "../../nn/optim/sgd.ts";
 import { SGD } from "../../nn/optim/sgd.ts";
 import { compile } from "../../tensor/program/compile.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { HiCo, HiCoBatch, HiCoResult } from "./model.ts";
+import { describeValue } from "../../tensor/door/door.ts";
+import type { HiCoBatch, HiCoResult } from "./model.ts";
+import { HiCo } from "./model.ts";
 
 /** The paper's: SGD, lr 0.01, momentum 0.9, weight decay 1e-4. */
 export const PRETRAIN_SETTINGS = { lr: 0.01, momentum: 0.9, weightDecay: 1e-4 } as const;
@@ -30,6 +32,7 @@ export class HiCoTrainer {
 
   /** @param settings of its SGD, where they differ from `PRETRAIN_SETTINGS`. */
   constructor(model: HiCo, settings: Partial<SgdSettings> = {}) {
+    if (!(model instanceof HiCo)) throw new TypeError(`HiCoTrainer: takes a HiCo, not ${describeValue(model)}`);
     this.model = model;
     this.optimizer = new SGD(model.encoder_q.parameters(), { ...PRETRAIN_SETTINGS, ...settings });
     this.#step = compile((queryTemporal: Tensor, querySpatial: Tensor, keyTemporal: Tensor, keySpatial: Tensor) => {

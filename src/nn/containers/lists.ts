@@ -1,4 +1,5 @@
 /** Modules in lists and by name (torch.nn.ModuleList, ModuleDict). Arrays of modules work as well: these have a name. */
+import { describeValue } from "../../tensor/door/door.ts";
 import { Module } from "../module.ts";
 
 /** Modules in order; state names are positions (torch.nn.ModuleList). */
@@ -7,7 +8,7 @@ export class ModuleList<M extends Module = Module> extends Module implements Ite
 
   constructor(modules: Iterable<M> = []) {
     super();
-    this.#list = [...modules];
+    this.#list = [...listed("ModuleList", modules, "[module, …]")];
     this.#list.forEach((m, i) => requireModule("ModuleList", String(i), m));
   }
 
@@ -56,7 +57,8 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
 
   constructor(modules: Readonly<Record<string, M>> | Iterable<readonly [string, M]> = {}) {
     super();
-    const entries = Symbol.iterator in modules ? (modules as Iterable<readonly [string, M]>) : Object.entries(modules);
+    const list = listed("ModuleDict", modules, "{ name: module, … }", true);
+    const entries = Symbol.iterator in list ? (list as Iterable<readonly [string, M]>) : Object.entries(list);
     this.#byName = new Map();
     for (const [name, module] of entries) this.set(name, module);
   }
@@ -108,7 +110,14 @@ export class ModuleDict<M extends Module = Module> extends Module implements Ite
   }
 }
 
+/** @param records whether a record will do as well as what can be gone through */
+function listed<T>(container: string, modules: T, example: string, records = false): T {
+  const given: unknown = modules;
+  if (typeof given === "object" && given !== null && (records || Symbol.iterator in given)) return modules;
+  throw new TypeError(`${container}: takes its modules together, as ${example}, not ${describeValue(given)}`);
+}
+
 function requireModule(container: string, name: string, value: unknown): void {
   if (value instanceof Module) return;
-  throw new TypeError(`${container}: "${name}" is no Module (${value === null ? "null" : typeof value})`);
+  throw new TypeError(`${container}: "${name}" is no Module but ${describeValue(value)}`);
 }

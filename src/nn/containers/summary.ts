@@ -9,7 +9,8 @@ import { topologicalOrder } from "../../tensor/node.ts";
 import { formatShape, sizeOf } from "../../tensor/shape.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
-import type { Module } from "../module.ts";
+import { describeValue } from "../../tensor/door/door.ts";
+import { Module } from "../module.ts";
 import type { CallableModule } from "./hooks.ts";
 import { addForwardHook } from "./hooks.ts";
 
@@ -92,6 +93,9 @@ const elements = (variables: readonly Tensor[]): number => variables.reduce((sum
  * is built in evaluation and not run, so running statistics stay what they are.
  */
 export function summary(model: CallableModule, inputs: Tensor | readonly unknown[]): Summary {
+  if (!(model instanceof Module)) throw new TypeError(`summary: takes a module, not ${describeValue(model)}`);
+  if (!(inputs instanceof Tensor) && !Array.isArray(inputs))
+    throw new TypeError(`summary: takes the model's input or an array of its arguments, not ${describeValue(inputs)}`);
   const given = inputs instanceof Tensor ? [inputs] : inputs;
   const names = new Map<Module, string>();
   for (const [name, module] of model.namedModules()) if (!names.has(module)) names.set(module, name);

@@ -1,8 +1,9 @@
 /** Gradient clipping by norm (Pascanu, Mikolov, Bengio 2013; torch.nn.utils.clip_grad_norm_). */
 import { noGrad } from "../../autograd/grad.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Variable } from "../../tensor/variable.ts";
 import { checkOptions } from "../../tensor/door/door.ts";
+import type { Parameters } from "./parameters.ts";
+import { variablesOf } from "./parameters.ts";
 
 /** How `clipGradNorm` takes a norm that is not finite. */
 export interface ClipOptions {
@@ -20,23 +21,23 @@ export interface ClipOptions {
  * @returns the norm before clipping, a scalar tensor.
  */
 export function clipGradNorm(
-  parameters: readonly Variable[],
+  parameters: Parameters,
   maxNorm: number,
   options: ClipOptions & { readonly errorIfNonfinite: true },
 ): Promise<Tensor>;
 export function clipGradNorm(
-  parameters: readonly Variable[],
+  parameters: Parameters,
   maxNorm: number,
   options?: ClipOptions & { readonly errorIfNonfinite?: false },
 ): Tensor;
 export function clipGradNorm(
-  parameters: readonly Variable[],
+  parameters: Parameters,
   maxNorm: number,
   options: ClipOptions = {},
 ): Tensor | Promise<Tensor> {
   checkOptions("clipGradNorm", options, ["errorIfNonfinite"]);
   if (!(maxNorm > 0)) throw new Error(`clipGradNorm: maxNorm is ${maxNorm}; it must be above 0`);
-  const held = parameters.filter((p) => p.grad);
+  const held = variablesOf("clipGradNorm", "the parameters", parameters).filter((p) => p.grad);
   if (held.length === 0) throw new Error("clipGradNorm: no parameter has a gradient; call backward() first");
   const norm = noGrad(() => {
     const squares = held.map((p) => p.grad!.square().sum().cast(held[0].dtype));

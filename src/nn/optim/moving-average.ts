@@ -5,11 +5,11 @@ import { formatShape, sameShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import { Module } from "../module.ts";
+import type { Parameters } from "./parameters.ts";
+import { variablesOf } from "./parameters.ts";
 import { updating } from "./updating.ts";
 
-/** A module stands for its parameters; of two modules, those of equal names go together, frozen or not. */
-export type Parameters = Module | readonly Variable[];
-
+/** Of two modules, parameters of equal names go together, frozen or not. */
 function pairs(op: string, target: Parameters, source: Parameters): [Variable, Variable][] {
   const found =
     target instanceof Module && source instanceof Module ? byName(op, target, source) : byPlace(op, target, source);
@@ -30,7 +30,7 @@ function byName(op: string, target: Module, source: Module): [Variable, Variable
 }
 
 function byPlace(op: string, target: Parameters, source: Parameters): [Variable, Variable][] {
-  const [to, from] = [target, source].map((p) => (p instanceof Module ? p.parameters() : p));
+  const [to, from] = [variablesOf(op, "the target", target), variablesOf(op, "the source", source)];
   if (to.length !== from.length)
     throw new Error(`${op}: the target has ${to.length} parameters, the source ${from.length}`);
   return to.map((t, i) => [t, from[i]]);

@@ -16,7 +16,7 @@ import type { Reduction } from "./reduction.ts";
 import { reduceLoss } from "./reduction.ts";
 import { l2Normalize } from "../normalization.ts";
 import { LOWEST } from "../../specs/lowest.ts";
-import { checkOptions } from "../../tensor/door/door.ts";
+import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 import type { InfoNceAttrs } from "../kernels/info-nce.ts";
 import * as kernels from "../kernels/info-nce.ts";
 import { widened } from "../autocast.ts";
@@ -102,7 +102,10 @@ export interface ContrastiveOptions {
  */
 export function infoNCE(q: Tensor, positives: Tensor, queue: Tensor, options: ContrastiveOptions): Tensor {
   checkOptions("infoNCE", options, ["temperature", "reduction"]);
-  checkTemperature("infoNCE", options.temperature);
+  checkTemperature("infoNCE", options);
+  requireTensor("infoNCE", "q", q);
+  requireTensor("infoNCE", "positives", positives);
+  requireTensor("infoNCE", "queue", queue);
   q = widened(q);
   positives = widened(positives);
   queue = widened(queue);
@@ -123,7 +126,9 @@ export function infoNCE(q: Tensor, positives: Tensor, queue: Tensor, options: Co
 /** NT-Xent of two views `a`, `b` [N, C] of the same clips; the vectors are normalised here (SimCLR, eq. 1). */
 export function ntXent(a: Tensor, b: Tensor, options: ContrastiveOptions): Tensor {
   checkOptions("ntXent", options, ["temperature", "reduction"]);
-  checkTemperature("ntXent", options.temperature);
+  checkTemperature("ntXent", options);
+  requireTensor("ntXent", "a", a);
+  requireTensor("ntXent", "b", b);
   if (a.rank !== 2 || !sameShape(a.shape, b.shape)) {
     throw new Error(`ntXent: a ${formatShape(a.shape)} and b ${formatShape(b.shape)} must be [N, C] both`);
   }
@@ -135,6 +140,8 @@ export function ntXent(a: Tensor, b: Tensor, options: ContrastiveOptions): Tenso
   return crossEntropy(logits, row.add(n).mod(2 * n), { reduction: options.reduction });
 }
 
-function checkTemperature(op: string, temperature: number): void {
-  if (!(temperature > 0)) throw new Error(`${op}: temperature ${temperature} must be above 0`);
+function checkTemperature(op: string, options: ContrastiveOptions | undefined): void {
+  const temperature = options?.temperature;
+  if (!(Number(temperature) > 0))
+    throw new Error(`${op}: temperature is ${temperature}; it must be above 0: { temperature: 0.2 }`);
 }

@@ -1,5 +1,5 @@
 /** Cross-entropy of classes. */
-import { checkOptions, requireFloat } from "../../tensor/door/door.ts";
+import { checkOptions, requireFloat, requireTensor } from "../../tensor/door/door.ts";
 import { inBounds } from "../../tensor/bounds.ts";
 import { arange } from "../../tensor/create.ts";
 import { formatShape, sameShape } from "../../tensor/shape.ts";
@@ -27,6 +27,7 @@ export interface CrossEntropyOptions {
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, options: CrossEntropyOptions = {}): Tensor {
   requireFloat("crossEntropy", logits);
+  requireTensor("crossEntropy", "labels", labels);
   logits = widened(logits);
   checkOptions("crossEntropy", options, ["weight", "labelSmoothing", "reduction", "ignoreIndex"]);
   const { weight, labelSmoothing = 0, reduction = "mean", ignoreIndex = -100 } = options;
