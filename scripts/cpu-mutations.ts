@@ -78,7 +78,12 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
     ...MATMUL,
   ),
   wasm("matmul/matmul", "i32.remU(rows, i32.const(2 * TALL))", "i32.remU(rows, i32.const(TALL))", ...MATMUL),
-  wasm("matmul/packing", "of [...groups].reverse()", "of groups", ...MATMUL),
+  wasm(
+    "matmul/packing",
+    "for (let group = Math.ceil(width / 4); group-- > 0; ) {",
+    "for (let group = 0; group < Math.ceil(width / 4); group++) {",
+    ...MATMUL,
+  ),
   wasm("matmul/matmul", "() => tiles(true)", "() => tiles(false)", ...MATMUL),
   wasm(
     "matmul/matmul",

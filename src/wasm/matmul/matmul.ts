@@ -24,7 +24,7 @@ import { chooseBlocks, roundUp } from "./blocks.ts";
 import { MR, NR, TALL, WIDE_NR, rowTile, strip } from "./micro-kernel.ts";
 import type { PackPanel, Panel, PanelWidth } from "./packing.ts";
 import { computedBytes, packComputed, packPlain, packSeparable } from "./packing.ts";
-import type { BlockPlace, Operand, Product, Result } from "./product.ts";
+import type { BlockPlace, Operand, PlainOperand, Product, Result } from "./product.ts";
 
 interface ProductKernels {
   readonly kernels: readonly WasmKernel[];
@@ -162,7 +162,7 @@ function threadLayout({ a: aOperand, b: bOperand, c, n }: Product, { rows, colum
   const aBytes = a === "packed" ? 4 * rows * depth + 64 : 0;
   const bBytes = b === "packed" ? 4 * WIDE_NR * depth : 0;
   const stripOf = (operand: Operand, packed: boolean, width: number): number =>
-    operand.plain || operand.separable || !packed ? 0 : computedBytes(operand.lanes, width, depth);
+    packed ? computedBytes(operand.lanes, width, depth) : 0;
   const stripBytes = Math.max(stripOf(aOperand, a === "packed", TALL), stripOf(bOperand, b === "packed", WIDE_NR));
   // What is added to block of k by block of k does so faster where it lies close together.
   const fits = c.address !== undefined && (c.stride ?? 4 * n) % (4 * NR) === 0;
@@ -224,15 +224,14 @@ function emitBlock(
   const widePackB = wide ? packerOfB(WIDE_NR) : undefined;
   const narrow = !wide || blocks.columns % WIDE_NR > 0 || (n % WIDE_NR > 0 && n % WIDE_NR <= NR);
   const packB = narrow ? packerOfB(NR) : undefined;
-  const aBase = f.name(packed ? own(layout.a) : firstOf(a, f, context, batch, m0));
+  const aBase = f.name(packed ? own(layout.a) : firstOf(a as PlainOperand, f, context, batch, m0));
   const panels = blocks.b === "panels";
   const bBase = panels
     ? context.scratch(0)
-    : f.name(blocks.b === "packed" ? own(layout.b) : firstOf(b, f, context, batch, n0));
+    : f.name(blocks.b === "packed" ? own(layout.b) : firstOf(b as PlainOperand, f, context, batch, n0));
   // Panels of six rows come in pairs, so that what is left for those of four is a multiple of four. Elements that are
   // computed four rows at a time keep to four.
-  const byFours = !a.plain && !a.separable && a.lanes === "outer";
-  const tall = context.features.tall && blocks.rows >= 2 * TALL && !byFours;
+  const tall = context.features.tall && blocks.rows >= 2 * TALL && a.lanes !== "outer";
   const tallRows = tall ? f.name(i32.sub(rows, i32.remU(rows, i32.const(2 * TALL)))) : i32.const(0);
   const whole = f.name(i32.and(rows, i32.const(-MR)));
   const bands = [
@@ -249,19 +248,7 @@ function emitBlock(
         past,
         panels: f.name(i32.divU(i32.sub(past, first), i32.const(height))),
         view: packed ? { outer: 4, k: 4 * panel } : a.plain!,
-        pack:
-          packed &&
-          packerOf(
-            a,
-            m,
-            // All of six rows are whole.
-            { elements: panel, step: height === TALL ? 1 : panel },
-            depth,
-            f,
-            context,
-            batch,
-            stripAt,
-          ),
+        pack: packed && packerOf(a, m, { elements: panel, step: panel }, depth, f, context, batch, stripAt),
       };
     });
 
@@ -343,7 +330,6 @@ function emitBlock(
 }
 
 /** Address of row (or column) `first` of a plain operand. */
-function firstOf(operand: Operand, f: FunctionBuilder, context: KernelContext, batch: Value, first: Value): Value {
-  if (!operand.plain) throw new Error("internal: no address");
+function firstOf(operand: PlainOperand, f: FunctionBuilder, context: KernelContext, batch: Value, first: Value): Value {
   return i32.add(operand.address(f, context, batch), i32.mul(first, i32.const(operand.plain.outer)));
 }

@@ -82,8 +82,8 @@ export function packPlain(
   };
 }
 
-/** Bytes of memory that `packComputed` needs for itself for panels of up to `depth` steps. */
-export function computedBytes(lanes: "outer" | "k", width: number, depth: number): number {
+/** Bytes of memory that `packComputed` needs for itself for panels of up to `depth` steps; views have no `lanes`. */
+export function computedBytes(lanes: "outer" | "k" | undefined, width: number, depth: number): number {
   return lanes === "k" ? stripStride(depth) * width : 0;
 }
 
@@ -217,8 +217,7 @@ export function packSeparable(f: FunctionBuilder, width: number, size: number, v
  * be half: it is stored before those of the step after.
  */
 function storeTurned(f: FunctionBuilder, to: Value, width: number, vectorOf: (row: number) => Value): void {
-  const groups = Array.from({ length: Math.ceil(width / 4) }, (_, g) => g);
-  for (const group of [...groups].reverse()) {
+  for (let group = Math.ceil(width / 4); group-- > 0; ) {
     const rows = [0, 1, 2, 3].map((i) => f.name(vectorOf(4 * group + i)));
     transpose(f, rows).forEach((column, step) => f.store(to, column, 4 * width * step + 16 * group));
   }

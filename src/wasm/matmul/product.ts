@@ -4,14 +4,19 @@ import type { Value } from "../assembler/instructions.ts";
 import type { KernelContext } from "../kernel.ts";
 import type { ComputedElements, PlainView, SeparableView } from "./packing.ts";
 
-/**
- * A view of memory with the address of the first element of each matrix of the batch, one whose addresses are sums of a
- * part by each axis, or computed elements.
- */
+/** A view of memory with the address of the first element of each matrix of the batch. */
+export interface PlainOperand {
+  readonly plain: PlainView;
+  readonly lanes?: undefined;
+  readonly address: (f: FunctionBuilder, context: KernelContext, batch: Value) => Value;
+}
+
+/** A plain view, one whose addresses are sums of a part by each axis, or computed elements. */
 export type Operand =
-  | { readonly plain: PlainView; address(f: FunctionBuilder, context: KernelContext, batch: Value): Value }
+  | PlainOperand
   | {
       readonly plain?: undefined;
+      readonly lanes?: undefined;
       separable(f: FunctionBuilder, context: KernelContext, batch: Value): SeparableView;
     }
   | {
