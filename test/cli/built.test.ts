@@ -49,7 +49,7 @@ test("a machine's limits end a command in words that name them, with code 1", {
     ["-n 64", /^hico: .*too few files open at once; raise the limit \(ulimit -n 1024/m],
     ["-v 6000000", /^hico: the cpu device got no WebAssembly memory: .*ulimit -v unlimited/m],
   ] as const) {
-    const line = `ulimit ${limit} && exec ${process.execPath} ${main} pretrain --data tiny.clips --run r ${words}`;
+    const line = `ulimit ${limit} && exec ${process.execPath} ${main} pretrain --data tiny.clips --run r${limit.replaceAll(" ", "")} ${words}`;
     const { status, stdout, stderr } = spawnSync("bash", ["-c", line], { cwd: folder, encoding: "utf8" });
     // A limit that this runtime can live with is none.
     if (status === 0) continue;

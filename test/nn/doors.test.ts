@@ -96,7 +96,7 @@ test("what is called without an argument, or with one of another kind, says whic
     ],
     [/attention: k must be a tensor, not undefined/, () => any.attention(x)],
     [/packedAttention: qkv must be a tensor, not 3/, () => any.packedAttention(3)],
-    [/ntXent: temperature is undefined; it must be above 0: \{ temperature/, () => any.ntXent(x, x)],
+    [/ntXent: temperature undefined must be above 0: \{ temperature/, () => any.ntXent(x, x)],
     [/ntXent: b must be a tensor, not undefined/, () => any.ntXent(x, undefined, { temperature: 1 })],
     [/infoNCE: queue must be a tensor/, () => any.infoNCE(x, x, undefined, { temperature: 1 })],
     [/crossEntropy: labels must be a tensor, not undefined/, () => any.crossEntropy(x)],

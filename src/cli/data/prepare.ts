@@ -86,6 +86,10 @@ export default defineHicoCommand({
     "normalize-per": { type: "string", description: "centre, yaw, upright: over the clip or in every frame" },
     up: { type: "string", description: "The sensor's upright axis, y or z (y)" },
     "on-bad": { type: "string", description: "What to do with a clip that cannot be used: skip (default) or fail" },
+    "on-same": {
+      type: "string",
+      description: "What to do with a clip that is the same recording as one before: keep (default) or skip",
+    },
     strict: {
       type: "boolean",
       description: "Refuse what is otherwise left out, skipped or taken otherwise, and named",
@@ -121,6 +125,7 @@ export default defineHicoCommand({
         persons: wholeOption("persons", args.persons),
         maxFrames: wholeOption("max-frames", args["max-frames"]),
         onBad: choiceOption("on-bad", args["on-bad"], ["skip", "fail"]),
+        onSame: choiceOption("on-same", args["on-same"], ["keep", "skip"]),
         strict: args.strict,
         folds: args.folds,
         notes: { kind, source: folder },

@@ -16,6 +16,7 @@ import { hasAxes } from "../skeleton/layout.ts";
 import { perClipOrFrame, type Normalization, type NormalizedPer } from "../skeleton/upright.ts";
 import type { PreparedClip } from "./prepare-clip.ts";
 import { prepareClip } from "./prepare-clip.ts";
+import { SameRecordings } from "./same-recordings.ts";
 import type { AsyncClipSource, ClipSource, Remark } from "./source.ts";
 import type { ClipFacts } from "../store/format.ts";
 import type { Protocol } from "../store/protocol.ts";
@@ -39,6 +40,10 @@ export interface PrepareOptions {
   readonly maxFrames?: number;
   /** What happens to a clip that cannot be used: left out and counted (default), or the end of it all. */
   readonly onBad?: "skip" | "fail";
+  /**
+   * Whether clips that are the same recording as one before are kept (default) or left out; they are named either way.
+   */
+  readonly onSame?: "keep" | "skip";
   /** Refuses what is otherwise only counted and named: lines without a file, labels alike, files left out, bad clips. */
   readonly strict?: boolean;
   /** Own folds, besides the source's protocols: "subject", "subject:GROUPS", or a file (`foldProtocols`). */
@@ -132,6 +137,7 @@ export async function prepareStore(
   const missing: Counts = { joints: 0, of: 0, clips: 0, inTime: 0, names: [] };
   const up = options.up ?? source.up;
   const sides = protocols.map(() => ({ train: 0, test: 0 }));
+  const same = new SameRecordings(protocols, classes, options.onSame === "skip");
   let done = 0;
   const onBad = (error: DataError): void => {
     if (options.onBad === "fail" || options.strict) throw error;
@@ -152,6 +158,7 @@ export async function prepareStore(
         const kept = limitFrames(seen, most);
         if (kept !== seen) cut.push(`${facts.name} (${clip.frames} frames)`);
         const made = prepareClip(kept, { layout, map: options.map, normalization, normalizedPer, up });
+        if (same.skips(facts, made.clip)) continue;
         writer.add(facts, made.clip, made.lost);
         count(missing, kept, made, facts.name);
         protocols.forEach((protocol, i) => sides[i][protocol.split(facts)]++);
@@ -185,7 +192,7 @@ export async function prepareStore(
     const { names, ...found } = missing;
     if (names.length > 0) remarks.push({ what: "clips with lost joints, which were filled", names, harmless: true });
     protocols.forEach((protocol, i) => remarks.push(...emptySides(protocol, sides[i], path)));
-    remarks.push(...nobodys(protocols, writer.clips));
+    remarks.push(...nobodys(protocols, writer.clips), ...same.remarks());
     if (options.strict) refuse(remarks, path);
     const folds = options.folds === undefined ? [] : foldProtocols(options.folds, writer.clips, protocols.length);
     const badByReason: Partial<Record<BadInput, number>> = {};

@@ -143,5 +143,5 @@ export function ntXent(a: Tensor, b: Tensor, options: ContrastiveOptions): Tenso
 function checkTemperature(op: string, options: ContrastiveOptions | undefined): void {
   const temperature = options?.temperature;
   if (!(Number(temperature) > 0))
-    throw new Error(`${op}: temperature is ${temperature}; it must be above 0: { temperature: 0.2 }`);
+    throw new Error(`${op}: temperature ${temperature} must be above 0: { temperature: 0.2 }`);
 }

@@ -145,3 +145,46 @@ test("a map takes the mean of the joints that are there", () => {
   );
   assert.deepEqual([...mapped.data], [1, 2, 3, 1, 2, 3, NaN, NaN, NaN]);
 });
+
+test("clips that are the same recording are named, and left out where asked", async () => {
+  const folder = recordings({
+    "sit/a.csv": 3,
+    "sit/b.csv": 4,
+    "sit/c.csv": 4,
+    "stand/d.csv": 5,
+    "walk/e.csv": 3,
+    "walk/f.csv": 5,
+    "walk/g.csv": 6,
+  });
+  const labels = table(
+    "file,label,subject\nsit/a.csv,sit,1\nsit/b.csv,sit,1\nsit/c.csv,sit,2\nstand/d.csv,walk,1\nwalk/e.csv,walk,2\nwalk/f.csv,walk,1\nwalk/g.csv,walk,2\n",
+  );
+  const options = { labels, testSubjects: [2] };
+  // As it is read: what moves as a whole stands still once it is centred.
+  const raw = { normalize: false };
+  const kept = await prepare(folder, options, raw);
+  assert.equal(kept.clips, 7);
+  const [classes, sides, others] = said(kept).filter((line) => line.includes("same recording"));
+  assert.match(
+    classes,
+    /^clips are the same recording as one of another class, .* wrong: \S*e\S* \(walk\) is \S*a\S* \(sit\)$/,
+  );
+  assert.match(
+    sides,
+    /^clips are the same recording as one on the other side of a protocol, .*: \S*c\S* is \S*b\S* \(/,
+  );
+  assert.match(others, /^clips are the same recording as another: \S*f\S* is \S*d\S*$/);
+  await assert.rejects(prepare(folder, options, { ...raw, strict: true }), /same recording as one of another class/);
+
+  const skipped = await prepare(folder, options, { ...raw, onSame: "skip" });
+  assert.equal(skipped.clips, 4);
+  assert.equal(said(skipped).filter((line) => line.startsWith("clips are left out, the same recording as")).length, 3);
+});
+
+test("bodies that never move are no recording of each other", async () => {
+  const folder = recordings({ "sit/a.csv": 1, "walk/b.csv": 1 });
+  assert.deepEqual(
+    said(await prepare(folder)).filter((line) => line.includes("same recording")),
+    [],
+  );
+});
