@@ -22,10 +22,11 @@ import {
   RMSprop,
   sequentialSchedule,
   stepSchedule,
+  tieWeight,
   warmUp,
 } from "../../src/nn/index.ts";
 import type { AdamSettings, SgdSettings } from "../../src/nn/index.ts";
-import { compile, realize, tensor, variable, zeros } from "../../src/tensor/index.ts";
+import { compile, full, realize, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import type { Tensor, Variable } from "../../src/tensor/index.ts";
 import { assertClose, numbers } from "../support/helpers.ts";
 import type { Draw } from "../support/draw.ts";
@@ -360,6 +361,33 @@ describe("state", () => {
 });
 
 describe("moving averages", () => {
+  test("a frozen average is copied back into the model, and shared parameters move once", () =>
+    onReference(async () => {
+      class Tied extends Module {
+        readonly a = new Linear(2, 2, { bias: false });
+        readonly b = new Linear(2, 2, { bias: false });
+        constructor(a: number, b = a) {
+          super();
+          this.a.weight.assign(full([2, 2], a));
+          if (a === b) tieWeight(this.b, "weight", this.a.weight);
+          else this.b.weight.assign(full([2, 2], b));
+        }
+      }
+      const values = async (m: Tied) => [(await numbers(m.a.weight))[0], (await numbers(m.b.weight))[0]];
+      const [model, average] = [new Tied(1), new Tied(3)];
+      average.freeze();
+      emaUpdate(average, model, 0.5);
+      assert.deepEqual(await values(average), [2, 2]);
+      copyParameters(model, average);
+      assert.deepEqual(await values(model), [2, 2]);
+      const apart = new Tied(5, 6);
+      emaUpdate(apart, model, 0.5);
+      assert.deepEqual(await values(apart), [3.5, 4]);
+      assert.throws(() => emaUpdate(model, apart, 0.5), /emaUpdate: the target's "b.weight" is tied to another/);
+      model.freeze();
+      assert.throws(() => copyParameters(model, average), /neither module has a trainable parameter/);
+    }));
+
   test("of modules go by name, frozen or not; the source is not differentiated through", () =>
     onReference(async () => {
       const [query, key] = [new Linear(2, 2), new Linear(2, 2)];
