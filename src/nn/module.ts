@@ -106,9 +106,9 @@ export abstract class Module {
     for (const [, variable] of this.#namedVariables()) variable.trainable = false;
     return this;
   }
-  /** Clears the gradients of all parameters. */
+  /** Clears the gradients of all parameters, frozen ones too: an optimizer would go on moving those by the last they got. */
   zeroGrad(): void {
-    for (const p of this.parameters()) p.grad = undefined;
+    for (const [, variable] of this.#namedVariables()) variable.grad = undefined;
   }
 }
 

@@ -81,6 +81,14 @@ test("schedules have PyTorch's rates", () => {
     );
 });
 
+test("one cycle that rises for a single step begins at its highest", () => {
+  for (const along of ["cosine", "line"] as const) {
+    const rate = nn.oneCycleSchedule(0.5, 10, { rise: 0.1, along });
+    assert.equal(rate(0), 0.5);
+    assert.ok(rate(1) < 0.5 && rate(8) > rate(9));
+  }
+});
+
 test("a plateau cuts where PyTorch's does, and goes on from a saved state", () => {
   for (const [options, rates] of golden.plateaus) {
     let plateau = new nn.PlateauSchedule(0.5, options);

@@ -21,11 +21,12 @@ import {
   Module,
   MultiHeadAttention,
   Sequential,
+  SGD,
   TransformerEncoderLayer,
   loadState,
   readState,
 } from "../../src/nn/index.ts";
-import { setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
+import { compile, ones, setDefaultDevice, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 
 class Scale extends Module {
@@ -277,5 +278,27 @@ describe("modes", () => {
     assert.ok(net.layers[1].weight.grad && net.head.bias!.grad);
     net.zeroGrad();
     assert.ok(net.parameters().every((p) => p.grad === undefined));
+  });
+
+  test("a layer that is frozen between two steps stays as it is, called or compiled", async () => {
+    for (const compiled of [false, true]) {
+      const net = new Sequential(new Linear(2, 2), new Linear(2, 1));
+      const [first, second] = [net.stateDict().get("0.weight")!, net.stateDict().get("1.weight")!];
+      const optimizer = new SGD(net.parameters(), { lr: 0.1, momentum: 0.9 });
+      const train = (x: Tensor) => {
+        net.zeroGrad();
+        const loss = net.forward(x).sub(5).square().mean();
+        loss.backward();
+        optimizer.step();
+        return loss;
+      };
+      const step = compiled ? compile(train) : train;
+      await (await step(ones([3, 2]))).item();
+      const before = [await first.read(), await second.read()];
+      net.modules()[1]!.freeze();
+      await (await step(ones([3, 2]))).item();
+      assert.deepEqual(await first.read(), before[0]);
+      assert.notDeepEqual(await second.read(), before[1]);
+    }
   });
 });

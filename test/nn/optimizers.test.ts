@@ -19,12 +19,14 @@ import {
   cosineSchedule,
   emaUpdate,
   PlateauSchedule,
+  RMSprop,
   sequentialSchedule,
   stepSchedule,
+  tieWeight,
   warmUp,
 } from "../../src/nn/index.ts";
 import type { AdamSettings, SgdSettings } from "../../src/nn/index.ts";
-import { compile, realize, tensor, variable, zeros } from "../../src/tensor/index.ts";
+import { compile, full, realize, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import type { Tensor, Variable } from "../../src/tensor/index.ts";
 import { assertClose, numbers } from "../support/helpers.ts";
 import type { Draw } from "../support/draw.ts";
@@ -280,6 +282,49 @@ describe("state", () => {
       assert.deepEqual([adam.groups[0].betas, adam.groups[0].epsilon], [[0.8, 0.9], 1e-6]);
     }));
 
+  test("a dictionary of PyTorch's SGD, which has no step, is dampened from its next step on", () =>
+    onReference(async () => {
+      const [p, q] = [variable(tensor([1, 2])), variable(tensor([1]))];
+      const sgd = new SGD([p, q], { lr: 0.5, momentum: 0.9, dampening: 0.5 });
+      const momentum_buffer = { dtype: "f32", shape: [2], data: Float32Array.of(1, 1) };
+      sgd.loadTorchState({
+        state: { 0: { momentum_buffer }, 1: { momentum_buffer: null } },
+        param_groups: [{ lr: 1, momentum: 0.9, dampening: 0.5, weight_decay: 0, nesterov: false, params: [0, 1] }],
+      });
+      p.grad = tensor([1, 1]);
+      q.grad = tensor([1]);
+      sgd.step();
+      assertClose(await numbers(p), [1 - 1.4, 2 - 1.4], 1e-6);
+      assertClose(await numbers(q), [0], 1e-6);
+    }));
+
+  test("settings that PyTorch has and we have not, or that need slots never made, are refused by name", () =>
+    onReference(async () => {
+      const p = variable(tensor([1, 2]));
+      const torch = (settings: object) => ({ state: {}, param_groups: [{ lr: 7, ...settings, params: [0] }] });
+      const adam = new Adam([p]);
+      assert.throws(
+        () => adam.loadTorchState(torch({ amsgrad: true, maximize: true })),
+        /group 0 has amsgrad, which Adam does not know.*\n {2}group 0 has maximize/,
+      );
+      adam.loadTorchState(torch({ amsgrad: false, maximize: false, foreach: null, fused: true }));
+      const sgd = new SGD([p], { lr: 0.1 });
+      const fault =
+        /SGD: momentum is 0\.9, and the optimizer was made without it and keeps no momentum_buffer; give momentum/;
+      assert.throws(() => sgd.loadTorchState(torch({ momentum: 0.9 })), fault);
+      assert.throws(() => sgd.loadTorchState(torch({ weight_decay: -1 })), /weightDecay is -1/);
+      assert.deepEqual([sgd.lr, sgd.groups[0].momentum, sgd.groups[0].weightDecay], [0.1, 0, 0]);
+      p.grad = tensor([1, 1]);
+      sgd.groups[0].momentum = 0.9;
+      assert.throws(() => sgd.step(), fault);
+      const heavy = new SGD([p], { lr: 0.1, momentum: 0.9 });
+      heavy.groups[0].dampening = 0.5;
+      assert.throws(() => heavy.step(), /SGD: dampening is 0\.5, .* keeps no step; give dampening/);
+      const rms = new RMSprop([p]);
+      rms.groups[0].centered = true;
+      assert.throws(() => rms.step(), /RMSprop: centered is true, .* keeps no grad_avg/);
+    }));
+
   test("what does not fit is refused, all of it at once, and nothing is changed", () =>
     onReference(async () => {
       const p = [variable(tensor([1, 2]), { name: "a" }), variable(tensor([1]), { name: "b" })];
@@ -316,6 +361,33 @@ describe("state", () => {
 });
 
 describe("moving averages", () => {
+  test("a frozen average is copied back into the model, and shared parameters move once", () =>
+    onReference(async () => {
+      class Tied extends Module {
+        readonly a = new Linear(2, 2, { bias: false });
+        readonly b = new Linear(2, 2, { bias: false });
+        constructor(a: number, b = a) {
+          super();
+          this.a.weight.assign(full([2, 2], a));
+          if (a === b) tieWeight(this.b, "weight", this.a.weight);
+          else this.b.weight.assign(full([2, 2], b));
+        }
+      }
+      const values = async (m: Tied) => [(await numbers(m.a.weight))[0], (await numbers(m.b.weight))[0]];
+      const [model, average] = [new Tied(1), new Tied(3)];
+      average.freeze();
+      emaUpdate(average, model, 0.5);
+      assert.deepEqual(await values(average), [2, 2]);
+      copyParameters(model, average);
+      assert.deepEqual(await values(model), [2, 2]);
+      const apart = new Tied(5, 6);
+      emaUpdate(apart, model, 0.5);
+      assert.deepEqual(await values(apart), [3.5, 4]);
+      assert.throws(() => emaUpdate(model, apart, 0.5), /emaUpdate: the target's "b.weight" is tied to another/);
+      model.freeze();
+      assert.throws(() => copyParameters(model, average), /neither module has a trainable parameter/);
+    }));
+
   test("of modules go by name, frozen or not; the source is not differentiated through", () =>
     onReference(async () => {
       const [query, key] = [new Linear(2, 2), new Linear(2, 2)];

@@ -20,13 +20,25 @@ function pairs(op: string, target: Parameters, source: Parameters): [Variable, V
   return found;
 }
 
+/** Parameters are what either module trains, so that a frozen average can be copied back into the model. */
 function byName(op: string, target: Module, source: Module): [Variable, Variable][] {
-  const held = target.stateDict();
-  return source.namedParameters().map(([name, s]) => {
-    const t = held.get(name);
+  const [to, from] = [target.stateDict(), source.stateDict()];
+  const trained = new Set([...source.parameters(), ...target.parameters()]);
+  const found = new Map<Variable, Variable>();
+  for (const [name, s] of from) {
+    const t = to.get(name);
+    if (!trained.has(s) && !(t && trained.has(t))) continue;
     if (!t) throw new Error(`${op}: the target has no "${name}"`);
-    return [t, s];
-  });
+    const tied = found.get(t) ?? s;
+    if (tied !== s)
+      throw new Error(
+        `${op}: the target's "${name}" is tied to another parameter, the source's is not; tie it in both`,
+      );
+    found.set(t, s);
+  }
+  if (found.size === 0)
+    throw new Error(`${op}: neither module has a trainable parameter of a common name; give lists of variables`);
+  return [...found];
 }
 
 function byPlace(op: string, target: Parameters, source: Parameters): [Variable, Variable][] {

@@ -53,6 +53,9 @@ export type OptimizerState = ReadonlyMap<string, unknown>;
 /** PyTorch's names of settings, where they differ. */
 const TORCH_NAMES: Readonly<Record<string, string>> = { weightDecay: "weight_decay", epsilon: "eps" };
 
+/** Settings of PyTorch's that change what is trained, and that no optimizer here has. */
+const UNKNOWN_SETTINGS = ["amsgrad", "maximize"];
+
 /** What all optimizers share: groups of parameters, their settings, and the state that is saved. */
 export abstract class Optimizer<S extends CommonSettings> {
   /** Settings may be changed; all but `lr` are constants of a compiled step. */
@@ -102,11 +105,25 @@ export abstract class Optimizer<S extends CommonSettings> {
   protected get known(): readonly string[] | undefined {
     return undefined;
   }
+  /** Of the settings in use, those that need something kept for each parameter: a slot, or the `step`. */
+  protected keeps(_settings: S): { readonly [setting in keyof S]?: string } {
+    return {};
+  }
   /** Throws where a group's settings are out of range. */
   protected abstract check(settings: S): void;
   /** Assigns the new values of a parameter and its slots. Runs with gradients stopped. */
   protected abstract update(p: Variable, gradient: Tensor, context: UpdateContext<S>): void;
 
+  /** Throws where a setting needs what the optimizer does not keep: what it keeps was settled when it was made. */
+  #requireKept(settings: S): void {
+    for (const [setting, what] of Object.entries(this.keeps(settings)) as [keyof S & string, string][]) {
+      if (what === "step" ? this.#counts : this.#slotNames.includes(what)) continue;
+      throw new Error(
+        `${this.constructor.name}: ${setting} is ${String(settings[setting])}, and the optimizer was made without it and ` +
+          `keeps no ${what}; give ${setting} to the constructor`,
+      );
+    }
+  }
   #slotsOf(p: Variable): Slots {
     let slots = this.#slots.get(p);
     if (!slots) {
@@ -164,6 +181,7 @@ export abstract class Optimizer<S extends CommonSettings> {
     const steps = moved.includes(1) ? this.#counts?.add(stepsOf(moved)).contiguous() : undefined;
     let place = 0;
     for (const settings of this.groups) {
+      this.#requireKept(settings);
       const rates = new Map<DType, Tensor>();
       const counts = new Map<DType, Tensor>();
       for (const p of settings.params) {
@@ -277,23 +295,33 @@ export abstract class Optimizer<S extends CommonSettings> {
           );
         } else found.push([p, slot, value]);
       }
-      const count = scalarValue(field(entry, "step") ?? undefined);
-      counts.push(count === undefined ? zeros([1]) : tensorFor(count, "f32").reshape([1]));
+      // PyTorch's SGD saves no step: a parameter that has slots has taken one.
+      const stepped = this.#slotNames.some((slot) => (field(entry, slot) ?? undefined) !== undefined);
+      const count = scalarValue(field(entry, "step") ?? Number(stepped))!;
+      counts.push(tensorFor(count, "f32").reshape([1]));
+    });
+    const loaded = this.groups.map((group, i) => {
+      const saved = groups[i] as unknown;
+      for (const setting of UNKNOWN_SETTINGS)
+        if (field(saved, setting) === true)
+          faults.push(
+            `group ${i} has ${setting}, which ${this.constructor.name} does not know; it would train otherwise`,
+          );
+      const taken = Object.keys(group).map((key) => [key, field(saved, TORCH_NAMES[key] ?? key) ?? undefined] as const);
+      return definedOf(Object.fromEntries(taken.filter(([key]) => key !== "params"))) as Partial<S>;
     });
     if (faults.length > 0) throw new Error(`${name}: the dictionary does not fit:\n  ${faults.join("\n  ")}`);
+    this.groups.forEach((group, i) => {
+      const settings = { ...group, ...loaded[i] };
+      this.check(settings);
+      this.#requireKept(settings);
+    });
     for (const [p, slot, value] of found) {
       if (value) this.#slotsOf(p)[slot].assign(tensorFor(value, p.dtype));
       else this.#slots.get(p)?.[slot].assign(zeros(p.shape, p.dtype));
     }
     this.#counts?.assign(concat(counts));
-    groups.forEach((saved, i) => {
-      const group = this.groups[i] as unknown as Record<string, unknown>;
-      for (const key of Object.keys(group)) {
-        const value = key === "params" ? undefined : field(saved, TORCH_NAMES[key] ?? key);
-        if (value !== undefined && value !== null) group[key] = value;
-      }
-      this.check(this.groups[i]);
-    });
+    this.groups.forEach((group, i) => Object.assign(group, loaded[i]));
   }
 }
 

@@ -57,6 +57,9 @@ export class RMSprop extends Optimizer<RmsPropSettings> {
   protected override get known(): readonly string[] {
     return ["alpha", "epsilon", "weightDecay", "momentum", "centered"];
   }
+  protected override keeps({ momentum, centered }: RmsPropSettings) {
+    return { ...(momentum > 0 && { momentum: "momentum_buffer" }), ...(centered && { centered: "grad_avg" }) };
+  }
   protected check(s: RmsPropSettings): void {
     requireRange("RMSprop", "lr", s.lr, 0);
     requireRange("RMSprop", "alpha", s.alpha, 0);

@@ -76,7 +76,8 @@ export function oneCycleSchedule(highest: number, total: number, options: OneCyc
   const between = (from: number, to: number, part: number): number =>
     along === "line" ? from + (to - from) * part : to + ((from - to) * (1 + Math.cos(Math.PI * part))) / 2;
   return (at) => {
-    if (at <= top) return between(start, highest, at / top);
+    // A rise of a single step is at its top at once.
+    if (at <= top) return between(start, highest, top === 0 ? 1 : at / top);
     return between(highest, low, Math.min(1, (at - top) / (total - 1 - top)));
   };
 }

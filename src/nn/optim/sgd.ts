@@ -50,6 +50,10 @@ export class SGD extends Optimizer<SgdSettings> {
   protected override get known(): readonly string[] {
     return ["momentum", "dampening", "weightDecay", "nesterov"];
   }
+  protected override keeps({ momentum, dampening }: SgdSettings) {
+    if (momentum === 0) return {};
+    return { momentum: "momentum_buffer", ...(dampening !== 0 && { dampening: "step" }) };
+  }
   protected check(s: SgdSettings): void {
     requireRange("SGD", "lr", s.lr, 0);
     requireRange("SGD", "momentum", s.momentum, 0);
