@@ -34,6 +34,8 @@ export interface VariableOptions {
  */
 export class Variable extends Tensor {
   readonly state: VariableState;
+  /** Whether it was made to be trained: a parameter that is frozen is still one, and no buffer. */
+  readonly parameter: boolean;
   #trainable: boolean;
 
   constructor(initial: Tensor, options: VariableOptions = {}) {
@@ -50,7 +52,7 @@ export class Variable extends Tensor {
     const leaf = build.makeNode({ kind: "variable", variable: state, version: 0 }, [], initial.shape, initial.dtype);
     super(leaf);
     this.state = state;
-    this.#trainable = options.trainable ?? initial.dtype.startsWith("f");
+    this.parameter = this.#trainable = options.trainable ?? initial.dtype.startsWith("f");
     this.#leaf = leaf;
     noteLeaf(state, leaf);
     variables.set(state, new WeakRef(this));

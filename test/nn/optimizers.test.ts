@@ -15,6 +15,7 @@ import {
   Linear,
   Module,
   SGD,
+  Sequential,
   copyParameters,
   cosineSchedule,
   emaUpdate,
@@ -385,7 +386,10 @@ describe("moving averages", () => {
       assert.deepEqual(await values(apart), [3.5, 4]);
       assert.throws(() => emaUpdate(model, apart, 0.5), /emaUpdate: the target's "b.weight" is tied to another/);
       model.freeze();
-      assert.throws(() => copyParameters(model, average), /neither module has a trainable parameter/);
+      copyParameters(average, model);
+      emaUpdate(average, new Tied(4), 0.5);
+      assert.deepEqual(await values(average), [3, 3]);
+      assert.throws(() => copyParameters(model, new Sequential()), /the modules have no parameter of a common name/);
     }));
 
   test("of modules go by name, frozen or not; the source is not differentiated through", () =>

@@ -20,14 +20,13 @@ function pairs(op: string, target: Parameters, source: Parameters): [Variable, V
   return found;
 }
 
-/** Parameters are what either module trains, so that a frozen average can be copied back into the model. */
+/** Frozen parameters go along: of a backbone that neither module trains, and of an average that is copied back. */
 function byName(op: string, target: Module, source: Module): [Variable, Variable][] {
   const [to, from] = [target.stateDict(), source.stateDict()];
-  const trained = new Set([...source.parameters(), ...target.parameters()]);
   const found = new Map<Variable, Variable>();
   for (const [name, s] of from) {
     const t = to.get(name);
-    if (!trained.has(s) && !(t && trained.has(t))) continue;
+    if (!s.parameter && !t?.parameter) continue;
     if (!t) throw new Error(`${op}: the target has no "${name}"`);
     const tied = found.get(t) ?? s;
     if (tied !== s)
@@ -37,7 +36,7 @@ function byName(op: string, target: Module, source: Module): [Variable, Variable
     found.set(t, s);
   }
   if (found.size === 0)
-    throw new Error(`${op}: neither module has a trainable parameter of a common name; give lists of variables`);
+    throw new Error(`${op}: the modules have no parameter of a common name; give lists of variables`);
   return [...found];
 }
 
