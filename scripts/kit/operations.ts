@@ -580,6 +580,13 @@ const INDICES: KitCases = {
 
 const seeded = (): Generator => new Generator(7, 3);
 
+/** Parts so short that others lie in the same four elements. */
+const JOINED = [
+  [2, 2],
+  [2, 6, 4],
+  [1, 3, 5],
+];
+
 const DRAWS: KitCases = {
   "draws from a seed": {
     f: (a) => [
@@ -592,6 +599,10 @@ const DRAWS: KitCases = {
       // So many that they can be drawn four at a time.
       seeded().bits([16]),
       seeded().uniform([4, 8]).mul(a.sum()),
+      ...JOINED.map((sizes, seed) => {
+        const generator = new Generator(seed);
+        return concat(sizes.map((n) => generator.uniform([n]))).exp();
+      }),
     ],
     inputs: [[3]],
     order: 0,
