@@ -11,6 +11,7 @@ import type { CommonSettings, Optimizer } from "../nn/optim/optimizer.ts";
 import { noGrad } from "../autograd/grad.ts";
 import { waitingFor } from "../autograd/waiting.ts";
 import { checkOptions, describeValue, requireCount } from "../tensor/door/door.ts";
+import { zeros } from "../tensor/create.ts";
 import { concat } from "../tensor/methods/join.ts";
 import { compile } from "../tensor/program/compile.ts";
 import { Tensor } from "../tensor/tensor.ts";
@@ -89,8 +90,9 @@ export function trainStep<B extends readonly Tensor[]>(
     throw new Error(`trainStep: guard is ${describeValue(guard)}; it must be "gradients", "loss" or false`);
   }
   const guardsGradients = guard === "gradients" && !scaler?.enabled;
-  let names: readonly string[] = [];
-  let guarded: readonly string[] = [];
+  // Every trace measures the same things in the same places: which one a call replays, nobody is told.
+  const guarded = guardsGradients ? optimizer.parameters : [];
+  let names: readonly string[] | undefined;
   let calls = 0;
 
   const compiled = compile((...batch: B) => {
@@ -105,26 +107,30 @@ export function trainStep<B extends readonly Tensor[]>(
       (scaler?.scale(share) ?? share).backward();
       return measured;
     });
-    names = Object.keys(found[0]);
-    const measured = names.map((name) => mean(found.map((one) => one[name]!)));
+    const given = Object.keys(found[0]);
+    const measured = given.map((name) => mean(found.map((one) => one[name]!)));
     const trained = optimizer.parameters.filter((p) => p.grad);
     if (trained.length === 0) {
       throw new Error(
         "trainStep: no parameter of the optimizer gets a gradient; is the loss that of another model, or detached?",
       );
     }
-    guarded = guardsGradients ? trained.map((p) => nameOf(p, options.model)) : [];
     scaler?.unscale(optimizer);
     // The same sums as those of the norm, which are computed once.
-    const squares = noGrad(() => (guardsGradients ? trained.map((p) => p.grad!.square().sum()) : []));
+    const squares = noGrad(() => guarded.map((p) => p.grad?.square().sum() ?? zeros([])));
     if (options.clipGradNorm !== undefined) {
-      names = [...names, "gradNorm"];
+      given.push("gradNorm");
       measured.push(clipGradNorm(trained, options.clipGradNorm));
     }
     if (lossScale) {
-      names = [...names, "lossScale"];
+      given.push("lossScale");
       measured.push(lossScale);
     }
+    names ??= given;
+    if (names.join() !== given.join())
+      throw new Error(
+        `trainStep: the function gave ${names.join(", ")} before and ${given.join(", ")} now; give the same names at every call`,
+      );
     if (scaler) {
       scaler.step(optimizer);
       scaler.update();
@@ -135,12 +141,13 @@ export function trainStep<B extends readonly Tensor[]>(
   });
 
   const measures = (values: ArrayLike<number>, step = calls, checkpoint?: string): Record<string, number> => {
-    const record = Object.fromEntries(names.map((name, i) => [name, values[i]]));
+    const measuredNames = names ?? [];
+    const record = Object.fromEntries(measuredNames.map((name, i) => [name, values[i]]));
     if (guard !== false && !Number.isFinite(record.loss))
       throw new NonFiniteError(step, "the loss", record.loss, checkpoint);
-    const faults = guarded.flatMap((name, i) => {
-      const value = values[names.length + i];
-      return Number.isFinite(value) ? [] : [{ name, value }];
+    const faults = guarded.flatMap((p, i) => {
+      const value = values[measuredNames.length + i];
+      return Number.isFinite(value) ? [] : [{ name: nameOf(p, options.model), value }];
     });
     if (faults.length === 0) return record;
     const shown = faults.slice(0, 8).map(({ name }) => `"${name}"`);
@@ -207,5 +214,5 @@ function mean(parts: readonly Tensor[]): Tensor {
 }
 
 function nameOf(parameter: Variable, model: Module | undefined): string {
-  return model?.namedParameters().find(([, p]) => p === parameter)?.[0] ?? parameter.name;
+  return [...(model?.stateDict() ?? [])].find(([, p]) => p === parameter)?.[0] ?? parameter.name;
 }

@@ -103,6 +103,16 @@ test("a plateau cuts where PyTorch's does, and goes on from a saved state", () =
   }
 });
 
+test("a first measure that is NaN or infinite is no best that nothing improves on", () => {
+  for (const mode of ["min", "max"] as const)
+    for (const first of [NaN, mode === "min" ? Infinity : -Infinity]) {
+      const plateau = new nn.PlateauSchedule(1, { mode, patience: 1 });
+      const sign = mode === "min" ? 1 : -1;
+      const rates = [first, 5 * sign, 4 * sign, 3 * sign].map((measure) => plateau.next(measure));
+      assert.deepEqual([...rates, plateau.state().best], [1, 1, 1, 1, 3 * sign]);
+    }
+});
+
 test("settings out of range, and a vector for Muon, are errors that name them", () => {
   const p = variable(tensor([1, 2]));
   assert.throws(() => new nn.Muon([p]), /Muon: variable .* is \[2\]; Muon trains matrices, give the rest to AdamW/);

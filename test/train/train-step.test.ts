@@ -4,10 +4,10 @@ import { after, describe, test } from "node:test";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { AdamW, crossEntropy, emaUpdate, GradScaler, Linear, Sequential, SGD } from "../../src/nn/index.ts";
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
-import { Generator, tensor } from "../../src/tensor/index.ts";
-import type { Tensor } from "../../src/tensor/index.ts";
+import { Generator, tensor, zeros } from "../../src/tensor/index.ts";
+import type { Tensor, Variable } from "../../src/tensor/index.ts";
 import { EarlyStopping, NonFiniteError, ProgressTimer, progressLine, trainStep } from "../../src/train/index.ts";
-import type { TrainStepOptions } from "../../src/train/index.ts";
+import type { StepResult, TrainStepOptions } from "../../src/train/index.ts";
 
 const device = await CpuDevice.open({ threads: 1 });
 setDefaultDevice(device);
@@ -45,6 +45,40 @@ describe("trainStep", () => {
     await assert.rejects(
       training({ accumulate: 7 }).step.measure(x, y),
       /accumulate is 7, but tensor 0 of the batch has 24/,
+    );
+  });
+
+  test("gradients that are not finite are told whichever trace is replayed", async () => {
+    // Of a square root at 0 the gradient is not finite, and the loss is.
+    const parts = new Sequential(new Linear(5, 2, { bias: false }), new Linear(2, 1, { bias: false }));
+    const optimizer = new SGD(parts.parameters(), { lr: 0 });
+    const [inner, outer] = parts.parameters() as [Variable, Variable];
+    const root = trainStep(optimizer, (a: Tensor) => parts.forward(a).abs().sum().add(inner.square().sum().sqrt()), {
+      model: parts,
+    });
+    await root.measure(x);
+    outer.trainable = false;
+    await root.measure(x);
+    inner.trainable = false;
+    outer.trainable = true;
+    await root.measure(x);
+    inner.trainable = true;
+    inner.assign(zeros([2, 5]));
+    await assert.rejects(root.measure(x), (e) => e instanceof NonFiniteError && /"0\.weight"/.test(e.message));
+  });
+
+  test("a function whose measures change their names is refused", async () => {
+    const layer = new Linear(5, 2);
+    let more = false;
+    const named = trainStep(new SGD(layer.parameters(), { lr: 0 }), (a: Tensor): StepResult => {
+      const loss = layer.forward(a).square().sum();
+      return more ? { loss, more: loss } : { loss };
+    });
+    await named.measure(x);
+    more = true;
+    await assert.rejects(
+      named.measure(x.slice([0, 3])),
+      /the function gave loss before and loss, more now; give the same names/,
     );
   });
 

@@ -68,9 +68,9 @@ export class PlateauSchedule {
   /** Takes a measure, such as an epoch's loss on held-out data. A NaN is no improvement. @returns the rate from now on. */
   next(measure: number): number {
     requireNumber("PlateauSchedule", "the measure", measure);
-    const { factor, patience, cooldown, least, epsilon } = this.#options;
+    const { mode, factor, patience, cooldown, least, epsilon } = this.#options;
     let { lr, best, bad, resting } = this.#state;
-    if (best === null || this.#better(measure, best)) {
+    if (this.#better(measure, best ?? (mode === "min" ? Infinity : -Infinity))) {
       best = measure;
       bad = 0;
     } else bad++;
