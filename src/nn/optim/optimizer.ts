@@ -106,7 +106,7 @@ export abstract class Optimizer<S extends CommonSettings> {
     return undefined;
   }
   /** Of the settings in use, those that need something kept for each parameter: a slot, or the `step`. */
-  protected keeps(_settings: S): { readonly [setting in keyof S]?: string } {
+  protected keeps(_settings: S): { readonly [setting in keyof S]?: string | undefined } {
     return {};
   }
   /** Throws where a group's settings are out of range. */
