@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { gradients } from "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
+import { hardSigmoid, norm } from "../../src/ops/index.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { Tensor, setDefaultDevice, tensor } from "../../src/tensor/index.ts";
 import { openTestDevice } from "../support/helpers.ts";
@@ -91,3 +92,23 @@ for (const [kind, open] of Object.entries(devices)) {
     }
   });
 }
+
+describe("NaN is no branch of a choice", () => {
+  for (const [name, f] of Object.entries<(x: Tensor) => Tensor>({
+    norm: (x) => norm(x, { axes: -1 }),
+    "norm of order 3": (x) => norm(x, { axes: -1, p: 3 }),
+    "norm of order 0.5": (x) => norm(x, { axes: -1, p: 0.5 }),
+    hardSigmoid: (x) => hardSigmoid(x).sum(-1),
+  })) {
+    test(`${name} of NaN is NaN, of other rows what it was`, async () => {
+      setDefaultDevice(new ReferenceDevice());
+      const [lost, whole] = await f(
+        tensor([
+          [NaN, 4],
+          [3, 4],
+        ]),
+      ).read();
+      assert.ok(Number.isNaN(lost) && Number.isFinite(whole), `${lost}, ${whole}`);
+    });
+  }
+});

@@ -6,7 +6,14 @@ import { AdamW, crossEntropy, emaUpdate, GradScaler, Linear, Sequential, SGD } f
 import { setDefaultDevice } from "../../src/tensor/backend.ts";
 import { Generator, tensor, zeros } from "../../src/tensor/index.ts";
 import type { Tensor, Variable } from "../../src/tensor/index.ts";
-import { EarlyStopping, NonFiniteError, ProgressTimer, progressLine, trainStep } from "../../src/train/index.ts";
+import {
+  accuracy,
+  EarlyStopping,
+  NonFiniteError,
+  ProgressTimer,
+  progressLine,
+  trainStep,
+} from "../../src/train/index.ts";
 import type { StepResult, TrainStepOptions } from "../../src/train/index.ts";
 
 const device = await CpuDevice.open({ threads: 1 });
@@ -228,5 +235,21 @@ describe("ProgressTimer", () => {
       progressLine({ done: 1, total: 9, seconds: 1, perSecond: 0.001, secondsLeft: 8000 }),
       /2 h 13 min left/,
     );
+  });
+});
+
+describe("accuracy of the k largest", () => {
+  test("a sample whose own logit is NaN is not right, and another's NaN comes before it", async () => {
+    setDefaultDevice(device);
+    const logits = tensor([
+      [NaN, NaN, NaN],
+      [0, NaN, 5],
+      [0, 1, 1],
+      [NaN, 0, 1],
+    ]);
+    const rightOf = async (...labels: number[]) =>
+      (await accuracy(logits, tensor(Int32Array.from(labels)), { topK: 2 }).item()) * labels.length;
+    assert.equal(await rightOf(0, 1, 1, 0), 1);
+    assert.equal(await rightOf(2, 2, 2, 2), 3);
   });
 });

@@ -31,8 +31,9 @@ export function mish(x: Tensor): Tensor {
 /** min(max(x + 3, 0), 6) / 6 (torch.nn.functional.hardsigmoid). Any shape. */
 export function hardSigmoid(x: Tensor): Tensor {
   requireFloat("hardSigmoid", x);
-  const inside = x.gt(-3).and(x.lt(3));
-  return inside.where(x.mul(1 / 6).add(0.5), x.detach().ge(3).cast(x.dtype));
+  // NaN is not outside, and stays what it is.
+  const outside = x.le(-3).or(x.ge(3));
+  return outside.where(x.detach().ge(3).cast(x.dtype), x.mul(1 / 6).add(0.5));
 }
 
 /** x·min(max(x + 3, 0), 6) / 6 (torch.nn.functional.hardswish; Howard et al. 2019, arXiv 1905.02244). Any shape. */

@@ -159,9 +159,10 @@ export function norm(x: Tensor, options: NormOptions = {}): Tensor {
   if (p === 1) return x.abs().sum(axes, keepDims);
   if (Number.isNaN(p)) throw new Error("norm: p is NaN; it must be a number");
   const total = (p === 2 ? x.square() : x.abs().pow(p)).sum(axes, keepDims);
-  const positive = total.gt(0);
-  const safe = positive.where(total, 1);
-  return (p === 2 ? safe.sqrt() : safe.pow(1 / p)).mask(positive);
+  // Holds of NaN, which the norm then is.
+  const some = total.ne(0);
+  const safe = some.where(total, 1);
+  return (p === 2 ? safe.sqrt() : safe.pow(1 / p)).mask(some);
 }
 
 /**

@@ -20,14 +20,14 @@ export function accuracy(logits: Tensor, labels: Tensor, options: { readonly top
     );
   }
   if (topK === 1) return logits.argmax(-1).eq(labels.cast("i32")).cast("f32").mean();
-  // A label is among the k largest where fewer than k logits come before its own: larger ones, and equal ones of
-  // smaller numbers.
+  // A label is among the k largest where fewer than k logits do not come after its own, which smaller ones do, and
+  // equal ones from its number on. NaN comes after nothing, and nothing after it: no sample of it is right.
   const classes = logits.shape[1];
   const label = labels.cast("i32").unsqueeze(1);
   const places = arange(classes).unsqueeze(0);
   const own = places.eq(label).where(logits, 0).sum(1).unsqueeze(1);
-  const before = logits.gt(own).or(logits.eq(own).and(places.lt(label)));
-  return before.cast("i32").sum(1).lt(topK).cast("f32").mean();
+  const after = logits.lt(own).or(logits.eq(own).and(places.ge(label)));
+  return after.not().cast("i32").sum(1).lt(topK).cast("f32").mean();
 }
 
 /**
