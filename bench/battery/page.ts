@@ -11,7 +11,7 @@ header, main { max-width: 1240px; }
 .scroll { overflow: auto; max-height: 640px; margin: 0 0 18px; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; font-size: 13px; width: 100%; }
 th { position: sticky; top: 0; background: var(--paper); text-align: left; font-weight: 600; border-bottom: 2px solid var(--line); }
-th, td { padding: 3px 14px 3px 0; vertical-align: top; } td { border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+th, td { padding: 3px 14px 3px 0; vertical-align: top; } td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 .number { text-align: right; white-space: nowrap; }
 .share { white-space: nowrap; width: 150px; } .share i { display: inline-block; height: 9px; border-radius: 2px; background: var(--accent); margin-right: 6px; }
 h3 { font-size: 15px; margin: 14px 0 2px; } .parts td:first-child { white-space: nowrap; font-weight: 600; }
