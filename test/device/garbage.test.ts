@@ -11,13 +11,18 @@ const turn = (): Promise<void> =>
 test("some hundred submits collect what is no longer referenced, fewer do not", async (context) => {
   if (!isNode) return context.skip("only Node lets a package ask for a collection");
   await prepareCollection();
-  const dropped = new WeakRef({ wrapper: true });
-  await turn();
-  for (let i = 0; i < 255; i++) collectAfterSubmit();
-  await turn();
-  assert.ok(dropped.deref() !== undefined, "a collection at every submit would be dear");
-  await turn();
-  collectAfterSubmit();
-  await turn();
-  assert.equal(dropped.deref(), undefined);
+  let kept = false;
+  // The engine may collect by itself at any time: of some rounds one is enough in which it does not.
+  for (let round = 0; round < 5 && !kept; round++) {
+    const dropped = new WeakRef({ wrapper: true });
+    await turn();
+    for (let i = 0; i < 255; i++) collectAfterSubmit();
+    await turn();
+    kept = dropped.deref() !== undefined;
+    await turn();
+    collectAfterSubmit();
+    await turn();
+    assert.equal(dropped.deref(), undefined);
+  }
+  assert.ok(kept, "a collection at every submit would be dear");
 });
