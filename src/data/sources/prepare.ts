@@ -158,10 +158,11 @@ export async function prepareStore(
         const kept = limitFrames(seen, most);
         if (kept !== seen) cut.push(`${facts.name} (${clip.frames} frames)`);
         const made = prepareClip(kept, { layout, map: options.map, normalization, normalizedPer, up });
-        if (same.skips(facts, made.clip)) continue;
-        writer.add(facts, made.clip, made.lost);
-        count(missing, kept, made, facts.name);
-        protocols.forEach((protocol, i) => sides[i][protocol.split(facts)]++);
+        same.add(facts, made.clip, () => {
+          writer.add(facts, made.clip, made.lost);
+          count(missing, kept, made, facts.name);
+          protocols.forEach((protocol, i) => sides[i][protocol.split(facts)]++);
+        });
       } catch (error) {
         if (!(error instanceof DataError)) throw error;
         onBad(error);

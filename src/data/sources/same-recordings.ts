@@ -26,23 +26,23 @@ export class SameRecordings {
     this.#skips = skips;
   }
 
-  /** Takes note of a clip as it is to be stored; whether it is to be left out. */
-  skips(facts: ClipFacts, { data, frames }: Clip): boolean {
+  /** Stores a clip by `store`, unless it is to be left out. One that cannot be stored is none that others are the same as. */
+  add(facts: ClipFacts, { data, frames }: Clip, store: () => void): void {
     const frame = data.length / frames;
     // Bodies that never move are alike without being the same recording.
-    if (!data.some((x, i) => x !== data[i % frame])) return false;
+    if (!data.some((x, i) => x !== data[i % frame])) return store();
     const hash = createHash("sha1").update(data).digest("base64");
     const first = this.#first.get(hash);
+    if (!first || !this.#skips) store();
     if (!first) {
       this.#first.set(hash, facts);
-      return false;
+      return;
     }
     const parted = this.#protocols.filter(({ split }) => split(first) !== split(facts)).map(({ name }) => name);
     if (first.label !== facts.label)
       this.#ofTwoClasses.push(`${facts.name} (${this.#classOf(facts)}) is ${first.name} (${this.#classOf(first)})`);
     else if (parted.length > 0) this.#onBothSides.push(`${facts.name} is ${first.name} (${parted.join(", ")})`);
     else this.#others.push(`${facts.name} is ${first.name}`);
-    return this.#skips;
   }
 
   #classOf({ label }: ClipFacts): string {
