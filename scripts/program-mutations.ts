@@ -44,6 +44,8 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   ),
   // Gradients set while tracing, over placeholders, that are taken for values afterwards.
   byPrograms(`${PROGRAM}/trace.ts`, "if (!this.#ended) return;", "return;"),
+  // A gradient that an earlier call left, to which a later one does not add.
+  byPrograms(`${PROGRAM}/trace.ts`, "for (const tensor of this.#unset) if (tensor.grad) return false;", ""),
   // Modes that a function sets itself: taken for what it depends on, or set at the first call alone.
   edit(
     `${PROGRAM}/trace.ts`,

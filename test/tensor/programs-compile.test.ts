@@ -150,6 +150,34 @@ describe("what a traced function leaves behind", () => {
     assert.deepEqual(await numbers(w.grad!), [4]);
   });
 
+  onEach("a gradient that an earlier call left is refused as well, whether it is added to or stepped by", async () => {
+    const [w, argument] = [variable(tensor([2]), { name: "w" }), variable(tensor([5]), { name: "a" })];
+    // The gradient depends on no input, so that it has a value outside: two calls would have to leave 2.
+    const adds = compile((a: Tensor) => {
+      w.grad = undefined;
+      w.add(a).sum().backward();
+      return w.add(1);
+    });
+    await adds(argument);
+    assert.deepEqual(await numbers(argument.grad!), [1]);
+    await assert.rejects(adds(argument), /the gradient of Variable\(a: f32\[1\]\) was set before compile traced/);
+    assert.deepEqual(await numbers(argument.grad!), [1]);
+    argument.grad = undefined;
+    await adds(argument);
+    assert.deepEqual(await numbers(argument.grad!), [1]);
+
+    // Traced where there is no gradient, a step does nothing; replayed where there is one, it would do nothing again.
+    const optimizer = new SGD([w], { lr: 0.5 });
+    optimizer.zeroGrad();
+    const steps = compile(() => {
+      optimizer.step();
+      return w.mul(1);
+    });
+    assert.deepEqual(await numbers(await steps()), [2]);
+    w.square().sum().backward();
+    await assert.rejects(steps(), /the gradient of Variable\(w: f32\[1\]\) was set before compile traced/);
+  });
+
   onEach("a tensor kept from the trace is an error; one that needs no input is a tensor", async () => {
     const kept: Tensor[] = [];
     await compile((x: Tensor) => {

@@ -25,14 +25,21 @@ export class Trace {
   /** Modes set by the function, by owner: the last one counts. */
   readonly settings = new Map<object, () => void>();
   readonly #modes = new Map<object, Mode>();
+  /** Tensors that the function found without a gradient: it adds to none, or leaves them out. */
+  readonly #unset = new Set<Tensor>();
   readonly #names = new WeakMap<Node, string>();
   #ended = false;
   /** Something the function did that has no meaning in it: tracing fails with it, whoever caught it. */
   fault: Error | undefined;
 
-  /** @throws Error where the function reads a gradient that it has not set: it would be the same at every call */
+  /**
+   * Notes that the function reads a gradient that it has not set: the trace holds as long as there is none.
+   *
+   * @throws Error where there is one, which would be the same at every call
+   */
   checkGradient(tensor: Tensor, held: Tensor | undefined): void {
-    if (!held || this.gradients.has(tensor)) return;
+    if (this.gradients.has(tensor)) return;
+    if (!held) return void this.#unset.add(tensor);
     throw new Error(
       `grad: the gradient of ${tensor.toString()} was set before compile traced the function, which would keep this one ` +
         `for all calls; clear it in the function (zeroGrad) and compute it there`,
@@ -51,6 +58,7 @@ export class Trace {
   /** Whether everything the function read is as it was. */
   holds(): boolean {
     for (const { read, value } of this.#modes.values()) if (read() !== value) return false;
+    for (const tensor of this.#unset) if (tensor.grad) return false;
     return true;
   }
 

@@ -1,6 +1,7 @@
 /**
  * Which statements of a program the engine may refuse (docs/semantics.md, "What an assignment ends"): those that need a
- * value which a run may have computed on its way without handing it out. Every other statement must have its numbers.
+ * value which a run may have computed on its way without handing it out, and calls that would add to a gradient from
+ * before them. Every other statement must have its numbers.
  *
  * It says yes rather too often than too seldom: from the first such statement on, whatever follows may be refused.
  */

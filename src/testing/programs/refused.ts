@@ -46,6 +46,23 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
     },
   ],
   [
+    "V.grad = undefined; const adds = compile((x) => { V.sum().backward(); return x.mul(1); }); await adds(X.mul(1)); await adds(X.mul(1)).finally(() => (V.grad = undefined))",
+    async (w, x, v) => {
+      const variable = w.variable(v);
+      variable.grad = undefined;
+      const adds = w.engine.compile((y: EngineTensor) => {
+        (variable as unknown as { sum(): EngineTensor }).sum().backward();
+        return y.mul(1);
+      });
+      try {
+        await adds(x.mul(1));
+        await adds(x.mul(1));
+      } finally {
+        variable.grad = undefined;
+      }
+    },
+  ],
+  [
     "let kept; await compile((x) => { kept = x.square(); return x.mul(1); })(X.mul(1)); await kept.read()",
     async (w, x) => (await leaked(w, x)).read(),
   ],

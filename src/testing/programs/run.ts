@@ -85,9 +85,13 @@ export function interpret(program: Program): Meaning {
       case "realize":
       case "fails":
         break;
-      case "backward":
+      case "backward": {
+        // A compiled function adds to no gradient from before its call: it must have cleared it.
+        const before = new Map([...variables.values()].map((v) => [v, v.grad] as const));
         backward(value(s.of));
+        if (!outside && [...before].some(([v, grad]) => grad && v.grad !== grad)) way.give();
         break;
+      }
       case "clear":
         variables.get(s.variable)!.grad = undefined;
         break;
