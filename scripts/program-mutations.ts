@@ -46,6 +46,8 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   byPrograms(`${PROGRAM}/trace.ts`, "if (!this.#ended) return;", "return;"),
   // A gradient that an earlier call left, to which a later one does not add.
   byPrograms(`${PROGRAM}/trace.ts`, "for (const tensor of this.#unset) if (tensor.grad) return false;", ""),
+  // A gradient that is another at every call, kept from the first.
+  byPrograms(`${PROGRAM}/compile.ts`, 'traced !== undefined || op.kind === "variable" ||', "traced !== undefined ||"),
   // Modes that a function sets itself: taken for what it depends on, or set at the first call alone.
   edit(
     `${PROGRAM}/trace.ts`,

@@ -8,7 +8,17 @@ import "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { Dropout, Linear, SGD } from "../../src/nn/index.ts";
-import { Generator, compile, rng, seed, setDefaultDevice, tensor, to, variable } from "../../src/tensor/index.ts";
+import {
+  Generator,
+  compile,
+  liveScalar,
+  rng,
+  seed,
+  setDefaultDevice,
+  tensor,
+  to,
+  variable,
+} from "../../src/tensor/index.ts";
 import type { Tensor, Variable } from "../../src/tensor/index.ts";
 import { tracing } from "../../src/tensor/program/trace.ts";
 import { scan } from "../../src/ops/index.ts";
@@ -136,6 +146,31 @@ describe("what a traced function leaves behind", () => {
     optimizer.zeroGrad();
     w.square().sum().backward();
     assert.deepEqual(await numbers(w.grad!), [4]);
+  });
+
+  onEach("neither is one that depends on no input but on a variable, a draw or a number asked for anew", async () => {
+    const [w, v] = [variable(tensor([2]), { name: "w" }), variable(tensor([1]))];
+    let rate = 1;
+    const live = liveScalar(() => rate++);
+    const factors = [() => v, () => v.add(live), () => rng().uniform([1], 0, 1), () => live.reshape([1])];
+    for (const factor of factors) {
+      const step = compile((x: Tensor) => {
+        for (const each of [w, v]) each.grad = undefined;
+        w.mul(factor()).sum().backward();
+        v.grad = undefined;
+        v.assign(v.add(1));
+        return x.mul(1);
+      });
+      for (let call = 0; call < 2; call++) {
+        await step(tensor([3]));
+        await assert.rejects(
+          async () => w.grad!.read(),
+          /the gradient of Variable\(w: f32\[1\]\) was made while compile traced/,
+        );
+      }
+      w.grad = undefined;
+    }
+    assert.deepEqual(await numbers(v), [9]);
   });
 
   onEach("a gradient from before is refused, not kept for all calls", async () => {

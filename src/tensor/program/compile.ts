@@ -207,10 +207,15 @@ function withoutTrace(graph: TracedGraph, captured: ReadonlySet<Node>): TracedGr
   };
 }
 
-/** Gradients that the function leaves behind: of no value outside it, which using them says. */
+/**
+ * Gradients that the function leaves behind: of no value outside it, which using them says, but where they are the same
+ * at every call.
+ */
 function standIns(trace: Trace): (readonly [Tensor, Tensor | undefined])[] {
+  const varies = ({ op, traced }: Node): boolean =>
+    traced !== undefined || op.kind === "variable" || (op.kind === "data" && op.refresh !== undefined);
   return [...trace.gradients].map(([tensor, value]) => {
-    if (!value?.node.traced) return [tensor, value] as const;
+    if (!value || !topologicalOrder([value.node]).some(varies)) return [tensor, value] as const;
     const node = placeholder(value);
     node.traced = trace;
     trace.name(node, `the gradient of ${tensor.toString()}`);

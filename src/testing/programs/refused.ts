@@ -45,13 +45,28 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
       return left.mul(1).read();
     },
   ],
+  // It depends on a variable alone, whose value is another at every call.
+  [
+    "V.grad = undefined; await compile((x) => { V.square().sum().backward(); return x.mul(1); })(X.mul(1)); const g = V.grad; V.grad = undefined; await g.mul(1).read()",
+    async (w, x, v) => {
+      const variable = w.variable(v);
+      await w.engine.compile((y: EngineTensor) => {
+        variable.grad = undefined;
+        variable.square().sum().backward();
+        return y.mul(1);
+      })(x.mul(1));
+      const left = variable.grad!;
+      variable.grad = undefined;
+      return left.mul(1).read();
+    },
+  ],
   [
     "V.grad = undefined; const adds = compile((x) => { V.sum().backward(); return x.mul(1); }); await adds(X.mul(1)); await adds(X.mul(1)).finally(() => (V.grad = undefined))",
     async (w, x, v) => {
       const variable = w.variable(v);
       variable.grad = undefined;
       const adds = w.engine.compile((y: EngineTensor) => {
-        (variable as unknown as { sum(): EngineTensor }).sum().backward();
+        variable.sum().backward();
         return y.mul(1);
       });
       try {

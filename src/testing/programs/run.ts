@@ -57,7 +57,10 @@ export function interpret(program: Program): Meaning {
     switch (s.kind) {
       case "extra":
         s.extra.plain(world);
-        if (outside) way.took(taken);
+        if (outside) {
+          way.took(taken);
+          way.gradients();
+        }
         break;
       case "host":
         hosts.set(s.name, Float32Array.from(s.values));
@@ -132,8 +135,10 @@ export function interpret(program: Program): Meaning {
           if (variable) aliases.set(`a${i}`, variable);
           else inner.set(`a${i}`, constant(value(name).shape, value(name).data));
         });
+        const before = [...variables].map(([name, variable]) => [name, variable, variable.grad] as const);
         for (const [name, variable] of aliases) variables.set(name, variable);
         for (const each of f.body) run(each, inner);
+        for (const [name, variable, grad] of before) if (variable.grad && variable.grad !== grad) way.left(name);
         const result = inner.get(f.result) ?? aliases.get(f.result)!.value;
         for (const name of aliases.keys()) variables.delete(name);
         local.set(s.name, constant(result.shape, result.data));
