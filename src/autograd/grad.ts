@@ -260,6 +260,7 @@ function requireScalar(op: string, value: Tensor): void {
  */
 export function backward(loss: Tensor, cotangent?: Tensor): void {
   if (!cotangent) requireScalar("backward", loss);
+  build.refuseInStep("backward", "take gradients in it by grad(…), and hand on what is needed as state or output");
   // A variable whose assignment has not run yet is a leaf all the same, as it will be afterwards.
   const targets = new Map<Node, Tensor>();
   for (const node of topologicalOrder([loss.node], differentiableInputs)) {

@@ -59,8 +59,13 @@ export function drawn(draw: () => HostArray, shape: Shape, dtype: DType): Node {
 
 let collected: Node[] | undefined;
 
-/** Whether draws are handed out, see {@link collectingDraws}. */
-export const collectsDraws = (): boolean => collected !== undefined;
+/** The draws that are handed out while a step of a loop is traced, see {@link collectingDraws}. */
+export const drawsHandedOut = (): object | undefined => collected;
+
+/** @throws Error while a step of a loop is traced, whose effects later steps would not repeat */
+export function refuseInStep(op: string, instead: string): void {
+  if (collected) throw new Error(`${op}: a scan's cell runs once, for all steps; ${instead}`);
+}
 
 /** Runs `f`, whose draws are not repeated by a traced function but handed out: whoever asks draws for all of them. */
 export function collectingDraws<T>(f: () => T): [result: T, draws: readonly Node[]] {

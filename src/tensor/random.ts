@@ -24,6 +24,8 @@ export class Generator {
   calls = 0;
   /** The traced function that made it: every call of that makes it anew, and draws the same. */
   readonly #maker = tracing();
+  /** The step of a loop that made it. */
+  readonly #step = build.drawsHandedOut();
 
   constructor(seed: number, calls = 0) {
     this.#start(seed, calls);
@@ -37,9 +39,10 @@ export class Generator {
   /**
    * Starts again from this seed, as after `calls` draws; compiled functions that draw from the generator do so too.
    *
-   * @throws Error inside a compiled function, for a generator from outside.
+   * @throws Error inside a compiled function, for a generator from outside, and inside a scan's cell.
    */
   reseed(seed: number, calls = 0): void {
+    build.refuseInStep("seed", "seed before the scan");
     if (tracing() && tracing() !== this.#maker)
       throw settingInTrace("seed", "seed before the call, or make a Generator inside the function");
     this.#start(seed, calls);
@@ -56,6 +59,8 @@ export class Generator {
   bits(shape: Shape): Tensor {
     requireSizes("random", shape);
     if (sizeOf(shape) === 0) return new Tensor(build.full([...shape], 0, "u32"));
+    if (this.#step && this.#step === build.drawsHandedOut())
+      build.refuseInStep("Generator", "it draws anew for every step: make the generator outside of the cell");
     const next = () => Uint32Array.of(this.#key[0], this.#key[1], this.calls++, 0);
     const key = this.#maker && tracing() === this.#maker ? this.#again(next()) : build.drawn(next, [4], "u32");
     return new Tensor(build.makeNode({ kind: "bits" }, [key], [...shape], "u32"));
@@ -63,7 +68,7 @@ export class Generator {
 
   /** The same key at every call of the function that made the generator. */
   #again(key: Uint32Array): Node {
-    if (build.collectsDraws())
+    if (build.drawsHandedOut())
       throw settingInTrace("Generator", "a scan draws anew for every step: make the generator outside of the function");
     return build.makeNode({ kind: "data", data: key }, [], [4], "u32");
   }

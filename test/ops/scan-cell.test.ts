@@ -8,7 +8,7 @@ import { grad, gradients } from "../../src/autograd/grad.ts";
 import { CpuDevice } from "../../src/device/cpu/cpu-device.ts";
 import { ReferenceDevice } from "../../src/device/reference/reference.ts";
 import { gruScan, layerNorm, lstmScan, scan, topK } from "../../src/ops/index.ts";
-import { Generator, compile, setDefaultDevice, stack, tensor, variable } from "../../src/tensor/index.ts";
+import { Generator, compile, seed, setDefaultDevice, stack, tensor, variable, zeros } from "../../src/tensor/index.ts";
 import type { Tensor } from "../../src/tensor/index.ts";
 import { gradcheck } from "../../src/testing/gradcheck.ts";
 import { assertClose, openTestDevice, openTestDevices } from "../support/helpers.ts";
@@ -436,9 +436,10 @@ describe("scan", () => {
       })(tensor([0.5, 0.25]));
     assert.deepEqual(await slope(checkpoint).toArray(), await slope((f) => f as never).toArray());
     // One that a gradient draws is another at every step; one that it keeps from the cell is no step's.
+    const own = new Generator(5);
     const draws = customGradient(
       (s: Tensor) => s.mul(1),
-      ([dy]) => dy.mul(new Generator(5).uniform([2])),
+      ([dy]) => dy.mul(own.uniform([2])),
     );
     const products = grad((s: Tensor) =>
       scan((s: Tensor) => ({ state: draws(s), output: [] }), { state: s, inputs }).state.sum(),
@@ -453,7 +454,7 @@ describe("scan", () => {
       () =>
         grad((s: Tensor) => {
           const cell = (s: Tensor) => {
-            const mask = new Generator(5).uniform([2]).gt(0.5).cast("f32");
+            const mask = random.uniform([2]).gt(0.5).cast("f32");
             return {
               state: customGradient(
                 (s: Tensor) => s.mul(mask),
@@ -476,6 +477,26 @@ describe("scan", () => {
     };
     const run = () => scan(cell, { state: tensor([0]), inputs: tensor([[1], [2]]) });
     assert.throws(run, /scan: the cell assigns variable ".*", but it runs once, for all steps/);
+  });
+
+  test("so is what else would be done once and not at every step: backward, seeds, generators", () => {
+    const w = variable(tensor([2]));
+    const over = (effect: () => unknown) => {
+      const cell = (s: Tensor, x: Tensor) => {
+        effect();
+        return { state: s.add(x), output: s };
+      };
+      return scan(cell, { state: zeros([1]), inputs: zeros([3, 1]) });
+    };
+    const inside: Generator[] = [];
+    assert.throws(() => over(() => w.square().sum().backward()), /backward: a scan's cell runs once, .* by grad\(…\)/);
+    assert.equal(w.grad, undefined);
+    assert.throws(() => over(() => seed(1)), /seed: a scan's cell runs once, for all steps; seed before the scan/);
+    assert.throws(
+      () => over(() => inside.push(new Generator(1)) && inside[0].uniform([1])),
+      /Generator: a scan's cell runs once, .* make the generator outside of the cell/,
+    );
+    inside[0].uniform([1]);
   });
 
   test("what does not fit is refused with its place", () => {

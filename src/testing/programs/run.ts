@@ -33,6 +33,9 @@ export function interpret(program: Program): Meaning {
   const reads: Expected[] = [];
   const state = plainState();
   const way = new OnTheWay();
+  /** Gradients from before the call of a compiled function, which must clear them before it adds to them or uses them. */
+  const fromBefore = new Set<EagerTensor>();
+  const isFromBefore = (grad: EagerTensor | undefined): boolean => grad !== undefined && fromBefore.has(grad);
   const run = (s: Statement, local: Map<string, EagerTensor>): void => {
     const outside = local === tensors;
     const value = (name: string): EagerTensor =>
@@ -89,10 +92,9 @@ export function interpret(program: Program): Meaning {
       case "fails":
         break;
       case "backward": {
-        // A compiled function adds to no gradient from before its call: it must have cleared it.
-        const before = new Map([...variables.values()].map((v) => [v, v.grad] as const));
+        const held = new Map([...variables.values()].map((v) => [v, v.grad] as const));
         backward(value(s.of));
-        if (!outside && [...before].some(([v, grad]) => grad && v.grad !== grad)) way.give();
+        if ([...held].some(([v, grad]) => v.grad !== grad && isFromBefore(grad))) way.give();
         break;
       }
       case "clear":
@@ -106,6 +108,7 @@ export function interpret(program: Program): Meaning {
       case "step": {
         const made = optimizers.get(s.optimizer) ?? new EagerSgd([...variables.values()], LR, MOMENTA[s.optimizer]);
         optimizers.set(s.optimizer, made);
+        if ([...variables.values()].some(({ grad }) => isFromBefore(grad))) way.give();
         made.step();
         break;
       }
@@ -136,9 +139,11 @@ export function interpret(program: Program): Meaning {
           else inner.set(`a${i}`, constant(value(name).shape, value(name).data));
         });
         const before = [...variables].map(([name, variable]) => [name, variable, variable.grad] as const);
+        for (const [, , grad] of before) if (grad) fromBefore.add(grad);
         for (const [name, variable] of aliases) variables.set(name, variable);
         for (const each of f.body) run(each, inner);
         for (const [name, variable, grad] of before) if (variable.grad && variable.grad !== grad) way.left(name);
+        fromBefore.clear();
         const result = inner.get(f.result) ?? aliases.get(f.result)!.value;
         for (const name of aliases.keys()) variables.delete(name);
         local.set(s.name, constant(result.shape, result.data));
