@@ -125,7 +125,15 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   // Random integers of few bits.
   byPrograms("src/tensor/random.ts", "if (count > 2 ** 16 || Math.max(-low, high) > 2 ** 24)", "if (count > 2 ** 31)"),
   // A seed that does not start again.
-  byPrograms("src/tensor/random.ts", "    this.calls = calls;", ""),
+  byPrograms("src/tensor/random.ts", "    this.#calls = calls;", ""),
+  // What a compiled function would make once instead of at every call, and settings that change under it.
+  byPrograms("src/tensor/variable.ts", "if (tracing()) throw", "if (initial.node.traced) throw"),
+  edit(
+    "src/nn/optim/optimizer.ts",
+    "tracing()?.watch(settings, () => constantsOf(settings));",
+    "",
+    "tensor/programs-compile",
+  ),
   // A compiled function that draws the same at every call, or keeps a live scalar.
   byPrograms(
     `${PROGRAM}/compile.ts`,

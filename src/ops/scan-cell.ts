@@ -52,8 +52,8 @@ export interface ScanResult<S extends Tree, O extends Tree> {
  * `lengths` or `mask` every tensor of the state and of the output starts with the batch axis B; a sequence's state stays
  * at steps that are not its own, so that `reverse` starts at each sequence's end, and outputs there are 0, as in
  * `gruScan`. The cell is called once, for all steps, and must be a function of what it is handed and of tensors from
- * outside: it assigns no variables, and calls no `backward`. What it draws is drawn anew for every step. Devices plan a step once, whatever T.
- * Source: jax.lax.scan; masks as torch.nn.utils.rnn.pack_padded_sequence.
+ * outside: it assigns no variables, and calls no `backward`. What it draws is drawn anew for every step. Devices plan a
+ * step once, whatever T. Source: jax.lax.scan; masks as torch.nn.utils.rnn.pack_padded_sequence.
  *
  * @throws Error where inputs disagree about T, the cell gives a state of another form, shape or dtype than it was given,
  * or an output of another form than at the first step, and where lengths or a mask do not fit.

@@ -14,14 +14,13 @@ import { requireSizes, sizeOf } from "./shape.ts";
 import type { Shape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 import { threefry2x32 } from "./threefry.ts";
-import { refusedInTrace, settingInTrace, tracing } from "./program/trace.ts";
+import { refusedInTrace, onceInTrace, tracing } from "./program/trace.ts";
 
 /** Draws, in the order asked for. The whole state is the seed and the number of calls so far. */
 export class Generator {
   #key: readonly [number, number] = [0, 0];
   #seed = 0;
-  /** Calls made so far; set it to resume where another run stopped. */
-  calls = 0;
+  #calls = 0;
   /** The traced function that made it: every call of that makes it anew, and draws the same. */
   readonly #maker = tracing();
   /** The step of a loop that made it. */
@@ -29,6 +28,14 @@ export class Generator {
 
   constructor(seed: number, calls = 0) {
     this.#start(seed, calls);
+  }
+
+  /** Calls made so far; set it to resume where another run stopped, which is refused where `reseed` is. */
+  get calls(): number {
+    return this.#calls;
+  }
+  set calls(calls: number) {
+    this.reseed(this.#seed, calls);
   }
 
   /** The seed it was made with. */
@@ -44,7 +51,7 @@ export class Generator {
   reseed(seed: number, calls = 0): void {
     build.refuseInStep("seed", "seed before the scan");
     if (tracing() && tracing() !== this.#maker)
-      throw settingInTrace("seed", "seed before the call, or make a Generator inside the function");
+      throw onceInTrace("seed", "seed before the call, or make a Generator inside the function");
     this.#start(seed, calls);
   }
 
@@ -52,7 +59,7 @@ export class Generator {
     if (!Number.isSafeInteger(seed)) throw new Error(`Generator: the seed must be a whole number, not ${seed}`);
     this.#seed = seed;
     this.#key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
-    this.calls = calls;
+    this.#calls = calls;
   }
 
   /** 32 random bits an element, u32. */
@@ -61,7 +68,7 @@ export class Generator {
     if (sizeOf(shape) === 0) return new Tensor(build.full([...shape], 0, "u32"));
     if (this.#step && this.#step === build.drawsHandedOut())
       build.refuseInStep("Generator", "it draws anew for every step: make the generator outside of the cell");
-    const next = () => Uint32Array.of(this.#key[0], this.#key[1], this.calls++, 0);
+    const next = () => Uint32Array.of(this.#key[0], this.#key[1], this.#calls++, 0);
     const key = this.#maker && tracing() === this.#maker ? this.#again(next()) : build.drawn(next, [4], "u32");
     return new Tensor(build.makeNode({ kind: "bits" }, [key], [...shape], "u32"));
   }
@@ -69,7 +76,7 @@ export class Generator {
   /** The same key at every call of the function that made the generator. */
   #again(key: Uint32Array): Node {
     if (build.drawsHandedOut())
-      throw settingInTrace("Generator", "a scan draws anew for every step: make the generator outside of the function");
+      throw onceInTrace("Generator", "a scan draws anew for every step: make the generator outside of the function");
     return build.makeNode({ kind: "data", data: key }, [], [4], "u32");
   }
 
@@ -157,7 +164,7 @@ export class Generator {
   shuffled(n: number): Uint32Array {
     if (tracing()) throw refusedInTrace("Generator.shuffled");
     const order = Uint32Array.from({ length: n }, (_, i) => i);
-    const call = this.calls++;
+    const call = this.#calls++;
     for (let i = n - 1; i > 0; i--) {
       const [high] = threefry2x32(this.#key[0], this.#key[1], i, call);
       const j = Math.floor((high / 2 ** 32) * (i + 1));

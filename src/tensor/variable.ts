@@ -14,7 +14,7 @@ import { makePending, noteInitial, pendingAssignments, variables } from "./progr
 import { noteLeaf } from "./program/old-values.ts";
 import { formatShape, sameShape } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
-import { tracing } from "./program/trace.ts";
+import { onceInTrace, tracing } from "./program/trace.ts";
 
 let unnamed = 0;
 
@@ -56,12 +56,8 @@ export class Variable extends Tensor {
     this.#leaf = leaf;
     noteLeaf(state, leaf);
     variables.set(state, new WeakRef(this));
-    if (initial.node.traced) {
-      throw new Error(
-        `variable "${state.name}" is made while compile traces a function, of a value that depends on its inputs; ` +
-          `make it before, and assign it in the function`,
-      );
-    }
+    build.refuseInStep(`variable "${state.name}"`, "make it before the scan");
+    if (tracing()) throw onceInTrace(`variable "${state.name}"`, "make it before, and assign it in the function");
     if (topologicalOrder([initial.node]).some((n) => n.op.kind === "variable")) noteInitial(state);
   }
 

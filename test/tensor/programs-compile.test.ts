@@ -213,6 +213,31 @@ describe("what a traced function leaves behind", () => {
     await assert.rejects(steps(), /the gradient of Variable\(w: f32\[1\]\) was set before compile traced/);
   });
 
+  onEach("an optimizer's settings and its moments are those of the call", async () => {
+    const train = async (compiled: boolean): Promise<number[]> => {
+      const w = variable(tensor([1]));
+      const optimizer = new SGD([w], { lr: 0.125, momentum: 0.5 });
+      const step = async (begins: boolean): Promise<void> => {
+        if (begins) optimizer.reset();
+        optimizer.zeroGrad();
+        w.square().sum().backward();
+        optimizer.step();
+        optimizer.zeroGrad();
+      };
+      const [first, next] = [true, false].map((begins) => {
+        const run = () => void step(begins);
+        return compiled ? compile(run) : async () => run();
+      });
+      for (const run of [first, first, next, next]) await run();
+      optimizer.groups[0].weightDecay = 0.5;
+      await next();
+      optimizer.groups[0].momentum = 0;
+      await next();
+      return numbers(w);
+    };
+    assert.deepEqual(await train(true), await train(false));
+  });
+
   onEach("a tensor kept from the trace is an error; one that needs no input is a tensor", async () => {
     const kept: Tensor[] = [];
     await compile((x: Tensor) => {
@@ -323,6 +348,7 @@ describe("what cannot be compiled", () => {
   onEach("async functions, results and arguments that are no tensors, reads and calls inside", async () => {
     const x = tensor([1]);
     const v = variable(tensor([1]));
+    const outer = new Generator(1);
     const cases: [RegExp, () => Promise<unknown>][] = [
       [/the function is async/, () => compile((async (t: Tensor) => t) as never)(x)],
       [/the result is not a tensor but a number/, () => compile((() => 5) as never)()],
@@ -349,12 +375,37 @@ describe("what cannot be compiled", () => {
           })(x),
       ],
       [
-        /seed: compile is tracing a function, whose calls would not set it again/,
+        /seed: compile is tracing a function, whose calls would not repeat it/,
         () =>
           compile(() => {
             seed(5);
             return rng().uniform([2]);
           })(),
+      ],
+      [
+        /seed: compile is tracing a function, whose calls would not repeat it/,
+        () =>
+          compile(() => {
+            outer.calls = 0;
+            return outer.uniform([2]);
+          })(),
+      ],
+      // Made once, they would go from call to call.
+      [
+        /variable "mine": compile is tracing a function, .* make it before, and assign it in the function/,
+        () => compile((t: Tensor) => t.mul(variable(tensor([1]), { name: "mine" })))(x),
+      ],
+      [
+        /variable "weight": compile is tracing a function, .* make it before/,
+        () => compile((t: Tensor) => new Linear(1, 1).forward(t))(x),
+      ],
+      [
+        /SGD: compile is tracing a function, .* make it before the function/,
+        () =>
+          compile((t: Tensor) => {
+            new SGD([v], { lr: 1 }).step();
+            return t;
+          })(x),
       ],
       [
         /lr: compile is tracing a function, .* set it before the call/,

@@ -16,6 +16,7 @@ import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import { variable } from "../../tensor/variable.ts";
+import { withTrace } from "../../tensor/program/trace.ts";
 import type { LoadReport, StateSource } from "../state.ts";
 import { loadState } from "../state.ts";
 import type { CommonSettings, Optimizer } from "./optimizer.ts";
@@ -195,7 +196,8 @@ export class GradScaler {
   #of(optimizer: Optimizer<CommonSettings>): Progress {
     let progress = this.#progress.get(optimizer);
     if (!progress) {
-      progress = { finite: variable(zeros([], "bool"), { name: "finite", trainable: false }), stage: "none" };
+      const finite = withTrace(undefined, () => variable(zeros([], "bool"), { name: "finite", trainable: false }));
+      progress = { finite, stage: "none" };
       this.#progress.set(optimizer, progress);
     }
     return progress;

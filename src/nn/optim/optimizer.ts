@@ -16,7 +16,7 @@ import { concat } from "../../tensor/methods/join.ts";
 import { Variable, variable } from "../../tensor/variable.ts";
 import type { StateValue } from "../state.ts";
 import { readState, tensorFor } from "../state.ts";
-import { settingInTrace, tracing } from "../../tensor/program/trace.ts";
+import { onceInTrace, tracing, withTrace } from "../../tensor/program/trace.ts";
 import { updating } from "./updating.ts";
 import { checkOptions, describeValue, requireTensor } from "../../tensor/door/door.ts";
 
@@ -58,7 +58,7 @@ const UNKNOWN_SETTINGS = ["amsgrad", "maximize"];
 
 /** What all optimizers share: groups of parameters, their settings, and the state that is saved. */
 export abstract class Optimizer<S extends CommonSettings> {
-  /** Settings may be changed; all but `lr` are constants of a compiled step. */
+  /** Settings may be changed; a compiled step, of which all but `lr` are constants, is then traced anew. */
   readonly groups: readonly (S & { readonly params: readonly Variable[] })[];
   /** In the order given, which numbers them in PyTorch's dictionaries. */
   readonly parameters: readonly Variable[];
@@ -81,6 +81,7 @@ export abstract class Optimizer<S extends CommonSettings> {
     counts: boolean,
   ) {
     const name = this.constructor.name;
+    if (tracing()) throw onceInTrace(name, "make it before the function");
     const known = this.known && ["lr", ...this.known];
     if (known) checkOptions(name, defaults, known);
     const grouped = groupsOf(name, params);
@@ -127,11 +128,10 @@ export abstract class Optimizer<S extends CommonSettings> {
   #slotsOf(p: Variable): Slots {
     let slots = this.#slots.get(p);
     if (!slots) {
-      const made = this.#slotNames.map((slot) => [
-        slot,
-        variable(zeros(p.shape, p.dtype), { name: `${p.name}.${slot}`, trainable: false }),
-      ]);
-      slots = Object.fromEntries(made) as Slots;
+      const { shape, dtype, name } = p;
+      const made = (slot: string) => variable(zeros(shape, dtype), { name: `${name}.${slot}`, trainable: false });
+      const all = withTrace(undefined, () => this.#slotNames.map((slot) => [slot, made(slot)] as const));
+      slots = Object.fromEntries(all);
       this.#slots.set(p, slots);
     }
     return slots;
@@ -143,7 +143,7 @@ export abstract class Optimizer<S extends CommonSettings> {
   }
   set lr(value: number) {
     if (tracing())
-      throw settingInTrace("lr", "set it before the call: a compiled step reads the learning rate anew at every call");
+      throw onceInTrace("lr", "set it before the call: a compiled step reads the learning rate anew at every call");
     // An infinite rate may be set: steps that are guarded say which parameter it left without a number.
     if (value !== Infinity) requireRange(this.constructor.name, "lr", value, 0);
     for (const group of this.groups) group.lr = value;
@@ -182,6 +182,7 @@ export abstract class Optimizer<S extends CommonSettings> {
     let place = 0;
     for (const settings of this.groups) {
       this.#requireKept(settings);
+      tracing()?.watch(settings, () => constantsOf(settings));
       const rates = new Map<DType, Tensor>();
       const counts = new Map<DType, Tensor>();
       for (const p of settings.params) {
@@ -214,6 +215,7 @@ export abstract class Optimizer<S extends CommonSettings> {
 
   /** Slots and the count of steps as before the first step, for other values of the parameters. Lazy, as `step`. */
   reset(): void {
+    tracing()?.watch(this.#slots, () => this.#slots.size);
     for (const state of this.stateDict().values()) state.assign(zeros(state.shape, state.dtype));
   }
 
@@ -324,6 +326,12 @@ export abstract class Optimizer<S extends CommonSettings> {
     this.groups.forEach((group, i) => Object.assign(group, loaded[i]));
   }
 }
+
+/** What a compiled step holds of a group's settings, in one text. */
+const constantsOf = (settings: CommonSettings): string =>
+  Object.entries(settings)
+    .filter(([name]) => name !== "lr" && name !== "params")
+    .join();
 
 /** What a step adds to the counts: 1 wherever there is a gradient. */
 function stepsOf(moved: readonly number[]): number | Tensor {

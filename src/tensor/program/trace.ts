@@ -87,8 +87,11 @@ export function tracing(): Trace | undefined {
   return current;
 }
 
-/** Runs `f`, noting its effects in `trace`. Synchronous: the program stands still meanwhile. */
-export function withTrace<T>(trace: Trace, f: () => T): T {
+/**
+ * Runs `f`, noting its effects in `trace`; without one, as if before the function that is traced, for all its calls.
+ * Synchronous: the program stands still meanwhile.
+ */
+export function withTrace<T>(trace: Trace | undefined, f: () => T): T {
   const before = current;
   current = trace;
   try {
@@ -106,9 +109,9 @@ export function refusedInTrace(op: string): Error {
   );
 }
 
-/** The error of a setting made inside a traced function, which later calls would not repeat. */
-export function settingInTrace(op: string, instead: string): Error {
-  return fault(`${op}: compile is tracing a function, whose calls would not set it again; ${instead}`);
+/** The error of what is set or made inside a traced function, which later calls would not repeat. */
+export function onceInTrace(op: string, instead: string): Error {
+  return fault(`${op}: compile is tracing a function, whose calls would not repeat it; ${instead}`);
 }
 
 function fault(message: string): Error {

@@ -45,6 +45,16 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
       return left.mul(1).read();
     },
   ],
+  // Made once, and kept from call to call, where calls that are not compiled begin anew.
+  [
+    "await compile((x) => { const kept = variable(tensor([1])); kept.assign(kept.add(1)); return x.mul(kept); })(X.mul(1))",
+    (w, x) =>
+      w.engine.compile((y: EngineTensor) => {
+        const kept = w.engine.variable(w.engine.tensor([1], {}));
+        kept.assign(kept.add(1));
+        return y.mul(kept);
+      })(x.mul(1)),
+  ],
   // It depends on a variable alone, whose value is another at every call.
   [
     "V.grad = undefined; await compile((x) => { V.square().sum().backward(); return x.mul(1); })(X.mul(1)); const g = V.grad; V.grad = undefined; await g.mul(1).read()",
