@@ -11,7 +11,7 @@ import { requireFunction, requireTensor } from "../tensor/door/door.ts";
 import type { Node } from "../tensor/node.ts";
 import { countUsers, producerOf, topologicalOrder, uncounted } from "../tensor/node.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
-import { compiledResults, differentiableInputs, gradientTarget } from "../tensor/program/history.ts";
+import { compiledEdges, differentiableInputs, gradientTarget } from "../tensor/program/history.ts";
 import { assignedTo } from "../tensor/program/pending.ts";
 import { Tensor, hooks } from "../tensor/tensor.ts";
 import { tracing } from "../tensor/program/trace.ts";
@@ -87,10 +87,13 @@ function nodesOf(target: Tensor, outputs: readonly Tensor[]): Node[] {
   return order.filter((n) => (n.op.kind === "variable" ? n.op.variable : assignedTo.get(n)) === target.state);
 }
 
-function refuseCompiled(node: Node): never {
+function refuseCompiled({ dtype, shape, traced }: Node): never {
   throw new Error(
-    `gradient: a ${node.dtype}${formatShape(node.shape)} result of a compiled function has no history to differentiate; ` +
-      `differentiate inside the function, or stop the gradient with .detach()`,
+    traced
+      ? `gradient: a ${dtype}${formatShape(shape)} argument of the compiled function has a history, or asks for a gradient, ` +
+          "outside of it, where no gradient reaches; hand over a variable, or stop the gradient with .detach()"
+      : `gradient: a ${dtype}${formatShape(shape)} result of a compiled function has no history to differentiate; ` +
+          "differentiate inside the function, or stop the gradient with .detach()",
   );
 }
 
@@ -266,7 +269,7 @@ export function backward(loss: Tensor, cotangent?: Tensor): void {
   for (const node of topologicalOrder([loss.node], differentiableInputs)) {
     const asked = gradientTarget(node);
     if (asked) targets.set(node, asked);
-    else if (compiledResults.has(node)) refuseCompiled(node);
+    else if (compiledEdges.has(node)) refuseCompiled(node);
   }
   if (targets.size === 0) {
     throw new Error(

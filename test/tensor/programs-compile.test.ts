@@ -256,6 +256,33 @@ describe("what a traced function leaves behind", () => {
     w.mul(y.detach()).sum().backward();
     assert.deepEqual(await numbers(w.grad!), [12]);
   });
+
+  onEach("nor at an argument, which has a history or asks for a gradient outside", async () => {
+    const [w, v] = [variable(tensor([2])), variable(tensor([5]))];
+    const asks = tensor([3]).requireGrad();
+    const loss = compile((y: Tensor) => {
+      v.grad = undefined;
+      y.mul(v).sum().backward();
+      const given = v.grad!;
+      v.grad = undefined;
+      return given.mul(1);
+    });
+    const message = /a f32\[1\] argument of the compiled function has a history, or asks for a gradient, outside/;
+    for (const y of [w.mul(3), asks, asks.mul(2)]) {
+      await assert.rejects(loss(y), message);
+      assert.deepEqual(await numbers(await loss(y.detach())), await numbers(y));
+    }
+    assert.deepEqual([w.grad, asks.grad], [undefined, undefined]);
+    // What was made of such an argument is cut off from it as well.
+    const twice = compile((y: Tensor) => y.mul(2));
+    const cut = await twice(w.mul(3));
+    assert.throws(() => cut.mul(v).sum().backward(), /result of a compiled function has no history/);
+    cut.detach().mul(v).sum().backward();
+    assert.deepEqual(await numbers(v.grad!), [12]);
+    // One without goes on to be without.
+    (await twice(tensor([3]))).mul(v).sum().backward();
+    assert.deepEqual(await numbers(v.grad!), [18]);
+  });
 });
 
 describe("what reaches a compiled function", () => {

@@ -9,7 +9,7 @@ import type { Assignment, CompiledStep, Storage } from "../backend.ts";
 import * as build from "../build.ts";
 import { requireFunction } from "../door/door.ts";
 import type { HostArray } from "../dtype.ts";
-import { compiledResults, keepsHistory } from "./history.ts";
+import { compiledEdges, keepsHistory } from "./history.ts";
 import { Node, topologicalOrder, uncounted } from "../node.ts";
 import { forget, pendingList, sealPending } from "./pending.ts";
 import { deviceOf, exclusively, execute, keepOldValues, realizeEarlierInitials, realizeInitials } from "./realize.ts";
@@ -113,7 +113,7 @@ class Traced {
         const storages = await step.run(values, drawn);
         const results = storages.map((storage, i) => {
           const node = new Node({ kind: "storage", storage }, [], storage.shape, storage.dtype);
-          if (this.#differentiable[i]) compiledResults.add(node);
+          if (this.#differentiable[i]) compiledEdges.add(node);
           return node;
         });
         return this.#graph.rebuild(results);
@@ -247,9 +247,11 @@ export function traceGraph<I extends readonly Tensor[]>(
   if (pendingList().length > 0) throw new Error("traceGraph: assignments wait to run; realize them first");
   const scope = trace ?? new Trace();
   const leaves: Node[] = [];
+  const differentiable = keepsHistory(inputs.map((t) => t.node));
   const given = inputs.map((t, i) => {
     if (t instanceof Variable) return t;
     const leaf = placeholder(t);
+    if (differentiable.has(t.node)) compiledEdges.add(leaf);
     leaf.traced = scope;
     scope.name(leaf, `argument ${i}`);
     leaves.push(leaf);

@@ -12,8 +12,8 @@ import type { Tensor } from "../tensor.ts";
 /** Tensors that asked for a gradient, by node; weak, so that asking does not keep them alive. */
 export const gradientTargets = new WeakMap<Node, WeakRef<Tensor>>();
 
-/** Results of compiled functions through which a gradient would have flowed, had they not been compiled. */
-export const compiledResults = new WeakSet<Node>();
+/** Results of compiled functions, and arguments in them, through which a gradient would flow, were they not compiled. */
+export const compiledEdges = new WeakSet<Node>();
 
 /** The inputs that reverse mode looks through: none past a stop, or past the value a variable was assigned. */
 export function differentiableInputs(node: Node): readonly Node[] {
@@ -36,7 +36,7 @@ export function keepsHistory(roots: readonly Node[]): Set<Node> {
   // A computed value knows by itself: its history was kept or not.
   const inputsOf = (node: Node) => (node.remembers ? [] : differentiableInputs(node));
   for (const node of topologicalOrder(roots, inputsOf)) {
-    const reached = node.remembers || compiledResults.has(node) || gradientTarget(node) !== undefined;
+    const reached = node.remembers || compiledEdges.has(node) || gradientTarget(node) !== undefined;
     if (reached || inputsOf(node).some((n) => flows.has(n))) flows.add(node);
   }
   return new Set(roots.filter((n) => flows.has(n)));

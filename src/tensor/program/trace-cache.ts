@@ -3,6 +3,7 @@ import { currentDefault } from "../backend.ts";
 import { gradientsStopped } from "../build.ts";
 import { topologicalOrder } from "../node.ts";
 import { formatShape } from "../shape.ts";
+import { keepsHistory } from "./history.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Trace } from "./trace.ts";
 import { Variable } from "../variable.ts";
@@ -23,9 +24,14 @@ function numberOf(object: object | undefined): number {
 
 /** Everything about the inputs that a trace depends on. */
 function keyOf(inputs: readonly Tensor[]): string {
-  const parts = inputs.map((t) => (t instanceof Variable ? `v${numberOf(t)}` : t.dtype + formatShape(t.shape)));
+  const nodes = inputs.map((t) => t.node);
+  const differentiable = keepsHistory(nodes);
+  const parts = inputs.map((t, i) => {
+    if (t instanceof Variable) return `v${numberOf(t)}`;
+    return `${t.dtype}${formatShape(t.shape)}${differentiable.has(nodes[i]) ? "d" : ""}`;
+  });
   const homes = new Set<object>();
-  for (const { op } of topologicalOrder(inputs.map((t) => t.node))) {
+  for (const { op } of topologicalOrder(nodes)) {
     const home = op.kind === "storage" ? op.storage.device : op.kind === "variable" ? op.variable.device : undefined;
     if (home) homes.add(home);
   }

@@ -7,7 +7,8 @@ import { compare, execute, interpret, StatementError } from "./run.ts";
 import type { Engine } from "./worlds.ts";
 
 /** What docs/semantics.md says the engine may refuse: such a program has no numbers to compare. */
-const REFUSED = /its old value is gone|was set before compile traced|has no value outside it/;
+const REFUSED =
+  /its old value is gone|was set before compile traced|has no value outside it|argument of the compiled function/;
 
 /** What `checkPrograms` did. */
 export interface CheckedPrograms {

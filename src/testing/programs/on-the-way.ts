@@ -1,7 +1,8 @@
 /**
  * Which statements of a program the engine may refuse (docs/semantics.md, "What an assignment ends"): those that need a
  * value which a run may have computed on its way without handing it out, calls that would add to a gradient from before
- * them, and uses of a gradient that a call has left. Every other statement must have its numbers.
+ * them or would not reach what their arguments were made of, and uses of a gradient that a call has left. Every other
+ * statement must have its numbers.
  *
  * It says yes rather too often than too seldom: from the first such statement on, whatever follows may be refused.
  */

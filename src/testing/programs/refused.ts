@@ -32,17 +32,30 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
   ["await tensor([1, 2]).take(tensor(Int32Array.of(2))).read()", (w) => w.stray(2, false).read()],
   ["await tensor([1, 2]).take(tensor(Int32Array.of(-2)).add(1)).read()", (w) => w.stray(-1, true).read()],
   [
-    "await compile((x) => { V.grad = undefined; V.mul(x.sum()).sum().backward(); return x.mul(1); })(X.mul(1)); const g = V.grad; V.grad = undefined; await g.mul(1).read()",
+    "await compile((x) => { V.grad = undefined; V.mul(x.sum()).sum().backward(); return x.mul(1); })(X.detach()); const g = V.grad; V.grad = undefined; await g.mul(1).read()",
     async (w, x, v) => {
       const variable = w.variable(v);
       await w.engine.compile((y: EngineTensor) => {
         variable.grad = undefined;
         variable.mul(y.sum()).sum().backward();
         return y.mul(1);
-      })(x.mul(1));
+      })(x.detach());
       const left = variable.grad!;
       variable.grad = undefined;
       return left.mul(1).read();
+    },
+  ],
+  // A gradient that would not reach what the argument was made of.
+  [
+    "V.grad = undefined; await compile((x) => { x.mul(V).sum().backward(); V.grad = undefined; return x.mul(1); })(V.mul(2))",
+    (w, _, v) => {
+      const variable = w.variable(v);
+      variable.grad = undefined;
+      return w.engine.compile((y: EngineTensor) => {
+        y.mul(variable).sum().backward();
+        variable.grad = undefined;
+        return y.mul(1);
+      })(variable.mul(2));
     },
   ],
   // Made once, and kept from call to call, where calls that are not compiled begin anew.
@@ -57,21 +70,21 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
   ],
   // It depends on a variable alone, whose value is another at every call.
   [
-    "V.grad = undefined; await compile((x) => { V.square().sum().backward(); return x.mul(1); })(X.mul(1)); const g = V.grad; V.grad = undefined; await g.mul(1).read()",
+    "V.grad = undefined; await compile((x) => { V.square().sum().backward(); return x.mul(1); })(X.detach()); const g = V.grad; V.grad = undefined; await g.mul(1).read()",
     async (w, x, v) => {
       const variable = w.variable(v);
       await w.engine.compile((y: EngineTensor) => {
         variable.grad = undefined;
         variable.square().sum().backward();
         return y.mul(1);
-      })(x.mul(1));
+      })(x.detach());
       const left = variable.grad!;
       variable.grad = undefined;
       return left.mul(1).read();
     },
   ],
   [
-    "V.grad = undefined; const adds = compile((x) => { V.sum().backward(); return x.mul(1); }); await adds(X.mul(1)); await adds(X.mul(1)).finally(() => (V.grad = undefined))",
+    "V.grad = undefined; const adds = compile((x) => { V.sum().backward(); return x.mul(1); }); await adds(X.detach()); await adds(X.detach()).finally(() => (V.grad = undefined))",
     async (w, x, v) => {
       const variable = w.variable(v);
       variable.grad = undefined;
@@ -80,8 +93,8 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
         return y.mul(1);
       });
       try {
-        await adds(x.mul(1));
-        await adds(x.mul(1));
+        await adds(x.detach());
+        await adds(x.detach());
       } finally {
         variable.grad = undefined;
       }

@@ -35,6 +35,16 @@ export function interpret(program: Program): Meaning {
   const way = new OnTheWay();
   /** Gradients from before the call of a compiled function, which must clear them before it adds to them or uses them. */
   const fromBefore = new Set<EagerTensor>();
+  /** Arguments and results of compiled functions that a gradient would flow through, were they not compiled. */
+  const edges = new Set<EagerTensor>();
+  const flows = (t: EagerTensor): boolean => t.variable !== undefined || edges.has(t) || t.parents.some(flows);
+  const meetsEdge = (t: EagerTensor): boolean => edges.has(t) || t.parents.some(meetsEdge);
+  /** What stands for a value on the other side of a compiled function's edge. */
+  const across = (t: EagerTensor): EagerTensor => {
+    const other = constant(t.shape, t.data);
+    if (flows(t)) edges.add(other);
+    return other;
+  };
   const isFromBefore = (grad: EagerTensor | undefined): boolean => grad !== undefined && fromBefore.has(grad);
   const run = (s: Statement, local: Map<string, EagerTensor>): void => {
     const outside = local === tensors;
@@ -94,6 +104,7 @@ export function interpret(program: Program): Meaning {
       case "backward": {
         const held = new Map([...variables.values()].map((v) => [v, v.grad] as const));
         backward(value(s.of));
+        if (meetsEdge(value(s.of))) way.give();
         if ([...held].some(([v, grad]) => v.grad !== grad && isFromBefore(grad))) way.give();
         break;
       }
@@ -136,7 +147,7 @@ export function interpret(program: Program): Meaning {
         s.inputs.forEach((name, i) => {
           const variable = variables.get(name);
           if (variable) aliases.set(`a${i}`, variable);
-          else inner.set(`a${i}`, constant(value(name).shape, value(name).data));
+          else inner.set(`a${i}`, across(value(name)));
         });
         const before = [...variables].map(([name, variable]) => [name, variable, variable.grad] as const);
         for (const [, , grad] of before) if (grad) fromBefore.add(grad);
@@ -146,7 +157,7 @@ export function interpret(program: Program): Meaning {
         fromBefore.clear();
         const result = inner.get(f.result) ?? aliases.get(f.result)!.value;
         for (const name of aliases.keys()) variables.delete(name);
-        local.set(s.name, constant(result.shape, result.data));
+        local.set(s.name, s.detached ? constant(result.shape, result.data) : across(result));
         break;
       }
     }
