@@ -194,6 +194,28 @@ describe("GradScaler", () => {
       assert.equal(scaler.stateDict().size, 0);
     }));
 
+  test("the order of calls counts for compiled functions as well, wherever its update is", () =>
+    onReference(async () => {
+      const p = variable(tensor([1]));
+      const optimizer = new SGD([p], { lr: 0.125 });
+      const scaler = new GradScaler({ initScale: 8, growthInterval: 2 });
+      const step = compile(() => {
+        optimizer.zeroGrad();
+        scaler.scale(p.square().sum()).backward();
+        scaler.step(optimizer);
+        optimizer.zeroGrad();
+      });
+      for (const scale of [8, 16, 16, 32]) {
+        await step();
+        scaler.update();
+        assert.equal(await scaler.getScale(), scale);
+      }
+      assert.deepEqual(await numbers(p), [0.75 ** 4]);
+      await step();
+      await assert.rejects(step(), /step was called since the last update/);
+      assert.deepEqual(await numbers(p), [0.75 ** 5]);
+    }));
+
   test("says what is out of order or out of range", () => {
     const p = variable(tensor([1]), { name: "w" });
     const optimizer = new SGD([p], { lr: 0.1 });

@@ -16,7 +16,7 @@ import { checkOptions, requireTensor } from "../../tensor/door/door.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Variable } from "../../tensor/variable.ts";
 import { variable } from "../../tensor/variable.ts";
-import { withTrace } from "../../tensor/program/trace.ts";
+import { tracing, withTrace } from "../../tensor/program/trace.ts";
 import type { LoadReport, StateSource } from "../state.ts";
 import { loadState } from "../state.ts";
 import type { CommonSettings, Optimizer } from "./optimizer.ts";
@@ -36,11 +36,21 @@ export interface GradScalerOptions {
   readonly enabled?: boolean;
 }
 
-/** What has been done for an optimizer since the last `update`. */
-interface Progress {
+/** What has been done for an optimizer since the last `update`; calls of a compiled function do the same. */
+class Progress {
   /** Whether all of its gradients were finite. */
-  readonly finite: Variable;
-  stage: "none" | "unscaled" | "stepped";
+  readonly finite = variable(zeros([], "bool"), { name: "finite", trainable: false });
+  #stage: "none" | "unscaled" | "stepped" = "none";
+
+  get stage(): "none" | "unscaled" | "stepped" {
+    tracing()?.watch(this, () => this.#stage);
+    return this.#stage;
+  }
+  set stage(stage) {
+    const set = () => void (this.#stage = stage);
+    tracing()?.settings.set(this, set);
+    set();
+  }
 }
 
 /**
@@ -196,8 +206,7 @@ export class GradScaler {
   #of(optimizer: Optimizer<CommonSettings>): Progress {
     let progress = this.#progress.get(optimizer);
     if (!progress) {
-      const finite = withTrace(undefined, () => variable(zeros([], "bool"), { name: "finite", trainable: false }));
-      progress = { finite, stage: "none" };
+      progress = withTrace(undefined, () => new Progress());
       this.#progress.set(optimizer, progress);
     }
     return progress;
