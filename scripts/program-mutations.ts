@@ -49,13 +49,8 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   // A gradient that is another at every call, kept from the first.
   byPrograms(`${PROGRAM}/compile.ts`, 'traced !== undefined || op.kind === "variable" ||', "traced !== undefined ||"),
   // A gradient that would flow on outside of the function, and is cut at its argument instead.
-  edit(
-    `${PROGRAM}/compile.ts`,
-    "if (differentiable.has(t.node)) compiledEdges.add(leaf);",
-    "",
-    "tensor/programs-compile",
-  ),
-  edit(`${PROGRAM}/trace-cache.ts`, '${differentiable.has(nodes[i]) ? "d" : ""}', "", "tensor/programs-compile"),
+  byPrograms(`${PROGRAM}/compile.ts`, "if (differentiable.has(t.node)) compiledEdges.add(leaf);", ""),
+  byPrograms(`${PROGRAM}/trace-cache.ts`, '${differentiable.has(nodes[i]) ? "d" : ""}', ""),
   // Modes that a function sets itself: taken for what it depends on, or set at the first call alone.
   edit(
     `${PROGRAM}/trace.ts`,

@@ -1,6 +1,6 @@
 /** Compiled functions in what they read anew at every call: modes, seeds, live scalars, precision. */
-import { Generator, grad, liveScalar, noGrad, rng, seed } from "../../src/index.ts";
-import { autocast, Dropout, Linear, linear, Sequential } from "../../src/nn/index.ts";
+import { Generator, grad, liveScalar, noGrad, rng, seed, variable, zeros } from "../../src/index.ts";
+import { autocast, Dropout, Linear, linear, Sequential, SGD } from "../../src/nn/index.ts";
 import type { DType } from "../../src/index.ts";
 import type { CallState, Checked, Input } from "../../src/testing/index.ts";
 
@@ -17,6 +17,8 @@ const dropout = new Dropout(0.5);
 const layer = new Linear(3, 4, { generator: new Generator(2) });
 const network = new Sequential(layer, dropout);
 const live = { value: 1 };
+const weight = variable(zeros([3]));
+const optimizer = new SGD([weight], { lr: 0.5 });
 
 const seeded =
   (value: number): CallState =>
@@ -74,6 +76,23 @@ export const COMPILED: Readonly<Record<string, CompiledCase>> = {
           const results = seeded(4)(call);
           if (network.training) throw new Error("the function left the network in evaluation, and now it trains");
           return results;
+        },
+    ),
+  },
+  "settings of an optimizer": {
+    f: (x) => {
+      weight.assign(x);
+      weight.grad = x;
+      optimizer.step();
+      weight.grad = undefined;
+      return weight.mul(1);
+    },
+    inputs: [[3]],
+    states: [0, 0.5].map(
+      (decay): CallState =>
+        (call) => {
+          optimizer.groups[0].weightDecay = decay;
+          return call();
         },
     ),
   },

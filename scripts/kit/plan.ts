@@ -101,7 +101,7 @@ const LIKELY: readonly (readonly [path: RegExp, checks: string])[] = [
   [/ops\/arrays/, "running,order,writing,parts,activations"],
   [/sampling/, "likeliest"],
   [/sequence\/cache/, "cache"],
-  [/optim/, "SGD,Adam,starts again,scaled losses,programs"],
+  [/optim/, "SGD,Adam,starts again,settings,scaled losses,programs"],
   [/initializers/, "first values"],
   [/autocast|module\.ts/, "compiled"],
   [/random|threefry/, "draws,programs"],

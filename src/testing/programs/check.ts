@@ -2,7 +2,7 @@
 import type { DrawOptions } from "../smallest.ts";
 import { CheckError, fastCheck } from "../smallest.ts";
 import { print } from "./print.ts";
-import { build, rows } from "./program.ts";
+import { build, refusals, rows } from "./program.ts";
 import { compare, execute, interpret, StatementError } from "./run.ts";
 import type { Engine } from "./worlds.ts";
 
@@ -48,6 +48,7 @@ export async function checkPrograms(
   });
   const result = await fc.check(property, {
     numRuns: runs,
+    examples: [[refusals]],
     endOnFailure: !smallest,
     ...(seed === undefined ? {} : { seed }),
   });

@@ -8,7 +8,7 @@ import { constant, pointwise } from "./eager.ts";
 import { pick, same, type Kind } from "./kind.ts";
 import type { PlainState } from "./plain-state.ts";
 import type { Scope } from "./scope.ts";
-import { refused } from "./refused.ts";
+import { REFUSED, refused } from "./refused.ts";
 import { kept, moved, steps, varied } from "./sequences.ts";
 import { draw, integer, special, typed } from "./values.ts";
 import type { EngineTensor } from "./worlds.ts";
@@ -295,6 +295,9 @@ const OUTSIDE: readonly Kind[] = [
   ...[typed, integer, special, draw, reseed, mode, modal, turnLive, partial, save, load, reset, elsewhere, foreign],
   ...[gradOf, quiet, deep, disposed, refused, refused, varied, varied, steps, steps, failing, moved, kept],
 ];
+
+/** The first number by which `extra` draws each of the calls that must be refused. */
+export const EVERY_REFUSAL = REFUSED.map((_, i) => OUTSIDE.length * i + OUTSIDE.indexOf(refused));
 
 export function extra(scope: Scope, kinds: readonly Kind[] | undefined, a: number, b: number, c: number) {
   const from = kinds ?? OUTSIDE;

@@ -9,7 +9,7 @@
 /** @ts-ignore: fast-check is an optional peer; without it these types are `any`. */
 import type { Arbitrary, default as FastCheck } from "fast-check";
 import { broadcast, type OpName } from "./eager.ts";
-import { extra, INSIDE } from "./extras.ts";
+import { EVERY_REFUSAL, extra, INSIDE } from "./extras.ts";
 import type { Extra } from "./kind.ts";
 import { Scope } from "./scope.ts";
 import type { Shape } from "./scope.ts";
@@ -54,11 +54,17 @@ export type Program = readonly Statement[];
 /** The numbers a statement is built from. */
 type Row = readonly [kind: number, a: number, b: number, c: number];
 
+/** A kind of statement that `extra` draws, as all from it on. */
+const EXTRA = 18;
+
 /** Rows of 3 to 24 statements. */
 export function rows(fc: typeof FastCheck): Arbitrary<Row[]> {
   const nat = fc.nat(997);
   return fc.array(fc.tuple(nat, nat, nat, nat), { minLength: 3, maxLength: 24 });
 }
+
+/** Every call that must be refused: the first program of all, as few are drawn often enough to be sure of each. */
+export const refusals: Row[] = EVERY_REFUSAL.map((a, i) => [EXTRA, a, i, i]);
 
 const SHAPES: readonly (readonly number[])[] = [[2, 3], [3], [2, 2], [3, 2], [1], []];
 const UNARY: readonly OpName[] = ["tanh", "sigmoid", "square", "neg", "sum", "flatten", "detach"];

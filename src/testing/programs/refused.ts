@@ -12,7 +12,7 @@ async function leaked(w: EngineWorld, x: EngineTensor): Promise<EngineTensor> {
   return kept[0];
 }
 
-const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: string) => unknown])[] = [
+export const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: string) => unknown])[] = [
   [
     "await compile(async (x) => x.mul(2))(X)",
     (w, x) => w.engine.compile((async (y: EngineTensor) => y.mul(2)) as never)(x),
@@ -45,17 +45,20 @@ const REFUSED: readonly (readonly [string, (w: EngineWorld, x: EngineTensor, v: 
       return left.mul(1).read();
     },
   ],
-  // A gradient that would not reach what the argument was made of.
+  // A gradient that would not reach what the second argument was made of.
   [
-    "V.grad = undefined; await compile((x) => { x.mul(V).sum().backward(); V.grad = undefined; return x.mul(1); })(V.mul(2))",
-    (w, _, v) => {
+    "V.grad = undefined; const inner = compile((x) => { x.mul(V).sum().backward(); V.grad = undefined; return x.mul(1); }); await V.realize(); await inner(V.detach()); await inner(V.mul(2))",
+    async (w, _, v) => {
       const variable = w.variable(v);
-      variable.grad = undefined;
-      return w.engine.compile((y: EngineTensor) => {
+      const inner = w.engine.compile((y: EngineTensor) => {
         y.mul(variable).sum().backward();
         variable.grad = undefined;
         return y.mul(1);
-      })(variable.mul(2));
+      });
+      variable.grad = undefined;
+      await variable.realize();
+      await inner(variable.detach());
+      await inner(variable.mul(2));
     },
   ],
   // Made once, and kept from call to call, where calls that are not compiled begin anew.
@@ -140,6 +143,8 @@ export const refused: Kind = (scope, a, b, c) => {
     line: `await (async () => { ${text}; })().then(() => console.log("not refused"), () => undefined);`,
     plain: (w) => {
       if (clears) w.variable(v).grad = undefined;
+      // It may be computed on the way.
+      if (line.includes("X")) w.value(x);
       w.read(text, [1], true);
     },
     engine: async (w) => {
