@@ -255,6 +255,7 @@ export const CPU_MUTATIONS: readonly Mutation[] = [
   ),
   wasm("work-sharing", "Math.ceil(call.units / PIECES)", "Math.max(1, call.units)", DEVICE),
   // --- loops in blocks of rows
+  wasm("print/reduce-rows", "16 * Math.ceil(units.piece / 4)", "4 * units.piece", APART),
   wasm("loop-layout", "if (!rowLocal(kernels, rows, changes)) return undefined;", "", APART),
   wasm("loop-layout", "cut ? nodeBytes(node) : plan.slots[slot]", "plan.slots[slot]", APART),
   wasm("loop-layout", 'leafOf.get(b.buffer) === "whole"', "true", APART),

@@ -77,6 +77,12 @@ export const narrowing: Cell = ({ h, c }, x, { w }) => {
     .tanh();
   return { state: { h: next, c }, output: next };
 };
+/** Sums of each row's outer product: several sums of a row at a time, forward and backward, of rows of any length. */
+export const outerProduct: Cell = ({ h, c }, x) => {
+  const product = h.unsqueeze(2).mul(c.unsqueeze(1));
+  const next = product.mean(2).add(x);
+  return { state: { h: next, c: product.mean(1).tanh() }, output: next };
+};
 /** A mean over the batch. */
 export const batchNormed: Cell = ({ h, c }, x, { w }) => {
   const sums = x.add(h.matmul(w));
@@ -149,4 +155,5 @@ export const rowByRow: readonly [string, Cell, number][] = [
   ["an LSTM with layer norm", lstm(true), 4],
   ["an IndRNN", indRnn, 1],
   ["a cell of input and state side by side", joined, 2],
+  ["a cell of an outer product", outerProduct, 1],
 ];

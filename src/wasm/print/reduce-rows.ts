@@ -66,8 +66,9 @@ export function rowsKernel(
   const accumulators = phases.flat();
   const passes = [...phases.map((phase) => phase.map((a) => a.value)), elementValues];
   const kept = keptValues(passes, exprs);
-  // One line of the block for each accumulator, kept value, and value of a row that waits to be stored.
-  const lineBytes = 4 * units.piece;
+  // One line of the block for each accumulator, kept value, and value of a row that waits to be stored. A line is whole
+  // vectors, of which the last may reach behind the block's end.
+  const lineBytes = 16 * Math.ceil(units.piece / 4);
   const ends = accumulators.length + kept.length + rowStores.length;
   // Sums of floats have blocks of columns where there are many, and a line more.
   const long = accumulators.filter((a) => columns > LONG_CHAIN && a.name === "sum" && a.value.dtype === "f32");
