@@ -121,6 +121,15 @@ export const CELLS: KitCases = {
     1,
     [narrow(3, "h"), narrow(3, 3, "h"), narrow("h", "h"), narrow("h")],
   ),
+  // Two sums of a row of five at a time, forward and backward.
+  "a cell of outer products": caseOf(
+    ([h, c], x) => {
+      const product = h.unsqueeze(2).mul(c.unsqueeze(1));
+      return { state: [product.mean(2).add(x), product.mean(1).tanh()], output: [h] };
+    },
+    2,
+    [narrow(ROWS, 5), narrow(ROWS, 5), narrow(3, ROWS, 5)],
+  ),
   "a cell over time": overTime({}),
   "a cell over time, backwards": overTime({ reverse: true }),
   "a cell of many rows": overTime({}, ROWS),
