@@ -67,7 +67,7 @@ export const OPERATIONS: readonly Operation[] = [
   }),
   row((p) => p.flip([1])),
   row((p) => softmax(p)),
-  row((p) => layerNorm(p).mul(0.5)),
+  row((p) => layerNorm(p, { epsilon: 0.1 }).mul(0.5)),
   row((p, q) => p.maximum(q)),
   row((p, q) => p.gt(q).where(p, q.mul(0.5))),
   row((p) =>
