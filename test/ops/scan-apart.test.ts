@@ -31,12 +31,16 @@ import { assertClose } from "../support/helpers.ts";
 
 const STEPS = 5;
 
-/** Of every loop how many blocks of rows it is cut into. */
-async function cuts(problem: Problem): Promise<(number | undefined)[]> {
-  const leaves = await leavesFor(problem, STEPS);
+/** How the cpu device lays a problem out. */
+function laidOut(leaves: readonly Tensor[], problem: Problem) {
   const planner = new CpuPlanner(wasmFeatures());
   const outputs = resultsOf(leaves, problem).map((t) => t.node);
-  const { phases } = layOut(planner.plan(planner.graph(outputs, [])), planner);
+  return layOut(planner.plan(planner.graph(outputs, [])), planner);
+}
+
+/** Of every loop how many blocks of rows it is cut into. */
+async function cuts(problem: Problem): Promise<(number | undefined)[]> {
+  const { phases } = laidOut(await leavesFor(problem, STEPS), problem);
   return phases.flatMap((stage) => ("body" in stage ? [stage.apart] : []));
 }
 
@@ -121,6 +125,17 @@ describe("scan in blocks of rows", () => {
     }
     device.close();
     found[0].forEach((values, i) => assertClose(values, found[1][i], 1e-5));
+  });
+
+  test("values of two sizes that take turns at one piece of memory elsewhere have one each", async () => {
+    const problem: Problem = { cell: narrowing, gates: 1, batch: 48, hidden: 40 };
+    const [x, , p, h, c] = await leavesFor(problem, STEPS);
+    const [, w] = await leavesFor({ ...problem, gates: 4 }, 1);
+    const [{ base, offset, bases }] = laidOut([x, w, p, h, c], problem).loops;
+    const first = Array.from(offset.slice(0, base.length / STEPS));
+    const places = new Set(first.filter((_, i) => bases[base[i]].kind === "arena"));
+    // Four packed weights, and seven pieces for what a step computes: rows of 40 and of 160 do not share one of six.
+    assert.equal(places.size, 11);
   });
 
   test("threads at steps of their own do not write over each other's rows", async () => {
