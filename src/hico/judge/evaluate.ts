@@ -70,7 +70,7 @@ export async function evaluateKnn(options: EvaluationOptions & { readonly k?: nu
 
 /**
  * Accuracy of a linear classifier. Written to `eval/linear.json`, and what it makes of every test clip after the last
- * epoch to `eval/linear-scores.npz`.
+ * epoch to `eval/linear-scores.npz`, which stands beside the result that it is of.
  */
 export async function evaluateLinear(
   options: EvaluationOptions & { readonly probe?: Partial<ProbeSettings> },
@@ -82,8 +82,10 @@ export async function evaluateLinear(
       onEpoch: (epoch, epochs) => progress(epoch, epochs),
     });
     if (subject === "pretrained") {
-      keepOther(opened.folder, resultName(options.name ?? "linear", opened), { ...result.settings });
-      const path = opened.folder.evaluationPath(`${resultName("linear-scores", opened)}.npz`);
+      const kind = options.name ?? "linear";
+      const scores = resultName(`${kind}-scores`, opened);
+      keepOther(opened.folder, resultName(kind, opened), { ...result.settings }, scores);
+      const path = opened.folder.evaluationPath(`${scores}.npz`);
       writeClipTable(path, tableOf(opened.store, test, probabilities), linearOrigin(opened, result.settings));
     }
     return result;

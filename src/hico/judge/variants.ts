@@ -15,7 +15,7 @@ interface Kept {
 }
 
 /** Settings in which a classifier differs from the usual one, as a part of a file's name: "lr0.3-weight-decay0.005". */
-function classifierTag(classifier: ClassifierFacts): string {
+export function classifierTag(classifier: ClassifierFacts): string {
   const parts = odd(classifier).map(([name, value]) => `${flagOf(name)}${JSON.stringify(value)}`);
   return parts.join("-").replace(/[^\w.+-]/g, "_") || "default";
 }
@@ -26,13 +26,16 @@ export function classifierWords(classifier: ClassifierFacts): string {
   return shown.map(([name, value]) => `${flagOf(name).replaceAll("-", " ")} ${String(value)}`).join(", ");
 }
 
-/** Moves the result of another classifier out of the way of one that is about to be written under `name`. */
-export function keepOther(folder: RunFolder, name: string, classifier: ClassifierFacts): void {
+/**
+ * Moves the result of another classifier, and its scores, out of the way of those that are about to be written under
+ * `name` and `scores`.
+ */
+export function keepOther(folder: RunFolder, name: string, classifier: ClassifierFacts, scores?: string): void {
   const there = folder.evaluation(name) as Kept | undefined;
   if (there?.classifier === undefined || same(there.classifier, classifier)) return;
   const tag = classifierTag(there.classifier);
   folder.moveEvaluation(`${name}.json`, `${name}-${tag}.json`);
-  folder.moveEvaluation(`${name}-scores.npz`, `${name}-scores-${tag}.npz`);
+  if (scores !== undefined) folder.moveEvaluation(`${scores}.npz`, `${scores}-${tag}.npz`);
 }
 
 /** Results kept beside the one of `name`, of the same kind and other classifiers than it. */

@@ -157,6 +157,18 @@ describe("ensembles", () => {
       runs.map((run) => statSync(join(run, "eval", "linear-scores.npz")).mtimeMs),
       kept,
     );
+    // By another classifier than the evaluation's, whose scores stay beside its result.
+    await evaluateEnsemble({ runs, probe: { epochs: 2 } });
+    assert.deepEqual(
+      runs.map((run) => statSync(join(run, "eval", "linear-scores.npz")).mtimeMs),
+      kept,
+    );
+    const beside = runs.map((run) => statSync(join(run, "eval", "linear-scores-epochs2-batch1.npz")).mtimeMs);
+    await evaluateEnsemble({ runs, probe: { epochs: 2 } });
+    assert.deepEqual(
+      runs.map((run) => statSync(join(run, "eval", "linear-scores-epochs2-batch1.npz")).mtimeMs),
+      beside,
+    );
     assert.deepEqual(
       found.runs.map(({ result }) => result.accuracy),
       alone,

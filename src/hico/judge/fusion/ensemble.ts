@@ -4,6 +4,7 @@
  * Clips are matched by name. Scores and features that evaluations kept are taken from there. Weights are equal, given,
  * or searched on training clips held out from themselves; test clips never take part in the choice.
  */
+import { existsSync } from "node:fs";
 import { defaultDevice } from "../../../tensor/backend.ts";
 import type { ClipTable } from "../clip-table.ts";
 import { matchTables, readClipTable, tableOf, writeClipTable } from "../clip-table.ts";
@@ -19,6 +20,7 @@ import type { OpenedRun, OpenOptions } from "../../run/open-run.ts";
 import { openRun, seenInPretraining } from "../../run/open-run.ts";
 import type { Scores } from "../scores.ts";
 import { rankedScores } from "../scores.ts";
+import { classifierTag } from "../variants.ts";
 
 /** How runs are fused. */
 export const ENSEMBLE_METHODS = ["linear", "knn"] as const;
@@ -68,8 +70,11 @@ const QUERIES = 2000;
 
 type Progress = (stage: string, done: number, total: number) => void;
 
-/** @throws Error where runs are fewer than two, weights do not fit, or clips do not match, with their names. */
-/** Judges several runs fused: scores of their classifiers, or similarities of their features, weighted and summed. */
+/**
+ * Judges several runs fused: scores of their classifiers, or similarities of their features, weighted and summed.
+ *
+ * @throws Error where runs are fewer than two, weights do not fit, or clips do not match, with their names.
+ */
 export async function evaluateEnsemble(options: EnsembleOptions): Promise<EnsembleEvaluation> {
   const start = performance.now();
   const { runs, method = "linear", weights: given, checkpoint, data, protocol } = options;
@@ -183,16 +188,20 @@ async function linearScores(
   progress: Progress,
 ): Promise<ClipTable> {
   const { folder, store, settings } = opened;
-  const path = folder.evaluationPath(`${resultName("linear-scores", opened)}.npz`);
-  const origin = linearOrigin(opened, resolveProbe(given, labelledClips(store, "train", settings).length));
-  const kept = readClipTable(path, origin);
+  const probe = resolveProbe(given, labelledClips(store, "train", settings).length);
+  const origin = linearOrigin(opened, probe);
+  const scoresName = resultName("linear-scores", opened);
+  const main = folder.evaluationPath(`${scoresName}.npz`);
+  const beside = folder.evaluationPath(`${scoresName}-${classifierTag({ ...probe })}.npz`);
+  const kept = readClipTable(main, origin) ?? readClipTable(beside, origin);
   if (kept) return kept;
   folder.requireWritable();
   const [train, test] = [await features("train"), await features("test")];
   const onEpoch = (epoch: number, epochs: number): void => progress("linear", epoch, epochs);
   const { probabilities } = await trainProbe(train, test, store.header.classes, { settings: given, onEpoch });
   const scores = tableOf(store, test, probabilities);
-  writeClipTable(path, scores, origin);
+  // The scores of an evaluation stay beside its result, which they are of.
+  writeClipTable(existsSync(main) ? beside : main, scores, origin);
   return scores;
 }
 
