@@ -2,7 +2,7 @@
  * A run's checkpoint in forms that other programs read: the published implementation's own (`pth`), the query network
  * alone with what is to know of it (`safetensors`), and the query encoder as a graph that any ONNX runtime runs (`onnx`).
  */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { basename, posix, resolve, sep } from "node:path";
 import { pathWithin } from "../../io/path-within.ts";
 import type { HostTensor } from "../../io/host-tensor.ts";
@@ -122,12 +122,6 @@ function metadataOf(settings: RunSettings, sizes: ModelSizes, checkpoint: string
 /** Whole epochs that the run had done at a step: from its metrics, or what an imported checkpoint said. */
 function epochsOf(folder: RunFolder, step: number): number {
   const imported = folder.pretraining()?.epoch;
-  let epochs = typeof imported === "number" ? imported : 0;
-  if (!existsSync(folder.metricsPath)) return epochs;
-  for (const line of readFileSync(folder.metricsPath, "utf8").split("\n")) {
-    if (!line.includes('"epoch"')) continue;
-    const found = JSON.parse(line) as { readonly kind: string; readonly epoch: number; readonly step: number };
-    if (found.kind === "epoch" && found.step <= step) epochs = Math.max(epochs, found.epoch);
-  }
-  return epochs;
+  const done = folder.metrics().filter((line) => line.kind === "epoch" && line.step <= step);
+  return Math.max(typeof imported === "number" ? imported : 0, ...done.map(({ epoch }) => epoch));
 }

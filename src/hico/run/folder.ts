@@ -170,19 +170,24 @@ export class RunFolder {
     throw new Error(`there is no checkpoint ${path}`);
   }
 
+  /** The lines of metrics, but one that is cut off: by a kill, or because it is being written. */
+  metrics(): MetricsLine[] {
+    if (!existsSync(this.metricsPath)) return [];
+    const lines = readFileSync(this.metricsPath, "utf8").split("\n");
+    return lines.flatMap((line) => {
+      try {
+        return [JSON.parse(line) as MetricsLine];
+      } catch {
+        return [];
+      }
+    });
+  }
+
   /** Drops the lines of metrics after `step`, which a resumed run writes again, and any line cut off by a kill. */
   rewindMetrics(step: number): void {
     if (!existsSync(this.metricsPath)) return;
-    const kept = readFileSync(this.metricsPath, "utf8")
-      .split("\n")
-      .filter((line) => {
-        try {
-          return (JSON.parse(line) as { step: number }).step <= step;
-        } catch {
-          return false;
-        }
-      });
-    writeTextAtomic(this.metricsPath, kept.map((line) => `${line}\n`).join(""));
+    const kept = this.metrics().filter((line) => line.step <= step);
+    writeTextAtomic(this.metricsPath, kept.map((line) => `${JSON.stringify(line)}\n`).join(""));
   }
 
   /** Refuses a folder that takes no results, before the work that they would come of. @throws Error saying why. */
@@ -234,6 +239,16 @@ export class RunFolder {
   }
 }
 
+/** A line of metrics: a reading of the losses, or the means of an epoch. */
+export interface MetricsLine {
+  readonly kind: string;
+  readonly step: number;
+  readonly epoch: number;
+  readonly loss: number;
+  readonly parts: Readonly<Record<string, number>>;
+  readonly accuracy: number;
+}
+
 /** Lines of metrics, appended; each is on the disk when the checkpoint after it is. */
 export class MetricsLog {
   #descriptor: number | undefined;
@@ -264,7 +279,17 @@ export function hex(checksum: number): string {
 }
 
 function readJson(path: string): unknown {
-  return existsSync(path) ? JSON.parse(readFileText(path)) : undefined;
+  return existsSync(path) ? parsed(path) : undefined;
+}
+
+/** The JSON in a file. @throws Error naming it and the fault */
+function parsed(path: string): unknown {
+  try {
+    return JSON.parse(readFileText(path));
+  } catch (error) {
+    if (error instanceof FormatError) throw error;
+    throw new Error(`${path} is no JSON: ${(error as Error).message}; mend or remove it`, { cause: error });
+  }
 }
 
 export function writeJson(path: string, value: unknown): void {
@@ -273,13 +298,7 @@ export function writeJson(path: string, value: unknown): void {
 
 /** The settings in the configuration file at `path`: a JSON object. @throws Error naming the file and the fault. */
 export function readConfig(path: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileText(path));
-  } catch (error) {
-    if (error instanceof FormatError) throw error;
-    throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
-  }
+  const value = parsed(path);
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new Error(`${path}: a configuration is a JSON object of settings`);
 }
