@@ -2,7 +2,7 @@
  * What a report shows, gathered from a run's folder: settings, curves, results, and from the test clips' features a map
  * of the representation and, for some queries, the clips it holds to be nearest.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { DataError } from "../data/errors.ts";
 import type { Split } from "../data/store/protocol.ts";
 import type { ClipStore } from "../data/store/store.ts";
@@ -20,12 +20,14 @@ import { LOSS_PARTS } from "../hico/model/loss.ts";
 import { featureOrigin, featuresFound, resultName } from "../hico/judge/kept.ts";
 import type { OpenedRun } from "../hico/run/open-run.ts";
 import { openRun } from "../hico/run/open-run.ts";
+import type { MetricsLine } from "../hico/run/folder.ts";
+import { RunFolder } from "../hico/run/folder.ts";
 import type { RunSettings } from "../hico/run/settings.ts";
 import { defaultDevice } from "../tensor/backend.ts";
 import type { GalleryData, PlayableClip } from "./page/gallery.ts";
 import { playable, skeletonOf } from "./page/gallery.ts";
-import type { Comparison } from "./compare.ts";
-import { compareRuns, judgementOf } from "./compare.ts";
+import type { Comparison, Judgements } from "./compare.ts";
+import { compareRuns, differing, judgementOf } from "./compare.ts";
 import { evenly, rowsOf, unitRows } from "./measures/feature-rows.ts";
 import type { LevelMaps } from "./measures/levels.ts";
 import { layoutsOf } from "./measures/layouts.ts";
@@ -102,7 +104,9 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
     const { linear, knn } = evaluations;
     const judgements = { linear: judgementOf(linear), knn: judgementOf(knn) };
     const comparison =
-      options.compare === undefined ? undefined : compareRuns(options.run, options.compare, judgements);
+      options.compare === undefined
+        ? undefined
+        : compareRuns(options.run, options.compare, judgements, othersJudgements(options.compare, opened, options));
     const features = async (split: Split, clips: readonly number[]): Promise<FeatureTable> => {
       // Evaluations keep those of labelled clips, of which a report is where there are any.
       const found = store.label(clips[0]) >= 0 ? featuresFound(opened, split) : undefined;
@@ -154,7 +158,7 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
       shownOf,
       trainClips: trainClips.length,
       testClips: testClips.length,
-      curves: curvesOf(folder.metricsPath),
+      curves: curvesOf(folder),
       results: [linear, ...evaluations.linearBeside]
         .flatMap(linearResults)
         .concat([knn, ...evaluations.knnBeside].flatMap(knnResults)),
@@ -192,10 +196,9 @@ function evaluationsOf(opened: OpenedRun): {
     const name = resultName(kind, opened);
     const found = opened.folder.evaluation(name) as { readonly origin?: Origin } | undefined;
     if (found === undefined) return undefined;
-    const had = found.origin ?? {};
-    const differing = Object.keys(origin).filter((key) => JSON.stringify(origin[key]) !== JSON.stringify(had[key]));
-    if (differing.length === 0) return found;
-    const why = found.origin === undefined ? "does not say what it is of" : `is of other ${differing.join(", ")}`;
+    const others = differing(origin, found.origin ?? {}, Object.keys(origin));
+    if (others.length === 0) return found;
+    const why = found.origin === undefined ? "does not say what it is of" : `is of other ${others.join(", ")}`;
     notes.push(`eval/${name}.json ${why}, and is not shown; hico eval ${kind} makes it again`);
     return undefined;
   };
@@ -212,6 +215,30 @@ function evaluationsOf(opened: OpenedRun): {
     },
     notes,
   };
+}
+
+/**
+ * How a run that is compared with was judged, under the protocol of the reported one: at its last checkpoint, or at its
+ * best where the report is of that. @throws Error where all that it was judged by is of something else
+ */
+function othersJudgements(run: string, { store, settings }: OpenedRun, options: ReportOptions): Judgements {
+  const other = new RunFolder(run);
+  const their = other.settings();
+  const name = protocolOf(store, settings);
+  const same = other.store()?.checksum === store.checksum;
+  const opened = openRun({
+    run,
+    checkpoint: options.checkpoint === "best" ? "best" : undefined,
+    data: options.data ?? (existsSync(their.data) ? undefined : store.path),
+    protocol: options.protocol ?? (same && protocolOf(store, their) !== name ? name : undefined),
+  });
+  try {
+    const { evaluations, notes } = evaluationsOf(opened);
+    if (!evaluations.linear && !evaluations.knn && notes.length > 0) throw new Error(`${run}: ${notes.join("; ")}`);
+    return { linear: judgementOf(evaluations.linear), knn: judgementOf(evaluations.knn) };
+  } finally {
+    opened.store.close();
+  }
 }
 
 /** The clips that train and test, with labels where there are any: maps and retrieval need none. */
@@ -239,7 +266,7 @@ function linearResults(linear: LinearEvaluation | undefined): ReportData["result
   if (!linear) return [];
   type Result = NonNullable<LinearEvaluation["results"][Subject]>;
   const of = <T>(value: (result: Result) => T): Partial<Record<Subject, T>> => valuesOf(linear.results, value);
-  const which = linear.classifier ? ` (${classifierWords(linear.classifier)})` : "";
+  const which = `${linear.classifier ? ` (${classifierWords(linear.classifier)})` : ""}${seenWords(linear)}`;
   return [
     {
       name: "Linear classifier",
@@ -268,12 +295,18 @@ function knnResults(knn: KnnEvaluation | undefined): ReportData["results"] {
     ? [
         {
           name: `${k}-NN`,
-          note: "cosine similarity, gallery: the training clips",
+          note: `cosine similarity, gallery: the training clips${seenWords(knn)}`,
           values: valuesOf(knn.results, (r) => r.accuracy),
           intervals: valuesOf(knn.results, (r) => r.interval),
         },
       ]
     : [];
+}
+
+/** A word where test clips were pretrained on. */
+function seenWords({ seenInPretraining, testClips }: EvaluationHead): string {
+  if (!seenInPretraining) return "";
+  return `; the run was pretrained on ${seenInPretraining} of the ${testClips} test clips, without their labels`;
 }
 
 function valuesOf<R, T>(
@@ -285,33 +318,18 @@ function valuesOf<R, T>(
   ) as Partial<Record<Subject, T>>;
 }
 
-/** Epoch means of the metrics file. */
-function curvesOf(path: string): ReportData["curves"] {
-  const names = ["loss", ...LOSS_PARTS, "accuracy"];
-  const series: Record<string, number[]> = Object.fromEntries(names.map((name) => [name, []]));
-  const epoch: number[] = [];
-  if (!existsSync(path)) return { epoch, series };
-  for (const line of readFileSync(path, "utf8").split("\n")) {
-    if (!line.includes('"epoch"')) continue;
-    const {
-      kind,
-      epoch: at,
-      loss,
-      parts,
-      accuracy,
-    } = JSON.parse(line) as {
-      kind: string;
-      epoch: number;
-      loss: number;
-      parts: Record<string, number>;
-      accuracy: number;
-    };
-    if (kind !== "epoch") continue;
-    epoch.push(at);
-    const values: Record<string, number> = { loss, ...parts, accuracy };
-    for (const name of names) series[name].push(round(values[name], 5));
-  }
-  return { epoch, series };
+/** Epoch means of the metrics. */
+function curvesOf(folder: RunFolder): ReportData["curves"] {
+  const epochs = folder.metrics().filter(({ kind }) => kind === "epoch");
+  const curve = (of: (line: MetricsLine) => number): number[] => epochs.map((line) => round(of(line), 5));
+  return {
+    epoch: epochs.map(({ epoch }) => epoch),
+    series: {
+      loss: curve(({ loss }) => loss),
+      ...Object.fromEntries(LOSS_PARTS.map((name) => [name, curve(({ parts }) => parts[name])])),
+      accuracy: curve(({ accuracy }) => accuracy),
+    },
+  };
 }
 
 /** Test rows to ask with: the classes in turn, so that the gallery shows as many as it can. */
@@ -322,7 +340,9 @@ function queriesOf(test: FeatureTable, count: number): number[] {
   const chosen: number[] = [];
   const rounds = Math.ceil(count / Math.max(1, queues.length));
   for (let n = 0; n < rounds; n++) {
-    for (const rows of queues) if (n < rows.length) chosen.push(rows[Math.floor((n * rows.length) / rounds)]);
+    // Evenly over a class, each of its clips once: one of fewer clips than rounds sits the last ones out.
+    for (const rows of queues)
+      if (n < rows.length) chosen.push(rows[Math.floor((n * rows.length) / Math.min(rounds, rows.length))]);
   }
   return chosen.slice(0, count);
 }

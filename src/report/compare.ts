@@ -3,7 +3,9 @@ import { resolve, sep } from "node:path";
 import type { KnnEvaluation, LinearEvaluation } from "../hico/judge/evaluate.ts";
 import type { Origin } from "../hico/judge/clip-table.ts";
 import { RunFolder } from "../hico/run/folder.ts";
+import { flagOf } from "../hico/run/settings.ts";
 import type { Scores } from "../hico/judge/scores.ts";
+import type { ClassifierFacts } from "../hico/judge/variants.ts";
 
 /** One of two runs that are compared. */
 export interface ComparedRun {
@@ -24,6 +26,7 @@ export interface Comparison {
 
 interface Judged {
   readonly from: string;
+  readonly classifier?: ClassifierFacts;
   readonly classes: readonly string[];
   readonly scores: Scores;
   readonly origin?: Origin;
@@ -37,37 +40,43 @@ function judgedBy(kind: "linear" | "knn", folder: RunFolder): Judged | undefined
 /** What an evaluation makes of the run itself. */
 export function judgementOf(found: LinearEvaluation | KnnEvaluation | undefined): Judged | undefined {
   if (!found?.results.pretrained) return undefined;
-  const { origin } = found;
-  const { classes } = found;
+  const { origin, classes, classifier } = found;
+  const facts = { classifier, classes, origin };
   if (found.kind === "linear")
-    return { from: "linear classifier, last epoch", classes, scores: found.results.pretrained!.last, origin };
+    return { from: "linear classifier, last epoch", scores: found.results.pretrained!.last, ...facts };
   const scores = found.results.pretrained!;
-  return { from: `${scores.k}-NN`, classes, scores, origin };
+  return { from: `${scores.k}-NN`, scores, ...facts };
 }
+
+/** How a run was judged, by kind. */
+export type Judgements = Readonly<Partial<Record<"linear" | "knn", Judged>>>;
 
 /**
  * Reads the results of two runs, by their folders, and puts those of `run` beside those of `against`.
  *
- * @param ours how `run` was judged, by kind; default: what is in its folder.
+ * @param ours how `run` was judged; default: what is in its folder, whatever checkpoint it is of
+ * @param theirs how `against` was judged, likewise
  * @throws Error where the two were not judged alike, on other data, or have other classes.
  */
-export function compareRuns(
-  run: string,
-  against: string,
-  ours?: Readonly<Partial<Record<"linear" | "knn", Judged>>>,
-): Comparison {
+export function compareRuns(run: string, against: string, ours?: Judgements, theirs?: Judgements): Comparison {
   const [own, other] = [new RunFolder(run), new RunFolder(against)];
   for (const folder of [own, other]) folder.settings();
+  let unlike = "";
   for (const kind of ["linear", "knn"] as const) {
-    const [a, b] = [ours ? ours[kind] : judgedBy(kind, own), judgedBy(kind, other)];
+    const [a, b] = [ours ? ours[kind] : judgedBy(kind, own), theirs ? theirs[kind] : judgedBy(kind, other)];
     if (!a || !b || a.from !== b.from) continue;
     if (a.classes.join("\n") !== b.classes.join("\n"))
       throw new Error(`${run} and ${against} were judged on other classes; compare runs on one data set`);
-    const differs = a.origin && b.origin && JUDGED_ON.filter((key) => differ(a.origin![key], b.origin![key]));
+    const differs = a.origin && b.origin && differing(a.origin, b.origin, JUDGED_ON);
     if (differs?.length) {
       throw new Error(
         `${run} and ${against} were judged on different clips (${differs.join(", ")}); judge both on one store and protocol`,
       );
+    }
+    const others = differing(a.classifier ?? {}, b.classifier ?? {});
+    if (others.length > 0) {
+      unlike = ` (their linear classifiers have other ${others.map(flagOf).join(", ")})`;
+      continue;
     }
     const side = (name: string, { scores }: Judged): ComparedRun => ({
       name,
@@ -77,14 +86,21 @@ export function compareRuns(
     const [ownName, otherName] = shortNames(run, against);
     return { from: a.from, classes: a.classes, own: side(ownName, a), other: side(otherName, b) };
   }
-  throw new Error(`${run} and ${against} were not judged alike; run hico eval linear, or hico eval knn, on both`);
+  throw new Error(
+    `${run} and ${against} were not judged alike${unlike}; run hico eval linear, or hico eval knn, on both`,
+  );
 }
 
 /** What decides which clips a run was judged on. */
 const JUDGED_ON = ["store", "protocol", "holdOut", "holdOutCameras"] as const;
 
-function differ(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a) !== JSON.stringify(b);
+/** Of these facts, which differ; default: any. */
+export function differing(
+  a: Readonly<Record<string, unknown>>,
+  b: Readonly<Record<string, unknown>>,
+  keys: readonly string[] = [...new Set([...Object.keys(a), ...Object.keys(b)])],
+): string[] {
+  return keys.filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]));
 }
 
 /** Two paths without the folders that both begin with. */
@@ -95,10 +111,8 @@ function shortNames(a: string, b: string): [string, string] {
   return [first.slice(common).join(sep), second.slice(common).join(sep)];
 }
 
-/** Shares of each row; a row without clips is all 0. */
-export function rowShares(counts: readonly (readonly number[])[]): number[][] {
-  return counts.map((row) => {
-    const total = row.reduce((sum, count) => sum + count, 0);
-    return row.map((count) => (total > 0 ? count / total : 0));
-  });
+/** Shares of a row of counts; undefined of a class without clips. */
+export function sharesOf(counts: readonly number[]): readonly number[] | undefined {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  return total > 0 ? counts.map((count) => count / total) : undefined;
 }

@@ -1,7 +1,7 @@
 /** The figures of a report as SVG documents, by name: in its page where a script is not needed, and as files. */
 import type { ReportData } from "./collect.ts";
 import type { ComparedRun } from "./compare.ts";
-import { rowShares } from "./compare.ts";
+import { sharesOf } from "./compare.ts";
 import type { Chart, ScatterSeries } from "./charts/chart.ts";
 import { svgChart } from "./charts/chart.ts";
 import { svgBarRows } from "./charts/bar-rows.ts";
@@ -76,7 +76,7 @@ export function reportFigures(data: ReportData): ReadonlyMap<FigureName, string>
         })),
       }),
     );
-    const shares = rowShares(counts);
+    const shares = counts.map(sharesOf);
     figures.set(
       "classes",
       svgBarRows({
@@ -84,15 +84,15 @@ export function reportFigures(data: ReportData): ReadonlyMap<FigureName, string>
         series: ["pretrained"],
         rows: classes.map((name, c) => ({
           name,
-          shares: [counts[c].some((count) => count > 0) ? shares[c][c] : undefined],
-          note: `${(100 * shares[c][c]).toFixed(1)} %`,
+          shares: [shares[c]?.[c]],
+          note: shares[c] === undefined ? "no clips" : `${(100 * shares[c][c]).toFixed(1)} %`,
         })),
       }),
     );
   }
   if (comparison) {
     const { own, other, from } = comparison;
-    const [ours, theirs] = [own, other].map(({ confusion: counts }) => rowShares(counts));
+    const [ours, theirs] = [own, other].map(({ confusion: counts }) => counts.map(sharesOf));
     const title = (run: ComparedRun): string => `${run.name}: ${(100 * run.accuracy).toFixed(1)} %`;
     figures.set(
       "compare-classes",
@@ -101,8 +101,8 @@ export function reportFigures(data: ReportData): ReadonlyMap<FigureName, string>
         series: [title(own), title(other)],
         rows: comparison.classes.map((name, c) => ({
           name,
-          shares: [ours[c][c], theirs[c][c]],
-          note: points(ours[c][c] - theirs[c][c]),
+          shares: [ours[c]?.[c], theirs[c]?.[c]],
+          note: ours[c] === undefined ? "no clips" : points(ours[c][c] - theirs[c]![c]),
         })),
       }),
     );
@@ -113,11 +113,12 @@ export function reportFigures(data: ReportData): ReadonlyMap<FigureName, string>
         note: `percentage points of the row, ${from}; blue: better, red: worse`,
         names: comparison.classes,
         cells: cellsOf(own.confusion, comparison.classes, (share, r, c) => {
-          const difference = share - theirs[r][c];
+          const their = theirs[r]?.[c] ?? 0;
+          const difference = share - their;
           return {
             text: Math.abs(difference) >= 0.005 ? points(difference, 0) : "",
             shade: r === c ? difference : -difference,
-            hint: `${(100 * share).toFixed(1)} % against ${(100 * theirs[r][c]).toFixed(1)} %`,
+            hint: `${(100 * share).toFixed(1)} % against ${(100 * their).toFixed(1)} %`,
           };
         }),
       }),
@@ -136,8 +137,8 @@ function cellsOf(
   names: readonly string[],
   cell: (share: number, row: number, column: number) => MatrixCell,
 ): MatrixCell[][] {
-  return rowShares(counts).map((row, r) =>
-    row.map((share, c) => {
+  return counts.map((row, r) =>
+    (sharesOf(row) ?? row).map((share, c) => {
       const { hint, ...rest } = cell(share, r, c);
       return { ...rest, hint: `${names[r]} answered ${names[c]}: ${hint}` };
     }),

@@ -153,6 +153,25 @@ describe("two runs", () => {
     assert.notEqual(fill("wave &lt;b&gt; answered wave &lt;b&gt;:"), fill("kick &amp; jump answered kick &amp; jump:"));
   });
 
+  test("a class without test clips has no accuracy", () => {
+    const scores = scoresOf([0, 1], [0, 1], classes);
+    const data = {
+      ...{ classes, map: { clips: [] }, curves: { epoch: [] }, shownOf: "test" },
+      confusion: { from: "1-NN", counts: scores.confusion },
+      comparison: { from: "1-NN", classes, own: { name: "a", ...scores }, other: { name: "b", ...scores } },
+    } as unknown as ReportData;
+    const figures = reportFigures(data);
+    for (const [name, series] of [
+      ["classes", 1],
+      ["compare-classes", 2],
+    ] as const) {
+      const svg = figures.get(name)!;
+      assert.equal([...svg.matchAll(/<title>/g)].length, 2 * series, name);
+      assert.match(svg, />no clips</);
+      assert.doesNotMatch(svg, /rest[^<]*: 0\.0 %|>0\.0 %/);
+    }
+  });
+
   test("that were not judged alike, or on other classes, or are none, are refused", () => {
     assert.throws(
       () => compareRuns(a, run("c", [0, 0, 1, 0, 2, 0], "knn")),

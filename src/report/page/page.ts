@@ -33,12 +33,12 @@ export function reportPage(data: ReportData): string {
     summary: summary(data),
     styles: [chartStyle, PAGE_STYLE],
     sections: `<section id="results"><h2>What the representation is worth</h2><p class="note">Accuracy; in brackets where it lies with 95 % confidence (Wilson), by the number of test clips.</p><div class="results"></div></section>
-  <section id="map"><h2>Map of the test clips</h2>
+  <section id="map"><h2>Map of the ${data.shownOf} clips</h2>
     <p class="note">t-SNE of the features (${data.map.clips.length} of ${data.shownOf === "test" ? data.testClips : data.trainClips} ${data.shownOf} clips). Point at one to see its clip; a class in the legend shows or hides it.</p>
     <div class="map"><canvas class="points" width="1120" height="880"></canvas><div class="side"><canvas class="hovered" width="440" height="440"></canvas><p class="hovered-name">&nbsp;</p><ul class="legend"></ul></div></div></section>
   ${figure("levels", "Levels of the hierarchy", "t-SNE of each level's features alone, the finest first. Davies–Bouldin index: spread of classes against the distance between them, lower is better.")}
   <section id="gallery"><h2>Retrieval</h2>
-    <p class="note">A test clip, and the training clips whose features are nearest (cosine similarity). Green: the same action.</p>
+    <p class="note">A ${data.shownOf} clip, and the ${data.shownOf === "test" ? "" : "other "}training clips whose features are nearest (cosine similarity). Green: the same action.</p>
     <div class="gallery"></div></section>
   <section id="confusion"><h2>Confusion matrix</h2><p class="note"></p><div class="matrix"></div></section>
   ${figure("classes", "Accuracy by class", "")}

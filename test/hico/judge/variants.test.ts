@@ -1,6 +1,6 @@
 /** Several classifiers of one run side by side, confidence intervals, classes that nothing was learned of. */
 import assert from "node:assert/strict";
-import { existsSync, rmSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { accuracyWords, knnText, linearText } from "../../../src/cli/eval/evaluation.ts";
@@ -8,7 +8,7 @@ import { generatedSource, prepareStore } from "../../../src/data/index.ts";
 import { CpuDevice } from "../../../src/device/cpu/cpu-device.ts";
 import { evaluateKnn, evaluateLinear, pretrain, RunFolder } from "../../../src/hico/index.ts";
 import { scoresOf, wilsonInterval } from "../../../src/hico/judge/scores.ts";
-import { collectReport } from "../../../src/report/index.ts";
+import { collectReport, reportPage } from "../../../src/report/index.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
 import { temporaryFolder, tinySettings } from "../run/run-helpers.ts";
 
@@ -90,4 +90,54 @@ test("classes without a training clip are named, and accuracies have their inter
   assert.match(knnText(found), /pretrained\s+[\d.]+ % \([\d.]+–[\d.]+\)\n.*95 % confidence/);
   const linear = await evaluateLinear({ run, baselines: false, probe: { epochs: 1, drops: [] } });
   assert.match(linearText(linear), /pretrained(\s+[\d.]+ % \([\d.]+–[\d.]+\)){3}/);
+});
+
+test("scores of test clips stay beside the result that they are of, whatever it is called", async () => {
+  const { path } = new RunFolder(run);
+  const own = readFileSync(join(path, "eval", "linear-scores.npz"));
+  const moved = { run, name: "moved", baselines: false };
+  await evaluateLinear({ ...moved, probe: { epochs: 2, drops: [] } });
+  const first = readFileSync(join(path, "eval", "moved-scores.npz"));
+  await evaluateLinear({ ...moved, probe: { epochs: 1, drops: [] } });
+  assert.deepEqual(readFileSync(join(path, "eval", "moved-scores-epochs2-batch1.npz")), first);
+  assert.notDeepEqual(readFileSync(join(path, "eval", "moved-scores.npz")), first);
+  assert.deepEqual(readFileSync(join(path, "eval", "linear-scores.npz")), own);
+});
+
+test("a run is compared with another's last checkpoint, by the same classifier", async () => {
+  const other = join(folder, "other");
+  cpSync(run, other, { recursive: true });
+  const compared = { run, compare: other, mapClips: 8, queries: 1, neighbours: 1 };
+  assert.equal((await collectReport(compared)).comparison!.from, "linear classifier, last epoch");
+  // The neighbours are the same still.
+  await evaluateLinear({ run: other, baselines: false, probe: { epochs: 1, drops: [], lr: 0.5 } });
+  assert.equal((await collectReport(compared)).comparison!.from, "1-NN");
+  await evaluateKnn({ run: other, baselines: false, k: 2 });
+  await assert.rejects(
+    collectReport(compared),
+    /not judged alike \(their linear classifiers have other lr\); run hico eval/,
+  );
+  await pretrain({ settings: { ...new RunFolder(other).settings(), epochs: 2 }, run: other, resume: true });
+  await assert.rejects(collectReport(compared), /other: eval\/linear\.json is of other checkpoint, .*hico eval linear/);
+});
+
+test("a gallery asks with every clip once, and says where the clips that ask were trained on", async () => {
+  const report = await collectReport({ run, mapClips: 8, queries: 400, neighbours: 1 });
+  const asked = report.gallery.map(({ query }) => query);
+  assert.equal(new Set(asked).size, asked.length);
+  assert.equal(asked.length, report.testClips);
+  const page = reportPage({ ...report, shownOf: "training" });
+  assert.match(page, /Map of the training clips/);
+  assert.match(page, /A training clip, and the other training clips/);
+});
+
+test("a line of metrics that is cut off is not drawn; a result that is cut off is named", async () => {
+  const cut = join(folder, "cut");
+  cpSync(run, cut, { recursive: true });
+  const options = { run: cut, mapClips: 8, queries: 1, neighbours: 1 };
+  const whole = (await collectReport(options)).curves;
+  appendFileSync(new RunFolder(cut).metricsPath, '{"kind":"epoch","step":9,"epoch":2,"lo');
+  assert.deepEqual((await collectReport(options)).curves, whole);
+  writeFileSync(new RunFolder(cut).evaluationPath("knn.json"), '{"kind":"knn",');
+  await assert.rejects(collectReport(options), /knn\.json is no JSON: .*; mend or remove it/);
 });
