@@ -219,7 +219,7 @@ function evaluationsOf(opened: OpenedRun): {
 
 /**
  * How a run that is compared with was judged, under the protocol of the reported one: at its last checkpoint, or at its
- * best where the report is of that. @throws Error where all that it was judged by is of something else
+ * best where the report is of that. @throws Error where it was not judged so
  */
 function othersJudgements(run: string, { store, settings }: OpenedRun, options: ReportOptions): Judgements {
   const other = new RunFolder(run);
@@ -234,8 +234,14 @@ function othersJudgements(run: string, { store, settings }: OpenedRun, options: 
   });
   try {
     const { evaluations, notes } = evaluationsOf(opened);
-    if (!evaluations.linear && !evaluations.knn && notes.length > 0) throw new Error(`${run}: ${notes.join("; ")}`);
-    return { linear: judgementOf(evaluations.linear), knn: judgementOf(evaluations.knn) };
+    const { linear, knn } = evaluations;
+    if (linear || knn) return { linear: judgementOf(linear), knn: judgementOf(knn) };
+    const protocol = protocolOf(opened.store, opened.settings);
+    const where = opened.ownProtocol ? "" : ` --protocol ${protocol}`;
+    throw new Error(
+      `${run} ${notes.length > 0 ? `cannot be compared with: ${notes.join("; ")}` : "was not judged"}; ` +
+        `run hico eval linear ${run}${where}, or hico eval knn`,
+    );
   } finally {
     opened.store.close();
   }

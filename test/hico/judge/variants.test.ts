@@ -118,7 +118,10 @@ test("a run is compared with another's last checkpoint, by the same classifier",
     /not judged alike \(their linear classifiers have other lr\); run hico eval/,
   );
   await pretrain({ settings: { ...new RunFolder(other).settings(), epochs: 2 }, run: other, resume: true });
-  await assert.rejects(collectReport(compared), /other: eval\/linear\.json is of other checkpoint, .*hico eval linear/);
+  await assert.rejects(
+    collectReport(compared),
+    /other cannot be compared with: eval\/linear\.json is of other checkpoint, .*hico eval linear/,
+  );
 });
 
 test("a gallery asks with every clip once, and says where the clips that ask were trained on", async () => {
