@@ -28,6 +28,25 @@ export function rowLength({ data, width }: Pick<FeatureTable, "data" | "width">,
   return Math.sqrt(data.subarray(row * width, (row + 1) * width).reduce((sum, x) => sum + x * x, 0)) || 1;
 }
 
+/** @throws Error naming the clip, where a number of its row is NaN or infinite: nothing would be near it or far from it */
+export function requireFinite({ data, width, clips }: FeatureTable, what: string): void {
+  const at = data.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  const clip = clips[Math.floor(at / width)];
+  throw new Error(
+    `${what}: a feature of clip ${clip} is ${data[at]}; features must be finite. Are the weights, and the clip's coordinates?`,
+  );
+}
+
+/** @throws Error naming the clip whose label is none of `classes`, numbered from 0 */
+export function requireLabels({ labels, clips }: FeatureTable, classes: number, what: string): void {
+  const row = labels.findIndex((label) => !(label >= 0 && label < classes));
+  if (row < 0) return;
+  throw new Error(
+    `${what}: the label of clip ${clips[row]} is ${labels[row]}; it must be from 0 to ${classes - 1}. labelledClips leaves out clips without one`,
+  );
+}
+
 /** How clips are encoded. */
 export interface FeatureOptions {
   readonly inputs: InputSettings;
@@ -61,7 +80,9 @@ export async function encodeClips(
     features.dispose();
     options.onProgress?.(first + batch.count, clips.length);
   }
-  return table ?? emptyTable(store, clips, 0);
+  table ??= emptyTable(store, clips, 0);
+  requireFinite(table, store.path);
+  return table;
 }
 
 /** A batch's two views as tensors [clips, tokens, features], which are the batch's own memory. */

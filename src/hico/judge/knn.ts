@@ -12,6 +12,7 @@ import { tensor } from "../../tensor/create.ts";
 import { realize } from "../../tensor/program/realize.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { FeatureTable } from "./features.ts";
+import { requireFinite, requireLabels } from "./features.ts";
 import type { Scores } from "./scores.ts";
 import { scoresOf } from "./scores.ts";
 
@@ -33,6 +34,7 @@ export async function nearest(gallery: FeatureTable, queries: FeatureTable, k = 
     throw new Error(`kNN: features of width ${queries.width} against ${gallery.width}`);
   if (!Number.isInteger(k) || k < 1 || k > gallery.rows)
     throw new Error(`kNN: k is ${k}; it must be from 1 to the gallery's ${gallery.rows} clips`);
+  for (const table of [gallery, queries]) requireFinite(table, "kNN");
   const rows = new Int32Array(queries.rows * k).fill(-1);
   const similarities = new Float32Array(queries.rows * k).fill(-Infinity);
   for (let g = 0; g < gallery.rows; g += GALLERY_BLOCK) {
@@ -87,6 +89,7 @@ function insert(
 
 /** Of so many `classes`, the one that most of the k neighbours have; of equals, the one with the nearest neighbour. */
 export function vote({ k, rows }: Neighbours, gallery: FeatureTable, classes: number): Int32Array {
+  requireLabels(gallery, classes, "kNN");
   return Int32Array.from({ length: rows.length / k }, (_, query) => {
     const votes = new Int32Array(classes);
     for (let j = 0; j < k; j++) votes[gallery.labels[rows[query * k + j]]]++;
@@ -111,6 +114,7 @@ export async function knnAccuracy(
   classes: readonly string[],
   k = 1,
 ): Promise<KnnResult> {
+  requireLabels(test, classes.length, "kNN");
   const answers = vote(await nearest(train, test, k), train, classes.length);
   return { k, ...scoresOf(answers, test.labels, classes) };
 }

@@ -21,6 +21,7 @@ export function drawLabelled(
   { draw, seed, number }: { readonly draw: LabelDraw; readonly seed: number; readonly number: number },
 ): number[] {
   if (!(share > 0 && share <= 1)) throw new Error(`the labelled share is ${share}; it must be above 0 and at most 1`);
+  if (!LABEL_DRAWS.includes(draw)) throw new Error(`the draw is "${draw}"; it must be ${LABEL_DRAWS.join(" or ")}`);
   const random = CounterRandom.fromSeed(seed).fold(number);
   const some = (from: readonly number[], stream: CounterRandom): number[] =>
     stream

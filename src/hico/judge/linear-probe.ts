@@ -12,12 +12,14 @@ import { stepSchedule } from "../../nn/optim/schedules.ts";
 import { SGD } from "../../nn/optim/sgd.ts";
 import { noGrad } from "../../autograd/grad.ts";
 import { crossEntropy } from "../../ops/losses/cross-entropy.ts";
+import { requireCount } from "../../tensor/door/door.ts";
 import { compile } from "../../tensor/program/compile.ts";
 import { tensor } from "../../tensor/create.ts";
 import { Generator } from "../../tensor/random.ts";
 import { realize } from "../../tensor/program/realize.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { FeatureTable } from "./features.ts";
+import { requireFinite, requireLabels } from "./features.ts";
 import type { RankedScores } from "./scores.ts";
 import { rankedScores, softmaxRows } from "./scores.ts";
 import { trainLoop } from "../../train/loop.ts";
@@ -71,7 +73,9 @@ export interface ProbeOptions {
 
 /** The settings with defaults, for a number of training clips. */
 export function resolveProbe(settings: Partial<ProbeSettings> | undefined, clips: number): ProbeSettings {
-  return { ...PROBE_SETTINGS, ...settings, batch: settings?.batch ?? probeBatch(clips) };
+  const resolved = { ...PROBE_SETTINGS, ...settings, batch: settings?.batch ?? probeBatch(clips) };
+  for (const name of ["epochs", "batch"] as const) requireCount("linear evaluation", name, resolved[name], 1);
+  return resolved;
 }
 
 /**
@@ -94,6 +98,10 @@ export async function probe(
   classes: readonly string[],
   options: ProbeOptions = {},
 ): Promise<{ readonly result: ProbeResult; readonly probabilities: Float32Array }> {
+  for (const table of [train, test]) {
+    requireFinite(table, "linear evaluation");
+    requireLabels(table, classes.length, "linear evaluation");
+  }
   const settings = resolveProbe(options.settings, train.rows);
   const generator = new Generator(settings.seed);
   const layer = new Linear(train.width, classes.length, { generator });

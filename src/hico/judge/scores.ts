@@ -36,9 +36,17 @@ export const INTERVAL_NOTE = "in brackets: 95 % confidence intervals (Wilson), o
  * Accuracy, by class and in all, of answers against labels, with the confusion matrix; `classes` are names, by label.
  */
 export function scoresOf(answers: ArrayLike<number>, labels: ArrayLike<number>, classes: readonly string[]): Scores {
+  if (answers.length !== labels.length)
+    throw new Error(`scoresOf: ${answers.length} answers to ${labels.length} labels; there must be one for each`);
   const confusion = classes.map(() => new Array<number>(classes.length).fill(0));
   let right = 0;
   for (let i = 0; i < labels.length; i++) {
+    for (const [what, value] of [
+      ["label", labels[i]],
+      ["answer", answers[i]],
+    ] as const)
+      if (!(value in confusion))
+        throw new Error(`scoresOf: ${what} ${i} is ${value}; it must be from 0 to ${classes.length - 1}`);
     confusion[labels[i]][answers[i]]++;
     if (labels[i] === answers[i]) right++;
   }

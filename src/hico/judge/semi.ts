@@ -4,6 +4,7 @@
  *
  * Every training that is done is a file; a command that was killed, or is asked for more draws, goes on from there.
  */
+import { requireCount } from "../../tensor/door/door.ts";
 import { labelledClips } from "../run/clips.ts";
 import { tunerOf } from "./evaluate-finetune.ts";
 import type { EvaluationHead } from "./evaluation-head.ts";
@@ -81,6 +82,7 @@ interface KeptDraw {
 export async function evaluateSemi(options: SemiOptions): Promise<SemiEvaluation> {
   const start = performance.now();
   const { fractions = FRACTIONS, draw = "balanced", draws = 5, fromScratch = true, signal } = options;
+  requireCount("evaluateSemi", "draws", draws, 1);
   const opened = openRun(options);
   const { folder, store, settings } = opened;
   try {

@@ -149,11 +149,15 @@ describe("the linear classifier", () => {
     const run = (seed: number) => linearProbe(train, test, ["a", "b"], { settings: { epochs: 3, seed } });
     assert.deepEqual(await run(1), await run(1));
     assert.notDeepEqual((await run(1)).curve, (await run(2)).curve);
-    const endless = { ...train, data: train.data.map((x) => x * Infinity) };
     await assert.rejects(
-      linearProbe(endless, test, ["a", "b"]),
-      /linear evaluation: the loss is NaN in epoch 1; use a lower rate than 2/,
+      linearProbe(train, test, ["a", "b"], { settings: { lr: 1e38 } }),
+      /linear evaluation: the loss is Infinity in epoch 1; use a lower rate than 1e\+38/,
     );
+    for (const name of ["epochs", "batch"])
+      await assert.rejects(
+        linearProbe(train, test, ["a", "b"], { settings: { [name]: 0 } }),
+        new RegExp(`linear evaluation: ${name} must be an integer ≥ 1, not 0`),
+      );
   });
 
   test("has 1024 clips in a batch, or as few as give an epoch 16 steps", () => {
@@ -164,6 +168,28 @@ describe("the linear classifier", () => {
       }),
     );
   });
+});
+
+test("features that are not finite, and labels of no class, are named and not judged", async () => {
+  const [classes, fine] = [["a", "b"], clusters(20, 2, 4, 7)];
+  const judges = { kNN: knnAccuracy, "linear evaluation": linearProbe };
+  for (const [name, judge] of Object.entries(judges))
+    for (const [i, of] of ["train", "test"].entries()) {
+      const both = (odd: FeatureTable) => (i === 0 ? judge(odd, fine, classes) : judge(fine, odd, classes));
+      for (const value of [NaN, Infinity]) {
+        const odd = { ...fine, data: fine.data.map((x, at) => (at === 13 ? value : x)) };
+        const message = `${name}: a feature of clip 3 is ${value}; features must be finite`;
+        await assert.rejects(both(odd), (error: Error) => error.message.startsWith(message), of);
+      }
+      for (const label of [-1, 2]) {
+        const odd = { ...fine, labels: fine.labels.map((x, row) => (row === 5 ? label : x)) };
+        const message = `${name}: the label of clip 5 is ${label}; it must be from 0 to 1`;
+        await assert.rejects(both(odd), (error: Error) => error.message.startsWith(message), of);
+      }
+    }
+  assert.throws(() => scoresOf([0], [0, 1], classes), /1 answers to 2 labels/);
+  assert.throws(() => scoresOf([0, -1], [0, 1], classes), /answer 1 is -1; it must be from 0 to 1/);
+  assert.throws(() => scoresOf([0, 1], [0, 2], classes), /label 1 is 2; it must be from 0 to 1/);
 });
 
 test("scores count right answers by class", () => {

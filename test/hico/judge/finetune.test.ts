@@ -17,7 +17,7 @@ import {
   openRun,
   pretrain,
 } from "../../../src/hico/index.ts";
-import type { Start } from "../../../src/hico/index.ts";
+import type { LabelDraw, Start } from "../../../src/hico/index.ts";
 import { readNpz } from "../../../src/io/index.ts";
 import { setDefaultDevice } from "../../../src/tensor/backend.ts";
 import { temporaryFolder, tinySettings, tinyStore } from "../run/run-helpers.ts";
@@ -213,6 +213,11 @@ describe("semi-supervised", () => {
       { numRuns: 60 },
     );
     assert.throws(() => drawLabelled([1], () => 0, 0, { draw: "random", seed: 0, number: 0 }), /above 0 and at most 1/);
+    const draw = "any" as LabelDraw;
+    assert.throws(
+      () => drawLabelled([1], () => 0, 1, { draw, seed: 0, number: 0 }),
+      /draw is "any"; it must be balanced or random/,
+    );
   });
 
   test("goes on after the last training that was done", async () => {
@@ -223,6 +228,7 @@ describe("semi-supervised", () => {
       trainings.add(trained);
       if (trained === 3) stop.abort(new Error("interrupted"));
     };
+    await assert.rejects(evaluateSemi({ ...options, draws: 0 }), /evaluateSemi: draws must be an integer ≥ 1, not 0/);
     await assert.rejects(evaluateSemi({ ...options, signal: stop.signal, onProgress: watch }), /interrupted/);
     assert.equal(readdirSync(join(run, "eval", "semi")).length, 3);
     trainings = new Set();
