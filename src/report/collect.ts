@@ -99,9 +99,13 @@ export async function collectReport(options: ReportOptions): Promise<ReportData>
     const kept = evaluationsOf(opened);
     // Features of all these clips are computed for the maps anyway, so neighbours cost next to nothing.
     const unjudged = !kept.evaluations.linear && !kept.evaluations.knn && testClips.some((i) => store.label(i) >= 0);
-    if (unjudged) await evaluateKnn({ ...options, name: undefined, baselines: false, onProgress: undefined });
-    const { evaluations, notes } = unjudged ? evaluationsOf(opened) : kept;
-    const { linear, knn } = evaluations;
+    // Of another checkpoint than the last, a report is no reason to lose what there is of the last.
+    const ofLast = (options.checkpoint ?? "last") === "last";
+    const write = ofLast || folder.evaluation(resultName("knn", opened)) === undefined;
+    const judging = { ...options, name: undefined, baselines: false, onProgress: undefined, write };
+    const made = unjudged ? await evaluateKnn(judging) : undefined;
+    const { evaluations, notes } = made && write ? evaluationsOf(opened) : kept;
+    const { linear, knn = made } = evaluations;
     const judgements = { linear: judgementOf(linear), knn: judgementOf(knn) };
     const comparison =
       options.compare === undefined

@@ -27,6 +27,8 @@ export type Subject = "pretrained" | "random" | "raw";
 export interface EvaluationOptions extends OpenOptions {
   /** What the result's name begins with. Default "linear" or "knn". */
   readonly name?: string;
+  /** Whether the result is written into the run's folder. Default true. */
+  readonly write?: boolean;
   /** Raw coordinates and the random encoder as well. Default true. */
   readonly baselines?: boolean;
   /** Ends the evaluation with the signal's reason; nothing is written then. */
@@ -81,7 +83,7 @@ export async function evaluateLinear(
       settings: options.probe,
       onEpoch: (epoch, epochs) => progress(epoch, epochs),
     });
-    if (subject === "pretrained") {
+    if (subject === "pretrained" && options.write !== false) {
       const kind = options.name ?? "linear";
       const scores = resultName(`${kind}-scores`, opened);
       keepOther(opened.folder, resultName(kind, opened), { ...result.settings }, scores);
@@ -144,9 +146,11 @@ async function evaluate<R, E extends EvaluationHead>(
       classifier,
       results,
     };
-    const name = resultName(options.name ?? kind, opened);
-    keepOther(folder, name, classifier);
-    folder.writeEvaluation(name, evaluation);
+    if (options.write !== false) {
+      const name = resultName(options.name ?? kind, opened);
+      keepOther(folder, name, classifier);
+      folder.writeEvaluation(name, evaluation);
+    }
     return evaluation as unknown as E;
   } finally {
     store.close();

@@ -99,6 +99,16 @@ describe("a run and its store", () => {
       { ...(run.evaluation("knn") as object), origin: kept.origin },
       "made again",
     );
+    const last = { ...kept, origin: { ...kept.origin, checkpoint: "another" } };
+    run.writeEvaluation("knn", last);
+    const best = await collectReport({ ...small, checkpoint: "best" });
+    assert.deepEqual(
+      best.results.map(({ name }) => name),
+      ["1-NN"],
+    );
+    assert.match(best.notes[0], /eval\/knn\.json is of other checkpoint/);
+    assert.deepEqual(run.evaluation("knn"), last, "a report of another checkpoint leaves the result of the last");
+    run.writeEvaluation("knn", kept);
 
     await evaluateLinear({ run: at("run"), baselines: false, probe: { epochs: 1 } });
     const linear = run.evaluation("linear") as { origin: object };
