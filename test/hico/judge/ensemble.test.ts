@@ -217,6 +217,10 @@ describe("ensembles", () => {
     await assert.rejects(evaluateEnsemble({ runs: runs.slice(1, 2) }), /at least two runs; 1 given/);
     await assert.rejects(evaluateEnsemble({ runs, weights: [1, 1] }), /2 weights for 3 runs/);
     await assert.rejects(evaluateEnsemble({ runs, weights: [0, 0, 0] }), /all weights are 0/);
+    await assert.rejects(
+      evaluateEnsemble({ runs, method: "knn", weights: "search", k: 12 }),
+      /k is 12; weights are searched with \d+ training clips of other groups as gallery, so it must be at most \d+/,
+    );
     const otherFold = evaluateEnsemble({ runs: [runs[0], at("fold2")], probe });
     await assert.rejects(otherFold, /fold2 is judged on made-up-fold2, .*joint on made-up-fold1; name one --protocol/);
     await kinectStore(at("short.clips"), COUNT - 4, { ...layoutNamed("ntu25"), persons: 1 });

@@ -275,14 +275,19 @@ function knnJudge(
     test: (weights) => knnAccuracy(fuseFeatures(train, weights), fuseFeatures(test, weights), classes, k),
     heldOut: async (weights) => {
       const all = fuseFeatures(train, weights);
-      let [right, asked] = [0, 0];
+      let [right, asked, largest] = [0, 0, 0];
       for (let g = 0; g < GROUPS; g++) {
         const { table: queries } = rowsWhere(all, (row) => groupOf[row] === g && row % every === 0);
         const { table: gallery } = rowsWhere(all, (row) => groupOf[row] !== g);
+        largest = Math.max(largest, gallery.rows);
         if (queries.rows === 0 || gallery.rows < k) continue;
         right += (await knnAccuracy(gallery, queries, classes, k)).accuracy * queries.rows;
         asked += queries.rows;
       }
+      if (asked === 0)
+        throw new Error(
+          `k is ${k}; weights are searched with ${largest} training clips of other groups as gallery, so it must be at most ${largest}`,
+        );
       return { accuracy: right / asked };
     },
   };
