@@ -107,7 +107,8 @@ export async function search(options: SearchOptions): Promise<SearchResult> {
     });
     const k = Math.min((options.k ?? 10) + 1, gallery.rows);
     const { rows, similarities } = await nearest(gallery, queries, k);
-    const within = asked.store === store;
+    // Opened once more as --from, a store is the same still.
+    const within = asked.store.checksum === store.checksum;
     const { store: from, clips } = asked;
     const answers = clips.map((clip, q): SearchedQuery => {
       const found = Array.from({ length: k }, (_, j) => ({
@@ -226,6 +227,6 @@ function checkLayout(query: ClipStore, store: ClipStore, name = query.path): voi
   throw new DataError(
     name,
     "shape",
-    `has ${short(query)}, ${store.path} has ${short(store)}; prepare both alike (--map)`,
+    `has ${short(query)}, ${store.path} has ${short(store)}; prepare both alike (--map, --persons, --normalize)`,
   );
 }
