@@ -105,6 +105,14 @@ test("what cannot be is said at the door", async () => {
     [["ensemble", at("joint"), at("bone"), "--weights", "1"], /1 weights for 2 runs; give one for each/],
     [["ensemble", at("joint")], /at least two runs; 1 given/],
     [["eval", "transfer", at("joint"), "--data", at("none.clips")], /none\.clips: unreadable/],
+    [
+      ["eval", "transfer", at("joint"), "--data", at("none.clips"), "--classifier", "cosine"],
+      /--classifier is no option of --method linear; leave it out, or name the other method/,
+    ],
+    [
+      ["eval", "transfer", at("joint"), "--data", at("none.clips"), "--method", "finetune", "--no-baselines"],
+      /--no-baselines is no option of --method finetune/,
+    ],
   ] as const) {
     const { code, stderr } = await hico(args);
     assert.equal(code, 1, args.join(" "));

@@ -10,6 +10,18 @@ import { probeSettings } from "./probe-options.ts";
 import { interruptible } from "../process-life.ts";
 import { percent, ProgressLine } from "../progress.ts";
 
+/** Options that a linear classifier does not know. */
+const OF_FINETUNING = [
+  "optimizer",
+  "classifier",
+  "head-lr",
+  "least-steps",
+  "min-scale",
+  "amplitude",
+  "rotation",
+  "from-scratch",
+] as const;
+
 export default defineHicoCommand({
   examples: [
     "hico eval transfer runs/ntu60 --data pku-mmd-2.clips --method finetune --from-scratch",
@@ -26,6 +38,10 @@ export default defineHicoCommand({
   },
   run: async ({ args }) => {
     const method = choiceOption("method", args.method, ["linear", "finetune"]) ?? "linear";
+    const given =
+      method === "linear" ? OF_FINETUNING.filter((name) => args[name]) : args.baselines ? [] : ["no-baselines"];
+    if (given.length > 0)
+      throw new Error(`--${given[0]} is no option of --method ${method}; leave it out, or name the other method`);
     const { run, checkpoint, data, protocol } = args;
     const device = await useDevice(args.device, deviceOptions(args));
     const line = new ProgressLine();
