@@ -147,14 +147,14 @@ export async function probe(
     stopsAt: (done) => done % perEpoch === 0,
     onStop: async (done) => {
       const epoch = done / perEpoch;
-      logits = await logitsOf(classify, tests(), test.rows, classes.length);
-      const scores = { ...rankedScores(logits, test.labels, classes), epoch };
       const loss = sum / train.rows;
       sum = 0;
       if (!Number.isFinite(loss))
         throw new Error(
           `linear evaluation: the loss is ${loss} in epoch ${epoch}; use a lower rate than ${settings.lr}`,
         );
+      logits = await logitsOf(classify, tests(), test.rows, classes.length);
+      const scores = { ...rankedScores(logits, test.labels, classes), epoch };
       curve.push({ epoch, loss, accuracy: scores.accuracy });
       if (!best || scores.accuracy > best.accuracy) best = scores;
       last = scores;

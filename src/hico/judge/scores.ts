@@ -65,7 +65,10 @@ export interface RankedScores extends Scores {
   readonly top5Interval: Interval;
 }
 
-/** Scores of answers given as numbers a class, float [clips, classes]: the largest is the answer. */
+/**
+ * Scores of answers given as numbers a class, float [clips, classes]: the largest is the answer. @throws Error where one is
+ * not finite: a last step at too high a rate leaves weights that no later loss tells of
+ */
 export function rankedScores(
   values: ArrayLike<number>,
   labels: ArrayLike<number>,
@@ -79,6 +82,9 @@ export function rankedScores(
     let larger = 0;
     let top = 0;
     for (let c = 0; c < width; c++) {
+      const value = values[i * width + c];
+      if (!Number.isFinite(value))
+        throw new Error(`the classifier's number for clip ${i} and class ${classes[c]} is ${value}; use a lower rate`);
       if (values[i * width + c] > values[i * width + top]) top = c;
       if (values[i * width + c] > own) larger++;
     }

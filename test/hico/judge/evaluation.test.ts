@@ -153,6 +153,13 @@ describe("the linear classifier", () => {
       linearProbe(train, test, ["a", "b"], { settings: { lr: 1e38 } }),
       /linear evaluation: the loss is Infinity in epoch 1; use a lower rate than 1e\+38/,
     );
+    // The loss of the only step is from before it.
+    await assert.rejects(
+      linearProbe(train, { ...test, data: test.data.map((x) => 1e4 * x) }, ["a", "b"], {
+        settings: { lr: 1e38, epochs: 1, batch: 40 },
+      }),
+      /the classifier's number for clip \d+ and class [ab] is -?(NaN|Infinity); use a lower rate/,
+    );
     for (const name of ["epochs", "batch"])
       await assert.rejects(
         linearProbe(train, test, ["a", "b"], { settings: { [name]: 0 } }),
