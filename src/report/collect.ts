@@ -276,7 +276,7 @@ function linearResults(linear: LinearEvaluation | undefined): ReportData["result
   if (!linear) return [];
   type Result = NonNullable<LinearEvaluation["results"][Subject]>;
   const of = <T>(value: (result: Result) => T): Partial<Record<Subject, T>> => valuesOf(linear.results, value);
-  const which = `${linear.classifier ? ` (${classifierWords(linear.classifier)})` : ""}${seenWords(linear)}`;
+  const which = `${linear.classifier ? ` (${classifierWords(linear.classifier)})` : ""}${clipWords(linear)}`;
   return [
     {
       name: "Linear classifier",
@@ -305,7 +305,7 @@ function knnResults(knn: KnnEvaluation | undefined): ReportData["results"] {
     ? [
         {
           name: `${k}-NN`,
-          note: `cosine similarity, gallery: the training clips${seenWords(knn)}`,
+          note: `cosine similarity, gallery: the training clips${clipWords(knn)}`,
           values: valuesOf(knn.results, (r) => r.accuracy),
           intervals: valuesOf(knn.results, (r) => r.interval),
         },
@@ -313,10 +313,11 @@ function knnResults(knn: KnnEvaluation | undefined): ReportData["results"] {
     : [];
 }
 
-/** A word where test clips were pretrained on. */
-function seenWords({ seenInPretraining, testClips }: EvaluationHead): string {
-  if (!seenInPretraining) return "";
-  return `; the run was pretrained on ${seenInPretraining} of the ${testClips} test clips, without their labels`;
+/** A word where test clips were pretrained on, or are of classes that nothing was learned of. */
+function clipWords({ seenInPretraining, testClips, untrained }: EvaluationHead): string {
+  const seen = `; the run was pretrained on ${seenInPretraining} of the ${testClips} test clips, without their labels`;
+  const unknown = `; no training clip of ${untrained?.join(", ")}, whose test clips count as wrong`;
+  return `${seenInPretraining ? seen : ""}${untrained?.length ? unknown : ""}`;
 }
 
 function valuesOf<R, T>(

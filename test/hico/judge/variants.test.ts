@@ -87,6 +87,9 @@ test("classes without a training clip are named, and accuracies have their inter
   const found = await evaluateKnn({ run, baselines: false });
   assert.equal(found.untrained.length, 1);
   assert.match(knnText(found), new RegExp(`no training clip of ${found.untrained[0]}; their test clips`));
+  const { results } = await collectReport({ run, mapClips: 8, queries: 1, neighbours: 1 });
+  for (const { note } of results)
+    assert.match(note, new RegExp(`; no training clip of ${found.untrained[0]}, whose test clips count as wrong`));
   assert.match(knnText(found), /pretrained\s+[\d.]+ % \([\d.]+–[\d.]+\)\n.*95 % confidence/);
   const linear = await evaluateLinear({ run, baselines: false, probe: { epochs: 1, drops: [] } });
   assert.match(linearText(linear), /pretrained(\s+[\d.]+ % \([\d.]+–[\d.]+\)){3}/);
