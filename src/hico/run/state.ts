@@ -135,7 +135,9 @@ export function readRun(input: BytesOrPath, path = String(input)): SafetensorsCo
     if (checksum === undefined || checksum === checksumOf(tensors, metadata)) return contents;
     throw new DamagedCheckpointError(path, "its checksum does not match");
   }
-  throw new Error(`${path} is no checkpoint of a run: its metadata has no format "${FORMAT}"`);
+  throw new Error(
+    `${path} is no checkpoint of a run: its metadata has no format "${FORMAT}"; name one of a run's checkpoints/, or what hico export wrote as .pth`,
+  );
 }
 
 function part({ tensors }: SafetensorsContents, prefix: string): Map<string, HostTensor> {

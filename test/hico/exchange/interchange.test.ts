@@ -26,6 +26,7 @@ import {
 } from "../../../src/hico/index.ts";
 import type { EncoderName } from "../../../src/hico/index.ts";
 import { exportRun } from "../../../src/hico/exchange/export.ts";
+import { openRun } from "../../../src/hico/run/open-run.ts";
 import { importCheckpoint } from "../../../src/hico/exchange/import.ts";
 import type { HostTensor } from "../../../src/io/index.ts";
 import {
@@ -144,6 +145,10 @@ describe("checkpoints that are written here", () => {
 
       await exportRun({ run, out: at("network.safetensors") });
       const { tensors, metadata } = readSafetensors(at("network.safetensors"));
+      assert.throws(
+        () => openRun({ run, checkpoint: at("network.safetensors") }),
+        /network\.safetensors is no checkpoint of a run: .*name one of a run's checkpoints\/, or .* as \.pth/,
+      );
       // Where the run lies on this machine is not written into what is handed on.
       assert.equal(metadata.get("checkpoint"), `${basename(run)}/checkpoints/${basename(checkpoint)}`);
       new HiCoNetwork(trainer.model.config).loadStateDict(tensors);
