@@ -8,6 +8,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import type { ClipStore } from "../../data/store/store.ts";
+import { FormatError } from "../../io/format-error.ts";
 import { hostTensor, toIntegers } from "../../io/host-tensor.ts";
 import type { NpyArray } from "../../io/numpy/npy.ts";
 import { openNpz, writeNpz } from "../../io/numpy/npz.ts";
@@ -49,9 +50,22 @@ export function writeClipTable(path: string, table: ClipTable, origin: Origin): 
   });
 }
 
-/** The table at `path`, or undefined where there is none of this origin. */
+/**
+ * The table at `path`, or undefined where there is none of this origin.
+ *
+ * @throws FormatError where the file is damaged
+ */
 export function readClipTable(path: string, origin: Origin): ClipTable | undefined {
   if (!existsSync(path)) return undefined;
+  try {
+    return readTable(path, origin);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new FormatError(error.file, `${error.fault}; remove the file, and what it keeps is computed anew`);
+  }
+}
+
+function readTable(path: string, origin: Origin): ClipTable | undefined {
   const file = openNpz(path);
   try {
     const text = (name: string): string[] => file.readArray(name).data as string[];

@@ -1,7 +1,7 @@
 /** Ensembles, folds and transfer: clips matched by name, weights chosen on training clips, what a run has seen. */
 import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { rmSync, statSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { layoutNamed } from "../../../src/data/skeleton/layouts.ts";
 import { prepareStore } from "../../../src/data/sources/prepare.ts";
@@ -95,6 +95,11 @@ describe("tables of clips", () => {
     writeClipTable(at("kept.npz"), kept, { checkpoint: "one" });
     assert.deepEqual(readClipTable(at("kept.npz"), { checkpoint: "one" }), kept);
     assert.equal(readClipTable(at("kept.npz"), { checkpoint: "two" }), undefined);
+    writeFileSync(at("damaged.npz"), readFileSync(at("kept.npz")).subarray(0, 200));
+    assert.throws(
+      () => readClipTable(at("damaged.npz"), { checkpoint: "one" }),
+      /damaged\.npz: .*; remove the file, and/,
+    );
     assert.equal(readClipTable(at("none.npz"), { checkpoint: "one" }), undefined);
   });
 });
