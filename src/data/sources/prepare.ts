@@ -193,9 +193,9 @@ export async function prepareStore(
     const { names, ...found } = missing;
     if (names.length > 0) remarks.push({ what: "clips with lost joints, which were filled", names, harmless: true });
     protocols.forEach((protocol, i) => remarks.push(...emptySides(protocol, sides[i], path)));
-    remarks.push(...nobodys(protocols, writer.clips), ...same.remarks());
-    if (options.strict) refuse(remarks, path);
     const folds = options.folds === undefined ? [] : foldProtocols(options.folds, writer.clips, protocols.length);
+    remarks.push(...nobodys(protocols, writer.clips), ...same.remarks(folds));
+    if (options.strict) refuse(remarks, path);
     const badByReason: Partial<Record<BadInput, number>> = {};
     for (const { reason } of bad) badByReason[reason] = (badByReason[reason] ?? 0) + 1;
     const leftOut = source.leftOut ?? 0;

@@ -16,8 +16,8 @@ export class SameRecordings {
   /** The first clip of each recording, by a hash of its numbers. */
   readonly #first = new Map<string, ClipFacts>();
   readonly #ofTwoClasses: string[] = [];
-  readonly #onBothSides: string[] = [];
-  readonly #others: string[] = [];
+  /** Those of one class, and the protocols that part them. */
+  readonly #alike: { readonly facts: ClipFacts; readonly first: ClipFacts; readonly parted: readonly string[] }[] = [];
 
   /** @param skips whether a clip that is the same recording as one before it is left out */
   constructor(protocols: readonly Protocol[], classes: readonly string[], skips: boolean) {
@@ -38,27 +38,40 @@ export class SameRecordings {
       this.#first.set(hash, facts);
       return;
     }
-    const parted = this.#protocols.filter(({ split }) => split(first) !== split(facts)).map(({ name }) => name);
+    const parted = parting(this.#protocols, facts, first);
     if (first.label !== facts.label)
       this.#ofTwoClasses.push(`${facts.name} (${this.#classOf(facts)}) is ${first.name} (${this.#classOf(first)})`);
-    else if (parted.length > 0) this.#onBothSides.push(`${facts.name} is ${first.name} (${parted.join(", ")})`);
-    else this.#others.push(`${facts.name} is ${first.name}`);
+    else this.#alike.push({ facts, first, parted });
   }
 
   #classOf({ label }: ClipFacts): string {
     return this.#classes[label] ?? "no class";
   }
 
-  remarks(): Remark[] {
+  /** @param folds protocols that could only be made once all clips were known */
+  remarks(folds: readonly Protocol[] = []): Remark[] {
+    const onBothSides: string[] = [];
+    const others: string[] = [];
+    for (const { facts, first, parted } of this.#alike) {
+      const by = [...parted, ...parting(folds, facts, first)];
+      const pair = `${facts.name} is ${first.name}`;
+      if (by.length > 0) onBothSides.push(`${pair} (${by.join(", ")})`);
+      else others.push(pair);
+    }
     const are = this.#skips ? "clips are left out, the same recording as" : "clips are the same recording as";
     return [
       { what: `${are} one of another class, so that one of the two labels is wrong`, names: this.#ofTwoClasses },
       {
         what: `${are} one on the other side of a protocol, which trains on it and tests with it`,
-        names: this.#onBothSides,
+        names: onBothSides,
         harmless: this.#skips,
       },
-      { what: `${are} another`, names: this.#others, harmless: true },
+      { what: `${are} another`, names: others, harmless: true },
     ].filter(({ names }) => names.length > 0);
   }
+}
+
+/** The protocols under which one of two clips trains and the other tests. */
+function parting(protocols: readonly Protocol[], one: ClipFacts, other: ClipFacts): string[] {
+  return protocols.filter(({ split }) => split(one) !== split(other)).map(({ name }) => name);
 }

@@ -181,6 +181,25 @@ test("clips that are the same recording are named, and left out where asked", as
   assert.equal(said(skipped).filter((line) => line.startsWith("clips are left out, the same recording as")).length, 3);
 });
 
+test("the same recording on two sides of own folds is named, by subject and by file", async () => {
+  const folder = recordings({ "sit/a.csv": 3, "sit/b.csv": 3, "walk/c.csv": 4, "walk/d.csv": 5 });
+  const labels = table("file,label,subject\nsit/a.csv,sit,1\nsit/b.csv,sit,2\nwalk/c.csv,walk,1\nwalk/d.csv,walk,2\n");
+  const apart = table("file,fold\nsit/a.csv,one\nsit/b.csv,two\nwalk/c.csv,one\nwalk/d.csv,two\n");
+  const together = table("file,fold\nsit/a.csv,one\nsit/b.csv,one\nwalk/c.csv,two\nwalk/d.csv,two\n");
+  const same = async (folds: string, more: PrepareOptions = {}): Promise<string[]> =>
+    said(await prepare(folder, { labels }, { normalize: false, folds, ...more })).filter((line) =>
+      line.includes("same recording"),
+    );
+  const sides =
+    "clips are the same recording as one on the other side of a protocol, which trains on it and tests with it";
+  assert.deepEqual(await same("subject"), [`${sides}: sit/b.csv is sit/a.csv (subject-1, subject-2)`]);
+  assert.deepEqual(await same(apart), [`${sides}: sit/b.csv is sit/a.csv (one, two)`]);
+  await assert.rejects(same("subject", { strict: true }), /--strict.*on the other side of a protocol/);
+  assert.deepEqual(await same(together, { strict: true }), [
+    "clips are the same recording as another: sit/b.csv is sit/a.csv",
+  ]);
+});
+
 test("bodies that never move are no recording of each other", async () => {
   const folder = recordings({ "sit/a.csv": 1, "walk/b.csv": 1 });
   assert.deepEqual(
