@@ -101,6 +101,12 @@ export class RunFolder {
     return readJson(this.#at(STORE_FILE)) as RunStore | undefined;
   }
 
+  /** Makes sure that there is a file where its store is to lie. @throws Error where there is none */
+  requireData(data: string): void {
+    if (existsSync(data)) return;
+    throw new Error(`${this.path}: its store ${data} is not there; name where it lies now with --data`);
+  }
+
   /** Makes sure that a store is the one that the run was begun on. @throws Error where it is not */
   requireStore(store: Pick<ClipStore, "path" | "checksum" | "length">): void {
     const begun = this.store();

@@ -60,9 +60,7 @@ export function openRun({ run, checkpoint, data, protocol }: OpenOptions): Opene
   const folder = new RunFolder(run);
   const own = folder.settings();
   const path = folder.checkpoint(checkpoint);
-  if (data === undefined && !existsSync(own.data)) {
-    throw new Error(`${run}: its store ${own.data} is not there; name where it lies now with --data`);
-  }
+  if (data === undefined) folder.requireData(own.data);
   const store = ClipStore.open(data ?? own.data);
   // A run may have been copied without its store; the given one then stands for it.
   const elsewhere = data !== undefined && existsSync(own.data);

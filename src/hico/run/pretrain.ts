@@ -273,8 +273,10 @@ function takeUp(folder: RunFolder, trainer: HiCoTrainer, skipDamaged: boolean): 
 /** Everything that can be refused is, before anything is written. */
 function checkFolder(folder: RunFolder, settings: RunSettings, resume: boolean, force = false): void {
   if (settings.data === "") throw new Error("no data is named; give the clip store that hico data prepare made");
+  const begunHere = folder.exists && !force;
+  if (begunHere && resume) folder.requireData(settings.data);
   planOf(settings);
-  if (!folder.exists || force) return;
+  if (!begunHere) return;
   if (!resume)
     throw new Error(
       `${folder.path} already holds a run; resume it, or name another folder; --force begins anew over it`,

@@ -64,6 +64,10 @@ describe("a run and its store", () => {
     const settings = tinySettings(at("moved.clips"), { epochs: 1 });
     assert.equal((await pretrain({ settings, run: at("mover"), resume: true })).finished, true);
     rmSync(at("moved.clips"));
+    await assert.rejects(
+      pretrain({ settings, run: at("mover"), resume: true }),
+      /its store .*moved\.clips is not there; .*--data/,
+    );
     assert.throws(() => openRun({ run: at("mover") }), /its store .*moved\.clips is not there; .*--data/);
     const opened = openRun({ run: at("mover"), data });
     opened.store.close();
