@@ -20,6 +20,8 @@ export const GRADIENT_MUTATIONS: readonly Mutation[] = [
   custom("    refuseCaptured(title, ys, own);\n", ""),
   custom("const xs = all.slice(0, inputs.length);", "const xs = all.slice(0, inputs.length).map((x) => x.detach());"),
   custom("if (dx.dtype === x.dtype && sameShape(dx.shape, x.shape)) return dx;", "return dx;"),
+  // --- results of which the first is of integers
+  edit("tensor/program/history", 'op.kind !== "fused" && ', "", "ops/scan-cell#whatever"),
   // --- forward mode
   forward(
     "const found = gradients(pulled, given, [...seeds.values()]);",

@@ -132,6 +132,15 @@ export const CELLS: KitCases = {
   ),
   "a cell over time": overTime({}),
   "a cell over time, backwards": overTime({ reverse: true }),
+  // Its state's first tensor is of integers, to which no gradient flows.
+  "a cell that counts": caseOf(
+    ([k, h], x) => {
+      const next = h.mul(0.5).add(x.mul(k.cast("f32")));
+      return { state: [k.add(1), next], output: [next.tanh()] };
+    },
+    2,
+    [{ shape: [2, 3], dtype: "i32", domain: [0, 3] }, narrow(2, 3), narrow(3, 2, 3)],
+  ),
   "a cell of many rows": overTime({}, ROWS),
   "a cell of many rows and features": large(
     caseOf(step, 1, [narrow(...BLOCKED), narrow(3, ...BLOCKED), narrow(20, 20)]),

@@ -52,6 +52,15 @@ describe("an operation of one's own", () => {
     }
   });
 
+  test("gradients flow through a result whatever dtype the first result has", async () => {
+    const signs = defineFusedOp({
+      name: "signsAndSquares",
+      decompose: ([x]: readonly Tensor[]): readonly Tensor[] => [x.gt(0).cast("i32"), x.square()],
+    });
+    const squares = (x: Tensor): Tensor => signs([x])[1];
+    assert.deepEqual(await grad((x: Tensor) => squares(x).sum())(tensor([1, -2])).toArray(), [2, -4]);
+  });
+
   test("compiled, with a variable: one plan, attributes part of its key", async () => {
     const w = variable(tensor([1, 2, 3, 4], { shape: [2, 2] }));
     const step = compile((x: Tensor) => movingAverage([w.mul(x)], { decay: 0.5 }).sum());

@@ -469,6 +469,25 @@ describe("scan", () => {
     );
   });
 
+  test("gradients flow whatever dtype the state's first tensor has", async () => {
+    const x = tensor([[1], [2], [3]]);
+    const total = (counts: "first" | "last") => (x: Tensor) => {
+      const [k, h] = [tensor(Int32Array.of(5)), tensor([0])];
+      const { state } = scan(
+        (s: { k: Tensor; h: Tensor }, x: Tensor) => {
+          const next = { k: s.k.add(1), h: s.h.add(x.square().mul(s.k.cast("f32"))) };
+          return { state: counts === "first" ? next : { h: next.h, k: next.k }, output: [] };
+        },
+        { state: counts === "first" ? { k, h } : { h, k }, inputs: x },
+      );
+      return state.h.sum();
+    };
+    for (const counts of ["first", "last"] as const) {
+      assert.deepEqual(await grad(total(counts))(x).toArray(), [[10], [24], [42]]);
+      assert.deepEqual(await hvp(total(counts), x, tensor([[1], [1], [1]])).toArray(), [[10], [12], [14]]);
+    }
+  });
+
   test("an assignment in a cell, which runs once, is refused", () => {
     const v = variable(tensor(0));
     const cell = (s: Tensor, x: Tensor) => {

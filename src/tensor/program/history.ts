@@ -15,10 +15,14 @@ export const gradientTargets = new WeakMap<Node, WeakRef<Tensor>>();
 /** Results of compiled functions, and arguments in them, through which a gradient would flow, were they not compiled. */
 export const compiledEdges = new WeakSet<Node>();
 
-/** The inputs that reverse mode looks through: none past a stop, or past the value a variable was assigned. */
+/**
+ * The inputs that reverse mode looks through: none past a stop, or past the value a variable was assigned. A fused op is
+ * none of its results, of which the first may be of integers.
+ */
 export function differentiableInputs(node: Node): readonly Node[] {
   const { op, inputs } = node.formula;
-  if (node.stopped || op.kind === "detach" || !isFloat(node.dtype) || assignedTo.has(node)) return [];
+  if (node.stopped || op.kind === "detach" || (op.kind !== "fused" && !isFloat(node.dtype)) || assignedTo.has(node))
+    return [];
   return inputs;
 }
 
