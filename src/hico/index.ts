@@ -43,6 +43,7 @@ export type { PretrainEvent, PretrainOptions, PretrainReport } from "./run/pretr
 export type { Measures } from "./run/measures.ts";
 export type { Pace } from "./run/log.ts";
 export { RunFolder, readConfig } from "./run/folder.ts";
+export type { MetricsLine } from "./run/folder.ts";
 export type { RunStore } from "./run/folder.ts";
 export { loadRun, loadRunModel, readRunState, writeRun } from "./run/state.ts";
 export { DamagedCheckpointError } from "../train/checkpoint/checksum.ts";

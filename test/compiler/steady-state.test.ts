@@ -186,7 +186,8 @@ describe("steady state", () => {
       await realize([t]);
       t.dispose();
     }
-    assert.equal(gpu.counters.bytesLive, live);
+    // Less where V8 collects meanwhile what earlier tests have left.
+    assert.ok(gpu.counters.bytesLive <= live, `${gpu.counters.bytesLive} bytes, before ${live}`);
     assert.equal(gpu.counters.buffersCreated, created);
     const gone = make();
     await realize([gone]);

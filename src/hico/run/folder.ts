@@ -101,7 +101,7 @@ export class RunFolder {
     return readJson(this.#at(STORE_FILE)) as RunStore | undefined;
   }
 
-  /** Makes sure that there is a file where its store is to lie. @throws Error where there is none */
+  /** Makes sure that there is a file at `data`, where its store is to lie. @throws Error where there is none */
   requireData(data: string): void {
     if (existsSync(data)) return;
     throw new Error(`${this.path}: its store ${data} is not there; name where it lies now with --data`);
