@@ -130,7 +130,7 @@ export const PROGRAM_MUTATIONS: readonly Mutation[] = [
   // A seed that does not start again.
   byPrograms("src/tensor/random.ts", "    this.#calls = calls;", ""),
   // What a compiled function would make once instead of at every call, and settings that change under it.
-  byPrograms("src/tensor/variable.ts", "if (tracing()) throw", "if (initial.node.traced) throw"),
+  byPrograms("src/tensor/variable.ts", 'tracing()?.changesInside(this, `variable "${this.name}"`);', ""),
   edit(
     "src/nn/optim/optimizer.ts",
     "tracing()?.watch(settings, () => constantsOf(settings));",

@@ -56,9 +56,11 @@ export class Variable extends Tensor {
     this.#leaf = leaf;
     noteLeaf(state, leaf);
     variables.set(state, new WeakRef(this));
-    build.refuseInStep(`variable "${state.name}"`, "make it before the scan");
-    if (tracing()) throw onceInTrace(`variable "${state.name}"`, "make it before, and assign it in the function");
+    const what = `variable "${state.name}"`;
+    build.refuseInStep(what, "make it before the scan");
+    if (initial.node.traced) throw onceInTrace(what, "make it before, and assign it in the function");
     if (topologicalOrder([initial.node]).some((n) => n.op.kind === "variable")) noteInitial(state);
+    tracing()?.made.add(this);
   }
 
   /** Whether `backward()` sets its `grad`. */
@@ -100,6 +102,7 @@ export class Variable extends Tensor {
           `the value ${value.dtype}${formatShape(value.shape)}; they must be equal`,
       );
     }
+    tracing()?.changesInside(this, `variable "${this.name}"`);
     // A node of its own: after the run it turns into the variable's leaf, and must not be anybody else's tensor.
     makePending(this.state, build.makeNode({ kind: "alias" }, [value.node], this.shape, this.dtype));
     return this;

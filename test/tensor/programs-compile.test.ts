@@ -213,6 +213,45 @@ describe("what a traced function leaves behind", () => {
     await assert.rejects(steps(), /the gradient of Variable\(w: f32\[1\]\) was set before compile traced/);
   });
 
+  onEach("what is made inside may be used by one call, and by more where it does not change", async () => {
+    const w = variable(tensor([2]));
+    const message = (what: string) =>
+      new RegExp(`${what} was made while compile traced .*; make it before the function`);
+    const cases: readonly (readonly [RegExp | undefined, (x: Tensor) => Tensor])[] = [
+      [undefined, (x) => x.mul(variable(tensor([3])))],
+      [undefined, (x) => new Linear(1, 1).forward(x.reshape([1, 1])).reshape([1])],
+      [
+        message('variable "mine"'),
+        (x) => {
+          const mine = variable(tensor([1]), { name: "mine" });
+          mine.assign(mine.add(x));
+          return mine.mul(2);
+        },
+      ],
+      ...[0, 0.9].map((momentum): readonly [RegExp | undefined, (x: Tensor) => Tensor] => [
+        momentum > 0 ? message("SGD") : undefined,
+        (x) => {
+          const optimizer = new SGD([w], { lr: 0.5, momentum });
+          optimizer.zeroGrad();
+          w.mul(x).sum().backward();
+          optimizer.step();
+          optimizer.zeroGrad();
+          return w.mul(1);
+        },
+      ]),
+    ];
+    for (const [refused, f] of cases) {
+      const compiled = compile(f);
+      const run = async (): Promise<number[]> => numbers(await compiled(tensor([1])));
+      const found = await run();
+      if (refused) await assert.rejects(run(), refused);
+      else if (f !== cases[3][1]) assert.deepEqual(await run(), found);
+      else await run();
+    }
+    // Three steps: the fourth is refused.
+    assert.deepEqual(await numbers(w), [0.5]);
+  });
+
   onEach("an optimizer's settings and its moments are those of the call", async () => {
     const train = async (compiled: boolean): Promise<number[]> => {
       const w = variable(tensor([1]));
@@ -416,23 +455,6 @@ describe("what cannot be compiled", () => {
             outer.calls = 0;
             return outer.uniform([2]);
           })(),
-      ],
-      // Made once, they would go from call to call.
-      [
-        /variable "mine": compile is tracing a function, .* make it before, and assign it in the function/,
-        () => compile((t: Tensor) => t.mul(variable(tensor([1]), { name: "mine" })))(x),
-      ],
-      [
-        /variable "weight": compile is tracing a function, .* make it before/,
-        () => compile((t: Tensor) => new Linear(1, 1).forward(t))(x),
-      ],
-      [
-        /SGD: compile is tracing a function, .* make it before the function/,
-        () =>
-          compile((t: Tensor) => {
-            new SGD([v], { lr: 1 }).step();
-            return t;
-          })(x),
       ],
       [
         /lr: compile is tracing a function, .* set it before the call/,

@@ -81,7 +81,7 @@ export abstract class Optimizer<S extends CommonSettings> {
     counts: boolean,
   ) {
     const name = this.constructor.name;
-    if (tracing()) throw onceInTrace(name, "make it before the function");
+    tracing()?.made.add(this);
     const known = this.known && ["lr", ...this.known];
     if (known) checkOptions(name, defaults, known);
     const grouped = groupsOf(name, params);
@@ -162,6 +162,7 @@ export abstract class Optimizer<S extends CommonSettings> {
       if (when.dtype !== "bool" || when.rank > 0)
         throw new Error(`step: when is ${when.dtype}${formatShape(when.shape)}; it must be one bool, of shape []`);
     }
+    if (this.#counts || this.#slotNames.length > 0) tracing()?.changesInside(this, this.constructor.name);
     updating(() => {
       const held = when ? this.#held() : [];
       this.#update();

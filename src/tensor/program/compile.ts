@@ -97,6 +97,7 @@ class Traced {
     sealed: ReturnType<typeof sealPending>,
     failed: () => void,
   ): Promise<Outputs> {
+    if (this.#calls > 0 && this.trace.onlyOnce) throw this.trace.onlyOnce;
     // What the call does to the program around it, at once and in order.
     const drawn = this.#draw();
     for (const [tensor, value] of this.#gradients) tensor.grad = value;

@@ -24,6 +24,10 @@ export class Trace {
   readonly before = new Map<Tensor, Tensor | undefined>();
   /** Modes set by the function, by owner: the last one counts. */
   readonly settings = new Map<object, () => void>();
+  /** Why a later call would do something else than the first: with what the function made for one call. */
+  onlyOnce: Error | undefined;
+  /** Variables and optimizers that the function makes, at its first call alone. */
+  readonly made = new WeakSet<object>();
   readonly #modes = new Map<object, Mode>();
   /** Tensors that the function found without a gradient: it adds to none, or leaves them out. */
   readonly #unset = new Set<Tensor>();
@@ -49,6 +53,14 @@ export class Trace {
   noteGradient(tensor: Tensor, held: Tensor | undefined, value: Tensor | undefined): void {
     if (!this.gradients.has(tensor)) this.before.set(tensor, held);
     this.gradients.set(tensor, value);
+  }
+
+  /** Notes that an object changes: one that the function made would go from call to call, where each makes its own. */
+  changesInside(object: object, name: string): void {
+    if (!this.made.has(object)) return;
+    this.onlyOnce ??= new Error(
+      `${name} was made while compile traced the function, which would keep it from call to call; make it before the function`,
+    );
   }
 
   /** Notes that the function depends on what `read` gives, unless the function itself has set it. */
