@@ -106,6 +106,11 @@ export abstract class Module {
     for (const [, variable] of this.#namedVariables()) variable.trainable = false;
     return this;
   }
+  /** Trains the parameters again that `freeze` has stopped (torch: requires_grad_(True)); buffers stay what they are. */
+  unfreeze(): this {
+    for (const [, variable] of this.#namedVariables()) variable.trainable = variable.parameter;
+    return this;
+  }
   /** Clears the gradients of all parameters, frozen ones too: an optimizer would go on moving those by the last they got. */
   zeroGrad(): void {
     for (const [, variable] of this.#namedVariables()) variable.grad = undefined;

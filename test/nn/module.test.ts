@@ -14,6 +14,7 @@ import {
   writeTorchCheckpoint,
 } from "../../src/io/index.ts";
 import {
+  BatchNorm1d,
   Dropout,
   GRU,
   Linear,
@@ -278,6 +279,18 @@ describe("modes", () => {
     assert.ok(net.layers[1].weight.grad && net.head.bias!.grad);
     net.zeroGrad();
     assert.ok(net.parameters().every((p) => p.grad === undefined));
+    assert.ok(net.unfreeze().parameters().includes(net.layers[0].weight));
+  });
+
+  test("unfreeze trains what freeze has stopped: parameters, and no buffers", () => {
+    const net = new Sequential(new Linear(2, 2), new BatchNorm1d(2));
+    const trained = (): string[] => net.namedParameters().map(([name]) => name);
+    const before = trained();
+    assert.deepEqual(before, ["0.weight", "0.bias", "1.weight", "1.bias"]);
+    net.freeze();
+    assert.deepEqual(trained(), []);
+    net.unfreeze();
+    assert.deepEqual(trained(), before);
   });
 
   test("a layer that is frozen between two steps stays as it is, called or compiled", async () => {
