@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { isNode } from "../../src/device/environment.ts";
 import { collectAfterSubmit, prepareCollection } from "../../src/device/garbage.ts";
 
-const turn = (): Promise<void> =>
+const turn = (ms = 0): Promise<void> =>
   new Promise((resolve) => {
-    setTimeout(resolve, 0);
+    setTimeout(resolve, ms);
   });
 
 test("some hundred submits collect what is no longer referenced, fewer do not", async (context) => {
@@ -20,9 +20,13 @@ test("some hundred submits collect what is no longer referenced, fewer do not", 
     await turn();
     kept = dropped.deref() !== undefined;
     await turn();
+    const start = performance.now();
     collectAfterSubmit();
+    // A collection is followed by none for twenty times as long as it took.
+    const rest = 25 * (performance.now() - start);
     await turn();
     assert.equal(dropped.deref(), undefined);
+    await turn(rest);
   }
   assert.ok(kept, "a collection at every submit would be dear");
 });
